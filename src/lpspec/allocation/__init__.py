@@ -1,0 +1,1 @@
+"""The allocation half of the scheduler: which device holds and computes which columns."""

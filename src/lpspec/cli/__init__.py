@@ -1,0 +1,1 @@
+"""What people touch: the commands, and nothing but argument handling."""

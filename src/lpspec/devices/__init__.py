@@ -1,0 +1,1 @@
+"""Latency and energy of one operator on one device."""

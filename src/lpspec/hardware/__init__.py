@@ -1,0 +1,1 @@
+"""What machine there is: platforms as validated data, every constant with unit and source."""

@@ -1,0 +1,1 @@
+"""What work there is: model dimensions and the operators of a pass."""

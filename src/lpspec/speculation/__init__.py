@@ -1,0 +1,1 @@
+"""The speculation half of the scheduler: token trees, accuracy, growth, rank traces."""
