@@ -1,0 +1,77 @@
+# Everything a fresh machine needs is Python 3.11 or newer with pip, and make: `make reproduce` does the rest.
+# Nothing outside this folder is changed, apart from uv's download cache.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .tools/uv-$(UV_VERSION)/bin/uv
+BIN := .venv/bin
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+# `make test PYTEST_ARGS="-k timing"` narrows a run.
+PYTEST = $(BIN)/python -m pytest $(PYTEST_ARGS)
+CODE = $(wildcard src tests tools benchmarks examples)
+
+export UV_PYTHON_DOWNLOADS := never
+
+.DELETE_ON_ERROR:
+.PHONY: help reproduce test quick lint format types bench lock clean
+
+help:
+	@echo "make reproduce  the paper's results: one table, and figures in out/reproduce"
+	@echo "make test       the whole test suite"
+	@echo "make quick      the tests that take seconds"
+	@echo "make lint       ruff, rules and format (make format repairs)"
+	@echo "make types      mypy --strict"
+	@echo "make bench      speed of the simulator itself"
+	@echo "make lock       renew the lock files (make lock UPGRADE=--upgrade for newer versions)"
+	@echo "make clean      remove what make made here"
+
+reproduce: .venv/.requirements
+	@$(BIN)/lpspec reproduce --figure out/reproduce
+
+test: .venv/.requirements-dev
+	@$(PYTEST)
+
+quick: .venv/.requirements-dev
+	@$(PYTEST) -m "not slow"
+
+bench: .venv/.requirements-dev
+	@$(PYTEST) benchmarks
+
+lint: .venv/.requirements-dev
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "not in ruff's format: make format repairs it" >&2; exit 1; }
+
+format: .venv/.requirements-dev
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+types: .venv/.requirements-dev
+	@$(BIN)/mypy --no-error-summary $(CODE)
+
+# The lock files carry the build backend too, so that the package is installed offline once they are in.
+lock: | $(UV)
+	@$(call compile,requirements.lock,)
+	@$(call compile,requirements-dev.lock,--group dev --constraints requirements.lock)
+
+compile = printf 'hatchling\neditables\n' | UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	--output-file $(1) $(2) $(UPGRADE) pyproject.toml -
+
+clean:
+	@rm -rf .venv .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks dist out/reproduce
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Setting up: uv from the package index, an environment, the locked packages, then this package as it stands here.
+# Each stamp is older than its lock file only when that file has changed since.
+.venv/.%: %.lock pyproject.toml | $(BIN)/python
+	@echo "setting up .venv from $< (about 10 s, once)" >&2
+	@$(INSTALL) --require-hashes -r $<
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BIN)/python: | $(UV)
+	@$(UV) venv --quiet --seed --clear .venv
+
+$(UV):
+	@echo "setting up .tools with uv $(UV_VERSION) (once)" >&2
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --target .tools/uv-$(UV_VERSION) uv==$(UV_VERSION)
