@@ -1,0 +1,154 @@
+"""The house stands: imports point down only, and files stay short enough to read."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src"
+
+# Height of each block of the diagram in the contributor's guide. A block may import itself and lower ones;
+# blocks of one height don't know each other, and whatever is higher joins them.
+HEIGHT = {
+    "cli": 7,
+    "report": 6,
+    "experiments": 5,
+    "simulation": 4,
+    "decoding": 4,
+    "speculation": 3,
+    "allocation": 3,
+    "devices": 2,
+    "dram": 1,
+    "llm": 0,
+    "hardware": 0,
+}
+MAX_LINES = 400
+# Files allowed to be longer, each with its own bound and the reason.
+LONGER_FILES: dict[str, int] = {}
+
+
+class Import(NamedTuple):
+    """One name that a module takes from elsewhere in lpspec."""
+
+    module: str  # dotted name of the importing module
+    line: int
+    target: str  # dotted name of the imported module, or of the name inside it
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.line} imports {self.target}"
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def block(dotted: str) -> str | None:
+    """The block a dotted name lies in; None for what lies at the package's root, such as lpspec.errors."""
+    parts = dotted.split(".")
+    return parts[1] if len(parts) > 1 and (SOURCE / "lpspec" / parts[1]).is_dir() else None
+
+
+def base_of(node: ast.ImportFrom, module: str, is_package: bool) -> str:
+    """The absolute module a `from ... import` names, relative ones resolved."""
+    if node.level == 0:
+        return node.module or ""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    parents = package[: len(package) - node.level + 1]
+    return ".".join([*parents, node.module] if node.module else parents)
+
+
+def imports_of(module: str, is_package: bool, text: str) -> Iterator[Import]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = base_of(node, module, is_package)
+            targets = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for target in targets:
+            if target.split(".")[0] == "lpspec":
+                yield Import(module, node.lineno, target)
+
+
+def all_imports() -> list[Import]:
+    return [
+        found
+        for path in sorted(SOURCE.rglob("*.py"))
+        for found in imports_of(module_name(path), path.name == "__init__.py", path.read_text("utf-8"))
+    ]
+
+
+def points_down(found: Import) -> bool:
+    here, there = block(found.module), block(found.target)
+    if there is None or found.module == "lpspec.__main__":
+        return True
+    if here is None:
+        return False
+    return here == there or HEIGHT[here] > HEIGHT[there]
+
+
+def test_every_folder_is_a_block_of_the_diagram() -> None:
+    folders = {path.parent.name for path in (SOURCE / "lpspec").glob("*/__init__.py")}
+    assert folders <= set(HEIGHT), "a new block needs its height in HEIGHT, and a place in CONTRIBUTING.md"
+
+
+def test_imports_point_down_only() -> None:
+    assert [str(found) for found in all_imports() if not points_down(found)] == []
+
+
+def test_report_takes_only_data_from_below() -> None:
+    """A report shows what was computed; it starts no computation, so it needs types and constants only."""
+    calls = [
+        str(found)
+        for found in all_imports()
+        if block(found.module) == "report" and block(found.target) not in (None, "report")
+        if not found.target.rsplit(".", 1)[1][0].isupper()
+    ]
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("module", "is_package", "text", "target"),
+    [
+        ("lpspec.dram.bank", False, "from .timing import Timing", "lpspec.dram.timing.Timing"),
+        ("lpspec.dram.bank", False, "from ..llm import Operator", "lpspec.llm.Operator"),
+        ("lpspec.dram", True, "from . import bank", "lpspec.dram.bank"),
+        ("lpspec.dram", True, "from ..llm.operator import Operator", "lpspec.llm.operator.Operator"),
+        ("lpspec.dram.bank", False, "from lpspec import llm", "lpspec.llm"),
+        ("lpspec.dram.bank", False, "def late():\n    import lpspec.llm", "lpspec.llm"),
+    ],
+)
+def test_every_spelling_of_an_import_is_seen(module: str, is_package: bool, text: str, target: str) -> None:
+    assert [found.target for found in imports_of(module, is_package, text)] == [target]
+
+
+@pytest.mark.parametrize(
+    ("module", "target", "allowed"),
+    [
+        ("lpspec.simulation.loop", "lpspec.allocation", True),
+        ("lpspec.dram.bank", "lpspec.errors.InputError", True),
+        ("lpspec.cli.main", "lpspec.report.table", True),
+        ("lpspec.allocation.dau", "lpspec.speculation.TokenTree", False),
+        ("lpspec.llm.spec", "lpspec.hardware", False),
+        ("lpspec.dram.bank", "lpspec.devices", False),
+        ("lpspec.errors", "lpspec.llm", False),
+    ],
+)
+def test_the_arrows_are_the_diagrams(module: str, target: str, allowed: bool) -> None:
+    assert points_down(Import(module, 1, target)) is allowed
+
+
+def test_files_stay_short() -> None:
+    """Outside the compiled kernels, which are one long loop by nature, a file is read in one sitting."""
+    lengths = {
+        name: len(path.read_text("utf-8").splitlines())
+        for path in SOURCE.rglob("*.py")
+        if "kernel" not in (name := path.relative_to(SOURCE).as_posix())
+    }
+    too_long = {name: n for name, n in lengths.items() if n > LONGER_FILES.get(name, MAX_LINES)}
+    assert too_long == {}
+    assert set(LONGER_FILES) <= set(lengths), "LONGER_FILES names a file that is gone"
