@@ -1,0 +1,18 @@
+"""Exact integer counts that work alike for one value and for a whole grid of values."""
+
+from typing import TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Count: TypeAlias = int | NDArray[np.int64]
+"""A number of things: a Python int, or an int64 array of any shape that broadcasts with its neighbours."""
+
+
+@overload
+def packed_bytes(elements: int, bits: int) -> int: ...
+@overload
+def packed_bytes(elements: Count, bits: int) -> Count: ...
+def packed_bytes(elements: Count, bits: int) -> Count:
+    """Bytes that ``elements`` numbers of ``bits`` bits fill when packed tightly, the last byte rounded up."""
+    return -(-elements * bits // 8)

@@ -1,0 +1,207 @@
+"""The dimensions of a Llama-like decoder and of its Medusa heads, and the bytes they take."""
+
+from typing import Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from lpspec.errors import InputError
+from lpspec.llm.counts import packed_bytes
+
+Bits = Literal[4, 8, 16, 32]
+
+
+class Tensor(NamedTuple):
+    """``copies`` equal weight tensors of ``rows`` x ``columns``; a bias or norm is one row.
+
+    Rows are output features, as in a checkpoint: one row makes one column of the layer's output. Each row
+    starts on a whole byte, so weights split by output column add up to the bytes of the undivided tensor.
+    """
+
+    name: str
+    copies: int
+    rows: int
+    columns: int
+
+    @property
+    def elements(self) -> int:
+        """Numbers held by all copies."""
+        return self.copies * self.rows * self.columns
+
+    def size_bytes(self, bits: int) -> int:
+        """Bytes of all copies at ``bits`` per number."""
+        return self.copies * self.rows * packed_bytes(self.columns, bits)
+
+
+class ModelSpec(BaseModel):
+    """A Llama-like decoder (RMSNorm, RoPE, grouped-query attention, gated SiLU) with optional Medusa heads.
+
+    Raises ``pydantic.ValidationError`` when built by hand from wrong values; ``load_model`` and
+    ``with_bits`` say the same in one line as ``InputError``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    name: str
+    """What tables and figures call the model."""
+    source: str
+    """Where the dimensions come from."""
+    layers: PositiveInt
+    """Decoder layers."""
+    hidden_size: PositiveInt
+    """Width of the residual stream."""
+    intermediate_size: PositiveInt
+    """Width of the gated feed-forward layer."""
+    heads: PositiveInt
+    """Query heads per layer."""
+    kv_heads: PositiveInt
+    """Key and value heads per layer; each serves ``heads / kv_heads`` query heads."""
+    head_dim: PositiveInt
+    """Width of one head."""
+    vocab_size: PositiveInt
+    """Rows of the embedding table, padding rows included."""
+    tied_embeddings: bool
+    """True where the LM head is the embedding table."""
+    qkv_bias: bool
+    """True where the query, key and value projections add a bias."""
+    out_bias: bool = False
+    """True where the attention output projection adds a bias."""
+    max_context: PositiveInt
+    """Positions for which attention over every earlier token is what the model computes."""
+    weight_bits: Bits = 8
+    """Bits of a weight, embeddings, norms and biases included."""
+    activation_bits: Bits = 8
+    """Bits of an activation between operators."""
+    kv_bits: Bits = 8
+    """Bits of a cached key or value element."""
+    medusa_heads: NonNegativeInt = 4
+    """Medusa-1 draft heads; 0 for none (arXiv 2401.10774)."""
+    medusa_layers: PositiveInt = 1
+    """Residual blocks of a Medusa head: each adds SiLU(Linear(x) + bias) to x; an LM head follows."""
+    default_trace: str | None = None
+    """Name of the shipped acceptance trace that suits the model, or stands in for its own."""
+
+    @model_validator(mode="after")
+    def _heads_share_evenly(self) -> Self:
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})")
+        return self
+
+    @property
+    def query_width(self) -> int:
+        """Width of all query heads together."""
+        return self.heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        """Width of all key heads together, and likewise of all value heads."""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def qkv_width(self) -> int:
+        """Width of queries, keys and values side by side: the fused projection's output."""
+        return self.query_width + 2 * self.kv_width
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every weight tensor of the base model; those that share an input are fused."""
+        return (
+            Tensor("embedding", 1, self.vocab_size, self.hidden_size),
+            Tensor("norms", 2 * self.layers, 1, self.hidden_size),
+            Tensor("qkv", self.layers, self.qkv_width, self.hidden_size),
+            Tensor("qkv_bias", self.layers * self.qkv_bias, 1, self.qkv_width),
+            Tensor("out", self.layers, self.hidden_size, self.query_width),
+            Tensor("out_bias", self.layers * self.out_bias, 1, self.hidden_size),
+            Tensor("gate_up", self.layers, 2 * self.intermediate_size, self.hidden_size),
+            Tensor("down", self.layers, self.hidden_size, self.intermediate_size),
+            Tensor("final_norm", 1, 1, self.hidden_size),
+            Tensor("lm_head", int(not self.tied_embeddings), self.vocab_size, self.hidden_size),
+        )
+
+    @property
+    def medusa_tensors(self) -> tuple[Tensor, ...]:
+        """Every weight tensor of the Medusa heads."""
+        blocks = self.medusa_heads * self.medusa_layers
+        return (
+            Tensor("medusa_block", blocks, self.hidden_size, self.hidden_size),
+            Tensor("medusa_block_bias", blocks, 1, self.hidden_size),
+            Tensor("medusa_lm_head", self.medusa_heads, self.vocab_size, self.hidden_size),
+        )
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the base model; tied embeddings count once."""
+        return sum(tensor.elements for tensor in self.tensors)
+
+    @property
+    def medusa_parameters(self) -> int:
+        """Parameters of all Medusa heads together."""
+        return sum(tensor.elements for tensor in self.medusa_tensors)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes resident for the base model, the embedding table included."""
+        return sum(tensor.size_bytes(self.weight_bits) for tensor in self.tensors)
+
+    @property
+    def medusa_weight_bytes(self) -> int:
+        """Bytes resident for all Medusa heads together."""
+        return sum(tensor.size_bytes(self.weight_bits) for tensor in self.medusa_tensors)
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes that one token adds to the key-value cache, all layers."""
+        return self.layers * packed_bytes(2 * self.kv_width, self.kv_bits)
+
+    def with_bits(
+        self, weight: int | None = None, activation: int | None = None, kv: int | None = None
+    ) -> "ModelSpec":
+        """The same model at other precisions; what is left out stays.
+
+        Args:
+            weight: Bits per weight: 4, 8, 16 or 32.
+            activation: Bits per activation.
+            kv: Bits per cached key or value element.
+
+        Raises:
+            InputError: A width is none of the allowed ones.
+        """
+        given = {"weight_bits": weight, "activation_bits": activation, "kv_bits": kv}
+        changed = {field: bits for field, bits in given.items() if bits is not None}
+        return validated_spec({**self.model_dump(), **changed}, f"model '{self.name}'")
+
+
+def validated_spec(fields: dict[str, object], where: str) -> ModelSpec:
+    """Build a ``ModelSpec``, or say in one line that starts with ``where`` all that is wrong with its fields.
+
+    Raises:
+        InputError: A field is missing, unknown, or has a value that is not allowed.
+    """
+    try:
+        return ModelSpec.model_validate(fields)
+    except ValidationError as error:
+        raise InputError(f"{where}: {one_line(error)}") from None
+
+
+def one_line(error: ValidationError) -> str:
+    """All errors that pydantic found, each with its key and what is allowed, joined by semicolons."""
+    return "; ".join(
+        _one_error(".".join(map(str, item["loc"])), item["type"], item["msg"], item["input"])
+        for item in error.errors(include_url=False, include_context=False)
+    )
+
+
+def _one_error(key: str, kind: str, message: str, value: object) -> str:
+    match kind:
+        case "missing":
+            return f"missing key '{key}'"
+        case "extra_forbidden":
+            return f"unknown key '{key}'"
+        case "value_error":
+            return message.removeprefix("Value error, ")
+        case _:
+            return f"{key} = {_shortened(value)}: {message[0].lower()}{message[1:]}"
+
+
+def _shortened(value: object, width: int = 40) -> str:
+    text = repr(value)
+    return text if len(text) <= width else f"{text[:width]}..."

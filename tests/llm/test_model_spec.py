@@ -1,0 +1,142 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from lpspec.errors import InputError
+from lpspec.llm import ModelSpec, load_model, model_names
+
+# Totals of the published checkpoints (safetensors metadata of each repository).
+PUBLISHED_PARAMETERS = {
+    "llama2-7b": 6_738_415_616,
+    "llama2-13b": 13_015_864_320,
+    "llama3-8b": 8_030_261_248,
+    "llama3.2-1b": 1_235_814_400,
+    "llama3.2-3b": 3_212_749_824,
+    "qwen2.5-1.5b": 1_543_714_304,
+    "qwen2.5-7b": 7_615_616_512,
+    "tinyllama": 1_100_048_384,
+    "vicuna-7b": 6_738_415_616,
+    "vicuna-13b": 13_015_864_320,
+    "vicuna-33b": 32_528_943_616,
+}
+
+
+def checkpoint_shapes(model: ModelSpec) -> list[tuple[int, ...]]:
+    """The shapes of all tensors, one by one, as a Hugging Face checkpoint lists them."""
+    hidden, inner = model.hidden_size, model.intermediate_size
+    queries, keys = model.heads * model.head_dim, model.kv_heads * model.head_dim
+    shapes: list[tuple[int, ...]] = [(model.vocab_size, hidden)]  # embed_tokens
+    for _ in range(model.layers):
+        shapes += [(queries, hidden), (keys, hidden), (keys, hidden), (hidden, queries)]  # q, k, v, o
+        if model.qkv_bias:
+            shapes += [(queries,), (keys,), (keys,)]
+        shapes += [(inner, hidden), (inner, hidden), (hidden, inner)]  # gate, up, down
+        shapes += [(hidden,), (hidden,)]  # input and post-attention norms
+    shapes += [(hidden,)]  # norm
+    if not model.tied_embeddings:
+        shapes += [(model.vocab_size, hidden)]  # lm_head
+    return shapes
+
+
+def product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def test_every_preset_has_a_published_total() -> None:
+    assert set(model_names()) == set(PUBLISHED_PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PUBLISHED_PARAMETERS)
+def test_parameters_match_checkpoint(name: str) -> None:
+    model = load_model(name)
+    assert model.parameters == PUBLISHED_PARAMETERS[name]
+    assert model.parameters == sum(map(product, checkpoint_shapes(model)))
+    assert model.weight_bytes == model.parameters  # INT8
+
+
+@pytest.mark.parametrize("name", PUBLISHED_PARAMETERS)
+def test_preset_names_source_and_trace(name: str) -> None:
+    model = load_model(name)
+    assert model.name == name
+    assert "Hugging Face" in model.source
+    assert model.default_trace in {"vicuna-7b", "vicuna-13b", "vicuna-33b"}
+
+
+def test_medusa_heads_of_vicuna_7b() -> None:
+    model = load_model("vicuna-7b")
+    one_head = 4096 * 4096 + 4096 + 32000 * 4096
+    assert model.medusa_parameters == model.medusa_weight_bytes == 4 * one_head
+    assert model.model_copy(update={"medusa_heads": 0}).medusa_parameters == 0
+    two_blocks = model.model_copy(update={"medusa_layers": 2})
+    assert two_blocks.medusa_parameters == 4 * (one_head + 4096 * 4096 + 4096)
+
+
+def test_kv_bytes_of_llama2_7b() -> None:
+    model = load_model("llama2-7b")
+    assert model.kv_bytes_per_token == 2 * 32 * 4096
+    assert model.with_bits(kv=16).kv_bytes_per_token == 4 * 32 * 4096
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16, 32])
+def test_weight_bytes_scale_with_bits(bits: int) -> None:
+    model = load_model("qwen2.5-1.5b").with_bits(weight=bits)
+    assert model.weight_bytes * 8 == model.parameters * bits
+    assert type(model.weight_bytes) is int
+
+
+@given(st.integers(1, 64), st.integers(1, 64))
+def test_odd_rows_round_up_to_whole_bytes(hidden: int, inner: int) -> None:
+    sizes = {"hidden_size": hidden, "intermediate_size": inner, "weight_bits": 4}
+    model = ModelSpec.model_validate({**load_model("tinyllama").model_dump(), **sizes})
+    exact_bits = model.parameters * 4
+    rows = sum(tensor.copies * tensor.rows for tensor in model.tensors)
+    assert exact_bits <= model.weight_bytes * 8 <= exact_bits + 4 * rows
+
+
+def test_with_bits_changes_only_what_is_given() -> None:
+    model = load_model("llama2-7b")
+    assert model.with_bits() == model
+    changed = model.with_bits(weight=4, activation=16, kv=32)
+    assert (changed.weight_bits, changed.activation_bits, changed.kv_bits) == (4, 16, 32)
+    assert changed.model_copy(update={"weight_bits": 8, "activation_bits": 8, "kv_bits": 8}) == model
+
+
+def test_with_bits_reports_all_widths_in_one_line() -> None:
+    with pytest.raises(InputError) as caught:
+        load_model("llama2-7b").with_bits(weight=5, kv=0)
+    assert str(caught.value) == (
+        "model 'llama2-7b': weight_bits = 5: input should be 4, 8, 16 or 32; "
+        "kv_bits = 0: input should be 4, 8, 16 or 32"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("layers", 0),
+        ("hidden_size", -1),
+        ("heads", 32.0),
+        ("kv_heads", 5),
+        ("vocab_size", "32000"),
+        ("max_context", True),
+        ("qkv_bias", 1),
+        ("medusa_heads", -1),
+        ("medusa_layers", 0),
+        ("activation_bits", 12),
+        ("colour", "red"),
+    ],
+)
+def test_wrong_field_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        ModelSpec.model_validate({**load_model("llama2-7b").model_dump(), field: value})
+
+
+def test_spec_is_frozen_and_hashable() -> None:
+    model = load_model("llama2-7b")
+    with pytest.raises(ValidationError):
+        model.layers = 1  # type: ignore[misc]
+    assert hash(model) == hash(load_model("llama2-7b"))
