@@ -3,5 +3,28 @@
 from lpspec.llm.counts import Count, packed_bytes
 from lpspec.llm.loading import load_model, model_names
 from lpspec.llm.model_spec import ModelSpec, Tensor
+from lpspec.llm.operators import (
+    Attention,
+    Elementwise,
+    Gemm,
+    Operator,
+    draft_operators,
+    prefill_operators,
+    verify_operators,
+)
 
-__all__ = ["Count", "ModelSpec", "Tensor", "load_model", "model_names", "packed_bytes"]
+__all__ = [
+    "Attention",
+    "Count",
+    "Elementwise",
+    "Gemm",
+    "ModelSpec",
+    "Operator",
+    "Tensor",
+    "draft_operators",
+    "load_model",
+    "model_names",
+    "packed_bytes",
+    "prefill_operators",
+    "verify_operators",
+]

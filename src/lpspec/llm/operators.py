@@ -1,0 +1,239 @@
+"""The operators of a pass through a decoder, with exact counts of their work and bytes.
+
+Dimensions such as ``tokens`` and ``context`` may be ints or int64 arrays that broadcast, so one call
+describes a step or a whole (tokens, context) grid; ints in give ints out. Properties are sums over all
+``count`` copies of an operator (mostly one per layer) unless they say otherwise.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from lpspec.llm.counts import Count, packed_bytes
+from lpspec.llm.model_spec import ModelSpec
+
+# Vector operations per element.
+MOVE_OPS = 1  # embedding lookup: each element is copied
+ADD_OPS = 1  # a residual or a bias
+COMPARE_OPS = 1  # argmax, and a top-k whose k is far smaller than the vocabulary
+ROPE_OPS = 3  # multiply by the cosine, multiply the rotated partner by the sine, add
+RMS_NORM_OPS = 4  # square, accumulate, scale by 1/rms, multiply by the weight
+SILU_OPS = 3  # exponential, add one, divide
+GATED_SILU_OPS = SILU_OPS + 1  # and multiply by the other branch
+SOFTMAX_OPS = 5  # maximum (a masked score is skipped here), subtract, exponential, accumulate, divide
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """``count`` matrix products of activations (tokens, k) with resident weights (k, n)."""
+
+    name: str
+    count: int
+    tokens: Count
+    k: int
+    n: int
+    weight_bits: int
+    activation_bits: int
+
+    @property
+    def macs(self) -> Count:
+        """Multiply-accumulates."""
+        return self.count * self.tokens * self.k * self.n
+
+    @property
+    def column_bytes(self) -> int:
+        """Bytes of the ``k`` weights behind one output column of one copy, in whole bytes."""
+        return packed_bytes(self.k, self.weight_bits)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weight bytes when each weight is read once."""
+        return self.count * self.n * self.column_bytes
+
+    @property
+    def input_bytes(self) -> Count:
+        """Bytes of the activations that go in."""
+        return self.count * packed_bytes(self.tokens * self.k, self.activation_bits)
+
+    @property
+    def output_bytes(self) -> Count:
+        """Bytes of the activations that come out."""
+        return self.count * packed_bytes(self.tokens * self.n, self.activation_bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """``count`` layers of attention by ``tokens`` new tokens over ``context`` earlier ones and themselves.
+
+    ``pairs`` is the number of (query, key) products per head and layer. Softmax is an ``Elementwise``.
+    """
+
+    name: str
+    count: int
+    tokens: Count
+    context: Count
+    pairs: Count
+    heads: int
+    kv_heads: int
+    head_dim: int
+    kv_bits: int
+    activation_bits: int
+
+    @property
+    def keys(self) -> Count:
+        """Positions attended to: the context and the new tokens."""
+        return self.context + self.tokens
+
+    @property
+    def macs(self) -> Count:
+        """Multiply-accumulates of QK^T and of PV together."""
+        return 2 * self.count * self.heads * self.head_dim * self.pairs
+
+    @property
+    def kv_read_bytes(self) -> Count:
+        """Bytes of K and V of all ``keys``, each read once for the query heads that share it."""
+        return self.keys * self._kv_bytes_per_token
+
+    @property
+    def kv_write_bytes(self) -> Count:
+        """Bytes of K and V of the new tokens, those of drafts that will be rejected included."""
+        return self.tokens * self._kv_bytes_per_token
+
+    @property
+    def query_bytes(self) -> Count:
+        """Bytes of the queries that go in; the attention output has as many."""
+        return self.count * packed_bytes(self.tokens * self.heads * self.head_dim, self.activation_bits)
+
+    @property
+    def score_bytes(self) -> Count:
+        """Bytes of the scores between QK^T and softmax, and as many again between softmax and PV."""
+        return self.count * packed_bytes(self.heads * self.pairs, self.activation_bits)
+
+    @property
+    def _kv_bytes_per_token(self) -> int:
+        return self.count * packed_bytes(2 * self.kv_heads * self.head_dim, self.kv_bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Elementwise:
+    """``count`` vector operators over ``elements`` each, which read ``memory_bytes`` of weights in all."""
+
+    name: str
+    count: int
+    elements: Count
+    ops_per_element: int
+    memory_bytes: Count
+
+    @property
+    def vector_ops(self) -> Count:
+        """Vector-lane operations."""
+        return self.count * self.elements * self.ops_per_element
+
+
+Operator: TypeAlias = Gemm | Attention | Elementwise
+
+
+def verify_operators(model: ModelSpec, tokens: Count, context: Count) -> tuple[Operator, ...]:
+    """One verify pass over a token tree, in the order of execution; one token is plain decoding.
+
+    Attention is dense over ``tokens * (context + tokens)`` pairs: the tree mask hides most of the
+    ``tokens`` x ``tokens`` corner, but it is irregular and changes with the tree, so matrix units compute the
+    corner and then mask it. The LM head runs for every token, since each node's successor must be known.
+
+    Args:
+        model: The decoder.
+        tokens: Tokens verified in the pass, the root included.
+        context: Committed tokens already in the key-value cache.
+    """
+    pairs = tokens * (context + tokens)
+    body = _decoder_operators(model, tokens, _attention(model, tokens, context, pairs))
+    return body + _lm_head_operators(model, tokens)
+
+
+def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator, ...]:
+    """The pass over the prompt, in the order of execution.
+
+    Attention is causal, ``prompt_tokens * (prompt_tokens + 1) / 2`` pairs: the mask is always the same
+    triangle, so what lies above it is skipped. The LM head runs for the last token only.
+
+    Args:
+        model: The decoder.
+        prompt_tokens: Tokens of the prompt.
+    """
+    pairs = prompt_tokens * (prompt_tokens + 1) // 2
+    body = _decoder_operators(model, prompt_tokens, _attention(model, prompt_tokens, 0, pairs))
+    return body + _lm_head_operators(model, 1)
+
+
+def draft_operators(model: ModelSpec) -> tuple[Operator, ...]:
+    """The Medusa heads on the one hidden state of the last accepted token; empty without heads."""
+    if model.medusa_heads == 0:
+        return ()
+    blocks, hidden = model.medusa_heads * model.medusa_layers, model.hidden_size
+    bias_bytes = blocks * packed_bytes(hidden, model.weight_bits)
+    block_ops = ADD_OPS + SILU_OPS + ADD_OPS  # bias, activation, residual
+    return (
+        _gemm(model, "medusa_block", blocks, 1, hidden, hidden),
+        Elementwise("medusa_silu", blocks, hidden, block_ops, bias_bytes),
+        _gemm(model, "medusa_lm_head", model.medusa_heads, 1, hidden, model.vocab_size),
+        Elementwise("top_k", model.medusa_heads, model.vocab_size, COMPARE_OPS, 0),
+    )
+
+
+def _decoder_operators(model: ModelSpec, tokens: Count, attention: Attention) -> tuple[Operator, ...]:
+    """Embedding and all layers. Products with the same input are one: Q, K and V; gate and up."""
+    layers, hidden, inner = model.layers, model.hidden_size, model.intermediate_size
+    width = tokens * hidden
+    row_bytes = packed_bytes(hidden, model.weight_bits)  # one embedding row, norm or bias
+    rotated = tokens * (model.query_width + model.kv_width)
+    return (
+        Elementwise("embedding", 1, width, MOVE_OPS, tokens * row_bytes),
+        Elementwise("attention_norm", layers, width, RMS_NORM_OPS, layers * row_bytes),
+        _gemm(model, "qkv", layers, tokens, hidden, model.qkv_width),
+        *_bias(model, "qkv_bias", model.qkv_bias, tokens, model.qkv_width),
+        Elementwise("rope", layers, rotated, ROPE_OPS, 0),
+        attention,
+        Elementwise("softmax", layers, model.heads * attention.pairs, SOFTMAX_OPS, 0),
+        _gemm(model, "out", layers, tokens, model.query_width, hidden),
+        *_bias(model, "out_bias", model.out_bias, tokens, hidden),
+        Elementwise("attention_residual", layers, width, ADD_OPS, 0),
+        Elementwise("mlp_norm", layers, width, RMS_NORM_OPS, layers * row_bytes),
+        _gemm(model, "gate_up", layers, tokens, hidden, 2 * inner),
+        Elementwise("gated_silu", layers, tokens * inner, GATED_SILU_OPS, 0),
+        _gemm(model, "down", layers, tokens, inner, hidden),
+        Elementwise("mlp_residual", layers, width, ADD_OPS, 0),
+    )
+
+
+def _lm_head_operators(model: ModelSpec, tokens: Count) -> tuple[Operator, ...]:
+    hidden, vocab = model.hidden_size, model.vocab_size
+    return (
+        Elementwise("final_norm", 1, tokens * hidden, RMS_NORM_OPS, packed_bytes(hidden, model.weight_bits)),
+        _gemm(model, "lm_head", 1, tokens, hidden, vocab),
+        Elementwise("argmax", 1, tokens * vocab, COMPARE_OPS, 0),
+    )
+
+
+def _gemm(model: ModelSpec, name: str, count: int, tokens: Count, k: int, n: int) -> Gemm:
+    return Gemm(name, count, tokens, k, n, model.weight_bits, model.activation_bits)
+
+
+def _bias(model: ModelSpec, name: str, present: bool, tokens: Count, width: int) -> tuple[Elementwise, ...]:
+    if not present:
+        return ()
+    bias_bytes = model.layers * packed_bytes(width, model.weight_bits)
+    return (Elementwise(name, model.layers, tokens * width, ADD_OPS, bias_bytes),)
+
+
+def _attention(model: ModelSpec, tokens: Count, context: Count, pairs: Count) -> Attention:
+    return Attention(
+        "attention",
+        model.layers,
+        tokens,
+        context,
+        pairs,
+        model.heads,
+        model.kv_heads,
+        model.head_dim,
+        model.kv_bits,
+        model.activation_bits,
+    )

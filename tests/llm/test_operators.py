@@ -1,0 +1,205 @@
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lpspec.llm import (
+    Attention,
+    Count,
+    Elementwise,
+    Gemm,
+    ModelSpec,
+    Operator,
+    draft_operators,
+    load_model,
+    model_names,
+    packed_bytes,
+    prefill_operators,
+    verify_operators,
+)
+
+models = st.builds(
+    lambda layers, hidden, inner, kv_heads, group, head_dim, vocab, tied, qkv_bias, out_bias, bits: ModelSpec(
+        name="random",
+        source="test",
+        layers=layers,
+        hidden_size=hidden,
+        intermediate_size=inner,
+        heads=kv_heads * group,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        vocab_size=vocab,
+        tied_embeddings=tied,
+        qkv_bias=qkv_bias,
+        out_bias=out_bias,
+        max_context=64,
+    ).with_bits(*bits),
+    *[st.integers(1, 5)] * 7,
+    *[st.booleans()] * 3,
+    st.tuples(*[st.sampled_from([4, 8, 16, 32])] * 3),
+)
+
+
+def gemms(operators: Iterable[Operator]) -> list[Gemm]:
+    return [operator for operator in operators if isinstance(operator, Gemm)]
+
+
+def attention(operators: Iterable[Operator]) -> Attention:
+    (found,) = (operator for operator in operators if isinstance(operator, Attention))
+    return found
+
+
+def elementwise(operators: Iterable[Operator]) -> dict[str, Elementwise]:
+    return {operator.name: operator for operator in operators if isinstance(operator, Elementwise)}
+
+
+def counts(operator: Operator) -> dict[str, Count]:
+    """Every public count of an operator, by name."""
+    names = (name for name in dir(operator) if not name.startswith("_") and name != "name")
+    return {name: getattr(operator, name) for name in names}
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_decoding_multiplies_every_matrix_weight_once(name: str) -> None:
+    model = load_model(name)
+    table = model.vocab_size * model.hidden_size
+    vectors = sum(tensor.elements for tensor in model.tensors if tensor.rows == 1)
+    embedding_only = 0 if model.tied_embeddings else table
+    macs = sum(gemm.macs for gemm in gemms(verify_operators(model, 1, 7)))
+    assert macs == model.parameters - vectors - embedding_only
+
+
+@given(models, st.integers(1, 9), st.integers(0, 9))
+def test_pass_reads_every_resident_byte_once(model: ModelSpec, tokens: int, context: int) -> None:
+    operators = verify_operators(model, tokens, context)
+    vectors = elementwise(operators)
+    read: Count = sum(gemm.weight_bytes for gemm in gemms(operators))
+    read += sum(vector.memory_bytes for name, vector in vectors.items() if name != "embedding")
+    table = model.vocab_size * packed_bytes(model.hidden_size, model.weight_bits)
+    assert read == model.weight_bytes - (0 if model.tied_embeddings else table)
+    assert vectors["embedding"].memory_bytes * model.vocab_size == tokens * table
+
+
+@given(models, st.integers(1, 6), st.integers(0, 6))
+def test_verify_attention_by_brute_force(model: ModelSpec, tokens: int, context: int) -> None:
+    macs = read_elements = written_elements = 0
+    for _layer in range(model.layers):
+        for _head in range(model.heads):
+            for _query in range(tokens):
+                for _key in range(context + tokens):
+                    macs += model.head_dim  # QK^T
+                    macs += model.head_dim  # PV
+        for _kv_head in range(model.kv_heads):
+            read_elements += 2 * (context + tokens) * model.head_dim
+            written_elements += 2 * tokens * model.head_dim
+    found = attention(verify_operators(model, tokens, context))
+    assert found.macs == macs
+    assert found.kv_read_bytes * 8 == read_elements * model.kv_bits
+    assert found.kv_write_bytes * 8 == written_elements * model.kv_bits
+    assert found.kv_write_bytes == tokens * model.kv_bytes_per_token
+
+
+@given(models, st.integers(1, 12))
+def test_prefill_attention_by_brute_force(model: ModelSpec, prompt_tokens: int) -> None:
+    pairs = sum(1 for query in range(prompt_tokens) for key in range(prompt_tokens) if key <= query)
+    operators = prefill_operators(model, prompt_tokens)
+    found = attention(operators)
+    assert (found.pairs, found.context, found.keys) == (pairs, 0, prompt_tokens)
+    softmax = elementwise(operators)["softmax"]
+    assert softmax.count * softmax.elements == model.layers * model.heads * pairs
+
+
+@given(models, st.integers(1, 9))
+def test_gemm_macs_by_layer(model: ModelSpec, tokens: int) -> None:
+    per_layer = 0
+    for width in (model.query_width, model.kv_width, model.kv_width):  # Q, K, V
+        per_layer += tokens * model.hidden_size * width
+    per_layer += tokens * model.query_width * model.hidden_size  # output projection
+    per_layer += 3 * tokens * model.hidden_size * model.intermediate_size  # gate, up, down
+    layers = model.layers * per_layer
+    head = model.hidden_size * model.vocab_size
+    assert sum(gemm.macs for gemm in gemms(verify_operators(model, tokens, 3))) == layers + tokens * head
+    assert sum(gemm.macs for gemm in gemms(prefill_operators(model, tokens))) == layers + head
+
+
+@given(models)
+def test_one_token_prompt_is_decoding_without_context(model: ModelSpec) -> None:
+    assert prefill_operators(model, 1) == verify_operators(model, 1, 0)
+
+
+@given(models, st.integers(0, 3), st.integers(1, 3))
+def test_draft_reads_every_medusa_byte_once(model: ModelSpec, heads: int, layers: int) -> None:
+    model = model.model_copy(update={"medusa_heads": heads, "medusa_layers": layers})
+    operators = draft_operators(model)
+    assert (operators == ()) == (heads == 0)
+    read: Count = sum(gemm.weight_bytes for gemm in gemms(operators))
+    read += sum(vector.memory_bytes for vector in elementwise(operators).values())
+    assert read == model.medusa_weight_bytes
+    biases = heads * layers * model.hidden_size
+    assert sum(gemm.macs for gemm in gemms(operators)) == model.medusa_parameters - biases
+
+
+@given(models, st.integers(0, 2), st.integers(0, 3))
+def test_grid_agrees_with_scalars(model: ModelSpec, row: int, column: int) -> None:
+    tokens, context = np.array([[1], [2], [9]]), np.array([[0, 5, 9, 33]])
+    grid = verify_operators(model, tokens, context)
+    cell = verify_operators(model, int(tokens[row, 0]), int(context[0, column]))
+    for many, one in zip(grid, cell, strict=True):
+        assert many.name == one.name
+        for name, value in counts(one).items():
+            assert type(value) is int
+            assert np.broadcast_to(counts(many)[name], (3, 4))[row, column] == value
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_prefill_lengths_agree_with_scalars(index: int) -> None:
+    model, prompts = load_model("tinyllama").with_bits(weight=4), np.array([1, 2, 77, 2048])
+    single = prefill_operators(model, int(prompts[index]))
+    for many, one in zip(prefill_operators(model, prompts), single, strict=True):
+        for name, value in counts(one).items():
+            assert np.broadcast_to(counts(many)[name], (4,))[index] == value
+
+
+def test_large_grid_does_not_overflow() -> None:
+    model = load_model("vicuna-33b")
+    prompt = np.array([131_072])
+    macs = attention(prefill_operators(model, prompt)).macs
+    assert not isinstance(macs, int)
+    assert macs[0] == attention(prefill_operators(model, 131_072)).macs
+
+
+@given(models, st.integers(0, 5), st.integers(1, 9))
+def test_split_by_columns_keeps_every_byte(model: ModelSpec, left: int, tokens: int) -> None:
+    for gemm in gemms(verify_operators(model, tokens, 0)):
+        share = min(left, gemm.n)
+        columns = gemm.column_bytes * share + gemm.column_bytes * (gemm.n - share)
+        assert gemm.count * columns == gemm.weight_bytes
+
+
+def test_activation_bytes_of_llama2_7b() -> None:
+    model = load_model("llama2-7b").with_bits(activation=16)
+    operators = verify_operators(model, 3, 100)
+    qkv, out, gate_up, down, lm_head = gemms(operators)
+    assert (qkv.input_bytes, qkv.output_bytes) == (32 * 3 * 4096 * 2, 32 * 3 * 12288 * 2)
+    assert (gate_up.n, down.k, lm_head.n) == (2 * 11008, 11008, 32000)
+    assert out.output_bytes == down.output_bytes == 32 * 3 * 4096 * 2
+    assert attention(operators).query_bytes == 32 * 3 * 4096 * 2
+    assert attention(operators).score_bytes == 32 * 32 * 3 * 103 * 2
+
+
+def test_vector_ops_of_llama2_7b() -> None:
+    vectors = elementwise(verify_operators(load_model("llama2-7b"), 3, 100))
+    assert {name: vector.vector_ops for name, vector in vectors.items()} == {
+        "embedding": 3 * 4096,
+        "attention_norm": 32 * 3 * 4096 * 4,
+        "rope": 32 * 3 * 8192 * 3,
+        "softmax": 32 * 32 * 3 * 103 * 5,
+        "attention_residual": 32 * 3 * 4096,
+        "mlp_norm": 32 * 3 * 4096 * 4,
+        "gated_silu": 32 * 3 * 11008 * 4,
+        "mlp_residual": 32 * 3 * 4096,
+        "final_norm": 3 * 4096 * 4,
+        "argmax": 3 * 32000,
+    }
