@@ -38,12 +38,12 @@ bench: .venv/.requirements-dev
 	@$(PYTEST) benchmarks
 
 lint: .venv/.requirements-dev
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/ruff format --quiet --check . || { echo "not in ruff's format: make format repairs it" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/ruff format --quiet --check $(CODE) || { echo "not in ruff's format: make format repairs it" >&2; exit 1; }
 
 format: .venv/.requirements-dev
-	@$(BIN)/ruff check --quiet --fix .
-	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix $(CODE)
+	@$(BIN)/ruff format --quiet $(CODE)
 
 types: .venv/.requirements-dev
 	@$(BIN)/mypy --no-error-summary $(CODE)
