@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from lpspec.errors import InputError
 from lpspec.llm import ModelSpec, load_model, model_names
 
-# Totals of the published checkpoints (safetensors metadata of each repository).
+# Published totals; a Vicuna has that of the LLaMA it was tuned from. Below, each is summed by tensor too.
 PUBLISHED_PARAMETERS = {
     "llama2-7b": 6_738_415_616,
     "llama2-13b": 13_015_864_320,
