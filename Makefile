@@ -62,12 +62,12 @@ clean:
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Setting up: uv from the package index, an environment, the locked packages, then this package as it stands here.
-# Each stamp is older than its lock file only when that file has changed since.
+# A stamp is older than its lock file only when that file has changed since; the development lock holds the other.
 .venv/.%: %.lock pyproject.toml | $(BIN)/python
 	@echo "setting up .venv from $< (about 10 s, once)" >&2
 	@$(INSTALL) --require-hashes -r $<
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
-	@touch $@
+	@touch .venv/.requirements $@
 
 $(BIN)/python: | $(UV)
 	@$(UV) venv --quiet --seed --clear .venv
