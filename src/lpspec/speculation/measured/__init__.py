@@ -1,0 +1,118 @@
+"""What others measured on the real Medusa models, with its source: head accuracies and MT-bench passes."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.errors import InputError, unknown_name
+
+MEASURED_RANKS = 5  # the source logs the top five of every head
+FITTED_RANKS = slice(1, MEASURED_RANKS)  # ranks 2 to 5: the first lies far above any power law
+MAX_RANKS = 127  # a rank is int8
+
+
+class MtbenchTurns(NamedTuple):
+    """One model's 160 turns of MT-bench, turn 1 and 2 of question 81, then of 82, and so on to 160."""
+
+    tokens: NDArray[np.int32]
+    """[160] tokens that the turn generated."""
+    passes: NDArray[np.int32]
+    """[160] verify passes that Medusa took for them with its tree mc_sim_7b_63."""
+    labels: tuple[str, ...]
+    """Question, turn and category, such as ``"mtbench-81-1 writing"``."""
+
+
+def model_names() -> list[str]:
+    """The models that were measured, smallest first."""
+    return list(_load("medusa_head_accuracy.toml")["models"])
+
+
+def head_accuracy(model: str) -> NDArray[np.float64]:
+    """How often the true token has each of the first five ranks in each head's list: float [heads, ranks].
+
+    Source: FasterDecoding/Medusa, assets/medusa_acc.csv: the last logged training batch, each value with a
+    standard error of up to 0.0067.
+
+    Args:
+        model: One of `model_names()`.
+
+    Raises:
+        InputError: Nobody measured this model.
+    """
+    return np.array(_of_model("medusa_head_accuracy.toml", model)["rank_probability"], dtype=np.float64)
+
+
+def caveat(model: str) -> str:
+    """What the source itself warns of about this model's head accuracies; empty for most.
+
+    Raises:
+        InputError: Nobody measured this model.
+    """
+    return str(_of_model("medusa_head_accuracy.toml", model).get("caveat", ""))
+
+
+def rank_probabilities(model: str, top_k: int = 10) -> NDArray[np.float64]:
+    """How often the true token has each rank in each head's list: float [5 heads, top_k].
+
+    Ranks 1 to 5 are measured; those beyond are extrapolated by each head's power law through ranks 2 to 5
+    (least squares in the logarithms).
+
+    Args:
+        model: One of `model_names()`.
+        top_k: How many ranks, 1 to 127.
+
+    Raises:
+        InputError: Nobody measured this model, or `top_k` is out of range.
+    """
+    if not 1 <= top_k <= MAX_RANKS:
+        raise InputError(f"rank probabilities: top_k {top_k} is not possible, allowed are 1 to {MAX_RANKS}")
+    measured = head_accuracy(model)
+    log_rank = np.log(np.arange(1, max(top_k, MEASURED_RANKS) + 1))
+    slope, level = np.polyfit(log_rank[FITTED_RANKS], np.log(measured[:, FITTED_RANKS]).T, 1)
+    extrapolated = np.exp(level[:, None] + slope[:, None] * log_rank[None, MEASURED_RANKS:])
+    return np.hstack([measured, extrapolated])[:, :top_k]
+
+
+def mtbench_turns(model: str) -> MtbenchTurns:
+    """Tokens and verify passes of every MT-bench turn, decoded greedily by Medusa.
+
+    Source: FasterDecoding/Medusa, llm_judge/data/mt_bench/model_answer, run 0.
+
+    Args:
+        model: One of `model_names()`.
+
+    Raises:
+        InputError: Nobody measured this model.
+    """
+    rows = [
+        (tokens, passes, f"mtbench-{first + place}-{turn} {category}")
+        for category, first in _load("medusa_mtbench.toml")["first_question"].items()
+        for place, turns in enumerate(_questions(_of_model("medusa_mtbench.toml", model)[category]))
+        for turn, (tokens, passes) in enumerate(turns, start=1)
+    ]
+    tokens, passes, labels = zip(*rows, strict=True)
+    return MtbenchTurns(np.array(tokens, dtype=np.int32), np.array(passes, dtype=np.int32), labels)
+
+
+def _questions(category: dict[str, list[int]]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """The (tokens, passes) of turn 1 and of turn 2, for each question of a category."""
+    turn_1 = zip(category["turn_1_tokens"], category["turn_1_passes"], strict=True)
+    turn_2 = zip(category["turn_2_tokens"], category["turn_2_passes"], strict=True)
+    return list(zip(turn_1, turn_2, strict=True))
+
+
+def _of_model(file_name: str, model: str) -> dict[str, Any]:
+    models = _load(file_name)["models"]
+    if model not in models:
+        raise unknown_name("measured model", model, models)
+    found: dict[str, Any] = models[model]
+    return found
+
+
+@cache
+def _load(file_name: str) -> dict[str, Any]:
+    return tomllib.loads(files(__name__).joinpath(file_name).read_text(encoding="utf-8"))
