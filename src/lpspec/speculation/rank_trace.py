@@ -1,0 +1,327 @@
+"""A rank trace: everything that decoding needs to know of a model's drafts, recorded once per position.
+
+Under greedy verification the generated text does not depend on the tree, only where its passes begin does. So
+the rank of the true continuation in every head's list, at every position, replays any tree and any pruner.
+
+Position i is the i-th generated token of a turn, taken as the root of a verify pass; head h (0-based) guesses
+token i + 1 + h. A pass that accepts a drafts commits a + 1 tokens, and the next root is i + a + 1. Ranks that
+would reach beyond the turn are -1, so a turn of N tokens ends exactly at N.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import struct
+import tempfile
+import zlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal, get_args
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.errors import InputError, unknown_name
+from lpspec.speculation.token_tree import TokenTree, accepted_lengths
+
+FORMAT = "lpspec-rank-trace"
+VERSION = 1
+MAX_TOP_K = 127  # ranks are int8
+
+Kind = Literal["synthetic", "measured"]
+
+
+@dataclass(frozen=True, eq=False)
+class RankTrace:
+    """Ranks of the true tokens in every head's list, for some turns of text one after the other.
+
+    Args:
+        ranks: int8 [positions, heads], 0-based; -1 where the true token is outside the top k or the turn.
+        turn_lengths: int32 [turns], positions per turn.
+        top_k: Length of each head's list, 1 to 127.
+        labels: One text per turn, such as ``"mtbench-81-1 writing"``; may be empty.
+        name: Short name of the trace.
+        model: The model whose text and heads it describes.
+        kind: Whether the ranks were measured on a model or drawn to fit published figures.
+        description: What it is and what it leaves out, for a reader of a result.
+        source: Where its figures come from.
+        seed: Of the generator that drew it; None when measured.
+
+    The arrays are copied and made read-only. Compare traces by `content_hash`.
+
+    Raises:
+        InputError: The arrays do not fit together, or a rank is out of range.
+    """
+
+    ranks: NDArray[np.int8]
+    turn_lengths: NDArray[np.int32]
+    top_k: int
+    labels: tuple[str, ...]
+    name: str
+    model: str
+    kind: Kind
+    description: str
+    source: str
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check that everything fits together, then freeze the arrays."""
+        ranks, turn_lengths = np.asarray(self.ranks), np.asarray(self.turn_lengths)
+        _check_metadata(self)
+        _check_turns(turn_lengths, len(ranks) if ranks.ndim else 0, len(self.labels))
+        _check_ranks(ranks, turn_lengths, self.top_k)
+        object.__setattr__(self, "ranks", _read_only(ranks, np.int8))
+        object.__setattr__(self, "turn_lengths", _read_only(turn_lengths, np.int32))
+
+    @property
+    def positions(self) -> int:
+        """Generated tokens over all turns."""
+        return len(self.ranks)
+
+    @property
+    def heads(self) -> int:
+        """Draft heads recorded: the deepest tree that the trace can replay."""
+        return int(self.ranks.shape[1])
+
+    @property
+    def turns(self) -> int:
+        """Turns of text, each decoded from its own first token."""
+        return len(self.turn_lengths)
+
+    @cached_property
+    def turn_starts(self) -> NDArray[np.int64]:
+        """int64 [turns], the position at which each turn begins."""
+        return _read_only(np.cumsum(self.turn_lengths, dtype=np.int64) - self.turn_lengths, np.int64)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256, in hexadecimal, of the arrays and all that is said about them."""
+        digest = hashlib.sha256(_metadata_text(self).encode())
+        digest.update(np.ascontiguousarray(self.turn_lengths, dtype="<i4").tobytes())
+        digest.update(repr(self.ranks.shape).encode())
+        digest.update(self.ranks.tobytes())
+        return digest.hexdigest()
+
+    def with_heads(self, heads: int) -> RankTrace:
+        """The same text with only the first `heads` heads.
+
+        Raises:
+            InputError: The trace has fewer heads, or `heads` is not positive.
+        """
+        if not 1 <= heads <= self.heads:
+            raise InputError(f"trace '{self.name}': cannot take {heads} heads, allowed are 1 to {self.heads}")
+        return replace(self, ranks=self.ranks[:, :heads])
+
+    def save(self, path: str | Path) -> None:
+        """Write the trace as one compressed .npz file, whole or not at all; equal traces give equal bytes.
+
+        Raises:
+            InputError: The folder does not exist or cannot be written.
+        """
+        path = Path(path)
+        try:
+            _write_atomically(path, _npz_bytes(self))
+        except OSError as error:
+            raise InputError(f"trace file '{path}' cannot be written: {error.strerror}") from error
+
+
+def verify_passes(trace: RankTrace, tree: TokenTree) -> NDArray[np.int32]:
+    """Count the verify passes that each turn takes when every pass verifies the same tree: int32 [turns]."""
+    by_turn = np.split(accepted_lengths(tree, trace.ranks), trace.turn_starts[1:])
+    return np.array([count_passes(accepted) for accepted in by_turn], dtype=np.int32)
+
+
+def count_passes(accepted: NDArray[np.int8]) -> int:
+    """Count the verify passes of one turn.
+
+    Args:
+        accepted: int8 [positions], the drafts that a pass rooted at each position accepts.
+    """
+    lengths = accepted.tolist()
+    position = passes = 0
+    while position < len(lengths):
+        position += 1 + lengths[position]
+        passes += 1
+    return passes
+
+
+def trace_names() -> list[str]:
+    """The names of the traces that come with the package."""
+    return sorted(file.name[:-4] for file in _shipped().iterdir() if file.name.endswith(".npz"))
+
+
+def load_trace(name_or_path: str | Path) -> RankTrace:
+    """Read a trace that comes with the package by its name, or any trace by its path.
+
+    Args:
+        name_or_path: One of `trace_names()`; or else a path, which contains "/", ends in ".npz" or exists.
+
+    Raises:
+        InputError: There is no such trace, or the file is not a sound trace of this version.
+    """
+    if isinstance(name_or_path, str) and name_or_path in trace_names():
+        return _read(_shipped().joinpath(f"{name_or_path}.npz"), name_or_path)
+    if isinstance(name_or_path, str) and not _is_path(name_or_path):
+        raise unknown_name("trace", name_or_path, trace_names())
+    return _read(Path(name_or_path), str(name_or_path))
+
+
+def _shipped() -> Traversable:
+    return files("lpspec.speculation").joinpath("traces")
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or os.sep in text or text.endswith(".npz") or Path(text).exists()
+
+
+# The file: ranks, turn_lengths, and everything else as one JSON text.
+
+_ARRAYS = {"ranks": np.dtype("i1"), "turn_lengths": np.dtype("<i4")}
+_FIELDS = ("top_k", "labels", "name", "model", "kind", "description", "source", "seed")
+
+
+def _metadata_text(trace: RankTrace) -> str:
+    fields = {field: getattr(trace, field) for field in _FIELDS}
+    return json.dumps({"format": FORMAT, "version": VERSION, **fields}, ensure_ascii=True)
+
+
+def _npz_bytes(trace: RankTrace) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        ranks=trace.ranks,
+        turn_lengths=trace.turn_lengths.astype("<i4"),
+        metadata=np.array(_metadata_text(trace)),
+    )
+    return buffer.getvalue()
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+# What numpy and zipfile raise on a file that is cut short, altered, encrypted, pickled or of another kind.
+_DAMAGE = (
+    BadZipFile,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+def _read(file: Traversable | Path, said_as: str) -> RankTrace:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"trace file '{said_as}' cannot be read: {error.strerror}") from error
+    try:
+        return _from_npz(content)
+    except InputError as error:
+        raise InputError(f"trace file '{said_as}': {error}") from error
+    except _DAMAGE as error:
+        raise InputError(
+            f"trace file '{said_as}' is damaged or no trace; allowed are .npz files in the format {FORMAT}"
+        ) from error
+
+
+def _from_npz(content: bytes) -> RankTrace:
+    loaded: Any = np.load(io.BytesIO(content), allow_pickle=False)
+    if not isinstance(loaded, np.lib.npyio.NpzFile):
+        raise InputError(f"it is one bare array, allowed are .npz files in the format {FORMAT}")
+    with loaded as npz:
+        expected = {*_ARRAYS, "metadata"}
+        if set(npz.files) != expected:
+            raise InputError(f"it holds {sorted(npz.files)}, a trace holds exactly {sorted(expected)}")
+        fields = _fields(npz["metadata"])
+        arrays: dict[str, Any] = {name: npz[name] for name in _ARRAYS}
+    for name, dtype in _ARRAYS.items():
+        if arrays[name].dtype != dtype:
+            raise InputError(f"'{name}' is of type {arrays[name].dtype}, allowed is {dtype}")
+    return RankTrace(**arrays, **fields)
+
+
+def _fields(metadata: NDArray[Any]) -> dict[str, Any]:
+    """Check the frame of the JSON text, and return what it says of the trace."""
+    said = json.loads(str(metadata)) if metadata.dtype.kind == "U" and metadata.ndim == 0 else None
+    if not isinstance(said, dict) or said.pop("format", None) != FORMAT:
+        raise InputError(f"its metadata does not say that it is in the format {FORMAT}")
+    if (version := said.pop("version", None)) != VERSION:
+        raise InputError(f"it is in version {version!r} of the format, allowed is {VERSION}")
+    if set(said) != set(_FIELDS):
+        raise InputError(f"its metadata says {sorted(said)}, a trace says exactly {sorted(_FIELDS)}")
+    if not isinstance(said["labels"], list):
+        raise InputError("'labels' is not a list of texts")
+    return {**said, "labels": tuple(said["labels"])}
+
+
+# What makes a trace sound, in one place.
+
+
+def _check_metadata(trace: RankTrace) -> None:
+    for field in ("name", "model", "description", "source"):
+        if not isinstance(getattr(trace, field), str):
+            raise InputError(f"{field} of a trace must be a text, not {getattr(trace, field)!r}")
+    if not isinstance(trace.labels, tuple) or not all(isinstance(label, str) for label in trace.labels):
+        raise InputError("labels of a trace must be a tuple of texts")
+    if trace.kind not in get_args(Kind):
+        raise InputError(f"kind of a trace is {trace.kind!r}, allowed are {', '.join(get_args(Kind))}")
+    if trace.seed is not None and type(trace.seed) is not int:
+        raise InputError(f"seed of a trace is {trace.seed!r}, allowed are whole numbers or none")
+    if type(trace.top_k) is not int or not 1 <= trace.top_k <= MAX_TOP_K:
+        raise InputError(f"top_k of a trace is {trace.top_k!r}, allowed are 1 to {MAX_TOP_K}")
+
+
+def _check_turns(turn_lengths: NDArray[Any], positions: int, labels: int) -> None:
+    if turn_lengths.ndim != 1 or turn_lengths.dtype.kind not in "iu" or not len(turn_lengths):
+        raise InputError("turn_lengths of a trace must be a list of whole numbers, at least one")
+    if turn_lengths.min() < 1:
+        raise InputError(f"turn_lengths of a trace: turn {turn_lengths.argmin()} has no positions, 1 is the least")
+    if (total := int(turn_lengths.sum(dtype=np.int64))) != positions:
+        raise InputError(f"turn_lengths of a trace sum to {total}, but ranks has {positions} positions")
+    if labels != len(turn_lengths):
+        raise InputError(f"labels of a trace must be one per turn, not {labels} for {len(turn_lengths)} turns")
+
+
+def _check_ranks(ranks: NDArray[Any], turn_lengths: NDArray[Any], top_k: int) -> None:
+    if ranks.ndim != 2 or ranks.dtype.kind not in "iu" or not ranks.shape[1]:
+        raise InputError("ranks of a trace must be whole numbers of shape [positions, heads], one head at least")
+    if ranks.min() < -1 or ranks.max() >= top_k:
+        found = f"{ranks.min()} to {ranks.max()}"
+        raise InputError(f"ranks of a trace run from {found}, allowed are -1 to top_k - 1 = {top_k - 1}")
+    if (ranks[beyond_turn(turn_lengths, ranks.shape[1])] != -1).any():
+        raise InputError("ranks of a trace reach beyond the end of a turn, where only -1 is allowed")
+
+
+def beyond_turn(turn_lengths: NDArray[Any], heads: int) -> NDArray[np.bool_]:
+    """bool [positions, heads], true where the token that a head guesses lies beyond the end of the turn."""
+    ends = np.repeat(np.cumsum(turn_lengths, dtype=np.int64), turn_lengths)
+    left = ends - np.arange(len(ends))  # tokens from this position to the turn's end, itself included
+    beyond: NDArray[np.bool_] = left[:, None] <= np.arange(1, heads + 1)
+    return beyond
+
+
+def _read_only(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    copy = np.array(array, dtype=dtype, order="C")
+    copy.flags.writeable = False
+    return copy
