@@ -1,0 +1,32 @@
+"""What one event costs in energy: a profile prices the activity that devices count."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lpspec.hardware.quantity import EnergyPerBit, EnergyPerOperation
+
+
+class EnergyProfile(BaseModel):
+    """Energy constants of one published set, the same for every platform that it prices."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    summary: str
+    activate: EnergyPerBit = Field(description="activate and precharge, per bit of the row opened")
+    column: EnergyPerBit = Field(description="column access between sense amplifiers and bank edge")
+    io: EnergyPerBit = Field(description="from the bank edge off the chip: data path, interface, pins")
+    mac_int8: EnergyPerOperation = Field(description="one INT8 multiply-accumulate")
+    mac_fp16: EnergyPerOperation = Field(description="one FP16 multiply-accumulate")
+    scratchpad: EnergyPerBit = Field(description="on-chip shared memory (NPU scratchpad, GPU L2)")
+    local_buffer: EnergyPerBit = Field(description="per-core buffer (NPU local buffer, GPU L1)")
+    pim_register: EnergyPerBit = Field(description="registers of a PIM unit, per bit of weight read")
+
+    @property
+    def in_bank_pj_per_bit(self) -> float:
+        """A whole row sensed and read to the bank edge, pJ per bit."""
+        return self.activate.pj_per_bit + self.column.pj_per_bit
+
+    @property
+    def off_chip_pj_per_bit(self) -> float:
+        """A whole row read off the chip, pJ per bit."""
+        return self.in_bank_pj_per_bit + self.io.pj_per_bit

@@ -1,0 +1,200 @@
+"""A machine as frozen, validated data: the NPU, the LPDDR package, its PIM dies, or a GPU with HBM-PIM.
+
+Field names follow LP-Spec Table II and JESD209-5. Sizes count bytes, bandwidths 10^9 bytes per second.
+"""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lpspec.hardware.quantity import (
+    Bandwidth,
+    Count,
+    CountOrZero,
+    DataRate,
+    Duration,
+    Frequency,
+    PositiveDuration,
+    Power,
+    Share,
+    Size,
+    Throughput,
+)
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NpuSpec(_Spec):
+    """A mobile neural processing unit: cores with one MAC array and vector lanes each."""
+
+    cores: Count = Field(description="cores that share the work of an operator")
+    array_rows: Count = Field(description="rows of the MAC array of a core: weights of one output's k")
+    array_columns: Count = Field(description="columns of the MAC array of a core: outputs")
+    vector_lanes: Count = Field(description="vector lanes of a core; one lane does two operations a cycle")
+    clock: Frequency = Field(description="clock of arrays and lanes")
+    local_buffer: Size = Field(description="buffer of one core")
+    scratchpad: Size = Field(description="memory shared by the cores; activations beyond it spill")
+
+    @property
+    def matrix_tops(self) -> float:
+        """Peak INT8 matrix throughput, 10^12 operations per second."""
+        return self.cores.n * self.array_rows.n * self.array_columns.n * 2 * self.clock.ghz / 1e3
+
+    @property
+    def vector_tops(self) -> float:
+        """Peak vector throughput, 10^12 operations per second."""
+        return self.cores.n * self.vector_lanes.n * 2 * self.clock.ghz / 1e3
+
+
+class MemorySpec(_Spec):
+    """An LPDDR package: channels, and ranks of dies that are plain DRAM or compute."""
+
+    channels: Count = Field(description="independent channels; each rank has one die on every channel")
+    channel_width_bits: Count = Field(description="data pins of a channel")
+    data_rate: DataRate = Field(description="bits per second and pin")
+    bus_efficiency: Share = Field(description="sustained share of the peak bandwidth off chip")
+    dram_ranks: CountOrZero = Field(description="ranks of plain DRAM, readable while PIM ranks compute")
+    pim_ranks: CountOrZero = Field(description="ranks whose dies compute")
+    die_capacity: Size = Field(description="capacity of a die")
+
+    @property
+    def dies_per_rank(self) -> int:
+        """Dies that make up one rank: one on each channel."""
+        return self.channels.n
+
+    @property
+    def peak_gb_per_s(self) -> float:
+        """Peak bandwidth of all channels off chip, GB/s."""
+        return self.channels.n * self.channel_width_bits.n / 8 * self.data_rate.mbps / 1e3
+
+    @property
+    def sustained_gb_per_s(self) -> float:
+        """Sustained bandwidth of all channels off chip, GB/s."""
+        return self.peak_gb_per_s * self.bus_efficiency.fraction
+
+    @property
+    def dram_capacity_bytes(self) -> int:
+        """Capacity of the plain DRAM ranks, bytes."""
+        return self.dram_ranks.n * self.dies_per_rank * self.die_capacity.bytes
+
+    @property
+    def pim_capacity_bytes(self) -> int:
+        """Capacity of the PIM ranks, bytes."""
+        return self.pim_ranks.n * self.dies_per_rank * self.die_capacity.bytes
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Capacity of the package, bytes."""
+        return self.dram_capacity_bytes + self.pim_capacity_bytes
+
+
+class PimSpec(_Spec):
+    """A compute die of the package: matrix processing units (MPUs) beside its banks."""
+
+    banks: Count = Field(description="banks of a die")
+    banks_per_mpu: Count = Field(description="banks that share one MPU; one streams while the other opens a row")
+    lanes: Count = Field(description="weights an MPU takes per column read: outputs of the tile it holds")
+    alus: Count = Field(description="lane-wide ALUs of an MPU (N_ALU): tokens that one weight read serves")
+    mac_interval: PositiveDuration = Field(description="time from one all-bank MAC command to the next")
+    column_bytes: Count = Field(description="bytes of one column read")
+    row_bytes: Count = Field(description="bytes of one row (page)")
+    accumulator_bits: Count = Field(description="bits of one accumulator, read back over the bus")
+    concurrent_ranks: Count = Field(description="PIM ranks that may compute at once (power budget)")
+    mode_switch: Duration = Field(description="one switch between single-bank and all-bank PIM mode")
+
+    @model_validator(mode="after")
+    def _whole_mpus(self) -> Self:
+        if self.banks.n % self.banks_per_mpu.n:
+            raise ValueError(f"banks ({self.banks.n}) must be a multiple of banks_per_mpu ({self.banks_per_mpu.n})")
+        if self.row_bytes.n % self.column_bytes.n:
+            raise ValueError("row_bytes must be a multiple of column_bytes")
+        if self.column_bytes.n != self.lanes.n:
+            raise ValueError("column_bytes must equal lanes: a lane takes one INT8 weight per column read")
+        return self
+
+    @property
+    def mpus(self) -> int:
+        """MPUs of a die."""
+        return self.banks.n // self.banks_per_mpu.n
+
+    @property
+    def die_gops(self) -> float:
+        """Peak INT8 throughput of a die, 10^9 operations per second."""
+        return self.mpus * self.lanes.n * self.alus.n * 2 / self.mac_interval.ns
+
+    @property
+    def die_gb_per_s(self) -> float:
+        """Bandwidth from the banks of a die into its MPUs, GB/s."""
+        return self.mpus * self.column_bytes.n / self.mac_interval.ns
+
+
+class GpuSpec(_Spec):
+    """A graphics processor: peak rates and one memory."""
+
+    matrix_fp16: Throughput = Field(description="dense FP16 matrix throughput")
+    matrix_int8: Throughput = Field(description="dense INT8 matrix throughput")
+    vector_fp16: Throughput = Field(description="FP16 throughput outside the matrix units")
+    bandwidth: Bandwidth = Field(description="peak memory bandwidth")
+    bus_efficiency: Share = Field(description="sustained share of the peak bandwidth")
+    memory: Size = Field(description="memory capacity")
+    board_power: Power = Field(description="power of the whole board under load")
+
+    @property
+    def sustained_gb_per_s(self) -> float:
+        """Sustained memory bandwidth, GB/s."""
+        return self.bandwidth.gb_per_s * self.bus_efficiency.fraction
+
+
+class HbmPimSpec(_Spec):
+    """HBM stacks with one GEMV unit at every bank, doing attention for a GPU (AttAcc)."""
+
+    internal_bandwidth: Bandwidth = Field(description="bandwidth from all banks into their GEMV units")
+
+
+class PlatformSpec(_Spec):
+    """One machine. Either an NPU with an LPDDR package, or a GPU with or without HBM-PIM."""
+
+    name: str
+    summary: str
+    allocator: str = Field(description="policy that splits operators over devices, by name")
+    static_power: Power = Field(description="power drawn whatever runs; counted only when asked for")
+    energy_basis: Literal["model", "board-power"] = Field(
+        default="model", description="dynamic energy from the profile, or board power times time"
+    )
+    npu: NpuSpec | None = None
+    memory: MemorySpec | None = None
+    pim: PimSpec | None = None
+    gpu: GpuSpec | None = None
+    hbm_pim: HbmPimSpec | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.gpu is None) == (self.npu is None):
+            raise ValueError("a platform has either [npu] with [memory], or [gpu]")
+        if (self.npu is None) != (self.memory is None):
+            raise ValueError("[npu] and [memory] go together")
+        if self.hbm_pim is not None and self.gpu is None:
+            raise ValueError("[hbm_pim] needs a [gpu]")
+        if self.energy_basis == "board-power" and self.gpu is None:
+            raise ValueError('energy_basis = "board-power" needs a [gpu]')
+        self._check_pim()
+        return self
+
+    def _check_pim(self) -> None:
+        pim_ranks = self.memory.pim_ranks.n if self.memory else 0
+        if (self.pim is None) != (pim_ranks == 0):
+            raise ValueError("[pim] and memory.pim_ranks above 0 go together")
+        if self.pim is not None and self.pim.concurrent_ranks.n > pim_ranks:
+            raise ValueError(
+                f"pim.concurrent_ranks ({self.pim.concurrent_ranks.n}) exceeds memory.pim_ranks ({pim_ranks})"
+            )
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Memory that can hold weights and KV cache, bytes."""
+        if self.gpu is not None:
+            return self.gpu.memory.bytes
+        assert self.memory is not None
+        return self.memory.capacity_bytes
