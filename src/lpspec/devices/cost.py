@@ -1,0 +1,82 @@
+"""What an operator costs on a device: time, and the physical events that an energy profile prices.
+
+Devices count events and never joules, so the same counts can be priced by any profile. All fields are
+numbers or arrays that broadcast over a (context, tokens) grid.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+from lpspec.hardware.energy_profile import EnergyProfile
+
+Real: TypeAlias = float | NDArray[Any]
+
+COMPONENTS = ("array", "io", "buffer", "mac", "activation", "static")
+"""Where energy goes: DRAM array, path off the chip, on-chip buffers and PIM registers, multiply-accumulates,
+activation traffic (PIM inputs, accumulator readback, KV writes, on-chip activations), and static or board power."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Counts of physical events. Weights and KV reads come first, activations apart."""
+
+    activate_bits: Real = 0.0
+    column_bits: Real = 0.0
+    io_bits: Real = 0.0
+    buffer_bits: Real = 0.0
+    pim_register_bits: Real = 0.0
+    macs_int8: Real = 0.0
+    macs_fp16: Real = 0.0
+    activation_io_bits: Real = 0.0
+    activation_memory_bits: Real = 0.0
+    activation_buffer_bits: Real = 0.0
+
+    def __add__(self, other: "Activity") -> "Activity":
+        """Events of both, one after the other or side by side."""
+        return Activity(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __mul__(self, factor: Real) -> "Activity":
+        """Events of ``factor`` repetitions."""
+        return Activity(*(getattr(self, f.name) * factor for f in fields(self)))
+
+    def energy_pj(self, profile: EnergyProfile) -> dict[str, Real]:
+        """Dynamic energy by component, pJ; ``static`` is left to whoever knows the time."""
+        on_chip = profile.scratchpad.pj_per_bit + profile.local_buffer.pj_per_bit
+        return {
+            "array": self.activate_bits * profile.activate.pj_per_bit + self.column_bits * profile.column.pj_per_bit,
+            "io": self.io_bits * profile.io.pj_per_bit,
+            "buffer": self.buffer_bits * on_chip + self.pim_register_bits * profile.pim_register.pj_per_bit,
+            "mac": self.macs_int8 * profile.mac_int8.pj + self.macs_fp16 * profile.mac_fp16.pj,
+            "activation": self.activation_io_bits * profile.io.pj_per_bit
+            + self.activation_memory_bits * profile.off_chip_pj_per_bit
+            + self.activation_buffer_bits * on_chip,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Time of an operator or a pass, in ns, and the events behind it."""
+
+    latency_ns: Real = 0.0
+    activity: Activity = Activity()
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Cost of one after the other."""
+        return Cost(self.latency_ns + other.latency_ns, self.activity + other.activity)
+
+    def __mul__(self, factor: Real) -> "Cost":
+        """Cost of ``factor`` repetitions, one after the other."""
+        return Cost(self.latency_ns * factor, self.activity * factor)
+
+
+def off_chip_read(read_bytes: Real) -> Activity:
+    """Whole rows read off the chip, through scratchpad and local buffer into the cores."""
+    bits = read_bytes * 8.0
+    return Activity(activate_bits=bits, column_bits=bits, io_bits=bits, buffer_bits=bits)
+
+
+def macs_at(macs: Real, bits: int) -> Activity:
+    """Multiply-accumulates at the precision of the wider operand."""
+    return Activity(macs_int8=macs) if bits <= 8 else Activity(macs_fp16=macs)

@@ -1,0 +1,108 @@
+"""The mobile NPU: weight-stationary MAC arrays fed from LPDDR over a shared bus (LP-Spec Table II)."""
+
+import numpy as np
+
+from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
+from lpspec.errors import InputError
+from lpspec.hardware.platform_spec import MemorySpec, NpuSpec
+from lpspec.llm.counts import Count
+from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
+
+
+class Npu:
+    """Costs of operators on the NPU alone.
+
+    Arithmetic and memory traffic overlap (double buffering), so an operator takes the longer of the two.
+    """
+
+    def __init__(self, npu: NpuSpec, memory: MemorySpec) -> None:
+        """Take the data of one platform."""
+        self.spec = npu
+        self.bus_gb_per_s = memory.sustained_gb_per_s
+
+    def price(self, op: Operator) -> Cost:
+        """Cost of all copies of an operator."""
+        if isinstance(op, Gemm):
+            return self._gemm(op)
+        if isinstance(op, Attention):
+            return self._attention(op)
+        return self._elementwise(op)
+
+    def gemm_compute_ns(self, tokens: Count, k: Count, n: Count) -> Real:
+        """Time of the MAC arrays for one (tokens, k) x (k, n) product, ns.
+
+        Tiles of 32 x 32 weights are dealt to the cores. Loading the next tile takes one cycle per array row and
+        hides behind the tokens that stream through the present one, so a tile takes the longer of the two.
+        """
+        rows, columns = self.spec.array_rows.n, self.spec.array_columns.n
+        tiles = _ceil_div(k, rows) * _ceil_div(n, columns)
+        cycles = _ceil_div(tiles, self.spec.cores.n) * np.maximum(tokens, rows)
+        return cycles / self.spec.clock.ghz
+
+    def attention_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
+        """Time of the MAC arrays for one layer of attention over ``kv_heads`` of its heads, ns.
+
+        Queries that share a key-value head share the array: its keys are the stationary operand.
+        """
+        queries = op.tokens * (op.heads // op.kv_heads)
+        per_head = self._tile_cycles(queries, op.head_dim, op.keys) + self._tile_cycles(queries, op.keys, op.head_dim)
+        return kv_heads * per_head / self.spec.cores.n / self.spec.clock.ghz
+
+    def _tile_cycles(self, tokens: Count, k: Count, n: Count) -> Real:
+        rows, columns = self.spec.array_rows.n, self.spec.array_columns.n
+        cycles: Real = _ceil_div(k, rows) * _ceil_div(n, columns) * np.maximum(tokens, rows)
+        return cycles
+
+    def _gemm(self, op: Gemm) -> Cost:
+        self._check_precision(op.weight_bits, op.activation_bits)
+        spilled = op.count * self._spilled_bytes((op.input_bytes + op.output_bytes) / op.count)
+        compute_ns = op.count * self.gemm_compute_ns(op.tokens, op.k, op.n)
+        memory_ns = (op.weight_bytes + spilled) / self.bus_gb_per_s
+        return Cost(np.maximum(compute_ns, memory_ns), self.gemm_activity(op, spilled_bytes=spilled))
+
+    def gemm_activity(self, op: Gemm, columns_share: Real = 1.0, spilled_bytes: Real = 0.0) -> Activity:
+        """Events of all copies of a product of which the NPU computes a share of the columns."""
+        on_chip = (op.input_bytes + op.output_bytes * columns_share) * 8.0
+        return (
+            off_chip_read(op.weight_bytes * columns_share)
+            + macs_at(op.macs * columns_share, max(op.weight_bits, op.activation_bits))
+            + Activity(activation_buffer_bits=on_chip, activation_memory_bits=spilled_bytes * 8.0)
+        )
+
+    def _spilled_bytes(self, activation_bytes: Real) -> Real:
+        """Activations of one product that do not fit the scratchpad and pass through memory."""
+        spilled: Real = np.maximum(activation_bytes - self.spec.scratchpad.bytes, 0)
+        return spilled
+
+    def _attention(self, op: Attention) -> Cost:
+        self._check_precision(op.kv_bits, op.activation_bits)
+        compute_ns = op.count * self.attention_compute_ns(op, op.kv_heads)
+        memory_ns = (op.kv_read_bytes + op.kv_write_bytes) / self.bus_gb_per_s
+        return Cost(np.maximum(compute_ns, memory_ns), self.attention_activity(op) + self.kv_write_activity(op))
+
+    def attention_activity(self, op: Attention, heads_share: Real = 1.0) -> Activity:
+        """Events of reading and using the KV cache for a share of the heads; KV writes apart."""
+        on_chip = (2 * op.query_bytes + 2 * op.score_bytes) * heads_share * 8.0
+        return (
+            off_chip_read(op.kv_read_bytes * heads_share)
+            + macs_at(op.macs * heads_share, max(op.kv_bits, op.activation_bits))
+            + Activity(activation_buffer_bits=on_chip)
+        )
+
+    def kv_write_activity(self, op: Attention) -> Activity:
+        """Events of writing the new tokens' keys and values to memory once."""
+        return Activity(activation_memory_bits=op.kv_write_bytes * 8.0)
+
+    def _elementwise(self, op: Elementwise) -> Cost:
+        compute_ns = op.vector_ops / (self.spec.vector_tops * 1e3)
+        memory_ns = op.memory_bytes / self.bus_gb_per_s
+        activity = off_chip_read(op.memory_bytes) + Activity(macs_int8=op.vector_ops / 2)
+        return Cost(np.maximum(compute_ns, memory_ns), activity)
+
+    def _check_precision(self, *bits: int) -> None:
+        if max(bits) > 8:
+            raise InputError(f"the NPU computes INT8: {max(bits)}-bit operands are not supported, use 8 or 4")
+
+
+def _ceil_div(a: Count, b: int) -> Count:
+    return -(-a // b)
