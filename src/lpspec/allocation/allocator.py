@@ -1,0 +1,74 @@
+"""What an allocator is, and the ones that the package knows: policies that put operators on devices."""
+
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from lpspec.allocation.hybrid import BalancedAllocator, PimOnlyAllocator
+from lpspec.allocation.single import AttentionOnHbmPim, SingleDevice
+from lpspec.devices.cost import Cost
+from lpspec.errors import InputError, unknown_name
+from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Operator
+
+
+class Allocator(Protocol):
+    """Puts the operators of a pass on the devices of one platform and says what the pass costs.
+
+    It is made once per run, for the largest tree and context that the run will see, so that everything that can
+    be decided then is a table afterwards.
+    """
+
+    def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
+        """Decide where weights lie. Raises InputError when the model does not fit the platform."""
+
+    def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
+        """Cost of a verify or draft pass; counts may be arrays over a grid."""
+        ...
+
+    def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
+        """Cost of the pass over the prompt."""
+        ...
+
+
+ENTRY_POINTS = "lpspec.allocators"
+"""Entry-point group under which an installed package offers an allocator of its own."""
+
+_BUILT_IN: dict[str, type[Allocator]] = {
+    "single": SingleDevice,
+    "balanced": BalancedAllocator,
+    "pim-only": PimOnlyAllocator,
+    "attention-on-hbm-pim": AttentionOnHbmPim,
+}
+
+
+def make_allocator(platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> Allocator:
+    """Make the allocator that the platform names.
+
+    Args:
+        platform: The machine.
+        model: The decoder.
+        max_tokens: Most tokens that one pass verifies.
+        max_context: Longest context of the run.
+
+    Raises:
+        InputError: Unknown allocator, or a model that does not fit.
+    """
+    allocator = _BUILT_IN.get(platform.allocator) or _installed(platform.allocator)
+    needed = model.weight_bytes + model.medusa_weight_bytes
+    needed += (max_context + max_tokens) * model.kv_bytes_per_token
+    if needed > platform.capacity_bytes:
+        raise InputError(
+            f"{model.name} does not fit {platform.name}: weights, draft heads and the cache of "
+            f"{max_context + max_tokens} tokens need {needed / 2**30:.2f} GiB, it holds "
+            f"{platform.capacity_bytes / 2**30:.2f} GiB"
+        )
+    return allocator(platform, model, max_tokens, max_context)
+
+
+def _installed(name: str) -> type[Allocator]:
+    offered = entry_points(group=ENTRY_POINTS)
+    if name not in offered.names:
+        raise unknown_name("allocator", name, [*_BUILT_IN, *offered.names])
+    loaded: type[Allocator] = offered[name].load()
+    return loaded

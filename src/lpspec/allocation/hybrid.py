@@ -1,0 +1,213 @@
+"""The DAU: split every product and every attention between NPU and PIM so that both finish together.
+
+Both halves start together and meet at the end, so a split takes as long as the slowest of three: the PIM dies, the MAC
+arrays of the NPU, and the bus that carries the NPU's weights as well as PIM inputs and results (LP-Spec section
+IV-C). PIM takes whole tiles, so the balance is the best that tiles allow, found by trying them all.
+"""
+
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.allocation.placement import PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
+from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.npu import Npu
+from lpspec.devices.pim import LpddrPim
+from lpspec.errors import InputError
+from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.llm.counts import Count
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator, draft_operators, verify_operators
+
+
+@dataclass(frozen=True, slots=True)
+class GemmSplit:
+    """How the copies of one placement of a product are divided, per entry of a grid of token counts."""
+
+    placed: PlacedGemm
+    pim_columns: NDArray[np.int64]
+    latency_ns: NDArray[np.float64]
+
+
+class BalancedAllocator:
+    """Splits that finish together, as LP-Spec's data allocation unit makes them."""
+
+    def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
+        """Place every column, then keep the placement for the run.
+
+        Raises:
+            InputError: The platform has no NPU or no PIM, or its ranks cannot hold the model.
+        """
+        if platform.npu is None or platform.memory is None or platform.pim is None:
+            raise InputError(
+                f"platform '{platform.name}': allocator {platform.allocator} needs [npu], [memory] and [pim]"
+            )
+        self.npu = Npu(platform.npu, platform.memory)
+        self.pim = LpddrPim(platform.pim, platform.memory)
+        self.bus_gb_per_s = platform.memory.sustained_gb_per_s
+        self.model = model
+        self._max_tokens = max_tokens
+        kv_bytes = (max_context + max_tokens) * model.kv_bytes_per_token
+        self._place(platform, kv_bytes)
+
+    # Prices
+
+    def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
+        """Cost of the operators one after the other, each split over both sides."""
+        return reduce(add, (self._price(op) for op in operators), Cost())
+
+    def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
+        """Cost on the NPU, which reads weights from all ranks (LP-Spec section IV)."""
+        return reduce(add, (self.npu.price(op) for op in operators), Cost())
+
+    def _price(self, op: Operator) -> Cost:
+        if isinstance(op, Gemm):
+            return reduce(add, (self._split_cost(op, split) for split in self.gemm_splits(op)), Cost())
+        if isinstance(op, Attention):
+            return self._attention_cost(op)
+        return self.npu.price(op)
+
+    def _split_cost(self, op: Gemm, split: GemmSplit) -> Cost:
+        copies = replace(op, count=split.placed.gemm.count)
+        npu_share = 1.0 - split.pim_columns / op.n
+        activity = self.npu.gemm_activity(copies, npu_share) + self.pim.gemm_activity(copies, split.pim_columns)
+        return Cost(split.latency_ns * copies.count, activity)
+
+    # Products
+
+    def gemm_splits(self, op: Gemm) -> list[GemmSplit]:
+        """The best allowed split of each placement of a product, for every entry of ``op.tokens``."""
+        self.pim.check_precision(op)
+        placements = [p for p in self.placements if p.gemm.name == op.name]
+        return [self._best_split(op.tokens, p) for p in placements]
+
+    def _best_split(self, tokens: Count, placed: PlacedGemm) -> GemmSplit:
+        tiles = self._allowed_tiles(placed)
+        columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
+        latency_ns = self.makespan_ns(np.asarray(tokens)[..., None], placed.gemm, columns)
+        # Among equals the last wins: the most columns on PIM, where a bit costs least.
+        best = latency_ns.shape[-1] - 1 - np.argmin(latency_ns[..., ::-1], axis=-1)
+        return GemmSplit(placed, columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0])
+
+    def _allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+        return np.arange(placed.fewest, placed.most + 1)
+
+    def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> NDArray[np.float64]:
+        """Time of one copy of a product when PIM computes its first ``pim_columns`` columns, ns."""
+        npu_columns = gemm.n - pim_columns
+        pim_ns = self.pim.gemm_ns(tokens, gemm.k, pim_columns)
+        npu_ns = self.npu.gemm_compute_ns(tokens, gemm.k, npu_columns)
+        bus_bytes = npu_columns * gemm.column_bytes + self.pim.gemm_bus_bytes(tokens, gemm.k, pim_columns)
+        return np.maximum(np.maximum(pim_ns, npu_ns), bus_bytes / self.bus_gb_per_s)
+
+    # Attention
+
+    def _attention_cost(self, op: Attention) -> Cost:
+        """Whole key-value heads go to either side; new keys and values are written to every side in use."""
+        self.pim.check_precision(op)
+        latency_ns, pim_heads = self.attention_split(op)
+        npu_share = 1.0 - pim_heads / op.kv_heads
+        copies = 2 if self._kv_on_dram else 1
+        writes_ns = copies * op.kv_write_bytes / self.bus_gb_per_s
+        activity: Activity = (
+            self.npu.attention_activity(op, npu_share)
+            + self.pim.attention_activity(op, pim_heads)
+            + self.npu.kv_write_activity(op) * copies
+        )
+        return Cost(latency_ns * op.count + writes_ns, activity)
+
+    def attention_split(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
+        choices = self._allowed_heads(op)
+        best_ns = np.asarray(self._attention_makespan_ns(op, choices[0]))
+        best_heads = np.full(best_ns.shape, choices[0], dtype=np.int64)
+        for heads in choices[1:]:
+            latency_ns = self._attention_makespan_ns(op, heads)
+            better = latency_ns < best_ns
+            best_ns = np.where(better, latency_ns, best_ns)
+            best_heads = np.where(better, heads, best_heads)
+        return best_ns, best_heads
+
+    def _allowed_heads(self, op: Attention) -> list[int]:
+        """Candidates, most heads on PIM first."""
+        return list(range(op.kv_heads, -1, -1)) if self._kv_on_dram else [op.kv_heads]
+
+    def _attention_makespan_ns(self, op: Attention, pim_heads: int) -> NDArray[np.float64]:
+        npu_heads = op.kv_heads - pim_heads
+        npu_bytes = op.kv_read_bytes / op.count * (npu_heads / op.kv_heads)
+        bus_ns = (npu_bytes + self.pim.attention_bus_bytes(op, pim_heads)) / self.bus_gb_per_s
+        npu_ns: Real = self.npu.attention_compute_ns(op, npu_heads)
+        return np.maximum(np.maximum(self.pim.attention_ns(op, pim_heads), npu_ns), bus_ns)
+
+    # Placement
+
+    def _place(self, platform: PlatformSpec, kv_bytes: int) -> None:
+        """Fill PIM ranks first, then copy to the DRAM rank what the NPU may want to compute."""
+        assert platform.memory is not None
+        assert platform.pim is not None
+        operators = verify_operators(self.model, 1, 0) + draft_operators(self.model)
+        gemms = [op for op in operators if isinstance(op, Gemm)]
+        vectors_bytes = sum(int(op.memory_bytes) for op in operators if isinstance(op, Elementwise))
+        others_bytes = vectors_bytes + self._embedding_bytes()
+        placed = [PlacedGemm(g, self.pim.tile_columns, 0, -(-g.n // self.pim.tile_columns)) for g in gemms]
+        pim_free = platform.memory.pim_capacity_bytes - kv_bytes
+        dram_free = platform.memory.dram_capacity_bytes - others_bytes
+        try:
+            excess = sum(p.pim_bytes for p in placed) - pim_free
+            placed = give_up_pim_tiles(placed, excess, lambda p: self._pim_tile_loss_ns(p, platform.pim.alus.n))
+            self._kv_on_dram = self._uses_dram and self._exclusive_bytes(placed) + kv_bytes <= dram_free
+            dram_free -= kv_bytes if self._kv_on_dram else 0
+            placed = [self._wanted_by_npu(p) for p in placed]
+            excess = sum(p.dram_bytes for p in placed) - dram_free
+            self.placements = give_up_dram_tiles(placed, excess, self._dram_tile_loss_ns)
+        except ValueError as error:
+            raise InputError(
+                f"{self.model.name} does not fit {platform.name}: PIM ranks hold "
+                f"{platform.memory.pim_capacity_bytes / 2**30:.2f} GiB and DRAM ranks "
+                f"{platform.memory.dram_capacity_bytes / 2**30:.2f} GiB, and no placement satisfies both"
+            ) from error
+
+    _uses_dram = True
+
+    def _embedding_bytes(self) -> int:
+        """The embedding table, which lies on the DRAM rank unless it doubles as LM head."""
+        if self.model.tied_embeddings:
+            return 0
+        return next(t for t in self.model.tensors if t.name == "embedding").size_bytes(self.model.weight_bits)
+
+    def _exclusive_bytes(self, placed: list[PlacedGemm]) -> int:
+        """Bytes that only the DRAM rank holds."""
+        return sum(p.gemm.count * p.gemm.column_bytes * (p.gemm.n - p.columns(p.most)) for p in placed)
+
+    def _wanted_by_npu(self, placed: PlacedGemm) -> PlacedGemm:
+        """Keep on the DRAM rank what the best split of any token count gives to the NPU."""
+        tokens = np.arange(1, self._max_tokens + 1)
+        fewest_columns = int(self._best_split(tokens, placed).pim_columns.min())
+        return replace(placed, fewest=min(-(-fewest_columns // placed.tile_columns), placed.most))
+
+    def _pim_tile_loss_ns(self, placed: PlacedGemm, tokens: int) -> float:
+        """Time lost when PIM loses its last tile, with the token count that PIM is built for."""
+        if placed.most == 0:
+            return float("inf")
+        fewer = replace(placed, most=placed.most - 1)
+        return float(self._best_split(tokens, fewer).latency_ns - self._best_split(tokens, placed).latency_ns)
+
+    def _dram_tile_loss_ns(self, placed: PlacedGemm) -> float:
+        """Time lost when the NPU loses a tile, with the largest tree, which wants the NPU most."""
+        if placed.fewest >= placed.most:
+            return float("inf")
+        fewer = replace(placed, fewest=placed.fewest + 1)
+        tokens = self._max_tokens
+        return float(self._best_split(tokens, fewer).latency_ns - self._best_split(tokens, placed).latency_ns)
+
+
+class PimOnlyAllocator(BalancedAllocator):
+    """Products and attention on PIM wherever its ranks have room; the NPU does the rest (GEMV-PIM baseline)."""
+
+    _uses_dram = False
+
+    def _allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+        return np.array([placed.most])
