@@ -152,9 +152,7 @@ class ModelSpec(BaseModel):
         """Bytes that one token adds to the key-value cache, all layers."""
         return self.layers * packed_bytes(2 * self.kv_width, self.kv_bits)
 
-    def with_bits(
-        self, weight: int | None = None, activation: int | None = None, kv: int | None = None
-    ) -> "ModelSpec":
+    def with_bits(self, weight: int | None = None, activation: int | None = None, kv: int | None = None) -> "ModelSpec":
         """The same model at other precisions; what is left out stays.
 
         Args:

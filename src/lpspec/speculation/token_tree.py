@@ -74,6 +74,15 @@ class TokenTree:
         rank = [-1, *(path[-1] for path in ordered)]
         return cls(np.array(parent), np.array(depth), np.array(rank))
 
+    @classmethod
+    def trusted(cls, parent: NDArray[Any], depth: NDArray[Any], rank: NDArray[Any]) -> TokenTree:
+        """Build a tree from arrays that are one by construction, unchecked: a pruner does this at every step."""
+        tree = object.__new__(cls)
+        object.__setattr__(tree, "parent", _read_only(parent, np.int16))
+        object.__setattr__(tree, "depth", _read_only(depth, np.int8))
+        object.__setattr__(tree, "rank", _read_only(rank, np.int8))
+        return tree
+
     @property
     def size(self) -> int:
         """Tokens verified in one pass, root included (the paper's L_spec)."""

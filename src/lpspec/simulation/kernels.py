@@ -1,0 +1,103 @@
+"""Compiled decode loops over rank traces. ``decode_loop.py`` says the same thing readably; tests hold them equal."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from lpspec.speculation.kernels import (
+    FloatArray,
+    Growth,
+    IntArray,
+    accepted_in,
+    grow_best_tree,
+    learn_rank,
+    learn_verified,
+)
+
+
+@njit(cache=True)
+def replay_pruned(
+    ranks: NDArray[np.int8],
+    turn_lengths: IntArray,
+    price: FloatArray,
+    accuracy: FloatArray,
+    full_feedback: bool,
+    rate: float,
+    growth: Growth,
+    sizes: IntArray,
+    committed: IntArray,
+    positions: IntArray,
+) -> int:
+    """Decode every turn with the pruner choosing each tree.
+
+    Args:
+        ranks: int8 [positions, heads], as ``RankTrace.ranks``.
+        turn_lengths: int64 [turns], tokens to generate in each turn, then the tokens of the turn in the trace.
+        price: float64 [contexts, sizes]; row i prices steps whose root is token i of a turn.
+        accuracy: float64 [heads, top_k], prior; holds the last state afterwards.
+        full_feedback: Learn from every committed token (otherwise from verified nodes).
+        rate: Weight of one observation.
+        growth: Working memory of the explorer.
+        sizes: int64 out, tokens verified in each step.
+        committed: int64 out, tokens committed in each step.
+        positions: int64 out, position of the root in its turn.
+
+    Returns:
+        The number of steps.
+    """
+    heads = accuracy.shape[0]
+    next_unscored = np.zeros(heads, np.int64)
+    step = 0
+    start = 0
+    for turn in range(turn_lengths.shape[0]):
+        wanted = turn_lengths[turn, 0]
+        first_step = step
+        next_unscored[:] = first_step
+        position = 0
+        while position < wanted:
+            row = ranks[start + position]
+            size = grow_best_tree(accuracy, price[position], growth)
+            accepted = accepted_in(growth, size, row)
+            tokens = min(accepted + 1, wanted - position)
+            sizes[step] = size
+            committed[step] = tokens
+            positions[step] = position
+            step += 1
+            if full_feedback:
+                for head in range(heads):
+                    while next_unscored[head] < step:
+                        root = positions[next_unscored[head]]
+                        if root + 1 + head >= position + tokens:
+                            break
+                        if sizes[next_unscored[head]] > 1:
+                            learn_rank(accuracy, head, ranks[start + root, head], rate)
+                        next_unscored[head] += 1
+            elif size > 1:
+                learn_verified(accuracy, growth, size, row, tokens - 1, rate)
+            position += tokens
+        start += turn_lengths[turn, 1]
+    return step
+
+
+@njit(cache=True)
+def replay_fixed(
+    accepted: IntArray, turn_lengths: IntArray, size: int, sizes: IntArray, committed: IntArray, positions: IntArray
+) -> int:
+    """Decode every turn with one tree, whose accepted length at every position is known.
+
+    Arguments and result are as for ``replay_pruned``; ``accepted`` is int64 [positions].
+    """
+    step = 0
+    start = 0
+    for turn in range(turn_lengths.shape[0]):
+        wanted = turn_lengths[turn, 0]
+        position = 0
+        while position < wanted:
+            tokens = min(accepted[start + position] + 1, wanted - position)
+            sizes[step] = size
+            committed[step] = tokens
+            positions[step] = position
+            step += 1
+            position += tokens
+        start += turn_lengths[turn, 1]
+    return step

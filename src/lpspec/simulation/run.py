@@ -1,0 +1,191 @@
+"""Run a system over a trace and add up what its steps took."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.devices.cost import COMPONENTS
+from lpspec.errors import InputError
+from lpspec.simulation.kernels import replay_fixed, replay_pruned
+from lpspec.simulation.step_cost import FloatArray, StepCosts, step_costs
+from lpspec.simulation.workload import System, TreePolicy, Workload
+from lpspec.speculation.kernels import make_growth
+from lpspec.speculation.measured import rank_probabilities
+from lpspec.speculation.rank_trace import RankTrace
+from lpspec.speculation.token_tree import accepted_lengths
+
+IntArray = NDArray[np.int64]
+
+PRIOR_MODEL = "vicuna-7b"
+"""Whose measured head accuracies the pruner starts from, whatever it runs on; it learns the rest."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What every verify pass of a run did: int64 [steps] each, turn after turn.
+
+    Attributes:
+        position: Tokens of the turn committed before the step.
+        l_spec: Tokens verified, the root included.
+        committed: Tokens committed, the root included.
+    """
+
+    position: IntArray
+    l_spec: IntArray
+    committed: IntArray
+
+
+@dataclass(frozen=True)
+class Run:
+    """A system's decode steps over a workload, and their totals. Prefill is kept apart, as in the paper.
+
+    Attributes:
+        system: What ran.
+        steps: Every step.
+        decode_ns: Time of all steps.
+        decode_pj: float64 [components], their energy, in the order of ``COMPONENTS``.
+        prefill_ns: Time of one prompt, which is the time to the first token.
+        prefill_pj: Energy of one prompt.
+    """
+
+    system: System
+    steps: Steps
+    decode_ns: float
+    decode_pj: FloatArray
+    prefill_ns: float
+    prefill_pj: float
+
+    @property
+    def tokens(self) -> int:
+        """Tokens generated."""
+        return int(self.steps.committed.sum())
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Decode throughput, tokens per second."""
+        return self.tokens / (self.decode_ns / 1e9)
+
+    @property
+    def mj_per_token(self) -> float:
+        """Decode energy per token, mJ."""
+        return float(self.decode_pj.sum()) / 1e9 / self.tokens
+
+    @property
+    def tokens_per_j(self) -> float:
+        """Energy efficiency, tokens per joule."""
+        return 1e3 / self.mj_per_token
+
+    @property
+    def edp_s_mj(self) -> float:
+        """Energy-delay product of a token, s x mJ."""
+        return self.mj_per_token / self.tokens_per_s
+
+    @property
+    def average_power_w(self) -> float:
+        """Power while decoding, W."""
+        return self.tokens_per_s * self.mj_per_token / 1e3
+
+    @property
+    def time_to_first_token_ms(self) -> float:
+        """Time of the pass over the prompt, ms."""
+        return self.prefill_ns / 1e6
+
+    @property
+    def mean_acceptance_length(self) -> float:
+        """Tokens per verify pass, the root included."""
+        return float(self.steps.committed.mean())
+
+    @property
+    def mean_l_spec(self) -> float:
+        """Tokens verified per pass, the root included."""
+        return float(self.steps.l_spec.mean())
+
+    @property
+    def energy_by_component_mj(self) -> dict[str, float]:
+        """Decode energy per token by component, mJ."""
+        return {name: float(pj) / 1e9 / self.tokens for name, pj in zip(COMPONENTS, self.decode_pj, strict=True)}
+
+
+def simulate(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy) -> Run:
+    """Decode every turn of a trace on a system.
+
+    Args:
+        system: The model on its machine.
+        trace: What the draft heads would have predicted.
+        workload: Prompt length, and tokens to generate per turn.
+        policy: How trees are found; ignored when the system does not speculate.
+
+    Raises:
+        InputError: The model does not fit, or the tree is deeper than the heads of model or trace.
+    """
+    turns = turn_bounds(trace, workload)
+    costs = step_costs(system, workload.prompt_tokens, int(turns[:, 0].max()))
+    return price_steps(system, costs, decode_steps(system, trace, turns, policy, costs))
+
+
+def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
+    """Tokens to generate, and tokens in the trace, of every turn: int64 [turns, 2]."""
+    lengths = trace.turn_lengths.astype(np.int64)
+    wanted = lengths if workload.new_tokens is None else np.minimum(lengths, workload.new_tokens)
+    return np.column_stack([wanted, lengths])
+
+
+def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
+    """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
+    if not system.speculates:
+        return _replay_fixed(np.zeros(trace.positions, np.int64), turns, 1)
+    heads = min(system.model.medusa_heads, trace.heads)
+    if policy.fixed is not None:
+        if policy.fixed.max_depth > heads:
+            raise InputError(
+                f"the tree is {policy.fixed.max_depth} deep, but {system.model.name} with trace '{trace.name}' "
+                f"has {heads} draft heads"
+            )
+        accepted = accepted_lengths(policy.fixed, trace.ranks[:, :heads]).astype(np.int64)
+        return _replay_fixed(accepted, turns, policy.fixed.size)
+    return _replay_pruned(trace, heads, turns, policy, costs)
+
+
+def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
+    """Look up every step in a price list and add up."""
+    decode_ns = float(costs.latency_ns[steps.position, steps.l_spec - 1].sum())
+    decode_pj = np.array([part[steps.position, steps.l_spec - 1].sum() for part in costs.energy_pj])
+    return Run(system, steps, decode_ns, decode_pj, costs.prefill_ns, float(costs.prefill_pj.sum()))
+
+
+def prior_accuracy(heads: int, top_k: int) -> FloatArray:
+    """What the pruner believes before the first step: float64 [heads, top_k], Medusa's measured accuracies.
+
+    Heads beyond the five that were measured start like the fifth.
+    """
+    measured = rank_probabilities(PRIOR_MODEL, top_k)
+    return measured[np.minimum(np.arange(heads), len(measured) - 1)]
+
+
+def allowed_prices(costs: StepCosts, policy: TreePolicy) -> FloatArray:
+    """The pruner's price list: float64 [contexts, sizes]. A given size is a list on which only it has a price."""
+    price = costs.price(policy.objective)
+    if policy.size is None:
+        return price
+    only = np.full_like(price, np.inf)
+    only[:, policy.size - 1] = price[:, policy.size - 1]
+    return only
+
+
+def _replay_pruned(trace: RankTrace, heads: int, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
+    price = allowed_prices(costs, policy)
+    accuracy = prior_accuracy(heads, trace.top_k)
+    growth = make_growth(heads, trace.top_k, price.shape[1])
+    out = np.empty((3, int(turns[:, 0].sum())), np.int64)
+    full_feedback = policy.rule == "full-feedback"
+    steps = replay_pruned(
+        np.ascontiguousarray(trace.ranks[:, :heads]), turns, price, accuracy, full_feedback, policy.rate, growth, *out
+    )
+    return Steps(l_spec=out[0, :steps], committed=out[1, :steps], position=out[2, :steps])
+
+
+def _replay_fixed(accepted: IntArray, turns: IntArray, size: int) -> Steps:
+    out = np.empty((3, int(turns[:, 0].sum())), np.int64)
+    steps = replay_fixed(accepted, turns, size, *out)
+    return Steps(l_spec=out[0, :steps], committed=out[1, :steps], position=out[2, :steps])

@@ -1,0 +1,94 @@
+"""The price list of a run: what a step costs for every context and every number of verified tokens.
+
+Computed once, vectorised over the whole grid, then looked up at every step: this is the hardware estimator of the
+pruner as well as the bookkeeping of the simulation, so both see the same machine.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.allocation.allocator import make_allocator
+from lpspec.devices.cost import COMPONENTS, Cost
+from lpspec.errors import InputError
+from lpspec.llm.operators import draft_operators, prefill_operators, verify_operators
+from lpspec.simulation.workload import MAX_TREE_SIZE, Objective, System
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StepCosts:
+    """Costs of steps, draft heads included wherever a tree has more than its root.
+
+    Attributes:
+        first_context: Context of row 0, tokens.
+        latency_ns: float64 [contexts, sizes]; column n - 1 verifies n tokens, the root included.
+        energy_pj: float64 [components, contexts, sizes], in the order of ``COMPONENTS``.
+        prefill_ns: Time of the pass over the prompt.
+        prefill_pj: float64 [components], its energy.
+    """
+
+    first_context: int
+    latency_ns: FloatArray
+    energy_pj: FloatArray
+    prefill_ns: float
+    prefill_pj: FloatArray
+
+    def price(self, objective: Objective) -> FloatArray:
+        """What the pruner divides expected tokens by: float64 [contexts, sizes].
+
+        Tokens per price is tokens per second, tokens per joule, or the root of the inverse energy-delay product.
+        """
+        if objective == "throughput":
+            return self.latency_ns
+        total_pj: FloatArray = self.energy_pj.sum(axis=0)
+        return total_pj if objective == "energy" else np.sqrt(self.latency_ns * total_pj)
+
+
+def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
+    """Price every step that a run can meet.
+
+    Args:
+        system: The model on its machine.
+        first_context: Shortest context, which is also the length of the prompt.
+        contexts: How many consecutive contexts to price.
+
+    Raises:
+        InputError: The model does not fit the machine, or its devices lack the precision.
+    """
+    model = system.model
+    sizes = MAX_TREE_SIZE if system.speculates else 1
+    last_context = first_context + contexts
+    if last_context > model.max_context:
+        raise InputError(
+            f"{model.name} reads at most {model.max_context} tokens: a prompt of {first_context} with "
+            f"{contexts} new tokens needs {last_context}"
+        )
+    allocator = make_allocator(system.platform, model, sizes, last_context)
+    tokens = np.arange(1, sizes + 1)[None, :]
+    charged = tokens if system.root_counts else np.maximum(tokens - 1, 1)
+    context = np.arange(first_context, last_context)[:, None]
+    verify = allocator.decode_cost(verify_operators(model, charged, context))
+    draft = allocator.decode_cost(draft_operators(model)) * (tokens > 1)
+    latency_ns, energy_pj = _priced(system, verify + draft, (contexts, sizes))
+    prefill = allocator.prefill_cost(prefill_operators(model, first_context))
+    prefill_ns, prefill_pj = _priced(system, prefill, (1, 1))
+    return StepCosts(first_context, latency_ns, energy_pj, float(prefill_ns[0, 0]), prefill_pj[:, 0, 0])
+
+
+def _priced(system: System, cost: Cost, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+    """Latency and energy by component on a full grid."""
+    latency_ns = np.array(np.broadcast_to(np.asarray(cost.latency_ns, np.float64), shape))
+    platform = system.platform
+    energy_pj = np.zeros((len(COMPONENTS), *shape))
+    static_w = platform.static_power.watts
+    if platform.energy_basis == "board-power":
+        assert platform.gpu is not None
+        static_w = platform.gpu.board_power.watts
+    else:
+        for component, value in cost.activity.energy_pj(system.profile).items():
+            energy_pj[COMPONENTS.index(component)] = value
+    energy_pj[COMPONENTS.index("static")] = latency_ns * (static_w * 1e3)  # 1 W is 1000 pJ per ns
+    return latency_ns, energy_pj

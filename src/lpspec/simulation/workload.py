@@ -1,0 +1,98 @@
+"""What is run: a system, the requests it serves, and how it sizes its token tree."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from lpspec.errors import InputError, unknown_name
+from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.speculation.medusa_trees import named_tree, tree_names
+from lpspec.speculation.pruner import DEFAULT_RATE, LearningRule
+from lpspec.speculation.token_tree import TokenTree
+
+Objective = Literal["throughput", "energy", "edp"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+
+MAX_TREE_SIZE = 64
+"""Largest tree that the pruner considers, root included: Medusa's published trees have 64 tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A model on a machine, decoding with or without speculation.
+
+    Attributes:
+        name: What tables call it.
+        platform: The machine.
+        model: The decoder at the precision that this system runs.
+        profile: Prices of the events that devices count.
+        speculates: Whether draft heads propose trees; otherwise one token per pass.
+        root_counts: Whether the root is among the tokens that a pass is charged for (physically it is).
+    """
+
+    name: str
+    platform: PlatformSpec
+    model: ModelSpec
+    profile: EnergyProfile
+    speculates: bool
+    root_counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Requests: every turn of a trace, after a prompt.
+
+    Attributes:
+        prompt_tokens: Tokens of each prompt, at least 1.
+        new_tokens: Tokens to generate per turn at most; None for the whole turn.
+    """
+
+    prompt_tokens: int = 128
+    new_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse empty prompts and answers."""
+        if self.prompt_tokens < 1:
+            raise InputError(f"prompt tokens must be at least 1, not {self.prompt_tokens}")
+        if self.new_tokens is not None and self.new_tokens < 1:
+            raise InputError(f"new tokens must be at least 1, not {self.new_tokens}")
+
+
+@dataclass(frozen=True, slots=True)
+class TreePolicy:
+    """How the tree of a step is found.
+
+    Attributes:
+        fixed: This very tree at every step; None to grow one.
+        size: Grow to this many tokens, root included; None to let the pruner choose.
+        objective: What the pruner optimises when it chooses.
+        rule: How it learns accuracies.
+        rate: How fast it forgets.
+    """
+
+    fixed: TokenTree | None = None
+    size: int | None = None
+    objective: Objective = "throughput"
+    rule: LearningRule = "full-feedback"
+    rate: float = DEFAULT_RATE
+
+
+def parse_tree(text: str, objective: str) -> TreePolicy:
+    """Read ``dtp``, the name of a published tree, or a size.
+
+    Raises:
+        InputError: Unknown name or objective, or a size outside 1 to 64.
+    """
+    if objective not in OBJECTIVES:
+        raise unknown_name("objective", objective, OBJECTIVES)
+    if text == "dtp":
+        return TreePolicy(objective=objective)
+    if text.lstrip("+-").isdigit():
+        size = int(text)
+        if not 1 <= size <= MAX_TREE_SIZE:
+            raise InputError(f"tree size {size} is not possible: allowed is 1 to {MAX_TREE_SIZE}, the root included")
+        return TreePolicy(size=size, objective=objective)
+    if text not in tree_names():
+        raise unknown_name("tree", text, ["dtp", f"a size from 1 to {MAX_TREE_SIZE}", *tree_names()])
+    return TreePolicy(fixed=named_tree(text), objective=objective)

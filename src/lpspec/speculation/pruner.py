@@ -1,0 +1,97 @@
+"""The draft token pruner (DTP): what the heads got right lately decides which tree is worth verifying.
+
+Two halves, as in LP-Spec section IV-B: an accuracy model, and a token-tree explorer that grows the tree greedily and
+lets a hardware estimator price every size. The estimator comes in as a list of prices, one per size.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.speculation.kernels import (
+    FloatArray,
+    Growth,
+    grow_best_tree,
+    learn_rank,
+    learn_verified,
+    make_growth,
+)
+from lpspec.speculation.token_tree import TokenTree
+
+LearningRule = Literal["full-feedback", "verified-nodes"]
+
+DEFAULT_RATE = 1 / 128
+"""Forgetting: the weight of one observation. Assumed; 1/64 to 1/512 change LP-Spec's EDP by less than 1 %."""
+
+
+class Pruner(Protocol):
+    """Chooses the tree of each step and learns from what the step committed."""
+
+    def choose(self, price: FloatArray) -> TokenTree:
+        """Choose a tree. ``price[n - 1]`` is what verifying n tokens costs (root included); infinite forbids n."""
+        ...
+
+    def observe(self, position: int, ranks: NDArray[np.int8], tree: TokenTree, committed: int) -> None:
+        """Learn from a step.
+
+        Args:
+            position: Position of the root in the turn; 0 starts a new turn.
+            ranks: int8 [heads], rank of the true token in each head's list at this position. Entry h concerns the
+                token at ``position + 1 + h`` and must not be used before that token is committed.
+            tree: The tree that was verified.
+            committed: Tokens that the step committed, root included.
+        """
+        ...
+
+
+@dataclass
+class DraftTokenPruner:
+    """LP-Spec's pruner.
+
+    Attributes:
+        accuracy: float64 [heads, top_k], probability that head h's k-th prediction is right; the start is the prior.
+        max_size: Largest tree, root included.
+        rule: ``full-feedback`` scores every head against every committed token, some of it a few steps late;
+            ``verified-nodes`` is the paper's rule and sees only nodes that were verified.
+        rate: Weight of one observation against all earlier ones.
+    """
+
+    accuracy: FloatArray
+    max_size: int = 64
+    rule: LearningRule = "full-feedback"
+    rate: float = DEFAULT_RATE
+    _growth: Growth = field(init=False, repr=False)
+    _waiting: list[list[tuple[int, int]]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Copy the prior and allocate working memory."""
+        self.accuracy = np.array(self.accuracy, dtype=np.float64)
+        heads, top_k = self.accuracy.shape
+        self._growth = make_growth(heads, top_k, self.max_size)
+        self._waiting = [[] for _ in range(heads)]
+
+    def choose(self, price: FloatArray) -> TokenTree:
+        """Grow the tree with the most expected tokens per price over all sizes up to ``max_size``."""
+        size = grow_best_tree(self.accuracy, price[: self.max_size], self._growth)
+        return TokenTree.trusted(self._growth.parent[:size], self._growth.depth[:size], self._growth.rank[:size])
+
+    def observe(self, position: int, ranks: NDArray[np.int8], tree: TokenTree, committed: int) -> None:
+        """Learn by the rule; a step whose tree was the root alone made no drafts and teaches nothing."""
+        if position == 0:
+            self._waiting = [[] for _ in self._waiting]
+        if self.rule == "verified-nodes":
+            self._load(tree)
+            if tree.size > 1:
+                learn_verified(self.accuracy, self._growth, tree.size, ranks, committed - 1, self.rate)
+            return
+        for head, waiting in enumerate(self._waiting):
+            if tree.size > 1:
+                waiting.append((position + 1 + head, int(ranks[head])))
+            while waiting and waiting[0][0] < position + committed:
+                learn_rank(self.accuracy, head, waiting.pop(0)[1], self.rate)
+
+    def _load(self, tree: TokenTree) -> None:
+        self._growth.parent[: tree.size] = tree.parent
+        self._growth.rank[: tree.size] = tree.rank
