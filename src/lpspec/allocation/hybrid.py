@@ -147,7 +147,6 @@ class BalancedAllocator:
     def _place(self, platform: PlatformSpec, kv_bytes: int) -> None:
         """Fill PIM ranks first, then copy to the DRAM rank what the NPU may want to compute."""
         assert platform.memory is not None
-        assert platform.pim is not None
         operators = verify_operators(self.model, 1, 0) + draft_operators(self.model)
         gemms = [op for op in operators if isinstance(op, Gemm)]
         vectors_bytes = sum(int(op.memory_bytes) for op in operators if isinstance(op, Elementwise))
@@ -157,7 +156,7 @@ class BalancedAllocator:
         dram_free = platform.memory.dram_capacity_bytes - others_bytes
         try:
             excess = sum(p.pim_bytes for p in placed) - pim_free
-            placed = give_up_pim_tiles(placed, excess, lambda p: self._pim_tile_loss_ns(p, platform.pim.alus.n))
+            placed = give_up_pim_tiles(placed, excess, self._pim_tile_loss_ns)
             self._kv_on_dram = self._uses_dram and self._exclusive_bytes(placed) + kv_bytes <= dram_free
             dram_free -= kv_bytes if self._kv_on_dram else 0
             placed = [self._wanted_by_npu(p) for p in placed]
@@ -188,11 +187,11 @@ class BalancedAllocator:
         fewest_columns = int(self._best_split(tokens, placed).pim_columns.min())
         return replace(placed, fewest=min(-(-fewest_columns // placed.tile_columns), placed.most))
 
-    def _pim_tile_loss_ns(self, placed: PlacedGemm, tokens: int) -> float:
+    def _pim_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when PIM loses its last tile, with the token count that PIM is built for."""
         if placed.most == 0:
             return float("inf")
-        fewer = replace(placed, most=placed.most - 1)
+        fewer, tokens = replace(placed, most=placed.most - 1), self.pim.spec.alus.n
         return float(self._best_split(tokens, fewer).latency_ns - self._best_split(tokens, placed).latency_ns)
 
     def _dram_tile_loss_ns(self, placed: PlacedGemm) -> float:

@@ -1,12 +1,12 @@
 """The systems that the paper compares, by name, and the bases on which they can be compared."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import unknown_name
 from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.loading import load_platform
+from lpspec.hardware.loading import constant_keys, is_path, load_platform
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.simulation.workload import System
 
@@ -47,6 +47,7 @@ def make_system(
     profile: EnergyProfile,
     basis: Basis = "equal",
     changes: Mapping[str, str] | None = None,
+    root_counts: bool = True,
 ) -> System:
     """Build a system by name, or from the TOML file of a platform (which then speculates).
 
@@ -56,46 +57,43 @@ def make_system(
         profile: Energy profile that prices events.
         basis: Whose precision and energy accounting to use.
         changes: Constants of the platform to change; those that it does not have are left out.
+        root_counts: Whether the root is among the tokens that a pass is charged for.
 
     Raises:
         InputError: Unknown system, or a bad platform.
     """
     named = SYSTEMS.get(name)
     if named is None:
-        if "/" not in name and not name.endswith(".toml"):
+        if not is_path(name):
             raise unknown_name("system", name, SYSTEMS)
         named = NamedSystem(name, True, "")
     platform = load_platform(named.platform, _applicable(named.platform, changes or {}))
     if platform.gpu is not None and basis == "published":
         model = model.with_bits(weight=16, activation=16, kv=16)
+    if not named.speculates:
+        model = model.model_copy(update={"medusa_heads": 0})
     if basis == "equal":
         platform = platform.model_copy(update={"energy_basis": "model"})
     label = name if named.summary else platform.name
-    return System(label, platform, model, profile, named.speculates)
+    return System(label, platform, model, profile, named.speculates, root_counts)
 
 
-def check_changes(names: list[str], changes: Mapping[str, str]) -> None:
+def check_changes(names: Iterable[str], changes: Mapping[str, str]) -> None:
     """Refuse a change that no platform of these systems can take, so that a typing error is not silent.
 
     Raises:
-        InputError: With the reason that the first platform gives.
+        InputError: With the nearest constant that exists.
     """
-    platforms = list(dict.fromkeys(SYSTEMS[n].platform if n in SYSTEMS else n for n in names))
-    for key, value in changes.items():
-        reasons = [_refusal(platform, key, value) for platform in platforms]
-        if reasons and all(reasons):
-            reference = SYSTEMS[REFERENCE].platform
-            raise InputError(_refusal(reference, key, value) or reasons[0])
+    platforms = dict.fromkeys(SYSTEMS[name].platform if name in SYSTEMS else name for name in names)
+    known = {key for platform in platforms for key in constant_keys(platform)}
+    for key in changes:
+        if key not in known:
+            raise unknown_name("constant", key, known)
 
 
 def _applicable(platform: str, changes: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in changes.items() if not _refusal(platform, key, value)}
-
-
-def _refusal(platform: str, key: str, value: str) -> str:
-    """Why a platform does not take a change; empty when it does."""
-    try:
-        load_platform(platform, {key: value})
-    except InputError as error:
-        return str(error)
-    return ""
+    """The changes that concern this platform: a GPU has no MAC interval to change."""
+    if not changes:
+        return {}
+    keys = set(constant_keys(platform))
+    return {key: value for key, value in changes.items() if key in keys}

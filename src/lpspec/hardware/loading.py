@@ -34,6 +34,7 @@ def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -
     Args:
         name_or_path: A shipped name, or the path of a TOML file (it holds a ``/`` or ends in ``.toml``).
             A file may say ``extends = "lp-spec"`` and give only its differences.
+            A path there is relative to the file that says it.
         changes: Dotted key to text, such as ``{"pim.mac_interval": "10 ns"}``.
 
     Raises:
@@ -43,6 +44,15 @@ def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -
     for key, value in (changes or {}).items():
         _change(data, key, value, where=f"platform '{name_or_path}'")
     return _validated(PlatformSpec, data, f"platform '{name_or_path}'")
+
+
+def constant_keys(name_or_path: str) -> list[str]:
+    """Dotted keys of the constants of a platform, as ``changes`` takes them.
+
+    Raises:
+        InputError: Unknown name or unreadable file.
+    """
+    return _dotted_keys(_resolve("platform", name_or_path, _PLATFORMS, seen=()))
 
 
 def load_profile(name_or_path: str) -> EnergyProfile:
@@ -55,6 +65,11 @@ def load_profile(name_or_path: str) -> EnergyProfile:
     return _validated(EnergyProfile, data, f"energy profile '{name_or_path}'")
 
 
+def is_path(name_or_path: str) -> bool:
+    """Whether a text means a file rather than a shipped name."""
+    return "/" in name_or_path or name_or_path.endswith(".toml")
+
+
 def _names(folder: Traversable) -> tuple[str, ...]:
     return tuple(sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")))
 
@@ -63,7 +78,7 @@ def _resolve(kind: str, name_or_path: str, folder: Traversable, seen: tuple[str,
     """Read a description and lay it over the one that it extends."""
     if name_or_path in seen:
         raise InputError(f"{kind} '{name_or_path}' extends itself: {' -> '.join((*seen, name_or_path))}")
-    data = _parse(_read(kind, name_or_path, folder), f"{kind} '{name_or_path}'")
+    data = dict(_parse(_read(kind, name_or_path, folder), f"{kind} '{name_or_path}'"))
     base = data.pop("extends", None)
     if base is None:
         return data
@@ -73,7 +88,7 @@ def _resolve(kind: str, name_or_path: str, folder: Traversable, seen: tuple[str,
 
 
 def _read(kind: str, name_or_path: str, folder: Traversable) -> str:
-    if "/" in name_or_path or name_or_path.endswith(".toml"):
+    if is_path(name_or_path):
         try:
             return Path(name_or_path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -87,7 +102,7 @@ def _read(kind: str, name_or_path: str, folder: Traversable) -> str:
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not valid TOML: {error}") from error
 
 
@@ -105,11 +120,12 @@ def _change(data: dict[str, Any], dotted: str, text: str, where: str) -> None:
     """Set one constant, keeping its place in the file and saying that it was changed."""
     *sections, key = dotted.split(".")
     table: Any = data
+    known = _dotted_keys(data)
+    if dotted not in known:
+        raise unknown_name(f"constant of {where}", dotted, known)
     for section in sections:
-        table = table.get(section) if isinstance(table, dict) else None
-    if not isinstance(table, dict) or key not in table or (isinstance(table[key], dict) and "value" not in table[key]):
-        raise unknown_name(f"constant of {where}", dotted, _dotted_keys(data))
-    is_constant = isinstance(table[key], dict)
+        table = table[section]
+    is_constant = isinstance(table.get(key), dict)
     table[key] = {"value": text, "source": f"set by the user to {text}"} if is_constant else text
 
 

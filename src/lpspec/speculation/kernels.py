@@ -3,7 +3,7 @@
 Plain functions over arrays, so that they read the same with compilation switched off (``NUMBA_DISABLE_JIT=1``).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -13,7 +13,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 BOUND_EVERY = 4
-"""Nodes between two tests whether a larger tree can still win: often enough to stop early, seldom enough to be cheap."""
+"""Nodes between two tests whether a larger tree can still win: often enough to stop early, yet cheap."""
 
 
 class Growth(NamedTuple):
@@ -31,17 +31,16 @@ class Growth(NamedTuple):
 
 def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
     """Allocate working memory for trees of up to ``max_size`` tokens, the root included."""
-    ints, floats = (lambda n: np.zeros(n, np.int64)), (lambda n: np.zeros(n, np.float64))
     frontier = 2 * max_size + 2  # each node puts at most a sibling and a child on the frontier
     return Growth(
-        parent=ints(max_size),
-        depth=ints(max_size),
-        rank=ints(max_size),
-        path_probability=floats(max_size),
+        parent=np.zeros(max_size, np.int64),
+        depth=np.zeros(max_size, np.int64),
+        rank=np.zeros(max_size, np.int64),
+        path_probability=np.zeros(max_size),
         order=np.zeros((heads, top_k), np.int64),
-        heap_probability=floats(frontier),
-        heap_parent=ints(frontier),
-        heap_slot=ints(frontier),
+        heap_probability=np.zeros(frontier),
+        heap_parent=np.zeros(frontier, np.int64),
+        heap_slot=np.zeros(frontier, np.int64),
     )
 
 
@@ -209,6 +208,6 @@ def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> i
     return best_size
 
 
-def expected_lengths(growth: Growth, size: int) -> Any:
+def expected_lengths(growth: Growth, size: int) -> FloatArray:
     """Expected acceptance length of every prefix of a grown tree, the root counting one: float64 [size]."""
     return np.cumsum(growth.path_probability[:size])

@@ -1,0 +1,105 @@
+"""The comparison: one model, one trace, several systems."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lpspec.errors import InputError, unknown_name
+from lpspec.experiments.provenance import provenance
+from lpspec.experiments.systems import BASES, REFERENCE, SYSTEMS, Basis, check_changes, make_system
+from lpspec.hardware.loading import load_profile
+from lpspec.llm.loading import load_model
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.simulation.run import Run, simulate
+from lpspec.simulation.workload import System, TreePolicy, Workload, parse_tree
+from lpspec.speculation.rank_trace import RankTrace, load_trace
+
+FALLBACK_TRACE = "vicuna-7b"
+"""The trace for models that name none of their own."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What each system made of the same requests.
+
+    Attributes:
+        runs: One per system, in the order asked for.
+        left_out: Systems that cannot hold the model, with the reason; only when no systems were named.
+        model: The decoder at the precision of the mobile systems.
+        trace: Whose acceptance was replayed.
+        workload: Prompt and answer lengths.
+        tree: The tree setting as it was written.
+        policy: How trees were found.
+        basis: Whose precision and energy accounting was used.
+        provenance: What the result was made from.
+    """
+
+    runs: tuple[Run, ...]
+    left_out: tuple[tuple[str, str], ...]
+    model: ModelSpec
+    trace: RankTrace
+    workload: Workload
+    tree: str
+    policy: TreePolicy
+    basis: Basis
+    provenance: dict[str, Any]
+
+
+def compare(
+    model: str = "llama2-7b",
+    trace: str | None = None,
+    systems: Sequence[str] | None = None,
+    objective: str = "edp",
+    tree: str = "dtp",
+    prompt_tokens: int = 128,
+    new_tokens: int | None = None,
+    basis: str = "equal",
+    energy_profile: str = "attacc",
+    changes: Mapping[str, str] | None = None,
+) -> Comparison:
+    """Run systems on the same requests.
+
+    Args:
+        model: Preset name, or path of a Hugging Face ``config.json``.
+        trace: Shipped name or path of a rank trace; None for the one that suits the model.
+        systems: Names or platform files; None for all that can hold the model (LP-Spec must).
+        objective: ``throughput``, ``energy`` or ``edp``.
+        tree: ``dtp``, the name of a published tree, or a size with the root included.
+        prompt_tokens: Tokens of each prompt.
+        new_tokens: Tokens to generate per turn at most; None for whole turns.
+        basis: ``equal`` or ``published``.
+        energy_profile: Shipped name or path.
+        changes: Constants of the platforms to change, dotted key to text.
+
+    Raises:
+        InputError: Any name, value or file that cannot be used.
+    """
+    if basis not in BASES:
+        raise unknown_name("basis", basis, BASES)
+    if systems is not None and not systems:
+        raise InputError(f"no system given: known are {', '.join(SYSTEMS)}")
+    policy = parse_tree(tree, objective)
+    workload = Workload(prompt_tokens, new_tokens)
+    spec, profile = load_model(model), load_profile(energy_profile)
+    acceptance = load_trace(trace or spec.default_trace or FALLBACK_TRACE)
+    names = list(dict.fromkeys(systems if systems is not None else SYSTEMS))
+    check_changes(names, changes or {})
+    asked = [make_system(name, spec, profile, basis, changes) for name in names]
+    runs, left_out = _run_all(asked, acceptance, workload, policy, may_leave_out=systems is None)
+    origin = provenance([r.system for r in runs], acceptance, workload, policy, basis=basis)
+    return Comparison(tuple(runs), tuple(left_out), spec, acceptance, workload, tree, policy, basis, origin)
+
+
+def _run_all(
+    systems: Sequence[System], trace: RankTrace, workload: Workload, policy: TreePolicy, may_leave_out: bool
+) -> tuple[list[Run], list[tuple[str, str]]]:
+    runs: list[Run] = []
+    left_out: list[tuple[str, str]] = []
+    for system in systems:
+        try:
+            runs.append(simulate(system, trace, workload, policy))
+        except InputError as error:
+            if not may_leave_out or system.name == REFERENCE:
+                raise
+            left_out.append((system.name, str(error)))
+    return runs, left_out
