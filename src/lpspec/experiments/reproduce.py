@@ -14,7 +14,7 @@ from lpspec.experiments.readings import PLAIN, Reading, all_readings
 from lpspec.experiments.systems import Basis, make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
-from lpspec.llm.operators import Gemm, verify_operators
+from lpspec.llm.operators import Gemm, Operator, draft_operators, verify_operators
 from lpspec.simulation.run import Run, Steps, decode_steps, price_steps, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import System, TreePolicy, Workload
@@ -284,12 +284,16 @@ def divisible_split(run: Run) -> tuple[float, float]:
     pim_ns_per_byte = passes / (platform.pim.die_gb_per_s * pim_dies)
     npu_ns_per_byte = 1 / platform.memory.sustained_gb_per_s
     share = pim_ns_per_byte / (npu_ns_per_byte + pim_ns_per_byte)
-    streamed = sum(op.weight_bytes for op in verify_operators(model, 1, 0) if isinstance(op, Gemm))
-    on_chip = profile.scratchpad.pj_per_bit + profile.local_buffer.pj_per_bit
-    off_chip_pj_per_bit = profile.off_chip_pj_per_bit + on_chip
-    npu_pj = share * streamed * 8 * off_chip_pj_per_bit
-    pim_pj = (1 - share) * streamed * 8 * passes * profile.in_bank_pj_per_bit
+    off_chip_pj_per_bit = profile.off_chip_pj_per_bit + profile.scratchpad.pj_per_bit + profile.local_buffer.pj_per_bit
+    verify_bits = 8 * _weight_bytes(verify_operators(model, 1, 0))
+    draft_bits = 8 * _weight_bytes(draft_operators(model))
+    npu_pj = share * (verify_bits + draft_bits) * off_chip_pj_per_bit
+    pim_pj = (1 - share) * (verify_bits * passes + draft_bits) * profile.in_bank_pj_per_bit
     components = run.energy_by_component_mj
     rest_mj = components["mac"] + components["activation"] + components["static"]
-    steps_per_token = 1 / run.mean_acceptance_length
-    return share, 1e3 / (rest_mj + (npu_pj + pim_pj) / 1e9 * steps_per_token)
+    step_mj = (npu_pj + pim_pj) / 1e9
+    return share, 1e3 / (rest_mj + step_mj / run.mean_acceptance_length)
+
+
+def _weight_bytes(operators: tuple[Operator, ...]) -> int:
+    return sum(op.weight_bytes for op in operators if isinstance(op, Gemm))

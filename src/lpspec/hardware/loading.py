@@ -2,12 +2,14 @@
 
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticUndefined
 
 from lpspec.errors import InputError, unknown_name
 from lpspec.hardware.energy_profile import EnergyProfile
@@ -15,6 +17,9 @@ from lpspec.hardware.platform_spec import PlatformSpec
 
 _PLATFORMS = files("lpspec.hardware") / "platforms"
 _PROFILES = files("lpspec.hardware") / "energy_profiles"
+_WITH_DEFAULT = [
+    key for key, field in PlatformSpec.model_fields.items() if field.default not in (None, PydanticUndefined)
+]
 _T = TypeVar("_T", bound=BaseModel)
 
 
@@ -34,7 +39,7 @@ def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -
     Args:
         name_or_path: A shipped name, or the path of a TOML file (it holds a ``/`` or ends in ``.toml``).
             A file may say ``extends = "lp-spec"`` and give only its differences.
-            A path there is relative to the file that says it.
+            A path there is relative to the folder of the file that says it.
         changes: Dotted key to text, such as ``{"pim.mac_interval": "10 ns"}``.
 
     Raises:
@@ -52,7 +57,7 @@ def constant_keys(name_or_path: str) -> list[str]:
     Raises:
         InputError: Unknown name or unreadable file.
     """
-    return _dotted_keys(_resolve("platform", name_or_path, _PLATFORMS, seen=()))
+    return list(_places(_resolve("platform", name_or_path, _PLATFORMS, seen=())))
 
 
 def load_profile(name_or_path: str) -> EnergyProfile:
@@ -84,6 +89,8 @@ def _resolve(kind: str, name_or_path: str, folder: Traversable, seen: tuple[str,
         return data
     if not isinstance(base, str):
         raise InputError(f"{kind} '{name_or_path}': extends must be a name in quotes")
+    if is_path(base) and is_path(name_or_path):
+        base = str((Path(name_or_path).parent / base).resolve())
     return _overlay(_resolve(kind, base, folder, (*seen, name_or_path)), data)
 
 
@@ -91,7 +98,7 @@ def _read(kind: str, name_or_path: str, folder: Traversable) -> str:
     if is_path(name_or_path):
         try:
             return Path(name_or_path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
             raise InputError(f"cannot read {kind} file {name_or_path}: {reason}") from error
     if name_or_path not in _names(folder):
@@ -118,25 +125,27 @@ def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 def _change(data: dict[str, Any], dotted: str, text: str, where: str) -> None:
     """Set one constant, keeping its place in the file and saying that it was changed."""
-    *sections, key = dotted.split(".")
-    table: Any = data
-    known = _dotted_keys(data)
-    if dotted not in known:
-        raise unknown_name(f"constant of {where}", dotted, known)
-    for section in sections:
-        table = table[section]
+    places = _places(data)
+    if dotted not in places:
+        raise unknown_name(f"constant of {where}", dotted, places)
+    table, key = places[dotted]
     is_constant = isinstance(table.get(key), dict)
     table[key] = {"value": text, "source": f"set by the user to {text}"} if is_constant else text
 
 
-def _dotted_keys(data: dict[str, Any], prefix: str = "") -> list[str]:
-    keys = []
-    for key, value in data.items():
+def _places(data: dict[str, Any]) -> dict[str, tuple[dict[str, Any], str]]:
+    """Dotted name of every constant, with the table and the key under which it lies or would lie."""
+    return {key: (data, key) for key in _WITH_DEFAULT} | _places_within(data, "")
+
+
+def _places_within(table: dict[str, Any], prefix: str) -> dict[str, tuple[dict[str, Any], str]]:
+    places: dict[str, tuple[dict[str, Any], str]] = {}
+    for key, value in table.items():
         if isinstance(value, dict) and "value" not in value:
-            keys += _dotted_keys(value, f"{prefix}{key}.")
+            places |= _places_within(value, f"{prefix}{key}.")
         elif key not in ("name", "summary"):
-            keys.append(prefix + key)
-    return keys
+            places[prefix + key] = (table, key)
+    return places
 
 
 def _validated(model: type[_T], data: dict[str, Any], where: str) -> _T:
@@ -144,13 +153,32 @@ def _validated(model: type[_T], data: dict[str, Any], where: str) -> _T:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = [_one_problem(e) for e in error.errors()]
+        problems = [_one_problem(model, e["type"], e["loc"], e["msg"]) for e in error.errors()]
         raise InputError(f"{where}: {'; '.join(problems)}") from error
 
 
-def _one_problem(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "is not a known key"
+def _one_problem(model: type[BaseModel], kind: str, loc: tuple[int | str, ...], message: str) -> str:
+    place = ".".join(map(str, loc))
+    if kind == "extra_forbidden":
+        message = _unknown_key(model, loc)
+    message = message.removeprefix("Value error, ")
     return f"{place}: {message}" if place else message
+
+
+def _unknown_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    """Say that the last part of ``loc`` is no key of its section, with the nearest one that is."""
+    *sections, key = map(str, loc)
+    for section in sections:
+        model = _section_model(model.model_fields[section].annotation)
+    prefix = "".join(f"{section}." for section in sections)
+    near = get_close_matches(key.lower(), model.model_fields, n=1)
+    hint = f"did you mean '{prefix}{near[0]}'? " if near else ""
+    return f"is not a known key: {hint}known are {', '.join(prefix + name for name in model.model_fields)}"
+
+
+def _section_model(annotation: Any) -> type[BaseModel]:
+    """The model of a section, optional or not."""
+    models: list[type[BaseModel]] = [
+        a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)
+    ]
+    return models[0]
