@@ -57,8 +57,11 @@ R_PIM_ACT, R_PIM_MAC, R_PIM_OUT = 35, 36, 37
 R_COLUMN, R_CLOSE, R_REOPEN, R_PIM_ROW = 38, 40, 42, 44  # by parity: MAC, PRE, ACT after PRE; open row
 R_INPUT = 46  # by set of input registers: MAC
 R_EXIT = 48
+R_CAS = 49  # whether WCK runs for a CAS that no access has followed yet
 RANK_FIELDS = 56
 ALL_BANKS = 64
+MOST_POSTPONED = 7  # the eighth must be under way when the ninth comes due
+MOST_POSTPONED_PAIRS = 54  # a pair may be first in one round and last in the next: 54 + 15 + 1 < 9 * 8
 
 # A request in a queue.
 Q_ROW, Q_COLUMN, Q_BANK, Q_AGE, Q_AFTER, Q_NEXT, Q_KIND = range(7)
@@ -355,7 +358,7 @@ def _work_of(bank: IntArray, queue: IntArray, place: int) -> int:
 def _plan_refresh(bank: IntArray, rank: IntArray, queue: IntArray, parameter: IntArray, r: int) -> None:
     """Hold a rank or a pair of banks for refresh when it is idle, or when no more can be postponed."""
     if parameter[P_REFRESH] == REFRESH_ALL:
-        if rank[r, R_DEBT] > parameter[P_POSTPONE] or rank[r, R_QUEUED] == 0:
+        if rank[r, R_DEBT] > min(parameter[P_POSTPONE], MOST_POSTPONED) or rank[r, R_QUEUED] == 0:
             rank[r, R_TARGET] = ALL_BANKS
         return
     best = -1
@@ -367,7 +370,7 @@ def _plan_refresh(bank: IntArray, rank: IntArray, queue: IntArray, parameter: In
             if work < least:
                 least = work
                 best = pair
-    if least == 0 or rank[r, R_DEBT] > 8 * parameter[P_POSTPONE]:
+    if least == 0 or rank[r, R_DEBT] > min(8 * parameter[P_POSTPONE], MOST_POSTPONED_PAIRS):
         rank[r, R_TARGET] = best
 
 
@@ -517,6 +520,13 @@ def _wait_of_others(rank: IntArray, latency: IntArray, command: int, mask: int, 
 
 
 @njit(cache=True)
+def _keep_wck(rank: IntArray, r: int, until: int) -> None:
+    """Let WCK of a rank run on behind a burst; what the CAS before it allowed ends with the first access."""
+    rank[r, R_WCK] = until if rank[r, R_CAS] != 0 else max(rank[r, R_WCK], until)
+    rank[r, R_CAS] = 0
+
+
+@njit(cache=True)
 def _row_opened(rank: IntArray, r: int, now: int) -> None:
     if rank[r, R_OPEN] == 0:
         rank[r, R_SINCE] = now
@@ -597,6 +607,7 @@ def _issue(
     if command == CAS:
         _write_down(log, scalar, count, now, CAS, r, 1, -1, 0)
         rank[r, R_WCK] = now + parameter[P_WCKIDLE]
+        rank[r, R_CAS] = 1
         return
     if command == ACT1:
         row = queue[slot, Q_ROW]
@@ -667,7 +678,7 @@ def _issue(
         _wait_of_rank(rank, latency, code, r, now)
         _wait_of_others(rank, latency, code, 1 << r, now)
         end = now + parameter[P_NCL + way] + parameter[P_NBL]
-        rank[r, R_WCK] = max(rank[r, R_WCK], end + parameter[P_WCKPST])
+        _keep_wck(rank, r, end + parameter[P_WCKPST])
         scalar[S_END] = max(scalar[S_END], end)
         served_at[age] = end
         scalar[S_SERVED] += 1
@@ -1025,6 +1036,7 @@ def _issue_pim(channel: Channel, program: IntArray, log: IntArray, unit: int, co
         r = _lowest(mask)
         _write_down(log, scalar, count, now, CAS, r, 1, -1, 0)
         rank[r, R_WCK] = now + parameter[P_WCKIDLE]
+        rank[r, R_CAS] = 1
         return
     if command != PIM_ENTER:
         for r in range(rank.shape[0]):
@@ -1053,7 +1065,7 @@ def _issue_pim(channel: Channel, program: IntArray, log: IntArray, unit: int, co
                 rank[r, R_EXIT] = max(rank[r, R_EXIT], end)
         _wait_of_others(rank, latency, PIM_IN, mask, now)
         r = _lowest(mask)
-        rank[r, R_WCK] = max(rank[r, R_WCK], end + parameter[P_WCKPST])
+        _keep_wck(rank, r, end + parameter[P_WCKPST])
         scalar[S_END] = max(scalar[S_END], end)
         scalar[S_DQ_BURSTS] += 1
     elif command == PIM_OUT:
@@ -1065,7 +1077,7 @@ def _issue_pim(channel: Channel, program: IntArray, log: IntArray, unit: int, co
         _wait_of_rank(rank, latency, PIM_OUT, r, now)
         _wait_of_others(rank, latency, PIM_OUT, mask, now)
         rank[r, R_EXIT] = max(rank[r, R_EXIT], end)
-        rank[r, R_WCK] = max(rank[r, R_WCK], end + parameter[P_WCKPST])
+        _keep_wck(rank, r, end + parameter[P_WCKPST])
         scalar[S_END] = max(scalar[S_END], end)
         scalar[S_DQ_BURSTS] += 1
     else:
