@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lpspec.dram import kernels
 from lpspec.dram.device import DeviceSpec
@@ -96,7 +97,7 @@ def all_bank_activate_ck(device: DeviceSpec) -> tuple[int, int]:
     return (0 if device.pim.activate == "at_once" else last), rounds * four
 
 
-def channel_of(device: DeviceSpec, controller: Controller) -> kernels.Channel:
+def channel_of(device: DeviceSpec, controller: Controller) -> NDArray[np.int64]:
     """A channel at CK 0, ready to run."""
     t = timings_of(device)
     last, again = all_bank_activate_ck(device)
@@ -132,6 +133,7 @@ def channel_of(device: DeviceSpec, controller: Controller) -> kernels.Channel:
         kernels.P_MPUS: device.mpus,
         kernels.P_SLOTS: device.pim.slots_per_set,
         kernels.P_OUTS: device.pim.readback_bursts,
+        kernels.P_NPPD: t["nPPD"],
     }
     parameter = np.zeros(kernels.PARAMETERS, np.int64)
     parameter[list(values)] = list(values.values())

@@ -60,7 +60,7 @@ class Timing(_Spec):
     nRPpb: Count = Field(description="PRE to ACT-1 of the bank")
     nRPab: Count = Field(description="PRE-all to ACT-1 of any bank")
     nRAS: Count = Field(description="ACT-2 to PRE")
-    nRC: Count = Field(description="ACT-2 to ACT-2 of one bank")
+    nRC: Count = Field(description="ACT-2 to the next ACT-1 of the bank")
     nAAD: Count = Field(description="ACT-1 to ACT-2 at most")
     nWR: Count = Field(description="end of write data to PRE")
     nRTP: Count = Field(description="RD to PRE")
@@ -80,6 +80,12 @@ class Timing(_Spec):
     nPBR2ACT: Count = Field(description="REFpb to ACT-1 of another bank")
     nWCKPST: Count = Field(description="WCK runs on after the last burst")
     nWCKIDLE: Count = Field(description="WCK runs on after a CAS that no access follows")
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.nRC.n < self.nRAS.n + self.nRPpb.n:
+            raise ValueError(f"nRC ({self.nRC.n}) must be at least nRAS + nRPpb ({self.nRAS.n + self.nRPpb.n})")
+        return self
 
     def counts(self) -> dict[str, int]:
         """Every timing by name, CK."""

@@ -7,9 +7,8 @@ from lpspec.dram.device import DeviceSpec
 from lpspec.hardware.energy_profile import EnergyProfile
 
 COMPONENTS = ("activate", "column", "io", "mac", "register", "refresh", "background")
-"""Where energy goes: rows sensed and restored, column accesses inside the die, the path off the die, multiply-accumulates,
-registers of the MPUs, refresh, and what dies draw while they only wait. The last two are zero where the profile has no
-constant for them."""
+"""Where energy goes: rows sensed and restored, column accesses inside the die, the path off the die, MACs, registers
+of the MPUs, refresh, and what dies draw while they wait. The last two are zero where the profile has no constant."""
 
 
 @dataclass(frozen=True, slots=True)

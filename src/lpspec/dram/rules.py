@@ -67,13 +67,13 @@ _IDLE = ("REFAB", "PIM_ENTER")  # what needs the whole rank precharged
 RULE_GROUPS: tuple[RuleGroup, ...] = (
     RuleGroup(
         "activate",
-        f"{_JEDEC}; counted from ACT-2. ACT to ACT holds between ACT-1s and between ACT-2s",
+        f"{_JEDEC}; counted from ACT-2. ACT to ACT of a rank holds between ACT-1s and between ACT-2s",
         (
             Rule(("ACT1",), ("ACT2",), "bank", "1"),
             Rule(("ACT2",), _COLUMN, "bank", "nRCD"),
             Rule(("ACT2",), ("PRE",), "bank", "nRAS"),
             Rule(("ACT2",), ("PREAB",), "rank", "nRAS"),
-            Rule(("ACT2",), ("ACT2",), "bank", "nRC"),
+            Rule(("ACT2",), ("ACT1",), "bank", "nRC"),
             Rule(("ACT1",), ("ACT1",), "bank_group", "nRRD_L"),
             Rule(("ACT1",), ("ACT1",), "rank", "nRRD_S"),
             Rule(("ACT2",), ("ACT2",), "bank_group", "nRRD_L"),
@@ -103,7 +103,7 @@ RULE_GROUPS: tuple[RuleGroup, ...] = (
             Rule(("RDA",), _IDLE, "rank", "nRTP + nRPpb"),
             Rule(("WRA",), ("ACT1", "REFPB"), "bank", "nCWL + nBL_min + nWR + nRPpb"),
             Rule(("WRA",), _IDLE, "rank", "nCWL + nBL_min + nWR + nRPpb"),
-            Rule(("ACT2",), ("ACT1", "REFPB"), "bank", "nRAS + nRPpb"),
+            Rule(("ACT2",), ("REFPB",), "bank", "nRAS + nRPpb"),
             Rule(("ACT2",), _IDLE, "rank", "nRAS + nRPpb"),
         ),
     ),

@@ -35,7 +35,7 @@ COMMAND_TABLE = np.dtype(
 _AT_ONCE = 1 << 18  # commands between two looks at the clock, and rows of the log that is filled meanwhile
 _NO_PROGRAM = np.empty((0, kernels.INSTRUCTION_FIELDS), np.int64)
 _ERRORS = {
-    kernels.E_DEADLOCK: "nothing can go on: requests for a rank that stays in PIM mode, or a program that waits for itself",
+    kernels.E_DEADLOCK: "nothing can go on: requests for a rank left in PIM mode, or a program that waits for itself",
     kernels.E_ACT2_LATE: "an ACT-2 came later than nAAD after its ACT-1",
     kernels.E_PIM_MODE: "a PIM command to a rank that is not in PIM mode, or a mode switch with open rows",
     kernels.E_PIM_ROW: "a PIM_MAC to a closed row, a PIM_ACT to an open one, or ranks with different rows at a refresh",
@@ -154,11 +154,11 @@ def run_channel(
     while state == 0:
         state = kernels.run(channel, table, served_at, program, log, _AT_ONCE)
         if keep_commands:
-            parts.append(log[: channel.scalar[kernels.S_LOGGED]].copy())
+            parts.append(log[: channel[kernels.STATE, kernels.S_LOGGED]].copy())
         if progress is not None:
-            progress(int(channel.scalar[kernels.S_SERVED]), int(channel.scalar[kernels.S_NOW]))
+            progress(int(channel[kernels.STATE, kernels.S_SERVED]), int(channel[kernels.STATE, kernels.S_NOW]))
     if state < 0:
-        raise InputError(f"{_ERRORS[-state]} (CK {channel.scalar[kernels.S_NOW]})")
+        raise InputError(f"{_ERRORS[-state]} (CK {channel[kernels.STATE, kernels.S_NOW]})")
     commands = _command_table(np.concatenate(parts)) if keep_commands else None
     return _result(channel, device, controller, profile, served_at, commands)
 
@@ -237,19 +237,24 @@ def _command_table(log: IntArray) -> NDArray[Any]:
 
 
 def _result(
-    channel: kernels.Channel,
+    channel: IntArray,
     device: DeviceSpec,
     controller: Controller,
     profile: EnergyProfile | None,
     served_at: IntArray,
     commands: NDArray[Any] | None,
 ) -> ChannelRun:
-    scalar, rank = channel.scalar, channel.rank
+    scalar = channel[kernels.STATE]
+    rank = channel[kernels.RANK : kernels.RANK + controller.ranks]
+    banks = channel[: controller.ranks * kernels.BANKS]
     first = max(int(scalar[kernels.S_FIRST]), 0)
     end = max(int(scalar[kernels.S_END]), int(scalar[kernels.S_LAST]))
     still_open = rank[:, kernels.R_OPEN] > 0
     active = int(rank[:, kernels.R_ACTIVE].sum() + (end - rank[still_open, kernels.R_SINCE]).clip(0).sum())
-    counts = [{name: int(n) for name, n in zip(COMMANDS, row, strict=True) if n} for row in channel.count]
+    counts = [
+        {name: int(n) for name, n in zip(COMMANDS, row, strict=True) if n}
+        for row in channel[kernels.COUNT : kernels.COUNT + 2, : len(COMMANDS)]
+    ]
     total_ck = end - first
     total_bytes = len(served_at) * device.organisation.burst_bytes.n
     run = ChannelRun(
@@ -264,7 +269,7 @@ def _result(
         row_conflicts=int(scalar[kernels.S_CONFLICTS]),
         active_ck=active,
         mac_tokens=int(scalar[kernels.S_MAC_TOKENS]),
-        refreshes=channel.bank[:, kernels.B_REFRESHES].reshape(controller.ranks, -1).copy(),
+        refreshes=banks[:, kernels.B_REFRESHES].reshape(controller.ranks, -1).copy(),
         served_at=served_at,
         commands=commands,
     )
