@@ -67,8 +67,8 @@ HIT, MISS, CONFLICT = range(3)
     S_HITS, S_MISSES, S_CONFLICTS, S_FIRST, S_LAST, S_END, S_BLOCKED_READS, S_BLOCKED_SINCE,
     S_ERROR, S_LOGGED, S_NEXT_DUE, S_LAST_WINNER, S_DQ_OWNER, S_DQ_BURSTS, S_DQ_WAITS, S_PIM_WANTS, S_FINISHED,
     S_PIM_FLOOR, S_REF_DECIDED, S_REF_LEFT, S_REF_STAGE, S_MAC_TOKENS, S_MAC_PENDING, S_COLUMNS_HELD,
-    S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY,
-) = range(39)
+    S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS,
+) = range(41)
 # fmt: on
 
 # Parameters that don't.
@@ -372,11 +372,15 @@ def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
     for r in range(ranks):
         if m[RANK + r, R_DEBT] > 0 and m[RANK + r, R_TARGET] < 0 and m[RANK + r, R_MODE] == 0:
             _plan_refresh(m, r)
+    m[STATE, S_NPU_WANTS] = 0
     for i in range(m[STATE, S_ACTIVE + way]):
         place = m[ACTIVE + way, i]
         r = place // BANKS
         target = m[RANK + r, R_TARGET]
-        if m[RANK + r, R_MODE] != 0 or target == ALL_BANKS or target == (place & 7):
+        if m[RANK + r, R_MODE] != 0:
+            continue
+        m[STATE, S_NPU_WANTS] = 1
+        if target == ALL_BANKS or target == (place & 7):
             continue
         if m[place, B_ROW] >= 0:
             slot = m[place, B_HIT + way]
@@ -878,32 +882,31 @@ def _pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
     """Find the next command of the program: CK, unit (4 for a barrier), command. Note whether a unit wants DQ."""
     slots = m[GIVEN, P_SLOTS]
     m[STATE, S_PIM_WANTS] = 0
-    now = max(m[STATE, S_NOW], m[STATE, S_PIM_FLOOR])
-    standing = 0
-    for unit in range(4):
-        if m[WALKER + unit, W_AT] == AT_POINT:
-            _go_on(m, program, unit)
-        if m[WALKER + unit, W_AT] == AT_BARRIER:
-            standing += 1
-    while standing == 4:
-        pc = m[WALKER + 0, W_PC]
+    now = m[STATE, S_NOW]
+    while True:
+        if now < m[STATE, S_PIM_FLOOR]:  # in a WAIT
+            return NEVER, -1, NO_COMMAND
+        standing = 0
+        for unit in range(4):
+            if m[WALKER + unit, W_AT] == AT_POINT:
+                _go_on(m, program, unit)
+            if m[WALKER + unit, W_AT] == AT_BARRIER:
+                standing += 1
+        if standing < 4:
+            break
+        pc = m[WALKER, W_PC]
         if program[pc, I_OP] == WAIT:
             m[STATE, S_PIM_FLOOR] = now + program[pc, I_COUNT]
-            now = m[STATE, S_PIM_FLOOR]
         else:
             at, command, _, _ = _pick_barrier(m, program, now)
             if command != END:
                 return at, 4, command
         _past_barrier(m, program)
-        standing = 0
-        for unit in range(4):
-            if m[WALKER + unit, W_AT] == AT_BARRIER:
-                standing += 1
     best_at = NEVER
     best = -1
     best_command = NO_COMMAND
     ended = 0
-    for unit in (U_MAC, U_IN, U_OUT, U_ARRAY):
+    for unit in (U_MAC, U_ARRAY, U_IN, U_OUT):
         if m[WALKER + unit, W_AT] != AT_RUN:
             if m[WALKER + unit, W_AT] == AT_END:
                 ended += 1
@@ -1095,7 +1098,7 @@ def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now:
 @njit(cache=True)
 def _share_dq(m: IntArray) -> bool:
     """Decide who may use DQ next, the NPU (0) or the PIM program (1); return whether that changed."""
-    npu_wants = m[STATE, S_ACTIVE + m[STATE, S_WRITING]] > 0
+    npu_wants = m[STATE, S_NPU_WANTS] != 0
     pim_wants = m[STATE, S_PIM_WANTS] != 0
     owner = m[STATE, S_DQ_OWNER]
     if pim_wants and m[STATE, S_DQ_WAITS] < 0:
@@ -1159,6 +1162,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
     slot = -1
     unit = -1
     urgency = 0
+    patience = 64 * m[GIVEN, P_NREFI]
     left = commands
     while left > 0 and (log.shape[0] == 0 or m[STATE, S_LOGGED] < log.shape[0]):
         if _admit(m, requests):
@@ -1184,11 +1188,14 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
                 stale = True
                 stale_pim = True
                 continue
-        horizon = NEVER
+        horizon_of_requests = NEVER
         if m[STATE, S_NEXT] < total and m[STATE, S_QUEUED + requests[m[STATE, S_NEXT], 1]] < QUEUE:
-            horizon = requests[m[STATE, S_NEXT], 0]
-        if refreshes:
-            horizon = min(horizon, m[STATE, S_NEXT_DUE])
+            horizon_of_requests = requests[m[STATE, S_NEXT], 0]
+        horizon = min(horizon_of_requests, m[STATE, S_NEXT_DUE])
+        if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW]:
+            horizon = min(horizon, m[STATE, S_PIM_FLOOR])
+        if m[STATE, S_PIM_WANTS] != 0 and m[STATE, S_DQ_OWNER] == 0:  # npu-first ends its turn then
+            horizon = min(horizon, max(m[STATE, S_DQ_WAITS] + m[GIVEN, P_WAIT], m[STATE, S_NOW] + 1))
         if computes and m[STATE, S_FINISHED] != 0:
             at_pim = NEVER
         first = min(at, at_pim)
@@ -1196,6 +1203,8 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             if horizon == NEVER:
                 return -E_DEADLOCK
             m[STATE, S_NOW] = horizon
+            if horizon_of_requests == horizon:
+                m[STATE, S_PROGRESS] = horizon
             stale = True
             stale_pim = computes
             continue
@@ -1208,6 +1217,10 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
         else:
             _issue(m, requests, served_at, log, command, place, slot)
             stale = True
+            if command not in (REFAB, REFPB, PREAB):
+                m[STATE, S_PROGRESS] = first
+            elif at_pim == NEVER and horizon_of_requests == NEVER and first > m[STATE, S_PROGRESS] + patience:
+                return -E_DEADLOCK  # nothing but refreshes for a long time, and nothing to come
             stale_pim = computes
         m[STATE, S_NOW] = first + 1
         left -= 1
