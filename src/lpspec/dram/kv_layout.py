@@ -1,0 +1,175 @@
+"""Where the KV cache lies in the banks of one channel's PIM ranks, and how it grows with the context.
+
+A head's keys are weights of QK^T (k runs over head_dim, every key is an output), its values are weights of PV (every
+key is a k). So a new token adds one lane of head_dim columns to the keys, and one column of a row to the values.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.dram.layout import Cells, PimChannel, Tile, Unit, blocks_of
+from lpspec.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMatrices:
+    """Matrices K x N of several heads, ``per_die`` of them sharing a die, each on one rank.
+
+    Every head of a die has the same number of MPUs; its outputs go on in further units where they don't suffice.
+    """
+
+    channel: PimChannel
+    heads: int
+    k: int
+    n: int
+    start_row: int
+    per_die: int
+
+    @property
+    def _mpus(self) -> int:
+        """MPUs of each head."""
+        return self.channel.device.mpus // self.per_die
+
+    @property
+    def units_per_group(self) -> int:
+        """Units that the heads of one die take, one after the other."""
+        return -(-self.n // (self._mpus * self.channel.lanes))
+
+    @property
+    def groups(self) -> int:
+        """Groups of heads that share a die."""
+        return -(-self.heads // self.per_die)
+
+    @property
+    def rows(self) -> int:
+        """Rows of each bank that they take."""
+        rounds = -(-self.groups // len(self.channel.pim_ranks))
+        return rounds * self.units_per_group * self.channel.rows(self.k)
+
+    def tiles(self, k: int, n: int) -> list[Tile]:
+        """Tiles of the product with the first ``k`` x ``n`` of every head."""
+        if not (1 <= k <= self.k and 1 <= n <= self.n):
+            raise InputError(f"{k} x {n} of a head's matrix: allowed is 1 x 1 to {self.k} x {self.n}")
+        concurrent = self.channel.concurrent
+        tiles: list[Tile] = []
+        for first in range(0, self.groups, concurrent):
+            groups = range(first, min(first + concurrent, self.groups))
+            slots = range(-(-n // (self._mpus * self.channel.lanes)))
+            tiles += [tuple(self._unit(group, slot, k, n) for group in groups) for slot in slots]
+        return tiles
+
+    def write_column(self, cells: Cells, head: int, column: int, values: NDArray[np.int8]) -> None:
+        """Write one output column of a head, int8 [k]."""
+        block, within = divmod(column, self.channel.lanes)
+        slot, mpu = divmod(block, self._mpus)
+        for k, value in enumerate(values):
+            rank, bank, row, place = self._cell(head, slot, k)
+            cells[rank, self._first_mpu(head) + mpu, bank, row, place, within] = value
+
+    def write_row(self, cells: Cells, head: int, k: int, values: NDArray[np.int8]) -> None:
+        """Write one k of a head, int8 [n]."""
+        for first in range(0, len(values), self.channel.lanes):
+            slot, mpu = divmod(first // self.channel.lanes, self._mpus)
+            rank, bank, row, place = self._cell(head, slot, k)
+            part = values[first : first + self.channel.lanes]
+            cells[rank, self._first_mpu(head) + mpu, bank, row, place, : len(part)] = part
+
+    def _unit(self, group: int, slot: int, k: int, n: int) -> Unit:
+        heads = range(group * self.per_die, min((group + 1) * self.per_die, self.heads))
+        first = slot * self._mpus * self.channel.lanes
+        count = min(self._mpus * self.channel.lanes, n - first)
+        blocks = [b for h in heads for b in blocks_of(self.channel, h, first, count, self._first_mpu(h))]
+        rank, row = self._place(group, slot)
+        return Unit(rank, row, 0, k, tuple(blocks), tuple(heads))
+
+    def _place(self, group: int, slot: int) -> tuple[int, int]:
+        """Rank, and first row in every bank."""
+        turn, rank = divmod(group, len(self.channel.pim_ranks))
+        row = self.start_row + (turn * self.units_per_group + slot) * self.channel.rows(self.k)
+        return self.channel.pim_ranks[rank], row
+
+    def _first_mpu(self, head: int) -> int:
+        return head % self.per_die * self._mpus
+
+    def _cell(self, head: int, slot: int, k: int) -> tuple[int, int, int, int]:
+        """Rank, bank of the MPU, row and column of one k."""
+        rank, row = self._place(head // self.per_die, slot)
+        segment, column = divmod(k, self.channel.device.organisation.columns)
+        turn, bank = divmod(segment, self.channel.device.pim.banks_per_mpu.n)
+        return rank, bank, row + turn, column
+
+
+@dataclass(frozen=True, slots=True)
+class KvPlacement:
+    """Keys and values of some heads of one layer on one channel, with room for ``max_keys`` positions.
+
+    A head's keys are a matrix of head_dim x keys whose columns are added one by one; its values one of keys x head_dim,
+    whose rows are. All of a head lies on one rank, so ranks work on different heads at once. All MPUs of a die get
+    the same inputs, so heads that share a die also share its tokens: each ALU computes for all of them, and what it
+    computed with another head's inputs is not read. Heads share a die as far as their outputs fit into its MPUs: for
+    values that is head_dim, for keys it is ``key_heads_per_die`` by choice, since keys grow.
+
+    Attributes:
+        channel: The ranks.
+        heads: Key-value heads on this channel.
+        head_dim: Width of a head.
+        max_keys: Positions that there is room for.
+        start_row: First row in every bank.
+        key_heads_per_die: Heads whose keys share the MPUs of a die.
+    """
+
+    channel: PimChannel
+    heads: int
+    head_dim: int
+    max_keys: int
+    start_row: int = 0
+    key_heads_per_die: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a cache that is none, or that goes beyond the banks."""
+        for name in ("heads", "head_dim", "max_keys"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: allowed is at least 1")
+        if not 1 <= self.key_heads_per_die <= self.channel.device.mpus:
+            raise InputError(
+                f"key_heads_per_die is {self.key_heads_per_die}: allowed is 1 to {self.channel.device.mpus}"
+            )
+        self.channel.check_rows(self.start_row, self.rows)
+
+    @property
+    def keys(self) -> HeadMatrices:
+        """Where the keys lie: head_dim x max_keys for each head."""
+        return HeadMatrices(
+            self.channel, self.heads, self.head_dim, self.max_keys, self.start_row, self.key_heads_per_die
+        )
+
+    @property
+    def values(self) -> HeadMatrices:
+        """Where the values lie: max_keys x head_dim for each head."""
+        channel, start = self.channel, self.start_row + self.keys.rows
+        per_die = channel.device.mpus // -(-self.head_dim // channel.lanes)
+        return HeadMatrices(channel, self.heads, self.max_keys, self.head_dim, start, max(1, min(per_die, self.heads)))
+
+    @property
+    def rows(self) -> int:
+        """Rows of each bank that the cache takes."""
+        return self.keys.rows + self.values.rows
+
+    @property
+    def end_row(self) -> int:
+        """First row behind it."""
+        return self.start_row + self.rows
+
+    def write(self, cells: Cells, position: int, keys: NDArray[np.int8], values: NDArray[np.int8]) -> None:
+        """Append new tokens to the cache: int8 [heads, tokens, head_dim] each, from ``position`` on."""
+        tokens = keys.shape[1]
+        if position < 0 or position + tokens > self.max_keys:
+            raise InputError(
+                f"positions {position} to {position + tokens - 1}: the cache has room for 0 to {self.max_keys - 1}"
+            )
+        for head in range(self.heads):
+            for at in range(tokens):
+                self.keys.write_column(cells, head, position + at, keys[head, at])
+                self.values.write_row(cells, head, position + at, values[head, at])
