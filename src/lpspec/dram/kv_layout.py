@@ -5,12 +5,15 @@ key is a k). So a new token adds one lane of head_dim columns to the keys, and o
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.dram.layout import Cells, PimChannel, Tile, Unit, blocks_of
 from lpspec.errors import InputError
+
+_Index = TypeVar("_Index", int, NDArray[np.int64])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +65,20 @@ class HeadMatrices:
 
     def write_column(self, cells: Cells, head: int, column: int, values: NDArray[np.int8]) -> None:
         """Write one output column of a head, int8 [k]."""
-        block, within = divmod(column, self.channel.lanes)
+        block, lane = divmod(column, self.channel.lanes)
         slot, mpu = divmod(block, self._mpus)
-        for k, value in enumerate(values):
-            rank, bank, row, place = self._cell(head, slot, k)
-            cells[rank, self._first_mpu(head) + mpu, bank, row, place, within] = value
+        rank, first_row = self._place(head // self.per_die, slot)
+        bank, row, place = self._within(np.arange(len(values)))
+        cells[rank, self._first_mpu(head) + mpu, bank, first_row + row, place, lane] = values
 
     def write_row(self, cells: Cells, head: int, k: int, values: NDArray[np.int8]) -> None:
         """Write one k of a head, int8 [n]."""
+        bank, row, place = self._within(k)
         for first in range(0, len(values), self.channel.lanes):
             slot, mpu = divmod(first // self.channel.lanes, self._mpus)
-            rank, bank, row, place = self._cell(head, slot, k)
+            rank, first_row = self._place(head // self.per_die, slot)
             part = values[first : first + self.channel.lanes]
-            cells[rank, self._first_mpu(head) + mpu, bank, row, place, : len(part)] = part
+            cells[rank, self._first_mpu(head) + mpu, bank, first_row + row, place, : len(part)] = part
 
     def _unit(self, group: int, slot: int, k: int, n: int) -> Unit:
         heads = range(group * self.per_die, min((group + 1) * self.per_die, self.heads))
@@ -93,12 +97,10 @@ class HeadMatrices:
     def _first_mpu(self, head: int) -> int:
         return head % self.per_die * self._mpus
 
-    def _cell(self, head: int, slot: int, k: int) -> tuple[int, int, int, int]:
-        """Rank, bank of the MPU, row and column of one k."""
-        rank, row = self._place(head // self.per_die, slot)
-        segment, column = divmod(k, self.channel.device.organisation.columns)
-        turn, bank = divmod(segment, self.channel.device.pim.banks_per_mpu.n)
-        return rank, bank, row + turn, column
+    def _within(self, k: _Index) -> tuple[_Index, _Index, _Index]:
+        """Bank of the MPU, row from the first, and column of some k."""
+        width, banks = self.channel.device.organisation.columns, self.channel.device.pim.banks_per_mpu.n
+        return k // width % banks, k // width // banks, k % width
 
 
 @dataclass(frozen=True, slots=True)
