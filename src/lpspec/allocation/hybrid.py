@@ -2,7 +2,8 @@
 
 Both halves start together and meet at the end, so a split takes as long as the slowest of three: the PIM dies, the MAC
 arrays of the NPU, and the bus that carries the NPU's weights as well as PIM inputs and results (LP-Spec section
-IV-C). PIM takes whole tiles, so the balance is the best that tiles allow, found by trying them all.
+IV-C). PIM takes whole tiles, so the balance is the best that tiles allow, found by trying them all. While PIM is idle
+its ranks are memory like any other, so leaving the whole product to the NPU is always among the trials.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.allocation.placement import PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
+from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
@@ -82,10 +83,12 @@ class BalancedAllocator:
         """The best allowed split of each placement of a product, for every entry of ``op.tokens``."""
         self.pim.check_precision(op)
         placements = [p for p in self.placements if p.gemm.name == op.name]
-        return [self._best_split(op.tokens, p) for p in placements]
+        return [self._best_split(op.tokens, p, or_npu_alone=self._uses_dram) for p in placements]
 
-    def _best_split(self, tokens: Count, placed: PlacedGemm) -> GemmSplit:
+    def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
+        """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
         tiles = self._allowed_tiles(placed)
+        tiles = np.union1d([0], tiles) if or_npu_alone else tiles
         columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
         latency_ns = self.makespan_ns(np.asarray(tokens)[..., None], placed.gemm, columns)
         # Among equals the last wins: the most columns on PIM, where a bit costs least.
@@ -132,8 +135,10 @@ class BalancedAllocator:
         return best_ns, best_heads
 
     def _allowed_heads(self, op: Attention) -> list[int]:
-        """Candidates, most heads on PIM first."""
-        return list(range(op.kv_heads, -1, -1)) if self._kv_on_dram else [op.kv_heads]
+        """Candidates, most heads on PIM first. Without a copy on the DRAM rank, either side takes all."""
+        if self._kv_on_dram:
+            return list(range(op.kv_heads, -1, -1))
+        return [op.kv_heads, 0] if self._uses_dram else [op.kv_heads]
 
     def _attention_makespan_ns(self, op: Attention, pim_heads: int) -> NDArray[np.float64]:
         npu_heads = op.kv_heads - pim_heads
@@ -162,7 +167,7 @@ class BalancedAllocator:
             placed = [self._wanted_by_npu(p) for p in placed]
             excess = sum(p.dram_bytes for p in placed) - dram_free
             self.placements = give_up_dram_tiles(placed, excess, self._dram_tile_loss_ns)
-        except ValueError as error:
+        except NoRoomError as error:
             raise InputError(
                 f"{self.model.name} does not fit {platform.name}: PIM ranks hold "
                 f"{platform.memory.pim_capacity_bytes / 2**30:.2f} GiB and DRAM ranks "

@@ -52,6 +52,10 @@ class PlacedGemm:
         return self.gemm.count * (self.gemm.n - self.columns(self.fewest)) * self.gemm.column_bytes
 
 
+class NoRoomError(Exception):
+    """Nothing is left to give up, and yet the ranks are too small."""
+
+
 Loss = Callable[[PlacedGemm], float]
 """Time lost per copy, ns, by the next tile given up; infinite when there is none."""
 
@@ -59,7 +63,7 @@ Loss = Callable[[PlacedGemm], float]
 def give_up_pim_tiles(placed: list[PlacedGemm], excess_bytes: int, loss: Loss) -> list[PlacedGemm]:
     """Take tiles off PIM ranks until ``excess_bytes`` are gone, cheapest loss of time per byte first.
 
-    A tile given up must then be computed by the NPU. Raises ValueError when nothing is left to give up.
+    A tile given up must then be computed by the NPU. Raises NoRoomError when nothing is left to give up.
     """
 
     def shrink(p: PlacedGemm) -> PlacedGemm:
@@ -71,7 +75,7 @@ def give_up_pim_tiles(placed: list[PlacedGemm], excess_bytes: int, loss: Loss) -
 def give_up_dram_tiles(placed: list[PlacedGemm], excess_bytes: int, loss: Loss) -> list[PlacedGemm]:
     """Take copies of tiles off the DRAM rank until ``excess_bytes`` are gone, cheapest loss per byte first.
 
-    A tile given up must then be computed by PIM. Raises ValueError when nothing is left to give up.
+    A tile given up must then be computed by PIM. Raises NoRoomError when nothing is left to give up.
     """
 
     def shrink(p: PlacedGemm) -> PlacedGemm:
@@ -106,7 +110,7 @@ def _give_up(
     heapify(queue)
     while excess_bytes > 0:
         if not queue:
-            raise ValueError("nothing left to give up")
+            raise NoRoomError
         _, _, p = heappop(queue)
         size = next_tile_bytes(p)
         copies = min(p.gemm.count, -(-excess_bytes // size))
