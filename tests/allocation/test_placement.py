@@ -265,6 +265,7 @@ def total(placed: list[PlacedGemm], side: str) -> int:
     return sum(p.pim_bytes if side == "pim" else p.dram_bytes for p in placed)
 
 
+@settings(deadline=None)
 @given(held, st.sampled_from(["pim", "dram"]), st.integers(-10, 4000))
 def test_giving_up_ends_just_below_the_limit(given_up: list[tuple[int, int, int, int]], side: str, excess: int) -> None:
     before = placed_gemms(given_up)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.devices.cost import Activity, Cost
@@ -52,11 +52,13 @@ def dealt_ns(cycles: list[int], cores: int = 16) -> int:
     return max(busy)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.integers(1, 400), st.integers(0, 900))
 def test_arrays_take_the_time_of_their_tiles(tokens: int, k: int, n: int) -> None:
     assert PEAK.gemm_compute_ns(tokens, k, n) == dealt_ns(tile_cycles(tokens, k, n))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 200), st.integers(1, 8), st.integers(1, 4), st.integers(1, 130))
 def test_attention_takes_the_time_of_its_tiles(tokens: int, context: int, kv_heads: int, group: int, dim: int) -> None:
     op = heads_over(tokens, context, kv_heads * group, kv_heads, dim)
@@ -70,6 +72,7 @@ def test_attention_takes_the_time_of_its_tiles(tokens: int, context: int, kv_hea
     assert even_ns <= dealt_ns(cycles)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 64), st.integers(1, 300), st.integers(1, 300), st.integers(1, 5), st.sampled_from([4, 8]))
 def test_products_take_the_longer_of_arrays_and_memory(tokens: int, k: int, n: int, count: int, bits: int) -> None:
     weight_bytes = sum((k * bits + 7) // 8 for _ in range(n))
@@ -121,6 +124,7 @@ def test_wide_products_approach_the_peak_rate() -> None:
     assert float(PEAK.price(op).latency_ns) >= peak_ns
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3000))
 def test_no_product_beats_the_peak_rate(tokens: int, k: int, n: int) -> None:
     assert PEAK.gemm_compute_ns(tokens, k, n) * (1 + 1e-12) >= 2 * tokens * k * n / 32768
@@ -132,6 +136,7 @@ def test_bus_efficiency_stretches_memory_time() -> None:
     assert half.price(op).latency_ns == pytest.approx(2 * float(PEAK.price(op).latency_ns))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 500), st.integers(0, 500), st.integers(0, 70), st.integers(0, 70))
 def test_more_work_never_takes_less_time(tokens: int, k: int, n: int, more: int, wider: int) -> None:
     assert PEAK.gemm_compute_ns(tokens, k, n) <= PEAK.gemm_compute_ns(tokens + more, k + more, n + wider)
