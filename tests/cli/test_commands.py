@@ -123,7 +123,7 @@ def test_reproduction_prints_the_numbers_that_it_writes(reproduced: Results) -> 
     lines = reproduced.said.out.splitlines()
     for row in own:
         line = next(line for line in lines if line.strip().startswith(row["quantity"]))
-        cells = line.removeprefix(f" {row['quantity']}").replace(row["unit"], "").split()
+        cells = line.strip().removeprefix(row["quantity"]).replace(row["unit"], "").split()
         assert float(cells[0]) == row["published"]
         assert cells[1] == digits(row["simulated"])
         assert cells[2] == f"{row['ratio']:.2f}"
@@ -138,8 +138,8 @@ def test_every_row_out_of_range_says_why_on_the_console(reproduced: Results) -> 
 
 
 def test_the_chosen_reading_can_be_carried_to_compare(reproduced: Results, lpspec: Callable[..., Said]) -> None:
-    command = next(line for line in reproduced.said.out.splitlines() if "lpspec compare" in line)
-    argv = shlex.split(command.split("lpspec ", 1)[1])
+    command = next(line for line in reproduced.said.out.splitlines() if line.strip().startswith("lpspec compare"))
+    argv = shlex.split(command)[1:]
     reading = reproduced.document["reading"]
     if not reading["root_counts"]:
         pytest.skip("compare always counts the root")

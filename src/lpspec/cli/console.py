@@ -24,9 +24,12 @@ def stdout_console() -> "Console":
 
 def show(blocks: Iterable[Any]) -> None:
     """Print tables and lines one after the other."""
+    from lpspec.report.wording import Command
+
     console = stdout_console()
     for block in blocks:
-        console.print(block, soft_wrap=isinstance(block, str) and not console.is_terminal)
+        unbroken = isinstance(block, Command) or (isinstance(block, str) and not console.is_terminal)
+        console.print(block, soft_wrap=unbroken)
 
 
 def say_written(paths: Iterable[Path]) -> None:

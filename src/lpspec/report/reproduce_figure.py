@@ -17,23 +17,9 @@ from lpspec.report.figures import (
     in_style,
     plain_log_labels,
 )
+from lpspec.report.wording import SHORT_NAMES
 
 BAND = "#e4e4e4"
-SHORT = {
-    "speedup_vs_npu": "speed-up over NPU",
-    "energy_vs_npu": "energy gain over NPU",
-    "edp_vs_npu": "EDP gain over NPU",
-    "edp_vs_attacc": "EDP gain over AttAcc",
-    "edp_vs_rtx3090": "EDP gain over RTX 3090",
-    "energy_vs_pim_spec": "energy gain over GEMV-PIM",
-    "lp_spec_tokens_per_s": "LP-Spec token/s",
-    "lp_spec_tokens_per_j": "LP-Spec token/J",
-    "lp_spec_edp_s_mj": "LP-Spec EDP",
-    "npu_tokens_per_s": "NPU token/s",
-    "npu_tokens_per_j": "NPU token/J",
-    "attacc_edp_s_mj": "AttAcc EDP",
-    "rtx3090_edp_s_mj": "RTX 3090 EDP",
-}
 TICKS = (0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5)
 RANK_MARKS = {3: "o", 2: "s", 1: "^"}
 MAC_COLOURS = {5.0: ORANGE, 10.0: BLUE}
@@ -60,7 +46,7 @@ def _draw_ratios(axes: Axes, reproduction: Reproduction) -> None:
     axes.hlines(rows, list(own.values()), list(equal.values()), color=GREY, lw=0.6, zorder=1)
     axes.plot(list(equal.values()), rows, "D", ms=4.5, mfc="white", mec=VERMILION, mew=1, label="equal basis", zorder=2)
     axes.plot(list(own.values()), rows, "o", ms=4.5, color=BLUE, label="published basis", zorder=3)
-    axes.set_yticks(rows, [SHORT.get(key, key) for key in own])
+    axes.set_yticks(rows, [SHORT_NAMES.get(key, key) for key in own])
     axes.set_ylim(len(own) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.set_xscale("log")

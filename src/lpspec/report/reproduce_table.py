@@ -9,7 +9,16 @@ from rich.text import Text
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.readings import PLAIN, Reading
 from lpspec.experiments.reproduce import WORKLOAD, LSpecPoint, ReadingResult, Reproduction, Row
-from lpspec.report.wording import OUT_OF_RANGE, digits, in_range, new_table, ratio_text, trace_line
+from lpspec.report.wording import (
+    OUT_OF_RANGE,
+    SHORT_NAMES,
+    Command,
+    digits,
+    in_range,
+    new_table,
+    ratio_text,
+    trace_line,
+)
 
 BEST_SHOWN = 8
 PUBLISHED_VALUE = {published.id: published.value for published in PUBLISHED}
@@ -20,7 +29,7 @@ def reproduction_blocks(reproduction: Reproduction) -> Iterator[Any]:
     bases = _basis_letters(reproduction)
     yield _rows_table(reproduction, bases)
     yield from (f"{letter}  {basis}" for basis, letter in bases.items())
-    yield f"=  {next(row.basis for row in reproduction.rows if row.equal_basis)}"
+    yield f"=  on an equal basis: {next(row.basis for row in reproduction.rows if row.equal_basis)}"
     yield f"{OUT_OF_RANGE}  outside {LOWEST_RATIO} to {HIGHEST_RATIO} of the published number"
     yield from (f"{row.id}: {row.why}" for row in reproduction.rows if row.why)
     yield ""
@@ -43,7 +52,7 @@ def _rows_table(reproduction: Reproduction, bases: dict[str, str]) -> Table:
     for name in ("published", "simulated", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("basis", justify="center")
-    table.add_column("equal basis =", justify="right", no_wrap=True)
+    table.add_column("equal =", justify="right", no_wrap=True)
     twins = {row.published.id: row for row in reproduction.rows if row.equal_basis}
     for row in reproduction.rows:
         if not row.equal_basis:
@@ -94,7 +103,8 @@ def _reading_lines(reproduction: Reproduction) -> Iterator[str]:
         f"LP-Spec {digits(plain.simulated['lp_spec_tokens_per_s'])} token/s and "
         f"{digits(plain.simulated['lp_spec_tokens_per_j'])} token/J"
     )
-    yield f"  to compare under it: {compare_command(chosen.reading)}"
+    yield "  to compare under it:"
+    yield Command(f"  {compare_command(chosen.reading)}")
     if not chosen.reading.root_counts:
         yield "  compare always counts the root, so its numbers differ a little"
 
@@ -115,12 +125,12 @@ def _readings_table(reproduction: Reproduction) -> Table:
     shown = [result for i, result in enumerate(reproduction.readings) if i < BEST_SHOWN or result.reading == PLAIN]
     table = new_table(f"best {BEST_SHOWN} of {len(reproduction.readings)} readings, and the plain one (--json has all)")
     for name in ("ranks", "MAC ns", "bus"):
-        table.add_column(name, justify="right")
-    table.add_column("objective")
-    table.add_column("root")
-    for name in ("L_spec", "token/s", "token/J", "EDP"):
-        table.add_column(name, justify="right")
-    table.add_column("worst quantity")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("objective", no_wrap=True)
+    table.add_column("root", no_wrap=True)
+    for name in ("token/s", "token/J", "worst"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("which is")
     for result in shown:
         table.add_row(*_reading_cells(result))
     return table
@@ -128,15 +138,17 @@ def _readings_table(reproduction: Reproduction) -> Table:
 
 def _reading_cells(result: ReadingResult) -> tuple[str, ...]:
     reading, simulated = result.reading, result.simulated
+    worst_id, worst_ratio = result.worst
     return (
         str(reading.concurrent_ranks),
         f"{reading.mac_interval_ns:g}",
         f"{reading.bus_efficiency:g}",
         reading.objective,
-        "counts" if reading.root_counts else "free",
-        f"{result.mean_l_spec:.2f}",
-        *(digits(simulated[key]) for key in ("lp_spec_tokens_per_s", "lp_spec_tokens_per_j", "lp_spec_edp_s_mj")),
-        _worst(result),
+        "yes" if reading.root_counts else "no",
+        digits(simulated["lp_spec_tokens_per_s"]),
+        digits(simulated["lp_spec_tokens_per_j"]),
+        f"{worst_ratio:.2f}",
+        SHORT_NAMES.get(worst_id, worst_id),
     )
 
 

@@ -14,6 +14,30 @@ OUT_OF_RANGE = "!"
 """Stands after a ratio outside the range, beside its colour."""
 
 
+SHORT_NAMES = {
+    "speedup_vs_npu": "speed-up over NPU",
+    "energy_vs_npu": "energy gain over NPU",
+    "edp_vs_npu": "EDP gain over NPU",
+    "edp_vs_attacc": "EDP gain over AttAcc",
+    "edp_vs_rtx3090": "EDP gain over RTX 3090",
+    "energy_vs_pim_spec": "energy gain over GEMV-PIM",
+    "lp_spec_tokens_per_s": "LP-Spec token/s",
+    "lp_spec_tokens_per_j": "LP-Spec token/J",
+    "lp_spec_edp_s_mj": "LP-Spec EDP",
+    "npu_tokens_per_s": "NPU token/s",
+    "npu_tokens_per_j": "NPU token/J",
+    "attacc_edp_s_mj": "AttAcc EDP",
+    "rtx3090_edp_s_mj": "RTX 3090 EDP",
+}
+"""Published quantities by id, where there is little room."""
+
+
+class Command(str):
+    """A line to be copied into a shell, so never broken in two."""
+
+    __slots__ = ()
+
+
 def digits(value: float, significant: int = 4) -> str:
     """A number with four significant digits and no exponent where it can be helped."""
     if value == 0 or not math.isfinite(value):
@@ -44,5 +68,10 @@ def trace_line(provenance: Mapping[str, Any]) -> str:
 def new_table(title: str | None = None) -> Table:
     """A table with one rule under its head."""
     return Table(
-        title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False, header_style="bold"
+        title=title,
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
     )
