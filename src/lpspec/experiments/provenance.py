@@ -60,5 +60,5 @@ def _policy(policy: TreePolicy) -> dict[str, Any]:
         "size": policy.size,
         "objective": policy.objective,
         "learning_rule": policy.rule,
-        "learning_rate": policy.rate,
+        "memory": policy.memory,
     }

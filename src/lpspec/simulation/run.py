@@ -12,6 +12,7 @@ from lpspec.simulation.step_cost import FloatArray, StepCosts, step_costs
 from lpspec.simulation.workload import System, TreePolicy, Workload
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import rank_probabilities
+from lpspec.speculation.pruner import PRIOR_WEIGHT
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import accepted_lengths
 
@@ -180,7 +181,15 @@ def _replay_pruned(trace: RankTrace, heads: int, turns: IntArray, policy: TreePo
     out = np.empty((3, int(turns[:, 0].sum())), np.int64)
     full_feedback = policy.rule == "full-feedback"
     steps = replay_pruned(
-        np.ascontiguousarray(trace.ranks[:, :heads]), turns, price, accuracy, full_feedback, policy.rate, growth, *out
+        np.ascontiguousarray(trace.ranks[:, :heads]),
+        turns,
+        price,
+        accuracy,
+        np.full_like(accuracy, PRIOR_WEIGHT),
+        full_feedback,
+        policy.memory,
+        growth,
+        *out,
     )
     return Steps(l_spec=out[0, :steps], committed=out[1, :steps], position=out[2, :steps])
 

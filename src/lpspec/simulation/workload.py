@@ -8,7 +8,7 @@ from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.speculation.medusa_trees import named_tree, tree_names
-from lpspec.speculation.pruner import DEFAULT_RATE, LearningRule
+from lpspec.speculation.pruner import DEFAULT_MEMORY, LearningRule
 from lpspec.speculation.token_tree import TokenTree
 
 Objective = Literal["throughput", "energy", "edp"]
@@ -68,14 +68,14 @@ class TreePolicy:
         size: Grow to this many tokens, root included; None to let the pruner choose.
         objective: What the pruner optimises when it chooses.
         rule: How it learns accuracies.
-        rate: How fast it forgets.
+        memory: Observations that it remembers.
     """
 
     fixed: TokenTree | None = None
     size: int | None = None
     objective: Objective = "throughput"
     rule: LearningRule = "full-feedback"
-    rate: float = DEFAULT_RATE
+    memory: float = DEFAULT_MEMORY
 
 
 def parse_tree(text: str, objective: str) -> TreePolicy:

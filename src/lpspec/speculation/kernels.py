@@ -19,9 +19,9 @@ BOUND_EVERY = 4
 class Growth(NamedTuple):
     """Working memory of the explorer, reused from step to step; the first fields hold the tree that it grew."""
 
-    parent: IntArray
-    depth: IntArray
-    rank: IntArray
+    parent: NDArray[np.int16]
+    depth: NDArray[np.int8]
+    rank: NDArray[np.int8]
     path_probability: FloatArray
     order: IntArray
     heap_probability: FloatArray
@@ -33,9 +33,9 @@ def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
     """Allocate working memory for trees of up to ``max_size`` tokens, the root included."""
     frontier = 2 * max_size + 2  # each node puts at most a sibling and a child on the frontier
     return Growth(
-        parent=np.zeros(max_size, np.int64),
-        depth=np.zeros(max_size, np.int64),
-        rank=np.zeros(max_size, np.int64),
+        parent=np.zeros(max_size, np.int16),
+        depth=np.zeros(max_size, np.int8),
+        rank=np.zeros(max_size, np.int8),
         path_probability=np.zeros(max_size),
         order=np.zeros((heads, top_k), np.int64),
         heap_probability=np.zeros(frontier),
@@ -45,24 +45,37 @@ def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
 
 
 @njit(cache=True)
-def learn_rank(accuracy: FloatArray, head: int, rank: int, rate: float) -> None:
-    """Move one head's accuracies towards an observed rank (-1: outside the list), forgetting at ``rate``."""
+def learn_rank(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, memory: float) -> None:
+    """Average an observed rank (-1: outside the list) into one head's accuracies.
+
+    Args:
+        accuracy: float64 [heads, top_k], changed in place.
+        weight: float64 [heads, top_k], observations behind each accuracy; grows up to ``memory``, in place.
+        head: Which head.
+        rank: Rank of the true token in its list.
+        memory: Observations after which earlier ones begin to be forgotten.
+    """
     for k in range(accuracy.shape[1]):
-        accuracy[head, k] *= 1.0 - rate
-    if rank >= 0:
-        accuracy[head, rank] += rate
+        learn_node(accuracy, weight, head, k, k == rank, memory)
 
 
 @njit(cache=True)
-def learn_node(accuracy: FloatArray, head: int, rank: int, correct: bool, rate: float) -> None:
-    """Move the accuracy of one ranked prediction towards the outcome of one verified node."""
+def learn_node(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, correct: bool, memory: float) -> None:
+    """Average the outcome of one prediction into its accuracy; arguments are as for ``learn_rank``."""
+    weight[head, rank] = min(weight[head, rank] + 1.0, memory)
     target = 1.0 if correct else 0.0
-    accuracy[head, rank] += rate * (target - accuracy[head, rank])
+    accuracy[head, rank] += (target - accuracy[head, rank]) / weight[head, rank]
 
 
 @njit(cache=True)
 def learn_verified(
-    accuracy: FloatArray, growth: Growth, size: int, ranks: NDArray[np.int8], accepted: int, rate: float
+    accuracy: FloatArray,
+    weight: FloatArray,
+    growth: Growth,
+    size: int,
+    ranks: NDArray[np.int8],
+    accepted: int,
+    memory: float,
 ) -> None:
     """LP-Spec's rule: every verified child of an accepted node was right or wrong; no other node says anything."""
     node = 0
@@ -71,7 +84,7 @@ def learn_verified(
         for i in range(1, size):
             if growth.parent[i] == node:
                 correct = growth.rank[i] == ranks[head]
-                learn_node(accuracy, head, growth.rank[i], correct, rate)
+                learn_node(accuracy, weight, head, growth.rank[i], correct, memory)
                 if correct:
                     next_node = i
         node = next_node
