@@ -15,7 +15,7 @@ from lpspec.speculation.kernels import (
 )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def replay_pruned(
     ranks: NDArray[np.int8],
     turn_lengths: IntArray,
@@ -81,7 +81,7 @@ def replay_pruned(
     return step
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def replay_fixed(
     accepted: IntArray, turn_lengths: IntArray, size: int, sizes: IntArray, committed: IntArray, positions: IntArray
 ) -> int:
