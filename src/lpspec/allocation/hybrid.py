@@ -87,7 +87,7 @@ class BalancedAllocator:
 
     def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
         """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
-        tiles = self._allowed_tiles(placed)
+        tiles = self.allowed_tiles(placed)
         tiles = np.union1d([0], tiles) if or_npu_alone else tiles
         columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
         latency_ns = self.makespan_ns(np.asarray(tokens)[..., None], placed.gemm, columns)
@@ -95,7 +95,7 @@ class BalancedAllocator:
         best = latency_ns.shape[-1] - 1 - np.argmin(latency_ns[..., ::-1], axis=-1)
         return GemmSplit(placed, columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0])
 
-    def _allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+    def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
         return np.arange(placed.fewest, placed.most + 1)
 
     def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> NDArray[np.float64]:
@@ -213,5 +213,5 @@ class PimOnlyAllocator(BalancedAllocator):
 
     _uses_dram = False
 
-    def _allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+    def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
         return np.array([placed.most])

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
+from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.step_cost import FloatArray, StepCosts, step_costs
-from lpspec.simulation.workload import System, TreePolicy, Workload
+from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, Workload
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import rank_probabilities
 from lpspec.speculation.pruner import PRIOR_WEIGHT
@@ -145,6 +146,8 @@ def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: Tree
             )
         accepted = accepted_lengths(policy.fixed, trace.ranks[:, :heads]).astype(np.int64)
         return _replay_fixed(accepted, turns, policy.fixed.size)
+    if policy.pruner is not None:
+        return _replay_added(policy.pruner, trace.with_heads(heads), turns, costs.price(policy.objective))
     return _replay_pruned(trace, heads, turns, policy, costs)
 
 
@@ -192,6 +195,14 @@ def _replay_pruned(trace: RankTrace, heads: int, turns: IntArray, policy: TreePo
         *out,
     )
     return Steps(l_spec=out[0, :steps], committed=out[1, :steps], position=out[2, :steps])
+
+
+def _replay_added(factory: PrunerFactory, trace: RankTrace, turns: IntArray, price: FloatArray) -> Steps:
+    """Run somebody's pruner in the readable loop."""
+    pruner = factory(prior_accuracy(trace.heads, trace.top_k))
+    longest = int(turns[:, 0].max())
+    steps = [(step.position, step.l_spec, step.committed) for step in decode(trace, pruner, price, longest)]
+    return Steps(*np.array(steps, np.int64).T)
 
 
 def _replay_fixed(accepted: IntArray, turns: IntArray, size: int) -> Steps:
