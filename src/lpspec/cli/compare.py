@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from lpspec.cli.compiled import prepare_compiled
+from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
 from lpspec.cli.options import Changes, FigureFile, JsonFile, Names, WholeNumber, parse_changes, split_names
@@ -59,7 +59,7 @@ def compare(
     """
     outputs = plan_outputs(json, figure)
     names, constants = split_names(systems), parse_changes(changes)
-    prepare_compiled()
+    announce_compiling()
     from lpspec.experiments.compare import compare as run_comparison
     from lpspec.report.compare_table import comparison_blocks
     from lpspec.report.documents import comparison_document

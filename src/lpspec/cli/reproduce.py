@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from lpspec.cli.compiled import prepare_compiled
+from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
 from lpspec.cli.options import FigureFile, JsonFile
@@ -25,7 +25,7 @@ def reproduce(*, energy_profile: str = "attacc", json: JsonFile = None, figure: 
         Write a figure to this path, as .pdf and .png.
     """
     outputs = plan_outputs(json, figure)
-    prepare_compiled()
+    announce_compiling()
     from lpspec.experiments.reproduce import reproduce as run_reproduction
     from lpspec.report.documents import reproduction_document
     from lpspec.report.reproduce_table import reproduction_blocks

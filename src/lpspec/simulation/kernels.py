@@ -1,9 +1,9 @@
 """Compiled decode loops over rank traces. ``decode_loop.py`` says the same thing readably; tests hold them equal."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from lpspec.compiled import cached_njit
 from lpspec.speculation.kernels import (
     FloatArray,
     Growth,
@@ -15,7 +15,7 @@ from lpspec.speculation.kernels import (
 )
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def replay_pruned(
     ranks: NDArray[np.int8],
     turn_lengths: IntArray,
@@ -81,7 +81,7 @@ def replay_pruned(
     return step
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def replay_fixed(
     accepted: IntArray, turn_lengths: IntArray, size: int, sizes: IntArray, committed: IntArray, positions: IntArray
 ) -> int:

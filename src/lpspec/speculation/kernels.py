@@ -6,8 +6,9 @@ Plain functions over arrays, so that they read the same with compilation switche
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from lpspec.compiled import cached_njit
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -44,7 +45,7 @@ def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
     )
 
 
-@njit(cache=True)
+@cached_njit()
 def learn_rank(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, memory: float) -> None:
     """Average an observed rank (-1: outside the list) into one head's accuracies.
 
@@ -59,7 +60,7 @@ def learn_rank(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, m
         learn_node(accuracy, weight, head, k, k == rank, memory)
 
 
-@njit(cache=True)
+@cached_njit()
 def learn_node(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, correct: bool, memory: float) -> None:
     """Average the outcome of one prediction into its accuracy; arguments are as for ``learn_rank``."""
     weight[head, rank] = min(weight[head, rank] + 1.0, memory)
@@ -67,7 +68,7 @@ def learn_node(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, c
     accuracy[head, rank] += (target - accuracy[head, rank]) / weight[head, rank]
 
 
-@njit(cache=True)
+@cached_njit()
 def learn_verified(
     accuracy: FloatArray,
     weight: FloatArray,
@@ -90,7 +91,7 @@ def learn_verified(
         node = next_node
 
 
-@njit(cache=True)
+@cached_njit()
 def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> int:
     """Draft tokens accepted from the grown tree: growth order lets one sweep walk down the true path."""
     node = 0
@@ -102,7 +103,7 @@ def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> int:
     return accepted
 
 
-@njit(cache=True)
+@cached_njit()
 def _sort_ranks(accuracy: FloatArray, order: IntArray) -> None:
     """Order every head's predictions by accuracy, best first; nearly sorted already, so by insertion."""
     for head in range(accuracy.shape[0]):
@@ -114,7 +115,7 @@ def _sort_ranks(accuracy: FloatArray, order: IntArray) -> None:
             order[head, slot] = k
 
 
-@njit(cache=True)
+@cached_njit()
 def _push(growth: Growth, count: int, probability: float, parent: int, slot: int) -> int:
     """Put a candidate on the frontier, a max-heap by path probability."""
     i = count
@@ -132,7 +133,7 @@ def _push(growth: Growth, count: int, probability: float, parent: int, slot: int
     return count + 1
 
 
-@njit(cache=True)
+@cached_njit()
 def _pop(growth: Growth, count: int) -> int:
     """Remove the best candidate, which the caller has read from place 0."""
     count -= 1
@@ -158,7 +159,7 @@ def _pop(growth: Growth, count: int) -> int:
     return count
 
 
-@njit(cache=True)
+@cached_njit()
 def _larger_can_win(price: FloatArray, size: int, length: float, gain: float, best: float) -> bool:
     """Whether any larger tree could beat ``best``, every further node bringing at most ``gain``.
 
@@ -171,7 +172,7 @@ def _larger_can_win(price: FloatArray, size: int, length: float, gain: float, be
     return False
 
 
-@njit(cache=True)
+@cached_njit()
 def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> int:
     """Grow the token tree greedily and return the size (root included) with the most expected length per price.
 
