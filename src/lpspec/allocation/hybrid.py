@@ -96,6 +96,7 @@ class BalancedAllocator:
         return GemmSplit(placed, columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0])
 
     def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+        """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
         return np.arange(placed.fewest, placed.most + 1)
 
     def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> NDArray[np.float64]:
@@ -111,7 +112,8 @@ class BalancedAllocator:
     def _attention_cost(self, op: Attention) -> Cost:
         """Whole key-value heads go to either side; new keys and values are written to every side in use."""
         self.pim.check_precision(op)
-        latency_ns, pim_heads = self.attention_split(op)
+        pim_heads = self._heads_by_block(op)
+        latency_ns = self._attention_makespan_ns(op, pim_heads)
         npu_share = 1.0 - pim_heads / op.kv_heads
         copies = 2 if self._kv_on_dram else 1
         writes_ns = copies * op.kv_write_bytes / self.bus_gb_per_s
@@ -121,6 +123,19 @@ class BalancedAllocator:
             + self.npu.kv_write_activity(op) * copies
         )
         return Cost(latency_ns * op.count + writes_ns, activity)
+
+    def _heads_by_block(self, op: Attention) -> NDArray[np.int64]:
+        """Key-value heads on PIM, decided anew whenever the context has filled another group of lanes with keys.
+
+        A decision holds for as many contexts as PIM has lanes, which is also how the cache grows in its banks, and
+        saves trying every head for every context of a grid, which must run along its first axis.
+        """
+        lanes, context = self.pim.spec.lanes.n, np.asarray(op.context)
+        if context.ndim < 2:
+            return self.attention_split(replace(op, context=context // lanes * lanes))[1]
+        blocks, place = np.unique(context // lanes, return_inverse=True)
+        _, heads = self.attention_split(replace(op, context=blocks[:, None] * lanes))
+        return heads[place.ravel()]
 
     def attention_split(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
@@ -140,7 +155,7 @@ class BalancedAllocator:
             return list(range(op.kv_heads, -1, -1))
         return [op.kv_heads, 0] if self._uses_dram else [op.kv_heads]
 
-    def _attention_makespan_ns(self, op: Attention, pim_heads: int) -> NDArray[np.float64]:
+    def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> NDArray[np.float64]:
         npu_heads = op.kv_heads - pim_heads
         npu_bytes = op.kv_read_bytes / op.count * (npu_heads / op.kv_heads)
         bus_ns = (npu_bytes + self.pim.attention_bus_bytes(op, pim_heads)) / self.bus_gb_per_s
@@ -214,4 +229,5 @@ class PimOnlyAllocator(BalancedAllocator):
     _uses_dram = False
 
     def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+        """All that PIM ranks hold."""
         return np.array([placed.most])
