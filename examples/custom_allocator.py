@@ -16,6 +16,7 @@ class HalvesAllocator(BalancedAllocator):
     """Every product split in the middle."""
 
     def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+        """One choice: the middle, as far as both sides hold the columns."""
         middle = min(max(placed.tiles // 2, placed.fewest), placed.most)
         return np.array([middle])
 
