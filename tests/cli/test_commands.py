@@ -140,9 +140,6 @@ def test_every_row_out_of_range_says_why_on_the_console(reproduced: Results) -> 
 def test_the_chosen_reading_can_be_carried_to_compare(reproduced: Results, lpspec: Callable[..., Said]) -> None:
     command = next(line for line in reproduced.said.out.splitlines() if line.strip().startswith("lpspec compare"))
     argv = shlex.split(command)[1:]
-    reading = reproduced.document["reading"]
-    if not reading["root_counts"]:
-        pytest.skip("compare always counts the root")
     document = json.loads(lpspec(*argv, "--json", "-").out)
     systems = {system["system"]: system for system in document["systems"]}
     for published in reproduced.document["systems"][:2]:
@@ -257,3 +254,15 @@ def test_a_reader_that_leaves_hears_nothing(argv: list[str]) -> None:
 
 def test_run_returns_its_exit_code() -> None:
     assert run(["inspect", "nothing-of-this-name"]) == 2
+
+
+def test_readings_of_the_root_and_of_learning_reach_the_systems(lpspec: Callable[..., Said]) -> None:
+    def run(*options: str) -> dict[str, float]:
+        document = json.loads(lpspec("compare", "--systems", "lp-spec", "--tree", "5", *options, "--json", "-").out)
+        system: dict[str, float] = document["systems"][0]
+        return system
+
+    counted, free = run(), run("--no-root-counts")
+    assert free["mean_l_spec"] == counted["mean_l_spec"] == 5
+    assert free["tokens_per_s"] > 1.5 * counted["tokens_per_s"]  # one pass of four tokens instead of two passes
+    assert run("--learning", "verified-nodes")["tokens_per_j"] != counted["tokens_per_j"]

@@ -24,6 +24,8 @@ def compare(
     basis: str = "equal",
     energy_profile: str = "attacc",
     changes: Changes = (),
+    learning: str = "full-feedback",
+    root_counts: bool = True,
     json: JsonFile = None,
     figure: FigureFile = None,
 ) -> None:
@@ -52,6 +54,10 @@ def compare(
         attacc, specpim, pimscope or a TOML file.
     changes
         Change a constant of the platforms, as KEY=VALUE: --set pim.mac_interval="10 ns". May be repeated.
+    learning
+        How the pruner learns: full-feedback (from every committed token) or verified-nodes (the paper's rule).
+    root_counts
+        Whether a pass is charged for the root of its tree too; the paper leaves it open.
     json
         Write the result as JSON to this file; - prints it instead of the table.
     figure
@@ -66,7 +72,18 @@ def compare(
 
     with progress(f"decoding on {len(names) if names else 'all'} systems"):
         result = run_comparison(
-            model, trace, names, objective, tree, prompt_tokens, new_tokens, basis, energy_profile, constants
+            model,
+            trace,
+            names,
+            objective,
+            tree,
+            prompt_tokens,
+            new_tokens,
+            basis,
+            energy_profile,
+            constants,
+            learning,
+            root_counts,
         )
 
     def draw() -> "Figure":

@@ -84,13 +84,13 @@ def reading_words(reading: Reading) -> str:
 
 
 def compare_command(reading: Reading) -> str:
-    """The ``lpspec compare`` that runs under a reading, as far as its options reach."""
+    """The ``lpspec compare`` that runs under a reading."""
     changes = " ".join(
         f'--set {key}="{value}"' if " " in value else f"--set {key}={value}" for key, value in reading.changes.items()
     )
     return (
         f"lpspec compare --basis published --objective {reading.objective} --prompt-tokens {WORKLOAD.prompt_tokens} "
-        f"--new-tokens {WORKLOAD.new_tokens} {changes}"
+        f"--new-tokens {WORKLOAD.new_tokens} {changes}{'' if reading.root_counts else ' --no-root-counts'}"
     )
 
 
@@ -105,8 +105,6 @@ def _reading_lines(reproduction: Reproduction) -> Iterator[str]:
     )
     yield "  to compare under it:"
     yield Command(f"  {compare_command(chosen.reading)}")
-    if not chosen.reading.root_counts:
-        yield "  compare always counts the root, so its numbers differ a little"
 
 
 def _short(reading: Reading) -> str:

@@ -57,10 +57,9 @@ def replay_pruned(
         next_unscored[:] = first_step
         position = 0
         while position < wanted:
-            row = ranks[start + position]
+            row = ranks[start + position, : wanted - position - 1]  # beyond the end there is no truth to accept or learn
             size = grow_best_tree(accuracy, price[position], growth)
-            accepted = accepted_in(growth, size, row)
-            tokens = min(accepted + 1, wanted - position)
+            tokens = accepted_in(growth, size, row) + 1
             sizes[step] = size
             committed[step] = tokens
             positions[step] = position

@@ -1,7 +1,7 @@
 """What is run: a system, the requests it serves, and how it sizes its token tree."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Literal, TypeAlias, get_args
 
@@ -16,6 +16,7 @@ from lpspec.speculation.token_tree import TokenTree
 
 Objective = Literal["throughput", "energy", "edp"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+LEARNING_RULES: tuple[LearningRule, ...] = get_args(LearningRule)
 
 PrunerFactory: TypeAlias = Callable[[FloatArray], Pruner]
 """Makes a pruner from the prior accuracies, float64 [heads, top_k]."""
@@ -92,24 +93,27 @@ class TreePolicy:
     memory: float = DEFAULT_MEMORY
 
 
-def parse_tree(text: str, objective: str) -> TreePolicy:
+def parse_tree(text: str, objective: str, learning: str = "full-feedback") -> TreePolicy:
     """Read ``dtp``, a size, the name of a published tree, or that of a pruner somebody added.
 
     Raises:
-        InputError: Unknown name or objective, or a size outside 1 to 64.
+        InputError: Unknown name, objective or learning rule, or a size outside 1 to 64.
     """
     if objective not in OBJECTIVES:
         raise unknown_name("objective", objective, OBJECTIVES)
+    if learning not in LEARNING_RULES:
+        raise unknown_name("learning rule", learning, LEARNING_RULES)
+    grown = TreePolicy(objective=objective, rule=learning)
     if text == "dtp":
-        return TreePolicy(objective=objective)
+        return grown
     if text.lstrip("+-").isdigit():
         size = int(text)
         if not 1 <= size <= MAX_TREE_SIZE:
             raise InputError(f"tree size {size} is not possible: allowed is 1 to {MAX_TREE_SIZE}, the root included")
-        return TreePolicy(size=size, objective=objective)
+        return replace(grown, size=size)
     if text in tree_names():
-        return TreePolicy(fixed=named_tree(text), objective=objective)
-    return TreePolicy(pruner=_added_pruner(text), objective=objective)
+        return replace(grown, fixed=named_tree(text))
+    return replace(grown, pruner=_added_pruner(text))
 
 
 def _added_pruner(name: str) -> PrunerFactory:

@@ -78,9 +78,12 @@ def learn_verified(
     accepted: int,
     memory: float,
 ) -> None:
-    """LP-Spec's rule: every verified child of an accepted node was right or wrong; no other node says anything."""
+    """LP-Spec's rule: every verified child of an accepted node was right or wrong; no other node says anything.
+
+    ``ranks`` ends where the turn does: what a node guessed beyond the end was neither.
+    """
     node = 0
-    for head in range(min(accepted + 1, accuracy.shape[0])):
+    for head in range(min(accepted + 1, ranks.shape[0])):
         next_node = node
         for i in range(1, size):
             if growth.parent[i] == node:

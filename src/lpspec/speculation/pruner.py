@@ -41,8 +41,9 @@ class Pruner(Protocol):
 
         Args:
             position: Position of the root in the turn; 0 starts a new turn.
-            ranks: int8 [heads], rank of the true token in each head's list at this position. Entry h concerns the
-                token at ``position + 1 + h`` and must not be used before that token is committed.
+            ranks: int8 [heads], rank of the true token in each head's list at this position; shorter where the turn
+                ends before ``position + 1 + h``, the token that entry h concerns. Verification makes known the
+                entries below ``committed``; later ones must not be used before their tokens are committed.
             tree: The tree that was verified.
             committed: Tokens that the step committed, root included.
         """
@@ -93,7 +94,7 @@ class DraftTokenPruner:
                 learn_verified(self.accuracy, self._weight, self._growth, tree.size, ranks, committed - 1, self.memory)
             return
         for head, waiting in enumerate(self._waiting):
-            if tree.size > 1:
+            if tree.size > 1 and head < len(ranks):
                 waiting.append((position + 1 + head, int(ranks[head])))
             while waiting and waiting[0][0] < position + committed:
                 learn_rank(self.accuracy, self._weight, head, waiting.pop(0)[1], self.memory)
