@@ -19,7 +19,7 @@ from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import PlatformSpec
-from lpspec.llm.counts import Count
+from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator, draft_operators, verify_operators
 
@@ -171,7 +171,7 @@ class BalancedAllocator:
         gemms = [op for op in operators if isinstance(op, Gemm)]
         vectors_bytes = sum(int(op.memory_bytes) for op in operators if isinstance(op, Elementwise))
         others_bytes = vectors_bytes + self._embedding_bytes()
-        placed = [PlacedGemm(g, self.pim.tile_columns, 0, -(-g.n // self.pim.tile_columns)) for g in gemms]
+        placed = [PlacedGemm(g, self.pim.tile_columns, 0, ceil_div(g.n, self.pim.tile_columns)) for g in gemms]
         pim_free = platform.memory.pim_capacity_bytes - kv_bytes
         dram_free = platform.memory.dram_capacity_bytes - others_bytes
         try:
@@ -205,7 +205,7 @@ class BalancedAllocator:
         """Keep on the DRAM rank what the best split of any token count gives to the NPU."""
         tokens = np.arange(1, self._max_tokens + 1)
         fewest_columns = int(self._best_split(tokens, placed).pim_columns.min())
-        return replace(placed, fewest=min(-(-fewest_columns // placed.tile_columns), placed.most))
+        return replace(placed, fewest=min(ceil_div(fewest_columns, placed.tile_columns), placed.most))
 
     def _pim_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when PIM loses its last tile, with the token count that PIM is built for."""

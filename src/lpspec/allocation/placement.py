@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
+from lpspec.llm.counts import ceil_div
 from lpspec.llm.operators import Gemm
 
 
@@ -31,7 +32,7 @@ class PlacedGemm:
     @property
     def tiles(self) -> int:
         """Tiles of the whole product."""
-        return -(-self.gemm.n // self.tile_columns)
+        return ceil_div(self.gemm.n, self.tile_columns)
 
     def columns(self, tiles: int) -> int:
         """Columns of the first ``tiles`` tiles."""
@@ -113,7 +114,7 @@ def _give_up(
             raise NoRoomError
         _, _, p = heappop(queue)
         size = next_tile_bytes(p)
-        copies = min(p.gemm.count, -(-excess_bytes // size))
+        copies = min(p.gemm.count, ceil_div(excess_bytes, size))
         excess_bytes -= copies * size
         enqueue(shrink(_with_copies(p, copies)))
         if copies < p.gemm.count:

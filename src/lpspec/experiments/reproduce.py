@@ -16,6 +16,7 @@ from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED,
 from lpspec.experiments.readings import PLAIN, Reading, all_readings
 from lpspec.experiments.systems import Basis, make_system
 from lpspec.hardware.loading import load_profile
+from lpspec.llm.counts import ceil_div
 from lpspec.llm.loading import load_model
 from lpspec.llm.operators import Gemm, Operator, draft_operators, verify_operators
 from lpspec.simulation.run import Run, Steps, decode_steps, price_steps, turn_bounds
@@ -293,7 +294,7 @@ def divisible_split(run: Run) -> tuple[float, float]:
     platform, model, profile = run.system.platform, run.system.model, run.system.profile
     assert platform.memory is not None
     assert platform.pim is not None
-    passes = -(-round(run.mean_l_spec) // platform.pim.alus.n)
+    passes = ceil_div(round(run.mean_l_spec), platform.pim.alus.n)
     pim_dies = platform.pim.concurrent_ranks.n * platform.memory.dies_per_rank
     pim_ns_per_byte = passes / (platform.pim.die_gb_per_s * pim_dies)
     npu_ns_per_byte = 1 / platform.memory.sustained_gb_per_s
