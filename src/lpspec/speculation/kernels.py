@@ -170,7 +170,7 @@ def _larger_can_win(price: FloatArray, size: int, length: float, gain: float, be
     """
     for tokens in range(size + 1, price.shape[0] + 1):
         length += gain
-        if length > best * price[tokens - 1]:
+        if length / price[tokens - 1] > best:
             return True
     return False
 
@@ -219,8 +219,9 @@ def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> i
             frontier = _push(growth, frontier, gain * accuracy[head + 1, growth.order[head + 1, 0]], size, 0)
         size += 1
         length += gain
-        if length > best * price[size - 1]:
-            best = length / price[size - 1]
+        value = length / price[size - 1]
+        if value > best:
+            best = value
             best_size = size
     return best_size
 
