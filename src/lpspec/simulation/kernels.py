@@ -57,7 +57,7 @@ def replay_pruned(
         next_unscored[:] = first_step
         position = 0
         while position < wanted:
-            row = ranks[start + position, : wanted - position - 1]  # beyond the end there is no truth to accept or learn
+            row = ranks[start + position, : wanted - position - 1]  # beyond the end is nothing to accept or learn
             size = grow_best_tree(accuracy, price[position], growth)
             tokens = accepted_in(growth, size, row) + 1
             sizes[step] = size

@@ -119,7 +119,7 @@ def simulate(system: System, trace: RankTrace, workload: Workload, policy: TreeP
         policy: How trees are found; ignored when the system does not speculate.
 
     Raises:
-        InputError: The model does not fit, or the tree is deeper than the heads of model or trace.
+        InputError: The model does not fit, or the heads of model or trace cannot fill the tree.
     """
     turns = turn_bounds(trace, workload)
     costs = step_costs(system, workload.prompt_tokens, int(turns[:, 0].max()))
@@ -148,6 +148,7 @@ def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: Tree
         return _replay_fixed(accepted, turns, policy.fixed.size)
     if policy.pruner is not None:
         return _replay_added(policy.pruner, trace.with_heads(heads), turns, costs.price(policy.objective))
+    _check_size(policy.size, system, trace, heads)
     return _replay_pruned(trace, heads, turns, policy, costs)
 
 
@@ -195,6 +196,16 @@ def _replay_pruned(trace: RankTrace, heads: int, turns: IntArray, policy: TreePo
         *out,
     )
     return Steps(l_spec=out[0, :steps], committed=out[1, :steps], position=out[2, :steps])
+
+
+def _check_size(size: int | None, system: System, trace: RankTrace, heads: int) -> None:
+    """Refuse a size that no tree of these heads has, rather than verify the root alone."""
+    most = sum(trace.top_k**depth for depth in range(heads + 1))
+    if size is not None and size > most:
+        raise InputError(
+            f"a tree of {size} tokens is not possible: {system.model.name} with trace '{trace.name}' has {heads} "
+            f"draft head{'s' * (heads != 1)} with lists of {trace.top_k}, which fill at most {most}"
+        )
 
 
 def _replay_added(factory: PrunerFactory, trace: RankTrace, turns: IntArray, price: FloatArray) -> Steps:

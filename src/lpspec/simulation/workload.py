@@ -1,5 +1,6 @@
 """What is run: a system, the requests it serves, and how it sizes its token tree."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
@@ -106,7 +107,7 @@ def parse_tree(text: str, objective: str, learning: str = "full-feedback") -> Tr
     grown = TreePolicy(objective=objective, rule=learning)
     if text == "dtp":
         return grown
-    if text.lstrip("+-").isdigit():
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         size = int(text)
         if not 1 <= size <= MAX_TREE_SIZE:
             raise InputError(f"tree size {size} is not possible: allowed is 1 to {MAX_TREE_SIZE}, the root included")
