@@ -71,7 +71,8 @@ def make_system(
     if basis == "equal":
         platform = platform.model_copy(update={"energy_basis": "model"})
     label = name if named.summary else platform.name
-    return System(label, platform, model, profile, named.speculates, root_counts)
+    # A lone token is the root and always charged, so the reading must not tell two plain systems apart.
+    return System(label, platform, model, profile, named.speculates, root_counts or not named.speculates)
 
 
 def _named(name: str) -> NamedSystem:
