@@ -89,9 +89,20 @@ def compare(
     names = list(dict.fromkeys(systems if systems is not None else SYSTEMS))
     check_changes(names, changes or {})
     asked = [make_system(name, spec, profile, basis, changes, root_counts) for name in names]
+    _check_labels(names, asked)
     runs, left_out = _run_all(asked, acceptance, workload, policy, may_leave_out=systems is None)
     origin = provenance([r.system for r in runs], acceptance, workload, policy, basis=basis)
     return Comparison(tuple(runs), tuple(left_out), spec, acceptance, workload, tree, policy, basis, origin)
+
+
+def _check_labels(names: Sequence[str], systems: Sequence[System]) -> None:
+    """Refuse two rows of one name: a platform file that extends another inherits its name."""
+    called: dict[str, str] = {}
+    for name, system in zip(names, systems, strict=True):
+        if system.name in called:
+            file = called[system.name] if name in SYSTEMS else name
+            raise InputError(f"two systems are called '{system.name}': give the platform in {file} a name of its own")
+        called[system.name] = name
 
 
 def _run_all(
