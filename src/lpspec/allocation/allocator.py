@@ -34,12 +34,13 @@ class Allocator(Protocol):
 ENTRY_POINTS = "lpspec.allocators"
 """Entry-point group under which an installed package offers an allocator of its own."""
 
-_BUILT_IN: dict[str, type[Allocator]] = {
+ALLOCATORS: dict[str, type[Allocator]] = {
     "single": SingleDevice,
     "balanced": BalancedAllocator,
     "pim-only": PimOnlyAllocator,
     "attention-on-hbm-pim": AttentionOnHbmPim,
 }
+"""Allocators by the name that a platform file gives; a script may add its own (``examples/custom_allocator.py``)."""
 
 
 def make_allocator(platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> Allocator:
@@ -54,7 +55,7 @@ def make_allocator(platform: PlatformSpec, model: ModelSpec, max_tokens: int, ma
     Raises:
         InputError: Unknown allocator, or a model that does not fit.
     """
-    allocator = _BUILT_IN.get(platform.allocator) or _installed(platform.allocator)
+    allocator = ALLOCATORS.get(platform.allocator) or _installed(platform.allocator)
     needed = model.weight_bytes + model.medusa_weight_bytes
     needed += (max_context + max_tokens) * model.kv_bytes_per_token
     if needed > platform.capacity_bytes:
@@ -69,6 +70,6 @@ def make_allocator(platform: PlatformSpec, model: ModelSpec, max_tokens: int, ma
 def _installed(name: str) -> type[Allocator]:
     offered = entry_points(group=ENTRY_POINTS)
     if name not in offered.names:
-        raise unknown_name("allocator", name, [*_BUILT_IN, *offered.names])
+        raise unknown_name("allocator", name, [*ALLOCATORS, *offered.names])
     loaded: type[Allocator] = offered[name].load()
     return loaded

@@ -2,7 +2,8 @@
 
 Both halves start together and meet at the end, so a split takes as long as the slowest of three: the PIM dies, the MAC
 arrays of the NPU, and the bus that carries the NPU's weights as well as PIM inputs and results (LP-Spec section
-IV-C). PIM takes whole tiles, so the balance is the best that tiles allow, found by trying them all.
+IV-C). PIM takes whole tiles, so the balance is the best that tiles allow, found by trying them all. While PIM is idle
+its ranks are memory like any other, so leaving the whole product to the NPU is always among the trials.
 """
 
 from dataclasses import dataclass, replace
@@ -12,13 +13,13 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.allocation.placement import PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
+from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import PlatformSpec
-from lpspec.llm.counts import Count
+from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator, draft_operators, verify_operators
 
@@ -82,17 +83,20 @@ class BalancedAllocator:
         """The best allowed split of each placement of a product, for every entry of ``op.tokens``."""
         self.pim.check_precision(op)
         placements = [p for p in self.placements if p.gemm.name == op.name]
-        return [self._best_split(op.tokens, p) for p in placements]
+        return [self._best_split(op.tokens, p, or_npu_alone=self._uses_dram) for p in placements]
 
-    def _best_split(self, tokens: Count, placed: PlacedGemm) -> GemmSplit:
-        tiles = self._allowed_tiles(placed)
+    def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
+        """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
+        tiles = self.allowed_tiles(placed)
+        tiles = np.union1d([0], tiles) if or_npu_alone else tiles
         columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
         latency_ns = self.makespan_ns(np.asarray(tokens)[..., None], placed.gemm, columns)
         # Among equals the last wins: the most columns on PIM, where a bit costs least.
         best = latency_ns.shape[-1] - 1 - np.argmin(latency_ns[..., ::-1], axis=-1)
         return GemmSplit(placed, columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0])
 
-    def _allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+    def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+        """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
         return np.arange(placed.fewest, placed.most + 1)
 
     def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> NDArray[np.float64]:
@@ -108,7 +112,8 @@ class BalancedAllocator:
     def _attention_cost(self, op: Attention) -> Cost:
         """Whole key-value heads go to either side; new keys and values are written to every side in use."""
         self.pim.check_precision(op)
-        latency_ns, pim_heads = self.attention_split(op)
+        pim_heads = self._heads_by_block(op)
+        latency_ns = self._attention_makespan_ns(op, pim_heads)
         npu_share = 1.0 - pim_heads / op.kv_heads
         copies = 2 if self._kv_on_dram else 1
         writes_ns = copies * op.kv_write_bytes / self.bus_gb_per_s
@@ -118,6 +123,19 @@ class BalancedAllocator:
             + self.npu.kv_write_activity(op) * copies
         )
         return Cost(latency_ns * op.count + writes_ns, activity)
+
+    def _heads_by_block(self, op: Attention) -> NDArray[np.int64]:
+        """Key-value heads on PIM, decided anew whenever the context has filled another group of lanes with keys.
+
+        A decision holds for as many contexts as PIM has lanes, which is also how the cache grows in its banks, and
+        saves trying every head for every context of a grid, which must run along its first axis.
+        """
+        lanes, context = self.pim.spec.lanes.n, np.asarray(op.context)
+        if context.ndim < 2:
+            return self.attention_split(replace(op, context=context // lanes * lanes))[1]
+        blocks, place = np.unique(context // lanes, return_inverse=True)
+        _, heads = self.attention_split(replace(op, context=blocks[:, None] * lanes))
+        return heads[place.ravel()]
 
     def attention_split(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
@@ -132,10 +150,12 @@ class BalancedAllocator:
         return best_ns, best_heads
 
     def _allowed_heads(self, op: Attention) -> list[int]:
-        """Candidates, most heads on PIM first."""
-        return list(range(op.kv_heads, -1, -1)) if self._kv_on_dram else [op.kv_heads]
+        """Candidates, most heads on PIM first. Without a copy on the DRAM rank, either side takes all."""
+        if self._kv_on_dram:
+            return list(range(op.kv_heads, -1, -1))
+        return [op.kv_heads, 0] if self._uses_dram else [op.kv_heads]
 
-    def _attention_makespan_ns(self, op: Attention, pim_heads: int) -> NDArray[np.float64]:
+    def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> NDArray[np.float64]:
         npu_heads = op.kv_heads - pim_heads
         npu_bytes = op.kv_read_bytes / op.count * (npu_heads / op.kv_heads)
         bus_ns = (npu_bytes + self.pim.attention_bus_bytes(op, pim_heads)) / self.bus_gb_per_s
@@ -151,7 +171,7 @@ class BalancedAllocator:
         gemms = [op for op in operators if isinstance(op, Gemm)]
         vectors_bytes = sum(int(op.memory_bytes) for op in operators if isinstance(op, Elementwise))
         others_bytes = vectors_bytes + self._embedding_bytes()
-        placed = [PlacedGemm(g, self.pim.tile_columns, 0, -(-g.n // self.pim.tile_columns)) for g in gemms]
+        placed = [PlacedGemm(g, self.pim.tile_columns, 0, ceil_div(g.n, self.pim.tile_columns)) for g in gemms]
         pim_free = platform.memory.pim_capacity_bytes - kv_bytes
         dram_free = platform.memory.dram_capacity_bytes - others_bytes
         try:
@@ -162,7 +182,7 @@ class BalancedAllocator:
             placed = [self._wanted_by_npu(p) for p in placed]
             excess = sum(p.dram_bytes for p in placed) - dram_free
             self.placements = give_up_dram_tiles(placed, excess, self._dram_tile_loss_ns)
-        except ValueError as error:
+        except NoRoomError as error:
             raise InputError(
                 f"{self.model.name} does not fit {platform.name}: PIM ranks hold "
                 f"{platform.memory.pim_capacity_bytes / 2**30:.2f} GiB and DRAM ranks "
@@ -185,7 +205,7 @@ class BalancedAllocator:
         """Keep on the DRAM rank what the best split of any token count gives to the NPU."""
         tokens = np.arange(1, self._max_tokens + 1)
         fewest_columns = int(self._best_split(tokens, placed).pim_columns.min())
-        return replace(placed, fewest=min(-(-fewest_columns // placed.tile_columns), placed.most))
+        return replace(placed, fewest=min(ceil_div(fewest_columns, placed.tile_columns), placed.most))
 
     def _pim_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when PIM loses its last tile, with the token count that PIM is built for."""
@@ -208,5 +228,6 @@ class PimOnlyAllocator(BalancedAllocator):
 
     _uses_dram = False
 
-    def _allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+    def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+        """All that PIM ranks hold."""
         return np.array([placed.most])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 
+from lpspec.llm.counts import ceil_div
 from lpspec.llm.operators import Gemm
 
 
@@ -31,7 +32,7 @@ class PlacedGemm:
     @property
     def tiles(self) -> int:
         """Tiles of the whole product."""
-        return -(-self.gemm.n // self.tile_columns)
+        return ceil_div(self.gemm.n, self.tile_columns)
 
     def columns(self, tiles: int) -> int:
         """Columns of the first ``tiles`` tiles."""
@@ -52,6 +53,10 @@ class PlacedGemm:
         return self.gemm.count * (self.gemm.n - self.columns(self.fewest)) * self.gemm.column_bytes
 
 
+class NoRoomError(Exception):
+    """Nothing is left to give up, and yet the ranks are too small."""
+
+
 Loss = Callable[[PlacedGemm], float]
 """Time lost per copy, ns, by the next tile given up; infinite when there is none."""
 
@@ -59,7 +64,7 @@ Loss = Callable[[PlacedGemm], float]
 def give_up_pim_tiles(placed: list[PlacedGemm], excess_bytes: int, loss: Loss) -> list[PlacedGemm]:
     """Take tiles off PIM ranks until ``excess_bytes`` are gone, cheapest loss of time per byte first.
 
-    A tile given up must then be computed by the NPU. Raises ValueError when nothing is left to give up.
+    A tile given up must then be computed by the NPU. Raises NoRoomError when nothing is left to give up.
     """
 
     def shrink(p: PlacedGemm) -> PlacedGemm:
@@ -71,7 +76,7 @@ def give_up_pim_tiles(placed: list[PlacedGemm], excess_bytes: int, loss: Loss) -
 def give_up_dram_tiles(placed: list[PlacedGemm], excess_bytes: int, loss: Loss) -> list[PlacedGemm]:
     """Take copies of tiles off the DRAM rank until ``excess_bytes`` are gone, cheapest loss per byte first.
 
-    A tile given up must then be computed by PIM. Raises ValueError when nothing is left to give up.
+    A tile given up must then be computed by PIM. Raises NoRoomError when nothing is left to give up.
     """
 
     def shrink(p: PlacedGemm) -> PlacedGemm:
@@ -106,10 +111,10 @@ def _give_up(
     heapify(queue)
     while excess_bytes > 0:
         if not queue:
-            raise ValueError("nothing left to give up")
+            raise NoRoomError
         _, _, p = heappop(queue)
         size = next_tile_bytes(p)
-        copies = min(p.gemm.count, -(-excess_bytes // size))
+        copies = min(p.gemm.count, ceil_div(excess_bytes, size))
         excess_bytes -= copies * size
         enqueue(shrink(_with_copies(p, copies)))
         if copies < p.gemm.count:

@@ -5,7 +5,7 @@ import numpy as np
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import MemorySpec, NpuSpec
-from lpspec.llm.counts import Count
+from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
 
 
@@ -35,8 +35,8 @@ class Npu:
         hides behind the tokens that stream through the present one, so a tile takes the longer of the two.
         """
         rows, columns = self.spec.array_rows.n, self.spec.array_columns.n
-        tiles = _ceil_div(k, rows) * _ceil_div(n, columns)
-        cycles = _ceil_div(tiles, self.spec.cores.n) * np.maximum(tokens, rows)
+        tiles = ceil_div(k, rows) * ceil_div(n, columns)
+        cycles = ceil_div(tiles, self.spec.cores.n) * np.maximum(tokens, rows)
         return cycles / self.spec.clock.ghz
 
     def attention_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
@@ -50,7 +50,7 @@ class Npu:
 
     def _tile_cycles(self, tokens: Count, k: Count, n: Count) -> Real:
         rows, columns = self.spec.array_rows.n, self.spec.array_columns.n
-        cycles: Real = _ceil_div(k, rows) * _ceil_div(n, columns) * np.maximum(tokens, rows)
+        cycles: Real = ceil_div(k, rows) * ceil_div(n, columns) * np.maximum(tokens, rows)
         return cycles
 
     def _gemm(self, op: Gemm) -> Cost:
@@ -102,7 +102,3 @@ class Npu:
     def _check_precision(self, *bits: int) -> None:
         if max(bits) > 8:
             raise InputError(f"the NPU computes INT8: {max(bits)}-bit operands are not supported, use 8 or 4")
-
-
-def _ceil_div(a: Count, b: int) -> Count:
-    return -(-a // b)

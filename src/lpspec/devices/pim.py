@@ -12,7 +12,7 @@ import numpy as np
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import MemorySpec, PimSpec
-from lpspec.llm.counts import Count
+from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention, Gemm
 
 
@@ -25,11 +25,11 @@ class LpddrPim:
         self.channels = memory.channels.n
         self.bus_gb_per_s = memory.sustained_gb_per_s
         self.mpus_per_rank = memory.dies_per_rank * pim.mpus
-        self.rank_tile_columns = self.mpus_per_rank * pim.lanes.n
-        self.tile_columns = self.rank_tile_columns * pim.concurrent_ranks.n
+        self.tile_columns = self.mpus_per_rank * pim.lanes.n * pim.concurrent_ranks.n
 
     def price(self, op: Gemm | Attention) -> Cost:
         """Cost of all copies of a product computed by PIM alone, the bus serving nothing else."""
+        self.check_precision(op)
         if isinstance(op, Gemm):
             busy_ns = self.gemm_ns(op.tokens, op.k, op.n)
             bus_ns = self.gemm_bus_bytes(op.tokens, op.k, op.n) / self.bus_gb_per_s
@@ -49,25 +49,25 @@ class LpddrPim:
 
     def passes(self, tokens: Count) -> Count:
         """Passes over the weights: one serves up to N_ALU tokens."""
-        return _ceil_div(tokens, self.spec.alus.n)
+        return ceil_div(tokens, self.spec.alus.n)
 
     # One product, (tokens, k) x (k, columns)
 
     def gemm_ns(self, tokens: Count, k: Count, columns: Count) -> Real:
         """Time from entering to leaving PIM mode, ns; zero columns take no time."""
-        rounds = _ceil_div(columns, self.tile_columns)
+        rounds = ceil_div(columns, self.tile_columns)
         macs_ns = self.passes(tokens) * rounds * k * self.spec.mac_interval.ns
         readback_ns = self._readback_bytes(tokens, columns) / self.bus_gb_per_s
         return macs_ns + readback_ns + 2 * self.spec.mode_switch.ns * np.minimum(columns, 1)
 
     def gemm_bus_bytes(self, tokens: Count, k: Count, columns: Count) -> Real:
         """Bytes on the data buses of all channels: inputs in, once per tile, and accumulators out."""
-        rounds = _ceil_div(columns, self.tile_columns)
+        rounds = ceil_div(columns, self.tile_columns)
         return self.channels * rounds * tokens * k + self._readback_bytes(tokens, columns)
 
     def gemm_activity(self, op: Gemm, columns: Count) -> Activity:
         """Events of all copies of a product of which PIM computes ``columns`` columns."""
-        units = self.passes(op.tokens) * _ceil_div(columns, self.rank_tile_columns) * self.mpus_per_rank
+        units = self.passes(op.tokens) * self._reading_mpus(ceil_div(columns, self.spec.lanes.n))
         array = self._array_activity(units, op.k)
         bus_bits = self.gemm_bus_bytes(op.tokens, op.k, columns) * 8.0
         return (array + Activity(macs_int8=op.tokens * op.k * columns * 1.0, activation_io_bits=bus_bits)) * float(
@@ -92,9 +92,10 @@ class LpddrPim:
 
     def attention_activity(self, op: Attention, kv_heads: Count) -> Activity:
         """Events of all layers of attention of which PIM computes ``kv_heads`` key-value heads."""
-        passes = self.passes(self._queries(op)) * kv_heads
-        scores = self._array_activity(passes * _ceil_div(op.keys, self.spec.lanes.n), op.head_dim)
-        values = self._array_activity(passes * _ceil_div(op.head_dim, self.spec.lanes.n), op.keys)
+        passes = self.passes(self._queries(op))
+        score_groups, value_groups = self._attention_groups(op, kv_heads)
+        scores = self._array_activity(passes * self._reading_mpus(score_groups), op.head_dim)
+        values = self._array_activity(passes * self._reading_mpus(value_groups), op.keys)
         macs = 2.0 * self._queries(op) * kv_heads * op.head_dim * op.keys
         bus_bits = self.attention_bus_bytes(op, kv_heads) * 8.0
         return (scores + values + Activity(macs_int8=macs, activation_io_bits=bus_bits)) * float(op.count)
@@ -106,9 +107,12 @@ class LpddrPim:
     def _attention_rounds(self, op: Attention, kv_heads: Count) -> tuple[Count, Count]:
         """Rounds in which all MPUs that may compute take one group of 32 keys, or of 32 value dimensions."""
         mpus = self.mpus_per_rank * self.spec.concurrent_ranks.n
-        score_units = kv_heads * _ceil_div(op.keys, self.spec.lanes.n)
-        value_units = kv_heads * _ceil_div(op.head_dim, self.spec.lanes.n)
-        return _ceil_div(score_units, mpus), _ceil_div(value_units, mpus)
+        score_groups, value_groups = self._attention_groups(op, kv_heads)
+        return ceil_div(score_groups, mpus), ceil_div(value_groups, mpus)
+
+    def _attention_groups(self, op: Attention, kv_heads: Count) -> tuple[Count, Count]:
+        """Groups of up to 32 keys, and of up to 32 value dimensions; each takes one MPU."""
+        return kv_heads * ceil_div(op.keys, self.spec.lanes.n), kv_heads * ceil_div(op.head_dim, self.spec.lanes.n)
 
     def _attention_result_bytes(self, op: Attention, kv_heads: Count) -> Real:
         results = self._queries(op) * kv_heads * (op.keys + op.head_dim)
@@ -119,13 +123,13 @@ class LpddrPim:
     def _readback_bytes(self, tokens: Count, columns: Count) -> Real:
         return tokens * columns * (self.spec.accumulator_bits.n / 8)
 
+    def _reading_mpus(self, groups: Count) -> Count:
+        """MPUs that read for ``groups`` groups of lanes: a command moves every MPU of a rank, needed or not."""
+        return ceil_div(groups, self.mpus_per_rank) * self.mpus_per_rank
+
     def _array_activity(self, units: Count, k: Count) -> Activity:
         """``units`` MPUs each stream ``k`` columns: one column read per MAC, one activation per row begun."""
         column_bits = units * k * (self.spec.column_bytes.n * 8.0)
-        rows = _ceil_div(k * self.spec.column_bytes.n, self.spec.row_bytes.n)
+        rows = ceil_div(k * self.spec.column_bytes.n, self.spec.row_bytes.n)
         activate_bits = units * rows * (self.spec.row_bytes.n * 8.0)
         return Activity(activate_bits=activate_bits, column_bits=column_bits, pim_register_bits=column_bits)
-
-
-def _ceil_div(a: Count, b: int) -> Count:
-    return -(-a // b)

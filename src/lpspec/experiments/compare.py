@@ -56,6 +56,8 @@ def compare(
     basis: str = "equal",
     energy_profile: str = "attacc",
     changes: Mapping[str, str] | None = None,
+    learning: str = "full-feedback",
+    root_counts: bool = True,
 ) -> Comparison:
     """Run systems on the same requests.
 
@@ -70,6 +72,8 @@ def compare(
         basis: ``equal`` or ``published``.
         energy_profile: Shipped name or path.
         changes: Constants of the platforms to change, dotted key to text.
+        learning: How the pruner learns accuracies, ``full-feedback`` or ``verified-nodes`` (the paper's rule).
+        root_counts: Whether a pass is charged for the root among its tokens.
 
     Raises:
         InputError: Any name, value or file that cannot be used.
@@ -78,16 +82,27 @@ def compare(
         raise unknown_name("basis", basis, BASES)
     if systems is not None and not systems:
         raise InputError(f"no system given: known are {', '.join(SYSTEMS)}")
-    policy = parse_tree(tree, objective)
+    policy = parse_tree(tree, objective, learning)
     workload = Workload(prompt_tokens, new_tokens)
     spec, profile = load_model(model), load_profile(energy_profile)
     acceptance = load_trace(trace or spec.default_trace or FALLBACK_TRACE)
     names = list(dict.fromkeys(systems if systems is not None else SYSTEMS))
     check_changes(names, changes or {})
-    asked = [make_system(name, spec, profile, basis, changes) for name in names]
+    asked = [make_system(name, spec, profile, basis, changes, root_counts) for name in names]
+    _check_labels(names, asked)
     runs, left_out = _run_all(asked, acceptance, workload, policy, may_leave_out=systems is None)
     origin = provenance([r.system for r in runs], acceptance, workload, policy, basis=basis)
     return Comparison(tuple(runs), tuple(left_out), spec, acceptance, workload, tree, policy, basis, origin)
+
+
+def _check_labels(names: Sequence[str], systems: Sequence[System]) -> None:
+    """Refuse two rows of one name: a platform file that extends another inherits its name."""
+    called: dict[str, str] = {}
+    for name, system in zip(names, systems, strict=True):
+        if system.name in called:
+            file = called[system.name] if name in SYSTEMS else name
+            raise InputError(f"two systems are called '{system.name}': give the platform in {file} a name of its own")
+        called[system.name] = name
 
 
 def _run_all(

@@ -58,7 +58,8 @@ def _policy(policy: TreePolicy) -> dict[str, Any]:
     return {
         "fixed": None if policy.fixed is None else [list(path) for path in policy.fixed.paths()],
         "size": policy.size,
+        "pruner": None if policy.pruner is None else f"{policy.pruner.__module__}.{policy.pruner.__qualname__}",
         "objective": policy.objective,
         "learning_rule": policy.rule,
-        "learning_rate": policy.rate,
+        "memory": policy.memory,
     }

@@ -5,7 +5,10 @@ dynamic energy, and the RTX 3090's fits FP16 at board power. So each quantity is
 on an equal one: INT8, the same dynamic energy accounting, and speculation with the same pruner on every system.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from lpspec.experiments.provenance import provenance
@@ -13,6 +16,7 @@ from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED,
 from lpspec.experiments.readings import PLAIN, Reading, all_readings
 from lpspec.experiments.systems import Basis, make_system
 from lpspec.hardware.loading import load_profile
+from lpspec.llm.counts import ceil_div
 from lpspec.llm.loading import load_model
 from lpspec.llm.operators import Gemm, Operator, draft_operators, verify_operators
 from lpspec.simulation.run import Run, Steps, decode_steps, price_steps, turn_bounds
@@ -96,7 +100,7 @@ class Reproduction:
     Attributes:
         rows: Published basis first, then the equal basis.
         chosen: The reading whose worst error is smallest.
-        readings: Every reading, best first.
+        readings: Every reading, best first; those that tie within 0.01 in their worst factor go plain values first.
         l_spec_scan: Fixed sizes under the plain reading.
         runs: The runs of the chosen reading: published basis, then equal basis.
         provenance: What the result was made from.
@@ -120,7 +124,8 @@ def reproduce(energy_profile: str = "attacc") -> Reproduction:
         InputError: The profile cannot be used.
     """
     bench = Bench(energy_profile)
-    readings = sorted((bench.result(reading) for reading in all_readings()), key=lambda r: r.worst_factor)
+    order = {reading: place for place, reading in enumerate(all_readings())}
+    readings = sorted(bench.results(), key=lambda r: (round(r.worst_factor, 2), order[r.reading]))
     chosen = readings[0]
     published = bench.published_runs(chosen.reading)
     equal = bench.equal_runs(chosen.reading)
@@ -151,6 +156,16 @@ class Bench:
         self.turns = turn_bounds(self.trace, WORKLOAD)
         self._costs: dict[tuple[Any, ...], tuple[System, StepCosts]] = {}
         self._autoregressive: dict[tuple[Any, ...], Run] = {}
+
+    def results(self) -> list[ReadingResult]:
+        """All published quantities under every reading; machines side by side, since the compiled loops allow it."""
+        by_machine = groupby(sorted(all_readings(), key=lambda r: r.machine, reverse=True), key=lambda r: r.machine)
+        groups = [list(readings) for _, readings in by_machine]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return [result for group in pool.map(self._results_of_machine, groups) for result in group]
+
+    def _results_of_machine(self, readings: list[Reading]) -> list[ReadingResult]:
+        return [self.result(reading) for reading in readings]
 
     def result(self, reading: Reading) -> ReadingResult:
         """All published quantities under one reading."""
@@ -279,7 +294,7 @@ def divisible_split(run: Run) -> tuple[float, float]:
     platform, model, profile = run.system.platform, run.system.model, run.system.profile
     assert platform.memory is not None
     assert platform.pim is not None
-    passes = -(-round(run.mean_l_spec) // platform.pim.alus.n)
+    passes = ceil_div(round(run.mean_l_spec), platform.pim.alus.n)
     pim_dies = platform.pim.concurrent_ranks.n * platform.memory.dies_per_rank
     pim_ns_per_byte = passes / (platform.pim.die_gb_per_s * pim_dies)
     npu_ns_per_byte = 1 / platform.memory.sustained_gb_per_s

@@ -62,11 +62,7 @@ def make_system(
     Raises:
         InputError: Unknown system, or a bad platform.
     """
-    named = SYSTEMS.get(name)
-    if named is None:
-        if not is_path(name):
-            raise unknown_name("system", name, SYSTEMS)
-        named = NamedSystem(name, True, "")
+    named = _named(name)
     platform = load_platform(named.platform, _applicable(named.platform, changes or {}))
     if platform.gpu is not None and basis == "published":
         model = model.with_bits(weight=16, activation=16, kv=16)
@@ -75,16 +71,26 @@ def make_system(
     if basis == "equal":
         platform = platform.model_copy(update={"energy_basis": "model"})
     label = name if named.summary else platform.name
-    return System(label, platform, model, profile, named.speculates, root_counts)
+    # A lone token is the root and always charged, so the reading must not tell two plain systems apart.
+    return System(label, platform, model, profile, named.speculates, root_counts or not named.speculates)
+
+
+def _named(name: str) -> NamedSystem:
+    """A system by name, or one that speculates on the platform of a file."""
+    if name in SYSTEMS:
+        return SYSTEMS[name]
+    if not is_path(name):
+        raise unknown_name("system", name, SYSTEMS)
+    return NamedSystem(name, True, "")
 
 
 def check_changes(names: Iterable[str], changes: Mapping[str, str]) -> None:
     """Refuse a change that no platform of these systems can take, so that a typing error is not silent.
 
     Raises:
-        InputError: With the nearest constant that exists.
+        InputError: Unknown system or constant, with the nearest one that exists.
     """
-    platforms = dict.fromkeys(SYSTEMS[name].platform if name in SYSTEMS else name for name in names)
+    platforms = dict.fromkeys(_named(name).platform for name in names)
     known = {key for platform in platforms for key in constant_keys(platform)}
     for key in changes:
         if key not in known:

@@ -195,17 +195,25 @@ class Size(Quantity):
         "GB": 1e9,
     }
 
+    @model_validator(mode="after")
+    def _whole_bytes(self) -> Self:
+        if abs(self.value - round(self.value)) > 1e-9 * self.value:
+            raise ValueError(f"{self.value:g} B must be a whole number of bytes")
+        return self
+
     @property
     def bytes(self) -> int:
         """Size in bytes."""
-        return int(self.value)
+        return round(self.value)
 
     def text(self) -> str:
-        """The size in the largest binary unit that leaves a short number."""
-        for unit in ("GiB", "MiB", "KiB"):
-            if self.value >= self.SCALES[unit]:
-                return f"{self.value / self.SCALES[unit]:g} {unit}"
-        return f"{self.value:g} B"
+        """The size in the largest unit that leaves a short and exact number, binary units first."""
+        for unit in ("GiB", "MiB", "KiB", "GB"):
+            number = f"{self.value / self.SCALES[unit]:g}"
+            exact = self.value >= self.SCALES[unit] and float(number) * self.SCALES[unit] == self.bytes
+            if exact and "e" not in number:
+                return f"{number} {unit}"
+        return f"{self.bytes} B"
 
 
 class Power(Quantity):

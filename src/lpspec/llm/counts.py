@@ -15,4 +15,13 @@ def packed_bytes(elements: int, bits: int) -> int: ...
 def packed_bytes(elements: Count, bits: int) -> Count: ...
 def packed_bytes(elements: Count, bits: int) -> Count:
     """Bytes that ``elements`` numbers of ``bits`` bits fill when packed tightly, the last byte rounded up."""
-    return -(-elements * bits // 8)
+    return ceil_div(elements * bits, 8)
+
+
+@overload
+def ceil_div(a: int, b: int) -> int: ...
+@overload
+def ceil_div(a: Count, b: int) -> Count: ...
+def ceil_div(a: Count, b: int) -> Count:
+    """How many groups of ``b`` hold ``a`` things, the last one perhaps part full."""
+    return -(-a // b)

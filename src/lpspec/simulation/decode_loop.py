@@ -40,10 +40,9 @@ def decode(trace: RankTrace, pruner: Pruner, price: FloatArray, new_tokens: int 
         wanted = length if new_tokens is None else min(length, new_tokens)
         position = 0
         while position < wanted:
-            ranks = trace.ranks[start + position]  # draft: the heads' lists, as ranks of the truth
+            ranks = trace.ranks[start + position, : wanted - position - 1]  # draft: the lists, as ranks of the truth
             tree = pruner.choose(price[position])  # prune; the price list holds the allocation of every size
-            accepted = accepted_length(tree, ranks)  # verify
-            committed = min(accepted + 1, wanted - position)  # accept
+            committed = 1 + accepted_length(tree, ranks)  # verify, accept
             pruner.observe(position, ranks, tree, committed)
             yield Step(position, tree.size, committed)
             position += committed

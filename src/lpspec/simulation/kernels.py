@@ -1,9 +1,9 @@
 """Compiled decode loops over rank traces. ``decode_loop.py`` says the same thing readably; tests hold them equal."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from lpspec.compiled import cached_njit
 from lpspec.speculation.kernels import (
     FloatArray,
     Growth,
@@ -15,14 +15,15 @@ from lpspec.speculation.kernels import (
 )
 
 
-@njit(cache=True)
+@cached_njit(nogil=True)
 def replay_pruned(
     ranks: NDArray[np.int8],
     turn_lengths: IntArray,
     price: FloatArray,
     accuracy: FloatArray,
+    weight: FloatArray,
     full_feedback: bool,
-    rate: float,
+    memory: float,
     growth: Growth,
     sizes: IntArray,
     committed: IntArray,
@@ -35,8 +36,9 @@ def replay_pruned(
         turn_lengths: int64 [turns], tokens to generate in each turn, then the tokens of the turn in the trace.
         price: float64 [contexts, sizes]; row i prices steps whose root is token i of a turn.
         accuracy: float64 [heads, top_k], prior; holds the last state afterwards.
+        weight: float64 [heads, top_k], observations behind the prior; likewise.
         full_feedback: Learn from every committed token (otherwise from verified nodes).
-        rate: Weight of one observation.
+        memory: Observations after which earlier ones begin to be forgotten.
         growth: Working memory of the explorer.
         sizes: int64 out, tokens verified in each step.
         committed: int64 out, tokens committed in each step.
@@ -55,10 +57,9 @@ def replay_pruned(
         next_unscored[:] = first_step
         position = 0
         while position < wanted:
-            row = ranks[start + position]
+            row = ranks[start + position, : wanted - position - 1]  # beyond the end is nothing to accept or learn
             size = grow_best_tree(accuracy, price[position], growth)
-            accepted = accepted_in(growth, size, row)
-            tokens = min(accepted + 1, wanted - position)
+            tokens = accepted_in(growth, size, row) + 1
             sizes[step] = size
             committed[step] = tokens
             positions[step] = position
@@ -70,16 +71,16 @@ def replay_pruned(
                         if root + 1 + head >= position + tokens:
                             break
                         if sizes[next_unscored[head]] > 1:
-                            learn_rank(accuracy, head, ranks[start + root, head], rate)
+                            learn_rank(accuracy, weight, head, ranks[start + root, head], memory)
                         next_unscored[head] += 1
             elif size > 1:
-                learn_verified(accuracy, growth, size, row, tokens - 1, rate)
+                learn_verified(accuracy, weight, growth, size, row, tokens - 1, memory)
             position += tokens
         start += turn_lengths[turn, 1]
     return step
 
 
-@njit(cache=True)
+@cached_njit(nogil=True)
 def replay_fixed(
     accepted: IntArray, turn_lengths: IntArray, size: int, sizes: IntArray, committed: IntArray, positions: IntArray
 ) -> int:

@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
+from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.step_cost import FloatArray, StepCosts, step_costs
-from lpspec.simulation.workload import System, TreePolicy, Workload
+from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, Workload
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import rank_probabilities
+from lpspec.speculation.pruner import PRIOR_WEIGHT
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import accepted_lengths
 
@@ -117,7 +119,7 @@ def simulate(system: System, trace: RankTrace, workload: Workload, policy: TreeP
         policy: How trees are found; ignored when the system does not speculate.
 
     Raises:
-        InputError: The model does not fit, or the tree is deeper than the heads of model or trace.
+        InputError: The model does not fit, or the heads of model or trace cannot fill the tree.
     """
     turns = turn_bounds(trace, workload)
     costs = step_costs(system, workload.prompt_tokens, int(turns[:, 0].max()))
@@ -144,6 +146,9 @@ def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: Tree
             )
         accepted = accepted_lengths(policy.fixed, trace.ranks[:, :heads]).astype(np.int64)
         return _replay_fixed(accepted, turns, policy.fixed.size)
+    if policy.pruner is not None:
+        return _replay_added(policy.pruner, trace.with_heads(heads), turns, costs.price(policy.objective))
+    _check_size(policy.size, system, trace, heads)
     return _replay_pruned(trace, heads, turns, policy, costs)
 
 
@@ -180,9 +185,35 @@ def _replay_pruned(trace: RankTrace, heads: int, turns: IntArray, policy: TreePo
     out = np.empty((3, int(turns[:, 0].sum())), np.int64)
     full_feedback = policy.rule == "full-feedback"
     steps = replay_pruned(
-        np.ascontiguousarray(trace.ranks[:, :heads]), turns, price, accuracy, full_feedback, policy.rate, growth, *out
+        np.ascontiguousarray(trace.ranks[:, :heads]),
+        turns,
+        price,
+        accuracy,
+        np.full_like(accuracy, PRIOR_WEIGHT),
+        full_feedback,
+        policy.memory,
+        growth,
+        *out,
     )
     return Steps(l_spec=out[0, :steps], committed=out[1, :steps], position=out[2, :steps])
+
+
+def _check_size(size: int | None, system: System, trace: RankTrace, heads: int) -> None:
+    """Refuse a size that no tree of these heads has, rather than verify the root alone."""
+    most = sum(trace.top_k**depth for depth in range(heads + 1))
+    if size is not None and size > most:
+        raise InputError(
+            f"a tree of {size} tokens is not possible: {system.model.name} with trace '{trace.name}' has {heads} "
+            f"draft head{'s' * (heads != 1)} with lists of {trace.top_k}, which fill at most {most}"
+        )
+
+
+def _replay_added(factory: PrunerFactory, trace: RankTrace, turns: IntArray, price: FloatArray) -> Steps:
+    """Run somebody's pruner in the readable loop."""
+    pruner = factory(prior_accuracy(trace.heads, trace.top_k))
+    longest = int(turns[:, 0].max())
+    steps = [(step.position, step.l_spec, step.committed) for step in decode(trace, pruner, price, longest)]
+    return Steps(*np.array(steps, np.int64).T)
 
 
 def _replay_fixed(accepted: IntArray, turns: IntArray, size: int) -> Steps:

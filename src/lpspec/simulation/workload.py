@@ -1,18 +1,32 @@
 """What is run: a system, the requests it serves, and how it sizes its token tree."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
+from typing import Literal, TypeAlias, get_args
 
 from lpspec.errors import InputError, unknown_name
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.speculation.kernels import FloatArray
 from lpspec.speculation.medusa_trees import named_tree, tree_names
-from lpspec.speculation.pruner import DEFAULT_RATE, LearningRule
+from lpspec.speculation.pruner import DEFAULT_MEMORY, LearningRule, Pruner
 from lpspec.speculation.token_tree import TokenTree
 
 Objective = Literal["throughput", "energy", "edp"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+LEARNING_RULES: tuple[LearningRule, ...] = get_args(LearningRule)
+
+PrunerFactory: TypeAlias = Callable[[FloatArray], Pruner]
+"""Makes a pruner from the prior accuracies, float64 [heads, top_k]."""
+
+PRUNERS: dict[str, PrunerFactory] = {}
+"""Further pruners by name; a script may add its own (``examples/custom_pruner.py``)."""
+
+ENTRY_POINTS = "lpspec.pruners"
+"""Entry-point group under which an installed package offers a pruner."""
 
 MAX_TREE_SIZE = 64
 """Largest tree that the pruner considers, root included: Medusa's published trees have 64 tokens."""
@@ -66,33 +80,49 @@ class TreePolicy:
     Attributes:
         fixed: This very tree at every step; None to grow one.
         size: Grow to this many tokens, root included; None to let the pruner choose.
+        pruner: Makes a pruner of somebody else's; None for the DTP.
         objective: What the pruner optimises when it chooses.
         rule: How it learns accuracies.
-        rate: How fast it forgets.
+        memory: Observations that it remembers.
     """
 
     fixed: TokenTree | None = None
     size: int | None = None
+    pruner: PrunerFactory | None = None
     objective: Objective = "throughput"
     rule: LearningRule = "full-feedback"
-    rate: float = DEFAULT_RATE
+    memory: float = DEFAULT_MEMORY
 
 
-def parse_tree(text: str, objective: str) -> TreePolicy:
-    """Read ``dtp``, the name of a published tree, or a size.
+def parse_tree(text: str, objective: str, learning: str = "full-feedback") -> TreePolicy:
+    """Read ``dtp``, a size, the name of a published tree, or that of a pruner somebody added.
 
     Raises:
-        InputError: Unknown name or objective, or a size outside 1 to 64.
+        InputError: Unknown name, objective or learning rule, or a size outside 1 to 64.
     """
     if objective not in OBJECTIVES:
         raise unknown_name("objective", objective, OBJECTIVES)
+    if learning not in LEARNING_RULES:
+        raise unknown_name("learning rule", learning, LEARNING_RULES)
+    grown = TreePolicy(objective=objective, rule=learning)
     if text == "dtp":
-        return TreePolicy(objective=objective)
-    if text.lstrip("+-").isdigit():
+        return grown
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         size = int(text)
         if not 1 <= size <= MAX_TREE_SIZE:
             raise InputError(f"tree size {size} is not possible: allowed is 1 to {MAX_TREE_SIZE}, the root included")
-        return TreePolicy(size=size, objective=objective)
-    if text not in tree_names():
-        raise unknown_name("tree", text, ["dtp", f"a size from 1 to {MAX_TREE_SIZE}", *tree_names()])
-    return TreePolicy(fixed=named_tree(text), objective=objective)
+        return replace(grown, size=size)
+    if text in tree_names():
+        return replace(grown, fixed=named_tree(text))
+    return replace(grown, pruner=_added_pruner(text))
+
+
+def _added_pruner(name: str) -> PrunerFactory:
+    if name in PRUNERS:
+        return PRUNERS[name]
+    offered = entry_points(group=ENTRY_POINTS)
+    if name not in offered.names:
+        known = ["dtp", f"a size from 1 to {MAX_TREE_SIZE}", *tree_names(), *PRUNERS, *offered.names]
+        raise unknown_name("tree", name, known)
+    loaded: PrunerFactory = offered[name].load()
+    return loaded

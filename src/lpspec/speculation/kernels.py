@@ -6,8 +6,9 @@ Plain functions over arrays, so that they read the same with compilation switche
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from lpspec.compiled import cached_njit
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -19,9 +20,9 @@ BOUND_EVERY = 4
 class Growth(NamedTuple):
     """Working memory of the explorer, reused from step to step; the first fields hold the tree that it grew."""
 
-    parent: IntArray
-    depth: IntArray
-    rank: IntArray
+    parent: NDArray[np.int16]
+    depth: NDArray[np.int8]
+    rank: NDArray[np.int8]
     path_probability: FloatArray
     order: IntArray
     heap_probability: FloatArray
@@ -33,9 +34,9 @@ def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
     """Allocate working memory for trees of up to ``max_size`` tokens, the root included."""
     frontier = 2 * max_size + 2  # each node puts at most a sibling and a child on the frontier
     return Growth(
-        parent=np.zeros(max_size, np.int64),
-        depth=np.zeros(max_size, np.int64),
-        rank=np.zeros(max_size, np.int64),
+        parent=np.zeros(max_size, np.int16),
+        depth=np.zeros(max_size, np.int8),
+        rank=np.zeros(max_size, np.int8),
         path_probability=np.zeros(max_size),
         order=np.zeros((heads, top_k), np.int64),
         heap_probability=np.zeros(frontier),
@@ -44,40 +45,56 @@ def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
     )
 
 
-@njit(cache=True)
-def learn_rank(accuracy: FloatArray, head: int, rank: int, rate: float) -> None:
-    """Move one head's accuracies towards an observed rank (-1: outside the list), forgetting at ``rate``."""
+@cached_njit()
+def learn_rank(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, memory: float) -> None:
+    """Average an observed rank (-1: outside the list) into one head's accuracies.
+
+    Args:
+        accuracy: float64 [heads, top_k], changed in place.
+        weight: float64 [heads, top_k], observations behind each accuracy; grows up to ``memory``, in place.
+        head: Which head.
+        rank: Rank of the true token in its list.
+        memory: Observations after which earlier ones begin to be forgotten.
+    """
     for k in range(accuracy.shape[1]):
-        accuracy[head, k] *= 1.0 - rate
-    if rank >= 0:
-        accuracy[head, rank] += rate
+        learn_node(accuracy, weight, head, k, k == rank, memory)
 
 
-@njit(cache=True)
-def learn_node(accuracy: FloatArray, head: int, rank: int, correct: bool, rate: float) -> None:
-    """Move the accuracy of one ranked prediction towards the outcome of one verified node."""
+@cached_njit()
+def learn_node(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, correct: bool, memory: float) -> None:
+    """Average the outcome of one prediction into its accuracy; arguments are as for ``learn_rank``."""
+    weight[head, rank] = min(weight[head, rank] + 1.0, memory)
     target = 1.0 if correct else 0.0
-    accuracy[head, rank] += rate * (target - accuracy[head, rank])
+    accuracy[head, rank] += (target - accuracy[head, rank]) / weight[head, rank]
 
 
-@njit(cache=True)
+@cached_njit()
 def learn_verified(
-    accuracy: FloatArray, growth: Growth, size: int, ranks: NDArray[np.int8], accepted: int, rate: float
+    accuracy: FloatArray,
+    weight: FloatArray,
+    growth: Growth,
+    size: int,
+    ranks: NDArray[np.int8],
+    accepted: int,
+    memory: float,
 ) -> None:
-    """LP-Spec's rule: every verified child of an accepted node was right or wrong; no other node says anything."""
+    """LP-Spec's rule: every verified child of an accepted node was right or wrong; no other node says anything.
+
+    ``ranks`` ends where the turn does: what a node guessed beyond the end was neither.
+    """
     node = 0
-    for head in range(min(accepted + 1, accuracy.shape[0])):
+    for head in range(min(accepted + 1, ranks.shape[0])):
         next_node = node
         for i in range(1, size):
             if growth.parent[i] == node:
                 correct = growth.rank[i] == ranks[head]
-                learn_node(accuracy, head, growth.rank[i], correct, rate)
+                learn_node(accuracy, weight, head, growth.rank[i], correct, memory)
                 if correct:
                     next_node = i
         node = next_node
 
 
-@njit(cache=True)
+@cached_njit()
 def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> int:
     """Draft tokens accepted from the grown tree: growth order lets one sweep walk down the true path."""
     node = 0
@@ -89,7 +106,7 @@ def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> int:
     return accepted
 
 
-@njit(cache=True)
+@cached_njit()
 def _sort_ranks(accuracy: FloatArray, order: IntArray) -> None:
     """Order every head's predictions by accuracy, best first; nearly sorted already, so by insertion."""
     for head in range(accuracy.shape[0]):
@@ -101,7 +118,7 @@ def _sort_ranks(accuracy: FloatArray, order: IntArray) -> None:
             order[head, slot] = k
 
 
-@njit(cache=True)
+@cached_njit()
 def _push(growth: Growth, count: int, probability: float, parent: int, slot: int) -> int:
     """Put a candidate on the frontier, a max-heap by path probability."""
     i = count
@@ -119,7 +136,7 @@ def _push(growth: Growth, count: int, probability: float, parent: int, slot: int
     return count + 1
 
 
-@njit(cache=True)
+@cached_njit()
 def _pop(growth: Growth, count: int) -> int:
     """Remove the best candidate, which the caller has read from place 0."""
     count -= 1
@@ -145,7 +162,7 @@ def _pop(growth: Growth, count: int) -> int:
     return count
 
 
-@njit(cache=True)
+@cached_njit()
 def _larger_can_win(price: FloatArray, size: int, length: float, gain: float, best: float) -> bool:
     """Whether any larger tree could beat ``best``, every further node bringing at most ``gain``.
 
@@ -153,12 +170,12 @@ def _larger_can_win(price: FloatArray, size: int, length: float, gain: float, be
     """
     for tokens in range(size + 1, price.shape[0] + 1):
         length += gain
-        if length > best * price[tokens - 1]:
+        if length / price[tokens - 1] > best:
             return True
     return False
 
 
-@njit(cache=True)
+@cached_njit()
 def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> int:
     """Grow the token tree greedily and return the size (root included) with the most expected length per price.
 
@@ -202,8 +219,9 @@ def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> i
             frontier = _push(growth, frontier, gain * accuracy[head + 1, growth.order[head + 1, 0]], size, 0)
         size += 1
         length += gain
-        if length > best * price[size - 1]:
-            best = length / price[size - 1]
+        value = length / price[size - 1]
+        if value > best:
+            best = value
             best_size = size
     return best_size
 

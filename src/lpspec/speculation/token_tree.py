@@ -75,12 +75,13 @@ class TokenTree:
         return cls(np.array(parent), np.array(depth), np.array(rank))
 
     @classmethod
-    def trusted(cls, parent: NDArray[Any], depth: NDArray[Any], rank: NDArray[Any]) -> TokenTree:
+    def trusted(cls, parent: NDArray[np.int16], depth: NDArray[np.int8], rank: NDArray[np.int8]) -> TokenTree:
         """Build a tree from arrays that are one by construction, unchecked: a pruner does this at every step."""
         tree = object.__new__(cls)
-        object.__setattr__(tree, "parent", _read_only(parent, np.int16))
-        object.__setattr__(tree, "depth", _read_only(depth, np.int8))
-        object.__setattr__(tree, "rank", _read_only(rank, np.int8))
+        arrays: dict[str, NDArray[Any]] = {"parent": parent.copy(), "depth": depth.copy(), "rank": rank.copy()}
+        for array in arrays.values():
+            array.setflags(write=False)
+        tree.__dict__.update(arrays)
         return tree
 
     @property

@@ -1,0 +1,96 @@
+"""How fast the simulator decides and decodes: ``make bench``.
+
+The baseline is the readable decode loop with the same pruner, one Python call per step, in the same run.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from lpspec.experiments.reproduce import reproduce
+from lpspec.experiments.systems import make_system
+from lpspec.hardware.loading import load_profile
+from lpspec.llm.loading import load_model
+from lpspec.simulation.decode_loop import decode
+from lpspec.simulation.run import decode_steps, price_steps, prior_accuracy, turn_bounds
+from lpspec.simulation.step_cost import StepCosts, step_costs
+from lpspec.simulation.workload import System, TreePolicy, Workload
+from lpspec.speculation.pruner import DraftTokenPruner
+from lpspec.speculation.rank_trace import RankTrace, load_trace
+
+POLICY = TreePolicy(objective="edp")
+LOOP_STEPS = 2_000
+
+
+@pytest.fixture(scope="module")
+def trace() -> RankTrace:
+    return load_trace("vicuna-7b").with_heads(4)
+
+
+@pytest.fixture(scope="module", params=["lp-spec", "npu-spec"])
+def system(request: pytest.FixtureRequest) -> System:
+    """LP-Spec chooses small trees, the NPU large ones: the cheap and the dear end of the pruner."""
+    return make_system(request.param, load_model("llama2-7b"), load_profile("attacc"))
+
+
+@pytest.fixture(scope="module")
+def costs(system: System, trace: RankTrace) -> StepCosts:
+    return step_costs(system, 128, int(trace.turn_lengths.max()))
+
+
+def _report_rate(benchmark: BenchmarkFixture, name: str, count: int) -> None:
+    assert benchmark.stats is not None
+    benchmark.extra_info[name] = round(count / benchmark.stats["min"])
+
+
+@pytest.mark.benchmark(group="decode steps, the pruner deciding every one, energy and all")
+def test_compiled_loop(benchmark: BenchmarkFixture, system: System, trace: RankTrace, costs: StepCosts) -> None:
+    turns = turn_bounds(trace, Workload())
+
+    def run() -> int:
+        return len(price_steps(system, costs, decode_steps(system, trace, turns, POLICY, costs)).steps.position)
+
+    _report_rate(benchmark, "steps_per_s", benchmark(run))
+
+
+@pytest.mark.benchmark(group="decode steps, the pruner deciding every one, energy and all")
+def test_readable_loop_baseline(benchmark: BenchmarkFixture, trace: RankTrace, costs: StepCosts) -> None:
+    price = costs.price("edp")
+
+    def run() -> float:
+        pruner = DraftTokenPruner(prior_accuracy(trace.heads, trace.top_k))
+        steps = islice(decode(trace, pruner, price), LOOP_STEPS)
+        return float(sum(costs.latency_ns[s.position, s.l_spec - 1] for s in steps))
+
+    benchmark.pedantic(run, rounds=3, warmup_rounds=1)  # type: ignore[no-untyped-call]
+    _report_rate(benchmark, "steps_per_s", LOOP_STEPS)
+
+
+@pytest.mark.benchmark(group="one decision of the pruner, called from Python")
+def test_decision(benchmark: BenchmarkFixture, trace: RankTrace, costs: StepCosts) -> None:
+    pruner = DraftTokenPruner(prior_accuracy(trace.heads, trace.top_k))
+    price = costs.price("edp")[100]
+    benchmark(pruner.choose, price)
+
+
+@pytest.mark.benchmark(group="price list of a run: 1,024 contexts x 64 tree sizes")
+def test_price_list(benchmark: BenchmarkFixture, system: System) -> None:
+    benchmark(step_costs, system, 128, 1024)
+
+
+@pytest.mark.benchmark(group="reproduction: 108 readings, warm, inside one process")
+def test_reproduce(benchmark: BenchmarkFixture) -> None:
+    once: Callable[[], object] = reproduce
+    benchmark.pedantic(once, rounds=3, warmup_rounds=1)  # type: ignore[no-untyped-call]
+
+
+def test_the_loops_that_are_compared_do_the_same(system: System, trace: RankTrace, costs: StepCosts) -> None:
+    turns = turn_bounds(trace, Workload())
+    compiled = decode_steps(system, trace, turns, POLICY, costs)
+    pruner = DraftTokenPruner(prior_accuracy(trace.heads, trace.top_k))
+    readable = list(islice(decode(trace, pruner, costs.price("edp")), LOOP_STEPS))
+    assert np.array_equal(compiled.l_spec[:LOOP_STEPS], [s.l_spec for s in readable])
+    assert np.array_equal(compiled.committed[:LOOP_STEPS], [s.committed for s in readable])

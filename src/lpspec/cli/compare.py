@@ -1,0 +1,94 @@
+"""``lpspec compare``: several systems on the same requests."""
+
+from typing import TYPE_CHECKING
+
+from lpspec.cli.compiled import announce_compiling
+from lpspec.cli.console import progress
+from lpspec.cli.deliver import deliver
+from lpspec.cli.options import Changes, FigureFile, JsonFile, Names, WholeNumber, parse_changes, split_names
+from lpspec.cli.outputs import plan_outputs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def compare(
+    *,
+    model: str = "llama2-7b",
+    trace: str | None = None,
+    systems: Names = (),
+    objective: str = "edp",
+    tree: str = "dtp",
+    prompt_tokens: WholeNumber = 128,
+    new_tokens: WholeNumber | None = None,
+    basis: str = "equal",
+    energy_profile: str = "attacc",
+    changes: Changes = (),
+    learning: str = "full-feedback",
+    root_counts: bool = True,
+    json: JsonFile = None,
+    figure: FigureFile = None,
+) -> None:
+    """Compare LP-Spec with other systems on the same requests.
+
+    Parameters
+    ----------
+    model
+        Preset (llama2-7b, vicuna-13b, llama3-8b, ...: see `lpspec inspect`) or a Hugging Face config.json.
+    trace
+        Whose acceptance is replayed: vicuna-7b, vicuna-13b, vicuna-33b or an .npz file; the model's own if left out.
+    systems
+        Comma-separated: npu, npu-spec, pim, pim-spec, lp-spec, attacc, attacc-spec, rtx3090, rtx3090-spec, or
+        platform files; all if left out.
+    objective
+        What the pruner optimises: throughput, energy or edp.
+    tree
+        dtp (the pruner decides), a published tree such as mc_sim_7b_63, or a size from 1 to 64.
+    prompt_tokens
+        Tokens of each prompt.
+    new_tokens
+        Tokens to generate per turn at most; whole turns if left out.
+    basis
+        equal (INT8 and dynamic energy everywhere) or published (FP16 on GPUs, board power for the RTX 3090).
+    energy_profile
+        attacc, specpim, pimscope or a TOML file.
+    changes
+        Change a constant of the platforms, as KEY=VALUE: --set pim.mac_interval="10 ns". May be repeated.
+    learning
+        How the pruner learns: full-feedback (from every committed token) or verified-nodes (the paper's rule).
+    root_counts
+        Whether a pass is charged for the root of its tree too; the paper leaves it open.
+    json
+        Write the result as JSON to this file; - prints it instead of the table.
+    figure
+        Write a figure to this path, as .pdf and .png.
+    """
+    outputs = plan_outputs(json, figure)
+    names, constants = split_names(systems), parse_changes(changes)
+    announce_compiling()
+    from lpspec.experiments.compare import compare as run_comparison
+    from lpspec.report.compare_table import comparison_blocks
+    from lpspec.report.documents import comparison_document
+
+    with progress(f"decoding on {len(names) if names else 'all'} systems"):
+        result = run_comparison(
+            model,
+            trace,
+            names,
+            objective,
+            tree,
+            prompt_tokens,
+            new_tokens,
+            basis,
+            energy_profile,
+            constants,
+            learning,
+            root_counts,
+        )
+
+    def draw() -> "Figure":
+        from lpspec.report.compare_figure import comparison_figure
+
+        return comparison_figure(result)
+
+    deliver(outputs, comparison_document(result), comparison_blocks(result), draw)

@@ -1,0 +1,47 @@
+"""The console: one progress line on standard error, one table on standard output, the paths written."""
+
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_WIDTH = 120
+"""Columns of a table that is written to a file or a pipe."""
+
+
+def stdout_console() -> "Console":
+    """A console as wide as the terminal; a fixed width and no wrapped text where there is none."""
+    from rich.console import Console
+
+    fixed = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(width=fixed, highlight=False, markup=False, emoji=False)  # a source may say "[P]"
+
+
+def show(blocks: Iterable[Any]) -> None:
+    """Print tables and lines one after the other."""
+    from lpspec.report.wording import Command
+
+    console = stdout_console()
+    for block in blocks:
+        unbroken = isinstance(block, Command) or (isinstance(block, str) and not console.is_terminal)
+        console.print(block, soft_wrap=unbroken)
+
+
+def say_written(paths: Iterable[Path]) -> None:
+    """Name the files written, one a line."""
+    for path in paths:
+        print(f"wrote {path}")
+
+
+def progress(what: str) -> AbstractContextManager[Any]:
+    """A line that moves while the work lasts; nothing where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)

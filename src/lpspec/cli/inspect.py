@@ -1,0 +1,141 @@
+"""``lpspec inspect``: every value of a platform, energy profile, model, trace or tree, with its source."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lpspec.cli.deliver import deliver
+from lpspec.cli.options import Changes, JsonFile, parse_changes
+from lpspec.cli.outputs import plan_outputs
+from lpspec.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from lpspec.report.sheets import Sheet
+
+
+def inspect(name: str | None = None, /, *, changes: Changes = (), json: JsonFile = None) -> None:
+    """Show every value of a platform, energy profile, model, trace or tree.
+
+    Parameters
+    ----------
+    name
+        A name, a platform or energy profile (.toml), a model (config.json) or a trace (.npz); all names if left out.
+    changes
+        Change a constant of the platform, as KEY=VALUE: --set pim.concurrent_ranks=2. May be repeated.
+    json
+        Write the values as JSON to this file; - prints them instead of the table.
+    """
+    outputs = plan_outputs(json)
+    constants = parse_changes(changes)
+    from lpspec.report.sheet_table import catalogue_blocks, sheet_blocks
+    from lpspec.report.sheets import sheet_document
+
+    if name is None:
+        if constants:
+            raise InputError("--set needs the name of a platform, such as lpspec inspect lp-spec")
+        catalogue = _catalogue()
+        deliver(outputs, dict(catalogue), catalogue_blocks(catalogue))
+        return
+    sheets = _sheets(name, constants)
+    document = {sheet.kind.replace(" ", "_"): sheet_document(sheet) for sheet in sheets}
+    deliver(outputs, document, [block for sheet in sheets for block in sheet_blocks(sheet)])
+
+
+def _sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
+    """Every sheet under a name, since a platform and an energy profile may share one."""
+    sheets = _file_sheets(name, changes) if _is_file(name) else _named_sheets(name, changes)
+    if changes and not any(sheet.kind == "platform" for sheet in sheets):
+        raise InputError(f"--set changes constants of a platform, and '{name}' is a {sheets[0].kind}")
+    return sheets
+
+
+def _is_file(name: str) -> bool:
+    return "/" in name or name.endswith((".toml", ".json", ".npz"))
+
+
+def _file_sheets(path: str, changes: dict[str, str]) -> "list[Sheet]":
+    from lpspec.report.sheets import trace_sheet
+
+    if path.endswith(".toml"):
+        return [_toml_sheet(path, changes)]
+    if path.endswith(".npz"):
+        from lpspec.speculation.rank_trace import load_trace
+
+        return [trace_sheet(load_trace(path))]
+    return [_model_sheet(path)]
+
+
+def _toml_sheet(path: str, changes: dict[str, str]) -> "Sheet":
+    """A platform or an energy profile, whichever the file turns out to be."""
+    import tomllib
+
+    from lpspec.hardware.energy_profile import EnergyProfile
+    from lpspec.hardware.loading import load_platform, load_profile
+    from lpspec.hardware.platform_spec import PlatformSpec
+    from lpspec.report.sheets import platform_sheet, profile_sheet
+
+    try:
+        keys = set(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        keys = set()  # the loader says what is wrong with it
+    prices = keys & (set(EnergyProfile.model_fields) - set(PlatformSpec.model_fields))
+    sections = keys & (set(PlatformSpec.model_fields) - set(EnergyProfile.model_fields))
+    if len(prices) > len(sections):
+        return profile_sheet(load_profile(path))
+    return platform_sheet(load_platform(path, changes))
+
+
+def _model_sheet(name: str) -> "Sheet":
+    from lpspec.llm import Gemm, load_model, verify_operators
+    from lpspec.report.sheets import model_sheet
+
+    model = load_model(name)
+    return model_sheet(model, sum(op.weight_bytes for op in verify_operators(model, 1, 0) if isinstance(op, Gemm)))
+
+
+def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
+    from lpspec.experiments.systems import SYSTEMS
+    from lpspec.hardware.loading import load_platform, load_profile, platform_names, profile_names
+    from lpspec.llm import model_names
+    from lpspec.report.sheets import platform_sheet, profile_sheet, trace_sheet, tree_sheet
+    from lpspec.speculation.medusa_trees import named_tree, tree_names
+    from lpspec.speculation.rank_trace import load_trace, trace_names
+
+    sheets = []
+    platform = SYSTEMS[name].platform if name in SYSTEMS and name not in platform_names() else name
+    if platform in platform_names():
+        sheets.append(platform_sheet(load_platform(platform, changes)))
+    if name in profile_names():
+        sheets.append(profile_sheet(load_profile(name)))
+    if name in model_names():
+        sheets.append(_model_sheet(name))
+    if name in trace_names():
+        sheets.append(trace_sheet(load_trace(name)))
+    if name in tree_names():
+        sheets.append(tree_sheet(name, named_tree(name)))
+    if not sheets and name and Path(name).exists():
+        return _file_sheets(name, changes)
+    if not sheets:
+        raise unknown_name("name", name, {entry for entries in _catalogue().values() for entry in entries})
+    return sheets
+
+
+def _catalogue() -> dict[str, dict[str, Any]]:
+    """Every name with a summary, by kind."""
+    from lpspec.experiments.systems import SYSTEMS
+    from lpspec.hardware.loading import load_platform, load_profile, platform_names, profile_names
+    from lpspec.llm import load_model, model_names
+    from lpspec.speculation.medusa_trees import named_tree, tree_names
+    from lpspec.speculation.rank_trace import load_trace, trace_names
+
+    return {
+        "platforms": {name: load_platform(name).summary for name in platform_names()},
+        "systems": {name: f"{system.summary} (on {system.platform})" for name, system in SYSTEMS.items()},
+        "energy profiles": {name: load_profile(name).summary for name in profile_names()},
+        "models": {name: f"{load_model(name).parameters / 1e9:.2f} x 10^9 parameters" for name in model_names()},
+        "traces": {name: _trace_summary(load_trace(name)) for name in trace_names()},
+        "trees": {name: f"{named_tree(name).size} tokens" for name in tree_names()},
+    }
+
+
+def _trace_summary(trace: Any) -> str:
+    return f"{trace.kind}, {trace.model}, {trace.turns} turns, {trace.positions} tokens"

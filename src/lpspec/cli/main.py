@@ -1,0 +1,108 @@
+"""The entry point: parse, run one command, and say any bad input in one line."""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
+
+from lpspec import __version__
+from lpspec.cli.compare import compare
+from lpspec.cli.inspect import inspect
+from lpspec.cli.reproduce import reproduce
+from lpspec.errors import InputError, unknown_name
+
+BROKEN_PIPE, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+app = App(
+    name="lpspec",
+    help="Speculative LLM decoding on a mobile NPU beside hybrid LPDDR5-PIM memory (LP-Spec, ICCAD 2025).",
+    help_format="plaintext",
+    version=__version__,
+    version_format="plaintext",
+    print_error=False,
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+app.command(reproduce)
+app.command(compare)
+app.command(inspect)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run ``lpspec`` and exit: 0 when done, 2 for bad input, 130 when interrupted.
+
+    Args:
+        argv: Arguments after the program's name; None for the process's own.
+    """
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows "?", not a traceback
+    try:
+        app(_joined(argv))
+        sys.stdout.flush()
+    except InputError as error:
+        return _refuse(str(error))
+    except CycloptsError as error:
+        return _refuse(_said(error))
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return BROKEN_PIPE
+    except OSError as error:
+        _silence_stdout()
+        return _refuse(f"{error.filename or 'output'}: {error.strerror or error}")
+    return 0
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Arguments with ``--json -`` written as ``--json=-``, since a value that begins with a hyphen needs it."""
+    joined: list[str] = []
+    for argument in argv:
+        if argument == "-" and joined and joined[-1] == "--json":
+            joined[-1] = "--json=-"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _refuse(message: str) -> int:
+    _complain(message)
+    return BAD_INPUT
+
+
+def _complain(message: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"lpspec: {' '.join(message.split())}", file=sys.stderr, flush=True)
+
+
+def _said(error: CycloptsError) -> str:
+    """What cyclopts found wrong, in the words of the other messages."""
+    tokens = list(getattr(error, "unused_tokens", None) or [])
+    if tokens and isinstance(error, UnknownCommandError):
+        is_option = tokens[0].startswith("-")
+        return str(unknown_name("option" if is_option else "command", tokens[0], _names(options=is_option)))
+    if tokens and isinstance(error, UnusedCliTokensError):
+        return f"unexpected argument '{tokens[0]}': values follow their option, such as --model llama2-7b"
+    message = str(error).rstrip(".")
+    return message[:1].lower() + message[1:]
+
+
+def _names(options: bool) -> list[str]:
+    return [name for name in app if name.startswith("-") == options]
+
+
+def _silence_stdout() -> None:
+    """Let nothing more be written: the reader has gone, and Python would complain once more at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,60 @@
+"""Options that commands share, and the checks that the parser cannot do."""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
+
+from lpspec.errors import InputError
+
+LARGEST = 10**9
+"""Beyond every context length; keeps counts of tokens in machine integers."""
+
+
+def whole_number(_type: Any, tokens: Sequence[Token]) -> int:
+    """Read an int; 1.5 is refused, not rounded."""
+    text = tokens[0].value
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is no whole number') from None
+    if abs(number) > LARGEST:
+        raise ValueError(f"at most {LARGEST} is possible")
+    return number
+
+
+WholeNumber = Annotated[int, Parameter(allow_leading_hyphen=True, converter=whole_number)]
+JsonFile = Annotated[str | None, Parameter(name="--json")]
+FigureFile = Annotated[str | None, Parameter(name="--figure")]
+Names = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
+Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)]
+
+
+def split_names(texts: Iterable[str]) -> list[str] | None:
+    """Names from comma-separated lists; None when the option was not given.
+
+    Raises:
+        InputError: A list with nothing between its commas.
+    """
+    texts = list(texts)
+    names = [name.strip() for text in texts for name in text.split(",")]
+    if not all(names):
+        raise InputError(f"--systems {','.join(texts)} has an empty name: write names with commas between them")
+    return names or None
+
+
+def parse_changes(texts: Iterable[str]) -> dict[str, str]:
+    """Constants to change, from KEY=VALUE texts.
+
+    Raises:
+        InputError: A text without key or value, or a key given twice.
+    """
+    changes: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not (key and equals and value):
+            raise InputError(f"--set {text} must be KEY=VALUE, such as --set pim.mac_interval='10 ns'")
+        if key in changes:
+            raise InputError(f"--set {key} is given twice")
+        changes[key] = value
+    return changes

@@ -1,0 +1,65 @@
+"""Compiled inner loops, and the folder where numba keeps them between runs."""
+
+import atexit
+import functools
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import lpspec
+
+PACKAGE = Path(lpspec.__file__).parent
+KERNELS = ("simulation/kernels.py", "speculation/kernels.py")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def cached_njit(nogil: bool = False) -> Callable[[_Function], _Function]:
+    """Compile a function with numba, and cache it where no stale loop can be found.
+
+    The folder is named after the sources of all kernels. Numba itself looks at one source file at a time, so
+    it would run a stale loop when only a function that is inlined from another file has changed.
+
+    Args:
+        nogil: Let other threads run meanwhile.
+    """
+    import numba
+
+    config: Any = numba.config
+
+    def compile_cached(function: _Function) -> _Function:
+        before = config.CACHE_DIR
+        config.CACHE_DIR = before or str(_cache_folder())  # a folder chosen by the user stays chosen
+        try:
+            compiled: Any = numba.njit(cache=True, nogil=nogil)(function)
+        finally:
+            config.CACHE_DIR = before
+        return cast(_Function, compiled)
+
+    return compile_cached
+
+
+@functools.cache
+def _cache_folder() -> Path:
+    """A folder beside the package's byte code, or in the user's cache, or one that lasts as long as the process."""
+    sources = b"".join((PACKAGE / name).read_bytes() for name in KERNELS)
+    name = f"numba-{hashlib.sha256(sources).hexdigest()[:12]}"
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "lpspec"
+    for folder in (PACKAGE / "__pycache__" / name, user_cache / name):
+        if _writable(folder):
+            return folder
+    temporary = tempfile.mkdtemp(prefix="lpspec-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,117 @@
+"""The figure of a comparison: throughput, energy by component, and energy-delay product of every system."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lpspec.devices.cost import COMPONENTS
+from lpspec.experiments.compare import Comparison
+from lpspec.report.figures import (
+    BLUE,
+    DOUBLE_COLUMN_IN,
+    GREEN,
+    GREY,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    bare_axes,
+    in_style,
+    plain_log_labels,
+)
+from lpspec.report.wording import digits
+from lpspec.simulation.run import Run
+
+REFERENCE = "lp-spec"
+LOOKS = {
+    "array": ("DRAM array", BLUE, ""),
+    "io": ("off-chip I/O", SKY, "////"),
+    "buffer": ("buffers", YELLOW, ""),
+    "mac": ("MAC", VERMILION, "\\\\\\\\"),
+    "activation": ("activations", GREEN, "...."),
+    "static": ("static, board", PURPLE, "xxxx"),
+}
+"""Name, colour and hatch of every energy component."""
+
+CUT_ABOVE = 4.0
+"""Bars longer than this many medians are cut short where they would flatten all others; their values stay."""
+BAR = 0.68
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Three panels that share the systems on their vertical axis; every value is written beside its mark."""
+    runs = comparison.runs
+    with in_style():
+        figure = Figure(figsize=(DOUBLE_COLUMN_IN, 1.0 + 0.21 * len(runs)), layout="constrained")
+        throughput, energy, edp = figure.subplots(1, 3, sharey=True, width_ratios=(1, 1.45, 1))
+        _draw_throughput(throughput, runs)
+        _draw_energy(energy, runs)
+        _draw_edp(edp, runs)
+        throughput.set_yticks(range(len(runs)), [run.system.name for run in runs])
+        for label, run in zip(throughput.get_yticklabels(), runs, strict=True):
+            label.set_fontweight("bold" if run.system.name == REFERENCE else "normal")
+        throughput.set_ylim(len(runs) - 0.4, -0.6)
+        for axes in (throughput, energy, edp):
+            bare_axes(axes)
+            axes.tick_params(axis="y", length=0)
+        figure.legend(
+            *energy.get_legend_handles_labels(), loc="outside upper center", ncols=len(COMPONENTS), frameon=False
+        )
+    return figure
+
+
+def _draw_throughput(axes: Axes, runs: Sequence[Run]) -> None:
+    values = [run.tokens_per_s for run in runs]
+    colours = [BLUE if run.system.name == REFERENCE else GREY for run in runs]
+    axes.barh(range(len(runs)), values, BAR, color=colours)
+    for i, value in enumerate(values):
+        _write(axes, value, i, digits(value, 3))
+    axes.set_xlim(0, 1.22 * max(values))
+    axes.set_xlabel("throughput (token/s)")
+
+
+def _draw_energy(axes: Axes, runs: Sequence[Run]) -> None:
+    limit = _longest_shown([run.mj_per_token for run in runs])
+    parts = [run.energy_by_component_mj for run in runs]
+    left = [0.0] * len(runs)
+    for component in COMPONENTS:
+        name, colour, hatch = LOOKS[component]
+        widths = [min(part[component], limit - start) for part, start in zip(parts, left, strict=True)]
+        if max(part[component] for part in parts) > 0:
+            axes.barh(
+                range(len(runs)), widths, BAR, left, label=name, color=colour, hatch=hatch, edgecolor="white", lw=0
+            )
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    for i, run in enumerate(runs):
+        is_cut = run.mj_per_token > limit
+        if is_cut:
+            axes.plot([0.93 * limit], [i], marker=(2, 0, -25), ms=13, mew=2, color="white")
+        _write(axes, min(run.mj_per_token, limit), i, digits(run.mj_per_token, 3))
+    axes.set_xlim(0, 1.17 * limit)
+    axes.set_xlabel("energy (mJ/token)")
+
+
+def _longest_shown(values: Sequence[float]) -> float:
+    """Length of the longest bar: where a few dwarf the others, the cut."""
+    longest = max(value for value in values if value <= CUT_ABOVE * median(values))
+    return 1.3 * longest if max(values) > 2 * longest else max(values)
+
+
+def _draw_edp(axes: Axes, runs: Sequence[Run]) -> None:
+    values = [run.edp_s_mj for run in runs]
+    low, high = 0.5 * min(values), max(values)
+    for i, (run, value) in enumerate(zip(runs, values, strict=True)):
+        colour = BLUE if run.system.name == REFERENCE else GREY
+        axes.plot([low, value], [i, i], color=colour, lw=0.8, zorder=1)
+        axes.plot(value, i, marker="o", ms=4, color=colour)
+        _write(axes, value, i, digits(value, 3))
+    axes.set_xscale("log")
+    plain_log_labels(axes.xaxis)
+    axes.set_xlim(low, high * (high / low) ** 0.3)
+    axes.set_xlabel("EDP (s·mJ per token, log)")
+
+
+def _write(axes: Axes, x: float, row: int, text: str) -> None:
+    axes.annotate(text, (x, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7)

@@ -1,0 +1,70 @@
+"""A comparison as a table, and the lines that say what stands behind it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+from lpspec.experiments.compare import Comparison
+from lpspec.report.wording import digits, new_table, trace_line
+from lpspec.simulation.run import Run
+
+COLUMNS = ("token/s", "token/J", "EDP s·mJ", "power W", "first token ms", "tokens/pass", "L_spec")
+
+
+def comparison_blocks(comparison: Comparison) -> Iterator[Any]:
+    """The table, then one line each for what is modelled, whose acceptance, on what basis, and what is missing."""
+    yield _table(comparison)
+    yield from _lines(comparison)
+
+
+def _table(comparison: Comparison) -> Table:
+    table = new_table(f"{comparison.model.name}: decode steps only, per generated token")
+    table.add_column("system", no_wrap=True)
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    for run in comparison.runs:
+        table.add_row(run.system.name, *_cells(run), style="bold" if run.system.name == "lp-spec" else None)
+    return table
+
+
+def _cells(run: Run) -> tuple[str, ...]:
+    return (
+        digits(run.tokens_per_s),
+        digits(run.tokens_per_j),
+        digits(run.edp_s_mj),
+        digits(run.average_power_w),
+        digits(run.time_to_first_token_ms),
+        f"{run.mean_acceptance_length:.3f}",
+        f"{run.mean_l_spec:.2f}",
+    )
+
+
+BASES = {
+    "equal": "equal: INT8 weights and dynamic energy from one profile on every system",
+    "published": "published: FP16 on GPUs, board power for the RTX 3090, INT8 and dynamic energy elsewhere",
+}
+
+
+def _lines(comparison: Comparison) -> Iterator[str]:
+    workload = comparison.workload
+    answer = "whole turns" if workload.new_tokens is None else f"at most {workload.new_tokens} new tokens a turn"
+    yield f"costs   closed forms ({comparison.provenance['fidelity']}), energy profile {_profile(comparison)}"
+    yield f"trace   {trace_line(comparison.provenance)}"
+    yield f"work    {workload.prompt_tokens} prompt tokens, {answer}, {comparison.trace.turns} turns"
+    yield f"trees   {_trees(comparison)}"
+    yield f"basis   {BASES[comparison.basis]}"
+    for name, why in comparison.left_out:
+        yield f"left out  {name}: {why}"
+
+
+def _profile(comparison: Comparison) -> str:
+    return ", ".join(dict.fromkeys(run.system.profile.name for run in comparison.runs))
+
+
+def _trees(comparison: Comparison) -> str:
+    if comparison.policy.fixed is not None:
+        return f"{comparison.tree}, {comparison.policy.fixed.size} tokens at every step"
+    if comparison.policy.size is not None:
+        return f"{comparison.policy.size} tokens at every step, the most probable ones"
+    return f"sized by the pruner (DTP) for {comparison.policy.objective}, on each system for itself"

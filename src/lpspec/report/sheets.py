@@ -1,0 +1,211 @@
+"""Data sheets of what can be inspected: every value with its unit, meaning and source, and what follows from them."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.hardware.platform_spec import GpuSpec, HbmPimSpec, MemorySpec, NpuSpec, PimSpec, PlatformSpec
+from lpspec.hardware.quantity import Quantity
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.speculation.rank_trace import RankTrace
+from lpspec.speculation.token_tree import TokenTree
+
+TERA, GIGA, GIB = 1e12, 1e9, 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A value that somebody wrote down.
+
+    Attributes:
+        key: Its name; for a platform the dotted key that ``--set`` takes.
+        value: The number in ``unit``, or a text.
+        unit: Unit of the number; empty for counts and texts.
+        text: The value as people read it.
+        description: What it means.
+        source: Where it comes from.
+    """
+
+    key: str
+    value: float | int | str | bool | None
+    unit: str
+    text: str
+    description: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A number that follows from the facts."""
+
+    key: str
+    value: float
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Everything to be said of one thing."""
+
+    kind: str
+    name: str
+    summary: str
+    facts: tuple[Fact, ...]
+    identities: tuple[Identity, ...]
+
+
+def sheet_document(sheet: Sheet) -> dict[str, Any]:
+    """A sheet as JSON: facts by key, then what follows from them by key."""
+    return {
+        "name": sheet.name,
+        "summary": sheet.summary,
+        "values": {fact.key: _without_key(fact) for fact in sheet.facts},
+        "identities": {identity.key: _without_key(identity) for identity in sheet.identities},
+    }
+
+
+def _without_key(item: Fact | Identity) -> dict[str, Any]:
+    return {name: value for name, value in asdict(item).items() if name != "key"}
+
+
+def platform_sheet(platform: PlatformSpec) -> Sheet:
+    """The sheet of a machine."""
+    identities = (
+        *_npu_identities(platform.npu),
+        *_memory_identities(platform.memory),
+        *_pim_identities(platform.pim, platform.memory),
+        *_gpu_identities(platform.gpu, platform.hbm_pim),
+        Identity("capacity", platform.capacity_bytes / GIB, "GiB", "memory for weights and KV cache"),
+    )
+    return Sheet("platform", platform.name, platform.summary, tuple(_facts(platform)), identities)
+
+
+def profile_sheet(profile: EnergyProfile) -> Sheet:
+    """The sheet of an energy profile."""
+    in_bank, off_chip = profile.in_bank_pj_per_bit, profile.off_chip_pj_per_bit
+    identities = (
+        Identity("in_bank", in_bank, "pJ/b", "a bit of a whole row, to the bank edge"),
+        Identity("off_chip", off_chip, "pJ/b", "a bit of a whole row, off the chip"),
+        Identity("in_bank_share", in_bank / off_chip, "", "in-bank over off-chip"),
+    )
+    return Sheet("energy profile", profile.name, profile.summary, tuple(_facts(profile)), identities)
+
+
+def model_sheet(model: ModelSpec, read_bytes: int) -> Sheet:
+    """The sheet of a model.
+
+    Args:
+        model: Its dimensions.
+        read_bytes: Bytes of weights that one decode pass reads, which a caller counts from its operators.
+    """
+    identities = (
+        Identity("parameters", model.parameters / 1e9, "10^9", "of the base model"),
+        Identity("medusa_parameters", model.medusa_parameters / 1e9, "10^9", f"of {model.medusa_heads} Medusa heads"),
+        Identity("weights", model.weight_bytes / GIGA, "GB", "resident for the base model"),
+        Identity("medusa_weights", model.medusa_weight_bytes / GIGA, "GB", "resident for the Medusa heads"),
+        Identity("read_per_pass", read_bytes / GIGA, "GB", "weights read by a decode pass, draft heads apart"),
+        Identity("kv_per_token", model.kv_bytes_per_token / 1024, "KiB", "added to the KV cache by a token"),
+        Identity("kv_at_max_context", model.kv_bytes_per_token * model.max_context / GIGA, "GB", "of KV cache, full"),
+    )
+    return Sheet("model", model.name, "Llama-like decoder", tuple(_model_facts(model)), identities)
+
+
+def trace_sheet(trace: RankTrace) -> Sheet:
+    """The sheet of an acceptance trace: who said what, and how often each head is right."""
+    said = {
+        "model": (trace.model, "whose text and heads it describes"),
+        "kind": (trace.kind, "measured on a model, or drawn to fit published figures"),
+        "seed": (trace.seed, "of the generator that drew it"),
+        "heads": (trace.heads, "draft heads recorded"),
+        "top_k": (trace.top_k, "length of each head's list"),
+        "turns": (trace.turns, "turns of text"),
+        "positions": (trace.positions, "tokens over all turns"),
+        "sha256": (trace.content_hash, "of the arrays and of all that is said about them"),
+    }
+    facts = tuple(Fact(key, value, "", str(value), text, trace.source) for key, (value, text) in said.items())
+    return Sheet("trace", trace.name, trace.description, facts, tuple(_head_accuracies(trace)))
+
+
+def tree_sheet(name: str, tree: TokenTree) -> Sheet:
+    """The sheet of a published token tree."""
+    source = "FasterDecoding/Medusa, medusa/model/medusa_choices.py (Apache-2.0)"
+    widths = np.bincount(tree.depth).tolist()
+    facts = (
+        Fact("size", tree.size, "", str(tree.size), "tokens verified in one pass, the root included", source),
+        Fact("max_depth", tree.max_depth, "", str(tree.max_depth), "draft heads that it needs", source),
+        *(Fact(f"depth_{d}", n, "", str(n), f"nodes {d} below the root", source) for d, n in enumerate(widths) if d),
+    )
+    return Sheet("tree", name, "static token tree published with Medusa", facts, ())
+
+
+def _facts(spec: BaseModel, prefix: str = "") -> Iterator[Fact]:
+    """Every constant of a description, section by section, under its dotted key."""
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        meaning = field.description or ""
+        if isinstance(value, Quantity):
+            yield Fact(prefix + name, value.value, value.UNIT, value.text(), meaning, value.source)
+        elif isinstance(value, BaseModel):
+            yield from _facts(value, f"{prefix}{name}.")
+        elif value is not None and name not in ("name", "summary"):
+            yield Fact(prefix + name, value, "", str(value), meaning, "the platform's own choice")
+
+
+def _model_facts(model: ModelSpec) -> Iterator[Fact]:
+    for name, field in type(model).model_fields.items():
+        if name in ("name", "source"):
+            continue
+        value = getattr(model, name)
+        is_bits = name.endswith("_bits")
+        source = "set by lpspec" if is_bits or name.startswith(("medusa", "default")) else model.source
+        meaning = (field.description or "").replace("``", "").rstrip(".")
+        yield Fact(name, value, "bit" if is_bits else "", str(value), meaning, source)
+
+
+def _npu_identities(npu: NpuSpec | None) -> Iterator[Identity]:
+    if npu is not None:
+        yield Identity("npu_matrix", npu.matrix_tops, "TOPS", "INT8, all MAC arrays")
+        yield Identity("npu_vector", npu.vector_tops, "TOPS", "all vector lanes")
+
+
+def _memory_identities(memory: MemorySpec | None) -> Iterator[Identity]:
+    if memory is not None:
+        yield Identity("off_chip_peak", memory.peak_gb_per_s, "GB/s", "all channels")
+        yield Identity("off_chip_sustained", memory.sustained_gb_per_s, "GB/s", "all channels, at bus efficiency")
+        yield Identity("dram_capacity", memory.dram_capacity_bytes / GIB, "GiB", "plain DRAM ranks")
+        yield Identity("pim_capacity", memory.pim_capacity_bytes / GIB, "GiB", "PIM ranks")
+
+
+def _pim_identities(pim: PimSpec | None, memory: MemorySpec | None) -> Iterator[Identity]:
+    if pim is None or memory is None:
+        return
+    dies = pim.concurrent_ranks.n * memory.dies_per_rank
+    yield Identity("pim_die", pim.die_gops, "GOPS", "INT8, one die")
+    yield Identity("pim_all", pim.die_gops * dies / 1e3, "TOPS", f"INT8, the {dies} dies that compute at once")
+    yield Identity("pim_die_bandwidth", pim.die_gb_per_s, "GB/s", "from the banks of a die into its MPUs")
+    yield Identity("in_array", pim.die_gb_per_s * dies, "GB/s", f"into the MPUs of {dies} dies")
+    yield Identity("pim_tile", pim.mpus * pim.lanes.n * dies, "outputs", "of one tile over those dies")
+
+
+def _gpu_identities(gpu: GpuSpec | None, hbm_pim: HbmPimSpec | None) -> Iterator[Identity]:
+    if gpu is not None:
+        yield Identity("off_chip_peak", gpu.bandwidth.gb_per_s, "GB/s", "GPU memory")
+        yield Identity("off_chip_sustained", gpu.sustained_gb_per_s, "GB/s", "GPU memory, at bus efficiency")
+    if hbm_pim is not None:
+        yield Identity("in_array", hbm_pim.internal_bandwidth.gb_per_s, "GB/s", "from the banks into their GEMV units")
+
+
+def _head_accuracies(trace: RankTrace) -> Iterator[Identity]:
+    """How often the true token is a head's first guess, or on its list, where there is a true token to guess."""
+    ends = np.repeat(np.cumsum(trace.turn_lengths, dtype=np.int64), trace.turn_lengths)
+    left = ends - np.arange(trace.positions)
+    for head in range(trace.heads):
+        ranks = trace.ranks[left > head + 1, head]
+        if len(ranks):
+            yield Identity(f"head_{head + 1}_top1", float((ranks == 0).mean()), "", f"first guess, {head + 1} ahead")
+            yield Identity(f"head_{head + 1}_top{trace.top_k}", float((ranks >= 0).mean()), "", "anywhere on its list")

@@ -1,0 +1,77 @@
+"""Numbers and phrases as every table says them."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO
+
+OUT_OF_RANGE = "!"
+"""Stands after a ratio outside the range, beside its colour."""
+
+
+SHORT_NAMES = {
+    "speedup_vs_npu": "speed-up over NPU",
+    "energy_vs_npu": "energy gain over NPU",
+    "edp_vs_npu": "EDP gain over NPU",
+    "edp_vs_attacc": "EDP gain over AttAcc",
+    "edp_vs_rtx3090": "EDP gain over RTX 3090",
+    "energy_vs_pim_spec": "energy gain over GEMV-PIM",
+    "lp_spec_tokens_per_s": "LP-Spec token/s",
+    "lp_spec_tokens_per_j": "LP-Spec token/J",
+    "lp_spec_edp_s_mj": "LP-Spec EDP",
+    "npu_tokens_per_s": "NPU token/s",
+    "npu_tokens_per_j": "NPU token/J",
+    "attacc_edp_s_mj": "AttAcc EDP",
+    "rtx3090_edp_s_mj": "RTX 3090 EDP",
+}
+"""Published quantities by id, where there is little room."""
+
+
+class Command(str):
+    """A line to be copied into a shell, so never broken in two."""
+
+    __slots__ = ()
+
+
+def digits(value: float, significant: int = 4) -> str:
+    """A number with four significant digits and no exponent where it can be helped."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    places = significant - 1 - math.floor(math.log10(abs(value)))
+    if places > significant + 3 or places < -9:
+        return f"{value:.{significant - 1}e}"
+    return f"{value:,.{max(0, places)}f}"
+
+
+def in_range(ratio: float) -> bool:
+    """Whether simulated over published is near enough to one."""
+    return LOWEST_RATIO <= ratio <= HIGHEST_RATIO
+
+
+def ratio_text(ratio: float) -> Text:
+    """A ratio, marked by colour and by a sign where it is out of range."""
+    text = f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
+    return Text(f"{text}  ") if in_range(ratio) else Text(f"{text} {OUT_OF_RANGE}", style="yellow")
+
+
+def trace_line(provenance: Mapping[str, Any]) -> str:
+    """Whose acceptance a result rests on, and whether anyone measured it."""
+    fitted = ", fitted to measured accuracies and passes" if "fitted to" in provenance["trace_description"] else ""
+    return f"{provenance['trace']}: {provenance['trace_kind']}{fitted}"
+
+
+def new_table(title: str | None = None) -> Table:
+    """A table with one rule under its head."""
+    return Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+    )

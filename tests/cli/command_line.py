@@ -1,0 +1,46 @@
+"""Run command lines in this process and keep what they left behind."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lpspec.cli.main import run
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command line left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def numbers(self) -> list[list[str]]:
+        """Rows of the first table, cell by cell."""
+        lines = self.out.splitlines()
+        rule = next(i for i, line in enumerate(lines) if "────" in line)
+        rows = lines[rule + 1 :]
+        return [row.split() for row in rows[: next(i for i, row in enumerate(rows) if not row.strip())]]
+
+
+def run_command(argv: Sequence[str]) -> Said:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = run(argv)
+        except SystemExit as stop:  # --help and --version
+            code = int(stop.code or 0)
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+@dataclass(frozen=True)
+class Results:
+    """A command that wrote everything it can write."""
+
+    said: Said
+    document: dict[str, Any]
+    folder: Path

@@ -1,0 +1,268 @@
+"""What the commands print and write."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Results, Said
+
+import lpspec as package
+from lpspec.cli.compare import compare
+from lpspec.cli.main import run
+from lpspec.experiments.systems import BASES, SYSTEMS
+from lpspec.hardware.loading import platform_names, profile_names
+from lpspec.report.wording import digits
+from lpspec.simulation.workload import MAX_TREE_SIZE, OBJECTIVES
+from lpspec.speculation.rank_trace import trace_names
+
+SYSTEM_KEYS = {
+    "system",
+    "platform",
+    "weight_bits",
+    "speculates",
+    "tokens_per_s",
+    "tokens_per_j",
+    "edp_s_mj",
+    "average_power_w",
+    "time_to_first_token_ms",
+    "mean_acceptance_length",
+    "mean_l_spec",
+    "tokens",
+    "steps",
+    "mj_per_token",
+    "prefill_energy_mj",
+    "energy_by_component_mj",
+}
+ROW_KEYS = {"id", "quantity", "published", "simulated", "ratio", "unit", "basis", "source", "equal_basis", "why"}
+READING_KEYS = {"concurrent_ranks", "mac_interval_ns", "bus_efficiency", "objective", "root_counts", "changes"}
+IDS = [
+    "speedup_vs_npu",
+    "energy_vs_npu",
+    "edp_vs_npu",
+    "edp_vs_attacc",
+    "edp_vs_rtx3090",
+    "lp_spec_tokens_per_s",
+    "lp_spec_tokens_per_j",
+    "lp_spec_edp_s_mj",
+    "npu_tokens_per_s",
+    "npu_tokens_per_j",
+    "energy_vs_pim_spec",
+]
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from leaves(child)
+    else:
+        yield value
+
+
+def test_version(lpspec: Callable[..., Said]) -> None:
+    assert lpspec("--version").out.strip() == package.__version__
+
+
+def test_help_names_every_choice() -> None:
+    text = " ".join((compare.__doc__ or "").split())
+    for name in (*SYSTEMS, *OBJECTIVES, *BASES, *profile_names(), *trace_names()):
+        assert name in text
+    assert f"1 to {MAX_TREE_SIZE}" in text
+
+
+def test_comparison_has_the_promised_keys(compared: Results) -> None:
+    document = compared.document
+    assert {"systems", "left_out", "model", "trace", "tree", "objective", "basis", "workload", "provenance"} == set(
+        document
+    )
+    assert [system["system"] for system in document["systems"]] == list(SYSTEMS)
+    for system in document["systems"]:
+        assert set(system) == SYSTEM_KEYS
+        assert sum(system["energy_by_component_mj"].values()) == pytest.approx(system["mj_per_token"])
+        assert system["mj_per_token"] * system["tokens_per_j"] == pytest.approx(1e3)
+    assert {system["weight_bits"] for system in document["systems"]} == {8, 16}  # the published basis
+
+
+def test_comparison_prints_the_numbers_that_it_writes(compared: Results) -> None:
+    columns = ("tokens_per_s", "tokens_per_j", "edp_s_mj", "average_power_w", "time_to_first_token_ms")
+    for cells, system in zip(compared.said.numbers, compared.document["systems"], strict=True):
+        assert cells[0] == system["system"]
+        assert cells[1:6] == [digits(system[key]) for key in columns]
+        assert cells[6:] == [f"{system['mean_acceptance_length']:.3f}", f"{system['mean_l_spec']:.2f}"]
+
+
+def test_comparison_says_what_stands_behind_it(compared: Results) -> None:
+    assert "closed forms (analytic)" in compared.said.out
+    assert "vicuna-7b: synthetic, fitted" in compared.said.out
+    assert "basis   published" in compared.said.out
+
+
+def test_reproduction_has_the_promised_keys(reproduced: Results) -> None:
+    document = reproduced.document
+    assert {"rows", "reading", "readings", "l_spec_scan", "systems", "provenance"} == set(document)
+    assert all(set(row) == ROW_KEYS for row in document["rows"])
+    ids = [row["id"] for row in document["rows"]]
+    assert set(ids) >= {*IDS, *(f"{name}_equal_basis" for name in IDS)}
+    assert set(document["reading"]) == READING_KEYS | {"worst_id", "worst_ratio"}
+    keys = READING_KEYS | {"simulated", "mean_l_spec", "worst_id", "worst_ratio"}
+    assert all(set(reading) == keys for reading in document["readings"])
+    assert document["reading"].items() <= document["readings"][0].items()
+    assert [system["basis"] for system in document["systems"]] == ["published"] * 5 + ["equal"] * 5
+
+
+def test_reproduction_prints_the_numbers_that_it_writes(reproduced: Results) -> None:
+    rows = reproduced.document["rows"]
+    equal = {row["id"]: row for row in rows if row["equal_basis"]}
+    own = [row for row in rows if not row["equal_basis"]]
+    lines = reproduced.said.out.splitlines()
+    for row in own:
+        line = next(line for line in lines if line.strip().startswith(row["quantity"]))
+        cells = line.strip().removeprefix(row["quantity"]).replace(row["unit"], "").split()
+        assert float(cells[0]) == row["published"]
+        assert cells[1] == digits(row["simulated"])
+        assert cells[2] == f"{row['ratio']:.2f}"
+        assert cells[-1] == digits(equal[f"{row['id']}_equal_basis"]["simulated"])
+        assert ("!" in cells) == (not 0.8 <= row["ratio"] <= 1.25)
+
+
+def test_every_row_out_of_range_says_why_on_the_console(reproduced: Results) -> None:
+    for row in reproduced.document["rows"]:
+        if row["why"]:
+            assert f"{row['id']}: {row['why']}" in reproduced.said.out
+
+
+def test_the_chosen_reading_can_be_carried_to_compare(reproduced: Results, lpspec: Callable[..., Said]) -> None:
+    command = next(line for line in reproduced.said.out.splitlines() if line.strip().startswith("lpspec compare"))
+    argv = shlex.split(command)[1:]
+    document = json.loads(lpspec(*argv, "--json", "-").out)
+    systems = {system["system"]: system for system in document["systems"]}
+    for published in reproduced.document["systems"][:2]:
+        again = systems[published["system"]]
+        assert again["tokens_per_s"] == pytest.approx(published["tokens_per_s"])
+        assert again["edp_s_mj"] == pytest.approx(published["edp_s_mj"])
+
+
+@pytest.mark.parametrize("name", ["compared", "reproduced"])
+def test_files_are_whole_and_named(name: str, request: pytest.FixtureRequest) -> None:
+    results: Results = request.getfixturevalue(name)
+    written = [results.folder / "result.json", results.folder / "new/figure.pdf", results.folder / "new/figure.png"]
+    assert results.said.out.splitlines()[-3:] == [f"wrote {path}" for path in written]
+    assert sorted(path for path in results.folder.rglob("*") if path.is_file()) == sorted(written)
+    assert written[1].read_bytes().startswith(b"%PDF-")
+    assert written[1].read_bytes().rstrip().endswith(b"%%EOF")
+    assert written[2].read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert b"CreationDate" not in written[1].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["compared", "reproduced"])
+def test_json_holds_plain_values(name: str, request: pytest.FixtureRequest) -> None:
+    results: Results = request.getfixturevalue(name)
+    assert {type(value) for value in leaves(results.document)} <= {str, int, float, bool, type(None)}
+    assert "NaN" not in (results.folder / "result.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["compare", "--systems", "lp-spec", "--new-tokens", "5"], ["inspect"], ["inspect", "attacc"]],
+    ids=["compare", "list", "inspect"],
+)
+def test_json_on_stdout_is_one_object_and_nothing_else(lpspec: Callable[..., Said], argv: list[str]) -> None:
+    said = lpspec(*argv, "--json", "-")
+    assert said.code == 0
+    assert isinstance(json.loads(said.out), dict)
+    assert said.out.startswith("{\n")
+    assert said.out.endswith("}\n")
+
+
+def test_systems_may_be_listed_or_repeated(lpspec: Callable[..., Said]) -> None:
+    said = lpspec("compare", "--systems", "npu, pim", "--systems", "lp-spec", "--new-tokens", "5")
+    assert [cells[0] for cells in said.numbers] == ["npu", "pim", "lp-spec"]
+
+
+def test_what_does_not_fit_is_named(lpspec: Callable[..., Said]) -> None:
+    said = lpspec("compare", "--new-tokens", "5", "--set", "gpu.memory=4 GiB", "--json", "-")
+    left_out = json.loads(said.out)["left_out"]
+    assert {item["system"] for item in left_out} == {"attacc", "attacc-spec", "rtx3090", "rtx3090-spec"}
+    assert all("does not fit" in item["why"] for item in left_out)
+
+
+@pytest.mark.parametrize("name", [*platform_names(), *profile_names(), "llama2-7b", *trace_names(), "mc_sim_7b_63"])
+def test_every_value_is_shown_with_its_source(lpspec: Callable[..., Said], name: str) -> None:
+    document = json.loads(lpspec("inspect", name, "--json", "-").out)
+    assert document
+    for sheet in document.values():
+        assert all(len(value["source"]) >= 3 for value in sheet["values"].values())
+        assert all(value["description"] for value in sheet["values"].values())
+
+
+def test_inspect_gives_the_identities_of_table_ii(lpspec: Callable[..., Said]) -> None:
+    sheet = json.loads(lpspec("inspect", "lp-spec", "--json", "-").out)["platform"]
+    identities = {key: (value["value"], value["unit"]) for key, value in sheet["identities"].items()}
+    assert identities["npu_matrix"] == (pytest.approx(32.77, abs=0.01), "TOPS")
+    assert identities["off_chip_peak"] == (pytest.approx(51.2), "GB/s")
+    assert identities["in_array"] == (pytest.approx(614.4), "GB/s")
+    assert identities["pim_die"] == (pytest.approx(409.6), "GOPS")
+    assert identities["pim_tile"] == (3072, "outputs")
+    assert identities["capacity"] == (16, "GiB")
+
+
+def test_inspect_lists_every_name(lpspec: Callable[..., Said]) -> None:
+    out = lpspec("inspect").out
+    for name in (*platform_names(), *SYSTEMS, *profile_names(), *trace_names(), "mc_sim_7b_63", "tinyllama"):
+        assert name in out
+
+
+def test_inspect_reads_files_and_changes(lpspec: Callable[..., Said], tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "lp-spec"\nname = "mine"\n')
+    said = lpspec("inspect", str(tmp_path / "mine.toml"), "--set", "pim.concurrent_ranks=1", "--json", "-")
+    sheet = json.loads(said.out)["platform"]
+    assert sheet["name"] == "mine"
+    assert sheet["values"]["pim.concurrent_ranks"]["source"] == "set by the user to 1"
+    (tmp_path / "prices.toml").write_text(
+        'extends = "attacc"\nname = "prices"\nio = { value = "2 pJ/b", source = "me" }\n'.replace('"me"', '"my chip"')
+    )
+    prices = json.loads(lpspec("inspect", str(tmp_path / "prices.toml"), "--json", "-").out)["energy_profile"]
+    assert prices["identities"]["off_chip"]["value"] == pytest.approx(2.55)
+
+
+def test_an_interrupt_is_one_line(lpspec: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lpspec.experiments.compare.compare", interrupt)
+    said = lpspec("compare")
+    assert (said.code, said.out, said.err) == (130, "", "lpspec: interrupted\n")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="needs pipes that break")
+@pytest.mark.parametrize("argv", [["inspect", "lp-spec"], ["inspect", "lp-spec", "--json", "-"]])
+def test_a_reader_that_leaves_hears_nothing(argv: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "lpspec", *argv], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert done.stderr == ""
+
+
+def test_run_returns_its_exit_code() -> None:
+    assert run(["inspect", "nothing-of-this-name"]) == 2
+
+
+def test_readings_of_the_root_and_of_learning_reach_the_systems(lpspec: Callable[..., Said]) -> None:
+    def run(*options: str) -> dict[str, float]:
+        document = json.loads(lpspec("compare", "--systems", "lp-spec", "--tree", "5", *options, "--json", "-").out)
+        system: dict[str, float] = document["systems"][0]
+        return system
+
+    counted, free = run(), run("--no-root-counts")
+    assert free["mean_l_spec"] == counted["mean_l_spec"] == 5
+    assert free["tokens_per_s"] > 1.5 * counted["tokens_per_s"]  # one pass of four tokens instead of two passes
+    assert run("--learning", "verified-nodes")["tokens_per_j"] != counted["tokens_per_j"]

@@ -1,0 +1,67 @@
+"""Files are written whole or not at all."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from lpspec.cli.options import parse_changes, split_names
+from lpspec.cli.outputs import plan_outputs, write_all
+from lpspec.errors import InputError
+
+
+@pytest.mark.parametrize("given", ["fig", "fig.pdf", "fig.png", "fig.PNG"])
+def test_both_figures_are_written_whatever_suffix_is_given(tmp_path: Path, given: str) -> None:
+    figures = plan_outputs(None, str(tmp_path / "new" / given)).figures
+    assert [path.name for path in figures] == ["fig.pdf", "fig.png"]
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_dot_in_a_figure_name_is_no_suffix(tmp_path: Path) -> None:
+    assert [path.name for path in plan_outputs(None, str(tmp_path / "v1.2")).figures] == ["v1.2.pdf", "v1.2.png"]
+
+
+def test_standard_output_is_no_file() -> None:
+    outputs = plan_outputs("-")
+    assert outputs.json_to_stdout
+    assert outputs.paths == ()
+
+
+def test_a_failure_leaves_every_file_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_all([(tmp_path / "a", b"new"), (tmp_path / "a" / "b", b"new")])
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write_all([(tmp_path / "link", b"new")])
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_modes_are_those_of_other_files(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    (tmp_path / "private").touch(mode=0o600)
+    write_all([(tmp_path / "new", b""), (tmp_path / "private", b"")])
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs /dev/null")
+def test_a_device_is_written_to_and_not_replaced() -> None:
+    write_all([(Path(os.devnull), b"gone")])
+    assert not Path(os.devnull).is_file()
+
+
+def test_changes_are_keys_and_values() -> None:
+    assert parse_changes(["a.b = 10 ns", "c=x=y"]) == {"a.b": "10 ns", "c": "x=y"}
+
+
+def test_names_come_from_lists() -> None:
+    assert split_names(()) is None
+    assert split_names(["a, b", "c"]) == ["a", "b", "c"]

@@ -1,0 +1,43 @@
+"""The examples run as their first lines say, and do what they claim."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from lpspec.allocation.allocator import ALLOCATORS
+from lpspec.experiments.compare import compare
+from lpspec.simulation.workload import PRUNERS
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def _rows(script: str, capsys: pytest.CaptureFixture[str]) -> dict[str, list[float]]:
+    """Run a script and read the numbers of its lines, by first word."""
+    runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+    lines = [line.replace(",", " ").split() for line in capsys.readouterr().out.splitlines()]
+    return {words[0]: [float(w) for w in words[1:] if w.replace(".", "").isdigit()] for words in lines}
+
+
+def test_a_pruner_of_ones_own_is_found_by_name_and_is_no_better_than_the_dtp(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(PRUNERS, "threshold", raising=False)
+    rows = _rows("custom_pruner.py", capsys)
+    monkeypatch.delitem(PRUNERS, "threshold")
+    assert rows["threshold"][0] > rows["dtp"][0] == 4.0
+    assert rows["threshold"][2] > rows["dtp"][2]
+
+
+def test_an_allocator_of_ones_own_is_found_by_name_and_is_no_better_than_the_dau(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = _rows("custom_allocator.py", capsys)
+    monkeypatch.delitem(ALLOCATORS, "halves")
+    assert rows["halves"][0] < rows["balanced"][0]
+
+
+def test_a_platform_file_runs_beside_the_shipped_ones() -> None:
+    lp_spec, own = compare(systems=["lp-spec", str(EXAMPLES / "custom_platform.toml")], new_tokens=8).runs
+    assert own.system.platform.name == "lpddr5x-pim-8"
+    assert own.tokens_per_s > lp_spec.tokens_per_s

@@ -1,0 +1,338 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from lpspec.errors import InputError
+from lpspec.hardware.loading import load_platform, load_profile, platform_names
+from lpspec.hardware.platform_spec import PlatformSpec
+
+PROFILE = """
+name = "mine"
+summary = "a profile for tests"
+activate = { value = "0.1 pJ/b", source = "a test" }
+column = { value = "0.4 pJ/b", source = "a test" }
+io = { value = "3 pJ/b", source = "a test" }
+mac_int8 = { value = "300 fJ", source = "a test" }
+mac_fp16 = { value = "1 pJ", source = "a test" }
+scratchpad = { value = "0.3 pJ/b", source = "a test" }
+local_buffer = { value = "160 fJ/b", source = "a test" }
+pim_register = { value = "0 pJ/b", source = "a test" }
+"""
+
+
+def write(folder: Path, text: str | bytes, name: str = "mine.toml") -> str:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(file)
+
+
+def one_line(error: InputError) -> str:
+    line = str(error)
+    assert "\n" not in line
+    return line
+
+
+def refused(name_or_path: str, **changes: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load_platform(name_or_path, {key.replace("__", "."): value for key, value in changes.items()})
+    return one_line(caught.value)
+
+
+def refused_over(folder: Path, text: str, base: str = "lp-spec") -> str:
+    return refused(write(folder, f'extends = "{base}"\n{text}'))
+
+
+def refused_profile(folder: Path, text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        load_profile(write(folder, text))
+    return one_line(caught.value)
+
+
+# Finding and reading
+
+
+def test_unknown_names_list_what_is_known() -> None:
+    line = refused("lp-spek")
+    assert "unknown platform 'lp-spek': did you mean 'lp-spec'?" in line
+    assert all(name in line for name in platform_names())
+    with pytest.raises(InputError, match=r"unknown energy profile 'atacc': did you mean 'attacc'\?"):
+        load_profile("atacc")
+    assert "unknown platform ''" in refused("")
+
+
+def test_absent_file_and_folder_are_refused(tmp_path: Path) -> None:
+    assert "No such file" in refused(str(tmp_path / "absent.toml"))
+    assert "Is a directory" in refused(str(tmp_path))
+    (tmp_path / "folder.toml").mkdir()
+    assert "Is a directory" in refused(str(tmp_path / "folder.toml"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_file_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path, "")
+    Path(file).chmod(0)
+    assert "Permission denied" in refused(file)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"name = '\xe9'", b"\x89PNG\r\n"])
+def test_what_is_not_utf8_is_refused(tmp_path: Path, content: bytes) -> None:
+    assert "not a text file" in refused(write(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["name = ", "name: mine", '{"name": "mine"}', "[npu\n", "a = 1\na = 2", "x = " + "9" * 5000, "x = " + "[" * 5000],
+)
+def test_what_is_not_toml_is_refused(tmp_path: Path, content: str) -> None:
+    assert "is not valid TOML" in refused(write(tmp_path, content))
+
+
+def test_path_with_a_nul_is_refused() -> None:
+    assert "cannot read" in refused("a/\0.toml")
+
+
+def test_empty_file_lists_what_is_missing(tmp_path: Path) -> None:
+    line = refused(write(tmp_path, ""))
+    for key in ("name", "summary", "allocator", "static_power"):
+        assert f"{key}: Field required" in line
+
+
+# One file, all its errors
+
+
+def test_constant_without_source_is_refused(tmp_path: Path) -> None:
+    assert load_profile(write(tmp_path, PROFILE)).in_bank_pj_per_bit == pytest.approx(0.5)
+    without = PROFILE.replace('io = { value = "3 pJ/b", source = "a test" }', 'io = { value = "3 pJ/b" }')
+    assert "io.source: Field required" in refused_profile(tmp_path, without)
+    bare = PROFILE.replace('io = { value = "3 pJ/b", source = "a test" }', 'io = "3 pJ/b"')
+    assert 'io: write { value = "1 pJ/b", source = "..." }' in refused_profile(tmp_path, bare)
+
+
+def test_all_errors_of_a_file_come_at_once_with_their_paths(tmp_path: Path) -> None:
+    line = refused_over(
+        tmp_path,
+        """
+        static_power = { value = "-1 W", source = "a test" }
+        [npu]
+        cores = { value = 2.5, source = "a test" }
+        clock = { value = 1, source = "a test" }
+        colour = "red"
+        [memory]
+        die_capacity = { value = "8 Gb" }
+        bus_efficiency = { value = "120 %", source = "a test" }
+        [pim]
+        mac_interval = { value = "0 ns", source = "a test" }
+        lanes = { value = true, source = "a test" }
+        alus = "four"
+        """,
+    )
+    for path in (
+        "static_power",
+        "npu.cores",
+        "npu.clock",
+        "npu.colour",
+        "memory.die_capacity.source",
+        "memory.bus_efficiency",
+        "pim.mac_interval",
+        "pim.lanes",
+        "pim.alus",
+    ):
+        assert f" {path}: " in line
+    assert line.count("; ") == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sumary = 'x'", "sumary: is not a known key: did you mean 'summary'?"),
+        ("[npu]\nclok = 1", "npu.clok: is not a known key: did you mean 'npu.clock'?"),
+        ("[npu]\nClock = 1", "npu.Clock: is not a known key: did you mean 'npu.clock'?"),
+        ("[pim]\nALUs = 1", "pim.ALUs: is not a known key: did you mean 'pim.alus'?"),
+        ("[memory]\ndram_rank = 1", "memory.dram_rank: is not a known key: did you mean 'memory.dram_ranks'?"),
+        (
+            '[npu]\nclock = { value = "1 GHz", source = "a test", sourse = "x" }',
+            "npu.clock.sourse: is not a known key: did you mean 'npu.clock.source'?",
+        ),
+    ],
+)
+def test_unknown_key_names_the_nearest_of_its_section(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in refused_over(tmp_path, text)
+
+
+def test_unknown_key_without_a_neighbour_lists_its_section(tmp_path: Path) -> None:
+    line = refused_over(tmp_path, "[pim]\nzzz = 1")
+    assert "pim.zzz: is not a known key: known are pim.banks, pim.banks_per_mpu, " in line
+    assert "npu." not in line
+    assert "did you mean" not in line
+
+
+def test_unknown_key_of_a_profile_names_the_nearest(tmp_path: Path) -> None:
+    line = refused_profile(tmp_path, PROFILE + "mac_int4 = 1\n")
+    assert "mac_int4: is not a known key: did you mean 'mac_int8'?" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("npu = 3", "npu: "),
+        ("allocator = 3", "allocator: Input should be a valid string"),
+        ("energy_basis = 'wishes'", "energy_basis: "),
+        ("energy_basis = 'board-power'", "needs a [gpu]"),
+        ("[pim]\nbanks_per_mpu = { value = 3, source = 'a test' }", "banks (16) must be a multiple"),
+        ("[pim]\nrow_bytes = { value = 2040, source = 'a test' }", "row_bytes must be a multiple"),
+        ("[pim]\nlanes = { value = 16, source = 'a test' }", "column_bytes must equal lanes"),
+        ("[pim]\nconcurrent_ranks = { value = 4, source = 'a test' }", "exceeds memory.pim_ranks (3)"),
+        ("[memory]\npim_ranks = { value = 0, source = 'a test' }", "[pim] and memory.pim_ranks above 0 go together"),
+        ("[hbm_pim]\ninternal_bandwidth = { value = '1 TB/s', source = 'a test' }", "[hbm_pim] needs a [gpu]"),
+    ],
+)
+def test_impossible_machines_are_refused(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in refused_over(tmp_path, text)
+
+
+def test_a_platform_is_either_mobile_or_a_gpu(tmp_path: Path) -> None:
+    head = 'name = "x"\nsummary = "x"\nallocator = "single"\nstatic_power = { value = "0 W", source = "a test" }\n'
+    assert "either [npu] with [memory], or [gpu]" in refused(write(tmp_path, head))
+    gpu = Path(write(tmp_path, 'extends = "rtx3090"\n')).read_text("utf-8")
+    npu = load_platform("mobile-npu").npu
+    assert npu is not None
+    lines = "".join(
+        f'{k} = {{ value = "{getattr(npu, k).text()}", source = "a test" }}\n' for k in type(npu).model_fields
+    )
+    assert "either [npu] with [memory], or [gpu]" in refused(write(tmp_path, f"{gpu}[npu]\n{lines}"))
+    assert "[npu] and [memory] go together" in refused(write(tmp_path, f"{head}[npu]\n{lines}"))
+
+
+# extends
+
+
+def test_a_file_gives_only_its_differences(tmp_path: Path) -> None:
+    text = '[pim]\nmac_interval = { value = "10 ns", source = "PIMScope Table III" }\n'
+    file = write(tmp_path, f'extends = "lp-spec"\nname = "slow"\n{text}')
+    slow, base = load_platform(file), load_platform("lp-spec")
+    assert slow.pim is not None
+    assert base.pim is not None
+    assert (slow.pim.mac_interval.ns, slow.pim.mac_interval.source) == (10.0, "PIMScope Table III")
+    assert slow.pim.model_copy(update={"mac_interval": base.pim.mac_interval}) == base.pim
+    assert slow.model_copy(update={"name": "lp-spec", "pim": base.pim}) == base
+
+
+def test_a_replaced_constant_does_not_inherit_its_source(tmp_path: Path) -> None:
+    line = refused_over(tmp_path, '[pim]\nmac_interval = { value = "10 ns" }')
+    assert "pim.mac_interval.source: Field required" in line
+
+
+def test_descriptions_extend_over_several_files(tmp_path: Path) -> None:
+    write(tmp_path, 'extends = "lp-spec"\nsummary = "first"\n[pim]\nalus = { value = 2, source = "first" }\n', "a.toml")
+    write(tmp_path, 'extends = "./a.toml"\n[memory]\nchannels = { value = 8, source = "second" }\n', "b.toml")
+    platform = load_platform(write(tmp_path, 'extends = "../b.toml"\nsummary = "third"\n', "deep/c.toml"))
+    assert platform.pim is not None
+    assert platform.memory is not None
+    assert (platform.pim.alus.n, platform.memory.channels.n, platform.summary) == (2, 8, "third")
+
+
+def test_paths_are_relative_to_the_file_that_says_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same description wherever the command runs."""
+    write(tmp_path, 'extends = "lp-spec"\nsummary = "beside"\n', "folder/base.toml")
+    file = write(tmp_path, 'extends = "base.toml"\n', "folder/mine.toml")
+    write(tmp_path, 'extends = "lp-spec"\nsummary = "elsewhere"\n', "base.toml")
+    monkeypatch.chdir(tmp_path)
+    assert load_platform(file).summary == "beside"
+    assert load_platform("folder/mine.toml").summary == "beside"
+    assert load_platform("base.toml").summary == "elsewhere"
+
+
+@pytest.mark.parametrize("spelling", ["b.toml", "./b.toml", "../{folder}/b.toml"])
+def test_cycles_are_refused(tmp_path: Path, spelling: str) -> None:
+    write(tmp_path, 'extends = "a.toml"\n', "b.toml")
+    line = refused(write(tmp_path, f'extends = "{spelling.format(folder=tmp_path.name)}"\n', "a.toml"))
+    assert "extends itself: " in line
+    assert " -> " in line
+
+
+def test_a_file_that_extends_itself_is_refused(tmp_path: Path) -> None:
+    assert "extends itself" in refused(write(tmp_path, 'extends = "mine.toml"\n'))
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        ("3", "extends must be a name in quotes"),
+        ('["lp-spec"]', "extends must be a name in quotes"),
+        ('"lp-spek"', "did you mean 'lp-spec'?"),
+        ('""', "unknown platform ''"),
+        ('"absent.toml"', "No such file"),
+        ('"a/\\u0000"', "cannot read"),
+    ],
+)
+def test_bases_that_cannot_be_found_are_refused(tmp_path: Path, base: str, expected: str) -> None:
+    assert expected in refused(write(tmp_path, f"extends = {base}\n"))
+
+
+def test_profiles_extend_profiles(tmp_path: Path) -> None:
+    text = 'extends = "attacc"\nio = { value = "15 pJ/b", source = "PIM-AI: 10 to 20 pJ/b" }\n'
+    profile, base = load_profile(write(tmp_path, text)), load_profile("attacc")
+    assert profile.io.pj_per_bit == 15
+    assert profile.model_copy(update={"io": base.io}) == base
+
+
+# Changes of single values
+
+
+def test_a_change_says_that_the_user_made_it() -> None:
+    platform = load_platform("lp-spec", {"pim.mac_interval": "10 ns", "allocator": "pim-only"})
+    assert platform.pim is not None
+    assert platform.pim.mac_interval.ns == 10
+    assert platform.pim.mac_interval.source == "set by the user to 10 ns"
+    assert platform.allocator == "pim-only"
+
+
+def test_changes_do_not_leak_into_later_loads() -> None:
+    before = load_platform("lp-spec")
+    load_platform("lp-spec", {"npu.clock": "2 GHz"})
+    assert load_platform("lp-spec") == before
+
+
+def test_changes_of_constants_that_a_base_gave() -> None:
+    platform = load_platform("lpddr5-pim", {"npu.clock": "500 MHz", "pim.alus": "2"})
+    assert platform.npu is not None
+    assert platform.pim is not None
+    assert (platform.npu.clock.ghz, platform.pim.alus.n) == (0.5, 2)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("pim.alu", "did you mean 'pim.alus'?"),
+        ("npu.clok", "did you mean 'npu.clock'?"),
+        ("pim", "unknown constant"),
+        ("", "unknown constant"),
+        (".", "unknown constant"),
+        ("pim.alus.more", "unknown constant"),
+        ("gpu.memory", "unknown constant"),
+    ],
+)
+def test_changes_of_unknown_constants_are_refused(key: str, expected: str) -> None:
+    line = refused("lp-spec", **{key: "1"})
+    assert expected in line
+    assert f"'{key}'" in line
+
+
+@pytest.mark.parametrize("part", ["value", "source"])
+def test_a_change_cannot_keep_the_source_of_what_it_replaces(part: str) -> None:
+    """A value set by the user under the name of the paper's table would be a lie."""
+    assert "did you mean 'npu.clock'?" in refused("lp-spec", **{f"npu.clock.{part}": "2 GHz"})
+
+
+def test_bad_changes_name_the_constant() -> None:
+    line = refused("lp-spec", npu__clock="2", pim__alus="0", memory__data_rate="fast")
+    for path in ("npu.clock", "pim.alus", "memory.data_rate"):
+        assert f" {path}: " in line
+
+
+@pytest.mark.parametrize("name", ["attacc", "rtx3090"])
+def test_both_gpus_can_be_charged_at_board_power(name: str) -> None:
+    platform: PlatformSpec = load_platform(name, {"energy_basis": "board-power"})
+    assert platform.energy_basis == "board-power"

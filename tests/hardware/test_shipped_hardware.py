@@ -1,0 +1,214 @@
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.hardware.loading import load_platform, load_profile, platform_names, profile_names
+from lpspec.hardware.platform_spec import MemorySpec, NpuSpec, PimSpec, PlatformSpec
+from lpspec.hardware.quantity import Count, Quantity, Share
+
+SHIPPED = [*(("platforms", name) for name in platform_names()), *(("energy_profiles", n) for n in profile_names())]
+
+
+def load(folder: str, name: str) -> BaseModel:
+    return load_platform(name) if folder == "platforms" else load_profile(name)
+
+
+def text_of(folder: str, name: str) -> str:
+    return (files("lpspec.hardware") / folder / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def quantities(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:
+    """Every constant below a model with its dotted path."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, Quantity):
+            yield prefix + name, value
+        elif isinstance(value, BaseModel):
+            yield from quantities(value, f"{prefix}{name}.")
+
+
+def bare_leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Every value of a file that lies outside a ``{ value, source }`` pair."""
+    for key, value in table.items():
+        if isinstance(value, dict) and set(value) != {"value", "source"}:
+            yield from bare_leaves(value, f"{prefix}{key}.")
+        elif not isinstance(value, dict):
+            yield prefix + key, value
+
+
+def lp_spec() -> tuple[PlatformSpec, NpuSpec, MemorySpec, PimSpec]:
+    platform = load_platform("lp-spec")
+    assert platform.npu is not None
+    assert platform.memory is not None
+    assert platform.pim is not None
+    return platform, platform.npu, platform.memory, platform.pim
+
+
+def test_what_ships() -> None:
+    assert platform_names() == ("attacc", "lp-spec", "lpddr5-pim", "mobile-npu", "rtx3090")
+    assert profile_names() == ("attacc", "pimscope", "specpim")
+
+
+@pytest.mark.parametrize(("folder", "name"), SHIPPED)
+def test_every_constant_has_a_unit_and_a_source(folder: str, name: str) -> None:
+    found = dict(quantities(load(folder, name)))
+    assert len(found) >= 8
+    for path, quantity in found.items():
+        assert quantity.UNIT or isinstance(quantity, Count | Share), path
+        assert len(quantity.source.split()) >= 2, f"{path}: '{quantity.source}' is no source"
+        assert not re.match(r"(?i)todo|tbd|fixme|\?", quantity.source), path
+
+
+@pytest.mark.parametrize(("folder", "name"), SHIPPED)
+def test_no_number_of_a_file_escapes_its_source(folder: str, name: str) -> None:
+    """Read without the models: whatever is not in a value-source pair is a text of the description."""
+    for path, value in bare_leaves(tomllib.loads(text_of(folder, name))):
+        assert isinstance(value, str), path
+        assert path in {"name", "summary", "extends", "allocator", "energy_basis"}
+
+
+@pytest.mark.parametrize(("folder", "name"), SHIPPED)
+def test_names_are_those_of_the_files_and_summaries_are_lines(folder: str, name: str) -> None:
+    model = load(folder, name)
+    assert isinstance(model, PlatformSpec | EnergyProfile)
+    assert model.name == name
+    assert len(model.summary) > 20
+    assert "\n" not in model.summary
+
+
+@pytest.mark.parametrize(("folder", "name"), SHIPPED)
+def test_assumptions_give_their_range(folder: str, name: str) -> None:
+    for path, quantity in quantities(load(folder, name)):
+        if "assumed" in quantity.source:
+            assert re.search(r"\d+ to \d+", quantity.source), path
+
+
+def test_every_field_says_what_it_is() -> None:
+    def fields(model: type[BaseModel]) -> Iterator[tuple[str, str | None]]:
+        for child in model.__subclasses__():
+            yield from ((f"{child.__name__}.{key}", f.description) for key, f in child.model_fields.items())
+
+    spec = PlatformSpec.__mro__[1]
+    assert issubclass(spec, BaseModel)
+    parts = {"name", "summary", "npu", "memory", "pim", "gpu", "hbm_pim"}  # described by their own classes
+    missing = [path for path, text in fields(spec) if not text and path.split(".")[1] not in parts]
+    assert missing == []
+
+
+# LP-Spec, Table II and sections V and VI, and arithmetic on them
+
+
+def test_npu_throughput_is_the_papers() -> None:
+    _, npu, _, _ = lp_spec()
+    assert npu.matrix_tops == pytest.approx(32.768, rel=1e-12)
+    assert npu.matrix_tops == pytest.approx(32.8, rel=0.002)  # as Table II rounds it
+    assert npu.vector_tops == pytest.approx(8.192, rel=1e-12)
+    assert npu.vector_tops == pytest.approx(8.2, rel=0.002)
+    assert npu.local_buffer.text() == "256 KiB"
+    assert npu.scratchpad.text() == "8 MiB"
+
+
+@pytest.mark.parametrize("name", ["mobile-npu", "lp-spec", "lpddr5-pim"])
+def test_every_mobile_package_has_16_gib_behind_51_2_gb_per_s(name: str) -> None:
+    platform = load_platform(name)
+    assert platform.memory is not None
+    assert platform.memory.peak_gb_per_s == pytest.approx(51.2, rel=1e-12)
+    assert platform.capacity_bytes == 16 * 2**30
+    assert platform.memory.dies_per_rank == 4
+    assert platform.memory.sustained_gb_per_s < platform.memory.peak_gb_per_s
+
+
+def test_package_has_twelve_pim_dies_and_four_dram_dies() -> None:
+    _, _, memory, pim = lp_spec()
+    assert memory.pim_capacity_bytes == 12 * 2**30
+    assert memory.dram_capacity_bytes == 4 * 2**30
+    assert memory.pim_ranks.n * memory.dies_per_rank == 12
+    assert pim.mpus == 8
+
+
+def test_pim_die_throughput_and_bandwidth_are_the_papers() -> None:
+    _, _, memory, pim = lp_spec()
+    assert pim.die_gops == pytest.approx(409.6, rel=1e-12)
+    assert pim.die_gb_per_s == pytest.approx(51.2, rel=1e-12)
+    assert 12 * pim.die_gb_per_s == pytest.approx(614.4, rel=1e-12)
+    # Sixteen banks and four dies, were each bank to have an MPU of its own: 409.6 GB/s per rank.
+    assert pim.die_gb_per_s * pim.banks_per_mpu.n * memory.dies_per_rank == pytest.approx(409.6, rel=1e-12)
+
+
+def test_gemv_pim_is_the_same_package_with_a_quarter_of_the_arithmetic() -> None:
+    gemv, wide = load_platform("lpddr5-pim"), load_platform("lp-spec")
+    assert gemv.pim is not None
+    assert gemv.pim.die_gops == pytest.approx(102.4, rel=1e-12)
+    assert gemv.pim.die_gb_per_s == pytest.approx(51.2, rel=1e-12)
+    assert (gemv.npu, gemv.memory) == (wide.npu, wide.memory)
+    assert {k for k, q in quantities(gemv) if q != dict(quantities(wide))[k]} == {"pim.alus"}
+
+
+def test_mac_interval_is_one_column_per_long_burst_gap() -> None:
+    """JESD209-5 at 6400 Mbps: a write clock of 3200 MHz over four is CK, and tCCD_L is 4 CK."""
+    _, _, memory, pim = lp_spec()
+    ck_ns = 1e3 / (memory.data_rate.mbps / 2 / 4)
+    assert pim.mac_interval.ns == pytest.approx(4 * ck_ns)
+    assert pim.row_bytes.n // pim.column_bytes.n == 64
+
+
+# Energy profiles
+
+
+def test_attacc_profile_sums_to_its_table() -> None:
+    profile = load_profile("attacc")
+    assert profile.off_chip_pj_per_bit == pytest.approx(0.11 + 0.44 + 1.01 + 1.23 + 0.5 + 0.3, rel=1e-12)
+    assert profile.off_chip_pj_per_bit == pytest.approx(3.59, rel=1e-12)
+    assert profile.in_bank_pj_per_bit == pytest.approx(0.55, rel=1e-12)
+
+
+def test_specpim_profile_follows_the_15_percent_rule() -> None:
+    profile = load_profile("specpim")
+    assert profile.off_chip_pj_per_bit == pytest.approx(5.47, rel=1e-9)
+    assert profile.in_bank_pj_per_bit == pytest.approx(0.82, rel=1e-9)
+    assert profile.in_bank_pj_per_bit / profile.off_chip_pj_per_bit == pytest.approx(0.15, abs=5e-4)
+    assert profile.column.pj_per_bit == pytest.approx(4 * profile.activate.pj_per_bit)  # as 0.44 to 0.11
+    assert profile.mac_int8.pj == pytest.approx(0.2 + 0.03)
+
+
+def currents_ma(text: str) -> dict[str, float]:
+    """Currents in the comment of the profile, such as ``VDD2H IDD0`` to 45."""
+    comment = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+    found: dict[str, float] = {}
+    for supply, listed in re.findall(r"(VDD\w+) [\d.]+ V: ([^;]*)", comment):
+        found |= {f"{supply} {name}": float(ma) for name, ma in re.findall(r"(IDD\w+) ([\d.]+)", listed)}
+    return found
+
+
+def test_pimscope_profile_is_what_its_currents_give() -> None:
+    profile, i = load_profile("pimscope"), currents_ma(text_of("energy_profiles", "pimscope"))
+    ck_ns = 1.25
+    n_rc, n_ras = 49, 34  # JESD209-5 at CK = 800 MHz
+    background_mans = i["VDD2H IDD3N"] * n_ras * ck_ns + i["VDD2H IDD2N"] * (n_rc - n_ras) * ck_ns
+    activate_pj = 1.05 * (i["VDD2H IDD0"] * n_rc * ck_ns - background_mans)  # mA x ns x V = pJ
+    assert profile.activate.pj_per_bit == pytest.approx(activate_pj / (2048 * 8), rel=0.002)
+
+    read_mw = 1.05 * (i["VDD2H IDD4R"] - i["VDD2H IDD3N"]) + 1.8 * i["VDD1 IDD4R"] + 0.5 * i["VDDQ IDD4R"]
+    gbit_per_s = 16 * 6.4
+    read_pj_per_bit = read_mw / gbit_per_s  # mW over Gb/s = pJ/b
+    assert profile.column.pj_per_bit + profile.io.pj_per_bit == pytest.approx(read_pj_per_bit, rel=0.002)
+
+
+def test_pimscope_profile_spreads_its_table_over_bits() -> None:
+    profile = load_profile("pimscope")
+    assert profile.column.pj_per_bit * 256 == pytest.approx(2.68, rel=0.005)
+    assert profile.pim_register.pj_per_bit * 256 == pytest.approx(3.17 + 0.40, rel=0.005)
+    assert (profile.mac_int8.pj, profile.mac_fp16.pj) == (0.35, 0.69)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_work_in_memory_is_cheaper_than_moving_the_bits(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.in_bank_pj_per_bit + profile.pim_register.pj_per_bit < profile.off_chip_pj_per_bit / 5
+    assert profile.mac_int8.pj <= profile.mac_fp16.pj

@@ -1,0 +1,55 @@
+"""Numbers and findings read the same everywhere."""
+
+import math
+
+import pytest
+
+from lpspec.experiments.readings import PLAIN, Reading
+from lpspec.experiments.reproduce import LSpecPoint
+from lpspec.report.documents import json_text
+from lpspec.report.reproduce_table import compare_command, reading_words, scan_line
+from lpspec.report.wording import digits, ratio_text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (73.4, "73.40"), (0.36207, "0.3621"), (131.42, "131.4"), (5890.2, "5,890"), (1e-7, "1.000e-07")],
+)
+def test_four_digits(value: float, text: str) -> None:
+    assert digits(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "is_marked"), [(0.79, True), (0.8, False), (1.25, False), (1.26, True), (4e-3, True)]
+)
+def test_a_ratio_out_of_range_is_marked_without_colour_too(ratio: float, is_marked: bool) -> None:
+    text = ratio_text(ratio)
+    assert ("!" in text.plain) is is_marked
+    assert bool(text.style) is is_marked
+
+
+def test_no_result_can_hold_nan() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text({"ratio": math.nan})
+
+
+def test_the_scan_names_the_nearest_size_for_each_quantity() -> None:
+    scan = (LSpecPoint(1, 73.4, 32.6, 0.418), LSpecPoint(2, 73.0, 16.0, 0.9), LSpecPoint(3, 150.0, 32.0, 0.5))
+    line = scan_line(scan)
+    assert "throughput 2 (73.00 token/s), energy 3 (32.00 token/J), EDP 3 (0.5000 s·mJ)" in line
+    assert "no single one fits; 3 comes nearest" in line
+    assert "without drafts (L_spec 1) 73.4 token/s" in line
+
+
+def test_the_scan_admits_a_size_that_fits() -> None:
+    line = scan_line((LSpecPoint(2, 73.0, 32.0, 0.42), LSpecPoint(3, 150.0, 32.0, 0.5)))
+    assert "2 fits all three" in line
+    assert "no single one" not in line
+
+
+def test_a_reading_in_words_and_as_a_command() -> None:
+    reading = Reading(1, 10.0, 0.7, "edp", root_counts=False)
+    assert reading_words(reading).startswith("1 PIM rank at once, one MAC per 10 ns, bus efficiency 0.7")
+    assert "does not count" in reading_words(reading)
+    assert '--set pim.mac_interval="10 ns"' in compare_command(reading)
+    assert "--set memory.bus_efficiency=1 " in compare_command(PLAIN)

@@ -1,0 +1,154 @@
+"""The price list: every cell is what that step costs when it is priced alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lpspec.allocation.allocator import make_allocator
+from lpspec.devices.cost import COMPONENTS, Activity
+from lpspec.errors import InputError
+from lpspec.experiments.systems import SYSTEMS, Basis, make_system
+from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.hardware.loading import load_platform, load_profile
+from lpspec.llm import ModelSpec, load_model
+from lpspec.llm.operators import draft_operators, prefill_operators, verify_operators
+from lpspec.simulation.step_cost import StepCosts, step_costs
+from lpspec.simulation.workload import MAX_TREE_SIZE, System
+
+PROFILE = load_profile("attacc")
+TINY = load_model("tinyllama")
+FIRST, CONTEXTS = 61, 5
+SPECULATING = [name for name, system in SYSTEMS.items() if system.speculates]
+
+
+def system(name: str, model: ModelSpec = TINY, basis: Basis = "equal", **changes: str) -> System:
+    return make_system(name, model, PROFILE, basis, {key.replace("__", "."): text for key, text in changes.items()})
+
+
+def prices_of(activity: Activity, profile: EnergyProfile) -> dict[str, float]:
+    """Energy of scalar counts by component, written out."""
+    a, p = activity, profile
+    chip = p.scratchpad.pj_per_bit + p.local_buffer.pj_per_bit
+    off_chip = p.activate.pj_per_bit + p.column.pj_per_bit + p.io.pj_per_bit
+    priced = {
+        "array": a.activate_bits * p.activate.pj_per_bit + a.column_bits * p.column.pj_per_bit,
+        "io": a.io_bits * p.io.pj_per_bit,
+        "buffer": a.buffer_bits * chip + a.pim_register_bits * p.pim_register.pj_per_bit,
+        "mac": a.macs_int8 * p.mac_int8.pj + a.macs_fp16 * p.mac_fp16.pj,
+        "activation": a.activation_io_bits * p.io.pj_per_bit
+        + a.activation_memory_bits * off_chip
+        + a.activation_buffer_bits * chip,
+    }
+    return {name: float(pj) for name, pj in priced.items()}
+
+
+def cell(costs: StepCosts, row: int, tokens: int) -> tuple[float, dict[str, float]]:
+    energy = {name: float(costs.energy_pj[i, row, tokens - 1]) for i, name in enumerate(COMPONENTS)}
+    return float(costs.latency_ns[row, tokens - 1]), energy
+
+
+@pytest.mark.parametrize("basis", ["equal", "published"])
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_cell_is_the_price_of_that_step_alone(name: str, basis: Basis) -> None:
+    one = system(name, basis=basis)
+    costs = step_costs(one, FIRST, CONTEXTS)
+    sizes = MAX_TREE_SIZE if one.speculates else 1
+    assert costs.latency_ns.shape == (CONTEXTS, sizes)
+    assert costs.energy_pj.shape == (len(COMPONENTS), CONTEXTS, sizes)
+    allocator = make_allocator(one.platform, one.model, sizes, FIRST + CONTEXTS)
+    board = one.platform.gpu.board_power.watts if one.platform.gpu and basis == "published" else 0.0
+    for row in (0, 2, CONTEXTS - 1):
+        for tokens in {1, 2, 4, 5, 33, sizes} & set(range(1, sizes + 1)):
+            operators = verify_operators(one.model, tokens, FIRST + row)
+            operators += draft_operators(one.model) if tokens > 1 else ()
+            alone = [allocator.decode_cost((op,)) for op in operators]
+            latency_ns = sum(float(cost.latency_ns) for cost in alone)
+            by_operator = [prices_of(cost.activity, PROFILE) for cost in alone]
+            energy = {key: sum(priced[key] for priced in by_operator) for key in by_operator[0]}
+            if one.platform.energy_basis == "board-power":
+                energy = dict.fromkeys(energy, 0.0) | {"static": board * latency_ns * 1e3}
+            found_ns, found_pj = cell(costs, row, tokens)
+            assert found_ns == pytest.approx(latency_ns, rel=1e-12)
+            assert found_pj == pytest.approx({"static": 0.0} | energy, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_prefill_is_one_pass_over_the_prompt(name: str) -> None:
+    one = system(name)
+    costs = step_costs(one, FIRST, 3)
+    allocator = make_allocator(one.platform, one.model, costs.latency_ns.shape[1], FIRST + 3)
+    alone = allocator.prefill_cost(prefill_operators(one.model, FIRST))
+    assert costs.prefill_ns == pytest.approx(float(alone.latency_ns), rel=1e-12)
+    assert costs.prefill_pj.sum() == pytest.approx(sum(prices_of(alone.activity, PROFILE).values()), rel=1e-12)
+    assert costs.prefill_ns < FIRST * costs.latency_ns[0, 0]  # one pass, not a pass per token
+
+
+def test_only_a_tree_with_drafts_pays_for_drafting() -> None:
+    with_heads, without = system("lp-spec"), system("lp-spec", TINY.model_copy(update={"medusa_heads": 0}))
+    difference = step_costs(with_heads, FIRST, 2).latency_ns - step_costs(without, FIRST, 2).latency_ns
+    one = make_allocator(with_heads.platform, TINY, MAX_TREE_SIZE, FIRST + 2)
+    draft_ns = float(one.decode_cost(draft_operators(TINY)).latency_ns)
+    assert draft_ns > 0
+    assert difference[:, 0] == pytest.approx(0, abs=1e-6)
+    assert difference[:, 1:] == pytest.approx(draft_ns, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["npu", "lp-spec", "attacc-spec"])
+def test_static_power_is_charged_for_all_the_time(name: str) -> None:
+    plain, warm = step_costs(system(name), FIRST, 3), step_costs(system(name, static_power="2.5 W"), FIRST, 3)
+    static = COMPONENTS.index("static")
+    assert (plain.energy_pj[static] == 0).all()
+    assert warm.energy_pj[static] == pytest.approx(2500 * warm.latency_ns, rel=1e-15)  # 2.5 W is 2500 pJ per ns
+    assert np.array_equal(np.delete(warm.energy_pj, static, 0), np.delete(plain.energy_pj, static, 0))
+    assert np.array_equal(warm.latency_ns, plain.latency_ns)
+    assert warm.prefill_pj[static] == pytest.approx(2500 * warm.prefill_ns, rel=1e-15)
+
+
+def test_board_power_replaces_counted_energy_on_the_published_basis_only() -> None:
+    """The board's power holds everything, so static power is not added to it."""
+    published = step_costs(system("rtx3090", basis="published", static_power="9 W"), FIRST, 3)
+    static = COMPONENTS.index("static")
+    assert published.energy_pj[static] == pytest.approx(350e3 * published.latency_ns, rel=1e-15)
+    assert (np.delete(published.energy_pj, static, 0) == 0).all()
+    equal = step_costs(system("rtx3090"), FIRST, 3)
+    assert (equal.energy_pj[static] == 0).all()
+    assert (equal.energy_pj[COMPONENTS.index("array")] > 0).all()
+
+
+@pytest.mark.parametrize("name", SPECULATING)
+def test_where_the_root_is_not_charged_a_tree_costs_what_its_drafts_do(name: str) -> None:
+    """Size n is charged as n - 1 tokens, and at least one; drafting is charged as ever."""
+    counted = step_costs(system(name), FIRST, 2)
+    uncounted = step_costs(replace(system(name), root_counts=False), FIRST, 2)
+    assert uncounted.latency_ns[:, 2:] == pytest.approx(counted.latency_ns[:, 1:-1], rel=1e-12)
+    assert uncounted.energy_pj[:, :, 2:] == pytest.approx(counted.energy_pj[:, :, 1:-1], rel=1e-12)
+    assert uncounted.latency_ns[:, 0] == pytest.approx(counted.latency_ns[:, 0], rel=1e-12)
+    allocator = make_allocator(load_platform(SYSTEMS[name].platform), TINY, MAX_TREE_SIZE, FIRST + 2)
+    draft_ns = float(allocator.decode_cost(draft_operators(TINY)).latency_ns)
+    assert uncounted.latency_ns[:, 1] == pytest.approx(counted.latency_ns[:, 0] + draft_ns, rel=1e-12)
+
+
+def test_objectives_are_time_energy_and_the_root_of_their_product() -> None:
+    costs = step_costs(system("lp-spec"), FIRST, 2)
+    total_pj = costs.energy_pj.sum(axis=0)
+    assert np.array_equal(costs.price("throughput"), costs.latency_ns)
+    assert np.array_equal(costs.price("energy"), total_pj)
+    assert costs.price("edp") ** 2 == pytest.approx(costs.latency_ns * total_pj, rel=1e-12)
+
+
+def test_longer_contexts_and_larger_trees_never_cost_less_energy_on_the_npu() -> None:
+    costs = step_costs(system("npu-spec"), FIRST, 6)
+    total = costs.price("energy")
+    assert (np.diff(total, axis=0) > 0).all()
+    assert (np.diff(total, axis=1) > 0).all()
+
+
+def test_the_last_context_the_model_can_read_is_the_limit() -> None:
+    limit = TINY.max_context
+    assert step_costs(system("npu"), limit - 4, 4).latency_ns.shape == (4, 1)
+    with pytest.raises(InputError) as refused:
+        step_costs(system("npu"), limit - 3, 4)
+    assert str(refused.value) == (
+        f"tinyllama reads at most {limit} tokens: a prompt of {limit - 3} with 4 new tokens needs {limit + 1}"
+    )

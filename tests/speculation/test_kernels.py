@@ -1,0 +1,189 @@
+"""The compiled explorer against one that prices every size, and against itself without compilation."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lpspec.speculation import kernels
+from lpspec.speculation.kernels import FloatArray, Growth, grow_best_tree, make_growth
+from lpspec.speculation.token_tree import Path, TokenTree, accepted_length
+
+SIZES = 64
+
+
+@st.composite
+def accuracies(draw: st.DrawFn) -> FloatArray:
+    """In any order, with ties and zeros."""
+    heads, top_k = draw(st.integers(1, 5)), draw(st.integers(1, 10))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    kind = draw(st.sampled_from(["dense", "coarse", "sparse", "falling", "flat"]))
+    values = rng.random((heads, top_k))
+    if kind == "coarse":
+        values = np.round(values * 4) / 4
+    elif kind == "sparse":
+        values *= rng.random((heads, top_k)) < 0.4
+    elif kind == "falling":
+        values = values**3 / np.arange(1, top_k + 1)
+    elif kind == "flat":
+        values[:] = draw(st.sampled_from([0.0, 0.1, 1.0]))
+    return np.asarray(values / max(1.0, values.sum(axis=1).max()))
+
+
+@st.composite
+def prices(draw: st.DrawFn) -> FloatArray:
+    """Random, staircase, linear or flat, with some sizes forbidden."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    size = draw(st.sampled_from([1, 2, 3, 4, 5, 17, SIZES]))
+    kind = draw(st.sampled_from(["random", "staircase", "linear", "flat", "falling"]))
+    tokens = np.arange(1, size + 1)
+    price = {
+        "random": rng.random(size) + 0.01,
+        "staircase": -(-tokens // draw(st.integers(1, 8))) + draw(st.floats(0, 8)),
+        "linear": tokens * draw(st.floats(0.001, 2)) + 1,
+        "flat": np.ones(size),
+        "falling": 1 / tokens,
+    }[kind]
+    forbidden = rng.random(size) < draw(st.sampled_from([0.0, 0.0, 0.3, 0.9]))
+    return np.where(forbidden, np.inf, price)
+
+
+def memory_for(accuracy: FloatArray, price: FloatArray) -> Growth:
+    heads, top_k = accuracy.shape
+    return make_growth(heads, top_k, len(price))
+
+
+def plain(function: Any) -> Any:
+    """The same function, not compiled."""
+    return getattr(function, "py_func", function)
+
+
+def grown(growth: Growth, size: int) -> list[list[float]]:
+    return [growth.parent[:size].tolist(), growth.depth[:size].tolist(), growth.rank[:size].tolist()]
+
+
+def greedy_lengths(accuracy: FloatArray, size: int) -> list[float]:
+    """Expected length of the greedy tree of 1, 2, ... tokens: the likeliest open path is taken next."""
+    lengths = [1.0]
+    taken: dict[Path, float] = {(): 1.0}
+    while len(lengths) < size:
+        frontier: dict[Path, float] = {
+            (*path, rank): p * float(accuracy[len(path), rank])
+            for path, p in taken.items()
+            if len(path) < len(accuracy)
+            for rank in range(accuracy.shape[1])
+            if (*path, rank) not in taken
+        }
+        if not frontier:
+            break
+        best = max(frontier, key=lambda path: frontier[path])
+        taken[best] = frontier[best]
+        lengths.append(lengths[-1] + frontier[best])
+    return lengths
+
+
+@settings(deadline=None, max_examples=300)
+@given(accuracy=accuracies(), price=prices())
+def test_stopping_early_never_changes_the_tree(accuracy: FloatArray, price: FloatArray) -> None:
+    growth, patient = memory_for(accuracy, price), memory_for(accuracy, price)
+    size = grow_best_tree(accuracy, price, growth)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "_larger_can_win", lambda *_: True)
+        assert plain(grow_best_tree)(accuracy, price, patient) == size
+    assert grown(growth, size) == grown(patient, size)
+
+
+@settings(deadline=None, max_examples=60)
+@given(accuracy=accuracies(), price=prices())
+def test_no_size_of_the_greedy_tree_is_better(accuracy: FloatArray, price: FloatArray) -> None:
+    growth = memory_for(accuracy, price)
+    size = grow_best_tree(accuracy, price, growth)
+    lengths = greedy_lengths(accuracy, len(price))
+    assert growth.path_probability[:size].sum() == pytest.approx(lengths[size - 1], rel=1e-12)
+    values = np.array(lengths) / price[: len(lengths)]
+    assert values[size - 1] == pytest.approx(values.max(), rel=1e-12)
+
+
+@settings(deadline=None)
+@given(accuracy=accuracies(), price=prices())
+def test_the_grown_arrays_are_a_tree_in_falling_order_of_probability(accuracy: FloatArray, price: FloatArray) -> None:
+    growth = memory_for(accuracy, price)
+    size = grow_best_tree(accuracy, price, growth)
+    tree = TokenTree(growth.parent[:size], growth.depth[:size], growth.rank[:size])
+    assert tree.max_depth <= len(accuracy)
+    expected = [np.prod([accuracy[head, rank] for head, rank in enumerate(path)]) for path in tree.paths()]
+    assert growth.path_probability[1:size].tolist() == pytest.approx(expected, rel=1e-12)
+    assert (np.diff(growth.path_probability[:size]) <= 0).all()
+
+
+def test_working_memory_can_be_used_again() -> None:
+    rng = np.random.default_rng(5)
+    growth = make_growth(4, 10, SIZES)
+    for _ in range(50):
+        accuracy, price = rng.dirichlet(np.ones(11), 4)[:, :10], 1 + rng.random(SIZES).cumsum() * rng.random()
+        fresh = make_growth(4, 10, SIZES)
+        size = grow_best_tree(accuracy, price, growth)
+        assert size == grow_best_tree(accuracy, price, fresh)
+        assert grown(growth, size) == grown(fresh, size)
+
+
+def test_where_no_size_is_allowed_the_root_is_verified_alone() -> None:
+    growth = make_growth(2, 2, 8)
+    assert grow_best_tree(np.full((2, 2), 0.5), np.full(8, np.inf), growth) == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 17, 63, 64])
+def test_one_allowed_size_is_the_size(size: int) -> None:
+    """Whatever it costs, and even where no further token is likely to be right."""
+    price = np.full(SIZES, np.inf)
+    price[size - 1] = 1e12
+    for value in (0.0, 0.1):
+        assert grow_best_tree(np.full((5, 10), value), price, make_growth(5, 10, SIZES)) == size
+
+
+@settings(deadline=None)
+@given(accuracy=accuracies(), price=prices(), row=st.lists(st.integers(-1, 9), max_size=5))
+def test_acceptance_in_the_grown_tree_is_that_of_the_tree(
+    accuracy: FloatArray, price: FloatArray, row: list[int]
+) -> None:
+    growth = memory_for(accuracy, price)
+    size = grow_best_tree(accuracy, price, growth)
+    tree = TokenTree(growth.parent[:size], growth.depth[:size], growth.rank[:size])
+    ranks = np.array(row, np.int8)
+    assert kernels.accepted_in(growth, size, ranks) == accepted_length(tree, ranks)
+
+
+def test_an_observed_rank_moves_the_whole_list() -> None:
+    accuracy, weight = np.array([[0.5, 0.25, 0.0]]), np.array([[9.0, 9.0, 9.0]])
+    kernels.learn_rank(accuracy, weight, 0, 1, 100.0)
+    assert accuracy[0].tolist() == pytest.approx([0.45, 0.325, 0.0])
+    kernels.learn_rank(accuracy, weight, 0, -1, 10.0)
+    assert accuracy[0].tolist() == pytest.approx([0.405, 0.2925, 0.0])
+    assert weight[0].tolist() == [10.0, 10.0, 10.0]
+
+
+def test_every_kernel_reads_the_same_uncompiled() -> None:
+    """What ``NUMBA_DISABLE_JIT=1`` would run."""
+    names = ("learn_node", "learn_rank", "learn_verified", "accepted_in", "grow_best_tree")
+    module: Any = importlib.import_module("lpspec.speculation.kernels")
+    results = []
+    picks: list[Callable[[Any], Any]] = [lambda function: function, plain]
+    for pick in picks:
+        accuracy, weight = np.full((3, 4), 0.2), np.full((3, 4), 64.0)
+        growth, log = make_growth(3, 4, 16), []
+        learn_node, learn_rank, learn_verified, accepted_in, grow = (pick(getattr(module, name)) for name in names)
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            size = grow(accuracy, 1 + 0.05 * np.arange(16), growth)
+            ranks = rng.integers(-1, 4, 3).astype(np.int8)
+            accepted = accepted_in(growth, size, ranks)
+            learn_verified(accuracy, weight, growth, size, ranks, accepted, 100.0)
+            learn_rank(accuracy, weight, 2, int(ranks[2]), 100.0)
+            learn_node(accuracy, weight, 1, 1, True, 100.0)
+            log.append((size, accepted, accuracy.tolist()))
+        results.append(log)
+    assert results[0] == results[1]

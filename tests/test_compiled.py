@@ -1,0 +1,65 @@
+"""Compiled loops are kept where they can be, and a stale one is never found."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lpspec import compiled
+
+cache_folder: Callable[[], Path] = compiled._cache_folder.__wrapped__
+
+
+def test_the_folder_follows_the_sources_of_all_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in compiled.KERNELS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    monkeypatch.setattr(compiled, "PACKAGE", tmp_path)
+    before = cache_folder()
+    assert before.parent == tmp_path / "__pycache__"
+    (tmp_path / compiled.KERNELS[1]).write_text("x = 2\n")
+    assert cache_folder() != before
+
+
+def test_a_package_that_cannot_be_written_is_cached_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(compiled, "_writable", lambda folder: tmp_path in folder.parents)
+    assert cache_folder().parent == tmp_path / "lpspec"
+    monkeypatch.setattr(compiled, "_writable", lambda folder: False)
+    assert cache_folder().is_dir()
+
+
+def test_every_kernel_file_is_watched() -> None:
+    found = {path.relative_to(compiled.PACKAGE).as_posix() for path in compiled.PACKAGE.rglob("kernels.py")}
+    assert set(compiled.KERNELS) == found
+
+
+def test_loops_imported_as_a_library_go_to_that_folder_and_no_other(tmp_path: Path) -> None:
+    """Also when numba was loaded first, and without changing where anybody else's functions are cached."""
+    code = """
+import os, numba
+from lpspec import compiled
+from lpspec.simulation import kernels as simulation
+from lpspec.speculation import kernels as speculation
+for loop in (simulation.replay_pruned, simulation.replay_fixed, speculation.grow_best_tree, speculation.learn_node):
+    print(loop._cache.cache_path)
+print(compiled._cache_folder(), numba.config.CACHE_DIR == "", "NUMBA_CACHE_DIR" in os.environ)
+"""
+    environment = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    *paths, last = done.stdout.splitlines()
+    folder, untouched, leaked = last.split()
+    assert (untouched, leaked) == ("True", "False")
+    assert {Path(path).parent for path in paths} == {Path(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *paths, _ = done.stdout.splitlines()
+    assert {Path(path).parent for path in paths} == {tmp_path}
