@@ -93,14 +93,14 @@ def test_split_units_take_a_third_of_the_time_and_three_readbacks() -> None:
 def test_attention_counts_by_hand() -> None:
     """Eight heads of 128 on three ranks, 4 queries over 300 keys: heads in 3 rounds, 2 units of 256 keys each.
 
-    Values: two heads share a die, so 4 groups in 2 rounds; their 8 token rows take 2 passes.
+    Values: heads 0 to 5 are two on each die, so their 8 token rows take 2 passes; heads 6 and 7 have a die each.
     """
     kv = KvPlacement(PimChannel(DIE, (0, 1, 2), 3, 4), 8, 128, 512)
     scores, values = count(compile_scores(kv, 300, 4)), count(compile_values(kv, 300, 4))
     assert scores["PIM_MAC"] == 3 * 2 * 128
     assert scores["PIM_IN"] == 8 * 2 * 128 * 4 // 32  # each rank has inputs of its own, sent for both units
     assert scores["PIM_OUT"] == 8 * 4 * (256 + 48) * 4 // 32  # 44 keys of the last block in 6 bursts of 8
-    assert values["PIM_MAC"] == 2 * 2 * 300
+    assert values["PIM_MAC"] == (2 + 1) * 300
     assert values["PIM_IN"] == 8 * ceil(300 * 4 / 32)
     assert values["PIM_OUT"] == 8 * 4 * 128 * 4 // 32
 

@@ -77,8 +77,8 @@ def test_a_cache_lies_head_by_head() -> None:
     assert (cells == 1).sum() == (cells == 2).sum() == 8 * 128
     # Key 700 of head 4 (rank 1, second turn): third unit, MPU 5, lane 28.
     assert (cells[1, 5, :, 4 + 2, :, 28] == 1).all()
-    # Its value: head 4 is the first of the third pair (rank 2, first turn), k 700 in segment 10, column 60.
-    assert (cells[2, :4, 0, 12 + 5, 60] == 2).all()
+    # Its value: head 4 is the second on rank 1 (first turn), k 700 in segment 10, column 60.
+    assert (cells[1, 4:, 0, 12 + 5, 60] == 2).all()
 
 
 def test_what_does_not_fit_is_one_line() -> None:

@@ -41,33 +41,32 @@ class HeadMatrices:
         return -(-self.n // (self._mpus * self.channel.lanes))
 
     @property
-    def groups(self) -> int:
-        """Groups of heads that share a die."""
-        return -(-self.heads // self.per_die)
-
-    @property
     def rows(self) -> int:
         """Rows of each bank that they take."""
-        rounds = -(-self.groups // len(self.channel.pim_ranks))
-        return rounds * self.units_per_group * self.channel.rows(self.k)
+        last = max(self._share(head)[0] for head in range(self.heads))
+        turns = last // len(self.channel.pim_ranks) + 1
+        return turns * self.units_per_group * self.channel.rows(self.k)
 
     def tiles(self, k: int, n: int) -> list[Tile]:
         """Tiles of the product with the first ``k`` x ``n`` of every head."""
         if not (1 <= k <= self.k and 1 <= n <= self.n):
             raise InputError(f"{k} x {n} of a head's matrix: allowed is 1 x 1 to {self.k} x {self.n}")
-        concurrent = self.channel.concurrent
+        groups: dict[int, list[int]] = {}
+        for head in range(self.heads):
+            groups.setdefault(self._share(head)[0], []).append(head)
+        dies = [groups[key] for key in sorted(groups)]
+        slots = range(-(-n // (self._mpus * self.channel.lanes)))
         tiles: list[Tile] = []
-        for first in range(0, self.groups, concurrent):
-            groups = range(first, min(first + concurrent, self.groups))
-            slots = range(-(-n // (self._mpus * self.channel.lanes)))
-            tiles += [tuple(self._unit(group, slot, k, n) for group in groups) for slot in slots]
+        for first in range(0, len(dies), self.channel.concurrent):
+            together = dies[first : first + self.channel.concurrent]
+            tiles += [tuple(self._unit(heads, slot, k, n) for heads in together) for slot in slots]
         return tiles
 
     def write_column(self, cells: Cells, head: int, column: int, values: NDArray[np.int8]) -> None:
         """Write one output column of a head, int8 [k]."""
         block, lane = divmod(column, self.channel.lanes)
         slot, mpu = divmod(block, self._mpus)
-        rank, first_row = self._place(head // self.per_die, slot)
+        rank, first_row = self._place(head, slot)
         bank, row, place = self._within(np.arange(len(values)))
         cells[rank, self._first_mpu(head) + mpu, bank, first_row + row, place, lane] = values
 
@@ -76,26 +75,34 @@ class HeadMatrices:
         bank, row, place = self._within(k)
         for first in range(0, len(values), self.channel.lanes):
             slot, mpu = divmod(first // self.channel.lanes, self._mpus)
-            rank, first_row = self._place(head // self.per_die, slot)
+            rank, first_row = self._place(head, slot)
             part = values[first : first + self.channel.lanes]
             cells[rank, self._first_mpu(head) + mpu, bank, first_row + row, place, : len(part)] = part
 
-    def _unit(self, group: int, slot: int, k: int, n: int) -> Unit:
-        heads = range(group * self.per_die, min((group + 1) * self.per_die, self.heads))
+    def _unit(self, heads: list[int], slot: int, k: int, n: int) -> Unit:
         first = slot * self._mpus * self.channel.lanes
         count = min(self._mpus * self.channel.lanes, n - first)
         blocks = [b for h in heads for b in blocks_of(self.channel, h, first, count, self._first_mpu(h))]
-        rank, row = self._place(group, slot)
+        rank, row = self._place(heads[0], slot)
         return Unit(rank, row, 0, k, tuple(blocks), tuple(heads))
 
-    def _place(self, group: int, slot: int) -> tuple[int, int]:
+    def _share(self, head: int) -> tuple[int, int]:
+        """Number of the group, and share of its die.
+
+        Heads go to all dies that compute at once before any of these takes a second one.
+        """
+        dies = self.channel.concurrent
+        tile, within = divmod(head, dies * self.per_die)
+        return tile * dies + within % dies, within // dies
+
+    def _place(self, head: int, slot: int) -> tuple[int, int]:
         """Rank, and first row in every bank."""
-        turn, rank = divmod(group, len(self.channel.pim_ranks))
+        turn, rank = divmod(self._share(head)[0], len(self.channel.pim_ranks))
         row = self.start_row + (turn * self.units_per_group + slot) * self.channel.rows(self.k)
         return self.channel.pim_ranks[rank], row
 
     def _first_mpu(self, head: int) -> int:
-        return head % self.per_die * self._mpus
+        return self._share(head)[1] * self._mpus
 
     def _within(self, k: _Index) -> tuple[_Index, _Index, _Index]:
         """Bank of the MPU, row from the first, and column of some k."""
