@@ -28,8 +28,10 @@ B_ROW = 8  # open row, -1 if none
 B_OPENING = 9  # row named by ACT-1, until ACT-2
 B_HEAD, B_TAIL = 10, 12  # oldest and youngest request, -1 if none
 B_HIT, B_FIRST = 14, 16  # oldest request that may go and finds its row open; oldest that may go at all
-B_ACTIVE = 18  # place in the list of banks with work, -1 if not there
+B_LIST = 18  # list of banks with work that it is in, -1 if in none
 B_REFRESHES = 20
+B_AGE = 22  # age of the request that needs its next command
+B_PLACE = 24  # place in that list
 
 # A rank: when each class may go (columns 0-7), then the rest.
 R_OPENING = 8  # bank between ACT-1 and ACT-2, -1 if none
@@ -60,15 +62,21 @@ MOST_POSTPONED_PAIRS = 54  # a pair may be first in one round and last in the ne
 Q_ROW, Q_COLUMN, Q_BANK, Q_AGE, Q_AFTER, Q_NEXT, Q_KIND = range(7)
 HIT, MISS, CONFLICT = range(3)
 
+# Among commands that could go at once: first the most urgent, then the oldest request.
+AGES = 38  # bits of a request's number
+COLUMN_FIRST, ACT2_NEXT, CAS_NOW, REFRESH_NEXT, ROW_NEXT, CAS_EARLY = (n << AGES for n in range(6))
+AT_ONCE = -1  # an ACT-2 that can't wait any longer
+FAR = 1 << 20  # a command further off than this many CK compares as this far
+
 # Scalars that change.
 # fmt: off
 (
-    S_NOW, S_NEXT, S_SERVED, S_WRITING, S_ACTIVE, S_ACTIVE_W, S_QUEUED, S_QUEUED_W, S_FREE, S_FREE_W,
+    S_NOW, S_NEXT, S_SERVED, S_WRITING, S_NEXT_COLUMN, S_QUEUED, S_QUEUED_W, S_FREE, S_FREE_W,
     S_HITS, S_MISSES, S_CONFLICTS, S_FIRST, S_LAST, S_END, S_BLOCKED_READS, S_BLOCKED_SINCE,
     S_ERROR, S_LOGGED, S_NEXT_DUE, S_LAST_WINNER, S_DQ_OWNER, S_DQ_BURSTS, S_DQ_WAITS, S_PIM_WANTS, S_FINISHED,
     S_PIM_FLOOR, S_REF_DECIDED, S_REF_LEFT, S_REF_STAGE, S_MAC_TOKENS, S_MAC_PENDING, S_COLUMNS_HELD,
-    S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS,
-) = range(41)
+    S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS, S_OPENINGS, S_SECOND,
+) = range(42)
 # fmt: on
 
 # Parameters that don't.
@@ -114,10 +122,13 @@ GROUP = RANK + MAX_RANKS
 SLOT = GROUP + MAX_RANKS * 4
 STATE = SLOT + 2 * QUEUE
 GIVEN = STATE + 1
-ACTIVE = GIVEN + 1  # banks with work, for reads and for writes
-FREE = ACTIVE + 2  # free places of the read and of the write queue
+ACTIVE = GIVEN + 1  # banks with work, for reads and for writes: those that need a column command, ACT-1, PRE next
+COLUMNS, OPENS, CLOSES = range(3)
+LENGTH = 64  # field that holds how many
+FREE = ACTIVE + 6  # free places of the read and of the write queue
 COUNT = FREE + 2  # commands by code, and the same times the ranks that take each
-DECIDED = COUNT + 2  # refresh points: whether refresh is due there
+MAY = COUNT + 2  # by rank: when each class may go as far as the rank goes, while a command is chosen
+DECIDED = MAY + MAX_RANKS  # refresh points: whether refresh is due there
 WALKER = DECIDED + 1
 DONE = WALKER + 4  # nine counters per rank: instructions done
 SEEN = DONE + 9  # the same for each of the four units: instructions passed over
@@ -140,7 +151,10 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
     m = np.zeros((ROWS, WIDTH), np.int64)
     ranks = int(parameter[P_RANKS])
     m[GIVEN, :PARAMETERS] = parameter
-    m[LATENCY:, :CLASSES] = latency.reshape(-1, CLASSES)
+    for row, latencies in zip(m[LATENCY:], latency.reshape(-1, CLASSES), strict=True):
+        binding = np.flatnonzero(latencies)  # most pairs have no rule: a row is their number, then class and CK of each
+        row[0] = len(binding)
+        row[1 : 1 + 2 * len(binding)] = np.stack([binding, latencies[binding]], 1).ravel()
     m[:RANK, B_ROW:B_REFRESHES] = -1
     rank = m[RANK : RANK + ranks]
     rank[:, [R_OPENING, R_TARGET, R_WCK, R_PIM_ROW, R_PIM_ROW + 1]] = -1
@@ -176,19 +190,29 @@ def _look_over(m: IntArray, place: int, way: int) -> None:
         slot = m[SLOT + slot, Q_NEXT]
     m[place, B_HIT + way] = hit
     m[place, B_FIRST + way] = first
-    at = m[place, B_ACTIVE + way]
-    if first >= 0 and at < 0:
-        n = m[STATE, S_ACTIVE + way]
-        m[ACTIVE + way, n] = place
-        m[place, B_ACTIVE + way] = n
-        m[STATE, S_ACTIVE + way] = n + 1
-    elif first < 0 and at >= 0:
-        n = m[STATE, S_ACTIVE + way] - 1
-        last = m[ACTIVE + way, n]
-        m[ACTIVE + way, at] = last
-        m[last, B_ACTIVE + way] = at
-        m[place, B_ACTIVE + way] = -1
-        m[STATE, S_ACTIVE + way] = n
+    wanted = -1
+    if hit >= 0:
+        wanted = ACTIVE + 3 * way + COLUMNS
+        m[place, B_AGE + way] = m[SLOT + hit, Q_AGE]
+    elif first >= 0:
+        wanted = ACTIVE + 3 * way + (OPENS if row < 0 else CLOSES)
+        m[place, B_AGE + way] = m[SLOT + first, Q_AGE]
+    current = m[place, B_LIST + way]
+    if wanted == current:
+        return
+    m[place, B_LIST + way] = wanted
+    if current >= 0:
+        n = m[current, LENGTH] - 1
+        at = m[place, B_PLACE + way]
+        last = m[current, n]
+        m[current, at] = last
+        m[last, B_PLACE + way] = at
+        m[current, LENGTH] = n
+    if wanted >= 0:
+        n = m[wanted, LENGTH]
+        m[wanted, n] = place
+        m[place, B_PLACE + way] = n
+        m[wanted, LENGTH] = n + 1
 
 
 @njit(cache=True)
@@ -234,7 +258,7 @@ def _admit(
         else:
             m[SLOT + tail, Q_NEXT] = slot
         m[place, B_TAIL + way] = slot
-        m[RANK + place // BANKS, R_QUEUED] += 1
+        m[RANK + (place >> 4), R_QUEUED] += 1
         if after < 0 and (tail < 0 or m[place, B_HIT + way] < 0):
             _look_over(m, place, way)
         m[STATE, S_NEXT] = i + 1
@@ -265,7 +289,7 @@ def _retire(
     m[STATE, S_QUEUED + way] -= 1
     m[STATE, S_FREE + way] -= 1
     m[FREE + way, QUEUE - 1 - m[STATE, S_QUEUED + way]] = slot
-    m[RANK + place // BANKS, R_QUEUED] -= 1
+    m[RANK + (place >> 4), R_QUEUED] -= 1
     _look_over(m, place, way)
     other = m[place, B_HEAD + 1 - way]
     freed = False
@@ -352,6 +376,27 @@ def _plan_refresh(m: IntArray, r: int) -> None:
 
 
 @njit(cache=True)
+def _ready_ranks(m: IntArray, column: int) -> None:
+    """Note when each rank lets a column command, an ACT-1 and a PRE go: not while it is held or between ACTs."""
+    now = m[STATE, S_NOW]
+    wants = 0
+    openings = 0
+    for r in range(m[GIVEN, P_RANKS]):
+        openings += 1 if m[RANK + r, R_OPENING] >= 0 else 0
+        if m[RANK + r, R_DEBT] > 0 and m[RANK + r, R_TARGET] < 0 and m[RANK + r, R_MODE] == 0:
+            _plan_refresh(m, r)
+        if m[RANK + r, R_MODE] != 0 or m[RANK + r, R_TARGET] == ALL_BANKS:
+            m[MAY + r, column] = m[MAY + r, ACT1] = m[MAY + r, PRE] = NEVER
+        else:
+            wants += m[RANK + r, R_QUEUED]
+            m[MAY + r, column] = max(m[RANK + r, column], now) if m[STATE, S_COLUMNS_HELD] == 0 else NEVER
+            m[MAY + r, ACT1] = max(m[RANK + r, ACT1], now) if m[RANK + r, R_OPENING] < 0 else NEVER
+            m[MAY + r, PRE] = max(m[RANK + r, PRE], now)
+    m[STATE, S_NPU_WANTS] = wants
+    m[STATE, S_OPENINGS] = openings
+
+
+@njit(cache=True)
 def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
     """Find the next plain command: earliest first, then by urgency, then by age (FR-FCFS).
 
@@ -361,86 +406,74 @@ def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
     now = m[STATE, S_NOW]
     way = m[STATE, S_WRITING]
     column = RD + way
+    _ready_ranks(m, column)
     wck_always = m[GIVEN, P_WCK_ALWAYS] != 0
-    held = m[STATE, S_COLUMNS_HELD] != 0
+    best_score = NEVER  # CK from now, urgency, age, in one number
     best_at = NEVER
-    best_key = NEVER
     best = NO_COMMAND
     best_place = 0
-    best_slot = -1
-    ranks = m[GIVEN, P_RANKS]
-    for r in range(ranks):
-        if m[RANK + r, R_DEBT] > 0 and m[RANK + r, R_TARGET] < 0 and m[RANK + r, R_MODE] == 0:
-            _plan_refresh(m, r)
-    m[STATE, S_NPU_WANTS] = 0
-    for i in range(m[STATE, S_ACTIVE + way]):
-        place = m[ACTIVE + way, i]
-        r = place // BANKS
-        target = m[RANK + r, R_TARGET]
-        if m[RANK + r, R_MODE] != 0:
+    next_column = NEVER
+    for i in range(m[ACTIVE + 3 * way, LENGTH]):
+        place = m[ACTIVE + 3 * way, i]
+        r = place >> 4
+        at = max(m[place, column], m[GROUP + (place >> 2), column], m[MAY + r, column])
+        if (place & 7) == m[RANK + r, R_TARGET] or at >= NEVER:
             continue
-        m[STATE, S_NPU_WANTS] = 1
-        if target == ALL_BANKS or target == (place & 7):
-            continue
-        if m[place, B_ROW] >= 0:
-            slot = m[place, B_HIT + way]
-            if slot >= 0:
-                if held:
-                    continue
-                at = max(m[place, column], m[GROUP + (place >> 2), column], m[RANK + r, column], now)
-                command = column
-                key = m[SLOT + slot, Q_AGE]
-                if not wck_always and at > m[RANK + r, R_WCK]:
-                    early = max(m[RANK + r, R_WCK], at - CAS_LEAD, now)
-                    key += 3 << 40 if early >= at - 1 else 7 << 40
-                    at = early
-                    command = CAS
-            else:
-                at = max(m[place, PRE], m[RANK + r, PRE], now)
-                slot = m[place, B_FIRST + way]
-                command = PRE
-                key = m[SLOT + slot, Q_AGE] + (5 << 40)
+        key = m[place, B_AGE + way]
+        command = column
+        if at <= m[RANK + r, R_WCK] or wck_always:
+            next_column = min(next_column, at)
         else:
-            if m[RANK + r, R_OPENING] >= 0:
-                continue
-            at = max(m[place, ACT1], m[GROUP + (place >> 2), ACT1], m[RANK + r, ACT1], now)
-            slot = m[place, B_FIRST + way]
-            command = ACT1
-            key = m[SLOT + slot, Q_AGE] + (5 << 40)
-        if at < best_at or (at == best_at and key < best_key):
+            early = max(m[RANK + r, R_WCK], at - CAS_LEAD, now)
+            key += CAS_NOW if early >= at - 1 else CAS_EARLY
+            at = early
+            command = CAS
+        score = (min(at - now, FAR) << (AGES + 3)) + key
+        if score < best_score:
+            best_score = score
             best_at = at
-            best_key = key
             best = command
             best_place = place
-            best_slot = slot
+    m[STATE, S_NEXT_COLUMN] = next_column
+    for kind in range(OPENS, CLOSES + 1):
+        command = ACT1 if kind == OPENS else PRE
+        soonest = NEVER
+        for r in range(m[GIVEN, P_RANKS]):
+            soonest = min(soonest, m[MAY + r, command])
+        if soonest > best_at or soonest >= NEVER:
+            continue  # none of them can be first
+        for i in range(m[ACTIVE + 3 * way + kind, LENGTH]):
+            place = m[ACTIVE + 3 * way + kind, i]
+            r = place >> 4
+            at = max(m[place, command], m[GROUP + (place >> 2), command], m[MAY + r, command])
+            if (place & 7) == m[RANK + r, R_TARGET] or at > best_at or at >= NEVER:
+                continue
+            score = (min(at - now, FAR) << (AGES + 3)) + ROW_NEXT + m[place, B_AGE + way]
+            if score < best_score:
+                best_score = score
+                best_at = at
+                best = command
+                best_place = place
+    best_slot = -1
+    if best in (PRE, ACT1):
+        best_slot = m[best_place, B_FIRST + way]
+    elif best >= 0:
+        best_slot = m[best_place, B_HIT + way]
     for r in range(m[GIVEN, P_RANKS]):
         place = m[RANK + r, R_OPENING]
-        if place >= 0:  # between ACT-1 and ACT-2
-            at = max(m[place, ACT2], m[GROUP + (place >> 2), ACT2], m[RANK + r, ACT2], now)
-            key = (1 << 40) + r
-            if now >= m[RANK + r, R_ACT1_AT] + m[GIVEN, P_NAAD] - m[GIVEN, P_RANKS]:
-                key = -NEVER + r
-            if at < best_at or (at == best_at and key < best_key):
-                best_at = at
-                best_key = key
-                best = ACT2
-                best_place = place
-            continue
-        if m[RANK + r, R_MODE] == 2:
-            continue
-        if m[RANK + r, R_MODE] == 1:  # on the way into PIM mode
-            if m[RANK + r, R_OPEN] > 0:
-                at = max(m[RANK + r, PREAB], now)
-                if at < best_at or (at == best_at and best_key > (4 << 40)):
-                    best_at = at
-                    best_key = 4 << 40
-                    best = PREAB
-                    best_place = r
-            continue
         target = m[RANK + r, R_TARGET]
-        if target < 0:
+        if place < 0 and target < 0 and m[RANK + r, R_MODE] == 0:
             continue
-        if target == ALL_BANKS:
+        key = REFRESH_NEXT + r
+        if place >= 0:  # between ACT-1 and ACT-2
+            command = ACT2
+            at = max(m[place, ACT2], m[GROUP + (place >> 2), ACT2], m[RANK + r, ACT2], now)
+            key = ACT2_NEXT + r
+            if at >= m[RANK + r, R_ACT1_AT] + m[GIVEN, P_NAAD] - m[GIVEN, P_RANKS]:
+                key = AT_ONCE
+        elif m[RANK + r, R_MODE] == 2 or (m[RANK + r, R_MODE] == 1 and m[RANK + r, R_OPEN] == 0):
+            continue
+        elif m[RANK + r, R_MODE] == 1 or target == ALL_BANKS:  # close all, for refresh or for PIM mode
             command = PREAB if m[RANK + r, R_OPEN] > 0 else REFAB
             place = r
             at = max(m[RANK + r, command], now)
@@ -455,31 +488,38 @@ def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
             at = max(m[place, command], m[RANK + r, command], now)
             if command == REFPB:
                 at = max(at, m[place + 8, REFPB])
-        if at < best_at or (at == best_at and (4 << 40) + r < best_key):
+        score = (min(at - now, FAR) << (AGES + 3)) + key
+        if score < best_score:
+            best_score = score
             best_at = at
-            best_key = (4 << 40) + r
             best = command
             best_place = place
             best_slot = -1
-    return best_at, best, best_place, best_slot, best_key
+    return best_at, best, best_place, best_slot, best_score
 
 
 # --- issuing ----------------------------------------------------------------------------------------------------
 
 
 @njit(cache=True)
+def _wait(m: IntArray, waiting: int, rules: int, now: int) -> None:
+    """Let a bank, a group or a rank wait as one row of the latency table says."""
+    for k in range(m[rules, 0]):
+        c = m[rules, 1 + 2 * k]
+        m[waiting, c] = max(m[waiting, c], now + m[rules, 2 + 2 * k])
+
+
+@njit(cache=True)
 def _wait_of_bank(m: IntArray, command: int, place: int, now: int) -> None:
     """Let the bank and its group wait as the rules say."""
-    for c in range(CLASSES):
-        m[place, c] = max(m[place, c], now + m[LATENCY + AT_BANK + command, c])
-        m[GROUP + (place >> 2), c] = max(m[GROUP + (place >> 2), c], now + m[LATENCY + AT_GROUP + command, c])
+    _wait(m, place, LATENCY + AT_BANK + command, now)
+    _wait(m, GROUP + (place >> 2), LATENCY + AT_GROUP + command, now)
 
 
 @njit(cache=True)
 def _wait_of_rank(m: IntArray, command: int, r: int, now: int) -> None:
     """Let the rank wait as the rules say."""
-    for c in range(CLASSES):
-        m[RANK + r, c] = max(m[RANK + r, c], now + m[LATENCY + AT_RANK + command, c])
+    _wait(m, RANK + r, LATENCY + AT_RANK + command, now)
 
 
 @njit(cache=True)
@@ -487,8 +527,7 @@ def _wait_of_others(m: IntArray, command: int, mask: int, now: int) -> None:
     """Let the column commands of all ranks outside the mask wait for DQ."""
     for r in range(m[GIVEN, P_RANKS]):
         if (mask >> r) & 1 == 0:
-            m[RANK + r, RD] = max(m[RANK + r, RD], now + m[LATENCY + AT_OTHER + command, RD])
-            m[RANK + r, WR] = max(m[RANK + r, WR], now + m[LATENCY + AT_OTHER + command, WR])
+            _wait(m, RANK + r, LATENCY + AT_OTHER + command, now)
 
 
 @njit(cache=True)
@@ -555,7 +594,7 @@ def _issue(
     """Issue one plain command now: what it opens or closes, what it makes wait, and whom it serves."""
     now = m[STATE, S_NOW]
     way = m[STATE, S_WRITING]
-    r = place // BANKS
+    r = place >> 4
     if command in (PREAB, REFAB):
         r = place
         _write_down(m, log, now, command, r, 1, -1, 0)
@@ -905,6 +944,7 @@ def _pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
     best_at = NEVER
     best = -1
     best_command = NO_COMMAND
+    second_at = NEVER
     ended = 0
     for unit in (U_MAC, U_ARRAY, U_IN, U_OUT):
         if m[WALKER + unit, W_AT] != AT_RUN:
@@ -960,9 +1000,13 @@ def _pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
                 at = max(m[RANK + r, R_WCK], at - CAS_LEAD, _latest(m, mask, R_READY, now))
                 command = CAS
         if at < best_at:
+            second_at = best_at
             best_at = at
             best = unit
             best_command = command
+        else:
+            second_at = min(second_at, at)
+    m[STATE, S_SECOND] = second_at
     if ended == 4:
         m[STATE, S_FINISHED] = 1
     return best_at, best, best_command
@@ -1092,6 +1136,42 @@ def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now:
         _wait_of_rank(m, PIM_EXIT, r, now)
 
 
+@njit(cache=True)
+def _issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most: int) -> int:
+    """Go on with a run of MACs as long as no other command comes between, its last one excepted; return how many."""
+    pc = m[WALKER + U_MAC, W_PC]
+    done = m[WALKER + U_MAC, W_DONE]
+    step = m[GIVEN, P_NMAC]
+    first = m[STATE, S_LAST] + step
+    n = min(program[pc, I_COUNT] - 1 - done, (before - 1 - first) // step + 1, most)
+    if log.shape[0] > 0:
+        n = min(n, log.shape[0] - 1 - m[STATE, S_LOGGED])
+    if done == 0 or n <= 0:
+        return 0
+    mask = program[pc, I_MASK]
+    parity = program[pc, I_BANK]
+    ranks = 0
+    last = first + (n - 1) * step
+    for r in range(m[GIVEN, P_RANKS]):
+        if (mask >> r) & 1:
+            ranks += 1
+            m[RANK + r, R_PIM_MAC] = last + step
+            m[RANK + r, R_PIM_OUT] = last + step
+            m[RANK + r, R_CLOSE + parity] = max(m[RANK + r, R_CLOSE + parity], last + m[GIVEN, P_NRTP])
+    if log.shape[0] > 0:
+        for k in range(n):
+            column = (program[pc, I_COLUMN] + done + k) << 4
+            _write_down(m, log, first + k * step, PIM_MAC, mask, ranks, parity, _word(-1, column))
+    else:
+        m[COUNT, PIM_MAC] += n
+        m[COUNT + 1, PIM_MAC] += n * ranks
+        m[STATE, S_LAST] = last
+    m[STATE, S_MAC_TOKENS] += program[pc, I_TOKENS] * ranks * n
+    m[WALKER + U_MAC, W_DONE] = done + n
+    m[STATE, S_NOW] = last + 1
+    return int(n)
+
+
 # --- one channel, two masters -----------------------------------------------------------------------------------
 
 
@@ -1132,6 +1212,13 @@ def _pim_wins(m: IntArray, urgency: int) -> bool:
 
 
 @njit(cache=True)
+def _alone(m: IntArray, place: int, now: int) -> bool:
+    """Whether the ACT-2 of a bank opened now may go next, no other rank being between its ACTs."""
+    soonest = max(m[place, ACT2], m[GROUP + (place >> 2), ACT2], m[RANK + (place >> 4), ACT2])
+    return bool(m[STATE, S_OPENINGS] == 0 and soonest <= now + 1)
+
+
+@njit(cache=True)
 def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
     """Run the channel until all is done, the log is full, or so many commands are issued.
 
@@ -1164,7 +1251,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
     urgency = 0
     patience = 64 * m[GIVEN, P_NREFI]
     left = commands
-    while left > 0 and (log.shape[0] == 0 or m[STATE, S_LOGGED] < log.shape[0]):
+    while left > 0 and (log.shape[0] == 0 or m[STATE, S_LOGGED] < log.shape[0] - 1):
         if _admit(m, requests):
             stale = True
         if refreshes and m[STATE, S_NEXT_DUE] <= m[STATE, S_NOW]:
@@ -1209,14 +1296,26 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             stale_pim = computes
             continue
         m[STATE, S_NOW] = first
+        macs = False
         if at_pim == first and (at != first or _pim_wins(m, urgency)):
             _issue_pim(m, program, log, unit, command_pim)
             stale_pim = True
+            macs = command_pim == PIM_MAC and at > first and not stale
             if at == first or command_pim in (PIM_IN, PIM_OUT, PIM_ENTER, PIM_EXIT):
                 stale = True
         else:
             _issue(m, requests, served_at, log, command, place, slot)
             stale = True
+            if (
+                command == ACT1
+                and min(horizon, at_pim, m[STATE, S_NEXT_COLUMN]) > first + 1
+                and _alone(m, place, first)
+            ):
+                # Nothing can come between: take ACT-2 with it instead of searching for it.
+                first += 1
+                left -= 1
+                m[STATE, S_NOW] = first
+                _issue(m, requests, served_at, log, ACT2, place, slot)
             if command not in (REFAB, REFPB, PREAB):
                 m[STATE, S_PROGRESS] = first
             elif at_pim == NEVER and horizon_of_requests == NEVER and first > m[STATE, S_PROGRESS] + patience:
@@ -1224,6 +1323,8 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             stale_pim = computes
         m[STATE, S_NOW] = first + 1
         left -= 1
+        if macs:
+            left -= _issue_macs(m, program, log, min(at, horizon, m[STATE, S_SECOND]), left)
         if m[STATE, S_ERROR] != 0:
             return -int(m[STATE, S_ERROR])
     if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0:
