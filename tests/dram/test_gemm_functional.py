@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pim_help import die, fill_cache, random_int8, run, violations
 
 from lpspec.dram import kernels
+from lpspec.dram.device import device_names, load_device
 from lpspec.dram.functional import PimDies, execute, execute_commands
 from lpspec.dram.gemm import PimProgram, compile_gemm, compile_scores, compile_values
 from lpspec.dram.kv_layout import KvPlacement
@@ -98,6 +99,16 @@ def test_traffic_of_the_npu_beside_it_changes_times_only(fairness: str, concurre
     reads = np.stack([0 * i, 0 * i, 48 + i % 4 * 4, i // 256, i // 4 % 64 * 16], 1)
     done = run(p.program, reads, fairness=fairness)
     assert violations(done, p.program) == []
+    assert done.commands is not None
+    assert np.array_equal(execute_commands(p.program, done.commands, p.cells, p.inputs), p.expected)
+
+
+@pytest.mark.parametrize("name", device_names())
+@pytest.mark.parametrize(("refresh", "activate"), [("per-bank", "faw"), ("all-bank", "at_once"), ("none", "faw")])
+def test_every_die_and_refresh(name: str, refresh: str, activate: str) -> None:
+    p = product(PimChannel(die(load_device(name), activate), (1, 2), 2, 4), 2000, 1100, 4)
+    done = run(p.program, refresh=refresh)
+    assert violations(done, p.program, refresh) == []
     assert done.commands is not None
     assert np.array_equal(execute_commands(p.program, done.commands, p.cells, p.inputs), p.expected)
 

@@ -5,8 +5,11 @@ import pytest
 from engine_help import DIE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pim_help import die, random_int8
 
+from lpspec.dram.functional import execute
+from lpspec.dram.gemm import compile_gemm
 from lpspec.dram.kv_layout import KvPlacement
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.errors import InputError
@@ -105,3 +108,40 @@ def test_the_whole_capacity_can_be_used() -> None:
     placement = place_weights(CHANNEL, 2 * 64 * 32768, 768)
     assert placement.rows == 32768
     assert placement.k * placement.n == 3 * 2**30
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    k=st.integers(1, 400),
+    n=st.integers(1, 1500),
+    banks=st.sampled_from([1, 2]),
+    split=st.sampled_from(["auto", "never", "always"]),
+)
+def test_bursts_name_the_place_of_every_weight(k: int, n: int, banks: int, split: str) -> None:
+    """So moving them burst by burst to another placement is all that a reallocation has to do."""
+    rng = np.random.default_rng(n)
+    channel = PimChannel(die(banks_per_mpu=banks), (2, 0, 1), 3)
+    here = place_weights(channel, k, n, 1, split)  # type: ignore[arg-type]
+    there = place_weights(channel, k, n, here.end_row, "never")
+    cells, moved = channel.cells(there.end_row), channel.cells(there.end_row)
+    weights = random_int8(rng, k, n)
+    here.write(cells, weights)
+    there.write(moved, weights)
+
+    def at(places: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+        rank, bank, row, column = places.transpose(2, 0, 1)
+        return rank, bank // banks, bank % banks, row, column
+
+    cells[at(there.bursts())] = cells[at(here.bursts())]
+    assert np.array_equal(cells[..., here.end_row :, :, :], moved[..., here.end_row :, :, :])
+    inputs = random_int8(rng, 1, 2, k)
+    product = execute(compile_gemm(there, 2), cells, inputs)
+    assert np.array_equal(product, inputs.astype(np.int64) @ weights.astype(np.int64))
+    assert np.array_equal(here.bursts(32 * (n // 64)), here.bursts()[n // 64 :])
+
+
+def test_keys_cost_a_masked_write_for_each_byte() -> None:
+    kv = KvPlacement(CHANNEL, 8, 128, 1024)
+    assert kv.append_bursts(200, 1) == 8 * (128 + 4)
+    assert kv.append_bursts(200, 4) == 8 * (128 + 4 * 4)
+    assert kv.append_bursts(222, 4) == 8 * (2 * 128 + 4 * 4)

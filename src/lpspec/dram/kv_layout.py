@@ -171,6 +171,16 @@ class KvPlacement:
         """First row behind it."""
         return self.start_row + self.rows
 
+    def append_bursts(self, position: int, tokens: int) -> int:
+        """Bursts of 32 B that appending tokens writes, most of them for one byte of each.
+
+        A key is one lane of head_dim columns, so it takes head_dim masked writes per head; keys of the same block of 32
+        share them if they are written together. A value is one burst per 32 of head_dim.
+        """
+        lanes = self.channel.lanes
+        blocks = (position + tokens - 1) // lanes - position // lanes + 1
+        return self.heads * (blocks * self.head_dim + tokens * -(-self.head_dim // lanes))
+
     def write(self, cells: Cells, position: int, keys: NDArray[np.int8], values: NDArray[np.int8]) -> None:
         """Append new tokens to the cache: int8 [heads, tokens, head_dim] each, from ``position`` on."""
         tokens = keys.shape[1]

@@ -229,6 +229,32 @@ class WeightPlacement:
                     part = weights[unit.k_first : unit.k_first + unit.k, block.first : block.first + block.lanes]
                     write_block(self.channel, cells, unit, block.mpu, part)
 
+    def bursts(self, first: int = 0, count: int = 0) -> NDArray[np.int64]:
+        """Where some outputs lie, for whoever moves them: a burst of 32 B holds one k of a block of 32 outputs.
+
+        Args:
+            first: First output, a multiple of 32.
+            count: Outputs; 0 for all from there on.
+
+        Returns:
+            int64 [blocks, k, 4]: rank, flat bank, row and column (in bursts, 0 to 63).
+        """
+        lanes, width = self.channel.lanes, self.channel.device.organisation.columns
+        banks = self.channel.device.pim.banks_per_mpu.n
+        count = count or self.n - first
+        if first % lanes or not 0 <= first < first + count <= self.n:
+            raise InputError(f"outputs {first} to {first + count - 1}: allowed are blocks of {lanes} below {self.n}")
+        found = np.zeros((-(-self.n // lanes), self.k, 4), np.int64)
+        for unit in (unit for tile in self.tiles() for unit in tile):
+            k = np.arange(unit.k)
+            for block in unit.blocks:
+                place = found[block.first // lanes, unit.k_first : unit.k_first + unit.k]
+                place[:, 0] = unit.rank
+                place[:, 1] = block.mpu * banks + k // width % banks
+                place[:, 2] = unit.row + k // width // banks
+                place[:, 3] = k % width
+        return found[first // lanes : -(-(first + count) // lanes)]
+
     def _blocks(self, unit: int) -> tuple[Block, ...]:
         first = unit * self.channel.unit_outputs
         return tuple(blocks_of(self.channel, 0, first, min(self.channel.unit_outputs, self.n - first)))
