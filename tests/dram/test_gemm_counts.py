@@ -10,7 +10,7 @@ from pim_help import count, die, run
 
 from lpspec.devices.pim import LpddrPim
 from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
-from lpspec.dram.kv_layout import KvPlacement
+from lpspec.dram.kv_layout import KvPlacement, parts_for
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.hardware.loading import load_platform
 from lpspec.llm.operators import Gemm
@@ -112,6 +112,18 @@ def test_heads_that_fit_into_the_alus_together_take_one_pass() -> None:
     shared = KvPlacement(PimChannel(DIE, (0, 1, 2), 3, 4), 8, 128, 128, 0, 2)
     assert count(compile_scores(shared, 128, 1))["PIM_MAC"] == 2 * 128
     assert count(compile_scores(kv, 128, 1))["PIM_MAC"] == 3 * 128
+
+
+def test_few_heads_are_dealt_over_the_ranks() -> None:
+    """Llama3-8B: 2 of 8 key-value heads on a channel, each serving 4 query heads; 640 keys are ten rows of 64."""
+    channel = PimChannel(DIE, (0, 1, 2), 3, 4)
+    whole, dealt = KvPlacement(channel, 2, 128, 640), KvPlacement(channel, 2, 128, 640, parts=parts_for(2, 3))
+    assert dealt.parts == 3
+    assert count(compile_values(whole, 640, 4))["PIM_MAC"] == 640
+    assert count(compile_values(dealt, 640, 4))["PIM_MAC"] == 2 * 4 * 64  # two parts on each die, 4 of 10 rows each
+    assert count(compile_scores(whole, 640, 4))["PIM_MAC"] == 3 * 128
+    assert count(compile_scores(dealt, 640, 4))["PIM_MAC"] == 2 * 128
+    assert [parts_for(heads, 3) for heads in (1, 2, 3, 4, 6, 8)] == [3, 3, 1, 3, 1, 1]
 
 
 @pytest.mark.parametrize(("k", "n"), [(4096, 12288), (4096, 4096), (4096, 22016), (11008, 4096)])

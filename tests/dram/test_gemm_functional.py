@@ -132,21 +132,30 @@ def test_whole_loops_of_refresh_points_keep_retention() -> None:
     room=st.integers(0, 100),
     queries=st.integers(1, 9),
     per_die=st.integers(1, 3),
+    parts=st.integers(1, 4),
     seed=st.integers(0, 99),
 )
 def test_attention_computes_the_integer_products(
-    channel: PimChannel, heads: int, head_dim: int, context: int, room: int, queries: int, per_die: int, seed: int
+    channel: PimChannel,
+    heads: int,
+    head_dim: int,
+    context: int,
+    room: int,
+    queries: int,
+    per_die: int,
+    parts: int,
+    seed: int,
 ) -> None:
     rng = np.random.default_rng(seed)
-    kv = KvPlacement(channel, heads, head_dim, context + room, 2, per_die)
+    kv = KvPlacement(channel, heads, head_dim, context + room, 2, per_die, parts)
     keys, values = random_int8(rng, heads, context, head_dim), random_int8(rng, heads, context, head_dim)
     cells = channel.cells(kv.end_row, GARBAGE)
     kv.write(cells, 0, keys, values)
     q, p = random_int8(rng, heads, queries, head_dim), random_int8(rng, heads, queries, context)
-    scores = execute(compile_scores(kv, context, queries), cells, q)
-    assert np.array_equal(scores, q.astype(np.int64) @ keys.astype(np.int64).swapaxes(1, 2))
-    results = execute(compile_values(kv, context, queries), cells, p)
-    assert np.array_equal(results, p.astype(np.int64) @ values.astype(np.int64))
+    scores = execute(compile_scores(kv, context, queries), cells, kv.spread_queries(q))
+    assert np.array_equal(kv.join_scores(scores, context), q.astype(np.int64) @ keys.astype(np.int64).swapaxes(1, 2))
+    results = execute(compile_values(kv, context, queries), cells, kv.spread_probabilities(p))
+    assert np.array_equal(kv.join_values(results), p.astype(np.int64) @ values.astype(np.int64))
 
 
 @pytest.mark.parametrize(("queries", "concurrent", "banks"), [(1, 3, 2), (4, 3, 2), (3, 2, 2), (6, 3, 1)])

@@ -96,14 +96,18 @@ def compile_gemm(placement: WeightPlacement, tokens: int, fence_ck: int = 0) -> 
 def compile_scores(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0) -> PimProgram:
     """Compile QK^T: ``queries`` query rows of each head with its first ``keys`` keys.
 
-    Grouped queries count as so many rows: tokens times query heads that share a key head.
+    Grouped queries count as so many rows: tokens times query heads that share a key head. The program's matrices are
+    the parts of all heads: ``kv.spread_queries`` gives their inputs, ``kv.join_scores`` takes their results.
     """
-    return _compile_heads(kv.keys, kv.head_dim, keys, queries, fence_ck)
+    return _compile_heads(kv.keys, kv.head_dim, kv.part_keys(keys), queries, fence_ck)
 
 
 def compile_values(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0) -> PimProgram:
-    """Compile PV: ``queries`` rows of probabilities over the first ``keys`` keys of each head with its values."""
-    return _compile_heads(kv.values, keys, kv.head_dim, queries, fence_ck)
+    """Compile PV: ``queries`` rows of probabilities over the first ``keys`` keys of each head with its values.
+
+    Inputs come from ``kv.spread_probabilities``, and ``kv.join_values`` takes the results.
+    """
+    return _compile_heads(kv.values, kv.part_keys(keys), kv.head_dim, queries, fence_ck)
 
 
 def _compile_heads(matrices: HeadMatrices, k: int, n: int, queries: int, fence_ck: int) -> PimProgram:

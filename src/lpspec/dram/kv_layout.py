@@ -5,6 +5,7 @@ key is a k). So a new token adds one lane of head_dim columns to the keys, and o
 """
 
 from dataclasses import dataclass
+from math import gcd
 from typing import TypeVar
 
 import numpy as np
@@ -120,13 +121,17 @@ class KvPlacement:
     computed with another head's inputs is not read. Heads share a die as far as their outputs fit into its MPUs: for
     values that is head_dim, for keys it is ``key_heads_per_die`` by choice, since keys grow.
 
+    Where heads are too few for the ranks, ``parts`` deals the positions of each head out to so many dies, 64 by 64 (a
+    row of values): matrices of the programs are then parts, head by head, with scores side by side and results to add.
+
     Attributes:
         channel: The ranks.
         heads: Key-value heads on this channel.
         head_dim: Width of a head.
         max_keys: Positions that there is room for.
         start_row: First row in every bank.
-        key_heads_per_die: Heads whose keys share the MPUs of a die.
+        key_heads_per_die: Heads (or parts of heads) whose keys share the MPUs of a die.
+        parts: Dies over which the positions of one head are dealt.
     """
 
     channel: PimChannel
@@ -135,10 +140,11 @@ class KvPlacement:
     max_keys: int
     start_row: int = 0
     key_heads_per_die: int = 1
+    parts: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a cache that is none, or that goes beyond the banks."""
-        for name in ("heads", "head_dim", "max_keys"):
+        for name in ("heads", "head_dim", "max_keys", "parts"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: allowed is at least 1")
         if not 1 <= self.key_heads_per_die <= self.channel.device.mpus:
@@ -150,16 +156,26 @@ class KvPlacement:
     @property
     def keys(self) -> HeadMatrices:
         """Where the keys lie: head_dim x max_keys for each head."""
-        return HeadMatrices(
-            self.channel, self.heads, self.head_dim, self.max_keys, self.start_row, self.key_heads_per_die
-        )
+        room = self.part_keys(self.max_keys)
+        return HeadMatrices(self.channel, self.matrices, self.head_dim, room, self.start_row, self.key_heads_per_die)
 
     @property
     def values(self) -> HeadMatrices:
         """Where the values lie: max_keys x head_dim for each head."""
-        channel, start = self.channel, self.start_row + self.keys.rows
-        per_die = channel.device.mpus // -(-self.head_dim // channel.lanes)
-        return HeadMatrices(channel, self.heads, self.max_keys, self.head_dim, start, max(1, min(per_die, self.heads)))
+        channel, start, room = self.channel, self.start_row + self.keys.rows, self.part_keys(self.max_keys)
+        per_die = max(1, min(channel.device.mpus // -(-self.head_dim // channel.lanes), self.matrices))
+        return HeadMatrices(channel, self.matrices, room, self.head_dim, start, per_die)
+
+    @property
+    def matrices(self) -> int:
+        """Matrices of keys, and of values: the parts of all heads."""
+        return self.heads * self.parts
+
+    def part_keys(self, keys: int) -> int:
+        """Positions of the fullest part of a head with so many keys."""
+        width = self.channel.device.organisation.columns
+        rows, rest = divmod(keys, width)
+        return -(-rows // self.parts) * width + (rest if rows % self.parts == 0 else 0)
 
     @property
     def rows(self) -> int:
@@ -188,7 +204,41 @@ class KvPlacement:
             raise InputError(
                 f"positions {position} to {position + tokens - 1}: the cache has room for 0 to {self.max_keys - 1}"
             )
+        parts, places = self._dealt(np.arange(position, position + tokens))
         for head in range(self.heads):
-            for at in range(tokens):
-                self.keys.write_column(cells, head, position + at, keys[head, at])
-                self.values.write_row(cells, head, position + at, values[head, at])
+            for at, (part, place) in enumerate(zip(parts.tolist(), places.tolist(), strict=True)):
+                self.keys.write_column(cells, head * self.parts + part, place, keys[head, at])
+                self.values.write_row(cells, head * self.parts + part, place, values[head, at])
+
+    def spread_queries(self, queries: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Inputs of QK^T for every part, from int8 [heads, queries, head_dim]."""
+        return np.repeat(queries, self.parts, axis=0)
+
+    def spread_probabilities(self, probabilities: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Inputs of PV for every part, from int8 [heads, queries, keys]; zero for positions that a part lacks."""
+        heads, queries, keys = probabilities.shape
+        parts, places = self._dealt(np.arange(keys))
+        spread = np.zeros((heads, self.parts, self.part_keys(keys), queries), np.int8)
+        spread[:, parts, places] = probabilities.swapaxes(1, 2)
+        return spread.reshape(self.matrices, -1, queries).swapaxes(1, 2)
+
+    def join_scores(self, scores: NDArray[np.int64], keys: int) -> NDArray[np.int64]:
+        """Scores int64 [heads, queries, keys] from those of all parts."""
+        parts, places = self._dealt(np.arange(keys))
+        by_part = scores.reshape(self.heads, self.parts, *scores.shape[1:])
+        return by_part[:, parts, :, places].transpose(1, 2, 0)
+
+    def join_values(self, results: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Results int64 [heads, queries, head_dim]: the sums of all parts, which the NPU adds."""
+        return np.asarray(results.reshape(self.heads, self.parts, *results.shape[1:]).sum(axis=1))
+
+    def _dealt(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Part of each position, and its place there."""
+        width = self.channel.device.organisation.columns
+        row = positions // width
+        return row % self.parts, row // self.parts * width + positions % width
+
+
+def parts_for(heads: int, concurrent: int) -> int:
+    """Into how many parts the heads of a channel are best dealt, so that few of them leave no die idle."""
+    return 1 if heads >= 2 * concurrent else concurrent // gcd(heads, concurrent)
