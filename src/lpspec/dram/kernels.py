@@ -307,10 +307,27 @@ def _retire(
 
 
 @njit(cache=True)
+def _can_serve(m: IntArray, way: int) -> bool:
+    """Whether a request of this kind may go: it waits for no other, nor for its rank to leave PIM mode."""
+    if m[STATE, S_FREE + way] == 0:
+        return False
+    computing = 0
+    for r in range(m[GIVEN, P_RANKS]):
+        computing += m[RANK + r, R_MODE]
+    if computing == 0:
+        return True
+    for kind in range(3):
+        for i in range(m[ACTIVE + 3 * way + kind, LENGTH]):
+            if m[RANK + (m[ACTIVE + 3 * way + kind, i] >> 4), R_MODE] == 0:
+                return True
+    return False
+
+
+@njit(cache=True)
 def _choose_way(m: IntArray) -> None:
     """Decide between serving reads and draining writes, by watermarks, and so that nobody waits for ever."""
-    reads = m[STATE, S_FREE]
-    writes = m[STATE, S_FREE_W]
+    reads = 1 if _can_serve(m, 0) else 0
+    writes = 1 if _can_serve(m, 1) else 0
     overdue = m[STATE, S_BLOCKED_READS] > 0 and m[STATE, S_NOW] - m[STATE, S_BLOCKED_SINCE] >= m[GIVEN, P_PATIENCE]
     if m[STATE, S_WRITING] == 0:
         if writes > 0 and (reads == 0 or overdue or m[STATE, S_QUEUED_W] >= m[GIVEN, P_DRAIN_HIGH]):
@@ -379,7 +396,6 @@ def _plan_refresh(m: IntArray, r: int) -> None:
 def _ready_ranks(m: IntArray, column: int) -> None:
     """Note when each rank lets a column command, an ACT-1 and a PRE go: not while it is held or between ACTs."""
     now = m[STATE, S_NOW]
-    wants = 0
     openings = 0
     for r in range(m[GIVEN, P_RANKS]):
         openings += 1 if m[RANK + r, R_OPENING] >= 0 else 0
@@ -388,11 +404,10 @@ def _ready_ranks(m: IntArray, column: int) -> None:
         if m[RANK + r, R_MODE] != 0 or m[RANK + r, R_TARGET] == ALL_BANKS:
             m[MAY + r, column] = m[MAY + r, ACT1] = m[MAY + r, PRE] = NEVER
         else:
-            wants += m[RANK + r, R_QUEUED]
             m[MAY + r, column] = max(m[RANK + r, column], now) if m[STATE, S_COLUMNS_HELD] == 0 else NEVER
             m[MAY + r, ACT1] = max(m[RANK + r, ACT1], now) if m[RANK + r, R_OPENING] < 0 else NEVER
             m[MAY + r, PRE] = max(m[RANK + r, PRE], now)
-    m[STATE, S_NPU_WANTS] = wants
+    m[STATE, S_NPU_WANTS] = 1 if _can_serve(m, column - RD) else 0
     m[STATE, S_OPENINGS] = openings
 
 
