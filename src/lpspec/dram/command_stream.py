@@ -19,6 +19,8 @@ Bytes = NDArray[np.uint8]
 
 CSV_HEADER = (",".join(COMMAND_TABLE.names or ()) + "\n").encode()
 
+NO_PROGRAM = np.empty((0, kernels.INSTRUCTION_FIELDS), np.int64)
+
 _AT_ONCE = 1 << 18  # commands between two looks at the clock, and rows of a piece
 _COMMA, _NEWLINE, _ZERO = (ord(c) for c in ",\n0")
 _NAME_LETTERS = COMMAND_TABLE["command"].itemsize // 4
@@ -30,7 +32,7 @@ def stream_channel(
     program: IntArray,
     device: DeviceSpec,
     controller: Controller,
-    take: Callable[[NDArray[Any]], None],
+    take: Callable[[NDArray[Any]], None] | None = None,
     *,
     profile: EnergyProfile | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -42,7 +44,7 @@ def stream_channel(
         program: As for ``run_channel``; empty for none.
         device: The die of every rank.
         controller: Policies.
-        take: Given each piece of the command table, in order; what it doesn't keep is gone.
+        take: Given each piece of the command table, in order; what it doesn't keep is gone. None for nobody.
         profile: Energy constants; without it energy is not counted.
         progress: Called now and then with requests served and CK reached.
     """
@@ -51,16 +53,29 @@ def stream_channel(
     served_at = np.full(len(table), -1, np.int64)
     if len(program):
         kernels.start_program(channel, program)
-    log = np.empty((_AT_ONCE, 5), np.int64)
+    log = np.empty((0 if take is None else _AT_ONCE, 5), np.int64)
     state = 0
     while state == 0:
         state = kernels.run(channel, table, served_at, program, log, _AT_ONCE)
-        take(simulate._command_table(log[: channel[kernels.STATE, kernels.S_LOGGED]]))
+        if take is not None:
+            take(simulate._command_table(log[: channel[kernels.STATE, kernels.S_LOGGED]]))
         if progress is not None:
             progress(int(channel[kernels.STATE, kernels.S_SERVED]), int(channel[kernels.STATE, kernels.S_NOW]))
     if state < 0:
         raise InputError(f"{simulate._ERRORS[-state]} (CK {channel[kernels.STATE, kernels.S_NOW]})")
     return simulate._result(channel, device, controller, profile, served_at, None)
+
+
+def latency_ck(run: ChannelRun, at: IntArray) -> dict[str, float]:
+    """CK from the arrival of requests to the end of their data, waiting before full queues included.
+
+    Args:
+        run: A run of requests.
+        at: int64 [requests], their arrival.
+    """
+    waited = run.served_at - at
+    half, most = np.percentile(waited, [50, 99])
+    return {"mean": float(waited.mean()), "p50": float(half), "p99": float(most), "max": float(waited.max())}
 
 
 def csv_lines(table: NDArray[Any]) -> bytes:

@@ -11,15 +11,19 @@ from lpspec.hardware.quantity import Count
 _BITS_PER_CK = 8  # of a pin: WCK:CK is 4:1, two bits per WCK
 
 
-def channel_of_platform(platform: PlatformSpec) -> PimChannel:
+def channel_of_platform(platform: PlatformSpec, die: DeviceSpec | None = None) -> PimChannel:
     """The channel of a platform with PIM: its PIM ranks first, its DRAM ranks behind them.
+
+    Args:
+        platform: The platform.
+        die: Another die than the platform's data rate and capacity say; its PIM side is the platform's even so.
 
     Raises:
         InputError: The platform has no PIM, or dies that the command level doesn't know.
     """
     if platform.pim is None or platform.memory is None:
         raise InputError(f"platform '{platform.name}' has no PIM ranks")
-    device = device_of_memory(platform.memory)
+    device = die or device_of_memory(platform.memory)
     device = device.model_copy(update={"pim": _pim_of(platform.pim, device, platform.name)})
     ranks = platform.memory.pim_ranks.n
     return PimChannel(
