@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from engine_help import DIE, at, commands_of, spelt, streaming, violations
 from engine_help import read as rd
+from engine_help import write as wr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -311,3 +312,14 @@ def test_any_program_beside_any_traffic_is_legal_and_whole(
     assert len(np.unique(table["ck"])) == len(table)
     found = [line for line in violations(run, device, controller, (0, 1, 2)) if "retention" not in line]
     assert [line for line in found if "refresh_debt" not in line] == []
+
+
+@pytest.mark.parametrize("fairness", ["pim-first", "npu-first", "round-robin"])
+def test_reads_that_wait_for_a_computing_rank_hold_up_neither_writes_nor_the_program(fairness: Any) -> None:
+    # 32 reads of rank 0 fill their queue while it computes; the writes behind them are for the DRAM rank.
+    waiting = [rd(200, bank_group=i % 4, row=i, rank=0) for i in range(32)]
+    requests = request_array([*waiting, *[wr(300, bank_group=i % 4, rank=3) for i in range(8)]], DIE, 4)
+    run = run_program(one_tile(4), requests, fairness=fairness, refresh="all-bank")
+    left = at(run, "PIM_EXIT")[0]
+    assert (run.served_at[:32] > left).all()
+    assert (run.served_at[32:] < left).all()

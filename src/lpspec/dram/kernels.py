@@ -74,7 +74,7 @@ FAR = 1 << 20  # a command further off than this many CK compares as this far
     S_NOW, S_NEXT, S_SERVED, S_WRITING, S_NEXT_COLUMN, S_QUEUED, S_QUEUED_W, S_FREE, S_FREE_W,
     S_HITS, S_MISSES, S_CONFLICTS, S_FIRST, S_LAST, S_END, S_BLOCKED_READS, S_BLOCKED_SINCE,
     S_ERROR, S_LOGGED, S_NEXT_DUE, S_LAST_WINNER, S_DQ_OWNER, S_DQ_BURSTS, S_DQ_WAITS, S_PIM_WANTS, S_FINISHED,
-    S_PIM_FLOOR, S_REF_DECIDED, S_REF_LEFT, S_REF_STAGE, S_MAC_TOKENS, S_MAC_PENDING, S_COLUMNS_HELD,
+    S_PIM_FLOOR, S_REF_DECIDED, S_REF_LEFT, S_REF_STAGE, S_MAC_TOKENS, S_PIM_RANKS, S_COLUMNS_HELD,
     S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS, S_OPENINGS, S_SECOND,
 ) = range(42)
 # fmt: on
@@ -311,10 +311,7 @@ def _can_serve(m: IntArray, way: int) -> bool:
     """Whether a request of this kind may go: it waits for no other, nor for its rank to leave PIM mode."""
     if m[STATE, S_FREE + way] == 0:
         return False
-    computing = 0
-    for r in range(m[GIVEN, P_RANKS]):
-        computing += m[RANK + r, R_MODE]
-    if computing == 0:
+    if m[STATE, S_PIM_RANKS] == 0:
         return True
     for kind in range(3):
         for i in range(m[ACTIVE + 3 * way + kind, LENGTH]):
@@ -868,6 +865,7 @@ def _pick_barrier(m: IntArray, program: IntArray, now: int) -> tuple[int, int, i
             if (mask >> r) & 1:
                 if m[RANK + r, R_MODE] == 2:
                     m[STATE, S_ERROR] = E_PIM_MODE
+                m[STATE, S_PIM_RANKS] += 1 if m[RANK + r, R_MODE] == 0 else 0
                 m[RANK + r, R_MODE] = 1
                 m[RANK + r, R_TARGET] = -1
                 if m[RANK + r, R_OPEN] > 0 or m[RANK + r, R_OPENING] >= 0:
@@ -1148,6 +1146,7 @@ def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now:
         m[RANK + r, R_READY] = now + m[GIVEN, P_NMODE]
     else:  # PIM_EXIT
         m[RANK + r, R_MODE] = 0
+        m[STATE, S_PIM_RANKS] -= 1
         _wait_of_rank(m, PIM_EXIT, r, now)
 
 
