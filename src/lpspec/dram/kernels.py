@@ -76,7 +76,8 @@ FAR = 1 << 20  # a command further off than this many CK compares as this far
     S_ERROR, S_LOGGED, S_NEXT_DUE, S_LAST_WINNER, S_DQ_OWNER, S_DQ_BURSTS, S_DQ_WAITS, S_PIM_WANTS, S_FINISHED,
     S_PIM_FLOOR, S_REF_DECIDED, S_REF_LEFT, S_REF_STAGE, S_MAC_TOKENS, S_PIM_RANKS, S_COLUMNS_HELD,
     S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS, S_OPENINGS, S_SECOND,
-) = range(42)
+    S_SAMPLES, S_STOP,
+) = range(44)
 # fmt: on
 
 # Parameters that don't.
@@ -85,7 +86,8 @@ FAR = 1 << 20  # a command further off than this many CK compares as this far
     P_RANKS, P_REFRESH, P_POSTPONE, P_WCK_ALWAYS, P_DRAIN_HIGH, P_DRAIN_LOW, P_PAGE_CLOSED, P_POLICY, P_QUANTUM,
     P_PATIENCE, P_NREFI, P_NFAW, P_NAAD, P_NCL, P_NCWL, P_NBL, P_WCKPST, P_WCKIDLE, P_WAIT,
     P_NMODE, P_NMAC, P_NRCD, P_NRAS, P_NRTP, P_NRPAB, P_NRFCAB, P_OPENED, P_ACT_ACT, P_MPUS, P_SLOTS, P_OUTS, P_NPPD,
-) = range(32)
+    P_STRIDE,
+) = range(33)
 # fmt: on
 PARAMETERS = 40
 REFRESH_NONE, REFRESH_ALL, REFRESH_PAIR = range(3)
@@ -104,8 +106,10 @@ W_PC, W_DEPTH, W_LEFT, W_START = 0, 1, 2, 6
 W_DONE = 10  # commands of the current instruction already issued
 W_AT = 11  # what the unit stands before
 W_POINTS = 12  # refresh points passed
+W_TURNS = 13  # ends of loops passed
 AT_RUN, AT_BARRIER, AT_POINT, AT_END = range(4)
 DECISIONS = 64
+MOST_SAMPLES = 96  # looks at what is owed that are noted between two stops: CK, mask, and 1 if it was a barrier's
 
 # What units tell each other, counted per rank: instructions done against instructions passed over.
 C_ACT, C_MAC, C_SET, C_IN, C_OUT = 0, 2, 4, 6, 8
@@ -132,7 +136,8 @@ DECIDED = MAY + MAX_RANKS  # refresh points: whether refresh is due there
 WALKER = DECIDED + 1
 DONE = WALKER + 4  # nine counters per rank: instructions done
 SEEN = DONE + 9  # the same for each of the four units: instructions passed over
-LATENCY = SEEN + 36
+SAMPLED = SEEN + 36
+LATENCY = SAMPLED + 4
 AT_BANK, AT_GROUP, AT_RANK, AT_OTHER = 0, 19, 38, 57  # levels of the latency table, 19 commands each
 ROWS = LATENCY + 76
 WIDTH = 72  # fields of a row; nine cache lines, so that rows spread over all sets of the cache
@@ -747,13 +752,20 @@ def _tell(m: IntArray, first: int, program: IntArray, pc: int) -> None:
 
 
 @njit(cache=True)
-def _refresh_owed(m: IntArray, mask: int) -> int:
+def _refresh_owed(m: IntArray, mask: int, barrier: int) -> int:
     """All-bank refreshes that the ranks of a mask owe, the most of any of them."""
     unit = 8 if m[GIVEN, P_REFRESH] == REFRESH_PAIR else 1
     owed = 0
     for r in range(m[GIVEN, P_RANKS]):
         if (mask >> r) & 1:
             owed = max(owed, m[RANK + r, R_DEBT] // unit)
+    if m[GIVEN, P_STRIDE] > 0:
+        n = m[STATE, S_SAMPLES]
+        m[STATE, S_SAMPLES] = n + 1
+        if n < MOST_SAMPLES:
+            m[SAMPLED + n // 24, n % 24 * 3] = m[STATE, S_NOW]
+            m[SAMPLED + n // 24, n % 24 * 3 + 1] = mask
+            m[SAMPLED + n // 24, n % 24 * 3 + 2] = barrier
     return owed
 
 
@@ -774,6 +786,10 @@ def _go_on(m: IntArray, program: IntArray, unit: int) -> None:
         elif op == END:
             depth = m[WALKER + unit, W_DEPTH] - 1
             m[WALKER + unit, W_LEFT + depth] -= 1
+            m[WALKER + unit, W_TURNS] += 1
+            stride = m[GIVEN, P_STRIDE]
+            if unit == U_MAC and stride > 0 and m[WALKER + unit, W_LEFT + depth] % stride == 0:
+                m[STATE, S_STOP] = 1
             if m[WALKER + unit, W_LEFT + depth] > 0:
                 m[WALKER + unit, W_PC] = m[WALKER + unit, W_START + depth]
                 continue
@@ -785,7 +801,7 @@ def _go_on(m: IntArray, program: IntArray, unit: int) -> None:
                 if point - last >= DECISIONS - 1:
                     m[WALKER + unit, W_AT] = AT_POINT
                     return
-                owed = _refresh_owed(m, program[pc, I_MASK])
+                owed = _refresh_owed(m, program[pc, I_MASK], 0)
                 m[DECIDED, point % DECISIONS] = 1 if owed > 0 else 0
                 m[STATE, S_REF_DECIDED] = point + 1
             if point >= m[STATE, S_REF_DECIDED]:
@@ -881,7 +897,7 @@ def _pick_barrier(m: IntArray, program: IntArray, now: int) -> tuple[int, int, i
     # A refresh point at which refresh is due: close what is open, refresh, open it again.
     stage = m[STATE, S_REF_STAGE]
     if stage == 0:
-        m[STATE, S_REF_LEFT] = _refresh_owed(m, mask)
+        m[STATE, S_REF_LEFT] = _refresh_owed(m, mask, 1)
         for parity in range(2):
             m[STATE, S_MASK0 + parity] = 0
             for r in range(m[GIVEN, P_RANKS]):
@@ -1236,6 +1252,9 @@ def _alone(m: IntArray, place: int, now: int) -> bool:
 def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
     """Run the channel until all is done, the log is full, or so many commands are issued.
 
+    With P_STRIDE it also stops (S_STOP) when MACs leave a loop or have a multiple of so many rounds left, so that
+    ``lpspec.dram.fast`` can look whether it has seen this state before.
+
     Args:
         m: State, which the run moves on.
         requests: int64 [n, 5] in order of arrival: CK, 0 read or 1 write, bank of the channel, row, column.
@@ -1273,6 +1292,8 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             stale = True
         if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0:
             return 1
+        if m[STATE, S_STOP] != 0:
+            return 0
         if stale_pim and m[STATE, S_FINISHED] == 0:
             at_pim, unit, command_pim = _pick_pim(m, program)
             if m[STATE, S_FINISHED] != 0:
