@@ -98,7 +98,8 @@ def compare_command(reading: Reading) -> str:
 def _reading_lines(reproduction: Reproduction) -> Iterator[str]:
     chosen = reproduction.chosen
     plain = next(result for result in reproduction.readings if result.reading == PLAIN)
-    yield f"chosen reading (fitted: the smallest worst error of {len(reproduction.readings)}): {reading_words(chosen.reading)}"
+    count = len(reproduction.readings)
+    yield f"chosen reading (fitted: the smallest worst error of {count}): {reading_words(chosen.reading)}"
     yield (
         f"  worst quantity {_worst(chosen)}; plain reading of Table II ({_short(PLAIN)}): {_worst(plain)}, "
         f"LP-Spec {digits(plain.simulated['lp_spec_tokens_per_s'])} token/s and "
