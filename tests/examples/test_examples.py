@@ -3,11 +3,15 @@
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lpspec.allocation.allocator import ALLOCATORS
+from lpspec.errors import InputError
 from lpspec.experiments.compare import compare
 from lpspec.simulation.workload import PRUNERS
+from lpspec.speculation.token_tree import TokenTree
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -41,3 +45,19 @@ def test_a_platform_file_runs_beside_the_shipped_ones() -> None:
     lp_spec, own = compare(systems=["lp-spec", str(EXAMPLES / "custom_platform.toml")], new_tokens=8).runs
     assert own.system.platform.name == "lpddr5x-pim-8"
     assert own.tokens_per_s > lp_spec.tokens_per_s
+
+
+def test_a_tree_larger_than_any_priced_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TooLarge:
+        def __init__(self, accuracy: NDArray[np.float64]) -> None:
+            self.tree = TokenTree.from_paths([(k,) for k in range(10)] + [(k, r) for k in range(10) for r in range(10)])
+
+        def choose(self, price: NDArray[np.float64]) -> TokenTree:
+            return self.tree
+
+        def observe(self, position: int, ranks: NDArray[np.int8], tree: TokenTree, committed: int) -> None:
+            pass
+
+    monkeypatch.setitem(PRUNERS, "too-large", TooLarge)
+    with pytest.raises(InputError, match="tree of 111 tokens: allowed is 1 to 64"):
+        compare(systems=["lp-spec"], tree="too-large", new_tokens=4)

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
-from lpspec.experiments.readings import PLAIN, Reading
+from lpspec.experiments.readings import FITTED_BUS_EFFICIENCY, PLAIN, Reading
 from lpspec.experiments.reproduce import WORKLOAD, LSpecPoint, ReadingResult, Reproduction, Row
 from lpspec.report.wording import (
     OUT_OF_RANGE,
@@ -77,9 +77,10 @@ def reading_words(reading: Reading) -> str:
     """A reading in words."""
     ranks = "1 PIM rank" if reading.concurrent_ranks == 1 else f"{reading.concurrent_ranks} PIM ranks"
     root = "the root counts in L_spec" if reading.root_counts else "the root does not count in L_spec"
+    fitted = " (fitted to the NPU's token/s)" if reading.bus_efficiency == FITTED_BUS_EFFICIENCY else ""
     return (
-        f"{ranks} at once, one MAC per {reading.mac_interval_ns:g} ns, bus efficiency {reading.bus_efficiency:g}, "
-        f"trees for {reading.objective}, {root}"
+        f"{ranks} at once, one MAC per {reading.mac_interval_ns:g} ns, bus efficiency {reading.bus_efficiency:g}"
+        f"{fitted}, trees for {reading.objective}, {root}"
     )
 
 
@@ -97,7 +98,8 @@ def compare_command(reading: Reading) -> str:
 def _reading_lines(reproduction: Reproduction) -> Iterator[str]:
     chosen = reproduction.chosen
     plain = next(result for result in reproduction.readings if result.reading == PLAIN)
-    yield f"chosen reading (smallest worst error of {len(reproduction.readings)}): {reading_words(chosen.reading)}"
+    count = len(reproduction.readings)
+    yield f"chosen reading (fitted: the smallest worst error of {count}): {reading_words(chosen.reading)}"
     yield (
         f"  worst quantity {_worst(chosen)}; plain reading of Table II ({_short(PLAIN)}): {_worst(plain)}, "
         f"LP-Spec {digits(plain.simulated['lp_spec_tokens_per_s'])} token/s and "

@@ -212,7 +212,11 @@ def _replay_added(factory: PrunerFactory, trace: RankTrace, turns: IntArray, pri
     """Run somebody's pruner in the readable loop."""
     pruner = factory(prior_accuracy(trace.heads, trace.top_k))
     longest = int(turns[:, 0].max())
-    steps = [(step.position, step.l_spec, step.committed) for step in decode(trace, pruner, price, longest)]
+    steps = []
+    for step in decode(trace, pruner, price, longest):
+        if step.l_spec > price.shape[1]:
+            raise InputError(f"the pruner chose a tree of {step.l_spec} tokens: allowed is 1 to {price.shape[1]}")
+        steps.append((step.position, step.l_spec, step.committed))
     return Steps(*np.array(steps, np.int64).T)
 
 
