@@ -18,6 +18,7 @@ MOST_COMMANDS = 2_000_000
 
 SCALE = "1 ns shown is 1 ps"
 
+_AT_ONCE = 1 << 12  # commands that become text at a time
 _CHANNEL = 0  # process; rank r is process r + 1
 _CA, _DQ = 1, 2  # threads of the channel
 _WHOLE, _MAC, _BANKS = 1, 2, 3  # threads of a rank: what takes all of it, MACs, then its banks or parities
@@ -64,8 +65,9 @@ class Timeline:
         self._commands += len(table)
         if self._commands > MOST_COMMANDS:
             raise InputError(f"more than {MOST_COMMANDS:,} commands: a timeline holds no more, take a smaller product")
-        for row in table.tolist():
-            self._write("".join(map(self._text, self._slices(*row))))
+        for begin in range(0, len(table), _AT_ONCE):
+            rows = table[begin : begin + _AT_ONCE].tolist()
+            self._write("".join([self._text(drawn) for row in rows for drawn in self._slices(*row)]))
 
     def close(self) -> None:
         """End: rows that are still open last until the last command."""
@@ -104,7 +106,8 @@ class Timeline:
         t = self._timing
         self._last_ck = max(self._last_ck, ck)
         fields = {"ck": ck, "rank": rank, "bank_group": group, "bank": bank, "row": row, "column": column}
-        yield _CHANNEL, _CA, name, ck, 1, json.dumps({key: value for key, value in fields.items() if value >= 0})
+        known = ",".join([f'"{key}":{value}' for key, value in fields.items() if value >= 0])
+        yield _CHANNEL, _CA, name, ck, 1, f"{{{known}}}"
         if name in _READS or name in _WRITES:
             data = ck + (t["nCL"] if name in _READS else t["nCWL"])
             yield _CHANNEL, _DQ, name, data, t["nBL_min"], f'{{"ck":{ck},"rank":{rank}}}'
