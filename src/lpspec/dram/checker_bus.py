@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from lpspec.compiled import cached_njit
 from lpspec.dram.checker_log import GROUPS, NEVER, NO_GROUP, History, Log, Rule, need, new_history, note, report
 from lpspec.dram.checker_table import IntArray, Op, Stream
 from lpspec.dram.checker_timing import CheckTiming
@@ -14,7 +14,7 @@ BURSTS = 64
 """Bursts remembered on DQ: more than can be on their way at once (one a CK for RL + BL/n CK)."""
 
 
-@njit(cache=True)
+@cached_njit()
 def _direction(op: int) -> int:
     """1 for a burst towards the host, 2 for a burst from it, 0 for a command without data on DQ."""
     if op == Op.RD or op == Op.RDA or op == Op.PIM_OUT:
@@ -36,7 +36,7 @@ def new_column_history(ranks: int) -> ColumnHistory:
     return ColumnHistory(new_history(ranks * PLACES), new_history(ranks * PLACES))
 
 
-@njit(cache=True)
+@cached_njit()
 def _apart(
     log: Log, near: int, far: int, index: int, ck: int, last: History, rank: int, group: int, near_ck: int, far_ck: int
 ) -> None:
@@ -53,7 +53,7 @@ def _apart(
     need(log, far, index, ck, last, other, far_ck)
 
 
-@njit(cache=True)
+@cached_njit()
 def check_columns(stream: Stream, start: int, t: CheckTiming, log: Log, columns: ColumnHistory) -> None:
     """Column commands of one rank: nCCD_S and nCCD_L in one direction, turnarounds between them (rule 4).
 
@@ -96,7 +96,7 @@ def new_dq_history() -> DqHistory:
     )
 
 
-@njit(cache=True)
+@cached_njit()
 def _check_burst(
     t: CheckTiming, log: Log, index: int, ck: int, begin_ck: int, rank: int, way: int, dq: DqHistory
 ) -> None:
@@ -123,7 +123,7 @@ def _check_burst(
             return
 
 
-@njit(cache=True)
+@cached_njit()
 def check_dq(stream: Stream, start: int, t: CheckTiming, log: Log, dq: DqHistory) -> None:
     """No two bursts meet on DQ, ranks leave nRKSW between theirs, and a write doesn't slip in before the data of an
     earlier read of another rank (rule 3). A burst takes BL/n_min from RD + RL or WR + WL."""
@@ -155,7 +155,7 @@ def new_wck_history(ranks: int) -> WckHistory:
     return WckHistory(new_history(ranks), np.zeros(ranks, np.int64), np.full(ranks, NEVER, np.int64))
 
 
-@njit(cache=True)
+@cached_njit()
 def check_wck(stream: Stream, start: int, t: CheckTiming, log: Log, wck: WckHistory) -> None:
     """An access needs WCK of its rank: a CAS at most nWCKIDLE before it, or an access whose burst and postamble
     aren't over (rule 2). Of the ranks that take a PIM_IN together, the lowest stands for all."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from lpspec.compiled import cached_njit
 from lpspec.dram.checker_table import ABSENT, HEADER, CommandTable, IntArray, Op, code_of
 from lpspec.errors import InputError
 
@@ -31,7 +31,7 @@ NAME_KEYS = np.array([_name_key(op.name) for op in Op], np.int64)
 LONGEST_NAME = max(len(op.name) for op in Op)  # 9 characters: 128**9 is 2**63, so no name wraps
 
 
-@njit(cache=True)
+@cached_njit()
 def _parse(text: NDArray[np.uint8], keys: IntArray, columns: IntArray) -> int:
     """Fill ``columns`` [7, lines] from whole lines; the number of the first line that isn't as it must be, or -1."""
     line, field, digits, value, negative = 0, 0, 0, 0, False

@@ -5,8 +5,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from lpspec.compiled import cached_njit
 from lpspec.dram.checker_table import IntArray
 
 NEVER = -(1 << 40)
@@ -90,7 +90,7 @@ def new_history(places: int) -> History:
     return History(np.full(places, NEVER, np.int64), np.full(places, -1, np.int64))
 
 
-@njit(cache=True)
+@cached_njit()
 def report(log: Log, rule: int, index: int, ck: int, earlier: int, earlier_ck: int, required: int) -> None:
     """Write one finding."""
     log.counts[rule] += 1
@@ -105,20 +105,20 @@ def report(log: Log, rule: int, index: int, ck: int, earlier: int, earlier_ck: i
         log.size[0] = at + 1
 
 
-@njit(cache=True)
+@cached_njit()
 def silent_log() -> Log:
     """A log for findings that say nothing new, such as those of the other ranks of one command."""
     return Log(np.zeros((0, 6), np.int64), np.zeros(RULES, np.int64), np.zeros(1, np.int64))
 
 
-@njit(cache=True)
+@cached_njit()
 def note(history: History, place: int, ck: int, index: int) -> None:
     """Remember that command ``index`` happened at ``place``."""
     history.ck[place] = ck
     history.command[place] = index
 
 
-@njit(cache=True)
+@cached_njit()
 def need(log: Log, rule: int, index: int, ck: int, history: History, place: int, delay_ck: int) -> bool:
     """Find fault where ``ck`` comes sooner than ``delay_ck`` after what happened last at ``place``."""
     if ck - history.ck[place] >= delay_ck:
@@ -128,7 +128,7 @@ def need(log: Log, rule: int, index: int, ck: int, history: History, place: int,
     return False
 
 
-@njit(cache=True)
+@cached_njit()
 def latest(history: History, first: int, count: int) -> int:
     """The place, of ``count`` from ``first``, where something happened last."""
     best = first
@@ -138,7 +138,7 @@ def latest(history: History, first: int, count: int) -> int:
     return best
 
 
-@njit(cache=True)
+@cached_njit()
 def latest_of_ranks(history: History, mask: int, stride: int, offset: int, count: int) -> int:
     """The place where something happened last, among ``count`` places from ``offset`` of each rank of a mask."""
     best = -1

@@ -6,8 +6,8 @@ There is no public standard for these commands: the rules are the project's own,
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from lpspec.compiled import cached_njit
 from lpspec.dram.checker_log import (
     NEVER,
     History,
@@ -42,7 +42,7 @@ def new_mode_history(ranks: int) -> ModeHistory:
     return ModeHistory(np.zeros(ranks, np.int64), new_history(ranks))
 
 
-@njit(cache=True)
+@cached_njit()
 def _fits_mode(op: int, is_pim_rank: bool, inside: bool) -> bool:
     if op == Op.CAS:
         return True  # WCK serves PIM_IN and PIM_OUT too
@@ -51,7 +51,7 @@ def _fits_mode(op: int, is_pim_rank: bool, inside: bool) -> bool:
     return is_pim_rank and inside == (op != Op.PIM_ENTER)
 
 
-@njit(cache=True)
+@cached_njit()
 def check_mode(stream: Stream, start: int, t: CheckTiming, pim_mask: int, log: Log, modes: ModeHistory) -> None:
     """Between PIM_ENTER and PIM_EXIT a rank takes PIM commands only, and outside it none; nothing reaches it for nMODE
     after either; CAS is free of the mode."""
@@ -92,7 +92,7 @@ def new_pim_row_history(ranks: int, banks_per_mpu: int) -> PimRowHistory:
     )
 
 
-@njit(cache=True)
+@cached_njit()
 def _pim_state(
     log: Log, index: int, ck: int, rows: PimRowHistory, mask: int, parities: int, first: int, count: int, row: int
 ) -> None:
@@ -112,7 +112,7 @@ def _pim_state(
                 return
 
 
-@njit(cache=True)
+@cached_njit()
 def _note_ranks(history: History, mask: int, stride: int, offset: int, ck: int, index: int) -> None:
     rank = 0
     while mask >> rank:
@@ -121,7 +121,7 @@ def _note_ranks(history: History, mask: int, stride: int, offset: int, ck: int, 
         rank += 1
 
 
-@njit(cache=True)
+@cached_njit()
 def _set_row(rows: PimRowHistory, mask: int, parities: int, parity: int, row: int) -> None:
     rank = 0
     while mask >> rank:
@@ -130,7 +130,7 @@ def _set_row(rows: PimRowHistory, mask: int, parities: int, parity: int, row: in
         rank += 1
 
 
-@njit(cache=True)
+@cached_njit()
 def check_pim_rows(
     stream: Stream, start: int, t: CheckTiming, parities: int, settle_ck: int, log: Log, rows: PimRowHistory
 ) -> None:
@@ -196,7 +196,7 @@ def new_input_history(ranks: int, slots: int, parities: int) -> InputHistory:
     )
 
 
-@njit(cache=True)
+@cached_njit()
 def _load_input(t: CheckTiming, index: int, ck: int, rank: int, slot: int, slots: int, inputs: InputHistory) -> None:
     """One rank latches a burst: it lands from WL to WL + BL/n_min after the command."""
     place = rank * slots + slot
@@ -209,7 +209,7 @@ def _load_input(t: CheckTiming, index: int, ck: int, rank: int, slot: int, slots
         note(inputs.spoilt, spot, landing_ck, index)
 
 
-@njit(cache=True)
+@cached_njit()
 def _follow_segment(rank: int, place: int, column: int, inputs: InputHistory) -> None:
     """A segment ends where the row changes or the columns start again."""
     segment = inputs.segment[rank]
@@ -225,7 +225,7 @@ def _follow_segment(rank: int, place: int, column: int, inputs: InputHistory) ->
     segment[SEG_COLUMN] = column
 
 
-@njit(cache=True)
+@cached_njit()
 def _use_inputs(
     t: CheckTiming, log: Log, index: int, ck: int, rank: int, slot: int, slots: int, inputs: InputHistory
 ) -> bool:
@@ -258,7 +258,7 @@ def _use_inputs(
     return bool(segment[SEG_SETS] != 0)
 
 
-@njit(cache=True)
+@cached_njit()
 def check_inputs(
     stream: Stream, start: int, t: CheckTiming, alus: int, parities: int, log: Log, inputs: InputHistory
 ) -> None:

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from lpspec.compiled import cached_njit
 from lpspec.dram.checker_log import BANKS, History, Log, Rule, latest, latest_of_ranks, need, new_history, note, report
 from lpspec.dram.checker_table import IntArray, Op, Stream
 from lpspec.dram.checker_timing import CheckTiming
@@ -24,7 +24,7 @@ def new_refresh_history(ranks: int) -> RefreshHistory:
     return RefreshHistory(new_history(ranks), new_history(ranks * PAIRS))
 
 
-@njit(cache=True)
+@cached_njit()
 def _latest_other_pair(pairs: History, rank: int, own: int) -> int:
     best = -1
     for place in range(rank * PAIRS, (rank + 1) * PAIRS):
@@ -33,14 +33,14 @@ def _latest_other_pair(pairs: History, rank: int, own: int) -> int:
     return best
 
 
-@njit(cache=True)
+@cached_njit()
 def _waits_for_refresh(op: int) -> bool:
     """Commands that find the banks they name at work while a refresh runs; registers, WCK and data are free of it."""
     rows = op == Op.ACT1 or op == Op.PRE or op == Op.PREAB or op == Op.PIM_ACT or op == Op.PIM_PRE
     return rows or op == Op.REFAB or op == Op.REFPB or op == Op.PIM_REFAB or op == Op.PIM_ENTER or op == Op.PIM_EXIT
 
 
-@njit(cache=True)
+@cached_njit()
 def check_refresh(stream: Stream, start: int, t: CheckTiming, log: Log, refreshes: RefreshHistory) -> None:
     """A refreshed rank is busy nRFCab, a refreshed pair nRFCpb; other banks of the rank activate nPBR2ACT after a
     per-bank refresh, and the next one comes nPBR2PBR after it (rule 5)."""
@@ -81,7 +81,7 @@ def new_retention_history(ranks: int) -> RetentionHistory:
     return history
 
 
-@njit(cache=True)
+@cached_njit()
 def _hold_to_account(
     t: CheckTiming, interval_ck: int, log: Log, index: int, ck: int, banks: RetentionHistory, first: int, count: int
 ) -> None:
@@ -103,7 +103,7 @@ def _hold_to_account(
             banks.done[fewest] += 1  # said once; later refreshes start from the debt that is allowed
 
 
-@njit(cache=True)
+@cached_njit()
 def check_retention(
     stream: Stream, start: int, t: CheckTiming, interval_ck: int, log: Log, banks: RetentionHistory
 ) -> None:
@@ -124,7 +124,7 @@ def check_retention(
                     banks.done[place] += 1
 
 
-@njit(cache=True)
+@cached_njit()
 def check_retention_end(
     t: CheckTiming, interval_ck: int, log: Log, index: int, end_ck: int, banks: RetentionHistory
 ) -> None:

@@ -7,8 +7,8 @@ the piece, the number of its first command, the timing, the log, and the history
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from lpspec.compiled import cached_njit
 from lpspec.dram.checker_log import (
     BANKS,
     History,
@@ -29,7 +29,7 @@ CLOSED = -1
 OPENING = -2
 
 
-@njit(cache=True)
+@cached_njit()
 def check_ca(stream: Stream, start: int, log: Log, last: History) -> None:
     """The CA bus takes one command per CK, and the table lists them in order (lpddr5.md, rule 6)."""
     for i in range(stream.op.shape[0]):
@@ -55,7 +55,7 @@ def new_pair_history(ranks: int) -> PairHistory:
     return PairHistory(new_history(ranks), np.full(ranks, -1, np.int64), np.full(ranks, -1, np.int64))
 
 
-@njit(cache=True)
+@cached_njit()
 def check_pairs(stream: Stream, start: int, t: CheckTiming, log: Log, pairs: PairHistory) -> None:
     """An activation is ACT-1, then ACT-2 of the same bank and row at most nAAD later, no other ACT-1 of the rank
     between (lpddr5.md, rule 1)."""
@@ -94,7 +94,7 @@ def new_state_history(ranks: int) -> StateHistory:
     )
 
 
-@njit(cache=True)
+@cached_njit()
 def _expect_closed(log: Log, index: int, ck: int, banks: StateHistory, first: int, count: int, stride: int) -> None:
     """Find fault once where a bank that must be precharged isn't; take it as precharged from then on."""
     found = False
@@ -107,7 +107,7 @@ def _expect_closed(log: Log, index: int, ck: int, banks: StateHistory, first: in
             banks.row[place] = CLOSED
 
 
-@njit(cache=True)
+@cached_njit()
 def _access(stream: Stream, start: int, i: int, log: Log, banks: StateHistory, place: int) -> None:
     """A column command needs an open row, the one that it names if it names one; auto-precharge closes it."""
     op, ck, row = stream.op[i], stream.ck[i], banks.row[place]
@@ -120,7 +120,7 @@ def _access(stream: Stream, start: int, i: int, log: Log, banks: StateHistory, p
         note(banks.changed, place, ck, start + i)
 
 
-@njit(cache=True)
+@cached_njit()
 def check_state(stream: Stream, start: int, log: Log, banks: StateHistory) -> None:
     """ACT-1 and refresh find their banks precharged, column commands find an open row, PRE no half-open bank."""
     for i in range(stream.op.shape[0]):
@@ -175,7 +175,7 @@ def new_row_history(ranks: int) -> RowHistory:
     )
 
 
-@njit(cache=True)
+@cached_njit()
 def check_rows(stream: Stream, start: int, t: CheckTiming, log: Log, rows: RowHistory) -> None:
     """The life of a row: nRCD, nRAS, nRC from ACT-2; nRTP and nWR before PRE; nRPpb and nRPab after it (rules 1, 5).
 
@@ -218,7 +218,7 @@ def check_rows(stream: Stream, start: int, t: CheckTiming, log: Log, rows: RowHi
             need(log, Rule.nRPab, index, ck, rows.pre_all, latest_of_ranks(rows.pre_all, mask, 1, 0, 1), t.nRPab)
 
 
-@njit(cache=True)
+@cached_njit()
 def check_precharge_rate(stream: Stream, start: int, t: CheckTiming, log: Log, last: History) -> None:
     """Precharge commands of one rank are nPPD apart, whichever banks they close."""
     for i in range(stream.op.shape[0]):
@@ -235,7 +235,7 @@ WINDOW = 4
 """Activations that a rank takes in one nFAW."""
 
 
-@njit(cache=True)
+@cached_njit()
 def _activate(log: Log, t: CheckTiming, index: int, ck: int, ring: History, count: IntArray, rank: int) -> bool:
     """Hold one activation of a rank against the last and the fourth last, then remember it in their place."""
     oldest = rank * WINDOW + count[rank] % WINDOW
@@ -250,7 +250,7 @@ def _activate(log: Log, t: CheckTiming, index: int, ck: int, ring: History, coun
     return fine
 
 
-@njit(cache=True)
+@cached_njit()
 def check_activation_rate(
     stream: Stream,
     start: int,

@@ -7,8 +7,9 @@ because numba renews a cached function only when its own file changes.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from lpspec.compiled import cached_njit
 
 IntArray = NDArray[np.int64]
 
@@ -178,7 +179,7 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
 # --- requests and their banks ----------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@cached_njit()
 def _look_over(m: IntArray, place: int, way: int) -> None:
     """Find a bank's oldest request and oldest hit that may go, and keep the list of banks with work."""
     row = m[place, B_ROW]
@@ -220,7 +221,7 @@ def _look_over(m: IntArray, place: int, way: int) -> None:
         m[wanted, LENGTH] = n + 1
 
 
-@njit(cache=True)
+@cached_njit()
 def _admit(
     m: IntArray,
     requests: IntArray,
@@ -271,7 +272,7 @@ def _admit(
     return admitted
 
 
-@njit(cache=True)
+@cached_njit()
 def _retire(
     m: IntArray,
     slot: int,
@@ -311,7 +312,7 @@ def _retire(
         _look_over(m, place, 1 - way)
 
 
-@njit(cache=True)
+@cached_njit()
 def _can_serve(m: IntArray, way: int) -> bool:
     """Whether a request of this kind may go: it waits for no other, nor for its rank to leave PIM mode."""
     if m[STATE, S_FREE + way] == 0:
@@ -325,7 +326,7 @@ def _can_serve(m: IntArray, way: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@cached_njit()
 def _choose_way(m: IntArray) -> None:
     """Decide between serving reads and draining writes, by watermarks, and so that nobody waits for ever."""
     reads = 1 if _can_serve(m, 0) else 0
@@ -341,7 +342,7 @@ def _choose_way(m: IntArray) -> None:
 # --- refresh ----------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@cached_njit()
 def _count_dues(m: IntArray) -> None:
     """Note the refreshes that have come due; eight REFPB make up one REFAB."""
     ranks = m[GIVEN, P_RANKS]
@@ -359,7 +360,7 @@ def _count_dues(m: IntArray) -> None:
     m[STATE, S_NEXT_DUE] = soonest
 
 
-@njit(cache=True)
+@cached_njit()
 def _work_of(m: IntArray, place: int) -> int:
     """Requests queued for a bank."""
     n = 0
@@ -371,7 +372,7 @@ def _work_of(m: IntArray, place: int) -> int:
     return n
 
 
-@njit(cache=True)
+@cached_njit()
 def _plan_refresh(m: IntArray, r: int) -> None:
     """Hold a rank or a pair of banks for refresh when it is idle, or when no more can be postponed."""
     if m[GIVEN, P_REFRESH] == REFRESH_ALL:
@@ -394,7 +395,7 @@ def _plan_refresh(m: IntArray, r: int) -> None:
 # --- choosing the next plain command ----------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@cached_njit()
 def _ready_ranks(m: IntArray, column: int) -> None:
     """Note when each rank lets a column command, an ACT-1 and a PRE go: not while it is held or between ACTs."""
     now = m[STATE, S_NOW]
@@ -413,7 +414,7 @@ def _ready_ranks(m: IntArray, column: int) -> None:
     m[STATE, S_OPENINGS] = openings
 
 
-@njit(cache=True)
+@cached_njit()
 def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
     """Find the next plain command: earliest first, then by urgency, then by age (FR-FCFS).
 
@@ -518,7 +519,7 @@ def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
 # --- issuing ----------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@cached_njit()
 def _wait(m: IntArray, waiting: int, rules: int, now: int) -> None:
     """Let a bank, a group or a rank wait as one row of the latency table says."""
     for k in range(m[rules, 0]):
@@ -526,20 +527,20 @@ def _wait(m: IntArray, waiting: int, rules: int, now: int) -> None:
         m[waiting, c] = max(m[waiting, c], now + m[rules, 2 + 2 * k])
 
 
-@njit(cache=True)
+@cached_njit()
 def _wait_of_bank(m: IntArray, command: int, place: int, now: int) -> None:
     """Let the bank and its group wait as the rules say."""
     _wait(m, place, LATENCY + AT_BANK + command, now)
     _wait(m, GROUP + (place >> 2), LATENCY + AT_GROUP + command, now)
 
 
-@njit(cache=True)
+@cached_njit()
 def _wait_of_rank(m: IntArray, command: int, r: int, now: int) -> None:
     """Let the rank wait as the rules say."""
     _wait(m, RANK + r, LATENCY + AT_RANK + command, now)
 
 
-@njit(cache=True)
+@cached_njit()
 def _wait_of_others(m: IntArray, command: int, mask: int, now: int) -> None:
     """Let the column commands of all ranks outside the mask wait for DQ."""
     for r in range(m[GIVEN, P_RANKS]):
@@ -547,28 +548,28 @@ def _wait_of_others(m: IntArray, command: int, mask: int, now: int) -> None:
             _wait(m, RANK + r, LATENCY + AT_OTHER + command, now)
 
 
-@njit(cache=True)
+@cached_njit()
 def _keep_wck(m: IntArray, r: int, until: int) -> None:
     """Let WCK of a rank run on behind a burst; what the CAS before it allowed ends with the first access."""
     m[RANK + r, R_WCK] = until if m[RANK + r, R_CAS] != 0 else max(m[RANK + r, R_WCK], until)
     m[RANK + r, R_CAS] = 0
 
 
-@njit(cache=True)
+@cached_njit()
 def _row_opened(m: IntArray, r: int, now: int) -> None:
     if m[RANK + r, R_OPEN] == 0:
         m[RANK + r, R_SINCE] = now
     m[RANK + r, R_OPEN] += 1
 
 
-@njit(cache=True)
+@cached_njit()
 def _row_closed(m: IntArray, r: int, rows: int, now: int) -> None:
     m[RANK + r, R_OPEN] -= rows
     if rows > 0 and m[RANK + r, R_OPEN] == 0:
         m[RANK + r, R_ACTIVE] += now - m[RANK + r, R_SINCE]
 
 
-@njit(cache=True)
+@cached_njit()
 def _write_down(
     m: IntArray,
     log: IntArray,
@@ -598,13 +599,13 @@ def _write_down(
 NO_ROW = -1
 
 
-@njit(cache=True)
+@cached_njit()
 def _word(row: int, column: int) -> int:
     """Row and column in one number, both shifted by one so that none is zero."""
     return ((row + 1) << 16) | (column + 1)
 
 
-@njit(cache=True)
+@cached_njit()
 def _issue(
     m: IntArray, requests: IntArray, served_at: IntArray, log: IntArray, command: int, place: int, slot: int
 ) -> None:
@@ -720,7 +721,7 @@ def _issue(
 # --- PIM programs -----------------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@cached_njit()
 def _unit_of(op: int) -> int:
     """The unit that takes an instruction; -1 if all must stand still for it."""
     if op == PIM_MAC:
@@ -734,7 +735,7 @@ def _unit_of(op: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@cached_njit()
 def _tell(m: IntArray, first: int, program: IntArray, pc: int) -> None:
     """Count an instruction for each rank that takes it."""
     op = program[pc, I_OP]
@@ -751,7 +752,7 @@ def _tell(m: IntArray, first: int, program: IntArray, pc: int) -> None:
                 m[first + C_OUT, r] += 1
 
 
-@njit(cache=True)
+@cached_njit()
 def _refresh_owed(m: IntArray, mask: int, barrier: int) -> int:
     """All-bank refreshes that the ranks of a mask owe, the most of any of them."""
     unit = 8 if m[GIVEN, P_REFRESH] == REFRESH_PAIR else 1
@@ -769,7 +770,7 @@ def _refresh_owed(m: IntArray, mask: int, barrier: int) -> int:
     return owed
 
 
-@njit(cache=True)
+@cached_njit()
 def _go_on(m: IntArray, program: IntArray, unit: int) -> None:
     """Take a unit to its next instruction, or to the barrier or the end before which it must stand still."""
     while True:
@@ -823,14 +824,14 @@ def _go_on(m: IntArray, program: IntArray, unit: int) -> None:
         m[WALKER + unit, W_PC] = pc + 1
 
 
-@njit(cache=True)
+@cached_njit()
 def start_program(m: IntArray, program: IntArray) -> None:
     """Bring all units before their first instruction."""
     for unit in range(4):
         _go_on(m, program, unit)
 
 
-@njit(cache=True)
+@cached_njit()
 def _row_of(m: IntArray, program: IntArray, unit: int) -> int:
     """Row that an instruction names in this round of the loops around it."""
     pc = m[WALKER + unit, W_PC]
@@ -842,7 +843,7 @@ def _row_of(m: IntArray, program: IntArray, unit: int) -> int:
     return int(row)
 
 
-@njit(cache=True)
+@cached_njit()
 def _waits_for(m: IntArray, unit: int, mask: int, what: int) -> bool:
     """Whether a rank of the mask has not yet done all that stands earlier in the program."""
     behind = False
@@ -852,7 +853,7 @@ def _waits_for(m: IntArray, unit: int, mask: int, what: int) -> bool:
     return behind
 
 
-@njit(cache=True)
+@cached_njit()
 def _lowest(mask: int) -> int:
     r = 0
     while (mask >> r) & 1 == 0:
@@ -860,7 +861,7 @@ def _lowest(mask: int) -> int:
     return r
 
 
-@njit(cache=True)
+@cached_njit()
 def _latest(m: IntArray, mask: int, field: int, at: int) -> int:
     """The latest of a time over the ranks of a mask, not before ``at``."""
     for r in range(m[GIVEN, P_RANKS]):
@@ -869,7 +870,7 @@ def _latest(m: IntArray, mask: int, field: int, at: int) -> int:
     return at
 
 
-@njit(cache=True)
+@cached_njit()
 def _pick_barrier(m: IntArray, program: IntArray, now: int) -> tuple[int, int, int, int]:
     """The next command of an instruction for which all units stand still: CK, command, mask, parity."""
     pc = m[WALKER + 0, W_PC]
@@ -932,7 +933,7 @@ def _pick_barrier(m: IntArray, program: IntArray, now: int) -> tuple[int, int, i
     return NEVER, END, 0, 0
 
 
-@njit(cache=True)
+@cached_njit()
 def _past_barrier(m: IntArray, program: IntArray) -> None:
     """Let all units go on behind the instruction for which they stood still."""
     is_point = program[m[WALKER + 0, W_PC], I_OP] == PIM_REFAB
@@ -945,7 +946,7 @@ def _past_barrier(m: IntArray, program: IntArray) -> None:
         _go_on(m, program, unit)
 
 
-@njit(cache=True)
+@cached_njit()
 def _pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
     """Find the next command of the program: CK, unit (4 for a barrier), command. Note whether a unit wants DQ."""
     slots = m[GIVEN, P_SLOTS]
@@ -1041,7 +1042,7 @@ def _pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
     return best_at, best, best_command
 
 
-@njit(cache=True)
+@cached_njit()
 def _issue_pim(m: IntArray, program: IntArray, log: IntArray, unit: int, command: int) -> None:
     """Issue one PIM command now, and let the unit go on when its instruction is done."""
     now = m[STATE, S_NOW]
@@ -1134,7 +1135,7 @@ def _issue_pim(m: IntArray, program: IntArray, log: IntArray, unit: int, command
     _go_on(m, program, unit)
 
 
-@njit(cache=True)
+@cached_njit()
 def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now: int) -> None:
     """What a PIM command that moves no data does to one rank."""
     if command == PIM_ACT:
@@ -1166,7 +1167,7 @@ def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now:
         _wait_of_rank(m, PIM_EXIT, r, now)
 
 
-@njit(cache=True)
+@cached_njit()
 def _issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most: int) -> int:
     """Go on with a run of MACs as long as no other command comes between, its last one excepted; return how many."""
     pc = m[WALKER + U_MAC, W_PC]
@@ -1205,7 +1206,7 @@ def _issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most
 # --- one channel, two masters -----------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@cached_njit()
 def _share_dq(m: IntArray) -> bool:
     """Decide who may use DQ next, the NPU (0) or the PIM program (1); return whether that changed."""
     npu_wants = m[STATE, S_NPU_WANTS] != 0
@@ -1230,7 +1231,7 @@ def _share_dq(m: IntArray) -> bool:
     return True
 
 
-@njit(cache=True)
+@cached_njit()
 def _pim_wins(m: IntArray, urgency: int) -> bool:
     """Who gets a command slot that both could use; ACT-2 before its deadline goes first in any case."""
     if urgency < 0:
@@ -1241,14 +1242,14 @@ def _pim_wins(m: IntArray, urgency: int) -> bool:
     return bool(m[GIVEN, P_POLICY] == PIM_FIRST)
 
 
-@njit(cache=True)
+@cached_njit()
 def _alone(m: IntArray, place: int, now: int) -> bool:
     """Whether the ACT-2 of a bank opened now may go next, no other rank being between its ACTs."""
     soonest = max(m[place, ACT2], m[GROUP + (place >> 2), ACT2], m[RANK + (place >> 4), ACT2])
     return bool(m[STATE, S_OPENINGS] == 0 and soonest <= now + 1)
 
 
-@njit(cache=True)
+@cached_njit()
 def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
     """Run the channel until all is done, the log is full, or so many commands are issued.
 
