@@ -2,7 +2,8 @@
 
 Integers only; time in CK. There are no idle ticks: the next command is searched, and time jumps to it. State lies in
 one int64 array whose fields are named below, so that a run can stop and go on (``NUMBA_DISABLE_JIT=1`` runs it
-as plain Python). A bank's number counts over the channel: rank * 16 + bank_group * 4 + bank."""
+as plain Python). A bank's number counts over the channel: rank * 16 + bank_group * 4 + bank.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
