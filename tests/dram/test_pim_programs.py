@@ -248,6 +248,17 @@ def test_requests_for_a_rank_left_in_pim_mode_are_not_waited_for_for_ever(refres
         run_program(build.build(), request_array([rd(100, rank=0)], DIE, 4), refresh=refresh)
 
 
+def test_a_program_that_waits_long_while_other_ranks_are_refreshed_is_not_stuck() -> None:
+    build = ProgramBuilder(DIE, 4)
+    build.enter(1)
+    with build.loop(60):
+        build.wait(5000)
+    build.wait(300_000)
+    build.leave(1)
+    requests = request_array([rd(100, rank=0)], DIE, 4)  # waits for the rank, at last behind its refreshes
+    assert run_program(build.build(), requests, refresh="all-bank").served_at[0] > 600_000
+
+
 def test_builder_refuses_what_does_not_fit() -> None:
     build = ProgramBuilder(DIE, 4)
     with pytest.raises(InputError, match="don't fit into one set of 8"):

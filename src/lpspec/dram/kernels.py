@@ -1325,7 +1325,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             if horizon == NEVER:
                 return -E_DEADLOCK
             m[STATE, S_NOW] = horizon
-            if horizon_of_requests == horizon:
+            if horizon in (horizon_of_requests, m[STATE, S_PIM_FLOOR]):
                 m[STATE, S_PROGRESS] = horizon
             stale = True
             stale_pim = computes
@@ -1334,6 +1334,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
         macs = False
         if at_pim == first and (at != first or _pim_wins(m, urgency)):
             _issue_pim(m, program, log, unit, command_pim)
+            m[STATE, S_PROGRESS] = first
             stale_pim = True
             macs = command_pim == PIM_MAC and at > first and not stale
             if at == first or command_pim in (PIM_IN, PIM_OUT, PIM_ENTER, PIM_EXIT):
@@ -1353,7 +1354,10 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
                 _issue(m, requests, served_at, log, ACT2, place, slot)
             if command not in (REFAB, REFPB, PREAB):
                 m[STATE, S_PROGRESS] = first
-            elif at_pim == NEVER and horizon_of_requests == NEVER and first > m[STATE, S_PROGRESS] + patience:
+            elif (
+                min(at_pim, horizon_of_requests) == NEVER
+                and first > max(m[STATE, S_PROGRESS], m[STATE, S_PIM_FLOOR]) + patience
+            ):
                 return -E_DEADLOCK  # nothing but refreshes for a long time, and nothing to come
             stale_pim = computes
         m[STATE, S_NOW] = first + 1
