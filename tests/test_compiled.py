@@ -10,17 +10,21 @@ import pytest
 
 from lpspec import compiled
 
+PACKAGE_FILES = list(compiled.PACKAGE.rglob("*.py"))
 cache_folder: Callable[[], Path] = compiled._cache_folder.__wrapped__
 
 
 def test_the_folder_follows_the_sources_of_all_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in compiled.KERNELS:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("x = 1\n")
+    kernel, other = tmp_path / "deep" / "any.py", tmp_path / "other.py"
+    kernel.parent.mkdir()
+    kernel.write_text("@cached_njit()\n")
+    other.write_text("x = 1\n")
     monkeypatch.setattr(compiled, "PACKAGE", tmp_path)
     before = cache_folder()
     assert before.parent == tmp_path / "__pycache__"
-    (tmp_path / compiled.KERNELS[1]).write_text("x = 2\n")
+    other.write_text("x = 2\n")
+    assert cache_folder() == before
+    kernel.write_text("@cached_njit(nogil=True)\n")
     assert cache_folder() != before
 
 
@@ -32,9 +36,10 @@ def test_a_package_that_cannot_be_written_is_cached_at_home(tmp_path: Path, monk
     assert cache_folder().is_dir()
 
 
-def test_every_kernel_file_is_watched() -> None:
-    found = {path.relative_to(compiled.PACKAGE).as_posix() for path in compiled.PACKAGE.rglob("kernels.py")}
-    assert set(compiled.KERNELS) == found
+def test_every_compiled_function_is_watched() -> None:
+    files = {path.relative_to(compiled.PACKAGE).as_posix(): path.read_text("utf-8") for path in PACKAGE_FILES}
+    direct = {name for name, text in files.items() if "from numba import" in text or "numba.njit(" in text}
+    assert direct == {"compiled.py"}, "use cached_njit, whose sources are watched"
 
 
 def test_loops_imported_as_a_library_go_to_that_folder_and_no_other(tmp_path: Path) -> None:

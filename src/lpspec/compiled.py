@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import lpspec
 
 PACKAGE = Path(lpspec.__file__).parent
-KERNELS = ("simulation/kernels.py", "speculation/kernels.py")
+DECORATOR = b"@cached_njit("
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -45,8 +45,7 @@ def cached_njit(nogil: bool = False) -> Callable[[_Function], _Function]:
 @functools.cache
 def _cache_folder() -> Path:
     """A folder beside the package's byte code, or in the user's cache, or one that lasts as long as the process."""
-    sources = b"".join((PACKAGE / name).read_bytes() for name in KERNELS)
-    name = f"numba-{hashlib.sha256(sources).hexdigest()[:12]}"
+    name = f"numba-{hashlib.sha256(b''.join(_kernel_sources())).hexdigest()[:12]}"
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "lpspec"
     for folder in (PACKAGE / "__pycache__" / name, user_cache / name):
         if _writable(folder):
@@ -54,6 +53,12 @@ def _cache_folder() -> Path:
     temporary = tempfile.mkdtemp(prefix="lpspec-")
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     return Path(temporary)
+
+
+def _kernel_sources() -> list[bytes]:
+    """Text of every file of the package that compiles a function."""
+    sources = (path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")))
+    return [source for source in sources if DECORATOR in source]
 
 
 def _writable(folder: Path) -> bool:

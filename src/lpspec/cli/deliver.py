@@ -1,10 +1,11 @@
 """Hand over a result: files whole or not at all, then either its JSON or its table."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpspec.cli.console import say_written, show
-from lpspec.cli.outputs import Outputs, print_json, write_all
+from lpspec.cli.outputs import FilesTogether, Outputs, print_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,17 +25,33 @@ def deliver(
     Raises:
         InputError: A file cannot be written.
     """
+    with FilesTogether() as files:
+        write_json(files, outputs, document)
+        if outputs.figures and draw is not None:
+            from lpspec.report.figures import figure_bytes
+
+            figure = draw()
+            for path in outputs.figures:
+                files.write(path, figure_bytes(figure, path.suffix))
+    show_result(outputs, document, blocks)
+
+
+def write_json(files: FilesTogether, outputs: Outputs, document: dict[str, Any]) -> None:
+    """Write the document where a file of it was asked for; it appears with the other files."""
     from lpspec.report.documents import json_text
 
-    contents = [(outputs.json, json_text(document).encode())] if outputs.json else []
-    if outputs.figures and draw is not None:
-        from lpspec.report.figures import figure_bytes
+    if outputs.json is not None:
+        files.write(outputs.json, json_text(document).encode())
 
-        figure = draw()
-        contents += [(path, figure_bytes(figure, path.suffix)) for path in outputs.figures]
-    write_all(contents)
+
+def show_result(
+    outputs: Outputs, document: dict[str, Any], blocks: Iterable[Any], others: Iterable[Path | None] = ()
+) -> None:
+    """Print the document or what people read, and the files written, others than those of ``outputs`` first."""
+    from lpspec.report.documents import json_text
+
     if outputs.json_to_stdout:
         print_json(json_text(document))
         return
     show(blocks)
-    say_written(outputs.paths)
+    say_written([*(path for path in others if path is not None), *outputs.paths])

@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensErr
 
 from lpspec import __version__
 from lpspec.cli.compare import compare
+from lpspec.cli.dram import app as dram
 from lpspec.cli.inspect import inspect
 from lpspec.cli.reproduce import reproduce
 from lpspec.errors import InputError, unknown_name
@@ -30,10 +31,11 @@ app = App(
 app.command(reproduce)
 app.command(compare)
 app.command(inspect)
+app.command(dram)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run ``lpspec`` and exit: 0 when done, 2 for bad input, 130 when interrupted.
+    """Run ``lpspec`` and exit: 0 when done, 1 when a check finds fault, 2 for bad input, 130 when interrupted.
 
     Args:
         argv: Arguments after the program's name; None for the process's own.
@@ -47,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows "?", not a traceback
     try:
-        app(_joined(argv))
+        answer = app(_joined(argv))
         sys.stdout.flush()
     except InputError as error:
         return _refuse(str(error))
@@ -62,7 +64,7 @@ def run(argv: Sequence[str]) -> int:
     except OSError as error:
         _silence_stdout()
         return _refuse(f"{error.filename or 'output'}: {error.strerror or error}")
-    return 0
+    return answer if isinstance(answer, int) else 0
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
@@ -91,15 +93,15 @@ def _said(error: CycloptsError) -> str:
     tokens = list(getattr(error, "unused_tokens", None) or [])
     if tokens and isinstance(error, UnknownCommandError):
         is_option = tokens[0].startswith("-")
-        return str(unknown_name("option" if is_option else "command", tokens[0], _names(options=is_option)))
+        return str(unknown_name("option" if is_option else "command", tokens[0], _names(error.app or app, is_option)))
     if tokens and isinstance(error, UnusedCliTokensError):
         return f"unexpected argument '{tokens[0]}': values follow their option, such as --model llama2-7b"
     message = str(error).rstrip(".")
     return message[:1].lower() + message[1:]
 
 
-def _names(options: bool) -> list[str]:
-    return [name for name in app if name.startswith("-") == options]
+def _names(group: App, options: bool) -> list[str]:
+    return [name for name in group if name.startswith("-") == options]
 
 
 def _silence_stdout() -> None:

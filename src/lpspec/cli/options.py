@@ -1,11 +1,13 @@
 """Options that commands share, and the checks that the parser cannot do."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter, Token
 
-from lpspec.errors import InputError
+from lpspec.errors import InputError, unknown_name
+
+_Choice = TypeVar("_Choice", bound=str)
 
 LARGEST = 10**9
 """Beyond every context length; keeps counts of tokens in machine integers."""
@@ -28,6 +30,30 @@ JsonFile = Annotated[str | None, Parameter(name="--json")]
 FigureFile = Annotated[str | None, Parameter(name="--figure")]
 Names = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)]
+
+
+def one_of(option: str, text: str, allowed: Sequence[_Choice]) -> _Choice:
+    """The choice that a text names.
+
+    Raises:
+        InputError: It names none of those allowed.
+    """
+    for choice in allowed:
+        if choice == text:
+            return choice
+    raise unknown_name(f"value of {option}", text, allowed)
+
+
+def rank_numbers(option: str, text: str | None) -> tuple[int, ...]:
+    """Ranks from a list such as 0,1,2; none when the option was not given.
+
+    Raises:
+        InputError: Something in the list is no rank.
+    """
+    parts = [part.strip() for part in text.split(",")] if text is not None else []
+    if not all(part.isascii() and part.isdecimal() and len(part) < 3 for part in parts):
+        raise InputError(f"{option} {text} must be ranks with commas between them, such as 0,1,2")
+    return tuple(map(int, parts))
 
 
 def split_names(texts: Iterable[str]) -> list[str] | None:

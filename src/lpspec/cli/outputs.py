@@ -4,9 +4,10 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Self
 
 from lpspec.errors import InputError
 
@@ -96,42 +97,122 @@ def _check_place(option: str, path: Path, text: str) -> None:
         raise InputError(f"{option} {text} cannot be written: file name too long")
 
 
+def plan_file(option: str, text: str | None, others: Iterable[Path] = ()) -> Path | None:
+    """Check that one more file can be written, as ``plan_outputs`` does.
+
+    Args:
+        option: The option that names it.
+        text: The file; None for none.
+        others: Files that are to be written, too.
+
+    Raises:
+        InputError: The path is no possible output file, or one of the others.
+    """
+    path = None if text is None else _checked(option, text)
+    if path is not None and path.resolve() in [other.resolve() for other in others]:
+        raise InputError(f"{option} {path} is to be written by another option, too")
+    return path
+
+
+class FilesTogether:
+    """Files that appear together when the ``with`` block ends well, and not at all when it does not.
+
+    Each is written beside its place and moved there in the end, however long the writing takes.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is to be written yet."""
+        self._waiting: list[tuple[BinaryIO, Path, Path]] = []
+        self._folders: list[Path] = []
+
+    def open(self, path: Path) -> BinaryIO:
+        """Start a file; a device or a pipe has no place to move a file to, and gets the bytes as they come.
+
+        Raises:
+            InputError: It cannot be written.
+        """
+        with _blamed(path):
+            if path.exists() and not path.is_file():
+                self._waiting.append((path.open("wb"), path, path))
+            else:
+                self._open_aside(path.resolve())  # through a link, so that the link stays
+        return self._waiting[-1][0]
+
+    def _open_aside(self, target: Path) -> None:
+        self._folders += [folder for folder in target.parents if not folder.exists()]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        self._waiting.append((os.fdopen(handle, "wb"), Path(name), target))
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a whole file.
+
+        Raises:
+            InputError: It cannot be written.
+        """
+        with _blamed(path):
+            self.open(path).write(content)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        """Move all files into place, or leave every place as it was.
+
+        Raises:
+            InputError: A file cannot be written.
+        """
+        try:
+            if kind is None:
+                self._move()
+        finally:
+            for file, temporary, target in self._waiting:
+                with contextlib.suppress(OSError):
+                    file.close()
+                if temporary != target:
+                    temporary.unlink(missing_ok=True)
+            for folder in self._folders:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()  # those with files in them stay
+
+    def _move(self) -> None:
+        for file, temporary, target in self._waiting:
+            with _blamed(target):
+                _finish(file, temporary, target)
+        while self._waiting:
+            _, temporary, target = self._waiting[0]
+            if temporary != target:
+                temporary.replace(target)
+            self._waiting.pop(0)
+
+
 def write_all(contents: Iterable[tuple[Path, bytes]]) -> None:
     """Write every file beside its place first, then move all into place, so that none is left half written.
 
     Raises:
         InputError: A file cannot be written; then none of them has changed.
     """
-    waiting: list[tuple[Path, Path]] = []
-    try:
+    with FilesTogether() as files:
         for path, content in contents:
-            try:
-                _write_aside(path, content, waiting)
-            except OSError as error:
-                raise InputError(f"{path} cannot be written: {error.strerror}") from error
-        while waiting:
-            temporary, target = waiting[0]
-            os.replace(temporary, target)  # noqa: PTH105
-            waiting.pop(0)
-    finally:
-        for temporary, _ in waiting:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+            files.write(path, content)
 
 
-def _write_aside(path: Path, content: bytes, waiting: list[tuple[Path, Path]]) -> None:
-    if path.exists() and not path.is_file():  # a device or a pipe has no place to move a file to
-        path.write_bytes(content)
-        return
-    target = path.resolve()  # through a link, so that the link stays
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    waiting.append((Path(name), target))
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
+@contextlib.contextmanager
+def _blamed(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _finish(file: BinaryIO, temporary: Path, target: Path) -> None:
+    """Let the bytes reach the disk, with the mode that other files have."""
+    file.flush()
+    if temporary != target:
         os.fsync(file.fileno())
-    Path(name).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+    file.close()
 
 
 def _umask() -> int:

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lpspec.hardware.quantity import EnergyPerBit, EnergyPerOperation
+from lpspec.hardware.quantity import EnergyPerBit, EnergyPerOperation, Power
 
 
 class EnergyProfile(BaseModel):
@@ -20,6 +20,9 @@ class EnergyProfile(BaseModel):
     scratchpad: EnergyPerBit = Field(description="on-chip shared memory (NPU scratchpad, GPU L2)")
     local_buffer: EnergyPerBit = Field(description="per-core buffer (NPU local buffer, GPU L1)")
     pim_register: EnergyPerBit = Field(description="registers of a PIM unit, per bit of weight read")
+    refresh: EnergyPerOperation | None = Field(default=None, description="one all-bank refresh of a die")
+    idle_power: Power | None = Field(default=None, description="a die with all banks closed, waiting")
+    active_power: Power | None = Field(default=None, description="a die with a row open, waiting")
 
     @property
     def in_bank_pj_per_bit(self) -> float:

@@ -67,6 +67,26 @@ def load_profile(name_or_path: str) -> EnergyProfile:
     return _validated(EnergyProfile, data, f"energy profile '{name_or_path}'")
 
 
+def load_described(model: type[_T], kind: str, name_or_path: str, folder: Traversable) -> _T:
+    """Load a description of any kind by name from a folder of shipped ones, or from a TOML file.
+
+    Args:
+        model: The validated form.
+        kind: What the description is of, for messages.
+        name_or_path: A shipped name, or the path of a TOML file.
+        folder: Where the shipped descriptions lie.
+
+    Raises:
+        InputError: Unknown name, unreadable file, unknown key, wrong unit or impossible value.
+    """
+    return _validated(model, _resolve(kind, name_or_path, folder, seen=()), f"{kind} '{name_or_path}'")
+
+
+def shipped_names(folder: Traversable) -> tuple[str, ...]:
+    """Names of the descriptions in a folder of the package."""
+    return _names(folder)
+
+
 def is_path(name_or_path: str) -> bool:
     """Whether a text means a file rather than a shipped name."""
     return "/" in name_or_path or name_or_path.endswith(".toml")

@@ -1,0 +1,280 @@
+"""Run requests and PIM programs on one channel, command by command, and see time, commands and energy."""
+
+import csv
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.dram import kernels
+from lpspec.dram.controller import Controller, channel_of
+from lpspec.dram.device import DeviceSpec
+from lpspec.dram.energy import Activity, energy_pj
+from lpspec.dram.rules import COMMANDS
+from lpspec.errors import InputError
+from lpspec.hardware.energy_profile import EnergyProfile
+
+IntArray = NDArray[np.int64]
+
+COMMAND_TABLE = np.dtype(
+    [
+        ("ck", np.int64),
+        ("command", "U9"),
+        ("rank", np.int64),
+        ("bank_group", np.int64),
+        ("bank", np.int64),
+        ("row", np.int64),
+        ("column", np.int64),
+    ]
+)
+"""One command a row; -1 where a field has no meaning. ``rank`` is a bit mask for PIM commands other than PIM_OUT."""
+
+_AT_ONCE = 1 << 18  # commands between two looks at the clock, and rows of the log that is filled meanwhile
+_NO_PROGRAM = np.empty((0, kernels.INSTRUCTION_FIELDS), np.int64)
+_ERRORS = {
+    kernels.E_DEADLOCK: "nothing can go on: requests for a rank left in PIM mode, or a program that waits for itself",
+    kernels.E_ACT2_LATE: "an ACT-2 came later than nAAD after its ACT-1",
+    kernels.E_PIM_MODE: "a PIM command to a rank that is not in PIM mode, or a mode switch with open rows",
+    kernels.E_PIM_ROW: "a PIM_MAC to a closed row, a PIM_ACT to an open one, or ranks with different rows at a refresh",
+}
+
+
+class Request(NamedTuple):
+    """One access of 32 B: arrival in CK, whether it writes, and its place on the channel."""
+
+    at: int
+    is_write: bool
+    rank: int
+    bank_group: int
+    bank: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class ChannelRun:
+    """What a run did: times in CK, commands, and the energy of them.
+
+    Attributes:
+        total_ck: From the first command to the end of the last data, or to the last command if that is later.
+        avg_gb_per_s: Bytes of all requests over that time, GB/s.
+        command_counts: Issued commands by name.
+        rank_counts: The same, each command times the ranks that take it.
+        row_hits: Requests that found their row open.
+        row_misses: Requests whose bank was closed.
+        row_conflicts: Requests that had another row closed first.
+        energy_pj: Energy by component, pJ; empty without a profile.
+        refreshes: int64 [ranks, 16], times that each bank was refreshed.
+        served_at: int64 [requests], CK at which each request's data ends, in the order given.
+        commands: Command table, or None if it was not kept.
+    """
+
+    total_ck: int
+    first_ck: int
+    end_ck: int
+    avg_gb_per_s: float
+    command_counts: dict[str, int]
+    rank_counts: dict[str, int]
+    row_hits: int
+    row_misses: int
+    row_conflicts: int
+    active_ck: int
+    mac_tokens: int
+    refreshes: IntArray
+    served_at: IntArray
+    energy_pj: dict[str, float] = field(default_factory=dict)
+    commands: NDArray[Any] | None = None
+
+    @property
+    def dq_bursts(self) -> int:
+        """Bursts on the data bus."""
+        return sum(self.command_counts.get(name, 0) for name in ("RD", "WR", "RDA", "WRA", "PIM_IN", "PIM_OUT"))
+
+
+def run_requests(
+    requests: Iterable[Request] | IntArray,
+    device: DeviceSpec,
+    controller: Controller | None = None,
+    *,
+    profile: EnergyProfile | None = None,
+    keep_commands: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> ChannelRun:
+    """Serve read and write requests on one channel.
+
+    Args:
+        requests: Requests, or int64 [n, 5] of CK, 0 read or 1 write, bank of the channel, row, column; in order of CK.
+        device: The die of every rank.
+        controller: Policies; by default one rank with all-bank refresh.
+        profile: Energy constants; without it energy is not counted.
+        keep_commands: Keep every command, 40 B each.
+        progress: Called now and then with requests served and CK reached.
+
+    Raises:
+        InputError: A request out of range or out of order.
+    """
+    return run_channel(
+        requests,
+        _NO_PROGRAM,
+        device,
+        controller,
+        profile=profile,
+        keep_commands=keep_commands,
+        progress=progress,
+    )
+
+
+def run_channel(
+    requests: Iterable[Request] | IntArray,
+    program: IntArray,
+    device: DeviceSpec,
+    controller: Controller | None = None,
+    *,
+    profile: EnergyProfile | None = None,
+    keep_commands: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> ChannelRun:
+    """Serve requests while a PIM program runs on some ranks of the same channel; arguments as in ``run_requests``.
+
+    Args:
+        program: int64 [instructions, fields] as ``lpspec.dram.program`` builds it; empty for none.
+    """
+    controller = controller or Controller()
+    table = request_array(requests, device, controller.ranks)
+    channel = channel_of(device, controller)
+    served_at = np.full(len(table), -1, np.int64)
+    if len(program):
+        kernels.start_program(channel, program)
+    log = np.empty((_AT_ONCE if keep_commands else 0, 5), np.int64)
+    parts: list[IntArray] = []
+    state = 0
+    while state == 0:
+        state = kernels.run(channel, table, served_at, program, log, _AT_ONCE)
+        if keep_commands:
+            parts.append(log[: channel[kernels.STATE, kernels.S_LOGGED]].copy())
+        if progress is not None:
+            progress(int(channel[kernels.STATE, kernels.S_SERVED]), int(channel[kernels.STATE, kernels.S_NOW]))
+    if state < 0:
+        raise InputError(f"{_ERRORS[-state]} (CK {channel[kernels.STATE, kernels.S_NOW]})")
+    commands = _command_table(np.concatenate(parts)) if keep_commands else None
+    return _result(channel, device, controller, profile, served_at, commands)
+
+
+def request_array(requests: Iterable[Request] | IntArray, device: DeviceSpec, ranks: int) -> IntArray:
+    """Requests as the engine takes them: int64 [n, 5] of CK, way, bank of the channel, row, column.
+
+    Raises:
+        InputError: A request out of range, or one that comes before the request above it.
+    """
+    if isinstance(requests, np.ndarray):
+        table = np.ascontiguousarray(requests, dtype=np.int64).reshape(-1, 5)
+    else:
+        rows = [(q.at, int(q.is_write), _place(q, i), q.row, q.column) for i, q in enumerate(requests, 1)]
+        table = np.array(rows, np.int64).reshape(-1, 5)
+    last_column = (device.organisation.columns - 1) * 16
+    limits = [
+        (0, "at", 0, 1 << 50),
+        (1, "op", 0, 1),
+        (2, "rank", 0, ranks * device.organisation.banks - 1),
+        (3, "row", 0, device.organisation.rows.n - 1),
+        (4, "column", 0, last_column),
+    ]
+    for place, name, low, high in limits:
+        bad = np.flatnonzero((table[:, place] < low) | (table[:, place] > high))
+        if bad.size:
+            value = table[bad[0], place]
+            shown, top = (value // 16, ranks - 1) if name == "rank" else (value, high)
+            raise InputError(f"request {bad[0] + 1}: {name} is {shown}: allowed is {low} to {top}")
+    if (bad := np.flatnonzero(table[:, 4] % 16)).size:
+        raise InputError(f"request {bad[0] + 1}: column is {table[bad[0], 4]}: allowed are multiples of 16")
+    if (bad := np.flatnonzero(np.diff(table[:, 0]) < 0)).size:
+        raise InputError(f"request {bad[0] + 2}: at is {table[bad[0] + 1, 0]}, before the request above it")
+    return table
+
+
+def _place(request: Request, number: int) -> int:
+    """The bank of the channel that a request names."""
+    for name in ("bank_group", "bank"):
+        if not 0 <= getattr(request, name) <= 3:
+            raise InputError(f"request {number}: {name} is {getattr(request, name)}: allowed is 0 to 3")
+    return request.rank * kernels.BANKS + request.bank_group * 4 + request.bank
+
+
+def save_commands(commands: NDArray[Any], path: Path) -> None:
+    """Write a command table as CSV, a field without meaning left empty; a run cut short leaves no file."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as out:
+            writer = csv.writer(out, lineterminator="\n")
+            names = commands.dtype.names or ()
+            writer.writerow(names)
+            for start in range(0, len(commands), _AT_ONCE):
+                rows = commands[start : start + _AT_ONCE].tolist()
+                writer.writerows([["" if value == -1 else value for value in row] for row in rows])
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _command_table(log: IntArray) -> NDArray[Any]:
+    """The readable form of the engine's log."""
+    table = np.full(len(log), -1, COMMAND_TABLE)
+    table["ck"] = log[:, 0]
+    code = log[:, 1]
+    table["command"] = np.array(COMMANDS)[code]
+    table["rank"] = log[:, 2]
+    is_parity = (code == kernels.PIM_ACT) | (code == kernels.PIM_PRE) | (code == kernels.PIM_MAC)
+    has_group = (log[:, 3] >= 0) & ~is_parity
+    table["bank_group"][has_group] = log[has_group, 3] % kernels.BANKS // 4
+    table["bank"][has_group] = log[has_group, 3] % 4
+    table["bank"][is_parity] = log[is_parity, 3]
+    table["row"] = (log[:, 4] >> 16) - 1
+    table["column"] = (log[:, 4] & 0xFFFF) - 1
+    return table
+
+
+def _result(
+    channel: IntArray,
+    device: DeviceSpec,
+    controller: Controller,
+    profile: EnergyProfile | None,
+    served_at: IntArray,
+    commands: NDArray[Any] | None,
+) -> ChannelRun:
+    scalar = channel[kernels.STATE]
+    rank = channel[kernels.RANK : kernels.RANK + controller.ranks]
+    banks = channel[: controller.ranks * kernels.BANKS]
+    first = max(int(scalar[kernels.S_FIRST]), 0)
+    end = max(int(scalar[kernels.S_END]), int(scalar[kernels.S_LAST]))
+    still_open = rank[:, kernels.R_OPEN] > 0
+    active = int(rank[:, kernels.R_ACTIVE].sum() + (end - rank[still_open, kernels.R_SINCE]).clip(0).sum())
+    counts = [
+        {name: int(n) for name, n in zip(COMMANDS, row, strict=True) if n}
+        for row in channel[kernels.COUNT : kernels.COUNT + 2, : len(COMMANDS)]
+    ]
+    total_ck = end - first
+    total_bytes = len(served_at) * device.organisation.burst_bytes.n
+    run = ChannelRun(
+        total_ck=total_ck,
+        first_ck=first,
+        end_ck=end,
+        avg_gb_per_s=total_bytes / (total_ck * device.tCK.ns) if total_ck else 0.0,
+        command_counts=counts[0],
+        rank_counts=counts[1],
+        row_hits=int(scalar[kernels.S_HITS]),
+        row_misses=int(scalar[kernels.S_MISSES]),
+        row_conflicts=int(scalar[kernels.S_CONFLICTS]),
+        active_ck=active,
+        mac_tokens=int(scalar[kernels.S_MAC_TOKENS]),
+        refreshes=banks[:, kernels.B_REFRESHES].reshape(controller.ranks, -1).copy(),
+        served_at=served_at,
+        commands=commands,
+    )
+    if profile is None:
+        return run
+    activity = Activity(run.rank_counts, run.command_counts, run.mac_tokens, total_ck, active, controller.ranks)
+    object.__setattr__(run, "energy_pj", energy_pj(activity, device, profile))
+    return run

@@ -1,0 +1,105 @@
+"""Runs, checks and products of the memory as JSON documents: plain numbers, units in the names."""
+
+from typing import Any
+
+from lpspec.dram.checker import CheckReport, Violation
+from lpspec.dram.controller import Controller
+from lpspec.dram.device import DeviceSpec
+from lpspec.dram.package_gemm import PackageGemm, Share
+from lpspec.dram.simulate import ChannelRun
+
+
+def run_document(
+    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: str, latency: dict[str, float]
+) -> dict[str, Any]:
+    """What ``lpspec dram run --json`` writes."""
+    return {
+        "total_ck": run.total_ck,
+        "avg_gb_per_s": run.avg_gb_per_s,
+        "command_counts": run.command_counts,
+        "row_hits": run.row_hits,
+        "row_misses": run.row_misses,
+        "row_conflicts": run.row_conflicts,
+        "energy_pj": run.energy_pj,
+        "requests": len(run.served_at),
+        "latency_ck": latency,
+        "first_ck": run.first_ck,
+        "end_ck": run.end_ck,
+        "total_ns": run.total_ck * device.tCK.ns,
+        "peak_gb_per_s": device.peak_gb_per_s,
+        "preset": device.name,
+        "ranks": controller.ranks,
+        "refresh": controller.refresh,
+        "wck": controller.wck,
+        "energy_profile": profile,
+    }
+
+
+def check_document(report: CheckReport) -> dict[str, Any]:
+    """What ``lpspec dram check --json`` writes; violations in the order of the stream, the first of them."""
+    return {
+        "legal": report.legal,
+        "commands": report.commands,
+        "end_ck": report.end_ck,
+        "counts": report.counts,
+        "violations": [_violation(found) for found in report.violations],
+    }
+
+
+def _violation(found: Violation) -> dict[str, Any]:
+    return {
+        "rule": found.rule,
+        "line": found.command_index + 2,
+        "ck": found.ck,
+        "earlier_line": None if found.earlier_index is None else found.earlier_index + 2,
+        "earlier_ck": found.earlier_ck,
+        "required_ck": found.required_ck,
+        "text": str(found),
+    }
+
+
+def gemm_document(gemm: PackageGemm, engine: str, wrong: int | None) -> dict[str, Any]:
+    """What ``lpspec dram gemm --json`` writes; counts and energy are those of all channels together.
+
+    Args:
+        gemm: The product.
+        engine: Which engine counted.
+        wrong: Results of the functional check that are not the integer ones; None if it was not asked for.
+    """
+    die, channel = gemm.device, gemm.package.channel
+    return {
+        "total_ck": gemm.total_ck,
+        "total_ns": gemm.total_ns,
+        "command_counts": gemm.command_counts,
+        "energy_pj": gemm.energy_pj,
+        "mac_utilisation": gemm.mac_utilisation,
+        "dq_share": gemm.dq_share,
+        "ca_share": gemm.ca_share,
+        "array_gb_per_s": gemm.array_gb_per_s,
+        "verified": None if wrong is None else wrong == 0,
+        "m": gemm.m,
+        "k": gemm.k,
+        "n": gemm.n,
+        "engine": engine,
+        "platform": gemm.package.name,
+        "preset": die.name,
+        "channels": gemm.package.channels,
+        "ranks": channel.ranks,
+        "pim_ranks": list(channel.pim_ranks),
+        "concurrent_ranks": channel.concurrent,
+        "alus": die.pim.alus.n,
+        "banks_per_mpu": die.pim.banks_per_mpu.n,
+        "mac_interval_ck": die.pim.nMAC.n,
+        "energy_profile": gemm.profile.name,
+        "shares": [_share(share) for share in gemm.shares],
+    }
+
+
+def _share(share: Share) -> dict[str, Any]:
+    """What some channels do alike, each of them."""
+    return {
+        "channels": share.channels,
+        "n": share.n,
+        "total_ck": share.run.total_ck,
+        "command_counts": share.run.command_counts,
+    }

@@ -1,0 +1,125 @@
+"""Runs, checks and products of the memory as people read them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from lpspec.dram.checker import CheckReport
+from lpspec.dram.controller import Controller
+from lpspec.dram.device import DeviceSpec
+from lpspec.dram.package_gemm import PackageGemm
+from lpspec.dram.simulate import ChannelRun
+from lpspec.report.wording import digits, new_table
+
+MOST_SHOWN = 20
+"""Violations shown one by one."""
+
+Rows = list[tuple[str, str, str]]
+
+
+def run_blocks(
+    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: str, latency: Mapping[str, float]
+) -> Iterator[Any]:
+    """A run of requests: totals, commands, energy, and what stands behind them."""
+    ns, requests = run.total_ck * device.tCK.ns, len(run.served_at)
+    yield _facts(
+        f"{requests:,} requests on one channel of {device.name}",
+        [
+            ("time", f"{run.total_ck:,}", f"CK from the first command to the end of the last data: {digits(ns)} ns"),
+            ("bandwidth", digits(run.avg_gb_per_s), f"GB/s of {digits(device.peak_gb_per_s)}"),
+            ("row hits", f"{run.row_hits:,}", f"{run.row_hits / requests:.1%} of requests"),
+            ("row misses", f"{run.row_misses:,}", "bank was closed"),
+            ("row conflicts", f"{run.row_conflicts:,}", "another row was open"),
+            ("latency", digits(latency["mean"]), f"CK on average; {_spread(latency)}"),
+        ],
+    )
+    yield _counts(run.command_counts, run.total_ck)
+    yield _energy(run.energy_pj, ns)
+    yield f"channel  {_ranks(controller.ranks)}, refresh {controller.refresh}, WCK {controller.wck}"
+    yield f"energy   profile {profile}"
+
+
+def _spread(latency: Mapping[str, float]) -> str:
+    return f"half within {digits(latency['p50'])}, 99 % within {digits(latency['p99'])}, all {digits(latency['max'])}"
+
+
+def check_blocks(report: CheckReport) -> Iterator[Any]:
+    """A check: the verdict, how often each rule was broken, and the first violations."""
+    if report.legal:
+        yield f"legal: {report.commands:,} commands up to CK {report.end_ck:,}, no rule broken"
+        return
+    yield f"illegal: {sum(report.counts.values()):,} violations in {report.commands:,} commands"
+    table = new_table()
+    table.add_column("rule", no_wrap=True)
+    table.add_column("violations", justify="right")
+    for rule, count in sorted(report.counts.items(), key=lambda pair: -pair[1]):
+        table.add_row(rule, f"{count:,}")
+    yield table
+    yield from map(str, report.violations[:MOST_SHOWN])
+    left = sum(report.counts.values()) - MOST_SHOWN
+    if left > 0:
+        yield f"and {left:,} more"
+
+
+def gemm_blocks(gemm: PackageGemm, engine: str, wrong: int | None) -> Iterator[Any]:
+    """A product: totals, commands, energy, and what stands behind them."""
+    die, channel, package = gemm.device, gemm.package.channel, gemm.package
+    peak = die.mpus * die.organisation.burst_bytes.n / (die.pim.nMAC.n * die.tCK.ns)
+    peak *= channel.concurrent * package.channels
+    yield _facts(
+        f"{gemm.m} tokens x {gemm.k} x {gemm.n} on {package.name}, {package.channels} channels of {die.name}",
+        [
+            ("time", f"{gemm.total_ck:,}", f"CK until the last channel is done: {digits(gemm.total_ns)} ns"),
+            ("in the array", digits(gemm.array_gb_per_s), f"GB/s from banks into MPUs, of {digits(peak)}"),
+            ("MAC utilisation", f"{gemm.mac_utilisation:.1%}", "of what all MPUs that may compute could multiply"),
+            ("DQ", f"{gemm.dq_share:.1%}", "of the time of the data buses"),
+            ("CA", f"{gemm.ca_share:.1%}", "of the slots of the command buses"),
+        ],
+    )
+    yield _counts(gemm.command_counts, gemm.total_ck * package.channels)
+    yield _energy(gemm.energy_pj, gemm.total_ns)
+    yield f"channel  {_ranks(channel.ranks)}, {len(channel.pim_ranks)} with PIM, {channel.concurrent} at once"
+    yield f"MPU      {die.pim.banks_per_mpu.n} banks, {die.pim.alus.n} ALUs, a MAC each {die.pim.nMAC.n} CK"
+    yield f"energy   profile {gemm.profile.name}"
+    yield f"engine   {engine}"
+    if wrong is not None:
+        results = f"{gemm.m * gemm.n:,} results"
+        yield f"data     {results} equal the integer product" if not wrong else f"data     {wrong:,} of {results} WRONG"
+
+
+def _ranks(ranks: int) -> str:
+    return f"{ranks} rank{'s' * (ranks > 1)}"
+
+
+def _facts(title: str, rows: Rows) -> Table:
+    table = new_table(title)
+    table.show_header = False
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _counts(counts: Mapping[str, int], slots: int) -> Table:
+    table = new_table()
+    table.add_column("command", no_wrap=True)
+    table.add_column("count", justify="right")
+    table.add_column("of CA slots", justify="right")
+    for name, count in counts.items():
+        table.add_row(name, f"{count:,}", f"{count / slots:.2%}")
+    return table
+
+
+def _energy(energy_pj: Mapping[str, float], ns: float) -> Table:
+    total = sum(energy_pj.values())
+    table = new_table()
+    table.add_column("energy", no_wrap=True)
+    table.add_column("nJ", justify="right")
+    table.add_column("share", justify="right")
+    for component, pj in energy_pj.items():
+        table.add_row(component, digits(pj / 1e3), f"{pj / total:.1%}" if total else "")
+    table.add_row("all", digits(total / 1e3), f"{digits(total / ns)} mW" if ns else "")
+    return table

@@ -1,0 +1,303 @@
+"""``lpspec dram``: what it prints and writes, and what it refuses."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import Said
+
+from lpspec.dram.device import device_names
+from lpspec.dram.kernels import run as run_kernel
+
+Lpspec = Callable[..., Said]
+HEADER = "ck,command,rank,bank_group,bank,row,column"
+GEMM = ("dram", "gemm", "--m", "4", "--k", "128", "--n", "4096")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def request(at: int, op: str = "read", bank_group: int = 0, row: int = 0, column: int = 0, rank: int = 0) -> str:
+    fields = {"at": at, "op": op, "rank": rank, "bank_group": bank_group, "bank": 0, "row": row, "column": column}
+    return json.dumps(fields) + "\n"
+
+
+def save(*lines: str, name: str = "requests.jsonl") -> str:
+    Path(name).write_text("".join(lines), encoding="utf-8")
+    return name
+
+
+def scattered(n: int, ranks: int = 1) -> str:
+    """Reads and writes all over the banks."""
+    rng = np.random.default_rng(1)
+    at = np.cumsum(rng.integers(0, 6, n)).tolist()
+    groups, rows, columns = rng.integers(0, 4, n), rng.integers(0, 4, n), rng.integers(0, 64, n) * 16
+    ops = rng.choice(["read", "write"], n).tolist()
+    return save(
+        *(
+            request(at[i], ops[i], int(groups[i]), int(rows[i]), int(columns[i]), int(rng.integers(ranks)))
+            for i in range(n)
+        )
+    )
+
+
+def document(said: Said) -> dict[str, Any]:
+    assert said.code == 0, said.err
+    found: dict[str, Any] = json.loads(said.out)
+    return found
+
+
+def assert_refused(said: Said, *hints: str) -> None:
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("lpspec: ")
+    assert said.err.count("\n") == 1
+    for hint in hints:
+        assert hint in said.err
+
+
+def test_a_short_list_command_by_command(lpspec: Lpspec, folder: Path) -> None:
+    """By hand, LPDDR5-6400: a second row waits for nRAS 34, nRPpb 15 and nRCD 15, hits for nCCD_L 4."""
+    name = save(request(0, row=5), request(0, row=6), request(0, row=5, column=16))
+    said = lpspec("dram", "run", name, "--refresh", "none", "--commands", "out.csv", "--json", "-")
+    assert (folder / "out.csv").read_text("utf-8").splitlines() == [
+        HEADER,
+        *("0,ACT1,0,0,0,5,", "1,ACT2,0,0,0,5,", "8,CAS,0,,,,", "16,RD,0,0,0,5,0", "20,RD,0,0,0,5,16"),
+        *("35,PRE,0,0,0,,", "50,ACT1,0,0,0,6,", "51,ACT2,0,0,0,6,", "58,CAS,0,,,,", "66,RD,0,0,0,6,0"),
+    ]
+    found = document(said)
+    assert found["total_ck"] == 66 + 17 + 2
+    assert found["avg_gb_per_s"] == pytest.approx(3 * 32 / (85 * 1.25))
+    assert found["command_counts"] == {"ACT1": 2, "ACT2": 2, "CAS": 2, "PRE": 1, "RD": 3}
+    assert (found["row_hits"], found["row_misses"], found["row_conflicts"]) == (1, 1, 1)
+    assert found["latency_ck"] == {"mean": (35 + 85 + 39) / 3, "p50": 39, "p99": pytest.approx(84.08), "max": 85}
+    row_pj, burst_pj = 2048 * 8 * 0.11, 256 * (0.44 + 3.04)
+    assert found["energy_pj"]["activate"] == pytest.approx(2 * row_pj)
+    assert found["energy_pj"]["column"] + found["energy_pj"]["io"] == pytest.approx(3 * burst_pj)
+    assert "wrote" not in said.out
+
+
+def test_wck_always_on_needs_no_cas(lpspec: Lpspec, folder: Path) -> None:
+    said = lpspec("dram", "run", save(request(0)), "--refresh", "none", "--wck", "always-on", "--json", "-")
+    assert document(said)["command_counts"] == {"ACT1": 1, "ACT2": 1, "RD": 1}
+
+
+def test_presets_and_profiles_reach_the_run(lpspec: Lpspec, folder: Path) -> None:
+    """LPDDR5X-9600: RD 1 + nRCD 22, data until 23 + RL 26 + 2."""
+    name = save(request(0))
+    fast = document(lpspec("dram", "run", name, "--preset", "lpddr5x-9600", "--refresh", "none", "--json", "-"))
+    assert fast["total_ck"] == 51
+    priced = document(lpspec("dram", "run", name, "--energy-profile", "specpim", "--json", "-"))
+    assert priced["energy_pj"]["io"] == pytest.approx(256 * 4.65)
+
+
+@pytest.mark.parametrize("refresh", ["none", "all-bank", "per-bank"])
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_whatever_run_writes_check_finds_legal(lpspec: Lpspec, folder: Path, refresh: str, ranks: int) -> None:
+    policies = ["--refresh", refresh, "--ranks", str(ranks)]
+    said = lpspec("dram", "run", scattered(5000, ranks), *policies, "--commands", "new/out.csv")
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[-1] == "wrote new/out.csv"
+    checked = lpspec("dram", "check", "new/out.csv", *policies, "--json", "-")
+    found = document(checked)
+    assert (found["legal"], found["counts"], found["violations"]) == (True, {}, [])
+    assert found["commands"] == len((folder / "new" / "out.csv").read_text("utf-8").splitlines()) - 1
+    assert "no rule broken" in lpspec("dram", "check", "new/out.csv", *policies).out
+    other = lpspec("dram", "check", "new/out.csv", *policies, "--preset", "lpddr5x-9600")
+    assert (other.code, other.err) == (1, "")
+
+
+def test_run_prints_the_numbers_that_it_writes(lpspec: Lpspec, folder: Path) -> None:
+    said = lpspec("dram", "run", scattered(2000), "--json", "out.json")
+    found = json.loads((folder / "out.json").read_text("utf-8"))
+    assert f"{found['total_ck']:,}" in said.out
+    for name, count in found["command_counts"].items():
+        assert any(line.split()[:2] == [name, f"{count:,}"] for line in said.out.splitlines())
+    assert "refresh all-bank, WCK on-demand" in said.out
+    assert said.out.splitlines()[-1] == "wrote out.json"
+
+
+def test_an_illegal_stream_is_told_command_by_command(lpspec: Lpspec, folder: Path) -> None:
+    save(HEADER + "\n", "0,ACT1,0,0,0,5,\n1,ACT2,0,0,0,5,\n8,CAS,0,,,,\n15,RD,0,0,0,5,0\n", name="bad.csv")
+    said = lpspec("dram", "check", "bad.csv")
+    assert (said.code, said.err) == (1, "")
+    assert "illegal: 1 violations in 4 commands" in said.out
+    assert "command 3 (line 5) at CK 15 breaks nRCD against command 1 at CK 1: CK 16 at the earliest" in said.out
+    found = json.loads(lpspec("dram", "check", "bad.csv", "--json", "-").out)
+    assert (found["legal"], found["commands"], found["counts"]) == (False, 4, {"nRCD": 1})
+    places = {"line": 5, "ck": 15, "earlier_line": 3, "earlier_ck": 1, "required_ck": 16}
+    assert found["violations"][0].items() >= places.items()
+
+
+def test_the_channel_that_is_checked_can_be_told(lpspec: Lpspec, folder: Path) -> None:
+    save(HEADER + "\n", "0,PIM_ENTER,3,,,,\n80,PIM_ACT,2,,0,9,\n", name="pim.csv")
+    assert lpspec("dram", "check", "pim.csv", "--ranks", "2").code == 1  # no rank of it can enter PIM mode
+    assert lpspec("dram", "check", "pim.csv", "--ranks", "2", "--pim-ranks", "0,1").code == 0
+    save(HEADER + "\n", "0,ACT1,0,0,0,5,\n1,ACT2,0,0,0,5,\n4,ACT1,0,1,0,5,\n9,ACT2,0,1,0,5,\n", name="acts.csv")
+    assert lpspec("dram", "check", "acts.csv").code == 0
+    save(HEADER + "\n", "0,ACT1,0,0,0,5,\n8,ACT2,0,0,0,5,\n9,ACT1,0,1,0,5,\n10,ACT2,0,1,0,5,\n", name="late.csv")
+    assert lpspec("dram", "check", "late.csv").code == 1  # ACT-2s 2 CK apart
+    assert lpspec("dram", "check", "late.csv", "--activation", "ACT1").code == 0
+
+
+def test_a_product_on_a_package(lpspec: Lpspec, folder: Path) -> None:
+    """4096 outputs are 1024 a channel: a tile of 768, then 256 on one rank, each of 128 k in 2 rows."""
+    said = lpspec(*GEMM, "--verify", "--json", "-")
+    found = document(said)
+    counts = found["command_counts"]
+    assert counts["PIM_MAC"] == 4 * 2 * 128
+    assert counts["PIM_IN"] == 4 * 2 * 128 * 4 // 32
+    assert counts["PIM_OUT"] * 32 == 4 * 4096 * 4
+    assert found["verified"] is True
+    assert found["mac_utilisation"] == pytest.approx(4 * 128 * 4096 * 4 / (found["total_ck"] * 12 * 8 * 32 * 4))
+    assert found["ca_share"] == pytest.approx(sum(counts.values()) / (4 * found["total_ck"]))
+    assert found["dq_share"] == pytest.approx((counts["PIM_IN"] + counts["PIM_OUT"]) * 2 / (4 * found["total_ck"]))
+    assert found["energy_pj"]["mac"] == pytest.approx(4 * 128 * 4096 * 0.32)
+    assert found["energy_pj"]["io"] == pytest.approx((counts["PIM_IN"] + counts["PIM_OUT"]) * 256 * 3.04)
+    assert 0 < found["array_gb_per_s"] < 614.4
+    table = lpspec(*GEMM, "--verify").out
+    assert f"{found['mac_utilisation']:.1%}" in table
+    assert "16,384 results equal the integer product" in table
+
+
+def test_channels_that_have_more_count_for_more(lpspec: Lpspec, folder: Path) -> None:
+    """96 outputs are 3 blocks of 32 on 4 channels: three of them work and the last has nothing to do."""
+    found = document(lpspec("dram", "gemm", "--m", "1", "--k", "64", "--n", "96", "--verify", "--json", "-"))
+    assert [(share["channels"], share["n"]) for share in found["shares"]] == [(3, 32)]
+    assert found["command_counts"]["PIM_MAC"] == 3 * 64
+    uneven = document(lpspec("dram", "gemm", "--m", "1", "--k", "64", "--n", "160", "--verify", "--json", "-"))
+    assert [(share["channels"], share["n"]) for share in uneven["shares"]] == [(1, 64), (3, 32)]
+    assert uneven["total_ck"] == max(share["total_ck"] for share in uneven["shares"])
+
+
+def test_pim_values_of_the_platform_reach_the_die(lpspec: Lpspec, folder: Path) -> None:
+    Path("mine.toml").write_text(
+        'extends = "lp-spec"\nname = "mine"\n[pim]\nalus = { value = 2, source = "assumed" }\n'
+        'mac_interval = { value = "10 ns", source = "assumed" }\n'
+        'concurrent_ranks = { value = 1, source = "assumed" }\n',
+        encoding="utf-8",
+    )
+    found = document(lpspec(*GEMM, "--platform", "mine.toml", "--verify", "--json", "-"))
+    assert (found["alus"], found["mac_interval_ck"], found["concurrent_ranks"]) == (2, 8, 1)
+    assert found["command_counts"]["PIM_MAC"] == 4 * 2 * 4 * 128  # two passes, four dies one after the other
+    assert found["total_ck"] > 2 * 4 * 128 * 8
+    other = document(lpspec(*GEMM, "--platform", "mine.toml", "--preset", "lpddr5x-9600", "--json", "-"))
+    assert (other["alus"], other["mac_interval_ck"], other["preset"]) == (2, 12, "lpddr5x-9600")
+
+
+def test_a_preset_alone_brings_its_own_pim(lpspec: Lpspec, folder: Path) -> None:
+    found = document(lpspec(*GEMM, "--preset", "lp5x-pim", "--verify", "--json", "-"))
+    assert (found["alus"], found["banks_per_mpu"], found["verified"]) == (1, 1, True)
+
+
+def test_wrong_data_is_told_and_fails(lpspec: Lpspec, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lpspec.dram.verify.count_wrong", lambda *_: 3)
+    said = lpspec(*GEMM, "--verify")
+    assert said.code == 1
+    assert "3 of 16,384 results WRONG" in said.out
+    assert json.loads(lpspec(*GEMM, "--verify", "--json", "-").out)["verified"] is False
+
+
+def test_a_timeline_is_written(lpspec: Lpspec, folder: Path) -> None:
+    said = lpspec(*GEMM, "--trace", "trace.json.gz")
+    assert said.out.splitlines()[-1] == "wrote trace.json.gz"
+    trace = json.loads(gzip.decompress((folder / "trace.json.gz").read_bytes()))
+    assert trace["otherData"]["scale"] == "1 ns shown is 1 ps"
+    drawn = [event for event in trace["traceEvents"] if event["ph"] == "X"]
+    share = document(lpspec(*GEMM, "--json", "-"))["shares"][0]
+    assert sum((event["pid"], event["tid"]) == (0, 1) for event in drawn) == sum(share["command_counts"].values())
+
+
+BAD_REQUESTS = [
+    ("{\n", "line 2: not JSON"),
+    ("[]\n", "line 2: no object"),
+    (request(0).replace("bank_group", "bankgroup"), "line 2: unknown key 'bankgroup': did you mean 'bank_group'?"),
+    (request(0).replace(', "row": 0', ""), "line 2: row missing"),
+    (request(0).replace('"row": 0', '"row": "0"'), "line 2: row must be a whole number"),
+    (request(0, op="reed"), "line 2: unknown op 'reed': did you mean 'read'?"),
+    (request(0, rank=1), "line 2: rank is 1: allowed is 0 to 0"),
+    (request(0, row=32768), "line 2: row is 32768"),
+    (request(0, column=17), "line 2: column is 17"),
+    (request(-1), "line 2: at is -1"),
+    (request(1) + request(0), "line 3: at is 0, before the 1 of the request above it"),
+]
+
+
+@pytest.mark.parametrize(("bad", "hint"), BAD_REQUESTS, ids=[hint for _, hint in BAD_REQUESTS])
+def test_a_malformed_request_is_one_line_and_writes_nothing(lpspec: Lpspec, folder: Path, bad: str, hint: str) -> None:
+    name = save(request(0), bad)
+    assert_refused(lpspec("dram", "run", name, "--commands", "new/c.csv", "--json", "out.json"), name, hint)
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+BAD = [
+    ("dram rn", "did you mean 'run'"),
+    ("dram run", "REQUESTS"),
+    ("dram run gone.jsonl", "gone.jsonl: can't be read: No such file"),
+    ("dram run .", "Is a directory"),
+    ("dram run empty", "empty: no requests"),
+    ("dram run empty stray", "unexpected argument 'stray'"),
+    ("dram run good --refresh allbank", "did you mean 'all-bank'"),
+    ("dram run good --wck on", "known are always-on, on-demand"),
+    ("dram run good --ranks 9", "ranks is 9: allowed is 1 to 8"),
+    ("dram run good --ranks 0", "ranks is 0: allowed is 1 to 8"),
+    ("dram run good --ranks 1.5", "no whole number"),
+    ("dram run good --preset lpddr5-640", "did you mean"),
+    ("dram run good --preset gone.toml", "gone.toml"),
+    ("dram run good --energy-profile atacc", "did you mean 'attacc'"),
+    ("dram run good --commands .", "is a folder"),
+    ("dram run good --commands=-", "--commands needs a file name"),
+    ("dram run good --commands a.csv --json a.csv", "a.csv"),
+    ("dram check gone.csv", "gone.csv"),
+    ("dram check good", "line 1: the header must be"),
+    ("dram check one.csv", "one.csv: line 2"),
+    ("dram check one.csv --pim-ranks 0,x", "--pim-ranks 0,x must be ranks"),
+    ("dram check one.csv --pim-ranks 1", "PIM ranks must be among 0..0"),
+    ("dram check one.csv --ranks 9", "ranks must be 1..8"),
+    ("dram check one.csv --activation ACT3", "known are ACT1, ACT2"),
+    ("dram gemm --m 1 --k 64", "--n"),
+    ("dram gemm --m 0 --k 64 --n 64", "m is 0: allowed is 1 to"),
+    ("dram gemm --m 65537 --k 64 --n 64", "m is 65537: allowed is 1 to 65536"),
+    ("dram gemm --m 1 --k 64 --n -5", "n is -5"),
+    ("dram gemm --m 1 --k 999999999 --n 999999999", "rows"),
+    ("dram gemm --m 1 --k 64 --n 64 --platform rtx3090", "'rtx3090' has no PIM ranks"),
+    ("dram gemm --m 1 --k 64 --n 64 --platform lp-spc", "did you mean 'lp-spec'"),
+    ("dram gemm --m 1 --k 64 --n 64 --preset lp5x-pm", "did you mean 'lp5x-pim'"),
+    ("dram gemm --m 1 --k 64 --n 64 --trace .", "is a folder"),
+]
+
+
+@pytest.mark.parametrize(("argv", "hint"), BAD, ids=[argv for argv, _ in BAD])
+def test_bad_input_is_one_line(lpspec: Lpspec, folder: Path, argv: str, hint: str) -> None:
+    save(request(0), name="good")
+    save(name="empty")
+    save(HEADER + "\n0,ACT9,0,0,0,5,\n", name="one.csv")
+    before = sorted(folder.iterdir())
+    outputs = ["--json", "out.json"] if "--json" not in argv and argv not in ("dram rn", "dram run") else []
+    assert_refused(lpspec(*argv.split(), *outputs), hint)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_help_names_every_preset(lpspec: Lpspec) -> None:
+    text = "".join(lpspec("dram", "run", "--help").out.split())
+    for name in device_names():
+        assert name in text
+
+
+@pytest.mark.parametrize("argv", ["run requests.jsonl --commands new/out.csv --json j", "gemm --trace new/t --json j"])
+def test_an_interrupt_leaves_no_file(lpspec: Lpspec, folder: Path, monkeypatch: pytest.MonkeyPatch, argv: str) -> None:
+    def interrupt(*given: Any) -> int:
+        run_kernel(*given)  # some commands are written by then
+        raise KeyboardInterrupt
+
+    scattered(100)
+    monkeypatch.setattr("lpspec.dram.kernels.run", interrupt)
+    said = lpspec("dram", *argv.split(), *(GEMM[2:] if argv.startswith("gemm") else ()))
+    assert (said.code, said.out, said.err) == (130, "", "lpspec: interrupted\n")
+    assert [path.name for path in folder.iterdir()] == ["requests.jsonl"]

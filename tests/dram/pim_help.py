@@ -1,0 +1,83 @@
+"""Short ways to make PIM dies, to run programs on data, and to check them on the exact engine."""
+
+from typing import Any
+
+import numpy as np
+from engine_help import DIE
+from numpy.typing import NDArray
+
+from lpspec.dram import kernels
+from lpspec.dram.checker import CheckOptions, PimRules, check_commands
+from lpspec.dram.checker_table import command_table
+from lpspec.dram.checker_timing import timing_from
+from lpspec.dram.controller import Controller
+from lpspec.dram.device import DeviceSpec
+from lpspec.dram.functional import unroll
+from lpspec.dram.gemm import PimProgram
+from lpspec.dram.kv_layout import KvPlacement
+from lpspec.dram.simulate import ChannelRun, run_channel
+
+Int8 = NDArray[np.int8]
+NO_REQUESTS = np.empty((0, 5), np.int64)
+
+
+def die(device: DeviceSpec = DIE, activate: str = "faw", **counts: int) -> DeviceSpec:
+    """A die with other PIM parameters, such as ``alus=1``."""
+    fields: dict[str, Any] = {
+        name: getattr(device.pim, name).model_copy(update={"value": n}) for name, n in counts.items()
+    }
+    return device.model_copy(update={"pim": device.pim.model_copy(update={**fields, "activate": activate})})
+
+
+def random_int8(rng: np.random.Generator, *shape: int) -> Int8:
+    return rng.integers(-128, 128, shape).astype(np.int8)
+
+
+def count(program: PimProgram) -> dict[str, int]:
+    """Commands of a program by name, from its lines alone; a command for several ranks counts once."""
+    names = {
+        kernels.PIM_ACT: "PIM_ACT",
+        kernels.PIM_PRE: "PIM_PRE",
+        kernels.PIM_IN: "PIM_IN",
+        kernels.PIM_MAC: "PIM_MAC",
+        kernels.PIM_OUT: "PIM_OUT",
+    }
+    counts = dict.fromkeys(names.values(), 0)
+    for line in unroll(program.lines):
+        if (name := names.get(line[kernels.I_OP])) is not None:
+            counts[name] += max(1, line[kernels.I_COUNT])
+    return counts
+
+
+def run(program: PimProgram, requests: Any = NO_REQUESTS, **policies: Any) -> ChannelRun:
+    """Run a program on the exact engine, keeping its commands."""
+    controller = Controller(**{"ranks": program.channel.ranks, **policies})
+    return run_channel(requests, program.lines, program.channel.device, controller, keep_commands=True)
+
+
+def violations(done: ChannelRun, program: PimProgram, refresh: Any = "all-bank") -> list[str]:
+    """What the independent checker finds in a run."""
+    device = program.channel.device
+    timing = {**device.timing.counts(), "nMODE": device.mode_ck, "nMAC": device.pim.nMAC.n}
+    timing["nRKSW"] = timing.pop("nRTRS")
+    timing["nREFIpb"] = timing["nREFI"] // 8
+    rules = PimRules(device.pim.alus.n, device.pim.banks_per_mpu.n, device.pim.activate, device.pim.input_depth.n == 64)
+    options = CheckOptions(
+        ranks=program.channel.ranks,
+        pim_ranks=program.channel.pim_ranks,
+        timing=timing_from(timing),
+        refresh=refresh,
+        pim=rules,
+        rows=device.organisation.rows.n,
+    )
+    t = done.commands
+    assert t is not None
+    stream = command_table(t["ck"], t["command"], t["rank"], t["bank_group"], t["bank"], t["row"], t["column"])
+    report = check_commands(stream, options)
+    return [str(violation) for violation in report.violations]
+
+
+def fill_cache(kv: KvPlacement, keys: Int8, values: Int8, cells: Int8) -> None:
+    """Write a cache token by token, int8 [heads, positions, head_dim]."""
+    for position in range(keys.shape[1]):
+        kv.write(cells, position, keys[:, position : position + 1], values[:, position : position + 1])

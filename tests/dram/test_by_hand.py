@@ -1,0 +1,108 @@
+"""Short request lists against CKs computed by hand from the timings of LPDDR5-6400, 8 Gb (no refresh)."""
+
+from engine_help import read as rd
+from engine_help import serve, spelt
+from engine_help import write as wr
+
+
+def test_one_cold_read() -> None:
+    # ACT-1 0, ACT-2 1, RD 1 + nRCD 15 = 16, data 16 + RL 17 .. + 2 = 35. CAS somewhere before costs nothing.
+    run = serve(rd(0))
+    assert spelt(run) == [(0, "ACT1"), (1, "ACT2"), (8, "CAS"), (16, "RD")]
+    assert (run.total_ck, run.row_hits, run.row_misses, run.row_conflicts) == (35, 0, 1, 0)
+
+
+def test_one_cold_write() -> None:
+    # WR 1 + nRCD 15 = 16, data 16 + WL 9 .. + 2 = 27
+    run = serve(wr(0))
+    assert spelt(run) == [(0, "ACT1"), (1, "ACT2"), (8, "CAS"), (16, "WR")]
+    assert run.total_ck == 27
+
+
+def test_hits_of_one_bank_follow_each_other_by_nccd_l() -> None:
+    # RD 16, 20, 24 (nCCD_L 4); data of the last ends 24 + 17 + 2 = 43
+    run = serve(rd(0, column=0), rd(0, column=16), rd(0, column=32))
+    assert spelt(run)[3:] == [(16, "RD"), (20, "RD"), (24, "RD")]
+    assert (run.total_ck, run.row_hits, run.row_misses) == (43, 2, 1)
+
+
+def test_row_conflict_between_reads() -> None:
+    # First: RD 16. PRE at ACT-2 1 + nRAS 34 = 35 (RD 16 + nRTP 8 = 24 is earlier). ACT-1 35 + nRPpb 15 = 50, ACT-2 51,
+    # RD 66, data ends 66 + 19 = 85. WCK stopped at 16 + 17 + 2 + 1 = 36, so a second CAS comes before.
+    run = serve(rd(0, row=5), rd(0, row=6))
+    expected = [(0, "ACT1"), (1, "ACT2"), (8, "CAS"), (16, "RD"), (35, "PRE")]
+    assert spelt(run) == [*expected, (50, "ACT1"), (51, "ACT2"), (58, "CAS"), (66, "RD")]
+    assert (run.total_ck, run.row_misses, run.row_conflicts) == (85, 1, 1)
+
+
+def test_row_conflict_after_a_write() -> None:
+    # WR 16; PRE at 16 + WL 9 + BL 2 + nWR 28 = 55; ACT-1 70, ACT-2 71, WR 86, data ends 86 + 11 = 97
+    run = serve(wr(0, row=5), wr(0, row=6))
+    assert [c for c in spelt(run) if c[1] in ("PRE", "WR")] == [(16, "WR"), (55, "PRE"), (86, "WR")]
+    assert run.total_ck == 97
+
+
+def test_two_banks_open_nrrd_apart() -> None:
+    # ACT-1 0 and 0 + nRRD 4; ACT-2 1 and 5; RD 16 and 20
+    run = serve(rd(0, bank_group=0), rd(0, bank_group=1))
+    expected = [(0, "ACT1"), (1, "ACT2"), (4, "ACT1"), (5, "ACT2"), (8, "CAS"), (16, "RD"), (20, "RD")]
+    assert spelt(run) == expected
+
+
+def test_hit_overtakes_an_older_conflict_and_nothing_is_lost() -> None:
+    # FR-FCFS: the third request finds row 5 open and goes at 20, before the second, which has row 6 opened:
+    # PRE 35, ACT-1 50, ACT-2 51, RD 66
+    run = serve(rd(0, row=5), rd(0, row=6), rd(0, row=5, column=16))
+    assert [c for c in spelt(run) if c[1] == "RD"] == [(16, "RD"), (20, "RD"), (66, "RD")]
+    assert run.served_at.tolist() == [35, 85, 39]
+
+
+def test_read_after_write_to_the_same_address_comes_after_it() -> None:
+    # The write goes first though reads have precedence: WR 16, then RD 16 + WL 9 + BL/n_max 4 + nWTR_L 10 = 39
+    run = serve(wr(0, row=5), rd(0, row=5))
+    assert [c for c in spelt(run) if c[1] in ("RD", "WR")] == [(16, "WR"), (39, "RD")]
+
+
+def test_write_after_read_of_the_same_address_comes_after_it() -> None:
+    # RD 16, WR 16 + RL 17 + BL/n_max 4 + 2 - WL 9 = 30
+    run = serve(rd(0, row=5), wr(0, row=5))
+    assert [c for c in spelt(run) if c[1] in ("RD", "WR")] == [(16, "RD"), (30, "WR")]
+
+
+def test_two_ranks_share_dq() -> None:
+    # Rank 1's ACT-1 takes the next free slots, 2 and 3, so its RD could go at 18; the first RD at 16 puts DQ's
+    # next burst of another rank at 16 + BL 2 + gap 2 = 20
+    run = serve(rd(0, rank=0), rd(0, rank=1), ranks=2)
+    assert [c for c in spelt(run) if c[1] != "CAS"] == [
+        *[(0, "ACT1"), (1, "ACT2"), (2, "ACT1"), (3, "ACT2")],
+        *[(16, "RD"), (20, "RD")],
+    ]
+
+
+def test_all_bank_refresh_closes_waits_and_reopens() -> None:
+    # Due at 3125: PREAB 3125, REFAB + nRPab 17 = 3142, ACT-1 + nRFCab 168 = 3310, ACT-2 3311, RD 3326
+    run = serve(rd(0), rd(3125), refresh="all-bank")
+    assert [c for c in spelt(run)[4:] if c[1] != "CAS"] == [
+        *[(3125, "PREAB"), (3142, "REFAB")],
+        *[(3310, "ACT1"), (3311, "ACT2"), (3326, "RD")],
+    ]
+
+
+def test_per_bank_refresh_leaves_other_banks_alone() -> None:
+    # The first pair, banks 0 and 8, is due at floor(3125 / 8) = 390, idle and closed. Bank 0's ACT-1 waits for
+    # nRFCpb: 390 + 96 = 486. Bank 1 (same rank) only for nPBR2ACT: 390 + 6 = 396.
+    busy = serve(rd(391, bank_group=0, bank=0), refresh="per-bank")
+    assert spelt(busy)[:2] == [(390, "REFPB"), (486, "ACT1")]
+    partner = serve(rd(391, bank_group=2, bank=0), refresh="per-bank")
+    assert spelt(partner)[:2] == [(390, "REFPB"), (486, "ACT1")]
+    other = serve(rd(391, bank_group=0, bank=1), refresh="per-bank")
+    assert spelt(other)[:2] == [(390, "REFPB"), (396, "ACT1")]
+
+
+def test_closed_page_precharges_with_the_last_access() -> None:
+    # RDA 16: the precharge starts by itself at max(1 + nRAS 34, 16 + nRTP 8) = 35, so ACT-1 at 50 and no PRE
+    run = serve(rd(0, row=5), rd(0, row=6), page="closed")
+    assert [c for c in spelt(run) if c[1] != "CAS"] == [
+        *[(0, "ACT1"), (1, "ACT2"), (16, "RDA")],
+        *[(50, "ACT1"), (51, "ACT2"), (66, "RDA")],
+    ]
