@@ -13,6 +13,7 @@ and the refreshes stand. Every command of such a run is issued, once: runs are k
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ IntArray = NDArray[np.int64]
 
 _NO_REQUESTS = np.empty((0, 5), np.int64)
 _NOT_SERVED = np.empty(0, np.int64)
+_MOST_SETUPS = 64
 _MOST_MEMORIES = 16
 _MEMORIES: dict[bytes, Memory] = {}
 
@@ -88,9 +90,23 @@ class FastRun:
     jumps: int
 
 
+@dataclass(frozen=True)
+class _Setup:
+    """A device under a controller: its channel at CK 0, what runs depend on beside that, and what is known of it."""
+
+    device: DeviceSpec
+    channel: IntArray
+    name: bytes
+    memory: Memory
+
+
+_SETUPS: dict[tuple[int, Controller], _Setup] = {}  # by id: hashing a device costs more than all the rest
+
+
 def forget() -> None:
     """Drop all jumps and runs that are known."""
     _MEMORIES.clear()
+    _SETUPS.clear()
 
 
 def run_fast(
@@ -114,13 +130,13 @@ def run_fast(
         InputError: As ``run_channel``.
     """
     controller = controller or Controller()
-    channel = channel_of(device, controller)
-    memory = _memory_of(channel)
+    setup = _setup_of(device, controller)
+    memory = setup.memory
     program = np.ascontiguousarray(program, np.int64)
     if not isinstance(requests, ReadStream):
         requests = simulate.request_array(requests, device, controller.ranks)
-    name = blake2b(program.tobytes())
-    name.update(repr((device.tCK.ns, device.organisation)).encode())
+    name = blake2b(setup.name)
+    name.update(program.tobytes())
     name.update(repr(requests).encode() if isinstance(requests, ReadStream) else requests.tobytes())
     run = memory.runs.get(name.digest())
     if run is not None:
@@ -130,9 +146,9 @@ def run_fast(
     if len(table) or not len(program):
         run = simulate.run_channel(table, program, device, controller)
     else:
-        runner = Runner(channel, program, memory)
+        runner = Runner(setup.channel.copy(), program, memory)
         runner.run()
-        run = simulate._result(channel, device, controller, None, _NOT_SERVED, None)
+        run = simulate._result(runner.channel, device, controller, None, _NOT_SERVED, None)
         jumped, jumps = runner.jumped, runner.jumps
     run.served_at.flags.writeable = run.refreshes.flags.writeable = False
     memory.keep_run(name.digest(), run)
@@ -140,13 +156,23 @@ def run_fast(
     return FastRun(_priced(run, device, controller, profile), issued, jumped, jumps)
 
 
-def _memory_of(channel: IntArray) -> Memory:
-    """What is known of such a channel: its parameters and latencies say all."""
-    parts = (channel[k.GIVEN], channel[k.LATENCY :])
-    context = b"".join(part.tobytes() for part in parts)
-    if context not in _MEMORIES and len(_MEMORIES) >= _MOST_MEMORIES:
-        _MEMORIES.pop(next(iter(_MEMORIES)))
-    return _MEMORIES.setdefault(context, Memory())
+def _setup_of(device: DeviceSpec, controller: Controller) -> _Setup:
+    """A device under a controller; those of the same parameters and latencies share what is known."""
+    setup = _SETUPS.get((id(device), controller))
+    if setup is None:
+        channel = channel_of(device, controller)
+        context = b"".join(part.tobytes() for part in (channel[k.GIVEN], channel[k.LATENCY :]))
+        _make_room(_MEMORIES, _MOST_MEMORIES + (context in _MEMORIES))
+        _make_room(_SETUPS, _MOST_SETUPS)
+        name = repr((device.tCK.ns, device.organisation)).encode()
+        setup = _Setup(device, channel, name, _MEMORIES.setdefault(context, Memory()))
+        _SETUPS[id(device), controller] = setup
+    return setup
+
+
+def _make_room(known: dict[Any, Any], most: int) -> None:
+    while len(known) >= most:
+        known.pop(next(iter(known)))
 
 
 def _priced(run: ChannelRun, device: DeviceSpec, controller: Controller, profile: EnergyProfile | None) -> ChannelRun:

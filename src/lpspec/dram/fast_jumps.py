@@ -12,7 +12,7 @@ from lpspec.dram.simulate import ChannelRun
 
 IntArray = NDArray[np.int64]
 
-_MOST_BYTES = 1 << 28
+_MOST_BYTES = 1 << 26
 _RUN_BYTES = 1 << 12  # of a run beside its served times, about
 
 
