@@ -5,11 +5,15 @@ so was all that follows up to the next stop: commands, times and the state there
 refreshes come by the clock and not by the program. So a jump knows when the engine looked at what ranks owe, and is
 taken only if every look would find the same now; and refreshes of ranks that don't compute are put where they would
 have found a free slot. Where nothing is known the exact engine runs, so results are equal by construction.
+
+Requests beside a program break that: where they stand in their rows hardly ever recurs together with where the program
+and the refreshes stand. Every command of such a run is issued, once: runs are kept, too, whole.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from operator import add
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +22,55 @@ from lpspec.dram import kernels as k
 from lpspec.dram import simulate
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.fast_jumps import Branch, Clock, Jump, Memory
-from lpspec.dram.fast_state import ROUNDS, STRIDE, ProgramText, StateMap, decisions, set_decisions
+from lpspec.dram.energy import Activity, energy_pj
+from lpspec.dram.fast_jumps import Memory
+from lpspec.dram.fast_runner import Runner
 from lpspec.dram.simulate import ChannelRun, Request
 from lpspec.errors import InputError
 from lpspec.hardware.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 
-_AT_ONCE = 1 << 18  # commands
-_LOG_ROWS = 1 << 15
 _NO_REQUESTS = np.empty((0, 5), np.int64)
-_NO_LOG = np.empty((0, 5), np.int64)
 _NOT_SERVED = np.empty(0, np.int64)
-_WALKERS = slice(k.WALKER, k.WALKER + 4)
-_LEFT = slice(k.W_LEFT, k.W_LEFT + k.MAX_DEPTH)
-
-_MEMORIES: dict[bytes, Memory] = {}
+_MOST_SETUPS = 64
 _MOST_MEMORIES = 16
+_MEMORIES: dict[bytes, Memory] = {}
+
+
+@dataclass(frozen=True)
+class ReadStream:
+    """Reads of consecutive bursts of one rank, as many as fit into the queue at any time.
+
+    Consecutive bursts take turns over the bank groups, then go over the columns of a row, then over the banks of a
+    group, then over rows, so that every row is opened while others stream.
+
+    Args:
+        rank: Rank.
+        bursts: How many.
+        row: First row of every bank.
+        at: CK at which they come.
+    """
+
+    rank: int
+    bursts: int
+    row: int = 0
+    at: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no stream."""
+        if self.bursts < 0:
+            raise InputError(f"bursts is {self.bursts}: allowed is at least 0")
+
+    def requests(self, device: DeviceSpec) -> IntArray:
+        """The same as requests: int64 [bursts, 5] of CK, 0, bank of the channel, row, column."""
+        groups, banks = device.organisation.bank_groups.n, device.organisation.banks_per_group.n
+        group = np.arange(self.bursts) % groups
+        column, group_row = np.arange(self.bursts) // groups % device.organisation.columns, np.arange(self.bursts)
+        group_row //= groups * device.organisation.columns
+        place = self.rank * device.organisation.banks + group * banks + group_row % banks
+        same = np.zeros(self.bursts, np.int64)
+        return np.stack([same + self.at, same, place, self.row + group_row // banks, column * 16], 1)
 
 
 @dataclass(frozen=True)
@@ -46,7 +81,7 @@ class FastRun:
         run: The same as the exact engine's.
         issued: Commands that the engine issued one by one.
         jumped: Commands that were added in jumps.
-        jumps: How many jumps.
+        jumps: How many jumps; one if the whole run was known.
     """
 
     run: ChannelRun
@@ -55,9 +90,23 @@ class FastRun:
     jumps: int
 
 
+@dataclass(frozen=True)
+class _Setup:
+    """A device under a controller: its channel at CK 0, what runs depend on beside that, and what is known of it."""
+
+    device: DeviceSpec
+    channel: IntArray
+    name: bytes
+    memory: Memory
+
+
+_SETUPS: dict[tuple[int, Controller], _Setup] = {}  # by id: hashing a device costs more than all the rest
+
+
 def forget() -> None:
-    """Drop all jumps that are known."""
+    """Drop all jumps and runs that are known."""
     _MEMORIES.clear()
+    _SETUPS.clear()
 
 
 def run_fast(
@@ -65,266 +114,70 @@ def run_fast(
     device: DeviceSpec,
     controller: Controller | None = None,
     *,
-    requests: Iterable[Request] | IntArray = _NO_REQUESTS,
+    requests: Iterable[Request] | IntArray | ReadStream = _NO_REQUESTS,
     profile: EnergyProfile | None = None,
 ) -> FastRun:
     """Run a PIM program as ``run_channel`` does, with jumps wherever the same was seen before.
-
-    Beside requests every command is issued: what they do to the program is not known to repeat.
 
     Args:
         program: int64 [instructions, fields] as ``lpspec.dram.program`` builds it; programs may be concatenated.
         device: The die of every rank.
         controller: Policies; by default one rank with all-bank refresh.
-        requests: As for ``run_channel``.
+        requests: As for ``run_channel``, or a stream of reads, which is known again without looking at each of them.
         profile: Energy constants; without it energy is not counted.
 
     Raises:
         InputError: As ``run_channel``.
     """
     controller = controller or Controller()
-    requests = requests if isinstance(requests, np.ndarray) else list(requests)
-    if len(requests) or not len(program):
-        run = simulate.run_channel(requests, program, device, controller, profile=profile)
-        return FastRun(run, sum(run.command_counts.values()), 0, 0)
-    channel = channel_of(device, controller)
-    context = channel.tobytes()
-    if context not in _MEMORIES and len(_MEMORIES) >= _MOST_MEMORIES:
-        _MEMORIES.pop(next(iter(_MEMORIES)))
-    runner = _Runner(channel, np.ascontiguousarray(program), _MEMORIES.setdefault(context, Memory()))
-    runner.run()
-    run = simulate._result(channel, device, controller, profile, _NOT_SERVED, None)
-    return FastRun(run, sum(run.command_counts.values()) - runner.jumped, runner.jumped, runner.jumps)
+    setup = _setup_of(device, controller)
+    memory = setup.memory
+    program = np.ascontiguousarray(program, np.int64)
+    if not isinstance(requests, ReadStream):
+        requests = simulate.request_array(requests, device, controller.ranks)
+    name = blake2b(setup.name)
+    name.update(program.tobytes())
+    name.update(repr(requests).encode() if isinstance(requests, ReadStream) else requests.tobytes())
+    run = memory.runs.get(name.digest())
+    if run is not None:
+        return FastRun(_priced(run, device, controller, profile), 0, sum(run.command_counts.values()), 1)
+    table = requests.requests(device) if isinstance(requests, ReadStream) else requests
+    jumped = jumps = 0
+    if len(table) or not len(program):
+        run = simulate.run_channel(table, program, device, controller)
+    else:
+        runner = Runner(setup.channel.copy(), program, memory)
+        runner.run()
+        run = simulate._result(runner.channel, device, controller, None, _NOT_SERVED, None)
+        jumped, jumps = runner.jumped, runner.jumps
+    run.served_at.flags.writeable = run.refreshes.flags.writeable = False
+    memory.keep_run(name.digest(), run)
+    issued = sum(run.command_counts.values()) - jumped
+    return FastRun(_priced(run, device, controller, profile), issued, jumped, jumps)
 
 
-class _Here:
-    """A stop, as far as jumps need it: what they change is noted here, and the channel is set when it is needed."""
-
-    def __init__(self, channel: IntArray, text: ProgramText, where: StateMap, paid: list[int]) -> None:
-        where.tidy(channel)
-        self.where = where
-        self.now = int(channel[k.STATE, k.S_NOW])
-        self.key = where.key(channel.reshape(-1), text.next_row(channel))
-        self.paid = paid
-        self.macs_at = int(channel[k.WALKER + k.U_MAC, k.W_PC])
-        self.rows_at = int(channel[k.WALKER + k.U_ARRAY, k.W_PC])
-        self.rounds: tuple[int, ...] = tuple(channel[_WALKERS, _LEFT].ravel().tolist())
-        self.last_ck = int(channel[k.STATE, k.S_LAST])
-        self.data_end_ck = int(channel[k.STATE, k.S_END])
-        self.ready = {r: int(channel[k.RANK + r, k.REFAB]) for r in where.plain}
-        self.refreshed = dict.fromkeys(where.plain, 0)
-        self.moved = np.zeros(len(where.add), np.int64)
-        self.jump: Jump | None = None
+def _setup_of(device: DeviceSpec, controller: Controller) -> _Setup:
+    """A device under a controller; those of the same parameters and latencies share what is known."""
+    setup = _SETUPS.get((id(device), controller))
+    if setup is None:
+        channel = channel_of(device, controller)
+        context = b"".join(part.tobytes() for part in (channel[k.GIVEN], channel[k.LATENCY :]))
+        _make_room(_MEMORIES, _MOST_MEMORIES + (context in _MEMORIES))
+        _make_room(_SETUPS, _MOST_SETUPS)
+        name = repr((device.tCK.ns, device.organisation)).encode()
+        setup = _Setup(device, channel, name, _MEMORIES.setdefault(context, Memory()))
+        _SETUPS[id(device), controller] = setup
+    return setup
 
 
-class _Runner:
-    """One program on one channel, from stop to stop."""
+def _make_room(known: dict[Any, Any], most: int) -> None:
+    while len(known) >= most:
+        known.pop(next(iter(known)))
 
-    def __init__(self, channel: IntArray, program: IntArray, memory: Memory) -> None:
-        channel[k.GIVEN, k.P_STRIDE] = STRIDE
-        self.channel, self.flat = channel, channel.reshape(-1)
-        self.program, self.text = program, ProgramText(program)
-        self.memory = memory
-        given = channel[k.GIVEN].tolist()
-        self.clock = Clock(given)
-        self.pim_first = given[k.P_POLICY] == k.PIM_FIRST
-        self.log = np.empty((_LOG_ROWS, 5), np.int64)
-        self.jumped = self.jumps = 0
-        self.refreshed = [0] * self.clock.ranks  # in jumps
 
-    def run(self) -> None:
-        """Run to the end."""
-        k.start_program(self.channel, self.program)
-        more = self._issue(_NO_LOG)
-        while more:
-            here = self._here()
-            if here is None:
-                more = self._issue(_NO_LOG)
-                continue
-            known = self._go(here)
-            self._settle(here)
-            more = self._issue(_NO_LOG) if known else self._learn(here)
-        for r, count in enumerate(self.refreshed):
-            self.channel[r * k.BANKS : (r + 1) * k.BANKS, k.B_REFRESHES] += count
-
-    def _issue(self, log: IntArray) -> bool:
-        """Run the exact engine to the next stop; whether there is more to do."""
-        state = self.channel[k.STATE]
-        state[k.S_STOP] = state[k.S_SAMPLES] = 0
-        done = k.run(self.channel, _NO_REQUESTS, _NOT_SERVED, self.program, log, _AT_ONCE)
-        if done < 0:
-            raise InputError(f"{simulate._ERRORS[-done]} (CK {state[k.S_NOW]})")
-        return done == 0
-
-    def _here(self) -> _Here | None:
-        """Where the engine stopped; None if that state can't be compared."""
-        state = self.channel[k.STATE]
-        rank = self.channel[k.RANK : k.RANK + self.clock.ranks]
-        modes = tuple(rank[:, k.R_MODE].tolist())
-        if state[k.S_REF_STAGE] != 0 or state[k.S_FIRST] < 0 or 1 in modes or (0 in modes and self.clock.by_pairs):
-            return None
-        where = self.memory.maps.get(modes)
-        if where is None:
-            where = self.memory.maps[modes] = StateMap(self.channel, modes)
-        paid = (rank[:, k.R_DUES] - rank[:, k.R_DEBT]).tolist()
-        before = int(state[k.S_NOW]) - 1
-        if any(paid[r] != self.clock.due(r, before) for r in where.plain):
-            return None  # a plain rank waits for its refresh
-        return _Here(self.channel, self.text, where, paid)
-
-    # --- jumps that are known -----------------------------------------------------------------------------------
-
-    def _go(self, here: _Here) -> bool:
-        """Jump as far as possible; whether the next jump is known, but can't be taken now."""
-        while True:
-            jump = self._find(here)
-            if jump is None:
-                return False
-            refreshes = self._plain_refreshes(here, jump)
-            if refreshes is None:
-                return True
-            self._take(here, jump, refreshes)
-            if jump.rounds is None:  # few rounds are left of all loops, so it is known how many
-                here.rounds = jump.rounds_left
-                continue
-            here.rounds = tuple(map(add, here.rounds, jump.rounds))
-            if any(min(left, ROUNDS) != then for left, then in zip(here.rounds, jump.rounds_left, strict=True)):
-                self._settle(here)  # it is fewer now, and they count
-                here.key = here.where.key(self.flat, self.text.next_row(self.channel))
-
-    def _find(self, here: _Here) -> Jump | None:
-        branches = self.memory.known.get(here.key)
-        if branches is None:
-            return None
-        base, activation = here.macs_at, self.text.next_activation(here.rows_at)
-        for branch in branches:
-            if self.text.signature(base + branch.first, base + branch.last, activation) == branch.signature:
-                jump = self.memory.find(branch, self.clock, here.now, here.paid)
-                if jump is not None:
-                    return jump
-        return None
-
-    def _plain_refreshes(self, here: _Here, jump: Jump) -> list[tuple[int, int]] | None:
-        """When ranks that don't compute are refreshed during a jump (CK, rank); None if that would change it."""
-        now, end, clock = here.now, here.now + jump.ck, self.clock
-        dues = [
-            (clock.due_at(r, number), r)
-            for r in here.where.plain
-            for number in range(here.paid[r] + 1, clock.due(r, end - 1) + 1)
-        ]
-        taken: list[tuple[int, int]] = []
-        if not dues:
-            return taken
-        ready = dict(here.ready)
-        for due, r in sorted(dues):
-            ck = max(due, ready[r])
-            if ck < end and jump.busy[ck - now] and not self.pim_first:
-                return None
-            while ck < end and jump.busy[ck - now]:
-                ck += 1
-            if ck >= end or any(ck == other for other, _ in taken):
-                return None
-            ready[r] = ck + here.where.refresh_ck
-            taken.append((ck, r))
-        return taken
-
-    def _take(self, here: _Here, jump: Jump, refreshes: list[tuple[int, int]]) -> None:
-        """Note what a jump changes, refreshes of plain ranks included."""
-        here.last_ck = here.now + jump.last_ck
-        here.now += jump.ck
-        for ck, r in refreshes:
-            here.last_ck = max(here.last_ck, ck)
-            here.ready[r] = ck + here.where.refresh_ck
-            here.refreshed[r] += 1
-            here.paid[r] += 1
-        for r, count in jump.refreshed:
-            here.paid[r] += count * self.clock.per_point
-            self.refreshed[r] += count
-        here.macs_at += jump.lines[0]
-        here.rows_at += jump.lines[1]
-        if jump.data_end_ck is not None:
-            here.data_end_ck = max(here.data_end_ck, here.now + jump.data_end_ck)
-        here.moved += jump.add
-        here.jump = jump
-        here.key = jump.key
-        self.jumped += jump.commands + len(refreshes)
-        self.jumps += 1
-
-    def _settle(self, here: _Here) -> None:
-        """Bring the channel to where jumps have led."""
-        jump, where, state = here.jump, here.where, self.channel[k.STATE]
-        if jump is None:
-            return
-        self.flat[where.add] += here.moved
-        self.flat[where.times] = jump.times + here.now
-        where.set_rows(self.flat, jump.rows, self.text.next_row(self.channel))
-        set_decisions(self.flat, jump.decided)
-        state[k.S_LAST] = state[k.S_PROGRESS] = here.last_ck
-        state[k.S_END] = here.data_end_ck
-        for r, count in here.refreshed.items():
-            rank = self.channel[k.RANK + r]
-            rank[k.R_DEBT] -= count
-            rank[k.R_REFRESHES] += count
-            self.refreshed[r] += count
-            self.channel[k.COUNT : k.COUNT + 2, k.REFAB] += count
-            for kind, wait in where.by_refresh if count else ():
-                rank[kind] = max(rank[kind], here.ready[r] - where.refresh_ck + wait)
-            here.refreshed[r] = 0
-        here.moved[:] = 0
-        here.jump = None
-
-    # --- learning -----------------------------------------------------------------------------------------------
-
-    def _learn(self, here: _Here) -> bool:
-        """Run the exact engine to the next stop, and remember what it did; whether there is more to do."""
-        channel, where, now = self.channel, here.where, here.now
-        cells, walkers = self.flat[where.add], channel[_WALKERS].copy()
-        more = self._issue(self.log)
-        state = channel[k.STATE]
-        log = self.log[: state[k.S_LOGGED]]
-        then = self._here() if more and state[k.S_STOP] != 0 else None
-        ours = log[log[:, 1] != k.REFAB]
-        if then is None or then.where is not where or not len(ours) or state[k.S_SAMPLES] > k.MOST_SAMPLES:
-            return more
-        branch = self._branch(here, walkers, ours)
-        if branch is None or (len(ours) < len(log) and not self.pim_first):
-            return more
-        busy = np.zeros(then.now - now, np.uint8)
-        busy[ours[:, 0] - now] = 1
-        grown = self.flat[where.add] - cells
-        refreshed = zip(where.pim, grown[where.refreshes].tolist(), strict=True)
-        grown[where.debts] = -self.clock.per_point * grown[where.refreshes]
-        grown[where.not_moved] = 0
-        moved = channel[_WALKERS] - walkers
-        jump = Jump(
-            ck=then.now - now,
-            commands=len(ours),
-            add=grown,
-            times=self.flat[where.times] - then.now,
-            rows=where.rows(self.flat, self.text.next_row(channel)),
-            decided=decisions(self.flat),
-            busy=busy.tobytes(),
-            last_ck=int(ours[-1, 0]) - now,
-            data_end_ck=then.data_end_ck - then.now if then.data_end_ck > here.data_end_ck else None,
-            refreshed=tuple((r, count) for r, count in refreshed if count),
-            lines=(int(moved[k.U_MAC, k.W_PC]), int(moved[k.U_ARRAY, k.W_PC])),
-            rounds=tuple(moved[:, _LEFT].ravel().tolist()) if max(*here.rounds, *then.rounds) >= ROUNDS else None,
-            rounds_left=tuple(min(left, ROUNDS) for left in then.rounds),
-            key=then.key,
-        )
-        seen = channel[k.SAMPLED : k.SAMPLED + 4].reshape(-1, 3)[: state[k.S_SAMPLES]].tolist()
-        looks = [[ck, ck - now, mask, counts] for ck, mask, counts in seen]
-        self.memory.keep(here.key, branch, looks, self.clock, here.paid, jump)
-        return more
-
-    def _branch(self, here: _Here, walkers: IntArray, ours: IntArray) -> Branch | None:
-        """The lines that were read since ``here``; None if they may not do the same another time."""
-        turns = self.channel[_WALKERS, k.W_TURNS] - walkers[:, k.W_TURNS]
-        switches = bool(np.isin(ours[:, 1], (k.PIM_ENTER, k.PIM_EXIT)).any())
-        first, last = self.text.reach(walkers, self.channel[_WALKERS])
-        activation = self.text.next_activation(here.rows_at)
-        last = max(last, min(activation + 1, len(self.program) + 1))
-        if turns.max() >= ROUNDS or not self.text.may_repeat(first, last, walkers, switches):
-            return None
-        signature = self.text.signature(first, last, activation)
-        return Branch(first - here.macs_at, last - here.macs_at, signature, {})
+def _priced(run: ChannelRun, device: DeviceSpec, controller: Controller, profile: EnergyProfile | None) -> ChannelRun:
+    if profile is None:
+        return run
+    counts = (run.rank_counts, run.command_counts)
+    activity = Activity(*counts, run.mac_tokens, run.total_ck, run.active_ck, controller.ranks)
+    return replace(run, energy_pj=energy_pj(activity, device, profile))

@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from lpspec.dram import kernels as k
 from lpspec.dram.fast_state import StateMap
+from lpspec.dram.simulate import ChannelRun
 
 IntArray = NDArray[np.int64]
 
-_MOST_BYTES = 1 << 28
+_MOST_BYTES = 1 << 26
+_RUN_BYTES = 1 << 12  # of a run beside its served times, about
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,11 +115,13 @@ class Clock:
 
 @dataclass
 class Memory:
-    """Jumps known for one device and controller; kept between runs."""
+    """Jumps and whole runs known for one device and controller."""
 
     known: dict[bytes, list[Branch]] = field(default_factory=dict)
     maps: dict[tuple[int, ...], StateMap] = field(default_factory=dict)
+    runs: dict[bytes, ChannelRun] = field(default_factory=dict)
     size_bytes: int = 0
+    runs_bytes: int = 0
 
     def find(self, branch: Branch, clock: Clock, now: int, paid: list[int]) -> Jump | None:
         """The jump from now, if every look would find what was found before; ``paid`` are refreshes of each rank."""
@@ -163,3 +167,11 @@ class Memory:
                 clock.pay(ranks, owed, paid)
             then, outcome = node.then, owed if counts else int(owed > 0)
         then[outcome] = jump
+
+    def keep_run(self, name: bytes, run: ChannelRun) -> None:
+        """Keep a run without energy, and let the oldest go if there is too much of them."""
+        self.runs[name] = run
+        self.runs_bytes += run.served_at.nbytes + _RUN_BYTES
+        while self.runs_bytes > _MOST_BYTES:
+            oldest = self.runs.pop(next(iter(self.runs)))
+            self.runs_bytes -= oldest.served_at.nbytes + _RUN_BYTES

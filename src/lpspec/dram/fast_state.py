@@ -5,6 +5,7 @@ past are all the same, instructions count from where the MACs stand, rows from t
 that no unit can leave before the next stop has as many rounds left as any other.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -177,6 +178,7 @@ class ProgramText:
 
     lines: IntArray
     _known: dict[tuple[int, int, int], bytes] = field(default_factory=dict)
+    _activation: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Tabulate loops and activations."""
@@ -188,20 +190,32 @@ class ProgramText:
         self._words[:n] = self.lines[:, words]
         self._activates = np.append(op == k.PIM_ACT, False)
         self._row = np.append(self.lines[:, k.I_ROW], 0)
-        places = np.flatnonzero(self._activates)
-        self._next: list[int] = np.append(places, n)[np.searchsorted(places, np.arange(n + 2))].tolist()
+        self._places: list[int] = np.flatnonzero(self._activates).tolist()
         self._steps = self.lines[:, k.I_ROW_STEP : k.I_ROW_STEP + k.MAX_DEPTH]
         self.end_of: dict[int, int] = {}
-        stack: list[int] = []
-        for pc in np.flatnonzero((op == k.LOOP) | (op == k.END)).tolist():
-            if op[pc] == k.LOOP:
-                stack.append(pc + 1)
+        self._turns: list[int] = np.flatnonzero((op == k.LOOP) | (op == k.END)).tolist()
+        self._around: list[tuple[int, ...]] = [()]  # loops around, outermost first, behind each of these lines
+        for pc, is_loop in zip(self._turns, (op[self._turns] == k.LOOP).tolist(), strict=True):
+            around = self._around[-1]
+            if is_loop:
+                self._around.append((*around, pc + 1))
             else:
-                self.end_of[stack.pop()] = pc
+                self.end_of[around[-1]] = pc
+                self._around.append(around[:-1])
 
     def next_activation(self, pc: int) -> int:
-        """The line with the next activation in the text, or the length of the program."""
-        return self._next[pc]
+        """The line with the next activation in the same loop, be it in the next round; the program's end if none is."""
+        found = self._activation.get(pc)
+        if found is None:
+            places, after = self._places, bisect_left(self._places, pc)
+            found = places[after] if after < len(places) else len(self.lines)
+            for start in reversed(self._around[bisect_left(self._turns, pc)]):
+                first = bisect_left(places, start)
+                if first < len(places) and places[first] < self.end_of[start]:
+                    found = found if found < self.end_of[start] else places[first]
+                    break
+            self._activation[pc] = found
+        return found
 
     def next_row(self, channel: IntArray) -> int:
         """The row that this line names in this round of the loops around."""
