@@ -159,6 +159,7 @@ def gemm(
     n: WholeNumber,
     platform: str | None = None,
     preset: str | None = None,
+    engine: str = "exact",
     verify: Annotated[bool, Parameter(negative=())] = False,
     energy_profile: str = "attacc",
     trace: str | None = None,
@@ -181,6 +182,8 @@ def gemm(
     preset
         Another die than the platform's, such as lpddr5x-9600, lp5x-pim or a TOML file. Its own PIM side counts if no
         platform is given, the platform's if one is.
+    engine
+        exact issues every command; fast jumps where it has seen the same before, to the same result.
     verify
         Compute on random INT8 data, too, and compare with integer arithmetic; exit code 1 if a result differs.
     energy_profile
@@ -211,15 +214,22 @@ def gemm(
             timeline = Timeline(files.open(trace_path), package.channel.device, package.channel.ranks, title)
         take = timeline.take if timeline else None
         done = run_gemm(
-            package, m, k, n, profile, take=take, progress=lambda _, ck: _say(line, f"computing: CK {ck:,}")
+            package,
+            m,
+            k,
+            n,
+            profile,
+            engine=engine,
+            take=take,
+            progress=lambda _, ck: _say(line, f"computing: CK {ck:,}"),
         )
         if timeline:
             timeline.close()
         _say(line, "comparing with integer arithmetic")
         wrong = count_wrong(package.channel, package.channels, m, k, n) if verify else None
-        document = gemm_document(done, "exact", wrong)
+        document = gemm_document(done, engine, wrong)
         write_json(files, outputs, document)
-    show_result(outputs, document, gemm_blocks(done, "exact", wrong), [trace_path])
+    show_result(outputs, document, gemm_blocks(done, engine, wrong), [trace_path])
     return DIFFERS if wrong else 0
 
 

@@ -12,15 +12,17 @@ from lpspec.dram.command_stream import stream_channel
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import Activity, energy_pj
+from lpspec.dram.fast import run_fast
 from lpspec.dram.gemm import compile_gemm
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform
 from lpspec.dram.simulate import ChannelRun
-from lpspec.errors import InputError
+from lpspec.errors import InputError, unknown_name
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import PlatformSpec
 
 Take = Callable[[NDArray[Any]], None]
+ENGINES = ("exact", "fast")
 MOST_TOKENS = 1 << 16
 LARGEST = 10**9  # beyond what any package holds
 _NO_REQUESTS = np.empty((0, 5), np.int64)
@@ -159,6 +161,7 @@ def run_gemm(
     n: int,
     profile: EnergyProfile,
     *,
+    engine: str = "exact",
     take: Take | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PackageGemm:
@@ -170,12 +173,18 @@ def run_gemm(
         k: Inputs.
         n: Outputs.
         profile: Energy constants.
-        take: Given the commands of the first channel, piece by piece.
+        engine: ``exact`` issues every command; ``fast`` jumps where it has seen the same before, to the same result.
+        take: Given the commands of the first channel, piece by piece; the exact engine's only.
         progress: Called now and then with requests served (none) and CK reached.
 
     Raises:
-        InputError: A size out of range, or weights that the PIM ranks can't hold.
+        InputError: A size out of range, weights that the PIM ranks can't hold, an unknown engine, or commands asked of
+            the fast one.
     """
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+    if engine == "fast" and take is not None:
+        raise InputError("the fast engine doesn't issue every command: allowed with a trace is exact")
     for name, size, most in (("m", m, MOST_TOKENS), ("k", k, LARGEST), ("n", n, LARGEST)):
         if not 1 <= size <= most:
             raise InputError(f"{name} is {size}: allowed is 1 to {most}")
@@ -185,7 +194,10 @@ def run_gemm(
     shares = []
     for width, channels in sorted(((w, c) for w, c in widths.items() if w), reverse=True):
         lines = compile_gemm(place_weights(channel, k, width), m).lines
-        run = stream_channel(_NO_REQUESTS, lines, channel.device, controller, take, progress=progress)
+        if engine == "fast":
+            run = run_fast(lines, channel.device, controller).run
+        else:
+            run = stream_channel(_NO_REQUESTS, lines, channel.device, controller, take, progress=progress)
         take = None
         shares.append(Share(channels, width, run))
     return PackageGemm(package, profile, m, k, n, tuple(shares))
