@@ -9,7 +9,7 @@ from lpspec.simulation.workload import OBJECTIVES, Objective
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to read the published configuration. It holds for every system alike; nothing is set per system.
+    """One way to read the published configuration. It holds for every system alike.
 
     Attributes:
         concurrent_ranks: PIM ranks that compute at once, 1 to 3 (a power limit that the paper does not state).

@@ -270,7 +270,7 @@ def _why(published: Published, simulated: float, lp_spec: Run) -> str:
     ratio = simulated / published.value
     if LOWEST_RATIO <= ratio <= HIGHEST_RATIO:
         return ""
-    if published.id != "lp_spec_tokens_per_j":
+    if published.id != "lp_spec_tokens_per_j" or ratio < LOWEST_RATIO:  # whole tiles only ever save energy
         return "no reading brings every quantity into range; the table of readings shows which one this costs"
     share, tokens_per_j = divisible_split(lp_spec)
     return (
