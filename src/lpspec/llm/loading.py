@@ -99,7 +99,7 @@ def _load_hugging_face(path: Path) -> ModelSpec:
     file = path / "config.json" if path.is_dir() else path
     where = f"model config '{file}'"
     try:
-        config = _HuggingFaceConfig.model_validate(_read_json_object(file, where))
+        config = _HuggingFaceConfig.model_validate(read_json_object(file, where))
     except ValidationError as error:
         raise InputError(f"{where}: {one_line(error)}") from None
     absolute = file.absolute()
@@ -107,7 +107,12 @@ def _load_hugging_face(path: Path) -> ModelSpec:
     return validated_spec({"name": name, "source": str(file), **config.spec_fields()}, where)
 
 
-def _read_json_object(file: Path, where: str) -> dict[str, object]:
+def read_json_object(file: Path, where: str) -> dict[str, object]:
+    """Read a file that holds one JSON object; ``where`` begins what is said of any fault.
+
+    Raises:
+        InputError: The file cannot be read, is not JSON, or holds something else.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,0 +1,254 @@
+"""The forward pass of Llama, Mistral and Qwen2 models: over a prompt, one token, or all nodes of a token tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lpspec.decoding.checkpoint import Tensors, open_checkpoint
+from lpspec.decoding.kv_cache import KvCache
+from lpspec.decoding.linear import FloatLinear, Linear, take_linear
+from lpspec.decoding.llama_config import LlamaConfig, load_config
+from lpspec.decoding.rope import RopeTable, rotate
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """What a pass over n tokens yields.
+
+    Args:
+        hidden: [..., n, hidden size], after the final norm.
+        taps: The residual stream [..., n, hidden size] after each layer asked for, 0-based.
+    """
+
+    hidden: Tensor
+    taps: dict[int, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What all layers of one pass share.
+
+    Args:
+        cos: [n, 1, head_dim], see ``RopeTable``.
+        sin: Likewise.
+        mask: [n, keys], 0 where a token attends and -inf where not; None for causal attention among the n tokens.
+    """
+
+    cos: Tensor
+    sin: Tensor
+    mask: Tensor | None
+
+
+@dataclass(eq=False)
+class Attention:
+    """Grouped-query attention with rotary positions; queries, keys and values come from one multiplication."""
+
+    qkv: Linear
+    out: Linear
+    heads: int
+    kv_heads: int
+    head_dim: int
+
+    def __call__(self, x: Tensor, around: Surroundings, kv: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Attend from x [..., n, inputs]; ``kv`` is this layer's part of the cache: (where to write, what to read)."""
+        turned, n = self.heads + self.kv_heads, x.shape[-2]
+        qkv = self.qkv(x).view(*x.shape[:-1], turned + self.kv_heads, self.head_dim)
+        qk = rotate(qkv[..., :turned, :], around.cos, around.sin).transpose(-3, -2)
+        q, k, v = qk[..., : self.heads, :, :], qk[..., self.heads :, :, :], qkv[..., turned:, :].transpose(-3, -2)
+        if kv is not None:
+            write, read = kv
+            write[0], write[1] = k, v
+            k, v = read.unbind()
+        attended = self._attend(q, k, v, around.mask)
+        return self.out(attended.transpose(-3, -2).reshape(*x.shape[:-2], n, self.heads * self.head_dim))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        single = q.dim() == 3
+        if single:
+            q, k, v = q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0)
+        grouped = self.heads != self.kv_heads
+        y = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, enable_gqa=grouped)
+        return y.squeeze(0) if single else y
+
+
+@dataclass(eq=False)
+class GatedMlp:
+    """The gated SiLU feed-forward layer; gate and up come from one multiplication."""
+
+    gate_up: Linear
+    down: Linear
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map x [..., hidden size] to the same shape."""
+        gate, up = self.gate_up(x).chunk(2, -1)
+        return self.down(functional.silu(gate) * up)
+
+
+@dataclass(eq=False)
+class DecoderLayer:
+    """One layer: attention, then the gated feed-forward, each after a norm and added to the residual stream.
+
+    ``input_norm`` is None in EAGLE's layer, whose input goes into attention as it is.
+    """
+
+    input_norm: Tensor | None
+    attention: Attention
+    post_norm: Tensor
+    mlp: GatedMlp
+    eps: float
+
+    def __call__(self, x: Tensor, around: Surroundings, kv: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Map the residual stream x [..., n, hidden size] to the next."""
+        normed = x if self.input_norm is None else rms_norm(x, self.input_norm, self.eps)
+        return self.feed_forward(x + self.attention(normed, around, kv))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """The layer's second half."""
+        return x + self.mlp(rms_norm(x, self.post_norm, self.eps))
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Divide x [..., width] by its root mean square and scale it."""
+    return functional.rms_norm(x, (x.shape[-1],), weight, eps)
+
+
+class Llama:
+    """A decoder with its weights.
+
+    Args:
+        config: Dimensions and constants.
+        tensors: Weights by their Hugging Face names.
+        dtype: Of weights and activations.
+        device: Where they lie.
+
+    Raises:
+        InputError: A tensor is missing or has another shape.
+    """
+
+    def __init__(
+        self,
+        config: LlamaConfig,
+        tensors: Tensors,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Fuse the weights."""
+        self.config, self.dtype, self.device = config, dtype, torch.device(device)
+        spec = config.spec
+        self.embedding = tensors.take("model.embed_tokens.weight", spec.vocab_size, spec.hidden_size).to(device, dtype)
+        self.layers = [take_layer(config, tensors, f"model.layers.{i}.", dtype, device) for i in range(spec.layers)]
+        self.norm = tensors.take("model.norm.weight", spec.hidden_size).to(device, dtype)
+        self.head: Linear = (
+            FloatLinear(self.embedding)
+            if spec.tied_embeddings
+            else take_linear(tensors, {"lm_head": spec.vocab_size}, spec.hidden_size, dtype=dtype, device=device)
+        )
+        self._rope = RopeTable(config.rope, spec.head_dim, dtype, self.device)
+
+    def new_cache(self, capacity: int) -> KvCache:
+        """An empty cache for ``capacity`` tokens."""
+        spec = self.config.spec
+        return KvCache(spec.layers, spec.kv_heads, capacity, spec.head_dim, self.dtype, self.device)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """The embeddings [..., n, hidden size] of tokens int64 [..., n]."""
+        return functional.embedding(tokens, self.embedding)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """The logits [..., n, vocabulary] of final-norm hidden states [..., n, hidden size]."""
+        return self.head(hidden)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: KvCache | None = None,
+        taps: Sequence[int] = (),
+    ) -> Pass:
+        """Pass tokens through all layers; with a cache they are written behind its text, for ``compact`` to keep.
+
+        Args:
+            tokens: int64 [n]; without a cache also [batch, n].
+            positions: int64 [n], each token's place in the text; None: one after the other, behind the cache.
+            mask: bool [n, text + n], true where a token attends, or that as 0 and -inf; None: causal.
+            cache: Keys and values of the text so far, if any.
+            taps: Layers, 0-based, whose outputs are wanted.
+        """
+        n, start = tokens.shape[-1], 0 if cache is None else cache.length
+        around = self.surroundings(n, start, positions, mask, start + n if cache is None else cache.capacity)
+        kv: Iterator[tuple[Tensor, Tensor]] | None = None if cache is None else zip(*cache.windows(n), strict=True)
+        x, tapped = self.embed(tokens), {}
+        for index, layer in enumerate(self.layers):
+            x = layer(x, around, None if kv is None else next(kv))
+            if index in taps:
+                tapped[index] = x
+        return Pass(rms_norm(x, self.norm, self.config.rms_norm_eps), tapped)
+
+    def surroundings(
+        self, n: int, start: int, positions: Tensor | None, mask: Tensor | None, limit: int
+    ) -> Surroundings:
+        """What all layers share in a pass over n tokens behind a text of ``start`` tokens; positions < ``limit``."""
+        if positions is None:
+            positions = torch.arange(start, start + n, device=self.device)
+        if mask is None and start:
+            mask = torch.ones(n, start + n, dtype=torch.bool, device=self.device).tril(start)
+        if mask is not None and mask.dtype == torch.bool:
+            mask = additive_mask(mask, self.dtype)
+        return Surroundings(*self._rope.rows(positions, limit), mask)
+
+
+def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where ``mask`` is true and -inf elsewhere: what attention adds to its scores."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
+
+
+def take_layer(
+    config: LlamaConfig,
+    tensors: Tensors,
+    prefix: str,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> DecoderLayer:
+    """Fuse the weights of one decoder layer, whose names begin with ``prefix``.
+
+    Raises:
+        InputError: A tensor is missing or has another shape.
+    """
+    spec = config.spec
+    a, m = f"{prefix}self_attn.", f"{prefix}mlp."
+    qkv = {f"{a}q_proj": spec.query_width, f"{a}k_proj": spec.kv_width, f"{a}v_proj": spec.kv_width}
+    gate_up = {f"{m}gate_proj": spec.intermediate_size, f"{m}up_proj": spec.intermediate_size}
+
+    def linear(outputs: dict[str, int], inputs: int, bias: bool = False) -> Linear:
+        return take_linear(tensors, outputs, inputs, bias, dtype, device)
+
+    def norm(name: str) -> Tensor:
+        return tensors.take(f"{prefix}{name}.weight", spec.hidden_size).to(device, dtype)
+
+    attention = Attention(
+        linear(qkv, spec.hidden_size, spec.qkv_bias),
+        linear({f"{a}o_proj": spec.hidden_size}, spec.query_width, spec.out_bias),
+        spec.heads,
+        spec.kv_heads,
+        spec.head_dim,
+    )
+    mlp = GatedMlp(
+        linear(gate_up, spec.hidden_size), linear({f"{m}down_proj": spec.hidden_size}, spec.intermediate_size)
+    )
+    return DecoderLayer(norm("input_layernorm"), attention, norm("post_attention_layernorm"), mlp, config.rms_norm_eps)
+
+
+def load_llama(folder: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Llama:
+    """Load a model folder: ``config.json`` and its weights.
+
+    Raises:
+        InputError: A file is missing, damaged, or of another kind of model.
+    """
+    return Llama(load_config(folder), open_checkpoint(folder), dtype, device)

@@ -1,0 +1,46 @@
+"""The forward pass in its parts: what one pass yields, several passes yield too, and weights go out as they came in."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lpspec.decoding.llama import Llama  # noqa: E402
+from lpspec.decoding.llama_config import LlamaConfig  # noqa: E402
+from lpspec.decoding.llama_weights import parameters, random_weights, unfused_weights  # noqa: E402
+from lpspec.llm.model_spec import ModelSpec  # noqa: E402
+
+SPEC = ModelSpec(
+    name="tiny", source="test", layers=2, hidden_size=32, intermediate_size=48, heads=4, kv_heads=2, head_dim=8,
+    vocab_size=64, tied_embeddings=False, qkv_bias=True, out_bias=True, max_context=64,
+)  # fmt: skip
+CONFIG = LlamaConfig(spec=SPEC)
+
+
+def test_passes_behind_a_cache_equal_one_pass() -> None:
+    model = Llama(CONFIG, random_weights(CONFIG, seed=0, scale=0.3))
+    tokens = torch.arange(12) * 5 % 64
+    with torch.inference_mode():
+        whole = model.forward(tokens, taps=(0, 1))
+        cache = model.new_cache(16)
+        first = model.forward(tokens[:7], cache=cache)
+        cache.compact(range(7))
+        second = model.forward(tokens[7:], cache=cache, taps=(0, 1))
+    torch.testing.assert_close(torch.cat((first.hidden, second.hidden)), whole.hidden, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(second.taps[1], whole.taps[1][7:], atol=1e-5, rtol=1e-5)
+
+
+def test_weights_come_back_under_their_names() -> None:
+    weights = random_weights(CONFIG, seed=1)
+    found = unfused_weights(Llama(CONFIG, weights))
+    assert set(found) == set(weights.tensors)
+    assert all(torch.equal(found[name], tensor) for name, tensor in weights.tensors.items())
+
+
+def test_gradients_reach_every_parameter() -> None:
+    model = Llama(CONFIG, random_weights(CONFIG, seed=2))
+    for tensor in parameters(model):
+        tensor.requires_grad_()
+    tokens = torch.arange(24).view(2, 12)
+    logits = model.logits(model.forward(tokens).hidden)
+    torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens.flatten()).backward()
+    assert all(tensor.grad is not None and tensor.grad.abs().sum() > 0 for tensor in parameters(model))
