@@ -58,7 +58,7 @@ def test_a_program(tmp_path: Path) -> None:
 def test_a_program_that_cannot_go_on_is_refused() -> None:
     channel = PimChannel(DIE, (0,))
     lines = compile_gemm(place_weights(channel, 64, 32), 1).lines[:-1]  # stays in PIM mode
-    with pytest.raises(InputError, match="nothing can go on"):
+    with pytest.raises(InputError, match="rank 0 never leaves PIM mode"):
         stream_channel(streaming(1), lines, DIE, Controller(refresh="none"))
 
 

@@ -240,12 +240,15 @@ def test_impossible_programs_are_refused(fault: str) -> None:
         run_program(build.build())
 
 
-@pytest.mark.parametrize("refresh", ["none", "all-bank"])
-def test_requests_for_a_rank_left_in_pim_mode_are_not_waited_for_for_ever(refresh: Any) -> None:
-    build = ProgramBuilder(DIE, 4)
+@pytest.mark.parametrize("refresh", ["none", "all-bank", "per-bank"])
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_requests_for_a_rank_left_in_pim_mode_are_not_waited_for_for_ever(refresh: Any, ranks: int) -> None:
+    """Alone, the rank takes no refresh either, so that no command is left to issue."""
+    build = ProgramBuilder(DIE, ranks)
     build.enter(1)
-    with pytest.raises(InputError, match="left in PIM mode"):
-        run_program(build.build(), request_array([rd(100, rank=0)], DIE, 4), refresh=refresh)
+    requests = request_array([rd(100, rank=0)], DIE, ranks)
+    with pytest.raises(InputError, match=r"rank 0 never leaves PIM mode.*PIM_EXIT is missing"):
+        run_program(build.build(), requests, refresh=refresh, ranks=ranks)
 
 
 def test_a_program_that_waits_long_while_other_ranks_are_refreshed_is_not_stuck() -> None:

@@ -11,7 +11,6 @@ from lpspec.dram import kernels, simulate
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.simulate import COMMAND_TABLE, ChannelRun, Request, request_array
-from lpspec.errors import InputError
 from lpspec.hardware.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
@@ -62,7 +61,7 @@ def stream_channel(
         if progress is not None:
             progress(int(channel[kernels.STATE, kernels.S_SERVED]), int(channel[kernels.STATE, kernels.S_NOW]))
     if state < 0:
-        raise InputError(f"{simulate._ERRORS[-state]} (CK {channel[kernels.STATE, kernels.S_NOW]})")
+        raise simulate.what_stopped(channel, state)
     return simulate._result(channel, device, controller, profile, served_at, None)
 
 

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.dram import kernels as k
-from lpspec.dram import simulate
 from lpspec.dram.fast_jumps import Branch, Clock, Jump, Memory
 from lpspec.dram.fast_state import ROUNDS, STRIDE, ProgramText, StateMap, decisions, set_decisions
-from lpspec.errors import InputError
+from lpspec.dram.simulate import what_stopped
 
 IntArray = NDArray[np.int64]
 
@@ -84,7 +83,7 @@ class Runner:
         state[k.S_STOP] = state[k.S_SAMPLES] = 0
         done = k.run(self.channel, _NO_REQUESTS, _NOT_SERVED, self.program, log, _AT_ONCE)
         if done < 0:
-            raise InputError(f"{simulate._ERRORS[-done]} (CK {state[k.S_NOW]})")
+            raise what_stopped(self.channel, done)
         return done == 0
 
     def _here(self) -> _Here | None:

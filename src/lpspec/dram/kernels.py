@@ -1324,6 +1324,13 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
         if horizon <= first:
             if horizon == NEVER:
                 return -E_DEADLOCK
+            if (
+                first == NEVER
+                and horizon_of_requests == NEVER
+                and horizon == m[STATE, S_NEXT_DUE]
+                and horizon > max(m[STATE, S_PROGRESS], m[STATE, S_PIM_FLOOR]) + patience
+            ):
+                return -E_DEADLOCK  # nothing but refreshes come due, and they free nobody
             m[STATE, S_NOW] = horizon
             if horizon in (horizon_of_requests, m[STATE, S_PIM_FLOOR]):
                 m[STATE, S_PROGRESS] = horizon

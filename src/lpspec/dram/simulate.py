@@ -35,7 +35,6 @@ COMMAND_TABLE = np.dtype(
 _AT_ONCE = 1 << 18  # commands between two looks at the clock, and rows of the log that is filled meanwhile
 _NO_PROGRAM = np.empty((0, kernels.INSTRUCTION_FIELDS), np.int64)
 _ERRORS = {
-    kernels.E_DEADLOCK: "nothing can go on: requests for a rank left in PIM mode, or a program that waits for itself",
     kernels.E_ACT2_LATE: "an ACT-2 came later than nAAD after its ACT-1",
     kernels.E_PIM_MODE: "a PIM command to a rank that is not in PIM mode, or a mode switch with open rows",
     kernels.E_PIM_ROW: "a PIM_MAC to a closed row, a PIM_ACT to an open one, or ranks with different rows at a refresh",
@@ -158,9 +157,26 @@ def run_channel(
         if progress is not None:
             progress(int(channel[kernels.STATE, kernels.S_SERVED]), int(channel[kernels.STATE, kernels.S_NOW]))
     if state < 0:
-        raise InputError(f"{_ERRORS[-state]} (CK {channel[kernels.STATE, kernels.S_NOW]})")
+        raise what_stopped(channel, state)
     commands = _command_table(np.concatenate(parts)) if keep_commands else None
     return _result(channel, device, controller, profile, served_at, commands)
+
+
+def what_stopped(channel: IntArray, state: int) -> InputError:
+    """What is wrong with a program or its requests, after the engine returned a negative state."""
+    what = _what_waits(channel) if state == -kernels.E_DEADLOCK else _ERRORS[-state]
+    return InputError(f"{what} (CK {channel[kernels.STATE, kernels.S_NOW]})")
+
+
+def _what_waits(channel: IntArray) -> str:
+    """What never happens, when nothing can go on."""
+    ranks = channel[kernels.RANK : kernels.RANK + channel[kernels.GIVEN, kernels.P_RANKS]]
+    for r, rank in enumerate(ranks):
+        if rank[kernels.R_MODE] == 2 and rank[kernels.R_QUEUED]:
+            return f"rank {r} never leaves PIM mode while requests wait for it: its PIM_EXIT is missing"
+    walkers = channel[kernels.WALKER : kernels.WALKER + 4]
+    line = walkers[walkers[:, kernels.W_AT] != kernels.AT_END, kernels.W_PC].min(initial=0)
+    return f"the PIM program never gets past its line {line + 1}"
 
 
 def request_array(requests: Iterable[Request] | IntArray, device: DeviceSpec, ranks: int) -> IntArray:
