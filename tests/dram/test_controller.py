@@ -2,7 +2,6 @@
 
 import itertools
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lpspec.dram.command_stream import CSV_HEADER, csv_lines
 from lpspec.dram.controller import Controller, Refresh
 from lpspec.dram.device import DeviceSpec, device_names, load_device
-from lpspec.dram.simulate import ChannelRun, Request, request_array, run_requests, save_commands
+from lpspec.dram.simulate import ChannelRun, Request, request_array, run_requests
 from lpspec.errors import InputError
 from lpspec.hardware.loading import load_profile
 
@@ -215,17 +215,15 @@ def test_idd_profile_prices_refresh_and_background() -> None:
 # Input and output
 
 
-def test_commands_are_written_as_the_exchange_format(tmp_path: Path) -> None:
-    path = tmp_path / "commands.csv"
-    save_commands(commands_of(serve(rd(3, bank_group=1, bank=2, row=7, column=32))), path)
-    assert path.read_text("utf-8").splitlines() == [
+def test_commands_are_written_as_the_exchange_format() -> None:
+    lines = csv_lines(commands_of(serve(rd(3, bank_group=1, bank=2, row=7, column=32))))
+    assert (CSV_HEADER + lines).decode().splitlines() == [
         "ck,command,rank,bank_group,bank,row,column",
         "3,ACT1,0,1,2,7,",
         "4,ACT2,0,1,2,7,",
         "11,CAS,0,,,,",
         "19,RD,0,1,2,7,32",
     ]
-    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

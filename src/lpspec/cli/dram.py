@@ -66,10 +66,11 @@ def run(
     outputs = plan_outputs(json)
     commands_path = plan_file("--commands", commands, outputs.paths)
     announce_compiling()
-    from lpspec.dram.command_stream import CSV_HEADER, NO_PROGRAM, csv_lines, latency_ck, stream_channel
+    from lpspec.dram.command_stream import CSV_HEADER, csv_lines
     from lpspec.dram.controller import Controller
     from lpspec.dram.device import load_device
     from lpspec.dram.requests import read_requests
+    from lpspec.dram.simulate import NO_PROGRAM, latency_ck, run_channel
     from lpspec.hardware.loading import load_profile
     from lpspec.report.dram_documents import run_document
     from lpspec.report.dram_table import run_blocks
@@ -87,7 +88,7 @@ def run(
         def served(n: int, ck: int) -> None:
             _say(line, f"serving requests: {n:,} of {len(table):,}, CK {ck:,}")
 
-        done = stream_channel(table, NO_PROGRAM, device, controller, take, profile=profile, progress=served)
+        done = run_channel(table, NO_PROGRAM, device, controller, profile=profile, take=take, progress=served)
         latency = latency_ck(done, table[:, 0])
         document = run_document(done, device, controller, profile.name, latency)
         write_json(files, outputs, document)

@@ -148,7 +148,7 @@ def run_fast(
     else:
         runner = Runner(setup.channel.copy(), program, memory)
         runner.run()
-        run = simulate._result(runner.channel, device, controller, None, _NOT_SERVED, None)
+        run = simulate.run_of(runner.channel, device, controller, None, _NOT_SERVED)
         jumped, jumps = runner.jumped, runner.jumps
     run.served_at.flags.writeable = run.refreshes.flags.writeable = False
     memory.keep_run(name.digest(), run)

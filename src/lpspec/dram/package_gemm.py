@@ -3,12 +3,9 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lpspec.dram.command_stream import stream_channel
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import Activity, energy_pj
@@ -16,12 +13,11 @@ from lpspec.dram.fast import run_fast
 from lpspec.dram.gemm import compile_gemm
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform
-from lpspec.dram.simulate import ChannelRun
+from lpspec.dram.simulate import ChannelRun, Take, run_channel
 from lpspec.errors import InputError, unknown_name
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import PlatformSpec
 
-Take = Callable[[NDArray[Any]], None]
 ENGINES = ("exact", "fast")
 MOST_TOKENS = 1 << 16
 LARGEST = 10**9  # beyond what any package holds
@@ -197,7 +193,7 @@ def run_gemm(
         if engine == "fast":
             run = run_fast(lines, channel.device, controller).run
         else:
-            run = stream_channel(_NO_REQUESTS, lines, channel.device, controller, take, progress=progress)
+            run = run_channel(_NO_REQUESTS, lines, channel.device, controller, take=take, progress=progress)
         take = None
         shares.append(Share(channels, width, run))
     return PackageGemm(package, profile, m, k, n, tuple(shares))

@@ -1,15 +1,14 @@
 """Run requests and PIM programs on one channel, command by command, and see time, commands and energy."""
 
-import csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.dram import kernels
+from lpspec.dram.command_stream import command_table
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import Activity, energy_pj
@@ -19,21 +18,11 @@ from lpspec.hardware.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 
-COMMAND_TABLE = np.dtype(
-    [
-        ("ck", np.int64),
-        ("command", "U9"),
-        ("rank", np.int64),
-        ("bank_group", np.int64),
-        ("bank", np.int64),
-        ("row", np.int64),
-        ("column", np.int64),
-    ]
-)
-"""One command a row; -1 where a field has no meaning. ``rank`` is a bit mask for PIM commands other than PIM_OUT."""
-
 _AT_ONCE = 1 << 18  # commands between two looks at the clock, and rows of the log that is filled meanwhile
-_NO_PROGRAM = np.empty((0, kernels.INSTRUCTION_FIELDS), np.int64)
+Take = Callable[[NDArray[Any]], None]
+"""Whoever is given the commands of a run, piece by piece, as they are issued; what it doesn't keep is gone."""
+
+NO_PROGRAM = np.empty((0, kernels.INSTRUCTION_FIELDS), np.int64)
 _ERRORS = {
     kernels.E_ACT2_LATE: "an ACT-2 came later than nAAD after its ACT-1",
     kernels.E_PIM_MODE: "a PIM command to a rank that is not in PIM mode, or a mode switch with open rows",
@@ -117,7 +106,7 @@ def run_requests(
     """
     return run_channel(
         requests,
-        _NO_PROGRAM,
+        NO_PROGRAM,
         device,
         controller,
         profile=profile,
@@ -134,12 +123,14 @@ def run_channel(
     *,
     profile: EnergyProfile | None = None,
     keep_commands: bool = False,
+    take: Take | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ChannelRun:
     """Serve requests while a PIM program runs on some ranks of the same channel; arguments as in ``run_requests``.
 
     Args:
         program: int64 [instructions, fields] as ``lpspec.dram.program`` builds it; empty for none.
+        take: Given each piece of the command table, in order, whether or not commands are kept.
     """
     controller = controller or Controller()
     table = request_array(requests, device, controller.ranks)
@@ -147,19 +138,34 @@ def run_channel(
     served_at = np.full(len(table), -1, np.int64)
     if len(program):
         kernels.start_program(channel, program)
-    log = np.empty((_AT_ONCE if keep_commands else 0, 5), np.int64)
-    parts: list[IntArray] = []
+    parts: list[NDArray[Any]] = []
+    takers = [*([take] if take else []), *([parts.append] if keep_commands else [])]
+    log = np.empty((_AT_ONCE if takers else 0, 5), np.int64)
     state = 0
     while state == 0:
         state = kernels.run(channel, table, served_at, program, log, _AT_ONCE)
-        if keep_commands:
-            parts.append(log[: channel[kernels.STATE, kernels.S_LOGGED]].copy())
+        if takers:
+            piece = command_table(log[: channel[kernels.STATE, kernels.S_LOGGED]])
+            for taker in takers:
+                taker(piece)
         if progress is not None:
             progress(int(channel[kernels.STATE, kernels.S_SERVED]), int(channel[kernels.STATE, kernels.S_NOW]))
     if state < 0:
         raise what_stopped(channel, state)
-    commands = _command_table(np.concatenate(parts)) if keep_commands else None
-    return _result(channel, device, controller, profile, served_at, commands)
+    commands = np.concatenate(parts) if keep_commands else None
+    return run_of(channel, device, controller, profile, served_at, commands)
+
+
+def latency_ck(run: ChannelRun, at: IntArray) -> dict[str, float]:
+    """CK from the arrival of requests to the end of their data, waiting before full queues included.
+
+    Args:
+        run: A run of requests.
+        at: int64 [requests], their arrival.
+    """
+    waited = run.served_at - at
+    half, most = np.percentile(waited, [50, 99])
+    return {"mean": float(waited.mean()), "p50": float(half), "p99": float(most), "max": float(waited.max())}
 
 
 def what_stopped(channel: IntArray, state: int) -> InputError:
@@ -219,47 +225,15 @@ def _place(request: Request, number: int) -> int:
     return request.rank * kernels.BANKS + request.bank_group * 4 + request.bank
 
 
-def save_commands(commands: NDArray[Any], path: Path) -> None:
-    """Write a command table as CSV, a field without meaning left empty; a run cut short leaves no file."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as out:
-            writer = csv.writer(out, lineterminator="\n")
-            names = commands.dtype.names or ()
-            writer.writerow(names)
-            for start in range(0, len(commands), _AT_ONCE):
-                rows = commands[start : start + _AT_ONCE].tolist()
-                writer.writerows([["" if value == -1 else value for value in row] for row in rows])
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _command_table(log: IntArray) -> NDArray[Any]:
-    """The readable form of the engine's log."""
-    table = np.full(len(log), -1, COMMAND_TABLE)
-    table["ck"] = log[:, 0]
-    code = log[:, 1]
-    table["command"] = np.array(COMMANDS)[code]
-    table["rank"] = log[:, 2]
-    is_parity = (code == kernels.PIM_ACT) | (code == kernels.PIM_PRE) | (code == kernels.PIM_MAC)
-    has_group = (log[:, 3] >= 0) & ~is_parity
-    table["bank_group"][has_group] = log[has_group, 3] % kernels.BANKS // 4
-    table["bank"][has_group] = log[has_group, 3] % 4
-    table["bank"][is_parity] = log[is_parity, 3]
-    table["row"] = (log[:, 4] >> 16) - 1
-    table["column"] = (log[:, 4] & 0xFFFF) - 1
-    return table
-
-
-def _result(
+def run_of(
     channel: IntArray,
     device: DeviceSpec,
     controller: Controller,
     profile: EnergyProfile | None,
     served_at: IntArray,
-    commands: NDArray[Any] | None,
+    commands: NDArray[Any] | None = None,
 ) -> ChannelRun:
+    """What a channel did until now; arguments as the run was given them, and what was kept of it."""
     scalar = channel[kernels.STATE]
     rank = channel[kernels.RANK : kernels.RANK + controller.ranks]
     banks = channel[: controller.ranks * kernels.BANKS]
