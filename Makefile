@@ -5,6 +5,9 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := .tools/uv-$(UV_VERSION)/bin/uv
 BIN := .venv/bin
+TORCH_VERSION := 2.13.0
+TORCH := .venv/.torch-$(TORCH_VERSION)
+DEVELOPMENT := .venv/.requirements-dev $(TORCH)
 INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 # `make test PYTEST_ARGS="-k timing"` narrows a run.
 PYTEST = $(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -13,10 +16,12 @@ CODE = $(wildcard src tests tools benchmarks examples)
 export UV_PYTHON_DOWNLOADS := never
 
 .DELETE_ON_ERROR:
-.PHONY: help reproduce test quick lint format types bench lock clean
+.NOTPARALLEL:
+.PHONY: help reproduce models test quick lint format types bench lock clean
 
 help:
 	@echo "make reproduce  the paper's results: one table, and figures in out/reproduce"
+	@echo "make models     what real models need (torch), for lpspec generate, record and calibrate"
 	@echo "make test       the whole test suite"
 	@echo "make quick      the tests that take seconds"
 	@echo "make lint       ruff, rules and format (make format repairs)"
@@ -28,13 +33,15 @@ help:
 reproduce: .venv/.requirements
 	@$(BIN)/lpspec reproduce --figure out/reproduce
 
-test: .venv/.requirements-dev
+models: .venv/.requirements-models $(TORCH)
+
+test: $(DEVELOPMENT)
 	@$(PYTEST)
 
-quick: .venv/.requirements-dev
+quick: $(DEVELOPMENT)
 	@$(PYTEST) -m "not slow"
 
-bench: .venv/.requirements-dev
+bench: $(DEVELOPMENT)
 	@$(PYTEST) benchmarks
 
 lint: .venv/.requirements-dev
@@ -45,15 +52,19 @@ format: .venv/.requirements-dev
 	@$(BIN)/ruff check --quiet --fix $(CODE)
 	@$(BIN)/ruff format --quiet $(CODE)
 
-types: .venv/.requirements-dev
+types: $(DEVELOPMENT)
 	@$(BIN)/mypy --no-error-summary $(CODE)
 
-# The lock files carry the build backend too, so that the package is installed offline once they are in.
+# The lock files carry the build backend too, so that the package is installed offline once they are in. They leave
+# torch out, whose build (CPU or which GPU) is the machine's choice, and hold what every build of it needs.
 lock: | $(UV)
 	@$(call compile,requirements.lock,)
-	@$(call compile,requirements-dev.lock,--group dev --constraints requirements.lock)
+	@$(call compile,requirements-models.lock,--extra models --constraints requirements.lock,$(TORCH_NEEDS))
+	@$(call compile,requirements-dev.lock,--extra models --group dev --group models-dev \
+		--constraints requirements-models.lock,$(TORCH_NEEDS))
 
-compile = printf 'hatchling\neditables\n' | UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal \
+TORCH_NEEDS := filelock fsspec jinja2 networkx setuptools sympy typing-extensions
+compile = printf '%s\n' hatchling editables $(3) | UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	--output-file $(1) $(2) $(UPGRADE) pyproject.toml -
 
@@ -62,12 +73,18 @@ clean:
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Setting up: uv from the package index, an environment, the locked packages, then this package as it stands here.
-# A stamp is older than its lock file only when that file has changed since; the development lock holds the other.
+# A stamp is older than its lock file only when that file has changed since; each other lock holds the runtime's.
 .venv/.%: %.lock pyproject.toml | $(BIN)/python
 	@echo "setting up .venv from $< (about 10 s, once)" >&2
 	@$(INSTALL) --require-hashes -r $<
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch .venv/.requirements $@
+
+# pip, unlike uv, is what a machine's own choice of torch builds is usually made for.
+$(TORCH): | $(BIN)/python
+	@echo "setting up torch $(TORCH_VERSION) in .venv (about 1 min, once)" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION)
+	@touch $@
 
 $(BIN)/python: | $(UV)
 	@$(UV) venv --quiet --seed --clear .venv
