@@ -1,0 +1,201 @@
+"""Speculative decoding: draft a tree, verify it in one pass, accept a path, keep its part of the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from time import perf_counter_ns
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lpspec.decoding.drafter import ROOT_ALONE, Committed, Draft, Drafter, FloatArray, IntArray, NoDrafter
+from lpspec.decoding.llama import Llama, Pass
+from lpspec.decoding.tree_frame import TreeFrame
+from lpspec.decoding.verification import Accepted, Greedy, Verifier
+from lpspec.errors import InputError
+from lpspec.speculation.token_tree import TokenTree
+
+PREFILL_ROWS = 512
+"""Prompt tokens per pass of prefill: enough to be bound by arithmetic, few enough to bound the memory."""
+
+Price = Callable[[int], FloatArray]
+"""From the tokens in the cache to what verifying n tokens costs, at index n - 1."""
+
+
+def fixed_size(size: int) -> Price:
+    """The price list under which the largest tree, up to ``size`` tokens, is always worth it."""
+    free = np.ones(size)
+    return lambda context: free
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One verify pass.
+
+    Args:
+        context: Tokens in the cache before it.
+        tree: What was verified.
+        accepted: Drafts that became part of the text.
+        tested: Places after the root at which a draft was tested: ``accepted``, and one more where a draft failed.
+        tokens: What the step added to the text: the accepted drafts and one token more.
+        draft_ns: Time that the drafter took, learning included.
+        verify_ns: Time of the pass.
+        accept_ns: Time to choose the path and compact the cache.
+    """
+
+    context: int
+    tree: TokenTree
+    accepted: int
+    tested: int
+    tokens: tuple[int, ...]
+    draft_ns: int
+    verify_ns: int
+    accept_ns: int
+
+
+class Generation:
+    """The continuation of one prompt, a step at a time.
+
+    Args:
+        model: The model whose text it is.
+        prompt: Token ids, one at least.
+        max_new_tokens: Where the text ends, unless one of the model's end tokens comes before.
+        drafter: Who guesses ahead.
+        verifier: Who decides.
+        price: What verifying trees costs, by which the drafter sizes them.
+        max_tree: Largest tree, root included.
+        strict: Pad every pass to ``max_tree`` rows, so that each row is computed by the same kernels whatever the
+            tree's size: slower, but floating point then agrees better between drafters.
+
+    Attributes:
+        tokens: Generated so far; the first comes from prefill.
+        steps: Passes so far.
+        prefill_ns: Time of prefill.
+
+    Raises:
+        InputError: The prompt is empty, holds ids that the model lacks, or is too long for it.
+    """
+
+    def __init__(
+        self,
+        model: Llama,
+        prompt: Sequence[int] | IntArray,
+        max_new_tokens: int,
+        drafter: Drafter | None = None,
+        verifier: Verifier | None = None,
+        price: Price | None = None,
+        max_tree: int = 64,
+        strict: bool = False,
+    ) -> None:
+        """Run prefill, which yields the first token."""
+        self._prompt = checked_prompt(model, prompt, max_new_tokens)
+        self._model, self._most, self._ends = model, max_new_tokens, frozenset(model.config.end_tokens)
+        self._drafter, self._verifier = drafter or NoDrafter(), verifier or Greedy()
+        self._price, self._max_tree = price or fixed_size(max_tree), max_tree
+        capacity = len(self._prompt) + max_new_tokens + max_tree
+        with torch.inference_mode():
+            self._cache = model.new_cache(capacity)
+            self._frame = TreeFrame(capacity, max_tree, model.dtype, model.device, padded=strict)
+            self._rows = torch.zeros(max_tree, dtype=torch.int64)
+        self.steps: list[Step] = []
+        start = perf_counter_ns()
+        self.tokens = [self._prefill()]
+        self.prefill_ns = perf_counter_ns() - start
+
+    @property
+    def finished(self) -> bool:
+        """True once the text has its length or an end token."""
+        return len(self.tokens) >= self._most or self.tokens[-1] in self._ends
+
+    def __iter__(self) -> Iterator[Step]:
+        """Decode to the end."""
+        while not self.finished:
+            yield self.step()
+
+    @torch.inference_mode()
+    def step(self) -> Step:
+        """Draft, verify once, accept, compact, and let the drafter learn."""
+        context = self._cache.length
+        times: list[int] = []
+        self._lap(times)
+        draft = self._drafter.draft(self._price(context)[: self._max_tree])
+        self._lap(times)
+        verified, logits = self._verify(draft)
+        self._lap(times)
+        accepted = self._verifier.accept(draft, logits)
+        tokens = self._cut(accepted, draft)
+        path = accepted.path[: len(tokens)]
+        self._cache.compact(path)
+        self._lap(times)
+        self._drafter.observe(draft, _committed(tokens, verified, path))
+        self._lap(times)
+        self.tokens += tokens
+        drafting, verifying, accepting, learning = (after - before for before, after in pairwise(times))
+        drafts = len(tokens) - 1
+        tested = drafts + int(path[-1] in draft.tree.parent)
+        step = Step(context, draft.tree, drafts, tested, tuple(tokens), drafting + learning, verifying, accepting)
+        self.steps.append(step)
+        return step
+
+    def _verify(self, draft: Draft) -> tuple[Pass, Tensor]:
+        """One pass over the root and all drafts."""
+        positions, mask = self._frame.of(draft.tree, self._cache.length)
+        rows = self._rows[: len(positions)]
+        rows[0] = self.tokens[-1]
+        rows[1 : draft.tree.size] = torch.from_numpy(draft.tokens)
+        verified = self._model.forward(rows.to(self._model.device), positions, mask, self._cache, self._drafter.taps)
+        return verified, self._model.logits(verified.hidden)[: draft.tree.size]
+
+    def _cut(self, accepted: Accepted, draft: Draft) -> list[int]:
+        """What the step adds to the text, up to where it ends: there, the last token counts as the model's own."""
+        tokens = [*(int(draft.tokens[node - 1]) for node in accepted.path[1:]), accepted.next_token]
+        tokens = tokens[: self._most - len(self.tokens)]
+        ends = [place for place, token in enumerate(tokens, 1) if token in self._ends]
+        return tokens[: ends[0]] if ends else tokens
+
+    @torch.inference_mode()
+    def _prefill(self) -> int:
+        """Pass the prompt through the model; the first root is decided as if by a tree of the root alone."""
+        prompt, passes = torch.from_numpy(self._prompt).to(self._model.device), []
+        for rows in torch.split(prompt, PREFILL_ROWS):
+            passes.append(self._model.forward(rows, cache=self._cache, taps=self._drafter.taps))
+            self._cache.compact(range(len(rows)))
+        hidden = torch.cat([done.hidden for done in passes])
+        taps = {layer: torch.cat([done.taps[layer] for done in passes]) for layer in self._drafter.taps}
+        root = self._verifier.accept(ROOT_ALONE, self._model.logits(hidden[-1:])).next_token
+        self._drafter.start(self._prompt, Committed(np.append(self._prompt[1:], root), hidden, taps))
+        return root
+
+    def _lap(self, times: list[int]) -> None:
+        if self._model.device.type == "cuda":
+            torch.cuda.synchronize(self._model.device)
+        times.append(perf_counter_ns())
+
+
+def checked_prompt(model: Llama, prompt: Sequence[int] | IntArray, max_new_tokens: int) -> IntArray:
+    """The prompt as int64 [tokens].
+
+    Raises:
+        InputError: It is empty, holds ids that the model lacks, or leaves too little room in the model's context.
+    """
+    tokens, spec = np.asarray(prompt, dtype=np.int64), model.config.spec
+    if not len(tokens):
+        raise InputError("the prompt is empty, one token at least is needed")
+    if max_new_tokens < 1:
+        raise InputError(f"{max_new_tokens} new tokens are asked for, 1 is the least")
+    if tokens.min() < 0 or tokens.max() >= spec.vocab_size:
+        raise InputError(f"the prompt holds token ids outside the model's, 0 to {spec.vocab_size - 1}")
+    if (needed := len(tokens) + max_new_tokens) > spec.max_context:
+        raise InputError(
+            f"the prompt's {len(tokens)} tokens and {max_new_tokens} new ones are {needed}, '{spec.name}' takes"
+            f" {spec.max_context} at most"
+        )
+    return tokens
+
+
+def _committed(tokens: list[int], verified: Pass, path: list[int]) -> Committed:
+    hidden = verified.hidden[path]
+    return Committed(np.array(tokens), hidden, {layer: rows[path] for layer, rows in verified.taps.items()})

@@ -1,0 +1,92 @@
+"""The forward pass and the greedy text of every supported kind of model, against transformers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_llama import OracleDrafter
+
+from lpspec.decoding.generate import Generation
+from lpspec.decoding.llama import load_llama
+
+transformers = pytest.importorskip("transformers")
+
+SIZES = {
+    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 256, "initializer_range": 0.3, "bos_token_id": None,
+    "eos_token_id": None,
+}  # fmt: skip
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}  # fmt: skip
+YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 64}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", {"num_key_value_heads": 4}),
+    "llama-gqa-biased": ("Llama", {"attention_bias": True}),
+    "llama-tied-head-dim": ("Llama", {"tie_word_embeddings": True, "head_dim": 12}),
+    "llama-rope-linear": ("Llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}}),
+    "llama-rope-llama3": ("Llama", {"rope_parameters": LLAMA3}),
+    "llama-rope-yarn": ("Llama", {"rope_parameters": YARN}),
+    "mistral": ("Mistral", {"sliding_window": None, "num_key_value_heads": 1}),
+    "qwen2": ("Qwen2", {}),
+    "qwen2-tied": ("Qwen2", {"tie_word_embeddings": True, "rope_parameters": {"rope_theta": 1e6}}),
+}  # fmt: skip
+
+
+def save_random(kind: str, folder: Path, **saving: Any) -> Any:
+    family, changes = KINDS[kind]
+    torch.manual_seed(sum(map(ord, kind)))
+    config = getattr(transformers, f"{family}Config")(**SIZES | changes)
+    model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
+    for name, tensor in model.named_parameters():
+        if name.endswith("bias") or "norm" in name:
+            torch.nn.init.normal_(tensor, mean=float("norm" in name), std=0.3)
+    model.save_pretrained(folder, **saving)
+    return model
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_and_greedy_text_are_those_of_transformers(kind: str, tmp_path: Path) -> None:
+    theirs = save_random(kind, tmp_path)
+    ours = load_llama(tmp_path)
+    tokens = torch.arange(90) * 7 % 64
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            ours.logits(ours.forward(tokens).hidden), theirs(tokens[None]).logits[0], atol=1e-4, rtol=1e-4
+        )
+        said = theirs.generate(tokens[None, :20], max_new_tokens=40, do_sample=False)[0, 20:].tolist()
+    plain = Generation(ours, tokens[:20].numpy(), 40)
+    list(plain)
+    assert plain.tokens == said
+    ahead = Generation(ours, tokens[:20].numpy(), 40, OracleDrafter(said, 64))
+    list(ahead)
+    assert ahead.tokens == said
+    assert len(ahead.steps) < len(plain.steps)
+
+
+def test_shards_and_older_configurations_read_the_same(tmp_path: Path) -> None:
+    theirs = save_random("llama-rope-llama3", tmp_path, max_shard_size="20KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text("utf-8"))
+    scaling = config.pop("rope_parameters")
+    config["rope_theta"] = scaling.pop("rope_theta")
+    file.write_text(json.dumps({**config, "rope_scaling": scaling}))
+    tokens = torch.arange(30)
+    with torch.inference_mode():
+        logits = load_llama(tmp_path).logits(load_llama(tmp_path).forward(tokens).hidden)
+        torch.testing.assert_close(logits, theirs(tokens[None]).logits[0], atol=1e-4, rtol=1e-4)
+
+
+def test_bfloat16_stays_as_near_as_transformers_does(tmp_path: Path) -> None:
+    theirs = save_random("llama-gqa-biased", tmp_path)
+    tokens = torch.arange(50)
+    with torch.inference_mode():
+        exact = theirs(tokens[None]).logits[0]
+        model = load_llama(tmp_path, torch.bfloat16)
+        ours = model.logits(model.forward(tokens).hidden).float() - exact
+        rounded = theirs.to(torch.bfloat16)(tokens[None]).logits[0].float() - exact
+    assert float(ours.norm()) < 1.5 * float(rounded.norm())

@@ -1,0 +1,94 @@
+"""A pass over a tree computes what separate passes over each of its paths compute, and leaves a sound cache."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_llama import grow_tree, tiny_llama
+
+from lpspec.decoding.kv_cache import KvCache
+from lpspec.decoding.llama import Llama
+from lpspec.decoding.tree_frame import TreeFrame
+from lpspec.errors import InputError
+from lpspec.speculation.token_tree import TokenTree
+
+SHAPES = [(1, 1, 8), (4, 4, 8), (4, 2, 8), (6, 2, 4), (8, 1, 16)]  # heads, kv heads, head dim
+MODELS = [
+    tiny_llama(heads=heads, kv_heads=kv_heads, head_dim=head_dim, qkv_bias=heads == 6, tied_embeddings=heads == 8)
+    for heads, kv_heads, head_dim in SHAPES
+]
+
+trees = st.lists(st.integers(0, 1000), max_size=23).map(
+    lambda drawn: grow_tree([number % (node + 1) for node, number in enumerate(drawn)])
+)
+
+
+def filled(model: Llama, context: torch.Tensor, room: int) -> KvCache:
+    cache = model.new_cache(len(context) + room)
+    model.forward(context, cache=cache)
+    cache.compact(range(len(context)))
+    return cache
+
+
+def path_to(tree: TokenTree, node: int) -> list[int]:
+    path = [node]
+    while path[0]:
+        path.insert(0, int(tree.parent[path[0]]))
+    return path
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    model=st.sampled_from(MODELS), tree=trees, length=st.integers(1, 40), seed=st.integers(0, 999), padded=st.booleans()
+)
+@torch.inference_mode()
+def test_logits_and_cache_equal_those_of_sequential_passes(
+    model: Llama, tree: TokenTree, length: int, seed: int, padded: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    context = torch.randint(64, (length,), generator=generator)
+    frame = TreeFrame(length + 3, 24, padded=padded)  # a capacity beyond the text, as when decoding begins
+    rows = 24 if padded else tree.size
+    tokens = torch.randint(64, (rows,), generator=generator)
+    cache = filled(model, context, 24)
+    logits = model.logits(model.forward(tokens, *frame.of(tree, length), cache).hidden)
+
+    for node in range(tree.size):
+        alone = model.forward(torch.cat((context, tokens[path_to(tree, node)])))
+        torch.testing.assert_close(logits[node], model.logits(alone.hidden[-1]), atol=1e-4, rtol=0)
+
+    kept = path_to(tree, int(torch.randint(tree.size, (1,), generator=generator)))
+    cache.compact(kept)
+    plain = filled(model, context, 24)
+    for token in tokens[kept]:
+        model.forward(token[None], cache=plain)
+        plain.compact([0])
+    assert cache.length == plain.length == length + len(kept)
+    torch.testing.assert_close(
+        cache.data[:, :, :, : cache.length], plain.data[:, :, :, : plain.length], atol=1e-5, rtol=1e-5
+    )
+
+
+def test_a_node_does_not_see_its_siblings() -> None:
+    model, tree = MODELS[2], grow_tree([0, 0, 1])
+    frame, context = TreeFrame(8, 8), torch.arange(5)
+    with torch.inference_mode():
+        for sibling in (7, 8):
+            cache = filled(model, context, 4)
+            tokens = torch.tensor([1, 2, sibling, 3])
+            hidden = model.forward(tokens, *frame.of(tree, 5), cache).hidden
+            torch.testing.assert_close(hidden[3], model.forward(torch.tensor([0, 1, 2, 3, 4, 1, 2, 3])).hidden[-1])
+
+
+def test_the_frame_follows_the_tree() -> None:
+    frame, chain, wide = TreeFrame(8, 4), grow_tree([0, 1]), grow_tree([0, 0])
+    assert frame.of(chain, 3)[0].tolist() == [3, 4, 5]
+    positions, mask = frame.of(wide, 2)
+    assert positions.tolist() == [2, 3, 3]
+    assert (mask == 0).tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 0, 1]]
+
+
+def test_a_full_cache_is_one_clear_line() -> None:
+    model = MODELS[0]
+    with pytest.raises(InputError, match="needs 5 places in the cache, which has 4"):
+        model.forward(torch.arange(5), cache=model.new_cache(4))
