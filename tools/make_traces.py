@@ -1,4 +1,4 @@
-"""Draw the three traces that come with the package from published figures; takes about 4 s.
+"""Draw the four traces that come with the package from published figures; takes about 5 s.
 
     python tools/make_traces.py [folder]
 
@@ -13,6 +13,9 @@ For each of a model's 160 turns:
    (rejection) sampling. Should it fail, the closest draw is kept.
 
 Every turn has its own generator, seeded by the model's seed and the turn's index.
+
+The fourth is harder text: the passes of every turn of Vicuna-7B are raised by one factor, so that tokens per pass come
+out as Spec-Bench measured them over its six tasks.
 """
 
 import argparse
@@ -30,6 +33,8 @@ TREE = "mc_sim_7b_63"
 TOP_K = 10
 MAX_DRAWS = 1000
 SEEDS = {"vicuna-7b": 7, "vicuna-13b": 13, "vicuna-33b": 33}
+HARDER, HARDER_MODEL = "vicuna-7b-spec-bench", "vicuna-7b"
+SPEC_BENCH_TOKENS_PER_PASS = 2.32  # Medusa, Vicuna-7B, RTX 3090, mean of all tasks
 SHIPPED = Path(__file__).parent.parent / "src/lpspec/speculation/traces"
 
 DESCRIPTION = """\
@@ -38,8 +43,13 @@ extrapolated by a power law) and to the measured tokens and verify passes of eac
 tree mc_sim_7b_63. Every turn has one difficulty throughout, and its heads and positions are drawn \
 independently: the correlations that real text has between positions and between heads are lacking."""
 
+HARDER_DESCRIPTION = """\
+The turns are those of MT-bench, the passes of each raised by one factor so that tokens per pass come out as \
+Spec-Bench measured them over its six tasks (2.32)."""
+
 SOURCE = """\
 FasterDecoding/Medusa @e2a5d20 (Apache-2.0): assets/medusa_acc.csv and llm_judge/data/mt_bench/model_answer"""
+SPEC_BENCH_SOURCE = "hemingkx/Spec-Bench @fd2c1cd (Apache-2.0): Leaderboard.md"
 
 
 def main() -> None:
@@ -47,20 +57,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the traces that come with the package.")
     parser.add_argument("folder", type=Path, nargs="?", default=SHIPPED, help="default: the package's own")
     folder = parser.parse_args().folder
-    for model in SEEDS:
-        trace = make_trace(model)
-        trace.save(folder / f"{model}.npz")
-        passes, due = verify_passes(trace, named_tree(TREE)), measured.mtbench_turns(model).passes
+    for name in (*SEEDS, HARDER):
+        trace = make_trace(name)
+        trace.save(folder / f"{name}.npz")
+        passes, due = verify_passes(trace, named_tree(TREE)), passes_due(name)
         print(
-            f"{model}: {trace.positions} tokens in {passes.sum()} passes,",
+            f"{name}: {trace.positions} tokens in {passes.sum()} passes,",
             f"{trace.positions / passes.sum():.3f} tokens per pass,",
             f"{(passes == due).sum()} of {trace.turns} turns exact",
         )
 
 
-def make_trace(model: str) -> RankTrace:
-    """Draw the trace of one model."""
-    tokens, passes, labels = measured.mtbench_turns(model)
+def passes_due(name: str) -> NDArray[np.int32]:
+    """Verify passes that each turn of a trace should take: as measured, or more of them for the harder text."""
+    turns = measured.mtbench_turns(HARDER_MODEL if name == HARDER else name)
+    if name != HARDER:
+        return turns.passes
+    more = turns.tokens.sum() / turns.passes.sum() / SPEC_BENCH_TOKENS_PER_PASS
+    due: NDArray[np.int32] = np.minimum(np.rint(turns.passes * more), turns.tokens).astype(np.int32)
+    return due
+
+
+def make_trace(name: str) -> RankTrace:
+    """Draw one trace."""
+    model = HARDER_MODEL if name == HARDER else name
+    passes = passes_due(name)
+    tokens, _, labels = measured.mtbench_turns(model)
     probability = measured.rank_probabilities(model, TOP_K)
     drawn = [
         draw_turn(probability, int(length), int(due), np.random.default_rng([SEEDS[model], turn]))
@@ -71,11 +93,11 @@ def make_trace(model: str) -> RankTrace:
         turn_lengths=tokens,
         top_k=TOP_K,
         labels=labels,
-        name=model,
+        name=name,
         model=f"{model}-v1.3",
         kind="synthetic",
-        description=f"{DESCRIPTION} {measured.caveat(model)}".rstrip(),
-        source=SOURCE,
+        description=f"{DESCRIPTION} {HARDER_DESCRIPTION if name == HARDER else measured.caveat(model)}".rstrip(),
+        source=SOURCE if name != HARDER else f"{SOURCE}; {SPEC_BENCH_SOURCE}",
         seed=SEEDS[model],
     )
 

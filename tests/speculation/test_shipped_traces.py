@@ -66,6 +66,18 @@ def test_replaying_medusas_tree_takes_the_measured_passes(name: str) -> None:
     assert np.array_equal(passes, figures.passes)  # every turn was drawn until it fitted
 
 
+def test_harder_text_takes_the_tokens_per_pass_of_spec_bench() -> None:
+    """Every turn takes more passes than on MT-bench, by one factor, as far as whole passes allow."""
+    trace, figures = load_trace("vicuna-7b-spec-bench"), measured.mtbench_turns("vicuna-7b")
+    passes = verify_passes(trace, TREE)
+    assert trace.positions / passes.sum() == pytest.approx(2.32, abs=0.005)
+    assert np.array_equal(trace.turn_lengths, figures.tokens)
+    more = passes / figures.passes
+    assert (np.abs(more - 2.565 / 2.32) * figures.passes <= 1).all()
+    assert "Spec-Bench" in trace.description
+    assert "Spec-Bench" in trace.source
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_ranks_lie_near_the_head_accuracies_that_they_were_drawn_from(name: str) -> None:
     """Within 0.08: tilts move all accuracies by what MT-bench is easier or harder than the training text."""

@@ -36,7 +36,8 @@ def compare(
     model
         Preset (llama2-7b, vicuna-13b, llama3-8b, ...: see `lpspec inspect`) or a Hugging Face config.json.
     trace
-        Whose acceptance is replayed: vicuna-7b, vicuna-13b, vicuna-33b or an .npz file; the model's own if left out.
+        Whose acceptance is replayed: vicuna-7b, vicuna-13b, vicuna-33b (MT-bench), vicuna-7b-spec-bench (harder) or an
+        .npz file; the model's own if left out.
     systems
         Comma-separated: npu, npu-spec, pim, pim-spec, lp-spec, attacc, attacc-spec, rtx3090, rtx3090-spec, or
         platform files; all if left out.

@@ -1,18 +1,21 @@
 """Hand over a result: files whole or not at all, then either its JSON or its table."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpspec.cli.console import say_written, show
-from lpspec.cli.outputs import FilesTogether, Outputs, print_json
+from lpspec.cli.outputs import FIGURE_SUFFIXES, FilesTogether, Outputs, print_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def deliver(
-    outputs: Outputs, document: dict[str, Any], blocks: Iterable[Any], draw: "Callable[[], Figure] | None" = None
+    outputs: Outputs,
+    document: dict[str, Any],
+    blocks: Iterable[Any],
+    draw: "Callable[[], Figure | Sequence[Figure]] | None" = None,
 ) -> None:
     """Write what was asked for and show the rest.
 
@@ -20,7 +23,7 @@ def deliver(
         outputs: Where to.
         document: The result as JSON has it.
         blocks: The result as people read it.
-        draw: Makes the figure, called only if one was asked for.
+        draw: Makes the figure, or one for each part, called only if asked for.
 
     Raises:
         InputError: A file cannot be written.
@@ -28,12 +31,17 @@ def deliver(
     with FilesTogether() as files:
         write_json(files, outputs, document)
         if outputs.figures and draw is not None:
-            from lpspec.report.figures import figure_bytes
-
-            figure = draw()
-            for path in outputs.figures:
-                files.write(path, figure_bytes(figure, path.suffix))
+            _write_figures(files, outputs, draw())
     show_result(outputs, document, blocks)
+
+
+def _write_figures(files: FilesTogether, outputs: Outputs, drawn: "Figure | Sequence[Figure]") -> None:
+    from lpspec.report.figures import figure_bytes
+
+    figures = drawn if isinstance(drawn, Sequence) else [drawn]
+    each_twice = [figure for figure in figures for _ in FIGURE_SUFFIXES]
+    for path, figure in zip(outputs.figures, each_twice, strict=True):
+        files.write(path, figure_bytes(figure, path.suffix))
 
 
 def write_json(files: FilesTogether, outputs: Outputs, document: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -22,7 +22,7 @@ class Outputs:
     Attributes:
         json: The file for JSON; None for none.
         json_to_stdout: Whether standard output gets the JSON, and nothing else.
-        figures: The files of the figure, one per suffix; empty for none.
+        figures: The files of each figure, one per suffix; empty for none.
     """
 
     json: Path | None
@@ -35,30 +35,32 @@ class Outputs:
         return (*([self.json] if self.json else []), *self.figures)
 
 
-def plan_outputs(json: str | None, figure: str | None = None) -> Outputs:
+def plan_outputs(json: str | None, figure: str | None = None, parts: Sequence[str] = ()) -> Outputs:
     """Check that everything asked for can be written, before any work is done. Writes nothing.
 
     Args:
         json: A file, or ``-`` for standard output.
         figure: A path whose suffix, if it is .pdf or .png, is left out: both are written.
+        parts: What is put behind the name of each figure where there are several.
 
     Raises:
         InputError: A path is no possible output file.
     """
     to_stdout = json == STDOUT
     json_path = None if json is None or to_stdout else _checked("--json", json)
-    outputs = Outputs(json_path, to_stdout, () if figure is None else _figure_paths(figure))
+    outputs = Outputs(json_path, to_stdout, () if figure is None else _figure_paths(figure, parts))
     if outputs.json is not None and outputs.json.resolve() in [path.resolve() for path in outputs.figures]:
         raise InputError(f"--json and --figure would both write {outputs.json}")
     return outputs
 
 
-def _figure_paths(text: str) -> tuple[Path, ...]:
+def _figure_paths(text: str, parts: Sequence[str]) -> tuple[Path, ...]:
     _check_text("--figure", text)
     stem = text[: -len(Path(text).suffix)] if Path(text).suffix.lower() in FIGURE_SUFFIXES else text
     if text.endswith("/") or Path(text).is_dir():
         raise InputError(f"--figure {text} is a folder: give a file name without suffix, such as {Path(text) / 'fig'}")
-    paths = tuple(_checked("--figure", stem + suffix) for suffix in FIGURE_SUFFIXES)
+    names = [f"{stem}-{part}" for part in parts] or [stem]
+    paths = tuple(_checked("--figure", name + suffix) for name in names for suffix in FIGURE_SUFFIXES)
     for path in paths:
         if path.exists() and not path.is_file():
             raise InputError(f"--figure {path} is not a regular file")

@@ -148,11 +148,11 @@ def reproduce(energy_profile: str = "attacc") -> Reproduction:
 class Bench:
     """The fixed part of the reproduction, with price lists shared between readings."""
 
-    def __init__(self, energy_profile: str) -> None:
+    def __init__(self, energy_profile: str, trace: str = TRACE) -> None:
         """Load model, trace and energy profile."""
         self.profile = load_profile(energy_profile)
         self.model = load_model(MODEL)
-        self.trace: RankTrace = load_trace(TRACE)
+        self.trace: RankTrace = load_trace(trace)
         self.turns = turn_bounds(self.trace, WORKLOAD)
         self._costs: dict[tuple[Any, ...], tuple[System, StepCosts]] = {}
         self._autoregressive: dict[tuple[Any, ...], Run] = {}
@@ -167,14 +167,14 @@ class Bench:
     def _results_of_machine(self, readings: list[Reading]) -> list[ReadingResult]:
         return [self.result(reading) for reading in readings]
 
-    def result(self, reading: Reading) -> ReadingResult:
-        """All published quantities under one reading."""
-        runs = self.published_runs(reading)
+    def result(self, reading: Reading, size: int | None = None) -> ReadingResult:
+        """All published quantities under one reading, with trees of one size if it is given."""
+        runs = self.published_runs(reading, size)
         return ReadingResult(reading, _quantities(runs), runs["lp-spec"].mean_l_spec)
 
-    def published_runs(self, reading: Reading) -> dict[str, Run]:
+    def published_runs(self, reading: Reading, size: int | None = None) -> dict[str, Run]:
         """Runs on the published basis. GEMV-PIM verifies the very trees of LP-Spec, so only the hardware differs."""
-        lp_spec = self._pruned("lp-spec", reading)
+        lp_spec = self._pruned("lp-spec", reading, size)
         pim_spec, pim_costs = self._priced("pim-spec", reading, "published")
         return {
             "lp-spec": lp_spec,
@@ -199,9 +199,10 @@ class Bench:
             points.append(LSpecPoint(size, run.tokens_per_s, run.tokens_per_j, run.edp_s_mj))
         return tuple(points)
 
-    def _pruned(self, name: str, reading: Reading) -> Run:
+    def _pruned(self, name: str, reading: Reading, size: int | None = None) -> Run:
         system, costs = self._priced(name, reading, "equal")
-        return price_steps(system, costs, self._steps(system, TreePolicy(objective=reading.objective), costs))
+        policy = TreePolicy(objective=reading.objective, size=size)
+        return price_steps(system, costs, self._steps(system, policy, costs))
 
     def _plain(self, name: str, reading: Reading) -> Run:
         """An autoregressive run, which only the bus efficiency can change."""

@@ -1,0 +1,104 @@
+"""What each part of LP-Spec is worth: the system against itself with one part taken away."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from lpspec.experiments.systems import make_system
+from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.simulation.run import Run, simulate
+from lpspec.simulation.workload import Objective, System, TreePolicy, Workload
+from lpspec.speculation.medusa_trees import named_tree
+from lpspec.speculation.rank_trace import RankTrace
+
+WHOLE_TREE = "mc_sim_7b_63"
+"""What is verified where nothing prunes: Medusa's published tree of 64 tokens."""
+
+FULL = "LP-Spec"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of LP-Spec, and how it is taken away.
+
+    Attributes:
+        name: What tables call the system without it.
+        effect: Why the part should help, for a reader of the table.
+        system: The system without it.
+        policy: How trees are found without it.
+    """
+
+    name: str
+    effect: str
+    system: Callable[[System], System] = lambda system: system
+    policy: Callable[[TreePolicy], TreePolicy] = lambda policy: policy
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """LP-Spec with a part taken away, and its run."""
+
+    name: str
+    effect: str
+    run: Run
+
+
+def ablation(
+    model: ModelSpec, trace: RankTrace, workload: Workload, profile: EnergyProfile, objective: Objective
+) -> tuple[Reduced, ...]:
+    """Run LP-Spec, then LP-Spec without each of its parts, every pruner sizing trees for its own machine.
+
+    Args:
+        model: The decoder.
+        trace: Whose acceptance is replayed.
+        workload: Prompt and answer lengths.
+        profile: Energy constants.
+        objective: What the pruner optimises.
+
+    Raises:
+        InputError: The model does not fit.
+    """
+    policy = TreePolicy(objective=objective)
+    whole = make_system("lp-spec", model, profile)
+    found = [Reduced(FULL, "", simulate(whole, trace, workload, policy))]
+    for part in PARTS:
+        run = simulate(part.system(whole), trace, workload, part.policy(policy))
+        found.append(Reduced(part.name, part.effect, run))
+    return tuple(found)
+
+
+def _with_allocator(name: str) -> Callable[[System], System]:
+    def change(system: System) -> System:
+        return replace(system, platform=system.platform.model_copy(update={"allocator": name}))
+
+    return change
+
+
+def _gemv_alus(system: System) -> System:
+    """One ALU per MPU, as in the GEMV-only PIM that LP-Spec starts from."""
+    return make_system("lp-spec", system.model, system.profile, changes={"pim.alus": "1"})
+
+
+def _without_pim(system: System) -> System:
+    return make_system("npu-spec", system.model, system.profile)
+
+
+def _without_drafts(system: System) -> System:
+    return replace(system, model=system.model.model_copy(update={"medusa_heads": 0}), speculates=False)
+
+
+def _whole_tree(policy: TreePolicy) -> TreePolicy:
+    return replace(policy, fixed=named_tree(WHOLE_TREE))
+
+
+PARTS: tuple[Part, ...] = (
+    Part("without the pruner (DTP)", "verifies all 64 tokens of Medusa's tree at every step", policy=_whole_tree),
+    Part(
+        "without the split (DAU)",
+        "PIM computes all that its ranks hold while the NPU waits",
+        _with_allocator("pim-only"),
+    ),
+    Part("without GEMM ALUs", "one ALU per MPU: every token is a pass over the weights", _gemv_alus),
+    Part("without PIM", "the NPU reads every weight over the bus", _without_pim),
+    Part("without speculation", "one token per pass", _without_drafts),
+)

@@ -1,0 +1,132 @@
+"""The study varies one thing at a time, and its experiments say what the closed forms say."""
+
+from math import ceil
+
+import pytest
+
+from lpspec.experiments.ablation import FULL, Reduced, ablation
+from lpspec.experiments.published import PUBLISHED
+from lpspec.experiments.readings import PLAIN
+from lpspec.experiments.reproduce import TRACE, WORKLOAD, Bench
+from lpspec.experiments.study import STAGES, Assumption, Study, _alternatives, study
+from lpspec.experiments.sweeps import LENGTHS, context_lengths, rank_split, speculation_lengths
+from lpspec.hardware.loading import load_profile
+from lpspec.llm.loading import load_model
+from lpspec.report.study_figures import study_figures
+from lpspec.report.study_table import study_blocks, study_document
+from lpspec.simulation.workload import OBJECTIVES, TreePolicy, Workload
+from lpspec.speculation.rank_trace import load_trace
+
+MODEL, PROFILE = load_model("llama2-7b"), load_profile("attacc")
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Study, int]:
+    stages = 0
+
+    def advance() -> None:
+        nonlocal stages
+        stages += 1
+
+    result = study(advance=advance)
+    return result, stages
+
+
+def test_alternatives_differ_from_the_base_in_one_thing_alone() -> None:
+    base = Assumption(PLAIN, "attacc", TRACE)
+    for parameter, values in _alternatives(base).items():
+        assert base in values.values(), parameter
+        others = [assumption for assumption in values.values() if assumption != base]
+        assert len({*values.values()}) == len(values)
+        for other in others:
+            flat, flat_base = _flat(other), _flat(base)
+            assert sum(flat[key] != flat_base[key] for key in flat) == 1, parameter
+
+
+def _flat(assumption: Assumption) -> dict[str, object]:
+    reading = assumption.reading
+    parts: dict[str, object] = {name: getattr(reading, name) for name in reading.__slots__}
+    return parts | {"profile": assumption.profile, "trace": assumption.trace, "size": assumption.size}
+
+
+def test_a_size_is_held_throughout() -> None:
+    bench = Bench("attacc")
+    assert bench.result(PLAIN, 6).mean_l_spec == 6
+    assert bench.result(PLAIN).simulated != bench.result(PLAIN, 6).simulated
+
+
+def test_harder_text_takes_more_passes_as_measured() -> None:
+    easy, hard = load_trace(TRACE), load_trace("vicuna-7b-spec-bench")
+    assert easy.positions == hard.positions
+    results = [Bench("attacc", trace.name).result(PLAIN, 4).simulated for trace in (easy, hard)]
+    assert results[1]["lp_spec_tokens_per_s"] < results[0]["lp_spec_tokens_per_s"]
+    assert results[1]["npu_tokens_per_s"] == pytest.approx(results[0]["npu_tokens_per_s"])  # doesn't speculate
+
+
+def test_gemv_pim_takes_a_pass_per_token_and_gemm_alus_one_for_four() -> None:
+    points = {(p.system, p.l_spec): p for p in speculation_lengths(MODEL, PROFILE)}
+    for length in LENGTHS[1:]:
+        per_token = points["pim-spec", length].latency_ms - points["pim-spec", 2].latency_ms
+        assert per_token == pytest.approx((length - 2) * 13.17, rel=0.01)
+        assert points["lp-spec", length].latency_ms < points["pim-spec", length].latency_ms
+        assert points["lp-spec", length].latency_ms < points["npu-spec", length].latency_ms
+    steps = [points["lp-spec", length].latency_ms for length in (2, 4, 5, 8)]
+    assert steps[1] / steps[0] < 1.05 < steps[2] / steps[1]
+    assert [ceil(length / 4) for length in (2, 4, 5, 8)] == [1, 1, 2, 2]
+
+
+@pytest.fixture(scope="module")
+def reduced() -> dict[str, tuple[Reduced, ...]]:
+    trace, workload = load_trace(TRACE), Workload(128, 64)
+    return {name: ablation(MODEL, trace, workload, PROFILE, name) for name in OBJECTIVES}
+
+
+def test_every_part_of_lp_spec_makes_it_faster(reduced: dict[str, tuple[Reduced, ...]]) -> None:
+    first, *others = reduced["throughput"]
+    assert first.name == FULL
+    for part in others:
+        assert part.run.tokens_per_s < first.run.tokens_per_s, part.name
+
+
+def test_more_pim_ranks_make_a_pass_faster() -> None:
+    points = rank_split(MODEL, load_trace(TRACE), Workload(128, 32), PROFILE, TreePolicy())
+    speeds = [point.run.tokens_per_s for point in points]
+    assert speeds == sorted(speeds)
+    assert all(point.pim_ranks + point.dram_ranks == 4 for point in points)
+
+
+def test_longer_contexts_never_help() -> None:
+    points = context_lengths(MODEL, load_trace(TRACE), PROFILE, TreePolicy(size=4), (64, 1024))
+    for short, long in zip(points[::2], points[1::2], strict=True):
+        assert short.run.system == long.run.system
+        assert long.run.tokens_per_s < short.run.tokens_per_s
+
+
+@pytest.mark.slow
+def test_the_best_joint_reading_is_no_worse_than_any_variation_of_it(whole: tuple[Study, int]) -> None:
+    result, stages = whole
+    assert stages == STAGES
+    assert result.joint == 108 * 3 * 2
+    for sensitivity in result.sensitivities:
+        for outcome in sensitivity.outcomes:
+            if outcome.assumption.size is None:  # the joint search leaves sizes to the pruner
+                assert round(result.best.result.worst_factor, 2) <= round(outcome.result.worst_factor, 2)
+
+
+@pytest.mark.slow
+def test_the_joint_search_beats_the_machine_alone(whole: tuple[Study, int]) -> None:
+    result, _ = whole
+    machine_alone = min(Bench("attacc").results(), key=lambda r: r.worst_factor)
+    assert result.best.result.worst_factor <= machine_alone.worst_factor
+    assert set(result.residuals) == {published.id for published in PUBLISHED}
+    assert result.unmatched == {name: r for name, r in result.residuals.items() if not 0.8 <= r <= 1.25}
+
+
+@pytest.mark.slow
+def test_table_document_and_figures_hold_every_experiment(whole: tuple[Study, int]) -> None:
+    result, _ = whole
+    document = study_document(result)
+    assert {"best", "residuals", "sensitivities", "l_spec", "parts", "ranks", "contexts", "provenance"} <= set(document)
+    assert len(list(study_blocks(result))) > 8
+    assert len(study_figures(result)) == 5
+    assert document["provenance"]["config"]["workload"]["prompt_tokens"] == WORKLOAD.prompt_tokens
