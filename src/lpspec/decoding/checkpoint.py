@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -100,7 +101,8 @@ def load_tensors(file: str | Path) -> dict[str, Tensor]:
 
 
 def _load_torch(file: Path) -> dict[str, Tensor]:
-    loaded: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=_is_zip(file))
+    with warnings.catch_warnings(action="ignore"):  # on formats of which the error says all
+        loaded: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=_is_zip(file))
     return loaded
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lpspec.decoding.checkpoint import Tensors
+from lpspec.decoding.quantized import QuantizedLinear
+from lpspec.errors import InputError
 
 
 class Linear(Protocol):
@@ -39,17 +42,25 @@ def take_linear(
     bias: bool = False,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-) -> FloatLinear:
-    """Fuse the layers of these names, each with so many outputs, into one.
+) -> Linear:
+    """Fuse the layers of these names, each with so many outputs, into one; INT8 where they have a ``weight_scale``.
 
     Raises:
         InputError: A tensor is missing or has another shape.
     """
-    weights = [tensors.take(f"{name}.weight", rows, inputs).to(device, dtype) for name, rows in outputs.items()]
-    if not bias:
-        return FloatLinear(_joined(weights))
-    biases = [tensors.take(f"{name}.bias", rows).to(device, dtype) for name, rows in outputs.items()]
-    return FloatLinear(_joined(weights), _joined(biases))
+    weights = [tensors.take(f"{name}.weight", rows, inputs) for name, rows in outputs.items()]
+    biases = [tensors.take(f"{name}.bias", rows) for name, rows in outputs.items()] if bias else []
+    fused_bias = _joined(biases).to(device, dtype) if bias else None
+    if f"{next(iter(outputs))}.weight_scale" not in tensors:
+        return FloatLinear(_joined([weight.to(device, dtype) for weight in weights]), fused_bias)
+    scales = [tensors.take(f"{name}.weight_scale", rows) for name, rows in outputs.items()]
+    return QuantizedLinear(_int8(weights, outputs).to(device), _joined(scales).to(device, torch.float32), fused_bias)
+
+
+def _int8(weights: list[Tensor], names: Iterable[str]) -> Tensor:
+    if any(weight.dtype != torch.int8 for weight in weights):
+        raise InputError(f"'{', '.join(names)}' has a weight_scale, but its weight is not int8")
+    return _joined(weights)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

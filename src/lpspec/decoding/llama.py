@@ -14,6 +14,7 @@ from lpspec.decoding.checkpoint import Tensors, open_checkpoint
 from lpspec.decoding.kv_cache import KvCache
 from lpspec.decoding.linear import FloatLinear, Linear, take_linear
 from lpspec.decoding.llama_config import LlamaConfig, load_config
+from lpspec.decoding.quantized import quantized
 from lpspec.decoding.rope import RopeTable, rotate
 
 
@@ -146,7 +147,7 @@ class Llama:
         self.norm = tensors.take("model.norm.weight", spec.hidden_size).to(device, dtype)
         self.head: Linear = (
             FloatLinear(self.embedding)
-            if spec.tied_embeddings
+            if spec.tied_embeddings and "lm_head.weight_scale" not in tensors
             else take_linear(tensors, {"lm_head": spec.vocab_size}, spec.hidden_size, dtype=dtype, device=device)
         )
         self._rope = RopeTable(config.rope, spec.head_dim, dtype, self.device)
@@ -245,10 +246,19 @@ def take_layer(
     return DecoderLayer(norm("input_layernorm"), attention, norm("post_attention_layernorm"), mlp, config.rms_norm_eps)
 
 
-def load_llama(folder: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Llama:
+def load_llama(
+    folder: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu", int8: bool = False
+) -> Llama:
     """Load a model folder: ``config.json`` and its weights.
+
+    Args:
+        folder: Where they are.
+        dtype: Of activations, and of weights that are not INT8.
+        device: Where the model is to run.
+        int8: Bring float weights to W8A8; a checkpoint stored so is always run so.
 
     Raises:
         InputError: A file is missing, damaged, or of another kind of model.
     """
-    return Llama(load_config(folder), open_checkpoint(folder), dtype, device)
+    config, checkpoint = load_config(folder), open_checkpoint(folder)
+    return Llama(config, quantized(checkpoint) if int8 else checkpoint, dtype, device)

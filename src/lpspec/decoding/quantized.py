@@ -1,0 +1,96 @@
+"""W8A8, as LP-Spec computes: INT8 weights scaled per row, INT8 activations scaled per token, integer multiplication.
+
+Stored as plain safetensors: where a float checkpoint has ``X.weight``, there are ``X.weight`` in int8 and
+``X.weight_scale``, float32 [outputs]. Embeddings, norms and biases stay in floating point.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
+from lpspec.decoding.quantized_kernels import int8_matmul
+from lpspec.errors import InputError
+
+LARGEST = 127  # the scale is symmetric: -128 is not used
+
+
+@dataclass(eq=False)
+class QuantizedLinear:
+    """A weight int8 [outputs, inputs] with scales float32 [outputs], and a bias [outputs] or none."""
+
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Multiply x [..., inputs], rounded to INT8 per token, by the weight; the result has x's type."""
+        rounded, token_scale = quantize_rows(x.reshape(-1, x.shape[-1]))
+        y = int_matmul(rounded, self.weight) * self.scale * token_scale.unsqueeze(1)
+        y = (y if self.bias is None else y + self.bias).to(x.dtype)
+        return y.view(*x.shape[:-1], -1)
+
+
+def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Round each row of x [rows, columns] to int8, and give the scales float32 [rows] that undo it."""
+    x = x.float()
+    scale = x.abs().amax(1).div_(LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
+    return (x / scale.unsqueeze(1)).round_().to(torch.int8), scale
+
+
+def int_matmul(x: Tensor, weight: Tensor) -> Tensor:
+    """The exact int32 [n, outputs] of x int8 [n, inputs] times weight int8 [outputs, inputs] transposed."""
+    if x.device.type != "cpu":
+        return _padded_int_mm(x, weight)
+    out = np.empty((x.shape[0], weight.shape[0]), np.int32)
+    int8_matmul(x.numpy(), weight.numpy(), out)
+    return torch.from_numpy(out)
+
+
+def _padded_int_mm(x: Tensor, weight: Tensor) -> Tensor:
+    """Torch's own integer multiplication, which on a GPU wants more than 16 rows."""
+    padded = torch.nn.functional.pad(x, (0, 0, 0, max(0, 17 - len(x))))
+    return torch._int_mm(padded, weight.t())[: len(x)]
+
+
+def quantized(checkpoint: Checkpoint) -> Checkpoint:
+    """The W8A8 form of a float checkpoint: every projection and the LM head in INT8, with scales beside them."""
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in checkpoint.tensors.items():
+        if name.endswith("_proj.weight") or name == "lm_head.weight":
+            tensors[name], tensors[f"{name}_scale"] = quantize_rows(tensor)
+        else:
+            tensors[name] = tensor
+    if "lm_head.weight" not in tensors and (embedding := tensors.get("model.embed_tokens.weight")) is not None:
+        tensors["lm_head.weight"], tensors["lm_head.weight_scale"] = quantize_rows(embedding)
+    return Checkpoint(tensors, checkpoint.said_as)
+
+
+def quantize_folder(folder: str | Path, to: str | Path) -> None:
+    """Write the W8A8 form of a float model folder as a new one, with everything else that is no weight.
+
+    Raises:
+        InputError: The folder is no sound checkpoint, or the new one exists already or cannot be written.
+    """
+    folder, to = Path(folder), Path(to)
+    tensors = {name: tensor.contiguous() for name, tensor in quantized(open_checkpoint(folder)).tensors.items()}
+    others = [file for file in folder.iterdir() if file.is_file() and not _holds_weights(file)]
+    try:
+        to.mkdir()
+        for file in others:
+            shutil.copyfile(file, to / file.name)
+        save_file(tensors, to / ".unfinished")
+        (to / ".unfinished").replace(to / "model.safetensors")
+    except OSError as error:
+        raise InputError(f"model folder '{to}' cannot be written: {error.strerror}") from None
+
+
+def _holds_weights(file: Path) -> bool:
+    return file.suffix in (".safetensors", ".bin", ".pt", ".pth", ".gguf") or file.name.endswith(".index.json")

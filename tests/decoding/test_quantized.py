@@ -1,0 +1,103 @@
+"""W8A8: the integer multiplication is numpy's, and a stored INT8 model computes what its parts say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from tiny_llama import tiny_config
+
+from lpspec.decoding.checkpoint import Checkpoint
+from lpspec.decoding.generate import Generation
+from lpspec.decoding.llama import Llama, load_llama
+from lpspec.decoding.llama_weights import random_weights
+from lpspec.decoding.quantized import (
+    QuantizedLinear,
+    _padded_int_mm,
+    int_matmul,
+    quantize_folder,
+    quantize_rows,
+    quantized,
+)
+from lpspec.errors import InputError
+
+CONFIG = """{"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 48,
+ "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64, "max_position_embeddings": 256}"""
+
+
+@settings(deadline=None)
+@given(rows=st.integers(1, 40), inputs=st.integers(1, 300), outputs=st.integers(1, 40), seed=st.integers(0, 99))
+def test_the_integer_multiplication_is_numpys(rows: int, inputs: int, outputs: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x, weight = (random.integers(-127, 128, (n, inputs)).astype(np.int8) for n in (rows, outputs))
+    exact = x.astype(np.int64) @ weight.astype(np.int64).T
+    for multiply in (int_matmul, _padded_int_mm):
+        assert (multiply(torch.from_numpy(x), torch.from_numpy(weight)).numpy() == exact).all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_sums_are_exact(sign: int) -> None:
+    """Pairs of products overflow 16 bits, and sums 24 bits."""
+    x, weight = torch.full((3, 14336), 127, dtype=torch.int8), torch.full((5, 14336), 127 * sign, dtype=torch.int8)
+    assert (int_matmul(x, weight) == sign * 127 * 127 * 14336).all()
+
+
+def test_a_row_is_rounded_to_half_a_step_at_most() -> None:
+    x = torch.randn(20, 100) * torch.logspace(-5, 5, 20)[:, None]
+    rounded, scale = quantize_rows(x)
+    assert rounded.abs().amax(1).eq(127).all()
+    assert ((rounded * scale[:, None] - x).abs() <= 0.5001 * scale[:, None]).all()
+    assert quantize_rows(torch.zeros(1, 4))[0].eq(0).all()
+
+
+def test_a_layer_is_its_formula() -> None:
+    weight, bias, x = torch.randn(24, 48), torch.randn(24), torch.randn(2, 5, 48)
+    layer = QuantizedLinear(*quantize_rows(weight), bias)
+    w_scale, x_scale = weight.abs().amax(1) / 127, x.abs().amax(-1, keepdim=True) / 127
+    sums = torch.round(x / x_scale).double() @ torch.round(weight / w_scale[:, None]).double().T
+    torch.testing.assert_close(layer(x), (sums * x_scale * w_scale + bias).float(), atol=1e-4, rtol=1e-4)
+
+
+def save_float(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "config.json").write_text(CONFIG)
+    save_file(random_weights(tiny_config(), seed=4, scale=0.3).tensors, folder / "model.safetensors")
+
+
+def test_a_stored_int8_model_is_the_one_quantized_on_loading(tmp_path: Path) -> None:
+    save_float(tmp_path / "float")
+    quantize_folder(tmp_path / "float", tmp_path / "int8")
+    stored = load_file(tmp_path / "int8" / "model.safetensors")
+    name = "model.layers.1.mlp.down_proj.weight"
+    assert stored[name].dtype == torch.int8
+    assert stored[f"{name}_scale"].shape == (32,)
+    assert stored["model.norm.weight"].dtype == torch.float32
+    tokens = torch.arange(30)
+    once, twice = load_llama(tmp_path / "int8"), load_llama(tmp_path / "float", int8=True)
+    assert torch.equal(once.forward(tokens).hidden, twice.forward(tokens).hidden)
+    with pytest.raises(InputError, match="cannot be written"):
+        quantize_folder(tmp_path / "float", tmp_path / "int8")
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_an_int8_model_is_near_the_float_one_and_decodes(tied: bool) -> None:
+    config = tiny_config(tied_embeddings=tied)
+    weights, tokens = random_weights(config, seed=5, scale=0.3), torch.arange(40)
+    exact, rounded = Llama(config, weights), Llama(config, quantized(weights))
+    assert isinstance(rounded.head, QuantizedLinear)
+    with torch.inference_mode():
+        a, b = (model.logits(model.forward(tokens).hidden) for model in (exact, rounded))
+    assert float((a - b).norm() / a.norm()) < 0.1
+    run = Generation(rounded, [1, 2, 3], 10)
+    list(run)
+    assert len(run.tokens) == 10
+
+
+def test_scales_without_int8_are_one_clear_line() -> None:
+    weights = quantized(random_weights(tiny_config(), seed=6)).tensors
+    weights["lm_head.weight"] = weights["lm_head.weight"].float()
+    with pytest.raises(InputError, match="'lm_head' has a weight_scale, but its weight is not int8"):
+        Llama(tiny_config(), Checkpoint(weights, "checkpoint"))
