@@ -85,7 +85,7 @@ def assert_sound(allocator: BalancedAllocator, platform: PlatformSpec, kv_tokens
     kv_bytes = kv_tokens * model.kv_bytes_per_token
     die_bytes = memory.channels.n * memory.die_capacity.bytes
     assert pim_bytes + kv_bytes <= memory.pim_ranks.n * die_bytes
-    copied_bytes = kv_bytes if allocator._kv_on_dram else 0
+    copied_bytes = kv_bytes if allocator.kv_on_dram else 0
     assert dram_bytes + other_bytes(model) + copied_bytes <= memory.dram_ranks.n * die_bytes
 
 
@@ -97,7 +97,7 @@ def test_7b_lies_whole_on_pim_ranks_with_copies_for_the_npu() -> None:
     assert pim_bytes == sum(copies * n * column for copies, n, column in products_of(model).values())
     assert pim_bytes + 2112 * model.kv_bytes_per_token <= 12 * GIB
     assert 0 < dram_bytes < 4 * GIB
-    assert allocator._kv_on_dram
+    assert allocator.kv_on_dram
     assert all(placed.most == placed.tiles for placed in allocator.placements)
 
 
@@ -163,7 +163,7 @@ def test_pim_only_leaves_the_npu_what_does_not_fit() -> None:
         on_pim, on_dram = columns_held(placed)
         assert len(on_pim) + len(on_dram) == placed.gemm.n  # no copies
     assert held_bytes(allocator)[1] > 0
-    assert not allocator._kv_on_dram
+    assert not allocator.kv_on_dram
 
 
 # Any model on any package

@@ -127,7 +127,7 @@ def test_attention_splits_are_the_best_over_heads(name: str, context: int) -> No
     for tokens in TREES:
         op = attention(MODELS[name], tokens, context)
         latency_ns, heads = DAU[name].attention_split(op)
-        copied = DAU[name]._kv_on_dram
+        copied = DAU[name].kv_on_dram
         choices = range(op.kv_heads + 1) if copied else (0, op.kv_heads)
         trials = {h: attention_ns(lp_spec(), op, h) for h in choices}
         assert float(latency_ns) == pytest.approx(min(trials.values()), rel=1e-12)

@@ -112,10 +112,10 @@ class BalancedAllocator:
     def _attention_cost(self, op: Attention) -> Cost:
         """Whole key-value heads go to either side; new keys and values are written to every side in use."""
         self.pim.check_precision(op)
-        pim_heads = self._heads_by_block(op)
+        pim_heads = self.heads_on_pim(op)
         latency_ns = self._attention_makespan_ns(op, pim_heads)
         npu_share = 1.0 - pim_heads / op.kv_heads
-        copies = 2 if self._kv_on_dram else 1
+        copies = 2 if self.kv_on_dram else 1
         writes_ns = copies * op.kv_write_bytes / self.bus_gb_per_s
         activity: Activity = (
             self.npu.attention_activity(op, npu_share)
@@ -124,7 +124,7 @@ class BalancedAllocator:
         )
         return Cost(latency_ns * op.count + writes_ns, activity)
 
-    def _heads_by_block(self, op: Attention) -> NDArray[np.int64]:
+    def heads_on_pim(self, op: Attention) -> NDArray[np.int64]:
         """Key-value heads on PIM, decided anew whenever the context has filled another group of lanes with keys.
 
         A decision holds for as many contexts as PIM has lanes, which is also how the cache grows in its banks, and
@@ -151,7 +151,7 @@ class BalancedAllocator:
 
     def _allowed_heads(self, op: Attention) -> list[int]:
         """Candidates, most heads on PIM first. Without a copy on the DRAM rank, either side takes all."""
-        if self._kv_on_dram:
+        if self.kv_on_dram:
             return list(range(op.kv_heads, -1, -1))
         return [op.kv_heads, 0] if self._uses_dram else [op.kv_heads]
 
@@ -177,8 +177,8 @@ class BalancedAllocator:
         try:
             excess = sum(p.pim_bytes for p in placed) - pim_free
             placed = give_up_pim_tiles(placed, excess, self._pim_tile_loss_ns)
-            self._kv_on_dram = self._uses_dram and self._exclusive_bytes(placed) + kv_bytes <= dram_free
-            dram_free -= kv_bytes if self._kv_on_dram else 0
+            self.kv_on_dram = self._uses_dram and self._exclusive_bytes(placed) + kv_bytes <= dram_free
+            dram_free -= kv_bytes if self.kv_on_dram else 0
             placed = [self._wanted_by_npu(p) for p in placed]
             excess = sum(p.dram_bytes for p in placed) - dram_free
             self.placements = give_up_dram_tiles(placed, excess, self._dram_tile_loss_ns)

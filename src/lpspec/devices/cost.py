@@ -10,12 +10,14 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.hardware.quantity import Power
 
 Real: TypeAlias = float | NDArray[Any]
 
 COMPONENTS = ("array", "io", "buffer", "mac", "activation", "static")
 """Where energy goes: DRAM array, path off the chip, on-chip buffers and PIM registers, multiply-accumulates,
-activation traffic (PIM inputs, accumulator readback, KV writes, on-chip activations), and static or board power."""
+activation traffic (PIM inputs, accumulator readback, KV writes, on-chip activations), and what flows whatever runs:
+static or board power, and, where commands are timed and the profile prices them, refresh and standby of the dies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,9 @@ class Activity:
     activation_io_bits: Real = 0.0
     activation_memory_bits: Real = 0.0
     activation_buffer_bits: Real = 0.0
+    refreshed_dies: Real = 0.0
+    idle_die_ns: Real = 0.0
+    active_die_ns: Real = 0.0
 
     def __add__(self, other: "Activity") -> "Activity":
         """Events of both, one after the other or side by side."""
@@ -42,7 +47,7 @@ class Activity:
         return Activity(*(getattr(self, f.name) * factor for f in fields(self)))
 
     def energy_pj(self, profile: EnergyProfile) -> dict[str, Real]:
-        """Dynamic energy by component, pJ; ``static`` is left to whoever knows the time."""
+        """Energy by component, pJ; static power of a whole platform is left to whoever knows the time."""
         on_chip = profile.scratchpad.pj_per_bit + profile.local_buffer.pj_per_bit
         return {
             "array": self.activate_bits * profile.activate.pj_per_bit + self.column_bits * profile.column.pj_per_bit,
@@ -52,6 +57,9 @@ class Activity:
             "activation": self.activation_io_bits * profile.io.pj_per_bit
             + self.activation_memory_bits * profile.off_chip_pj_per_bit
             + self.activation_buffer_bits * on_chip,
+            "static": self.refreshed_dies * (profile.refresh.pj if profile.refresh else 0.0)
+            + self.idle_die_ns * _pj_per_ns(profile.idle_power)
+            + self.active_die_ns * _pj_per_ns(profile.active_power),
         }
 
 
@@ -69,6 +77,11 @@ class Cost:
     def __mul__(self, factor: Real) -> "Cost":
         """Cost of ``factor`` repetitions, one after the other."""
         return Cost(self.latency_ns * factor, self.activity * factor)
+
+
+def _pj_per_ns(power: Power | None) -> float:
+    """1 W is 1000 pJ per ns; a profile without the constant prices none."""
+    return 0.0 if power is None else power.watts * 1e3
 
 
 def off_chip_read(read_bytes: Real) -> Activity:

@@ -40,13 +40,19 @@ class Npu:
         return cycles / self.spec.clock.ghz
 
     def attention_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
-        """Time of the MAC arrays for one layer of attention over ``kv_heads`` of its heads, ns.
+        """Time of the MAC arrays for one layer of attention over ``kv_heads`` of its heads, ns."""
+        return self.scores_compute_ns(op, kv_heads) + self.values_compute_ns(op, kv_heads)
 
-        Queries that share a key-value head share the array: its keys are the stationary operand.
-        """
-        queries = op.tokens * (op.heads // op.kv_heads)
-        per_head = self._tile_cycles(queries, op.head_dim, op.keys) + self._tile_cycles(queries, op.keys, op.head_dim)
-        return kv_heads * per_head / self.spec.cores.n / self.spec.clock.ghz
+    def scores_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
+        """The part of QK^T. Queries that share a key-value head share the array, whose weights its keys are."""
+        return self._heads_ns(kv_heads, self._tile_cycles(_queries(op), op.head_dim, op.keys))
+
+    def values_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
+        """The part of PV, likewise."""
+        return self._heads_ns(kv_heads, self._tile_cycles(_queries(op), op.keys, op.head_dim))
+
+    def _heads_ns(self, kv_heads: Count, cycles_per_head: Real) -> Real:
+        return kv_heads * cycles_per_head / self.spec.cores.n / self.spec.clock.ghz
 
     def _tile_cycles(self, tokens: Count, k: Count, n: Count) -> Real:
         rows, columns = self.spec.array_rows.n, self.spec.array_columns.n
@@ -55,7 +61,7 @@ class Npu:
 
     def _gemm(self, op: Gemm) -> Cost:
         self._check_precision(op.weight_bits, op.activation_bits)
-        spilled = op.count * self._spilled_bytes((op.input_bytes + op.output_bytes) / op.count)
+        spilled = op.count * self.spilled_bytes(op)
         compute_ns = op.count * self.gemm_compute_ns(op.tokens, op.k, op.n)
         memory_ns = (op.weight_bytes + spilled) / self.bus_gb_per_s
         return Cost(np.maximum(compute_ns, memory_ns), self.gemm_activity(op, spilled_bytes=spilled))
@@ -69,9 +75,9 @@ class Npu:
             + Activity(activation_buffer_bits=on_chip, activation_memory_bits=spilled_bytes * 8.0)
         )
 
-    def _spilled_bytes(self, activation_bytes: Real) -> Real:
-        """Activations of one product that do not fit the scratchpad and pass through memory."""
-        spilled: Real = np.maximum(activation_bytes - self.spec.scratchpad.bytes, 0)
+    def spilled_bytes(self, op: Gemm) -> Real:
+        """Bytes of activations of one copy that do not fit the scratchpad and pass through memory."""
+        spilled: Real = np.maximum((op.input_bytes + op.output_bytes) / op.count - self.spec.scratchpad.bytes, 0)
         return spilled
 
     def _attention(self, op: Attention) -> Cost:
@@ -102,3 +108,8 @@ class Npu:
     def _check_precision(self, *bits: int) -> None:
         if max(bits) > 8:
             raise InputError(f"the NPU computes INT8: {max(bits)}-bit operands are not supported, use 8 or 4")
+
+
+def _queries(op: Attention) -> Count:
+    """Query rows that share the keys of one key-value head."""
+    return op.tokens * (op.heads // op.kv_heads)

@@ -80,6 +80,22 @@ class HeadMatrices:
             part = values[first : first + self.channel.lanes]
             cells[rank, self._first_mpu(head) + mpu, bank, first_row + row, place, : len(part)] = part
 
+    def column_places(self, head: int, column: int) -> NDArray[np.int64]:
+        """Where one output column of a head lies: int64 [k, 4] of rank, flat bank, row, column (in bursts)."""
+        slot, mpu = divmod(column // self.channel.lanes, self._mpus)
+        return self._places(head, slot, mpu, np.arange(self.k))
+
+    def row_places(self, head: int, k: int) -> NDArray[np.int64]:
+        """Where one k of a head lies: the same for each block of 32 outputs."""
+        blocks = (divmod(block, self._mpus) for block in range(-(-self.n // self.channel.lanes)))
+        return np.concatenate([self._places(head, slot, mpu, np.array([k])) for slot, mpu in blocks])
+
+    def _places(self, head: int, slot: int, mpu: int, k: NDArray[np.int64]) -> NDArray[np.int64]:
+        rank, first_row = self._place(head, slot)
+        bank, row, place = self._within(k)
+        flat = (self._first_mpu(head) + mpu) * self.channel.device.pim.banks_per_mpu.n + bank
+        return np.stack([np.full(len(k), rank), flat, first_row + row, place], 1)
+
     def _unit(self, heads: list[int], slot: int, k: int, n: int) -> Unit:
         first = slot * self._mpus * self.channel.lanes
         count = min(self._mpus * self.channel.lanes, n - first)
@@ -196,6 +212,29 @@ class KvPlacement:
         lanes = self.channel.lanes
         blocks = (position + tokens - 1) // lanes - position // lanes + 1
         return self.heads * (blocks * self.head_dim + tokens * -(-self.head_dim // lanes))
+
+    def append_places(self, position: int, tokens: int) -> NDArray[np.int64]:
+        """The bursts that appending tokens writes: int64 [bursts, 4] of rank, flat bank, row, column.
+
+        Banks take turns, each row by row, so that every row is opened once and bank groups alternate where they can.
+        """
+        parts, positions = (found.tolist() for found in self._dealt(np.arange(position, position + tokens)))
+        lanes = self.channel.lanes
+        blocks = dict.fromkeys((part, place // lanes) for part, place in zip(parts, positions, strict=True))
+        keys, values = self.keys, self.values
+
+        def of_head(head: int) -> NDArray[np.int64]:
+            first = head * self.parts
+            columns = [keys.column_places(first + part, block * lanes) for part, block in blocks]
+            rows = [values.row_places(first + part, place) for part, place in zip(parts, positions, strict=True)]
+            return np.concatenate(columns + rows)
+
+        places = np.concatenate([of_head(head) for head in range(self.heads)])
+        bank = places[:, 0] * self.channel.device.organisation.banks + places[:, 1]
+        by_row = np.lexsort((places[:, 3], places[:, 2], bank))
+        first = np.searchsorted(bank[by_row], bank[by_row])
+        turn = np.arange(len(places)) - first
+        return places[by_row][np.lexsort((bank[by_row], turn))]
 
     def write(self, cells: Cells, position: int, keys: NDArray[np.int8], values: NDArray[np.int8]) -> None:
         """Append new tokens to the cache: int8 [heads, tokens, head_dim] each, from ``position`` on."""

@@ -90,5 +90,5 @@ def _priced(system: System, cost: Cost, shape: tuple[int, int]) -> tuple[FloatAr
     else:
         for component, value in cost.activity.energy_pj(system.profile).items():
             energy_pj[COMPONENTS.index(component)] = value
-    energy_pj[COMPONENTS.index("static")] = latency_ns * (static_w * 1e3)  # 1 W is 1000 pJ per ns
+    energy_pj[COMPONENTS.index("static")] += latency_ns * (static_w * 1e3)  # 1 W is 1000 pJ per ns
     return latency_ns, energy_pj

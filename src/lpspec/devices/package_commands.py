@@ -1,0 +1,270 @@
+"""What the memory's part of a phase costs, every command of one channel issued (fidelity ``command``).
+
+Channels work alike, so the one with the largest share is run, and what it did counts for all of them: exact where
+shares are equal, which they are for widths that are multiples of 32 outputs times channels. Costs are those of a copy
+among copies that follow each other (``lpspec.dram.repeated``), so they hold their share of refresh and may be added.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.devices.cost import Activity, Cost
+from lpspec.dram.controller import Controller
+from lpspec.dram.device import DeviceSpec
+from lpspec.dram.fast import ReadStream
+from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
+from lpspec.dram.kv_layout import KvPlacement, parts_for
+from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
+from lpspec.dram.platform_channel import channel_of_platform, device_of_memory
+from lpspec.dram.repeated import NO_PROGRAM, PhaseCommands, repeated
+from lpspec.errors import InputError
+from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.llm.counts import ceil_div
+
+IntArray = NDArray[np.int64]
+
+LONGEST_STREAM = 1 << 17
+"""Bursts of a stream of reads that are issued one by one: 90 refresh intervals. What is longer goes on at the rate of
+the second half."""
+
+_MOST_KNOWN = 1 << 14
+_KNOWN: dict[tuple[Any, ...], PhaseCommands] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """One layer's attention as the memory sees it.
+
+    Attributes:
+        pim: Key-value heads that PIM computes, of all channels.
+        head_dim: Width of a head.
+        queries: Query rows that share the keys of one head.
+        keys: Positions, whole blocks of lanes.
+    """
+
+    pim: int
+    head_dim: int
+    queries: int
+    keys: int
+
+
+class PackageCommands:
+    """Prices the phases of one platform's memory; costs are those of the whole package."""
+
+    def __init__(self, platform: PlatformSpec) -> None:
+        """Take the channel of a platform.
+
+        Raises:
+            InputError: It has no LPDDR memory, or dies that the command level doesn't know.
+        """
+        if platform.memory is None:
+            raise InputError(f"platform '{platform.name}' has no LPDDR memory: it has no command level")
+        self.channels = platform.memory.channels.n
+        self.pim: PimChannel | None = channel_of_platform(platform) if platform.pim is not None else None
+        self.device: DeviceSpec = self.pim.device if self.pim is not None else device_of_memory(platform.memory)
+        self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
+        self.controller = Controller(ranks=self.ranks)
+        described = self.device.model_dump(mode="json", include={"tCK", "organisation", "timing"})
+        self._memory_key = (json.dumps(described), self.ranks)
+        pim_key = self.device.pim.model_dump_json()
+        self._pim_key = (*self._memory_key, pim_key, self.pim and (self.pim.pim_ranks, self.pim.concurrent))
+
+    @property
+    def refresh_interval_ns(self) -> float:
+        """Average time between two all-bank refreshes of a die, ns."""
+        return self.device.timing.nREFI.n * self.device.tCK.ns
+
+    @property
+    def dies(self) -> int:
+        """Dies of the package."""
+        return self.ranks * self.channels
+
+    # --- phases
+
+    def reads(self, read_bytes: float) -> Cost:
+        """The NPU reads so many bytes from all channels, whole rows of one rank after the other."""
+        bursts = self._bursts(read_bytes)
+        if bursts == 0:
+            return Cost()
+        if bursts <= LONGEST_STREAM:
+            return self._cost(self._stream(bursts))
+        whole, half = self._stream(LONGEST_STREAM), self._stream(LONGEST_STREAM // 2)
+        return self._cost(_extended(whole, half, (bursts - LONGEST_STREAM) / (LONGEST_STREAM // 2)))
+
+    def product(self, tokens: int, k: int, pim_columns: int, npu_bytes: float) -> Cost:
+        """PIM computes some columns of a product while the NPU reads the weights of the others from the last rank."""
+        if pim_columns == 0:
+            return self.reads(npu_bytes)
+        channel = self._computing()
+        width = share_of_channel(pim_columns, self.channels, 0, channel.lanes)[1]
+        bursts = self._bursts(npu_bytes)
+
+        def program() -> IntArray:
+            return compile_gemm(place_weights(channel, k, width, split="never"), tokens).lines
+
+        return self._cost(self._with_program(("product", tokens, k, width, bursts), program, bursts))
+
+    def scores(self, heads: Heads, npu_bytes: float) -> Cost:
+        """QK^T of one layer: PIM takes some heads, the NPU reads the keys of the others."""
+        return self._attention("scores", heads, npu_bytes)
+
+    def values(self, heads: Heads, npu_bytes: float) -> Cost:
+        """PV of one layer, likewise."""
+        return self._attention("values", heads, npu_bytes)
+
+    def append_to_pim(self, kv_heads: int, head_dim: int, blocks: int, tokens: int, read_first: bool = False) -> Cost:
+        """Write new keys and values of one layer into the PIM ranks, where a key is one byte of many columns.
+
+        Args:
+            kv_heads: Key-value heads of all channels.
+            head_dim: Width of a head.
+            blocks: Blocks of 32 positions that the tokens lie in.
+            tokens: How many.
+            read_first: Whether they are moved: the same bursts are read before they are written.
+        """
+        channel = self._computing()
+        heads = ceil_div(kv_heads, self.channels)
+        key = ("append", heads, head_dim, blocks, tokens, read_first)
+
+        def writes() -> IntArray:
+            room = (blocks + 1) * channel.lanes + tokens
+            kv = self._placement(heads, head_dim, room)
+            position = channel.lanes - 1 if blocks > ceil_div(tokens, channel.lanes) else 0
+            return _requests(kv.append_places(position, tokens), read_first)
+
+        return self._cost(self._measured(self._pim_key, key, lambda: NO_PROGRAM, writes))
+
+    def append_to_dram(self, write_bytes: float, read_first: bool = False) -> Cost:
+        """Write new keys and values into plain DRAM, where they lie side by side; ``read_first`` as above."""
+        bursts = self._bursts(write_bytes)
+
+        def writes() -> IntArray:
+            table = ReadStream(self.ranks - 1, bursts).requests(self.device)
+            table[:, 1] = 1
+            return np.concatenate([_as_reads(table), table]) if read_first else table
+
+        return self._cost(self._measured(self._memory_key, ("writes", bursts, read_first), lambda: NO_PROGRAM, writes))
+
+    def _attention(self, what: str, heads: Heads, npu_bytes: float) -> Cost:
+        if heads.pim == 0:
+            return self.reads(npu_bytes)
+        of_channel = ceil_div(heads.pim, self.channels)
+        bursts = self._bursts(npu_bytes)
+
+        def program() -> IntArray:
+            kv = self._placement(of_channel, heads.head_dim, heads.keys)
+            compiled = compile_scores if what == "scores" else compile_values
+            return compiled(kv, heads.keys, heads.queries).lines
+
+        key = (what, of_channel, heads.head_dim, heads.queries, heads.keys, bursts)
+        return self._cost(self._with_program(key, program, bursts))
+
+    def _placement(self, heads: int, head_dim: int, keys: int) -> KvPlacement:
+        channel = self._computing()
+        return KvPlacement(channel, heads, head_dim, keys, parts=parts_for(heads, channel.concurrent))
+
+    def _computing(self) -> PimChannel:
+        assert self.pim is not None
+        return self.pim
+
+    # --- runs
+
+    def _bursts(self, total_bytes: float) -> int:
+        """Bursts on the channel that carries the most of so many bytes."""
+        return int(-(-total_bytes // (self.channels * self.device.organisation.burst_bytes.n)))
+
+    def _stream(self, bursts: int) -> PhaseCommands:
+        def table() -> IntArray:
+            return ReadStream(self.ranks - 1, bursts).requests(self.device)
+
+        return self._measured(self._memory_key, ("reads", bursts), lambda: NO_PROGRAM, table)
+
+    def _with_program(self, key: tuple[Any, ...], program: Callable[[], IntArray], bursts: int) -> PhaseCommands:
+        def table() -> IntArray:
+            return ReadStream(self.ranks - 1, bursts).requests(self.device)
+
+        return self._measured(self._pim_key, key, program, table)
+
+    def _measured(
+        self,
+        where: tuple[Any, ...],
+        what: tuple[Any, ...],
+        program: Callable[[], IntArray],
+        requests: Callable[[], IntArray],
+    ) -> PhaseCommands:
+        """Run a phase, or remember it."""
+        key = (where, what)
+        if key not in _KNOWN:
+            if len(_KNOWN) >= _MOST_KNOWN:
+                _KNOWN.clear()
+            _KNOWN[key] = repeated(program(), requests(), self.device, self.controller)
+        return _KNOWN[key]
+
+    def _cost(self, commands: PhaseCommands) -> Cost:
+        return Cost(commands.ck * self.device.tCK.ns, activity_of(commands, self.device) * float(self.channels))
+
+
+def activity_of(commands: PhaseCommands, device: DeviceSpec) -> Activity:
+    """The events of one channel's commands, as an energy profile prices them; standby of idle dies is left out.
+
+    Reads are weights and keys and values read by the NPU, whose scratchpad and buffers they pass; writes are new keys
+    and values. Rows count whole, however little of them is used.
+    """
+    die, bus = commands.rank_counts, commands.command_counts
+    row_bits = device.organisation.row_bytes.n * 8
+    burst_bits = device.organisation.burst_bytes.n * 8
+    read_bits, written_bits = _sum(bus, "RD", "RDA") * burst_bits, _sum(bus, "WR", "WRA") * burst_bits
+    mac_bits = _sum(die, "PIM_MAC") * device.mpus * burst_bits
+    rows = _sum(die, "ACT2") + _sum(die, "PIM_ACT") * device.mpus
+    return Activity(
+        activate_bits=rows * row_bits - written_bits,
+        column_bits=read_bits + mac_bits,
+        io_bits=read_bits,
+        buffer_bits=read_bits,
+        pim_register_bits=mac_bits + _sum(die, "PIM_IN", "PIM_OUT") * burst_bits,
+        macs_int8=commands.mac_tokens * device.mpus * device.pim.lanes.n,
+        activation_io_bits=_sum(bus, "PIM_IN", "PIM_OUT") * burst_bits,
+        activation_memory_bits=written_bits,
+        refreshed_dies=_sum(die, "REFAB", "PIM_REFAB") + _sum(die, "REFPB") / 8,
+        active_die_ns=commands.active_ck * device.tCK.ns,
+    )
+
+
+def _sum(counts: Mapping[str, float], *names: str) -> float:
+    return sum(counts.get(name, 0.0) for name in names)
+
+
+def _extended(whole: PhaseCommands, half: PhaseCommands, times: float) -> PhaseCommands:
+    """A stream that goes on after ``whole`` as it did in its second half, so many times."""
+
+    def more(all_of_it: float, first: float) -> float:
+        return all_of_it + times * (all_of_it - first)
+
+    def counts(all_of_it: Mapping[str, float], first: Mapping[str, float]) -> dict[str, float]:
+        return {name: more(n, first.get(name, 0.0)) for name, n in all_of_it.items()}
+
+    return PhaseCommands(
+        more(whole.ck, half.ck),
+        counts(whole.command_counts, half.command_counts),
+        counts(whole.rank_counts, half.rank_counts),
+        whole.mac_tokens,
+        more(whole.active_ck, half.active_ck),
+    )
+
+
+def _requests(places: IntArray, read_first: bool) -> IntArray:
+    """Writes to places (rank, flat bank, row, column), read before if asked for."""
+    zero = np.zeros(len(places), np.int64)
+    table = np.stack([zero, zero + 1, places[:, 0] * 16 + places[:, 1], places[:, 2], places[:, 3] * 16], 1)
+    return np.concatenate([_as_reads(table), table]) if read_first else table
+
+
+def _as_reads(table: IntArray) -> IntArray:
+    reads = table.copy()
+    reads[:, 1] = 0
+    return reads

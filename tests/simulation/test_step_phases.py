@@ -1,0 +1,126 @@
+"""A pass by commands: the operators in their order, near the closed forms where those describe the same machine."""
+
+import pytest
+
+from lpspec.allocation.allocator import make_allocator
+from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.devices.npu import Npu
+from lpspec.devices.package_commands import PackageCommands
+from lpspec.experiments.systems import make_system
+from lpspec.hardware.loading import load_profile
+from lpspec.llm import load_model
+from lpspec.llm.operators import Attention, draft_operators, prefill_operators, verify_operators
+from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
+from lpspec.simulation.workload import System
+
+PROFILE = load_profile("attacc")
+LLAMA = load_model("llama2-7b")
+TINY = load_model("tinyllama")
+
+
+def planner(system: System, max_context: int = 4200) -> PhasePlanner:
+    platform = system.platform
+    assert platform.npu is not None
+    assert platform.memory is not None
+    allocator = make_allocator(platform, system.model, 64, max_context)
+    split = allocator if isinstance(allocator, BalancedAllocator) else None
+    return PhasePlanner(system.model, Npu(platform.npu, platform.memory), PackageCommands(platform), split)
+
+
+LP_SPEC = planner(make_system("lp-spec", LLAMA, PROFILE, changes={"memory.bus_efficiency": "0.93"}))
+SYSTEMS = {name: planner(make_system(name, TINY, PROFILE), 300) for name in ("npu-spec", "pim-spec", "lp-spec")}
+
+
+def total_ns(phases: tuple[Phase, ...]) -> float:
+    return sum(phase.latency_ns * phase.copies for phase in phases)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("tokens", [1, 6])
+def test_a_pass_is_its_operators_in_their_order(name: str, tokens: int) -> None:
+    one = SYSTEMS[name]
+    for phases, operators in (
+        (one.verify(tokens, 96, 1), verify_operators(one.model, tokens, 96 - tokens)),
+        (one.draft(), draft_operators(one.model)),
+        (one.prefill(50), prefill_operators(one.model, 50)),
+    ):
+        expected: dict[str, int] = {}
+        for op in operators:
+            names = ("kv_append", "scores", "values") if isinstance(op, Attention) else (op.name,)
+            expected |= dict.fromkeys(names, op.count)
+        copies: dict[str, int] = {}
+        for phase in phases:
+            copies[phase.name] = copies.get(phase.name, 0) + phase.copies
+            assert phase.latency_ns == max(phase.npu_ns, float(phase.memory.latency_ns))
+        assert copies == expected
+        assert list(copies) == list(expected)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_cost_of_a_pass_is_the_sum_of_its_phases(name: str) -> None:
+    one = SYSTEMS[name]
+    phases = one.verify(4, 96, 1)
+    cost = cost_of(phases, one.memory)
+    assert cost.latency_ns == pytest.approx(total_ns(phases))
+    energy = cost.activity.energy_pj(PROFILE)
+    by_phase = [phase.activity.energy_pj(PROFILE) for phase in phases]
+    for component, pj in energy.items():
+        assert pj == pytest.approx(sum(p.copies * e[component] for p, e in zip(phases, by_phase, strict=True)))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_die_is_refreshed_and_stands_by_all_the_time(name: str) -> None:
+    """Also while only the NPU works: refreshes come once per nREFI and die, idle and active time fill the step."""
+    one = SYSTEMS[name]
+    cost = cost_of(one.verify(4, 96, 1), one.memory)
+    expected = cost.latency_ns / one.memory.refresh_interval_ns * one.memory.dies
+    assert cost.activity.refreshed_dies == pytest.approx(expected, rel=0.05)
+    assert cost.activity.idle_die_ns > 0
+    stood_ns = cost.activity.idle_die_ns + cost.activity.active_die_ns
+    assert stood_ns == pytest.approx(cost.latency_ns * one.memory.dies)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "context", "low", "high"),
+    [
+        (1, 64, 1.05, 1.10),
+        (4, 64, 1.05, 1.10),
+        (16, 64, 0.95, 1.10),
+        (4, 1024, 1.05, 1.10),
+        (32, 1024, 1.05, 1.10),
+        (1, 4064, 1.05, 1.10),
+        (4, 4064, 1.08, 1.14),  # two heads on a die share its inputs, and so its ALUs: PV takes more passes
+    ],
+)
+def test_commands_and_closed_forms_agree_on_the_papers_step(tokens: int, context: int, low: float, high: float) -> None:
+    """Refresh is 5.4 % of what is beyond; the rest is first rows, readback, and the cache written byte by byte."""
+    keys = -(-(context + tokens) // KEY_BLOCK) * KEY_BLOCK
+    found_ns = total_ns(LP_SPEC.verify(tokens, keys, 1))
+    assert LP_SPEC.split is not None
+    closed_ns = float(LP_SPEC.split.decode_cost(verify_operators(LLAMA, tokens, context)).latency_ns)
+    assert low < found_ns / closed_ns < high
+
+
+def test_an_npu_alone_takes_what_its_reads_take() -> None:
+    """Weights and cache at the rate that commands sustain, 0.93 of the peak."""
+    one = planner(make_system("npu", LLAMA, PROFILE, changes={"memory.bus_efficiency": "0.9325"}), 300)
+    allocator = make_allocator(make_system("npu", LLAMA, PROFILE).platform, LLAMA, 1, 300)
+    phases = one.verify(1, 128, 1)
+    assert total_ns(phases) == pytest.approx(6.6e9 / (0.9325 * 51.2), rel=0.02)
+    closed_pj = sum(allocator.decode_cost(verify_operators(LLAMA, 1, 127)).activity.energy_pj(PROFILE).values())
+    found_pj = sum(cost_of(phases, one.memory).activity.energy_pj(PROFILE).values())
+    assert found_pj == pytest.approx(closed_pj, rel=0.02)
+
+
+def test_longer_contexts_and_larger_trees_take_longer() -> None:
+    by_keys = [total_ns(LP_SPEC.verify(4, keys, 1)) for keys in (32, 160, 1024, 4096)]
+    by_tokens = [total_ns(LP_SPEC.verify(tokens, 160, 1)) for tokens in (1, 4, 5, 8, 9)]
+    assert by_keys == sorted(by_keys)
+    assert by_tokens == sorted(by_tokens)
+
+
+def test_moving_accepted_entries_costs_reads_and_writes() -> None:
+    (phase,) = LP_SPEC.compaction(2)
+    assert phase.name == "kv_compaction"
+    assert phase.copies == LLAMA.layers
+    assert float(phase.activity.io_bits) == pytest.approx(float(phase.activity.activation_memory_bits))
