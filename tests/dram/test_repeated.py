@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pim_help import NO_REQUESTS, count, die, violations
 
+from lpspec.dram.command_stream import command_table
 from lpspec.dram.controller import Controller, Refresh
 from lpspec.dram.fast import ReadStream
 from lpspec.dram.gemm import PimProgram, compile_gemm
 from lpspec.dram.layout import PimChannel, place_weights
 from lpspec.dram.repeated import NO_PROGRAM, PhaseSession, repeated
-from lpspec.dram.simulate import ChannelRun, _command_table, run_channel
+from lpspec.dram.simulate import ChannelRun, run_channel
 from lpspec.errors import InputError
 
 DIE = die()
@@ -43,7 +44,7 @@ def test_phases_in_any_order_obey_every_rule(phases: list[tuple[int, int]], refr
         reads[:, 1] = bursts % 2
         before = session.now_ck
         assert session.run(program, reads, keep_commands=True) == session.now_ck - before > 0
-    commands = _command_table(np.concatenate(session.commands))
+    commands = command_table(np.concatenate(session.commands))
     done = ChannelRun(0, 0, 0, 0.0, {}, {}, 0, 0, 0, 0, 0, NO_REQUESTS, NO_REQUESTS, commands=commands)
     assert violations(done, product(), kind) == []
 
