@@ -12,6 +12,7 @@ from lpspec import __version__
 from lpspec.cli.compare import compare
 from lpspec.cli.dram import app as dram
 from lpspec.cli.inspect import inspect
+from lpspec.cli.peers import peers
 from lpspec.cli.reproduce import reproduce
 from lpspec.errors import InputError, unknown_name
 
@@ -30,6 +31,7 @@ app = App(
 )
 app.command(reproduce)
 app.command(compare)
+app.command(peers)
 app.command(inspect)
 app.command(dram)
 

@@ -1,0 +1,60 @@
+"""Neighbours' numbers beside ours, as tables and as a JSON document."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from rich.table import Table
+
+from lpspec.experiments.peers import PeerRow, Peers
+from lpspec.report.documents import run_document
+from lpspec.report.wording import digits, new_table, ratio_text, trace_line
+
+
+def peers_blocks(peers: Peers) -> Iterator[Any]:
+    """A table per neighbour, what explains the differences, and the RTX 3090 at both precisions."""
+    for peer, rows in groupby(peers.rows, key=lambda row: row.peer):
+        listed = list(rows)
+        yield _rows_table(peer, listed)
+        yield from (f"  {note}" for note in dict.fromkeys(row.note for row in listed if row.note))
+        yield ""
+    yield _gpu_table(peers)
+    yield f"trace {trace_line(peers.provenance)}"
+
+
+def _rows_table(peer: str, rows: list[PeerRow]) -> Table:
+    table = new_table(peer)
+    table.add_column("quantity")
+    table.add_column("", no_wrap=True)
+    for name in ("published", "simulated", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("fidelity", no_wrap=True)
+    for row in rows:
+        numbers = (_range(row.published, "g"), _range(row.simulated, ""))
+        table.add_row(row.quantity, row.unit, *numbers, ratio_text(row.ratio), row.fidelity)
+    return table
+
+
+def _range(ends: tuple[float, float], form: str) -> str:
+    texts = [f"{end:g}" if form else digits(end, 3) for end in dict.fromkeys(ends)]
+    return " to ".join(texts)
+
+
+def _gpu_table(peers: Peers) -> Table:
+    table = new_table("RTX 3090, Llama2-7B, dynamic energy")
+    table.add_column("")
+    for name in ("token/s", "token/J", "tokens/pass"):
+        table.add_column(name, justify="right")
+    for name, run in peers.gpus:
+        table.add_row(name, digits(run.tokens_per_s), digits(run.tokens_per_j), f"{run.mean_acceptance_length:.3f}")
+    return table
+
+
+def peers_document(peers: Peers) -> dict[str, Any]:
+    """What ``lpspec peers --json`` writes; a range has its two ends."""
+    return {
+        "rows": [asdict(row) | {"ratio": row.ratio} for row in peers.rows],
+        "gpus": [{"name": name} | run_document(run) for name, run in peers.gpus],
+        "provenance": peers.provenance,
+    }
