@@ -15,9 +15,10 @@ from lpspec.experiments.systems import make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.simulation.decode_loop import decode
-from lpspec.simulation.run import decode_steps, price_steps, prior_accuracy, turn_bounds
+from lpspec.simulation.run import decode_steps, price_steps, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import System, TreePolicy, Workload
+from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import DraftTokenPruner
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 

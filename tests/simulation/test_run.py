@@ -17,13 +17,12 @@ from lpspec.simulation.run import (
     allowed_prices,
     decode_steps,
     price_steps,
-    prior_accuracy,
     simulate,
     turn_bounds,
 )
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import OBJECTIVES, Objective, System, TreePolicy, Workload
-from lpspec.speculation.measured import head_accuracy
+from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.pruner import DraftTokenPruner, LearningRule
 from lpspec.speculation.rank_trace import RankTrace, load_trace
@@ -121,12 +120,6 @@ def test_a_tree_deeper_than_the_heads_is_refused() -> None:
         InputError, match=r"^the tree is \d deep, but llama2-7b with trace 'vicuna-7b' has 2 draft heads$"
     ):
         simulate(system("lp-spec"), TRACE.with_heads(2), SHORT, TreePolicy(fixed=named_tree("mc_sim_7b_63")))
-
-
-def test_the_prior_is_what_medusa_measured() -> None:
-    measured = head_accuracy("vicuna-7b")
-    assert np.array_equal(prior_accuracy(4, 5), measured[:4])
-    assert np.array_equal(prior_accuracy(8, 3)[5:], np.repeat(measured[4:5, :3], 3, axis=0))
 
 
 # The pruner against the best that a fixed size can do

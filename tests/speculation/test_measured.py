@@ -101,3 +101,9 @@ def test_unknown_models_and_ranks_are_refused() -> None:
         measured.mtbench_turns("gpt-2")
     with pytest.raises(InputError, match="top_k 0 is not possible, allowed are 1 to 127"):
         measured.rank_probabilities("vicuna-7b", 0)
+
+
+def test_the_prior_is_what_medusa_measured() -> None:
+    expected = measured.head_accuracy("vicuna-7b")
+    assert np.array_equal(measured.prior_accuracy(4, 5), expected[:4])
+    assert np.array_equal(measured.prior_accuracy(8, 3)[5:], np.repeat(expected[4:5, :3], 3, axis=0))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lpspec.simulation.step_cost import StepCosts
 from lpspec.simulation.workload import OBJECTIVES, Objective
 from lpspec.speculation.kernels import FloatArray, expected_lengths
-from lpspec.speculation.pruner import PRIOR_WEIGHT, DraftTokenPruner, LearningRule
+from lpspec.speculation.pruner import PRIOR_WEIGHT, DraftTokenPruner, FixedTree, LearningRule
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_length
 
 PAPER = np.array([[0.5, 0.3], [0.2, 0.1]])  # p_1 and p_2 of LP-Spec section IV-B
@@ -199,6 +199,30 @@ def test_the_end_of_a_turn_is_no_wrong_prediction(rule: LearningRule) -> None:
     pruner = DraftTokenPruner(PAPER, rule=rule)
     pruner.observe(0, np.array([], np.int8), TokenTree.from_paths([(0,), (1,), (0, 0)]), 1)
     assert np.array_equal(pruner.accuracy, PAPER)
+
+
+def test_ranks_may_become_known_after_their_step() -> None:
+    """With a real model, a deep head's guess is scored only when its token is there."""
+    told, found_out = DraftTokenPruner(PAPER), DraftTokenPruner(PAPER)
+    tree = TokenTree.from_paths([(0,), (0, 0)])
+    late = np.array([0, -1], np.int8)
+    told.observe(0, np.array([0, 1], np.int8), tree, 2)
+    found_out.observe(0, late, tree, 2)
+    late[1] = 1
+    for pruner in (told, found_out):
+        pruner.observe(2, np.array([0, 0], np.int8), tree, 3)
+    assert np.array_equal(told.accuracy, found_out.accuracy)
+    assert not np.array_equal(told.accuracy[1], PAPER[1])
+
+
+def test_a_fixed_tree_gives_way_only_to_the_price() -> None:
+    tree = TokenTree.from_paths([(0,), (1,), (0, 0)])
+    fixed = FixedTree(tree)
+    fixed.observe(0, np.array([0, 0], np.int8), tree, 3)
+    assert fixed.choose(np.array([9.0, 9.0, 9.0, 1.0, 1.0])) is tree
+    assert fixed.choose(np.array([1.0, 1.0, np.inf, np.inf])) == tree.prefix(2)
+    assert fixed.choose(np.array([1.0, 1.0, 1.0])) == tree.prefix(3)
+    assert fixed.choose(np.full(4, np.inf)).size == 1
 
 
 @settings(deadline=None)

@@ -12,15 +12,12 @@ from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.step_cost import FloatArray, StepCosts, step_costs
 from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, Workload
 from lpspec.speculation.kernels import make_growth
-from lpspec.speculation.measured import rank_probabilities
+from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import PRIOR_WEIGHT
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import accepted_lengths
 
 IntArray = NDArray[np.int64]
-
-PRIOR_MODEL = "vicuna-7b"
-"""Whose measured head accuracies the pruner starts from, whatever it runs on; it learns the rest."""
 
 
 @dataclass(frozen=True)
@@ -157,15 +154,6 @@ def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
     decode_ns = float(costs.latency_ns[steps.position, steps.l_spec - 1].sum())
     decode_pj = np.array([part[steps.position, steps.l_spec - 1].sum() for part in costs.energy_pj])
     return Run(system, steps, decode_ns, decode_pj, costs.prefill_ns, float(costs.prefill_pj.sum()))
-
-
-def prior_accuracy(heads: int, top_k: int) -> FloatArray:
-    """What the pruner believes before the first step: float64 [heads, top_k], Medusa's measured accuracies.
-
-    Heads beyond the five that were measured start like the fifth.
-    """
-    measured = rank_probabilities(PRIOR_MODEL, top_k)
-    return measured[np.minimum(np.arange(heads), len(measured) - 1)]
 
 
 def allowed_prices(costs: StepCosts, policy: TreePolicy) -> FloatArray:

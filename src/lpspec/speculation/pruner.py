@@ -44,11 +44,32 @@ class Pruner(Protocol):
             position: Position of the root in the turn; 0 starts a new turn.
             ranks: int8 [heads], rank of the true token in each head's list at this position; shorter where the turn
                 ends before ``position + 1 + h``, the token that entry h concerns. Verification makes known the
-                entries below ``committed``; later ones must not be used before their tokens are committed.
+                entries below ``committed``; later ones must not be used before their tokens are committed: with a
+                real model they are -1 until then, and filled in before the step that learns of those tokens.
             tree: The tree that was verified.
             committed: Tokens that the step committed, root included.
         """
         ...
+
+
+@dataclass(frozen=True)
+class FixedTree:
+    """Always the same tree, or as much of it as may be verified.
+
+    Attributes:
+        tree: The tree; a prefix of it is taken where the price of its size is infinite.
+    """
+
+    tree: TokenTree
+
+    def choose(self, price: FloatArray) -> TokenTree:
+        """Take the largest prefix that has a price; the root alone where none has."""
+        sizes = np.flatnonzero(np.isfinite(price[: self.tree.size])) + 1
+        largest = int(sizes[-1]) if len(sizes) else 1
+        return self.tree if largest == self.tree.size else self.tree.prefix(largest)
+
+    def observe(self, position: int, ranks: NDArray[np.int8], tree: TokenTree, committed: int) -> None:
+        """Learn nothing."""
 
 
 @dataclass
@@ -69,7 +90,7 @@ class DraftTokenPruner:
     memory: float = DEFAULT_MEMORY
     _weight: FloatArray = field(init=False, repr=False)
     _growth: Growth = field(init=False, repr=False)
-    _waiting: list[list[tuple[int, int]]] = field(init=False, repr=False)
+    _waiting: list[list[tuple[int, NDArray[np.int8]]]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Copy the prior and allocate working memory."""
@@ -96,9 +117,9 @@ class DraftTokenPruner:
             return
         for head, waiting in enumerate(self._waiting):
             if tree.size > 1 and head < len(ranks):
-                waiting.append((position + 1 + head, int(ranks[head])))
+                waiting.append((position + 1 + head, ranks))
             while waiting and waiting[0][0] < position + committed:
-                learn_rank(self.accuracy, self._weight, head, waiting.pop(0)[1], self.memory)
+                learn_rank(self.accuracy, self._weight, head, int(waiting.pop(0)[1][head]), self.memory)
 
     def _load(self, tree: TokenTree) -> None:
         self._growth.parent[: tree.size] = tree.parent

@@ -11,28 +11,21 @@ would reach beyond the turn are -1, so a turn of N tokens ends exactly at N.
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import os
-import struct
-import tempfile
-import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, get_args
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.errors import InputError, unknown_name
 from lpspec.speculation.token_tree import TokenTree, accepted_lengths
+from lpspec.speculation.trace_file import TraceFormat, check_texts, check_turns, read_only
 
-FORMAT = "lpspec-rank-trace"
-VERSION = 1
 MAX_TOP_K = 127  # ranks are int8
 
 Kind = Literal["synthetic", "measured"]
@@ -75,10 +68,10 @@ class RankTrace:
         """Check that everything fits together, then freeze the arrays."""
         ranks, turn_lengths = np.asarray(self.ranks), np.asarray(self.turn_lengths)
         _check_metadata(self)
-        _check_turns(turn_lengths, len(ranks) if ranks.ndim else 0, len(self.labels))
+        check_turns(turn_lengths, "ranks", len(ranks) if ranks.ndim else 0, len(self.labels))
         _check_ranks(ranks, turn_lengths, self.top_k)
-        object.__setattr__(self, "ranks", _read_only(ranks, np.int8))
-        object.__setattr__(self, "turn_lengths", _read_only(turn_lengths, np.int32))
+        object.__setattr__(self, "ranks", read_only(ranks, np.int8))
+        object.__setattr__(self, "turn_lengths", read_only(turn_lengths, np.int32))
 
     @property
     def positions(self) -> int:
@@ -98,12 +91,12 @@ class RankTrace:
     @cached_property
     def turn_starts(self) -> NDArray[np.int64]:
         """int64 [turns], the position at which each turn begins."""
-        return _read_only(np.cumsum(self.turn_lengths, dtype=np.int64) - self.turn_lengths, np.int64)
+        return read_only(np.cumsum(self.turn_lengths, dtype=np.int64) - self.turn_lengths, np.int64)
 
     @cached_property
     def content_hash(self) -> str:
         """SHA-256, in hexadecimal, of the arrays and all that is said about them."""
-        digest = hashlib.sha256(_metadata_text(self).encode())
+        digest = hashlib.sha256(_FORMAT.text(vars(self)).encode())
         digest.update(np.ascontiguousarray(self.turn_lengths, dtype="<i4").tobytes())
         digest.update(repr(self.ranks.shape).encode())
         digest.update(self.ranks.tobytes())
@@ -125,11 +118,7 @@ class RankTrace:
         Raises:
             InputError: The folder does not exist or cannot be written.
         """
-        path = Path(path)
-        try:
-            _write_atomically(path, _npz_bytes(self))
-        except OSError as error:
-            raise InputError(f"trace file '{path}' cannot be written: {error.strerror}") from error
+        _FORMAT.save(path, vars(self), vars(self))
 
 
 def verify_passes(trace: RankTrace, tree: TokenTree) -> NDArray[np.int32]:
@@ -183,124 +172,29 @@ def _is_path(text: str) -> bool:
 
 # The file: ranks, turn_lengths, and everything else as one JSON text.
 
-_ARRAYS = {"ranks": np.dtype("i1"), "turn_lengths": np.dtype("<i4")}
-_FIELDS = ("top_k", "labels", "name", "model", "kind", "description", "source", "seed")
-
-
-def _metadata_text(trace: RankTrace) -> str:
-    fields = {field: getattr(trace, field) for field in _FIELDS}
-    return json.dumps({"format": FORMAT, "version": VERSION, **fields}, ensure_ascii=True)
-
-
-def _npz_bytes(trace: RankTrace) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        ranks=trace.ranks,
-        turn_lengths=trace.turn_lengths.astype("<i4"),
-        metadata=np.array(_metadata_text(trace)),
-    )
-    return buffer.getvalue()
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)  # noqa: PTH105
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-# What numpy and zipfile raise on a file that is cut short, altered, encrypted, pickled or of another kind.
-_DAMAGE = (
-    BadZipFile,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    struct.error,
-    zlib.error,
+_FORMAT = TraceFormat(
+    "lpspec-rank-trace",
+    version=1,
+    arrays={"ranks": np.dtype("i1"), "turn_lengths": np.dtype("<i4")},
+    fields=("top_k", "labels", "name", "model", "kind", "description", "source", "seed"),
 )
 
 
 def _read(file: Traversable | Path, said_as: str) -> RankTrace:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"trace file '{said_as}' cannot be read: {error.strerror}") from error
-    try:
-        return _from_npz(content)
-    except InputError as error:
-        raise InputError(f"trace file '{said_as}': {error}") from error
-    except _DAMAGE as error:
-        raise InputError(
-            f"trace file '{said_as}' is damaged or no trace; allowed are .npz files in the format {FORMAT}"
-        ) from error
-
-
-def _from_npz(content: bytes) -> RankTrace:
-    loaded: Any = np.load(io.BytesIO(content), allow_pickle=False)
-    if not isinstance(loaded, np.lib.npyio.NpzFile):
-        raise InputError(f"it is one bare array, allowed are .npz files in the format {FORMAT}")
-    with loaded as npz:
-        expected = {*_ARRAYS, "metadata"}
-        if set(npz.files) != expected:
-            raise InputError(f"it holds {sorted(npz.files)}, a trace holds exactly {sorted(expected)}")
-        fields = _fields(npz["metadata"])
-        arrays: dict[str, Any] = {name: npz[name] for name in _ARRAYS}
-    for name, dtype in _ARRAYS.items():
-        if arrays[name].dtype != dtype:
-            raise InputError(f"'{name}' is of type {arrays[name].dtype}, allowed is {dtype}")
-    return RankTrace(**arrays, **fields)
-
-
-def _fields(metadata: NDArray[Any]) -> dict[str, Any]:
-    """Check the frame of the JSON text, and return what it says of the trace."""
-    said = json.loads(str(metadata)) if metadata.dtype.kind == "U" and metadata.ndim == 0 else None
-    if not isinstance(said, dict) or said.pop("format", None) != FORMAT:
-        raise InputError(f"its metadata does not say that it is in the format {FORMAT}")
-    if (version := said.pop("version", None)) != VERSION:
-        raise InputError(f"it is in version {version!r} of the format, allowed is {VERSION}")
-    if set(said) != set(_FIELDS):
-        raise InputError(f"its metadata says {sorted(said)}, a trace says exactly {sorted(_FIELDS)}")
-    if not isinstance(said["labels"], list):
-        raise InputError("'labels' is not a list of texts")
-    return {**said, "labels": tuple(said["labels"])}
+    return _FORMAT.read(file, said_as, lambda content: RankTrace(**content))
 
 
 # What makes a trace sound, in one place.
 
 
 def _check_metadata(trace: RankTrace) -> None:
-    for field in ("name", "model", "description", "source"):
-        if not isinstance(getattr(trace, field), str):
-            raise InputError(f"{field} of a trace must be a text, not {getattr(trace, field)!r}")
-    if not isinstance(trace.labels, tuple) or not all(isinstance(label, str) for label in trace.labels):
-        raise InputError("labels of a trace must be a tuple of texts")
+    check_texts(trace, ("name", "model", "description", "source"), trace.labels)
     if trace.kind not in get_args(Kind):
         raise InputError(f"kind of a trace is {trace.kind!r}, allowed are {', '.join(get_args(Kind))}")
     if trace.seed is not None and type(trace.seed) is not int:
         raise InputError(f"seed of a trace is {trace.seed!r}, allowed are whole numbers or none")
     if type(trace.top_k) is not int or not 1 <= trace.top_k <= MAX_TOP_K:
         raise InputError(f"top_k of a trace is {trace.top_k!r}, allowed are 1 to {MAX_TOP_K}")
-
-
-def _check_turns(turn_lengths: NDArray[Any], positions: int, labels: int) -> None:
-    if turn_lengths.ndim != 1 or turn_lengths.dtype.kind not in "iu" or not len(turn_lengths):
-        raise InputError("turn_lengths of a trace must be a list of whole numbers, at least one")
-    if turn_lengths.min() < 1:
-        raise InputError(f"turn_lengths of a trace: turn {turn_lengths.argmin()} has no positions, 1 is the least")
-    if (total := int(turn_lengths.sum(dtype=np.int64))) != positions:
-        raise InputError(f"turn_lengths of a trace sum to {total}, but ranks has {positions} positions")
-    if labels != len(turn_lengths):
-        raise InputError(f"labels of a trace must be one per turn, not {labels} for {len(turn_lengths)} turns")
 
 
 def _check_ranks(ranks: NDArray[Any], turn_lengths: NDArray[Any], top_k: int) -> None:
@@ -320,8 +214,3 @@ def beyond_turn(turn_lengths: NDArray[Any], heads: int) -> NDArray[np.bool_]:
     beyond: NDArray[np.bool_] = left[:, None] <= np.arange(1, heads + 1)
     return beyond
 
-
-def _read_only(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
-    copy = np.array(array, dtype=dtype, order="C")
-    copy.flags.writeable = False
-    return copy

@@ -14,6 +14,9 @@ MEASURED_RANKS = 5  # the source logs the top five of every head
 FITTED_RANKS = slice(1, MEASURED_RANKS)  # ranks 2 to 5: the first lies far above any power law
 MAX_RANKS = 127  # a rank is int8
 
+PRIOR_MODEL = "vicuna-7b"
+"""Whose measured head accuracies the pruner starts from, whatever it runs on; it learns the rest."""
+
 
 class MtbenchTurns(NamedTuple):
     """One model's 160 turns of MT-bench, turn 1 and 2 of question 81, then of 82, and so on to 160."""
@@ -75,6 +78,15 @@ def rank_probabilities(model: str, top_k: int = 10) -> NDArray[np.float64]:
     slope, level = np.polyfit(log_rank[FITTED_RANKS], np.log(measured[:, FITTED_RANKS]).T, 1)
     extrapolated = np.exp(level[:, None] + slope[:, None] * log_rank[None, MEASURED_RANKS:])
     return np.hstack([measured, extrapolated])[:, :top_k]
+
+
+def prior_accuracy(heads: int, top_k: int) -> NDArray[np.float64]:
+    """What the pruner believes before the first step: float64 [heads, top_k], Medusa's measured accuracies.
+
+    Heads beyond the five that were measured start like the fifth.
+    """
+    measured = rank_probabilities(PRIOR_MODEL, top_k)
+    return measured[np.minimum(np.arange(heads), len(measured) - 1)]
 
 
 def mtbench_turns(model: str) -> MtbenchTurns:
