@@ -216,8 +216,19 @@ def take_layer(
     prefix: str,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
+    attention_inputs: int | None = None,
+    input_norm: bool = True,
 ) -> DecoderLayer:
     """Fuse the weights of one decoder layer, whose names begin with ``prefix``.
+
+    Args:
+        config: Dimensions and constants.
+        tensors: Where the weights are.
+        prefix: Such as ``"model.layers.0."``.
+        dtype: Of the weights.
+        device: Where they shall lie.
+        attention_inputs: Width of what goes into attention; None for the hidden size.
+        input_norm: False where the layer has no norm before attention.
 
     Raises:
         InputError: A tensor is missing or has another shape.
@@ -234,7 +245,7 @@ def take_layer(
         return tensors.take(f"{prefix}{name}.weight", spec.hidden_size).to(device, dtype)
 
     attention = Attention(
-        linear(qkv, spec.hidden_size, spec.qkv_bias),
+        linear(qkv, attention_inputs or spec.hidden_size, spec.qkv_bias),
         linear({f"{a}o_proj": spec.hidden_size}, spec.query_width, spec.out_bias),
         spec.heads,
         spec.kv_heads,
@@ -243,7 +254,8 @@ def take_layer(
     mlp = GatedMlp(
         linear(gate_up, spec.hidden_size), linear({f"{m}down_proj": spec.hidden_size}, spec.intermediate_size)
     )
-    return DecoderLayer(norm("input_layernorm"), attention, norm("post_attention_layernorm"), mlp, config.rms_norm_eps)
+    before = norm("input_layernorm") if input_norm else None
+    return DecoderLayer(before, attention, norm("post_attention_layernorm"), mlp, config.rms_norm_eps)
 
 
 def load_llama(

@@ -213,4 +213,3 @@ def beyond_turn(turn_lengths: NDArray[Any], heads: int) -> NDArray[np.bool_]:
     left = ends - np.arange(len(ends))  # tokens from this position to the turn's end, itself included
     beyond: NDArray[np.bool_] = left[:, None] <= np.arange(1, heads + 1)
     return beyond
-

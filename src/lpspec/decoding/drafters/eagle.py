@@ -1,0 +1,132 @@
+"""EAGLE-1 and -2: one decoder layer guesses the next hidden state from the last one and the token that followed it.
+
+Source: SafeAILab/EAGLE; arXiv 2401.15077 and, for the tree, 2406.16858.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lpspec.decoding.checkpoint import Checkpoint
+from lpspec.decoding.drafter import Committed
+from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
+from lpspec.decoding.drafters.head_files import layer_config, open_heads
+from lpspec.decoding.kv_cache import KvCache
+from lpspec.decoding.linear import Linear, take_linear
+from lpspec.decoding.llama import DecoderLayer, Llama, Surroundings, additive_mask, take_layer
+from lpspec.decoding.llama_config import LlamaConfig
+from lpspec.decoding.rope import RopeTable
+from lpspec.errors import InputError
+
+DEPTH = 6
+"""Levels of the tree, as in EAGLE-2."""
+
+
+@dataclass(frozen=True, eq=False)
+class EagleHead:
+    """The draft layer with its weights.
+
+    Args:
+        mix: Brings an embedding and a hidden state, side by side, to one hidden state.
+        layer: The decoder layer, which has no norm before its attention.
+        rope: Its rotation of positions.
+    """
+
+    mix: Linear
+    layer: DecoderLayer
+    rope: RopeTable
+
+    def __call__(
+        self, embedded: Tensor, hidden: Tensor, around: Surroundings, kv: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """Guess the hidden states that follow: [n, hidden size] from as many embeddings and hidden states."""
+        return self.layer(self.mix(torch.cat([embedded, hidden], -1)), around, kv)
+
+
+class Eagle(ConfidenceDrafter):
+    """Drafts with EAGLE-1's or -2's layer and the model's own embedding and output layer.
+
+    Place i of its text is the hidden state at token i beside token i + 1, at position i.
+
+    Args:
+        head: The draft layer.
+        model: Whose hidden states it continues.
+        cache: Of one layer, empty.
+        depth: Levels of the tree.
+        width: Nodes looked beyond at each level, and guesses taken from each.
+    """
+
+    def __init__(self, head: EagleHead, model: Llama, cache: KvCache, depth: int = DEPTH, width: int = WIDTH) -> None:
+        """Wait for a text."""
+        super().__init__(cache, depth, width)
+        self.head, self.model = head, model
+
+    def features(self, known: Committed) -> Tensor:
+        """The model's final-norm hidden states."""
+        return known.hidden
+
+    def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        """Guess the hidden states at ``tokens`` from those before them."""
+        around = surroundings(self.head.rope, positions, mask, self._cache)
+        return self.head(self.model.embed(tokens), features, around, one_layer(self._cache, len(tokens)))
+
+    def logits(self, out: Tensor) -> Tensor:
+        """The model's own scores: EAGLE has no norm between its layer and the output layer."""
+        return self.model.logits(out)
+
+
+def surroundings(rope: RopeTable, positions: Tensor, mask: Tensor | None, cache: KvCache) -> Surroundings:
+    """What a draft layer sees of a pass behind its cache; ``mask`` is as for ``Llama.forward``."""
+    added = None if mask is None else additive_mask(mask, cache.data.dtype)
+    return Surroundings(*rope.rows(positions, cache.capacity), added)
+
+
+def one_layer(cache: KvCache, tokens: int) -> tuple[Tensor, Tensor]:
+    """Where a draft layer writes keys and values of the next ``tokens``, and what it reads."""
+    write, read = cache.windows(tokens)
+    return write[0], read[0]
+
+
+def layer_cache(config: LlamaConfig, model: Llama) -> KvCache:
+    """An empty cache for one draft layer."""
+    return KvCache(1, config.spec.kv_heads, 0, config.spec.head_dim, model.dtype, model.device)
+
+
+def with_biases_of(config: LlamaConfig, tensors: Checkpoint, prefix: str) -> LlamaConfig:
+    """The same dimensions with biases where the draft layer has them: its model may have others."""
+    biases = {
+        "qkv_bias": f"{prefix}self_attn.q_proj.bias" in tensors,
+        "out_bias": f"{prefix}self_attn.o_proj.bias" in tensors,
+    }
+    return config.model_copy(update={"spec": config.spec.model_copy(update=biases)})
+
+
+def load_eagle(model: Llama, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> Eagle:
+    """Load an EAGLE-1 or -2 layer for a model.
+
+    Args:
+        model: Whose hidden states it continues.
+        source: A file, or a folder as it is published, whose ``config.json`` fixes the layer.
+        depth: Levels of the tree.
+        width: Nodes looked beyond at each level, and guesses taken from each.
+
+    Raises:
+        InputError: There is no such layer, or it doesn't match the model.
+    """
+    tensors = open_heads(source)
+    if "fc.weight" not in tensors or "layers.0.self_attn.q_proj.weight" not in tensors:
+        raise InputError(f"{tensors.said_as} holds no EAGLE-1 or -2 layer: 'fc.weight' and 'layers.0.*' belong to one")
+    if "layers.1.self_attn.q_proj.weight" in tensors:
+        raise InputError(f"{tensors.said_as} holds several draft layers, allowed is one")
+    config = with_biases_of(layer_config(source, model.config), tensors, "layers.0.")
+    hidden, bias = config.spec.hidden_size, "fc.bias" in tensors
+    head = EagleHead(
+        take_linear(tensors, {"fc": hidden}, 2 * hidden, bias, model.dtype, model.device),
+        take_layer(config, tensors, "layers.0.", model.dtype, model.device, input_norm=False),
+        RopeTable(config.rope, config.spec.head_dim, model.dtype, model.device),
+    )
+    return Eagle(head, model, layer_cache(config, model), depth, width)

@@ -1,0 +1,190 @@
+"""Medusa heads: each guesses one later token from the hidden state that led to the root, and a pruner shapes the tree.
+
+Source: FasterDecoding/Medusa; arXiv 2401.10774.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import silu
+
+from lpspec.decoding.checkpoint import Checkpoint
+from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
+from lpspec.decoding.drafters.head_files import open_heads
+from lpspec.decoding.llama import Llama
+from lpspec.errors import InputError
+from lpspec.speculation.measured import prior_accuracy
+from lpspec.speculation.pruner import DraftTokenPruner, FixedTree, Pruner
+
+TOP_K = 10
+"""Tokens in each head's list, as in Medusa."""
+
+_FILES = ("medusa_lm_head.safetensors", "medusa_lm_head.pt")
+_PREFIXES = ("", "medusa_head.")  # a file of heads; a checkpoint that holds the model too
+
+
+@dataclass(frozen=True, eq=False)
+class MedusaHeads:
+    """The heads' weights, stacked so that one pass runs all of them.
+
+    Args:
+        block_weight: [blocks, heads, hidden size, hidden size], of the residual blocks.
+        block_bias: [blocks, heads, 1, hidden size].
+        out: [heads, vocabulary, hidden size]; None where the heads share the model's output layer.
+        model: Whose hidden states they take.
+    """
+
+    block_weight: Tensor
+    block_bias: Tensor
+    out: Tensor | None
+    model: Llama
+
+    @property
+    def count(self) -> int:
+        """How many heads there are: the deepest tree they fill."""
+        return int(self.block_weight.shape[1])
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[heads, n, vocabulary] from final-norm hidden states [n, hidden size]."""
+        x = hidden.expand(self.count, *hidden.shape)
+        for weight, bias in zip(self.block_weight, self.block_bias, strict=True):
+            x = x + silu(torch.baddbmm(bias, x, weight.mT))
+        return self.model.logits(x) if self.out is None else x @ self.out.mT
+
+    def lists(self, hidden: Tensor, top_k: int) -> tuple[IntArray, FloatArray]:
+        """Each head's likeliest tokens, int64 [n, heads, top_k], and how likely it finds them, float64 likewise."""
+        logits = self.logits(hidden).float()
+        top = logits.topk(top_k)
+        probability = (top.values - logits.logsumexp(-1, keepdim=True)).exp()
+        return top.indices.transpose(0, 1).cpu().numpy(), probability.transpose(0, 1).cpu().numpy().astype(np.float64)
+
+
+class _Step(NamedTuple):
+    """A draft whose deeper guesses are still to be scored."""
+
+    position: int
+    lists: IntArray  # [heads, top_k]
+    ranks: NDArray[np.int8]  # [heads], -1 until known
+
+
+class Medusa:
+    """Drafts with Medusa heads.
+
+    Args:
+        heads: The heads.
+        pruner: Shapes the tree; None for LP-Spec's DTP.
+        top_k: Tokens of each head's list that a tree may hold.
+
+    Raises:
+        InputError: The pruner's fixed tree is deeper than there are heads, or wider than the lists.
+    """
+
+    taps: tuple[int, ...] = ()
+
+    def __init__(self, heads: MedusaHeads, pruner: Pruner | None = None, top_k: int = TOP_K) -> None:
+        """Start with what the pruner knows; it keeps learning from text to text."""
+        if isinstance(pruner, FixedTree):
+            _check_tree(pruner, heads.count, top_k)
+        self.heads, self.depth, self.top_k = heads, heads.count, top_k
+        self.pruner: Pruner = pruner or DraftTokenPruner(prior_accuracy(heads.count, top_k))
+
+    def start(self, prompt: IntArray, known: Committed) -> None:
+        """Forget the text before."""
+        self._hidden = known.hidden[-1:]
+        self._position = 0
+        self._open: list[_Step] = []
+
+    @torch.inference_mode()
+    def draft(self, price: FloatArray) -> Draft:
+        """Fill the pruner's tree from the heads' lists; a node is as likely as the heads find its path."""
+        tree = self.pruner.choose(price)
+        lists, probability = (found[0] for found in self.heads.lists(self._hidden, self.top_k))
+        self._open.append(_Step(self._position, lists, np.full(self.depth, -1, np.int8)))
+        head, rank = tree.depth[1:].astype(np.int64) - 1, tree.rank[1:].astype(np.int64)
+        likely = np.concatenate([[1.0], probability[head, rank]])
+        for depth in range(1, tree.max_depth + 1):
+            nodes = np.flatnonzero(tree.depth == depth)
+            likely[nodes] *= likely[tree.parent[nodes]]
+        return Draft(tree, lists[head, rank], likely[1:])
+
+    def observe(self, draft: Draft, known: Committed) -> None:
+        """Score every head against the tokens now known, and let the pruner learn from it."""
+        committed = len(known.tokens)
+        for step in self._open:
+            _score(step, self._position + 1, known.tokens)
+        self.pruner.observe(self._position, self._open[-1].ranks, draft.tree, committed)
+        self._position += committed
+        self._hidden = known.hidden[-1:]
+        self._open = [step for step in self._open if step.position + self.depth >= self._position]
+
+
+def ranks_in(lists: IntArray, tokens: IntArray) -> NDArray[np.int8]:
+    """The place of tokens [...] in lists [..., top_k], -1 where they are not: int8 [...]."""
+    hit = lists == tokens[..., None]
+    return np.where(hit.any(-1), hit.argmax(-1), -1).astype(np.int8)
+
+
+def load_medusa(model: Llama, source: str | Path, pruner: Pruner | None = None) -> Medusa:
+    """Load heads for a model, in either published layout: of their own, or in one checkpoint with the model.
+
+    Args:
+        model: Whose hidden states the heads take.
+        source: A file of heads, or a folder with one.
+        pruner: As for ``Medusa``.
+
+    Raises:
+        InputError: There are no heads, or they don't match the model.
+    """
+    return Medusa(take_heads(open_heads(source, *_FILES), model), pruner)
+
+
+def take_heads(tensors: Checkpoint, model: Llama) -> MedusaHeads:
+    """Take the heads out of a checkpoint.
+
+    Raises:
+        InputError: It holds none, or they don't match the model.
+    """
+    prefix = next((prefix for prefix in _PREFIXES if f"{prefix}0.0.linear.weight" in tensors), None)
+    if prefix is None:
+        raise InputError(
+            f"{tensors.said_as} holds no Medusa heads, which begin with '0.0.linear.weight' or"
+            " 'medusa_head.0.0.linear.weight'"
+        )
+    heads = next(h for h in count() if f"{prefix}{h}.0.linear.weight" not in tensors)
+    blocks = next(b for b in count() if f"{prefix}0.{b}.linear.weight" not in tensors)
+    spec = model.config.spec
+
+    def stack(name: str, *shape: int) -> Tensor:
+        taken = [tensors.take(f"{prefix}{h}.{name}", *shape) for h in range(heads)]
+        return torch.stack(taken).to(model.device, model.dtype)
+
+    hidden, out = spec.hidden_size, f"{blocks}.weight"
+    own = f"{prefix}0.{out}" in tensors
+    return MedusaHeads(
+        torch.stack([stack(f"{b}.linear.weight", hidden, hidden) for b in range(blocks)]),
+        torch.stack([stack(f"{b}.linear.bias", hidden) for b in range(blocks)]).unsqueeze(2),
+        stack(out, spec.vocab_size, hidden) if own else None,
+        model,
+    )
+
+
+def _check_tree(pruner: FixedTree, heads: int, top_k: int) -> None:
+    if pruner.tree.max_depth > heads:
+        raise InputError(f"the tree is {pruner.tree.max_depth} deep, but there are {heads} Medusa heads")
+    if (widest := int(pruner.tree.rank.max()) + 1) > top_k:
+        raise InputError(f"the tree takes {widest} guesses of a head, but the lists hold {top_k}")
+
+
+def _score(step: _Step, first: int, tokens: IntArray) -> None:
+    """Fill in the ranks of ``tokens``, which lie at position ``first`` and after it."""
+    start = first - step.position - 1  # the head that guessed the first of them
+    known = tokens[: max(0, len(step.ranks) - start)]
+    step.ranks[start : start + len(known)] = ranks_in(step.lists[start : start + len(known)], known)
