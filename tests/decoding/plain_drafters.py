@@ -51,20 +51,16 @@ def norm(x: Tensor, weight: Tensor, config: LlamaConfig) -> Tensor:
 
 
 def rest_of_layer(tensors: Weights, prefix: str, config: LlamaConfig, x: Tensor, before: Tensor) -> Tensor:
-    """A decoder layer after its norm: attention over ``before``, one head and one row at a time, then the MLP."""
-    spec = config.spec
+    """A decoder layer after its norm: attention over ``before``, one head at a time, then the MLP."""
+    spec, size = config.spec, config.spec.head_dim
     q, k, v = (linear(before, tensors, f"{prefix}self_attn.{name}_proj") for name in "qkv")
-    rows = []
-    for row in range(len(x)):
-        heads = []
-        for head in range(spec.heads):
-            a, b = head * spec.head_dim, head * spec.kv_heads // spec.heads * spec.head_dim
-            query = turn(q[row, a : a + spec.head_dim], row, config)
-            keys = [turn(k[j, b : b + spec.head_dim], j, config) for j in range(row + 1)]
-            weight = torch.stack([query @ key for key in keys]).div(spec.head_dim**0.5).softmax(0)
-            heads.append(weight @ v[: row + 1, b : b + spec.head_dim])
-        rows.append(torch.cat(heads))
-    x = x + linear(torch.stack(rows), tensors, f"{prefix}self_attn.o_proj")
+    later = torch.ones(len(x), len(x)).triu(1).bool()
+    heads = []
+    for head in range(spec.heads):
+        a, b = head * size, head * spec.kv_heads // spec.heads * size
+        scores = turn(q[:, a : a + size], config) @ turn(k[:, b : b + size], config).T / size**0.5
+        heads.append(scores.masked_fill(later, -torch.inf).softmax(1) @ v[:, b : b + size])
+    x = x + linear(torch.cat(heads, 1), tensors, f"{prefix}self_attn.o_proj")
     y = norm(x, tensors[f"{prefix}post_attention_layernorm.weight"], config)
     gate, up = (linear(y, tensors, f"{prefix}mlp.{name}_proj") for name in ("gate", "up"))
     return x + linear(gate * gate.sigmoid() * up, tensors, f"{prefix}mlp.down_proj")
@@ -75,12 +71,13 @@ def linear(x: Tensor, tensors: Weights, name: str) -> Tensor:
     return y + tensors[f"{name}.bias"] if f"{name}.bias" in tensors else y
 
 
-def turn(x: Tensor, position: int, config: LlamaConfig) -> Tensor:
-    """Rotate the pairs (i, i + half) as complex numbers."""
-    half = len(x) // 2
-    angle = torch.tensor([position * config.rope.theta ** (-i / half) for i in range(half)])
-    turned = torch.complex(x[:half], x[half:]) * torch.polar(torch.ones(half), angle)
-    return torch.cat([turned.real, turned.imag])
+def turn(x: Tensor, config: LlamaConfig) -> Tensor:
+    """Rotate the pairs (i, i + half) of row after row as complex numbers."""
+    half = x.shape[1] // 2
+    speed = torch.tensor([config.rope.theta ** (-i / half) for i in range(half)])
+    angle = torch.arange(len(x))[:, None] * speed
+    turned = torch.complex(x[:, :half], x[:, half:]) * torch.polar(torch.ones_like(angle), angle)
+    return torch.cat([turned.real, turned.imag], 1)
 
 
 # What each drafter expects after a path of guesses: probabilities of every token, given a text whose last token is

@@ -1,5 +1,7 @@
 """Trees grown by confidence, against the plain growth that looks at everything and stops nowhere early."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,11 +9,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-from plain_drafters import Path, confident_tree, worthwhile  # noqa: E402
+from plain_drafters import Path, confident_tree, worthwhile
 
-from lpspec.decoding.confidence_tree import Guesses, Level, best_size, chain, grow_by_confidence  # noqa: E402
-from lpspec.decoding.drafter import Draft  # noqa: E402
-from lpspec.speculation.token_tree import TokenTree  # noqa: E402
+from lpspec.decoding.confidence_tree import Guesses, Level, best_size, chain, grow_by_confidence
+from lpspec.decoding.drafter import Draft
+from lpspec.speculation.token_tree import TokenTree
 
 VOCABULARY = 5
 
@@ -66,9 +68,7 @@ def test_growth_that_ends_early_takes_what_full_growth_takes(
     seed: int, sharpness: float, width: int, depth: int, price: np.ndarray
 ) -> None:
     oracle = Oracle(seed, sharpness)
-    draft = grow_by_confidence(
-        oracle.top([()], width), lambda level: oracle.look_beyond(width, level), width, depth, price
-    )
+    draft = grow_by_confidence(oracle.top([()], width), partial(oracle.look_beyond, width), width, depth, price)
     expected = worthwhile(confident_tree(oracle.likely, width, depth, len(price) - 1), price.tolist())
     checked = TokenTree(draft.tree.parent, draft.tree.depth, draft.tree.rank)  # raises unless it is a tree
     assert sorted(token_paths(draft)) == sorted(path for path, _ in expected)
@@ -80,7 +80,7 @@ def test_a_price_that_ends_early_spares_the_network() -> None:
     asked = []
     for price in (np.arange(1.0, 25.0), np.ones(24)):
         oracle = Oracle(seed=1, sharpness=0.1)
-        grow_by_confidence(oracle.top([()], 3), lambda level, o=oracle: o.look_beyond(3, level), 3, 5, price)
+        grow_by_confidence(oracle.top([()], 3), partial(oracle.look_beyond, 3), 3, 5, price)
         asked.append(len(oracle.rows) - 1)
     assert asked[0] < asked[1] == 4
 

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from head_weights import medusa_weights, write_head  # noqa: E402
 from plain_drafters import Plain, medusa_lists  # noqa: E402
 from tiny_llama import tiny_config  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from lpspec.decoding.drafter import Committed  # noqa: E402
 from lpspec.decoding.drafters.medusa import Medusa, load_medusa, ranks_in  # noqa: E402
@@ -130,7 +131,7 @@ def test_ranks_are_places_in_lists() -> None:
         ({"0.0.linear.weight": None}, "holds no Medusa heads"),
     ],
 )
-def test_heads_of_another_model_are_refused(tmp_path: Path, change: dict[str, torch.Tensor | None], message: str) -> None:
+def test_heads_of_another_model_are_refused(tmp_path: Path, change: dict[str, Tensor | None], message: str) -> None:
     changed = {name: t for name, t in (medusa_weights(CONFIG.spec) | change).items() if t is not None}
     folder = write_head(tmp_path / "h", "medusa_lm_head.safetensors", changed)
     with pytest.raises(InputError) as error:

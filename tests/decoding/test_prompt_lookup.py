@@ -1,5 +1,7 @@
 """Prompt lookup against a search through the whole text, and the chances it gives its copies."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,7 @@ def read(drafter: PromptLookup, text: list[int], cuts: list[int]) -> Draft:
     ends = sorted({2, len(text), *(2 + cut % (len(text) - 1) for cut in cuts)})
     first = text[: ends[0]]
     drafter.start(np.array(first[:-1]), Committed(np.array(first[1:]), torch.empty(0)))
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         drafter.observe(ROOT_ALONE, Committed(np.array(text[start:end]), torch.empty(0)))
     return drafter.draft(1.0 / np.arange(1, 32))
 
@@ -39,7 +41,7 @@ def test_copies_are_those_of_a_search(text: list[int], cuts: list[int], longest:
 @settings(deadline=None)
 @given(text=texts)
 def test_chances_are_what_the_text_shows(text: list[int]) -> None:
-    right, tried = {n: 1 for n in range(1, 4)}, {n: 2 for n in range(1, 4)}
+    right, tried = dict.fromkeys(range(1, 4), 1), dict.fromkeys(range(1, 4), 2)
     for place in range(1, len(text)):
         before = text[:place]
         if guess := copied(before, 3, 1):
