@@ -38,7 +38,7 @@ class Step:
     Args:
         context: Tokens in the cache before it.
         tree: What was verified.
-        accepted: Drafts that became part of the text.
+        path: Nodes of the tree that became part of the text, the root first.
         tested: Places after the root at which a draft was tested: ``accepted``, and one more where a draft failed.
         tokens: What the step added to the text: the accepted drafts and one token more.
         draft_ns: Time that the drafter took, learning included.
@@ -48,12 +48,17 @@ class Step:
 
     context: int
     tree: TokenTree
-    accepted: int
+    path: tuple[int, ...]
     tested: int
     tokens: tuple[int, ...]
     draft_ns: int
     verify_ns: int
     accept_ns: int
+
+    @property
+    def accepted(self) -> int:
+        """Drafts that became part of the text."""
+        return len(self.path) - 1
 
 
 class Generation:
@@ -134,9 +139,8 @@ class Generation:
         self._lap(times)
         self.tokens += tokens
         drafting, verifying, accepting, learning = (after - before for before, after in pairwise(times))
-        drafts = len(tokens) - 1
-        tested = drafts + int(path[-1] in draft.tree.parent)
-        step = Step(context, draft.tree, drafts, tested, tuple(tokens), drafting + learning, verifying, accepting)
+        tested = len(path) - 1 + int(path[-1] in draft.tree.parent)
+        step = Step(context, draft.tree, tuple(path), tested, tuple(tokens), drafting + learning, verifying, accepting)
         self.steps.append(step)
         return step
 
