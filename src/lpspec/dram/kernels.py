@@ -76,8 +76,8 @@ FAR = 1 << 20  # a command further off than this many CK compares as this far
     S_ERROR, S_LOGGED, S_NEXT_DUE, S_LAST_WINNER, S_DQ_OWNER, S_DQ_BURSTS, S_DQ_WAITS, S_PIM_WANTS, S_FINISHED,
     S_PIM_FLOOR, S_REF_DECIDED, S_REF_LEFT, S_REF_STAGE, S_MAC_TOKENS, S_PIM_RANKS, S_COLUMNS_HELD,
     S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS, S_OPENINGS, S_SECOND,
-    S_SAMPLES, S_STOP,
-) = range(44)
+    S_SAMPLES, S_STOP, S_UNTIL, S_DRAIN,
+) = range(46)
 # fmt: on
 
 # Parameters that don't.
@@ -165,7 +165,7 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
     rank[:, [R_OPENING, R_TARGET, R_WCK, R_PIM_ROW, R_PIM_ROW + 1]] = -1
     rank[:, R_FAW1:R_FAW1_AT] = -NEVER
     m[STATE, S_FIRST] = -1
-    m[STATE, S_NEXT_DUE] = NEVER
+    m[STATE, S_NEXT_DUE] = m[STATE, S_UNTIL] = NEVER
     if parameter[P_REFRESH] != REFRESH_NONE:
         step = parameter[P_NREFI] if parameter[P_REFRESH] == REFRESH_ALL else parameter[P_NREFI] // 8
         rank[:, R_DUE] = [step + r * step // ranks for r in range(ranks)]  # ranks take turns
@@ -331,6 +331,7 @@ def _choose_way(m: IntArray) -> None:
     reads = 1 if _can_serve(m, 0) else 0
     writes = 1 if _can_serve(m, 1) else 0
     overdue = m[STATE, S_BLOCKED_READS] > 0 and m[STATE, S_NOW] - m[STATE, S_BLOCKED_SINCE] >= m[GIVEN, P_PATIENCE]
+    overdue = overdue or m[STATE, S_DRAIN] != 0
     if m[STATE, S_WRITING] == 0:
         if writes > 0 and (reads == 0 or overdue or m[STATE, S_QUEUED_W] >= m[GIVEN, P_DRAIN_HIGH]):
             m[STATE, S_WRITING] = 1
@@ -1253,7 +1254,9 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
     """Run the channel until all is done, the log is full, or so many commands are issued.
 
     With P_STRIDE it also stops (S_STOP) when MACs leave a loop or have a multiple of so many rounds left, so that
-    ``lpspec.dram.fast`` can look whether it has seen this state before.
+    ``lpspec.dram.fast`` can look whether it has seen this state before. With S_UNTIL it stops at that CK at the
+    latest, and takes nothing for done or stuck before, so that ``lpspec.dram.move_kernels`` can add requests; with
+    S_DRAIN all writes go before reads.
 
     Args:
         m: State, which the run moves on.
@@ -1290,9 +1293,9 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
         if refreshes and m[STATE, S_NEXT_DUE] <= m[STATE, S_NOW]:
             _count_dues(m)
             stale = True
-        if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0:
+        if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0 and m[STATE, S_UNTIL] == NEVER:
             return 1
-        if m[STATE, S_STOP] != 0:
+        if m[STATE, S_STOP] != 0 or m[STATE, S_NOW] >= m[STATE, S_UNTIL]:
             return 0
         if stale_pim and m[STATE, S_FINISHED] == 0:
             at_pim, unit, command_pim = _pick_pim(m, program)
@@ -1310,9 +1313,9 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
                 stale = True
                 stale_pim = True
                 continue
-        horizon_of_requests = NEVER
+        horizon_of_requests = m[STATE, S_UNTIL]
         if m[STATE, S_NEXT] < total and m[STATE, S_QUEUED + requests[m[STATE, S_NEXT], 1]] < QUEUE:
-            horizon_of_requests = requests[m[STATE, S_NEXT], 0]
+            horizon_of_requests = min(horizon_of_requests, requests[m[STATE, S_NEXT], 0])
         horizon = min(horizon_of_requests, m[STATE, S_NEXT_DUE])
         if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW]:
             horizon = min(horizon, m[STATE, S_PIM_FLOOR])
@@ -1373,6 +1376,6 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             left -= _issue_macs(m, program, log, min(at, horizon, m[STATE, S_SECOND]), left)
         if m[STATE, S_ERROR] != 0:
             return -int(m[STATE, S_ERROR])
-    if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0:
+    if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0 and m[STATE, S_UNTIL] == NEVER:
         return 1
     return 0
