@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lpspec.errors import InputError
+
+
+class LayerCache(NamedTuple):
+    """One layer's part of a pass: where its keys and values go, and what it attends at, as a batch of one text.
+
+    ``write`` is [2, 1, kv_heads, tokens, head_dim], keys then values; ``read`` is the same up to the end of ``write``.
+    """
+
+    write: Tensor
+    read: Tensor
 
 
 class KvCache:
@@ -36,8 +47,8 @@ class KvCache:
         self.capacity = capacity
         self.length = 0  # tokens that are part of the text
 
-    def windows(self, tokens: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Per layer, where the next ``tokens`` go, [2, kv_heads, tokens, head_dim], and all up to their end.
+    def windows(self, tokens: int) -> list[LayerCache]:
+        """Per layer, where the next ``tokens`` go, and all up to their end.
 
         Raises:
             InputError: They don't fit.
@@ -45,7 +56,8 @@ class KvCache:
         end = self.length + tokens
         if end > self.capacity:
             raise InputError(f"the text needs {end} places in the cache, which has {self.capacity}")
-        return self.data[:, :, :, self.length : end].unbind(), self.data[:, :, :, :end].unbind()
+        all_kv = self.data[:, :, None, :, :end]
+        return [LayerCache(*views) for views in zip(all_kv[..., self.length :, :], all_kv, strict=True)]
 
     def compact(self, keep: Sequence[int]) -> None:
         """Make some of the tokens last passed through the model part of the text, in this order; drop the others.

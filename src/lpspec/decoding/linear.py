@@ -18,8 +18,8 @@ from lpspec.errors import InputError
 class Linear(Protocol):
     """Maps [..., inputs] to [..., outputs]."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Multiply by the weight and add the bias, if there is one."""
+    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+        """Multiply by the weight and add the bias, if there is one, and what the result comes on top of."""
         ...
 
 
@@ -30,9 +30,13 @@ class FloatLinear:
     weight: Tensor
     bias: Tensor | None = None
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """Multiply x [..., inputs] by the weight."""
-        return functional.linear(x, self.weight, self.bias)
+        if onto is None:
+            return functional.linear(x, self.weight, self.bias)
+        if self.bias is None and x.dim() == 2:
+            return torch.addmm(onto, x, self.weight.t())
+        return onto + functional.linear(x, self.weight, self.bias)
 
 
 def take_linear(

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
-from lpspec.decoding.quantized_kernels import int8_matmul
+from lpspec.decoding.kernels import int8_matmul
 from lpspec.errors import InputError
 
 LARGEST = 127  # the scale is symmetric: -128 is not used
@@ -30,12 +30,13 @@ class QuantizedLinear:
     scale: Tensor
     bias: Tensor | None = None
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """Multiply x [..., inputs], rounded to INT8 per token, by the weight; the result has x's type."""
         rounded, token_scale = quantize_rows(x.reshape(-1, x.shape[-1]))
         y = int_matmul(rounded, self.weight) * self.scale * token_scale.unsqueeze(1)
         y = (y if self.bias is None else y + self.bias).to(x.dtype)
-        return y.view(*x.shape[:-1], -1)
+        y = y.view(*x.shape[:-1], -1)
+        return y if onto is None else onto + y
 
 
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:

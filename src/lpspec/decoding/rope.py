@@ -130,6 +130,6 @@ class RopeTable:
         self._table = table.to(self._table)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn the pairs (i, i + head_dim / 2) of x [..., n, heads, head_dim]; ``sin`` is negative in its first half."""
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)

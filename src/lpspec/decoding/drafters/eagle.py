@@ -15,7 +15,7 @@ from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
 from lpspec.decoding.drafters.head_files import layer_config, open_heads
-from lpspec.decoding.kv_cache import KvCache
+from lpspec.decoding.kv_cache import KvCache, LayerCache
 from lpspec.decoding.linear import Linear, take_linear
 from lpspec.decoding.llama import DecoderLayer, Llama, Surroundings, additive_mask, take_layer
 from lpspec.decoding.llama_config import LlamaConfig
@@ -40,9 +40,7 @@ class EagleHead:
     layer: DecoderLayer
     rope: RopeTable
 
-    def __call__(
-        self, embedded: Tensor, hidden: Tensor, around: Surroundings, kv: tuple[Tensor, Tensor] | None = None
-    ) -> Tensor:
+    def __call__(self, embedded: Tensor, hidden: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
         """Guess the hidden states that follow: [n, hidden size] from as many embeddings and hidden states."""
         return self.layer(self.mix(torch.cat([embedded, hidden], -1)), around, kv)
 
@@ -85,10 +83,9 @@ def surroundings(rope: RopeTable, positions: Tensor, mask: Tensor | None, cache:
     return Surroundings(*rope.rows(positions, cache.capacity), added)
 
 
-def one_layer(cache: KvCache, tokens: int) -> tuple[Tensor, Tensor]:
+def one_layer(cache: KvCache, tokens: int) -> LayerCache:
     """Where a draft layer writes keys and values of the next ``tokens``, and what it reads."""
-    write, read = cache.windows(tokens)
-    return write[0], read[0]
+    return cache.windows(tokens)[0]
 
 
 def layer_cache(config: LlamaConfig, model: Llama) -> KvCache:

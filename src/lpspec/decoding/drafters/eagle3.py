@@ -16,7 +16,7 @@ from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
 from lpspec.decoding.drafters.eagle import layer_cache, one_layer, surroundings, with_biases_of
 from lpspec.decoding.drafters.head_files import layer_config, open_heads
-from lpspec.decoding.kv_cache import KvCache
+from lpspec.decoding.kv_cache import KvCache, LayerCache
 from lpspec.decoding.linear import Linear, take_linear
 from lpspec.decoding.llama import DecoderLayer, Llama, Surroundings, rms_norm, take_layer
 from lpspec.decoding.llama_config import LlamaConfig
@@ -52,9 +52,7 @@ class Eagle3Head:
     token: Tensor
     rope: RopeTable
 
-    def __call__(
-        self, embedded: Tensor, hidden: Tensor, around: Surroundings, kv: tuple[Tensor, Tensor] | None = None
-    ) -> Tensor:
+    def __call__(self, embedded: Tensor, hidden: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
         """Guess the hidden states that follow: [n, hidden size] from as many embeddings and hidden states."""
         layer = self.layer
         assert layer.input_norm is not None
