@@ -59,7 +59,7 @@ def test_compiled_loop(benchmark: BenchmarkFixture, system: System, trace: RankT
 
 @pytest.mark.benchmark(group="decode steps, the pruner deciding every one, energy and all")
 def test_readable_loop_baseline(benchmark: BenchmarkFixture, trace: RankTrace, costs: StepCosts) -> None:
-    price = costs.price("edp")
+    price = costs.prices("edp")
 
     def run() -> float:
         pruner = DraftTokenPruner(prior_accuracy(trace.heads, trace.top_k))
@@ -92,6 +92,6 @@ def test_the_loops_that_are_compared_do_the_same(system: System, trace: RankTrac
     turns = turn_bounds(trace, Workload())
     compiled = decode_steps(system, trace, turns, POLICY, costs)
     pruner = DraftTokenPruner(prior_accuracy(trace.heads, trace.top_k))
-    readable = list(islice(decode(trace, pruner, costs.price("edp")), LOOP_STEPS))
+    readable = list(islice(decode(trace, pruner, costs.prices("edp")), LOOP_STEPS))
     assert np.array_equal(compiled.l_spec[:LOOP_STEPS], [s.l_spec for s in readable])
     assert np.array_equal(compiled.committed[:LOOP_STEPS], [s.committed for s in readable])

@@ -24,7 +24,7 @@ class HalvesAllocator(BalancedAllocator):
 def main() -> None:
     """Compare it with the DAU on LP-Spec."""
     ALLOCATORS["halves"] = HalvesAllocator
-    for allocator in ("balanced", "halves"):
+    for allocator in ("replicated", "halves"):
         run = compare(systems=["lp-spec"], changes={"allocator": allocator}).runs[0]
         print(f"{allocator:10} {run.tokens_per_s:6.1f} token/s, {run.tokens_per_j:5.1f} token/J")
 

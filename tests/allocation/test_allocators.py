@@ -41,10 +41,10 @@ def test_platforms_name_their_allocators(platform: str, kind: type[Allocator]) -
 
 
 def test_unknown_allocators_are_refused_with_the_nearest() -> None:
-    platform = load_platform("lp-spec", {"allocator": "balance"})
+    platform = load_platform("lp-spec", {"allocator": "replicate"})
     line = refused(lambda: make_allocator(platform, TINY, 64, 1024))
-    assert "unknown allocator 'balance': did you mean 'balanced'?" in line
-    for name in ("attention-on-hbm-pim", "balanced", "pim-only", "single"):
+    assert "unknown allocator 'replicate': did you mean 'replicated'?" in line
+    for name in ("attention-on-hbm-pim", "replicated", "pim-only", "single"):
         assert name in line
 
 
@@ -64,9 +64,9 @@ def test_installed_packages_can_offer_allocators(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("platform", "allocator", "needed"),
     [
-        ("mobile-npu", "balanced", "needs [npu], [memory] and [pim]"),
+        ("mobile-npu", "replicated", "needs [npu], [memory] and [pim]"),
         ("mobile-npu", "pim-only", "needs [npu], [memory] and [pim]"),
-        ("rtx3090", "balanced", "needs [npu], [memory] and [pim]"),
+        ("rtx3090", "replicated", "needs [npu], [memory] and [pim]"),
         ("rtx3090", "attention-on-hbm-pim", "needs [gpu] and [hbm_pim]"),
         ("lp-spec", "attention-on-hbm-pim", "needs [gpu] and [hbm_pim]"),
     ],

@@ -36,6 +36,8 @@ SYSTEM_KEYS = {
     "mean_l_spec",
     "tokens",
     "steps",
+    "migrations",
+    "migration_ms",
     "mj_per_token",
     "prefill_energy_mj",
     "energy_by_component_mj",

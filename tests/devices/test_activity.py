@@ -30,6 +30,9 @@ def price_by_hand(activity: Activity, profile: EnergyProfile) -> float:
         "refreshed_dies": profile.refresh.pj if profile.refresh else 0.0,
         "idle_die_ns": profile.idle_power.watts * 1e3 if profile.idle_power else 0.0,
         "active_die_ns": profile.active_power.watts * 1e3 if profile.active_power else 0.0,
+        "migrated_bits": 2 * profile.activate.pj_per_bit
+        + 2 * profile.column.pj_per_bit
+        + 0.15 * way_off,  # read here, written there, and between the two 15 % of a read off the chip
     }
     assert set(pj_per_event) == set(NAMES)
     return sum(float(getattr(activity, name)) * pj for name, pj in pj_per_event.items())

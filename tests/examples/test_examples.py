@@ -38,7 +38,7 @@ def test_an_allocator_of_ones_own_is_found_by_name_and_is_no_better_than_the_dau
 ) -> None:
     rows = _rows("custom_allocator.py", capsys)
     monkeypatch.delitem(ALLOCATORS, "halves")
-    assert rows["halves"][0] < rows["balanced"][0]
+    assert rows["halves"][0] < rows["replicated"][0]
 
 
 def test_a_platform_file_runs_beside_the_shipped_ones() -> None:

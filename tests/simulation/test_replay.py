@@ -21,6 +21,7 @@ from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_lengths
 
 Record = tuple[int, int, int]  # position, tokens verified, tokens committed
+Placed = tuple[int, int, int, int]  # and where the weights lay
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Case:
 
     trace: RankTrace
     prior: FloatArray
-    price: FloatArray  # [positions, sizes]
+    price: FloatArray  # [placements, positions, sizes]
+    move: FloatArray  # [placements, placements]
     new_tokens: int | None
     rule: LearningRule
     memory: float
@@ -63,10 +65,14 @@ def cases(draw: st.DrawFn) -> Case:
     tokens = np.arange(1, sizes + 1)
     steps = -(-tokens // draw(st.integers(1, 5))) * draw(st.floats(0.0, 3.0))
     price = (1 + steps + 0.3 * rng.random(sizes)) * (1 + 0.01 * np.arange(max(lengths)))[:, None]
+    spots = rng.random(draw(st.integers(1, 4)))
+    slower = rng.uniform(1, 2, (len(spots), 1, sizes)) if len(spots) > 1 else 1.0
+    move = np.abs(spots - spots[:, None]) * draw(st.sampled_from([0.0, 1.0, 30.0]))
     return Case(
         random_trace(rng, heads, top_k, lengths),
         prior,
-        price,
+        price * slower if len(spots) > 1 else price[None],
+        move,
         draw(st.none() | st.integers(1, 45)),
         draw(st.sampled_from(["full-feedback", "verified-nodes"])),
         draw(st.sampled_from([1.0, 4.0, 70.0, 1024.0])),
@@ -76,10 +82,10 @@ def cases(draw: st.DrawFn) -> Case:
 # Three ways to decode
 
 
-def compiled(case: Case) -> tuple[list[Record], FloatArray]:
+def compiled_placed(case: Case) -> tuple[list[Placed], FloatArray]:
     turns = turn_bounds(case.trace, Workload(new_tokens=case.new_tokens))
     accuracy, (heads, top_k) = case.prior.copy(), case.prior.shape
-    sizes, committed, positions = np.zeros((3, int(turns[:, 0].sum())), np.int64)
+    sizes, committed, positions, placements = np.zeros((4, int(turns[:, 0].sum())), np.int64)
     steps = replay_pruned(
         case.trace.ranks,
         turns,
@@ -88,18 +94,26 @@ def compiled(case: Case) -> tuple[list[Record], FloatArray]:
         np.full_like(accuracy, 64.0),
         case.rule == "full-feedback",
         case.memory,
-        make_growth(heads, top_k, case.price.shape[1]),
+        make_growth(heads, top_k, case.price.shape[2]),
+        case.move,
         sizes,
         committed,
         positions,
+        placements,
     )
-    return list(zip(*(array[:steps].tolist() for array in (positions, sizes, committed)), strict=True)), accuracy
+    columns = (positions, sizes, committed, placements)
+    return list(zip(*(array[:steps].tolist() for array in columns), strict=True)), accuracy
 
 
-def readable(case: Case) -> tuple[list[Record], FloatArray]:
-    pruner = DraftTokenPruner(case.prior, case.price.shape[1], case.rule, case.memory)
-    steps = decode(case.trace, pruner, case.price, case.new_tokens)
-    return [(step.position, step.l_spec, step.committed) for step in steps], pruner.accuracy
+def compiled(case: Case) -> tuple[list[Record], FloatArray]:
+    steps, accuracy = compiled_placed(case)
+    return [step[:3] for step in steps], accuracy
+
+
+def readable(case: Case) -> tuple[list[Placed], FloatArray]:
+    pruner = DraftTokenPruner(case.prior, case.price.shape[2], case.rule, case.memory)
+    steps = decode(case.trace, pruner, case.price, case.new_tokens, case.move)
+    return [(step.position, step.l_spec, step.committed, step.placement) for step in steps], pruner.accuracy
 
 
 class NaiveModel:
@@ -140,7 +154,7 @@ def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int
     waiting: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)  # by token: which head said it at which rank
     position = 0
     while position < wanted:
-        tree = model.best_tree(heads, top_k, case.price[position].tolist())
+        tree = model.best_tree(heads, top_k, case.price[0, position].tolist())
         truth = [rank for h, rank in enumerate(rows[position]) if position + 1 + h < wanted]
         accepted = 0
         while accepted < len(truth) and tuple(truth[: accepted + 1]) in tree:
@@ -177,7 +191,7 @@ def naive(case: Case) -> tuple[list[Record], FloatArray]:
 @settings(deadline=None, max_examples=150)
 @given(cases())
 def test_the_compiled_replay_is_the_readable_loop(case: Case) -> None:
-    (steps, accuracy), (expected, learned) = compiled(case), readable(case)
+    (steps, accuracy), (expected, learned) = compiled_placed(case), readable(case)
     assert steps == expected
     assert np.array_equal(accuracy, learned)
 
@@ -186,6 +200,7 @@ def test_the_compiled_replay_is_the_readable_loop(case: Case) -> None:
 @given(cases())
 def test_the_compiled_replay_is_a_naive_one(case: Case) -> None:
     case = replace(case, memory=max(case.memory, 4.0))  # remembering one observation, all paths are equally likely
+    case = replace(case, price=case.price[:1], move=np.zeros((1, 1)))
     (steps, accuracy), (expected, learned) = compiled(case), naive(case)
     assert steps == expected
     assert accuracy == pytest.approx(learned, abs=1e-12)

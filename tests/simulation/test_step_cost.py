@@ -70,7 +70,7 @@ def test_every_cell_is_the_price_of_that_step_alone(name: str, basis: Basis) -> 
                 energy = dict.fromkeys(energy, 0.0) | {"static": board * latency_ns * 1e3}
             found_ns, found_pj = cell(costs, row, tokens)
             assert found_ns == pytest.approx(latency_ns, rel=1e-12)
-            assert found_pj == pytest.approx({"static": 0.0} | energy, rel=1e-12)
+            assert found_pj == pytest.approx({"static": 0.0, "migration": 0.0} | energy, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

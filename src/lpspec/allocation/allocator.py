@@ -3,6 +3,7 @@
 from importlib.metadata import entry_points
 from typing import Protocol
 
+from lpspec.allocation.exclusive import DynamicAllocator, StaticAllocator
 from lpspec.allocation.hybrid import BalancedAllocator, PimOnlyAllocator
 from lpspec.allocation.single import AttentionOnHbmPim, SingleDevice
 from lpspec.devices.cost import Cost
@@ -36,7 +37,9 @@ ENTRY_POINTS = "lpspec.allocators"
 
 ALLOCATORS: dict[str, type[Allocator]] = {
     "single": SingleDevice,
-    "balanced": BalancedAllocator,
+    "static": StaticAllocator,
+    "dynamic": DynamicAllocator,
+    "replicated": BalancedAllocator,
     "pim-only": PimOnlyAllocator,
     "attention-on-hbm-pim": AttentionOnHbmPim,
 }

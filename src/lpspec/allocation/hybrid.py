@@ -13,12 +13,13 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, lay_out
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
-from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.hardware.platform_spec import MemorySpec, PlatformSpec
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator, draft_operators, verify_operators
@@ -34,7 +35,14 @@ class GemmSplit:
 
 
 class BalancedAllocator:
-    """Splits that finish together, as LP-Spec's data allocation unit makes them."""
+    """Splits that finish together, as LP-Spec's data allocation unit makes them, with columns kept on both sides.
+
+    PIM ranks hold what they can; the DRAM rank has copies of all that the NPU wants for some tree, as far as there is
+    room, so any split is free. Room for the cache of the longest context is set aside first: as contexts grow, copies
+    are given up, then weights leave the PIM ranks.
+    """
+
+    _uses_dram = True
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
         """Place every column, then keep the placement for the run.
@@ -49,10 +57,15 @@ class BalancedAllocator:
         self.npu = Npu(platform.npu, platform.memory)
         self.pim = LpddrPim(platform.pim, platform.memory)
         self.bus_gb_per_s = platform.memory.sustained_gb_per_s
+        self.memory = platform.memory
         self.model = model
-        self._max_tokens = max_tokens
-        kv_bytes = (max_context + max_tokens) * model.kv_bytes_per_token
-        self._place(platform, kv_bytes)
+        self.max_kv_tokens = max_context + max_tokens
+        self._trees = self._placed_for(max_tokens)
+        self._prepare(platform.memory)
+        try:
+            self._place(self.max_kv_tokens)
+        except NoRoomError:
+            raise InputError(self._why_no_room(platform.name, max_tokens)) from None
 
     # Prices
 
@@ -164,32 +177,85 @@ class BalancedAllocator:
 
     # Placement
 
-    def _place(self, platform: PlatformSpec, kv_bytes: int) -> None:
-        """Fill PIM ranks first, then copy to the DRAM rank what the NPU may want to compute."""
-        assert platform.memory is not None
-        operators = verify_operators(self.model, 1, 0) + draft_operators(self.model)
-        gemms = [op for op in operators if isinstance(op, Gemm)]
-        vectors_bytes = sum(int(op.memory_bytes) for op in operators if isinstance(op, Elementwise))
-        others_bytes = vectors_bytes + self._embedding_bytes()
-        placed = [PlacedGemm(g, self.pim.tile_columns, 0, ceil_div(g.n, self.pim.tile_columns)) for g in gemms]
-        pim_free = platform.memory.pim_capacity_bytes - kv_bytes
-        dram_free = platform.memory.dram_capacity_bytes - others_bytes
-        try:
-            excess = sum(p.pim_bytes for p in placed) - pim_free
-            placed = give_up_pim_tiles(placed, excess, self._pim_tile_loss_ns)
-            self.kv_on_dram = self._uses_dram and self._exclusive_bytes(placed) + kv_bytes <= dram_free
-            dram_free -= kv_bytes if self.kv_on_dram else 0
-            placed = [self._wanted_by_npu(p) for p in placed]
-            excess = sum(p.dram_bytes for p in placed) - dram_free
-            self.placements = give_up_dram_tiles(placed, excess, self._dram_tile_loss_ns)
-        except NoRoomError as error:
-            raise InputError(
-                f"{self.model.name} does not fit {platform.name}: PIM ranks hold "
-                f"{platform.memory.pim_capacity_bytes / 2**30:.2f} GiB and DRAM ranks "
-                f"{platform.memory.dram_capacity_bytes / 2**30:.2f} GiB, and no placement satisfies both"
-            ) from error
+    def _placed_for(self, max_tokens: int) -> NDArray[np.int64]:
+        """Tree sizes that the placement should suit, ascending."""
+        return np.arange(1, max_tokens + 1)
 
-    _uses_dram = True
+    @property
+    def _main_tokens(self) -> int:
+        """The tree size that comes first where room is short: one pass over the weights on PIM."""
+        return int(min(self.pim.spec.alus.n, self._trees[-1]))
+
+    def _prepare(self, memory: MemorySpec) -> None:
+        """Find what is to be placed, and how blocks of it go to the ranks."""
+        verify, draft = verify_operators(self.model, 1, 0), draft_operators(self.model)
+        vectors_bytes = sum(int(op.memory_bytes) for op in verify + draft if isinstance(op, Elementwise))
+        self._drafts = {op.name for op in draft}
+        gemms = [op for op in verify + draft if isinstance(op, Gemm)]
+        tile = self.pim.tile_columns
+        self._whole = [PlacedGemm(g, tile, 0, ceil_div(g.n, tile)) for g in gemms]
+        fixed_bytes = vectors_bytes + self._embedding_bytes()
+        self.blocks: Blocks = lay_out(self._whole, memory, self.pim, self.model, fixed_bytes)
+
+    def _place(self, kv_tokens: int) -> None:
+        """Fill PIM ranks first, then copy to the DRAM rank what the NPU may want to compute."""
+        placed = self._fit_pim(self._whole, kv_tokens)
+        kv_bytes = kv_tokens * self.model.kv_bytes_per_token
+        dram_free = int(self.blocks.room_bytes[-1])
+        self.kv_on_dram = self._keeps_kv_on_dram(dram_free - self._exclusive_bytes(placed) - kv_bytes)
+        dram_free -= kv_bytes if self.kv_on_dram else 0
+        self.placements = self._kept(self._fit_dram([self._wanted_by_npu(p) for p in placed], dram_free))
+
+    def _fit_pim(self, placed: list[PlacedGemm], kv_tokens: int) -> list[PlacedGemm]:
+        """Take tiles off the PIM ranks until none of them overflows beside the cache."""
+        while True:
+            on_pim = held_blocks(placed)[PIM] @ self.blocks.taken_bytes[PIM] + kv_tokens * self.blocks.kv_bytes[PIM]
+            overflow = np.maximum(on_pim - self.blocks.room_bytes, 0)[:-1]
+            if not overflow.any():
+                return placed
+            placed = give_up_pim_tiles(placed, int(overflow.sum()), self._pim_tile_loss_ns)
+
+    def _fit_dram(self, placed: list[PlacedGemm], free_bytes: int) -> list[PlacedGemm]:
+        """Take copies off the DRAM rank until they fit: those for large trees first, then those for the main size."""
+        excess = sum(p.dram_bytes for p in placed) - free_bytes
+        spare = sum(p.dram_bytes - replace(p, fewest=self._main_tiles(p)).dram_bytes for p in placed)
+        placed = give_up_dram_tiles(placed, min(excess, spare), self._spare_tile_loss_ns)
+        return give_up_dram_tiles(placed, sum(p.dram_bytes for p in placed) - free_bytes, self._main_tile_loss_ns)
+
+    def _keeps_kv_on_dram(self, left_bytes: int) -> bool:
+        """Whether the DRAM rank holds the cache too, given what room that would leave for copies of weights."""
+        return self._uses_dram and left_bytes >= 0
+
+    def _kept(self, placed: list[PlacedGemm]) -> list[PlacedGemm]:
+        """What stays on PIM ranks of all that they have room for: everything."""
+        return placed
+
+    def column_map(self, context: int) -> ColumnMap:
+        """Where every column and every entry of the cache lies while a request has so many tokens."""
+        kv_sides = (True, self.kv_on_dram)
+        return ColumnMap(self.blocks, held_blocks(self.placements), kv_sides, context)
+
+    def _why_no_room(self, name: str, max_tokens: int) -> str:
+        """One line: whether the weights fit at all, and if so with which context they cease to."""
+        fits = -1
+        low, high = 0, self.max_kv_tokens
+        while low < high:
+            middle = (low + high) // 2
+            try:
+                self._place(middle)
+                fits, low = middle, middle + 1
+            except NoRoomError:
+                high = middle
+        ranks = (
+            f"PIM ranks hold {self.memory.pim_capacity_bytes / 2**30:.2f} GiB and DRAM ranks "
+            f"{self.memory.dram_capacity_bytes / 2**30:.2f} GiB, and no placement satisfies both"
+        )
+        if fits <= max_tokens:
+            return f"{self.model.name} does not fit {name}: {ranks}"
+        return (
+            f"{self.model.name} does not fit {name} beyond a context of {fits - max_tokens} tokens, where the cache "
+            f"outgrows the ranks: {ranks}; asked for is {self.max_kv_tokens - max_tokens}"
+        )
 
     def _embedding_bytes(self) -> int:
         """The embedding table, which lies on the DRAM rank unless it doubles as LM head."""
@@ -201,11 +267,23 @@ class BalancedAllocator:
         """Bytes that only the DRAM rank holds."""
         return sum(p.gemm.count * p.gemm.column_bytes * (p.gemm.n - p.columns(p.most)) for p in placed)
 
+    def _passes_of(self, placed: PlacedGemm) -> NDArray[np.int64]:
+        """Tokens that a product may have to take at once: draft heads see the last accepted one only."""
+        return np.array([1]) if placed.gemm.name in self._drafts else self._trees
+
+    def _main_tiles(self, placed: PlacedGemm) -> int:
+        """Fewest tiles that PIM should have to compute with the main tree size, of those that it may."""
+        wanted = self._npu_wants(placed, np.array([min(self._main_tokens, int(self._passes_of(placed)[-1]))]))
+        return max(placed.fewest, wanted)
+
+    def _npu_wants(self, placed: PlacedGemm, tokens: NDArray[np.int64]) -> int:
+        """Fewest tiles that the best splits of some token counts leave to PIM."""
+        fewest_columns = int(self._best_split(tokens, placed).pim_columns.min())
+        return min(ceil_div(fewest_columns, placed.tile_columns), placed.most)
+
     def _wanted_by_npu(self, placed: PlacedGemm) -> PlacedGemm:
         """Keep on the DRAM rank what the best split of any token count gives to the NPU."""
-        tokens = np.arange(1, self._max_tokens + 1)
-        fewest_columns = int(self._best_split(tokens, placed).pim_columns.min())
-        return replace(placed, fewest=min(ceil_div(fewest_columns, placed.tile_columns), placed.most))
+        return replace(placed, fewest=self._npu_wants(placed, self._passes_of(placed)))
 
     def _pim_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when PIM loses its last tile, with the token count that PIM is built for."""
@@ -214,12 +292,20 @@ class BalancedAllocator:
         fewer, tokens = replace(placed, most=placed.most - 1), self.pim.spec.alus.n
         return float(self._best_split(tokens, fewer).latency_ns - self._best_split(tokens, placed).latency_ns)
 
-    def _dram_tile_loss_ns(self, placed: PlacedGemm) -> float:
-        """Time lost when the NPU loses a tile, with the largest tree, which wants the NPU most."""
+    def _spare_tile_loss_ns(self, placed: PlacedGemm) -> float:
+        """Time lost when the NPU loses a tile that the main size does without, with the tree that wants it most."""
+        if placed.fewest >= self._main_tiles(placed):
+            return float("inf")
+        return self._dram_tile_loss_ns(placed, int(self._passes_of(placed)[-1]))
+
+    def _main_tile_loss_ns(self, placed: PlacedGemm) -> float:
+        """Time lost when the NPU loses a tile, with the main tree size."""
         if placed.fewest >= placed.most:
             return float("inf")
+        return self._dram_tile_loss_ns(placed, self._main_tokens)
+
+    def _dram_tile_loss_ns(self, placed: PlacedGemm, tokens: int) -> float:
         fewer = replace(placed, fewest=placed.fewest + 1)
-        tokens = self._max_tokens
         return float(self._best_split(tokens, fewer).latency_ns - self._best_split(tokens, placed).latency_ns)
 
 

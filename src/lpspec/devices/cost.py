@@ -14,10 +14,11 @@ from lpspec.hardware.quantity import Power
 
 Real: TypeAlias = float | NDArray[Any]
 
-COMPONENTS = ("array", "io", "buffer", "mac", "activation", "static")
+COMPONENTS = ("array", "io", "buffer", "mac", "activation", "migration", "static")
 """Where energy goes: DRAM array, path off the chip, on-chip buffers and PIM registers, multiply-accumulates,
-activation traffic (PIM inputs, accumulator readback, KV writes, on-chip activations), and what flows whatever runs:
-static or board power, and, where commands are timed and the profile prices them, refresh and standby of the dies."""
+activation traffic (PIM inputs, accumulator readback, KV writes, on-chip activations), weights moved between ranks, and
+what flows whatever runs: static or board power, and, where commands are timed and the profile prices them, refresh and
+standby of the dies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Activity:
     refreshed_dies: Real = 0.0
     idle_die_ns: Real = 0.0
     active_die_ns: Real = 0.0
+    migrated_bits: Real = 0.0
 
     def __add__(self, other: "Activity") -> "Activity":
         """Events of both, one after the other or side by side."""
@@ -54,6 +56,7 @@ class Activity:
             "io": self.io_bits * profile.io.pj_per_bit,
             "buffer": self.buffer_bits * on_chip + self.pim_register_bits * profile.pim_register.pj_per_bit,
             "mac": self.macs_int8 * profile.mac_int8.pj + self.macs_fp16 * profile.mac_fp16.pj,
+            "migration": self.migrated_bits * profile.moved_pj_per_bit,
             "activation": self.activation_io_bits * profile.io.pj_per_bit
             + self.activation_memory_bits * profile.off_chip_pj_per_bit
             + self.activation_buffer_bits * on_chip,

@@ -25,7 +25,8 @@ class LpddrPim:
         self.channels = memory.channels.n
         self.bus_gb_per_s = memory.sustained_gb_per_s
         self.mpus_per_rank = memory.dies_per_rank * pim.mpus
-        self.tile_columns = self.mpus_per_rank * pim.lanes.n * pim.concurrent_ranks.n
+        self.slice_columns = self.mpus_per_rank * pim.lanes.n
+        self.tile_columns = self.slice_columns * pim.concurrent_ranks.n
 
     def price(self, op: Gemm | Attention) -> Cost:
         """Cost of all copies of a product computed by PIM alone, the bus serving nothing else."""

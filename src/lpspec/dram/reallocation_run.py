@@ -20,7 +20,7 @@ from lpspec.dram.device import DeviceSpec
 from lpspec.dram.reallocation import MovePlan
 from lpspec.dram.simulate import ChannelRun, Request, request_array, run_of, what_stopped
 from lpspec.errors import InputError, unknown_name
-from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.hardware.energy_profile import TRANSFER_SHARE, EnergyProfile
 
 IntArray = NDArray[np.int64]
 MovePolicy = Literal["blocking", "background", "catch"]
@@ -30,9 +30,6 @@ POLICIES = {
     "background": move_kernels.BACKGROUND,
     "catch": move_kernels.CATCH,
 }
-TRANSFER_SHARE = 0.15
-"""Energy of moving a bit from die to die over that of reading it off the chip. Source: LP-Spec, section on energy."""
-
 _AT_ONCE = 1 << 18
 _NO_REQUESTS = np.empty((0, 5), np.int64)
 _NO_PROGRAM = np.empty((0, kernels.INSTRUCTION_FIELDS), np.int64)

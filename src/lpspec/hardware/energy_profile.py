@@ -4,6 +4,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lpspec.hardware.quantity import EnergyPerBit, EnergyPerOperation, Power
 
+TRANSFER_SHARE = 0.15
+"""Energy of moving a bit from die to die over that of reading it off the chip (LP-Spec: 15 % [P])."""
+
 
 class EnergyProfile(BaseModel):
     """Energy constants of one published set, the same for every platform that it prices."""
@@ -33,3 +36,8 @@ class EnergyProfile(BaseModel):
     def off_chip_pj_per_bit(self) -> float:
         """A whole row read off the chip, pJ per bit."""
         return self.in_bank_pj_per_bit + self.io.pj_per_bit
+
+    @property
+    def moved_pj_per_bit(self) -> float:
+        """A whole row read from one die, moved and written to another of the same package, pJ per bit."""
+        return 2 * self.in_bank_pj_per_bit + TRANSFER_SHARE * self.off_chip_pj_per_bit

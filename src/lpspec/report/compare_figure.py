@@ -13,6 +13,7 @@ from lpspec.report.figures import (
     DOUBLE_COLUMN_IN,
     GREEN,
     GREY,
+    ORANGE,
     PURPLE,
     SKY,
     VERMILION,
@@ -31,6 +32,7 @@ LOOKS = {
     "buffer": ("buffers", YELLOW, ""),
     "mac": ("MAC", VERMILION, "\\\\\\\\"),
     "activation": ("activations", GREEN, "...."),
+    "migration": ("migration", ORANGE, "++++"),
     "static": ("static, board", PURPLE, "xxxx"),
 }
 """Name, colour and hatch of every energy component."""

@@ -54,8 +54,20 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield f"work    {workload.prompt_tokens} prompt tokens, {answer}, {comparison.trace.turns} turns"
     yield f"trees   {_trees(comparison)}"
     yield f"basis   {BASES[comparison.basis]}"
+    for run in comparison.runs:
+        if run.migrations:
+            yield f"moves   weights of {run.system.name} changed ranks {_times(run.migrations)}, {_moving(run)}"
     for name, why in comparison.left_out:
         yield f"left out  {name}: {why}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _moving(run: Run) -> str:
+    mj = run.energy_by_component_mj["migration"] * run.tokens
+    return f"{digits(run.migration_ns / 1e6)} ms and {digits(mj)} mJ in all"
 
 
 def _profile(comparison: Comparison) -> str:

@@ -53,6 +53,8 @@ def run_document(run: Run) -> dict[str, Any]:
         "mean_l_spec": run.mean_l_spec,
         "tokens": run.tokens,
         "steps": len(run.steps.committed),
+        "migrations": run.migrations,
+        "migration_ms": run.migration_ns / 1e6,
         "mj_per_token": run.mj_per_token,
         "prefill_energy_mj": run.prefill_pj / 1e9,
         "energy_by_component_mj": run.energy_by_component_mj,

@@ -6,10 +6,17 @@ It runs any pruner, one step at a time; ``kernels.py`` is the same loop compiled
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
+from lpspec.allocation.migration import ColumnMover
+from lpspec.errors import InputError
 from lpspec.simulation.step_cost import FloatArray
-from lpspec.speculation.pruner import Pruner
+from lpspec.speculation.pruner import DraftTokenPruner, Pruner
 from lpspec.speculation.rank_trace import RankTrace
-from lpspec.speculation.token_tree import accepted_length
+from lpspec.speculation.token_tree import TokenTree, accepted_length
+
+STAY: FloatArray = np.zeros((1, 1))
+"""The moves of weights that have one placement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,29 +27,52 @@ class Step:
         position: Tokens of the turn committed before the step.
         l_spec: Tokens verified, the root included.
         committed: Tokens committed, the root included.
+        placement: Where the weights lay, as a number.
     """
 
     position: int
     l_spec: int
     committed: int
+    placement: int
 
 
-def decode(trace: RankTrace, pruner: Pruner, price: FloatArray, new_tokens: int | None = None) -> Iterator[Step]:
+def decode(
+    trace: RankTrace, pruner: Pruner, price: FloatArray, new_tokens: int | None = None, move: FloatArray = STAY
+) -> Iterator[Step]:
     """Decode every turn of a trace.
 
     Args:
         trace: What the heads would have predicted at every position.
         pruner: Chooses the tree of each step.
-        price: float64 [positions, sizes]; row i prices steps whose root is token i of a turn.
+        price: float64 [placements, positions, sizes]; row i prices steps whose root is token i of a turn.
         new_tokens: Tokens to generate per turn at most; None for the whole turn.
+        move: float64 [placements, placements], price of moving the weights from one placement (row) to another.
     """
+    mover = ColumnMover(move)
     for start, length in zip(trace.turn_starts.tolist(), trace.turn_lengths.tolist(), strict=True):
         wanted = length if new_tokens is None else min(length, new_tokens)
         position = 0
         while position < wanted:
             ranks = trace.ranks[start + position, : wanted - position - 1]  # draft: the lists, as ranks of the truth
-            tree = pruner.choose(price[position])  # prune; the price list holds the allocation of every size
+            placement, prices = mover.placement, price[:, position]
+            tree = pruner.choose(prices[placement])  # prune; the price list holds the split of every size
+            mover.account(same_work(pruner, prices, placement, tree))  # allocate: move columns for what is to come
             committed = 1 + accepted_length(tree, ranks)  # verify, accept
             pruner.observe(position, ranks, tree, committed)
-            yield Step(position, tree.size, committed)
+            yield Step(position, tree.size, committed, placement)
             position += committed
+
+
+def same_work(pruner: Pruner, prices: FloatArray, placement: int, tree: TokenTree) -> FloatArray:
+    """What the tokens that a step can expect would have cost under each placement, each with its own best tree.
+
+    A pruner that does not say what it expects is taken to verify the same tree everywhere. Raises InputError for a tree
+    that has no price.
+    """
+    if tree.size > prices.shape[1]:
+        raise InputError(f"the pruner chose a tree of {tree.size} tokens: allowed is 1 to {prices.shape[1]}")
+    present = prices[placement, tree.size - 1]
+    if not isinstance(pruner, DraftTokenPruner):
+        return prices[:, tree.size - 1]
+    rates = [pruner.best_rate(price) for price in prices]
+    return np.array([present * (rates[placement] / rate) for rate in rates])

@@ -3,12 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.allocation.migration import next_placement
 from lpspec.compiled import cached_njit
 from lpspec.speculation.kernels import (
     FloatArray,
     Growth,
     IntArray,
     accepted_in,
+    expected_length,
     grow_best_tree,
     learn_rank,
     learn_verified,
@@ -25,30 +27,37 @@ def replay_pruned(
     full_feedback: bool,
     memory: float,
     growth: Growth,
+    move: FloatArray,
     sizes: IntArray,
     committed: IntArray,
     positions: IntArray,
+    placements: IntArray,
 ) -> int:
     """Decode every turn with the pruner choosing each tree.
 
     Args:
         ranks: int8 [positions, heads], as ``RankTrace.ranks``.
         turn_lengths: int64 [turns], tokens to generate in each turn, then the tokens of the turn in the trace.
-        price: float64 [contexts, sizes]; row i prices steps whose root is token i of a turn.
+        price: float64 [placements, contexts, sizes]; row i prices steps whose root is token i of a turn.
         accuracy: float64 [heads, top_k], prior; holds the last state afterwards.
         weight: float64 [heads, top_k], observations behind the prior; likewise.
         full_feedback: Learn from every committed token (otherwise from verified nodes).
         memory: Observations after which earlier ones begin to be forgotten.
         growth: Working memory of the explorer.
+        move: float64 [placements, placements], price of moving the weights from one placement (row) to another.
         sizes: int64 out, tokens verified in each step.
         committed: int64 out, tokens committed in each step.
         positions: int64 out, position of the root in its turn.
+        placements: int64 out, where the weights lay.
 
     Returns:
         The number of steps.
     """
     heads = accuracy.shape[0]
     next_unscored = np.zeros(heads, np.int64)
+    work = move[0].copy()
+    rates, served = np.empty(len(work)), np.empty(len(work))
+    placement = 0
     step = 0
     start = 0
     for turn in range(turn_lengths.shape[0]):
@@ -58,12 +67,22 @@ def replay_pruned(
         position = 0
         while position < wanted:
             row = ranks[start + position, : wanted - position - 1]  # beyond the end is nothing to accept or learn
-            size = grow_best_tree(accuracy, price[position], growth)
+            size = grow_best_tree(accuracy, price[placement, position], growth)
             tokens = accepted_in(growth, size, row) + 1
             sizes[step] = size
             committed[step] = tokens
             positions[step] = position
+            placements[step] = placement
             step += 1
+            if len(work) > 1:
+                present = price[placement, position, size - 1]
+                for other in range(len(work)):
+                    other_size = grow_best_tree(accuracy, price[other, position], growth)
+                    rates[other] = expected_length(growth, other_size) / price[other, position, other_size - 1]
+                for other in range(len(work)):
+                    served[other] = present * (rates[placement] / rates[other])
+                grow_best_tree(accuracy, price[placement, position], growth)  # the tree that was verified
+                placement = next_placement(work, served, move, placement)
             if full_feedback:
                 for head in range(heads):
                     while next_unscored[head] < step:

@@ -1,10 +1,11 @@
 """Run a system over a trace and add up what its steps took."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.allocation.migration import follow_placements
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
 from lpspec.simulation.decode_loop import decode
@@ -28,11 +29,20 @@ class Steps:
         position: Tokens of the turn committed before the step.
         l_spec: Tokens verified, the root included.
         committed: Tokens committed, the root included.
+        placement: Where the weights lay, as an index into the placements of the price list.
     """
 
     position: IntArray
     l_spec: IntArray
     committed: IntArray
+    placement: IntArray
+
+    @property
+    def moves(self) -> IntArray:
+        """Every change of placement between two steps: int64 [moves, 2], from where to where."""
+        pairs: IntArray = np.column_stack([self.placement[:-1], self.placement[1:]])
+        moved: IntArray = pairs[pairs[:, 0] != pairs[:, 1]]
+        return moved
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,9 @@ class Run:
     Attributes:
         system: What ran.
         steps: Every step.
-        decode_ns: Time of all steps.
+        decode_ns: Time of all steps, and of moving weights between them.
         decode_pj: float64 [components], their energy, in the order of ``COMPONENTS``.
+        migration_ns: Time of moving weights, part of ``decode_ns``.
         prefill_ns: Time of one prompt, which is the time to the first token.
         prefill_pj: Energy of one prompt.
     """
@@ -52,6 +63,7 @@ class Run:
     steps: Steps
     decode_ns: float
     decode_pj: FloatArray
+    migration_ns: float
     prefill_ns: float
     prefill_pj: float
 
@@ -101,6 +113,11 @@ class Run:
         return float(self.steps.l_spec.mean())
 
     @property
+    def migrations(self) -> int:
+        """How often weights moved between ranks."""
+        return len(self.steps.moves)
+
+    @property
     def energy_by_component_mj(self) -> dict[str, float]:
         """Decode energy per token by component, mJ."""
         return {name: float(pj) / 1e9 / self.tokens for name, pj in zip(COMPONENTS, self.decode_pj, strict=True)}
@@ -133,7 +150,7 @@ def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
 def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
     if not system.speculates:
-        return _replay_fixed(np.zeros(trace.positions, np.int64), turns, 1)
+        return _placed(_replay_fixed(np.zeros(trace.positions, np.int64), turns, 1), policy, costs)
     heads = min(system.model.medusa_heads, trace.heads)
     if policy.fixed is not None:
         if policy.fixed.max_depth > heads:
@@ -142,9 +159,9 @@ def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: Tree
                 f"has {heads} draft heads"
             )
         accepted = accepted_lengths(policy.fixed, trace.ranks[:, :heads]).astype(np.int64)
-        return _replay_fixed(accepted, turns, policy.fixed.size)
+        return _placed(_replay_fixed(accepted, turns, policy.fixed.size), policy, costs)
     if policy.pruner is not None:
-        return _replay_added(policy.pruner, trace.with_heads(heads), turns, costs.price(policy.objective))
+        return _replay_added(policy.pruner, trace.with_heads(heads), turns, policy, costs)
     _check_size(policy.size, system, trace, heads)
     return _replay_pruned(trace, heads, turns, policy, costs)
 
@@ -153,24 +170,32 @@ def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
     """Look up every step in a price list and add up."""
     decode_ns = float(costs.latency_ns[steps.position, steps.l_spec - 1].sum())
     decode_pj = np.array([part[steps.position, steps.l_spec - 1].sum() for part in costs.energy_pj])
-    return Run(system, steps, decode_ns, decode_pj, costs.prefill_ns, float(costs.prefill_pj.sum()))
+    migration_ns = 0.0
+    if (placed := costs.placements) is not None:
+        start, goal = steps.moves.T
+        migration_ns = float(placed.move_ns[start, goal].sum())
+        decode_ns += float(placed.latency_ns[steps.placement, steps.l_spec - 1].sum()) + migration_ns
+        decode_pj += placed.energy_pj[:, steps.placement, steps.l_spec - 1].sum(axis=1)
+        decode_pj += placed.move_pj[:, start, goal].sum(axis=1)
+    prefill_pj = float(costs.prefill_pj.sum())
+    return Run(system, steps, decode_ns, decode_pj, migration_ns, costs.prefill_ns, prefill_pj)
 
 
 def allowed_prices(costs: StepCosts, policy: TreePolicy) -> FloatArray:
-    """The pruner's price list: float64 [contexts, sizes]. A given size is a list on which only it has a price."""
-    price = costs.price(policy.objective)
+    """The pruner's price lists: float64 [placements, contexts, sizes]. Of a given size, only that has a price."""
+    price = costs.prices(policy.objective)
     if policy.size is None:
         return price
     only = np.full_like(price, np.inf)
-    only[:, policy.size - 1] = price[:, policy.size - 1]
+    only[..., policy.size - 1] = price[..., policy.size - 1]
     return only
 
 
 def _replay_pruned(trace: RankTrace, heads: int, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
     price = allowed_prices(costs, policy)
     accuracy = prior_accuracy(heads, trace.top_k)
-    growth = make_growth(heads, trace.top_k, price.shape[1])
-    out = np.empty((3, int(turns[:, 0].sum())), np.int64)
+    growth = make_growth(heads, trace.top_k, price.shape[-1])
+    out = np.empty((4, int(turns[:, 0].sum())), np.int64)
     full_feedback = policy.rule == "full-feedback"
     steps = replay_pruned(
         np.ascontiguousarray(trace.ranks[:, :heads]),
@@ -181,9 +206,11 @@ def _replay_pruned(trace: RankTrace, heads: int, turns: IntArray, policy: TreePo
         full_feedback,
         policy.memory,
         growth,
+        costs.move_price(policy.objective),
         *out,
     )
-    return Steps(l_spec=out[0, :steps], committed=out[1, :steps], position=out[2, :steps])
+    l_spec, committed, position, placement = out[:, :steps]
+    return Steps(position, l_spec, committed, placement)
 
 
 def _check_size(size: int | None, system: System, trace: RankTrace, heads: int) -> None:
@@ -196,19 +223,31 @@ def _check_size(size: int | None, system: System, trace: RankTrace, heads: int) 
         )
 
 
-def _replay_added(factory: PrunerFactory, trace: RankTrace, turns: IntArray, price: FloatArray) -> Steps:
+def _replay_added(
+    factory: PrunerFactory, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts
+) -> Steps:
     """Run somebody's pruner in the readable loop."""
     pruner = factory(prior_accuracy(trace.heads, trace.top_k))
-    longest = int(turns[:, 0].max())
-    steps = []
-    for step in decode(trace, pruner, price, longest):
-        if step.l_spec > price.shape[1]:
-            raise InputError(f"the pruner chose a tree of {step.l_spec} tokens: allowed is 1 to {price.shape[1]}")
-        steps.append((step.position, step.l_spec, step.committed))
+    price, move = costs.prices(policy.objective), costs.move_price(policy.objective)
+    steps = [
+        (step.position, step.l_spec, step.committed, step.placement)
+        for step in decode(trace, pruner, price, int(turns[:, 0].max()), move)
+    ]
     return Steps(*np.array(steps, np.int64).T)
 
 
 def _replay_fixed(accepted: IntArray, turns: IntArray, size: int) -> Steps:
     out = np.empty((3, int(turns[:, 0].sum())), np.int64)
     steps = replay_fixed(accepted, turns, size, *out)
-    return Steps(l_spec=out[0, :steps], committed=out[1, :steps], position=out[2, :steps])
+    l_spec, committed, position = out[:, :steps]
+    return Steps(position, l_spec, committed, np.zeros_like(position))
+
+
+def _placed(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
+    """Steps that don't depend on where the weights lie, with the placement of each."""
+    if costs.placements is None:
+        return steps
+    price = costs.prices(policy.objective)[:, steps.position, steps.l_spec - 1].T
+    placement = np.empty_like(steps.placement)
+    follow_placements(np.ascontiguousarray(price), costs.move_price(policy.objective), placement)
+    return replace(steps, placement=placement)

@@ -5,17 +5,39 @@ pruner as well as the bookkeeping of the simulation, so both see the same machin
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.allocation.allocator import make_allocator
+from lpspec.allocation.exclusive import DynamicAllocator
 from lpspec.devices.cost import COMPONENTS, Cost
 from lpspec.errors import InputError
-from lpspec.llm.operators import draft_operators, prefill_operators, verify_operators
+from lpspec.llm.operators import Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.simulation.workload import MAX_TREE_SIZE, Objective, System
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PlacementCosts:
+    """What changes with the placement of the weights, of which the first is where a run starts.
+
+    Products alone depend on where weights lie, and they don't depend on the context.
+
+    Attributes:
+        latency_ns: float64 [placements, sizes], time of a step beyond that under the first placement.
+        energy_pj: float64 [components, placements, sizes], likewise.
+        move_ns: float64 [placements, placements], time to move all columns from one placement (row) to another.
+        move_pj: float64 [components, placements, placements], its energy.
+    """
+
+    latency_ns: FloatArray
+    energy_pj: FloatArray
+    move_ns: FloatArray
+    move_pj: FloatArray
 
 
 @dataclass(frozen=True)
@@ -28,6 +50,7 @@ class StepCosts:
         energy_pj: float64 [components, contexts, sizes], in the order of ``COMPONENTS``.
         prefill_ns: Time of the pass over the prompt.
         prefill_pj: float64 [components], its energy.
+        placements: How all this changes when weights move; None where they stay.
     """
 
     first_context: int
@@ -35,16 +58,28 @@ class StepCosts:
     energy_pj: FloatArray
     prefill_ns: float
     prefill_pj: FloatArray
+    placements: PlacementCosts | None = None
 
     def price(self, objective: Objective) -> FloatArray:
-        """What the pruner divides expected tokens by: float64 [contexts, sizes].
+        """What the pruner divides expected tokens by: float64 [contexts, sizes], weights lying where they start.
 
         Tokens per price is tokens per second, tokens per joule, or the root of the inverse energy-delay product.
         """
-        if objective == "throughput":
-            return self.latency_ns
-        total_pj: FloatArray = self.energy_pj.sum(axis=0)
-        return total_pj if objective == "energy" else np.sqrt(self.latency_ns * total_pj)
+        return _price(objective, self.latency_ns, self.energy_pj.sum(axis=0))
+
+    def prices(self, objective: Objective) -> FloatArray:
+        """The same for every placement: float64 [placements, contexts, sizes]."""
+        if self.placements is None:
+            return self.price(objective)[None]
+        added_pj = self.placements.energy_pj.sum(axis=0)[:, None]
+        latency_ns = self.latency_ns + self.placements.latency_ns[:, None]
+        return _price(objective, latency_ns, self.energy_pj.sum(axis=0) + added_pj)
+
+    def move_price(self, objective: Objective) -> FloatArray:
+        """What moving from one placement to another costs, priced like a step: float64 [placements, placements]."""
+        if self.placements is None:
+            return np.zeros((1, 1))
+        return _price(objective, self.placements.move_ns, self.placements.move_pj.sum(axis=0))
 
 
 def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
@@ -75,7 +110,29 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
     latency_ns, energy_pj = _priced(system, verify + draft, (contexts, sizes))
     prefill = allocator.prefill_cost(prefill_operators(model, first_context))
     prefill_ns, prefill_pj = _priced(system, prefill, (1, 1))
-    return StepCosts(first_context, latency_ns, energy_pj, float(prefill_ns[0, 0]), prefill_pj[:, 0, 0])
+    moving = _placement_costs(system, allocator, charged) if isinstance(allocator, DynamicAllocator) else None
+    return StepCosts(first_context, latency_ns, energy_pj, float(prefill_ns[0, 0]), prefill_pj[:, 0, 0], moving)
+
+
+def _placement_costs(system: System, allocator: DynamicAllocator, tokens: IntArray) -> PlacementCosts:
+    """Price the products of a step under every placement, and every move."""
+    model, count = system.model, len(allocator.choices)
+    products = [op for op in verify_operators(model, tokens, 0) if isinstance(op, Gemm)]
+    costs = [choice.decode_cost(tuple(products)) for choice in allocator.choices]
+    priced = [_priced(system, cost, tokens.shape) for cost in costs]
+    latency_ns = np.concatenate([ns - priced[0][0] for ns, _ in priced])
+    energy_pj = np.concatenate([pj - priced[0][1] for _, pj in priced], axis=1)
+    move_ns, move_pj = np.zeros((count, count)), np.zeros((len(COMPONENTS), count, count))
+    for start, goal in product(range(count), repeat=2):
+        ns, pj = _priced(system, allocator.migration(start, goal), (1, 1))
+        move_ns[start, goal], move_pj[:, start, goal] = ns[0, 0], pj[:, 0, 0]
+    return PlacementCosts(latency_ns, energy_pj, move_ns, move_pj)
+
+
+def _price(objective: Objective, latency_ns: FloatArray, total_pj: FloatArray) -> FloatArray:
+    if objective == "throughput":
+        return latency_ns
+    return total_pj if objective == "energy" else np.sqrt(latency_ns * total_pj)
 
 
 def _priced(system: System, cost: Cost, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:

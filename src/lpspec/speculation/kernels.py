@@ -226,6 +226,15 @@ def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> i
     return best_size
 
 
+@cached_njit()
+def expected_length(growth: Growth, size: int) -> float:
+    """Expected acceptance length of the first ``size`` nodes of a grown tree, the root counting one."""
+    length = 0.0
+    for node in range(size):
+        length += growth.path_probability[node]
+    return length
+
+
 def expected_lengths(growth: Growth, size: int) -> FloatArray:
     """Expected acceptance length of every prefix of a grown tree, the root counting one: float64 [size]."""
     return np.cumsum(growth.path_probability[:size])

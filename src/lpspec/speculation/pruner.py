@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lpspec.speculation.kernels import (
     FloatArray,
     Growth,
+    expected_length,
     grow_best_tree,
     learn_rank,
     learn_verified,
@@ -105,6 +106,11 @@ class DraftTokenPruner:
         growth = self._growth
         size = grow_best_tree(self.accuracy, price[: self.max_size], growth)
         return TokenTree.trusted(growth.parent[:size], growth.depth[:size], growth.rank[:size])
+
+    def best_rate(self, price: FloatArray) -> float:
+        """Expected tokens per price of the tree that ``choose`` would give."""
+        size = grow_best_tree(self.accuracy, price[: self.max_size], self._growth)
+        return float(expected_length(self._growth, size) / price[size - 1])
 
     def observe(self, position: int, ranks: NDArray[np.int8], tree: TokenTree, committed: int) -> None:
         """Learn by the rule; a step whose tree was the root alone made no drafts and teaches nothing."""

@@ -1,0 +1,186 @@
+"""Where every weight column and every key-value entry lies, rank by rank, at any moment of a run.
+
+A column lies on the PIM ranks, on the DRAM ranks, or on both; whoever computes it must hold it. Columns go by blocks:
+one tile of one copy of a product. On the PIM side the slices of a copy (outputs of one rank's MPUs) go to the ranks in
+turn, beginning with the rank that has the least, so that none fills before the others; a slice takes its banks' rows
+whole. The DRAM ranks are one linear memory. The cache belongs to the request being served and goes by whole heads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.allocation.placement import NoRoomError, PlacedGemm
+from lpspec.devices.pim import LpddrPim
+from lpspec.hardware.platform_spec import MemorySpec
+from lpspec.llm.counts import ceil_div
+from lpspec.llm.model_spec import ModelSpec
+
+IntArray = NDArray[np.int64]
+
+PIM, DRAM = 0, 1
+"""The two sides, as indices."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What there is to lay out, and the room for it. Ranks are the PIM ranks, then all DRAM ranks as the last one.
+
+    Attributes:
+        label: (product, copy, tile) of every block.
+        content_bytes: int64 [blocks], weights in each.
+        taken_bytes: int64 [sides, blocks, ranks], room that a block takes on the ranks of a side.
+        kv_bytes: int64 [sides, ranks], room that one token's keys and values take.
+        room_bytes: int64 [ranks], what is left beside embedding, norms and biases.
+    """
+
+    label: tuple[tuple[str, int, int], ...]
+    content_bytes: IntArray
+    taken_bytes: IntArray
+    kv_bytes: IntArray
+    room_bytes: IntArray
+
+
+class ColumnMap:
+    """Which side holds which block, and how many tokens of the cache; what finds no room changes nothing.
+
+    Attributes:
+        blocks: What there is.
+        held: bool [sides, blocks].
+        kv_tokens: int64 [sides], tokens of the cache that each side holds up to date.
+        kv_sides: bool [sides], which sides keep the cache.
+        used_bytes: int64 [ranks], room taken on every rank.
+    """
+
+    def __init__(self, blocks: Blocks, held: NDArray[np.bool_], kv_sides: Sequence[bool], tokens: int = 0) -> None:
+        """Lay everything out.
+
+        Raises:
+            NoRoomError: A rank is too small.
+        """
+        self.blocks = blocks
+        self.held = held.copy()
+        self.kv_sides = np.array(kv_sides)
+        self.kv_tokens: IntArray = self.kv_sides * np.int64(tokens)
+        self.used_bytes: IntArray = blocks.taken_bytes[held].sum(axis=0) + self.kv_tokens @ blocks.kv_bytes
+        if (self.free_bytes < 0).any():
+            raise NoRoomError
+
+    def copy(self) -> "ColumnMap":
+        """A map of its own with the same content."""
+        return ColumnMap(self.blocks, self.held, self.kv_sides.tolist(), self.context)
+
+    @property
+    def context(self) -> int:
+        """Tokens of the request in the cache."""
+        return int(self.kv_tokens.max())
+
+    @property
+    def free_bytes(self) -> IntArray:
+        """Room left on every rank: int64 [ranks]."""
+        return self.blocks.room_bytes - self.used_bytes
+
+    def replicate(self, block: int, side: int) -> None:
+        """Copy a block to a side that lacks it.
+
+        Raises:
+            NoRoomError: A rank of that side is too small.
+        """
+        if self.held[side, block]:
+            return
+        self._take(self.blocks.taken_bytes[side, block])
+        self.held[side, block] = True
+
+    def drop(self, block: int, side: int) -> None:
+        """Give up the copy on a side. Raises ValueError where it is the only one: no column is ever lost."""
+        if not self.held[1 - side, block]:
+            raise ValueError(f"block {self.blocks.label[block]} lies nowhere else")
+        if self.held[side, block]:
+            self.held[side, block] = False
+            self.used_bytes = self.used_bytes - self.blocks.taken_bytes[side, block]
+
+    def migrate(self, block: int, side: int) -> None:
+        """Copy a block to a side, then drop it on the other; a full rank raises NoRoomError and moves nothing."""
+        self.replicate(block, side)
+        self.drop(block, 1 - side)
+
+    def append(self, tokens: int) -> None:
+        """Add tokens to the cache on every side that keeps it, or on none.
+
+        Raises:
+            NoRoomError: The cache outgrows a rank.
+        """
+        self._take(tokens * self.kv_sides @ self.blocks.kv_bytes)
+        self.kv_tokens = self.kv_tokens + tokens * self.kv_sides
+
+    def release(self) -> None:
+        """Forget the cache: the request has ended."""
+        self.used_bytes = self.used_bytes - self.kv_tokens @ self.blocks.kv_bytes
+        self.kv_tokens = np.zeros_like(self.kv_tokens)
+
+    def _take(self, added_bytes: IntArray) -> None:
+        if (self.free_bytes < added_bytes).any():
+            raise NoRoomError
+        self.used_bytes = self.used_bytes + added_bytes
+
+
+def lay_out(placed: Sequence[PlacedGemm], memory: MemorySpec, pim: LpddrPim, model: ModelSpec, fixed: int) -> Blocks:
+    """Deal the blocks of all products to the ranks.
+
+    Args:
+        placed: Every product; which of its tiles lie where does not matter yet.
+        memory: The package.
+        pim: Its PIM dies.
+        model: The decoder, for its cache.
+        fixed: Bytes that lie on the DRAM ranks come what may.
+    """
+    ranks = memory.pim_ranks.n
+    label, content, taken = [], [], []
+    load = np.zeros(ranks, np.int64)
+    for p, copy in _copies(placed):
+        first = int(load.argmin())
+        for tile in range(p.tiles):
+            columns = p.columns(tile + 1) - p.columns(tile)
+            slices = np.arange(ceil_div(columns, pim.slice_columns)) + tile * pim.spec.concurrent_ranks.n + first
+            on_pim = np.bincount(slices % ranks, minlength=ranks) * pim.slice_columns * p.gemm.column_bytes
+            load += on_pim
+            label.append((p.gemm.name, copy, tile))
+            content.append(columns * p.gemm.column_bytes)
+            taken.append([[*on_pim.tolist(), 0], [0] * ranks + [content[-1]]])
+    rank_bytes = memory.dies_per_rank * memory.die_capacity.bytes
+    return Blocks(
+        tuple(label),
+        np.array(content, np.int64),
+        np.array(taken, np.int64).swapaxes(0, 1),
+        _kv_bytes(model, memory),
+        np.array([rank_bytes] * ranks + [memory.dram_capacity_bytes - fixed], np.int64),
+    )
+
+
+def held_blocks(placed: Sequence[PlacedGemm]) -> NDArray[np.bool_]:
+    """Which side holds which block: bool [sides, blocks], in the order of ``lay_out``."""
+    held = [(tile < p.most, tile >= p.fewest) for p, _ in _copies(placed) for tile in range(p.tiles)]
+    return np.array(held).T
+
+
+def _copies(placed: Sequence[PlacedGemm]) -> list[tuple[PlacedGemm, int]]:
+    """Every copy of every product with its number, products by name: the same order for every placement."""
+    numbered: dict[str, int] = {}
+    found = []
+    for p in sorted(placed, key=lambda p: (p.gemm.name, p.most, p.fewest)):
+        first = numbered.get(p.gemm.name, 0)
+        numbered[p.gemm.name] = first + p.gemm.count
+        found += [(p, first + i) for i in range(p.gemm.count)]
+    return found
+
+
+def _kv_bytes(model: ModelSpec, memory: MemorySpec) -> IntArray:
+    """Room for the keys and values of one token: the heads of a channel go to the ranks in turn, layer by layer."""
+    ranks = memory.pim_ranks.n
+    heads_per_channel = ceil_div(model.kv_heads, memory.channels.n)
+    place = np.arange(model.kv_heads) % heads_per_channel + np.arange(model.layers)[:, None]
+    heads = np.bincount((place % ranks).ravel(), minlength=ranks)
+    head_bytes = model.kv_bytes_per_token // (model.layers * model.kv_heads)
+    return np.array([[*(heads * head_bytes).tolist(), 0], [0] * ranks + [model.kv_bytes_per_token]], np.int64)

@@ -1,0 +1,98 @@
+"""Placements without copies: every column of a weight lies on one side, for good or until it is moved."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.allocation.column_map import ColumnMap
+from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.migration import can_migrate, migration_cost, moved_bytes
+from lpspec.allocation.placement import NoRoomError, PlacedGemm
+from lpspec.devices.cost import Cost
+from lpspec.errors import InputError
+from lpspec.hardware.platform_spec import MemorySpec, PlatformSpec
+from lpspec.llm.counts import ceil_div
+from lpspec.llm.model_spec import ModelSpec
+
+
+class StaticAllocator(BalancedAllocator):
+    """The split that suits one tree size, for the whole run: N_ALU tokens, one pass over the weights.
+
+    The cache lies on both sides where there is room, as under every policy: the NPU writes it anyway, and a
+    second write is cheaper than moving heads.
+    """
+
+    def _placed_for(self, max_tokens: int) -> NDArray[np.int64]:
+        return np.array([min(self.pim.spec.alus.n, max_tokens)])
+
+    def _kept(self, placed: list[PlacedGemm]) -> list[PlacedGemm]:
+        """Nothing that the DRAM rank holds."""
+        return [replace(p, most=p.fewest) for p in placed]
+
+
+class _PlacedFor(StaticAllocator):
+    """The same for another tree size, the cache lying where another allocator has it."""
+
+    def __init__(self, home: StaticAllocator, platform: PlatformSpec, max_tokens: int, tokens: int) -> None:
+        self._tokens, self._home = tokens, home
+        super().__init__(platform, home.model, max_tokens, home.max_kv_tokens - max_tokens)
+
+    def _placed_for(self, max_tokens: int) -> NDArray[np.int64]:
+        return np.array([self._tokens])
+
+    @property
+    def _main_tokens(self) -> int:
+        return self._tokens
+
+    def _prepare(self, memory: MemorySpec) -> None:
+        self._drafts, self._whole, self.blocks = self._home._drafts, self._home._whole, self._home.blocks
+
+    def _keeps_kv_on_dram(self, left_bytes: int) -> bool:
+        return self._home.kv_on_dram
+
+
+class DynamicAllocator(StaticAllocator):
+    """LP-Spec's DAU: columns migrate between DRAM and PIM ranks when the tree size has changed for long enough to pay.
+
+    A run starts in the placement of ``StaticAllocator``; those that can't be reached for want of room are left out.
+
+    Attributes:
+        choices: Allocators for all placements among which columns may move, the first one first.
+    """
+
+    def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
+        """Find the placements that trees of any size want."""
+        super().__init__(platform, model, max_tokens, max_context)
+        self.choices: list[StaticAllocator] = [self]
+        self._maps = [self.column_map(self.max_kv_tokens)]
+        for tokens in self._sizes_with_other_splits(max_tokens):
+            try:
+                choice = _PlacedFor(self, platform, max_tokens, tokens)
+                self._offer(choice, choice.column_map(self.max_kv_tokens))
+            except (InputError, NoRoomError):
+                continue
+
+    def migration(self, start: int, goal: int) -> Cost:
+        """Cost of moving from one choice to another, by number."""
+        return migration_cost(moved_bytes(self._maps[start], self._maps[goal]), self.bus_gb_per_s)
+
+    def _offer(self, choice: StaticAllocator, lies: ColumnMap) -> None:
+        """Add a placement that is new, and that can be reached from all others and left for them."""
+        if any((lies.held == other.held).all() for other in self._maps):
+            return
+        if all(can_migrate(other, lies) and can_migrate(lies, other) for other in self._maps):
+            self.choices.append(choice)
+            self._maps.append(lies)
+
+    def _sizes_with_other_splits(self, max_tokens: int) -> list[int]:
+        """A tree size for each way in which the columns may want to be divided, that of the start excepted."""
+        sizes = np.arange(1, max_tokens + 1)
+        wanted = np.array([self._wanted_tiles(p, sizes) for p in self._fit_pim(self._whole, self.max_kv_tokens)])
+        start = wanted[:, self._trees[0] - 1]
+        _, first = np.unique(wanted, axis=1, return_index=True)
+        return [int(sizes[i]) for i in sorted(first.tolist()) if (wanted[:, i] != start).any()]
+
+    def _wanted_tiles(self, placed: PlacedGemm, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        tokens = np.ones_like(sizes) if placed.gemm.name in self._drafts else sizes
+        return np.asarray(ceil_div(self._best_split(tokens, placed).pim_columns, placed.tile_columns))
