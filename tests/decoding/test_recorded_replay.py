@@ -141,6 +141,7 @@ def test_confident_drafters_replay_as_they_decode(
     confident: tuple[Drafter, DraftTrace], price: str, plain_texts: list[list[int]]
 ) -> None:
     drafter, trace = confident
+    assert (trace.true_path[np.cumsum(trace.turn_lengths) - 1] == -1).all()  # nothing is right beyond the end
     records, texts = live(drafter, PRICES[price])
     assert texts == plain_texts
     replayed = replay_drafts(trace, PRICES[price])

@@ -71,8 +71,8 @@ def grow_by_confidence(
 ) -> Draft:
     """Grow a tree level by level, ``width`` nodes of each being looked beyond, and take the part worth verifying.
 
-    Growth ends early where no deeper node can be part of what is taken, so the price changes what drafting costs but
-    never which nodes come first. Source: EAGLE-2 (arXiv 2406.16858), section 4.
+    Nothing is looked beyond that can bring no part of what is taken: the price changes what drafting costs, but never
+    which nodes come first. Source: EAGLE-2 (arXiv 2406.16858), section 4.
 
     Args:
         first: One row, what may follow the root.
@@ -84,11 +84,15 @@ def grow_by_confidence(
     nodes = _Nodes()
     nodes.add(np.zeros(1, np.int64), np.ones(1, np.float32), 1, first)
     sees = np.zeros((1, 0), np.bool_)
+    price = price[: int(np.isfinite(price).nonzero()[0].max(initial=0)) + 1]
     for level in range(1, depth):
         found = nodes.probability[-1]
-        if not _deeper_can_win(np.concatenate(nodes.probability), found.max(), price):
+        likeliest = np.sort(np.concatenate(nodes.probability))[::-1][: len(price) - 1]
+        if not _deeper_can_win(likeliest, found.max(), price):
             break
         chosen = np.argsort(-found, kind="stable")[:width]
+        if len(likeliest) == len(price) - 1:
+            chosen = chosen[found[chosen] >= likeliest[-1]]  # what follows a node is no likelier than the node
         source = chosen // (len(found) // len(sees))
         sees = np.hstack([sees[source], np.eye(len(chosen), dtype=np.bool_)])
         guesses = look_beyond(Level(nodes.tokens[-1][chosen], level, source, sees))
@@ -124,13 +128,15 @@ def chain(tokens: IntArray, probability: FloatArray, price: FloatArray) -> Draft
     return Draft(tree, tokens[: size - 1], probability[: size - 1])
 
 
-def _deeper_can_win(found: FloatRows, gain: np.float32, price: FloatArray) -> bool:
-    """Whether nodes below the last level, each of probability ``gain`` at most, can be in the part that is taken."""
-    likeliest = np.sort(found)[::-1][: len(price) - 1].astype(np.float64)
+def _deeper_can_win(likeliest: FloatRows, gain: np.float32, price: FloatArray) -> bool:
+    """Whether nodes below the last level, each of probability ``gain`` at most, can be in the part that is taken.
+
+    ``likeliest`` holds the nodes found so far that may be taken, in falling order.
+    """
     before = int(np.count_nonzero(likeliest >= gain))  # taken before any deeper node, whatever that brings
     if before >= len(price) - 1:
         return False
-    now = 1.0 + np.concatenate([[0.0], np.cumsum(likeliest)])
+    now = 1.0 + np.concatenate([[0.0], np.cumsum(likeliest, dtype=np.float64)])
     best = (now / price[: len(now)]).max()
     more = np.arange(1, len(price) - before)
     return bool(((now[before] + more * gain) / price[before + 1 :] >= best).any())

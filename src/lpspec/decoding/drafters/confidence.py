@@ -110,10 +110,9 @@ class ConfidenceDrafter(ABC):
         return out
 
     def _guesses(self, out: Tensor) -> Guesses:
-        logits = self.logits(out).float()
-        top = logits.topk(min(self.width, logits.shape[-1]))
-        likely = (top.values - logits.logsumexp(-1, keepdim=True)).exp().clamp_(max=1)
-        return Guesses(self.in_model(top.indices).cpu().numpy(), likely.cpu().numpy())
+        likely = self.logits(out).float().softmax(-1)
+        top = likely.topk(min(self.width, likely.shape[-1]))
+        return Guesses(self.in_model(top.indices).cpu().numpy(), top.values.cpu().numpy())
 
     def _make_room(self, n: int) -> None:
         cache = self._cache

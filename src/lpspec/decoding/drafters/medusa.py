@@ -61,10 +61,8 @@ class MedusaHeads:
 
     def lists(self, hidden: Tensor, top_k: int) -> tuple[IntArray, FloatArray]:
         """Each head's likeliest tokens, int64 [n, heads, top_k], and how likely it finds them, float64 likewise."""
-        logits = self.logits(hidden).float()
-        top = logits.topk(top_k)
-        probability = (top.values - logits.logsumexp(-1, keepdim=True)).exp()
-        return top.indices.transpose(0, 1).cpu().numpy(), probability.transpose(0, 1).cpu().numpy().astype(np.float64)
+        top = self.logits(hidden).float().softmax(-1).topk(top_k)
+        return top.indices.transpose(0, 1).cpu().numpy(), top.values.transpose(0, 1).cpu().numpy().astype(np.float64)
 
 
 class _Step(NamedTuple):
@@ -123,7 +121,7 @@ class Medusa:
         self.pruner.observe(self._position, self._open[-1].ranks, draft.tree, committed)
         self._position += committed
         self._hidden = known.hidden[-1:]
-        self._open = [step for step in self._open if step.position + self.depth >= self._position]
+        self._open = [step for step in self._open if step.position + self.depth > self._position]
 
 
 def ranks_in(lists: IntArray, tokens: IntArray) -> NDArray[np.int8]:
