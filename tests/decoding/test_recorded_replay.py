@@ -94,7 +94,7 @@ def ranks() -> RankTrace:
 def test_medusa_replays_as_it_decodes(ranks: RankTrace, pruner: str, price: str, plain_texts: list[list[int]]) -> None:
     records, texts = live(Medusa(medusa_heads(), PRUNERS[pruner]()), PRICES[price])
     assert texts == plain_texts
-    replayed = decode(ranks, PRUNERS[pruner](), PRICES[price])
+    replayed = decode(ranks, PRUNERS[pruner](), PRICES[price][None])
     assert [(step.position, step.l_spec, step.committed) for step in replayed] == records
     assert np.mean([committed for _, _, committed in records]) > 1.2
 
@@ -107,7 +107,7 @@ def test_the_verified_nodes_rule_replays_within_a_turn(ranks: RankTrace) -> None
     records = [record_of(step, len(prompt.tokens)) for step in generation]
     trace = record_ranks(MODEL, drafter, [prompt], NEW_TOKENS, name="one turn")
     pruner = DraftTokenPruner(prior_accuracy(HEADS, 10), NODES + 1, "verified-nodes")
-    assert [(step.position, step.l_spec, step.committed) for step in decode(trace, pruner, FLAT)] == records
+    assert [(step.position, step.l_spec, step.committed) for step in decode(trace, pruner, FLAT[None])] == records
 
 
 def test_ranks_count_the_passes_of_a_fixed_tree(ranks: RankTrace) -> None:
