@@ -272,6 +272,7 @@ def test_products_stay_the_integer_ones_whatever_moves(
             requests = dram.reads(held // 32 * 32) if held < n else np.empty((0, 5), np.int64)
             four = Controller(ranks=4)
             done = run_reallocation(plan, DIE, four, policy=policy, requests=requests, keep_commands=True)
+            assert violations_of(done.run, DIE, four, (0, 1, 2)) == []
             found = execute_moves(done, plan, DIE, requests, np.zeros((len(requests), 32), np.int8), cells)
             assert done.caught > 0 or policy != "catch" or wanted < held
             assert len(found) == len(requests)
@@ -336,16 +337,33 @@ def test_the_background_delays_a_request_by_no_more_than_a_window(window: int, g
     delay = done.run.served_at - alone.served_at
     assert delay.max() <= window * 2 + 12 + 2 * (49 + 15)
     assert delay.mean() < 16
-    assert (done.written_at < requests[-1, 0]).sum() >= 100  # and yet it goes on
+    assert (done.written_at < requests[-1, 0]).sum() >= 64  # and yet it goes on
 
 
-def test_a_busy_npu_lets_a_window_pass_after_each_patience() -> None:
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_busy_npu_lets_a_window_pass_after_each_patience(back: bool, writes: bool) -> None:
+    """Also where the NPU's next burst is always the earlier one, its rank having the bus already."""
     requests = ReadStream(3, 20_000, 1000).requests(DIE)
+    requests[:, 1] = writes
     plan = into_pim(1024, 256)
+    plan = plan.reversed() if back else plan
     done = run_reallocation(plan, DIE, QUIET, requests=requests, mover=Mover(window=16, patience=500))
     busy = done.run.served_at.max()
     served = (done.read_at < busy).sum() + (done.written_at < busy).sum()
-    assert 16 * (busy // (500 + 150)) <= served <= 16 * (busy // 500 + 1)
+    assert 16 * (busy // (500 + 250)) <= served <= 16 * (busy // 500 + 1)
+
+
+def test_moves_go_on_beside_a_program_on_other_ranks() -> None:
+    program = compile_gemm(place_weights(PimChannel(DIE, (0, 1), 2, 4), 2048, 1024, 100), 4)
+    dram, pim = DramPlacement(DIE, 3, 64, 256), place_weights(PimChannel(DIE, (2,), 1, 4), 64, 256)
+    four = Controller(ranks=4)
+    plan = plan_move(dram, pim, 0, 256)
+    done = run_reallocation(plan, DIE, four, program=program.lines, keep_commands=True)
+    assert violations_of(done.run, DIE, four, (0, 1, 2)) == []
+    commands = done.run.commands
+    assert commands is not None
+    assert done.finished_ck < commands["ck"][commands["command"] == "PIM_EXIT"][0]
 
 
 def test_without_moves_the_channel_does_what_it_does() -> None:

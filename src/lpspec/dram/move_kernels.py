@@ -52,11 +52,12 @@ AT_OLD, IN_FLIGHT, AT_NEW = range(3)
     W_HEAD, W_TAIL,  # bursts taken out of, and put into the buffer
     W_WRITTEN, W_CAUGHT,  # moves done; moves whose data an NPU read brought
     W_DRAINING,  # whether the buffer is being emptied
-    W_GRANT,  # own requests that go before the NPU's
+    W_FORCED,  # whether requests of the NPU wait outside until own ones are served
+    W_GRANT,  # own requests that may go beside the NPU's
     W_LAST,  # CK at which the last own request was served
     W_LOGGED,
-) = range(17)  # fmt: skip
-SCALARS = 17
+) = range(18)  # fmt: skip
+SCALARS = 18
 WATCHED, ARRIVED = range(2)  # rows of the buffer: requests watched; moves in the order in which their data came
 
 
@@ -181,18 +182,33 @@ def _admit_write(
 
 
 @cached_njit()
-def _turn(m: IntArray, w: IntArray, buffer: IntArray, moves: IntArray, catching: bool) -> None:
-    """Decide between filling the buffer and emptying it, and whether its writes go before reads of the NPU."""
+def _turn(w: IntArray, buffer: IntArray, moves: IntArray) -> None:
+    """Decide between filling the buffer and emptying it."""
     while w[W_MOVE] < moves.shape[0] and moves[w[W_MOVE], M_STATE] != AT_OLD:
         w[W_MOVE] += 1
     if w[W_HELD] == 0:
         w[W_DRAINING] = 0
     if w[W_HELD] == buffer.shape[1] or w[W_MOVE] == moves.shape[0]:
         w[W_DRAINING] = 1
-    if w[W_WRITES] == 0 and w[W_GRANT] == 0:
-        m[STATE, S_DRAIN] = 0
-    elif catching and w[W_WRITES] >= min(m[GIVEN, P_DRAIN_HIGH], max(1, buffer.shape[1] // 2)):
-        m[STATE, S_DRAIN] = 1
+
+
+@cached_njit()
+def _insist(m: IntArray, w: IntArray, buffer: IntArray, table: IntArray, owner: IntArray, catching: bool) -> None:
+    """Decide whether own requests go before the NPU's: after patience, or with writes enough of what was caught.
+
+    It ends when they are served, when none could be let in, and when one waits for its rank to leave PIM mode.
+    """
+    if catching and w[W_WRITES] >= min(m[GIVEN, P_DRAIN_HIGH], max(1, buffer.shape[1] // 2)):
+        w[W_FORCED] = 1
+    if w[W_READS] + w[W_WRITES] == 0 and max(m[STATE, S_QUEUED], m[STATE, S_QUEUED_W]) < QUEUE:
+        w[W_FORCED] = 0
+    for k in range(w[W_WATCHED] if w[W_FORCED] != 0 else 0):
+        i = buffer[WATCHED, k]
+        if owner[i] < 0 and m[RANK + (table[i, 2] >> 4), R_MODE] != 0:
+            w[W_FORCED] = 0
+    if w[W_FORCED] == 0:
+        w[W_GRANT] = 0
+    m[STATE, S_DRAIN] = 1 if w[W_FORCED] != 0 and w[W_WRITES] > 0 else 0
 
 
 @cached_njit()
@@ -206,19 +222,21 @@ def _admit_moves(
     """
     catching = w[W_POLICY] == CATCH and w[W_NPU] < npu.shape[0]
     while True:
-        _turn(m, w, buffer, moves, catching)
+        _turn(w, buffer, moves)
         others = m[STATE, S_QUEUED] + m[STATE, S_QUEUED_W] - w[W_READS] - w[W_WRITES]
-        if not (catching or w[W_POLICY] == BLOCKING or w[W_GRANT] > 0 or others == 0):
-            return
+        is_open = w[W_GRANT] > 0 if w[W_FORCED] != 0 else others == 0
+        if not (catching or w[W_POLICY] == BLOCKING or is_open):
+            break
         if catching or (w[W_DRAINING] != 0 and w[W_READS] == 0):
-            few = w[W_POLICY] == BACKGROUND and m[STATE, S_DRAIN] == 0
+            few = w[W_POLICY] == BACKGROUND and w[W_FORCED] == 0
             most = max(1, m[GIVEN, P_DRAIN_LOW]) if few else QUEUE  # few: so that a read of the NPU ends the drain
             admitted = _admit_write(m, w, buffer, moves, table, owner, most)
         else:
             admitted = w[W_MOVE] < moves.shape[0] and _admit_read(m, w, buffer, moves, table, owner)
         if not admitted:
-            return
+            break
         w[W_GRANT] = max(0, w[W_GRANT] - 1)
+    _insist(m, w, buffer, table, owner, catching)
 
 
 @cached_njit()
@@ -277,15 +295,17 @@ def drive(
         _note_served(m, w, buffer, moves, move_of, owner, served)
         if w[W_WRITTEN] == moves.shape[0]:
             m[STATE, S_UNTIL] = NEVER
+            m[STATE, S_DRAIN] = 0
             return 1
         if m[STATE, S_NOW] >= w[W_LAST] + w[W_PATIENCE]:
             w[W_LAST] = m[STATE, S_NOW]
             w[W_GRANT] = w[W_WINDOW]
-            m[STATE, S_DRAIN] = 1
-        if w[W_GRANT] > 0:
+            w[W_FORCED] = 1
+        if w[W_FORCED] != 0:
             _admit_moves(m, w, buffer, moves, npu, table, owner)
-        _admit_npu(m, w, buffer, moves, npu, move_of, table, owner)
-        _admit_moves(m, w, buffer, moves, npu, table, owner)
+        if w[W_FORCED] == 0:
+            _admit_npu(m, w, buffer, moves, npu, move_of, table, owner)
+            _admit_moves(m, w, buffer, moves, npu, table, owner)
         until = _next_stop(m, w, buffer, moves, npu)
         if until == NEVER and m[STATE, S_SERVED] == m[STATE, S_NEXT] and m[STATE, S_FINISHED] != 0:
             return -E_STUCK
