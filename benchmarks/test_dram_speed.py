@@ -18,6 +18,8 @@ from lpspec.dram.fast import FastRun, ReadStream, forget, run_fast
 from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
 from lpspec.dram.kv_layout import KvPlacement
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
+from lpspec.dram.reallocation import DramPlacement, MovePlan, plan_move
+from lpspec.dram.reallocation_run import MovePolicy, run_reallocation
 from lpspec.dram.simulate import ChannelRun, run_channel, run_requests
 
 DIE = load_device()
@@ -149,6 +151,37 @@ def test_row_of_layers_fast(benchmark: BenchmarkFixture, known: str) -> None:
     run_fast(program, DIE, SHARED)
     fast = _time(benchmark, lambda: run_fast(program, DIE, SHARED), 5, setup)
     benchmark.extra_info.update(issued=fast.issued, jumped=fast.jumped, jumps=fast.jumps)
+
+
+# Reallocation
+
+
+def move_of_a_tile() -> tuple[MovePlan, Program]:
+    """256 outputs of each PIM rank, 4096 k, out of the DRAM rank; and the NPU's reads of them."""
+    dram = DramPlacement(DIE, 3, 4096, 768)
+    return plan_move(dram, place_weights(CHANNEL, 4096, 768, 0, "never"), 0, 768), dram.reads()
+
+
+@pytest.mark.parametrize(
+    ("policy", "traffic"),
+    [
+        pytest.param("blocking", "none", id="blocking"),
+        pytest.param("background", "every 8 CK", id="background, NPU reads every 8 CK"),
+        pytest.param("background", "streaming", id="background, NPU streams"),
+        pytest.param("catch", "the same", id="caught from the NPU's reads"),
+    ],
+)
+@pytest.mark.benchmark(group="dram: moving 3 MiB of weights between ranks, exact")
+def test_reallocation(benchmark: BenchmarkFixture, policy: MovePolicy, traffic: str) -> None:
+    plan, same = move_of_a_tile()
+    reads = same if traffic == "the same" else ReadStream(3, 0 if traffic == "none" else REQUESTS, 2000).requests(DIE)
+    if traffic == "every 8 CK":
+        reads[:, 0] = 8 * np.arange(len(reads))
+    run = _time(benchmark, lambda: run_reallocation(plan, DIE, SHARED, policy=policy, requests=reads), 2, None)
+    busy_ck = int(run.run.served_at.max()) if len(reads) else run.finished_ck
+    moved = int((run.written_at <= busy_ck).sum()) * run.burst_bytes
+    _report(benchmark, "bursts_per_s", len(plan.source))
+    benchmark.extra_info["moved_mb_per_s"] = round(moved / (busy_ck * DIE.tCK.ns) * 1e3)  # while the NPU reads
 
 
 # Growth
