@@ -26,6 +26,7 @@ def compare(
     changes: Changes = (),
     learning: str = "full-feedback",
     root_counts: bool = True,
+    fidelity: str = "command",
     json: JsonFile = None,
     figure: FigureFile = None,
 ) -> None:
@@ -59,6 +60,8 @@ def compare(
         How the pruner learns: full-feedback (from every committed token) or verified-nodes (the paper's rule).
     root_counts
         Whether a pass is charged for the root of its tree too; the paper leaves it open.
+    fidelity
+        command (every memory command of the steps taken is timed; GPUs stay closed forms) or analytic (closed forms).
     json
         Write the result as JSON to this file; - prints it instead of the table.
     figure
@@ -85,6 +88,7 @@ def compare(
             constants,
             learning,
             root_counts,
+            fidelity,
         )
 
     def draw() -> "Figure":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-PIPE_WIDTH = 120
+PIPE_WIDTH = 124
 """Columns of a table that is written to a file or a pipe."""
 
 

@@ -20,7 +20,12 @@ FIGURES = ("sensitivity", "lengths", "parts", "ranks", "contexts")
 
 
 def reproduce(
-    *, energy_profile: str = "attacc", study: bool = False, json: JsonFile = None, figure: FigureFile = None
+    *,
+    energy_profile: str = "attacc",
+    fidelity: str = "command",
+    study: bool = False,
+    json: JsonFile = None,
+    figure: FigureFile = None,
 ) -> None:
     """Put every published number of LP-Spec beside the simulated one.
 
@@ -28,6 +33,8 @@ def reproduce(
     ----------
     energy_profile
         attacc, specpim, pimscope or a TOML file.
+    fidelity
+        command (closed forms choose the reading, memory commands then price it and the plain one) or analytic.
     study
         Vary everything that the paper leaves open, energy profile and acceptance included, and repeat its other
         experiments: speculation lengths, parts taken away, PIM ranks, contexts. Takes half a minute.
@@ -46,7 +53,7 @@ def reproduce(
     from lpspec.report.reproduce_table import reproduction_blocks
 
     with progress("simulating every reading of what the paper leaves open"):
-        result = run_reproduction(energy_profile)
+        result = run_reproduction(energy_profile, fidelity)
 
     def draw() -> "Figure":
         from lpspec.report.reproduce_figure import reproduction_figure

@@ -11,7 +11,7 @@ from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.workload import System, TreePolicy, Workload, parse_tree
+from lpspec.simulation.workload import Fidelity, System, TreePolicy, Workload, parse_fidelity, parse_tree
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
 FALLBACK_TRACE = "vicuna-7b"
@@ -58,6 +58,7 @@ def compare(
     changes: Mapping[str, str] | None = None,
     learning: str = "full-feedback",
     root_counts: bool = True,
+    fidelity: str = "analytic",
 ) -> Comparison:
     """Run systems on the same requests.
 
@@ -74,6 +75,7 @@ def compare(
         changes: Constants of the platforms to change, dotted key to text.
         learning: How the pruner learns accuracies, ``full-feedback`` or ``verified-nodes`` (the paper's rule).
         root_counts: Whether a pass is charged for the root among its tokens.
+        fidelity: ``analytic`` or ``command``.
 
     Raises:
         InputError: Any name, value or file that cannot be used.
@@ -82,6 +84,7 @@ def compare(
         raise unknown_name("basis", basis, BASES)
     if systems is not None and not systems:
         raise InputError(f"no system given: known are {', '.join(SYSTEMS)}")
+    level = parse_fidelity(fidelity)
     policy = parse_tree(tree, objective, learning)
     workload = Workload(prompt_tokens, new_tokens)
     spec, profile = load_model(model), load_profile(energy_profile)
@@ -90,8 +93,8 @@ def compare(
     check_changes(names, changes or {})
     asked = [make_system(name, spec, profile, basis, changes, root_counts) for name in names]
     _check_labels(names, asked)
-    runs, left_out = _run_all(asked, acceptance, workload, policy, may_leave_out=systems is None)
-    origin = provenance([r.system for r in runs], acceptance, workload, policy, basis=basis)
+    runs, left_out = _run_all(asked, acceptance, workload, policy, level, may_leave_out=systems is None)
+    origin = provenance([r.system for r in runs], acceptance, workload, policy, level, basis=basis)
     return Comparison(tuple(runs), tuple(left_out), spec, acceptance, workload, tree, policy, basis, origin)
 
 
@@ -106,13 +109,18 @@ def _check_labels(names: Sequence[str], systems: Sequence[System]) -> None:
 
 
 def _run_all(
-    systems: Sequence[System], trace: RankTrace, workload: Workload, policy: TreePolicy, may_leave_out: bool
+    systems: Sequence[System],
+    trace: RankTrace,
+    workload: Workload,
+    policy: TreePolicy,
+    fidelity: Fidelity,
+    may_leave_out: bool,
 ) -> tuple[list[Run], list[tuple[str, str]]]:
     runs: list[Run] = []
     left_out: list[tuple[str, str]] = []
     for system in systems:
         try:
-            runs.append(simulate(system, trace, workload, policy))
+            runs.append(simulate(system, trace, workload, policy, fidelity))
         except InputError as error:
             if not may_leave_out or system.name == REFERENCE:
                 raise

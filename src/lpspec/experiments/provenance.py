@@ -6,12 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from lpspec import __version__
-from lpspec.simulation.workload import System, TreePolicy, Workload
+from lpspec.simulation.workload import Fidelity, System, TreePolicy, Workload
 from lpspec.speculation.rank_trace import RankTrace
 
 
 def provenance(
-    systems: Iterable[System], trace: RankTrace, workload: Workload, policy: TreePolicy, **options: Any
+    systems: Iterable[System],
+    trace: RankTrace,
+    workload: Workload,
+    policy: TreePolicy,
+    fidelity: Fidelity = "analytic",
+    **options: Any,
 ) -> dict[str, Any]:
     """Describe the inputs of a result: versions, hashes, seed, and the fidelity of its costs.
 
@@ -20,6 +25,7 @@ def provenance(
         trace: The acceptance trace.
         workload: Prompt and answer lengths.
         policy: How trees were found.
+        fidelity: What priced steps, where it could.
         options: Further settings that the result depends on.
     """
     settings = {
@@ -27,11 +33,12 @@ def provenance(
         "trace_sha256": trace.content_hash,
         "workload": {"prompt_tokens": workload.prompt_tokens, "new_tokens": workload.new_tokens},
         "tree": _policy(policy),
+        "fidelity": fidelity,
         **options,
     }
     return {
         "lpspec": __version__,
-        "fidelity": "analytic",
+        "fidelity": fidelity,
         "config_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
         "trace": trace.name,
         "trace_kind": trace.kind,

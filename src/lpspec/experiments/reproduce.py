@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from lpspec.experiments.command_level import CommandLevel, priced_by_commands
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED, Published
 from lpspec.experiments.readings import PLAIN, Reading, all_readings
@@ -21,7 +22,7 @@ from lpspec.llm.loading import load_model
 from lpspec.llm.operators import Gemm, Operator, draft_operators, verify_operators
 from lpspec.simulation.run import Run, Steps, decode_steps, price_steps, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import System, TreePolicy, Workload
+from lpspec.simulation.workload import System, TreePolicy, Workload, parse_fidelity
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
 MODEL = "llama2-7b"
@@ -42,6 +43,8 @@ class Row:
         simulated: The simulated number.
         basis: On what both stand.
         why: Why the ratio lies outside 0.8 to 1.25; empty when it does not, or on the equal basis.
+        command: The twin by commands; None if only closed forms were asked for.
+        command_why: As ``why``, for the twin by commands.
     """
 
     published: Published
@@ -49,6 +52,8 @@ class Row:
     basis: str
     equal_basis: bool
     why: str = ""
+    command: float | None = None
+    command_why: str = ""
 
     @property
     def id(self) -> str:
@@ -59,6 +64,11 @@ class Row:
     def ratio(self) -> float:
         """Simulated over published."""
         return self.simulated / self.published.value
+
+    @property
+    def command_ratio(self) -> float | None:
+        """The same by commands."""
+        return None if self.command is None else self.command / self.published.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,7 @@ class Reproduction:
         readings: Every reading, best first; those that tie within 0.01 in their worst factor go plain values first.
         l_spec_scan: Fixed sizes under the plain reading.
         runs: The runs of the chosen reading: published basis, then equal basis.
+        command_levels: The chosen reading and the plain one by commands; empty if only closed forms were asked for.
         provenance: What the result was made from.
     """
 
@@ -111,18 +122,23 @@ class Reproduction:
     readings: tuple[ReadingResult, ...]
     l_spec_scan: tuple[LSpecPoint, ...]
     runs: tuple[Run, ...]
+    command_levels: tuple[CommandLevel, ...]
     provenance: dict[str, Any]
 
 
-def reproduce(energy_profile: str = "attacc") -> Reproduction:
+def reproduce(energy_profile: str = "attacc", fidelity: str = "analytic") -> Reproduction:
     """Simulate every published quantity under every reading and choose the reading that fits best.
+
+    Readings are compared by closed forms; ``command`` then prices the chosen one and the plain one by commands.
 
     Args:
         energy_profile: Shipped name or path of the energy profile.
+        fidelity: ``analytic`` or ``command``.
 
     Raises:
         InputError: The profile cannot be used.
     """
+    level = parse_fidelity(fidelity)
     bench = Bench(energy_profile)
     order = {reading: place for place, reading in enumerate(all_readings())}
     readings = sorted(bench.results(), key=lambda r: (round(r.worst_factor, 2), order[r.reading]))
@@ -134,13 +150,17 @@ def reproduce(energy_profile: str = "attacc") -> Reproduction:
         bench.trace,
         WORKLOAD,
         TreePolicy(objective=chosen.reading.objective),
+        level,
     )
+    by_commands = dict.fromkeys((chosen.reading, PLAIN)) if level == "command" else {}
+    levels = tuple(bench.command_level(reading) for reading in by_commands)
     return Reproduction(
-        rows=_rows(published, equal),
+        rows=_rows(published, equal, levels[0] if levels else None),
         chosen=chosen,
         readings=tuple(readings),
         l_spec_scan=bench.l_spec_scan(),
         runs=(*published.values(), *equal.values()),
+        command_levels=levels,
         provenance=origin,
     )
 
@@ -189,6 +209,15 @@ class Bench:
         names = {"lp-spec": "lp-spec", "npu": "npu-spec", "pim-spec": "pim-spec"}
         names |= {"attacc": "attacc-spec", "rtx3090": "rtx3090-spec"}
         return {key: self._pruned(name, reading) for key, name in names.items()}
+
+    def command_level(self, reading: Reading) -> CommandLevel:
+        """All published quantities under one reading, by commands."""
+        published, equal = (
+            {name: priced_by_commands(run, WORKLOAD.prompt_tokens) for name, run in runs.items()}
+            for runs in (self.published_runs(reading), self.equal_runs(reading))
+        )
+        runs = (*published.values(), *equal.values())
+        return CommandLevel(reading, _quantities(published), _quantities(equal), runs)
 
     def l_spec_scan(self) -> tuple[LSpecPoint, ...]:
         """LP-Spec under the plain reading with trees of one fixed size."""
@@ -256,14 +285,24 @@ PUBLISHED_BASIS = {
 EQUAL_BASIS = "INT8, speculation with DTP on both, dynamic energy"
 
 
-def _rows(published: dict[str, Run], equal: dict[str, Run]) -> tuple[Row, ...]:
+def _rows(published: dict[str, Run], equal: dict[str, Run], level: CommandLevel | None) -> tuple[Row, ...]:
     """Every published quantity on its own basis, then on the equal one."""
     own, same = _quantities(published), _quantities(equal)
+    command, command_equal = (level.simulated, level.equal) if level else ({}, {})
     rows = [
-        Row(p, own[p.id], PUBLISHED_BASIS[p.rival], equal_basis=False, why=_why(p, own[p.id], published["lp-spec"]))
+        Row(
+            p,
+            own[p.id],
+            PUBLISHED_BASIS[p.rival],
+            equal_basis=False,
+            why=_why(p, own[p.id], published["lp-spec"]),
+            command=command.get(p.id),
+            command_why=level.why(p, published["npu"]) if level else "",
+        )
         for p in PUBLISHED
     ]
-    return (*rows, *(Row(p, same[p.id], EQUAL_BASIS, equal_basis=True) for p in PUBLISHED))
+    twins = [Row(p, same[p.id], EQUAL_BASIS, equal_basis=True, command=command_equal.get(p.id)) for p in PUBLISHED]
+    return (*rows, *twins)
 
 
 def _why(published: Published, simulated: float, lp_spec: Run) -> str:

@@ -49,7 +49,7 @@ BASES = {
 def _lines(comparison: Comparison) -> Iterator[str]:
     workload = comparison.workload
     answer = "whole turns" if workload.new_tokens is None else f"at most {workload.new_tokens} new tokens a turn"
-    yield f"costs   closed forms ({comparison.provenance['fidelity']}), energy profile {_profile(comparison)}"
+    yield f"costs   {_costs(comparison)}, energy profile {_profile(comparison)}"
     yield f"trace   {trace_line(comparison.provenance)}"
     yield f"work    {workload.prompt_tokens} prompt tokens, {answer}, {comparison.trace.turns} turns"
     yield f"trees   {_trees(comparison)}"
@@ -68,6 +68,16 @@ def _times(count: int) -> str:
 def _moving(run: Run) -> str:
     mj = run.energy_by_component_mj["migration"] * run.tokens
     return f"{digits(run.migration_ns / 1e6)} ms and {digits(mj)} mJ in all"
+
+
+def _costs(comparison: Comparison) -> str:
+    """What priced which systems."""
+    by_commands = [run.system.name for run in comparison.runs if run.fidelity == "command"]
+    if not by_commands:
+        return "closed forms (analytic)"
+    others = [run.system.name for run in comparison.runs if run.fidelity != "command"]
+    rest = f"; closed forms (analytic): {', '.join(others)}" if others else ""
+    return f"memory commands (command): {', '.join(by_commands)}{rest}"
 
 
 def _profile(comparison: Comparison) -> str:

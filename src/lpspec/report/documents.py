@@ -1,8 +1,10 @@
 """Results as JSON documents: plain numbers, units in the names, no NaN."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from lpspec.experiments.command_level import CommandLevel
 from lpspec.experiments.compare import Comparison
 from lpspec.experiments.readings import Reading
 from lpspec.experiments.reproduce import LSpecPoint, ReadingResult, Reproduction, Row
@@ -42,6 +44,7 @@ def run_document(run: Run) -> dict[str, Any]:
     return {
         "system": run.system.name,
         "platform": run.system.platform.name,
+        "fidelity": run.fidelity,
         "weight_bits": run.system.model.weight_bits,
         "speculates": run.system.speculates,
         "tokens_per_s": run.tokens_per_s,
@@ -68,7 +71,8 @@ def reproduction_document(reproduction: Reproduction) -> dict[str, Any]:
         "reading": reading_document(reproduction.chosen.reading) | _worst(reproduction.chosen),
         "readings": [_reading_result(result) for result in reproduction.readings],
         "l_spec_scan": [_scan_point(point) for point in reproduction.l_spec_scan],
-        "systems": _runs(reproduction),
+        "systems": _runs(reproduction.runs),
+        "command_levels": [_command_level(level) for level in reproduction.command_levels],
         "provenance": reproduction.provenance,
     }
 
@@ -85,6 +89,9 @@ def _row(row: Row) -> dict[str, Any]:
         "source": row.published.source,
         "equal_basis": row.equal_basis,
         "why": row.why,
+        "command": row.command,
+        "command_ratio": row.command_ratio,
+        "command_why": row.command_why,
     }
 
 
@@ -119,9 +126,19 @@ def _scan_point(point: LSpecPoint) -> dict[str, Any]:
     }
 
 
-def _runs(reproduction: Reproduction) -> list[dict[str, Any]]:
-    """The runs of the chosen reading: the first half on the published basis, the second on the equal one."""
-    half = len(reproduction.runs) // 2
-    return [
-        run_document(run) | {"basis": "published" if i < half else "equal"} for i, run in enumerate(reproduction.runs)
-    ]
+def _command_level(level: CommandLevel) -> dict[str, Any]:
+    """A reading by commands: every published quantity on both bases, and the runs behind them."""
+    worst_id, worst_ratio = level.worst
+    return reading_document(level.reading) | {
+        "simulated": level.simulated,
+        "equal_basis": level.equal,
+        "worst_id": worst_id,
+        "worst_ratio": worst_ratio,
+        "systems": _runs(level.runs),
+    }
+
+
+def _runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The runs of a reading: the first half on the published basis, the second on the equal one."""
+    half = len(runs) // 2
+    return [run_document(run) | {"basis": "published" if i < half else "equal"} for i, run in enumerate(runs)]

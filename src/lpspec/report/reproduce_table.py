@@ -31,14 +31,36 @@ def reproduction_blocks(reproduction: Reproduction) -> Iterator[Any]:
     yield from (f"{letter}  {basis}" for basis, letter in bases.items())
     yield f"=  on an equal basis: {next(row.basis for row in reproduction.rows if row.equal_basis)}"
     yield f"{OUT_OF_RANGE}  outside {LOWEST_RATIO} to {HIGHEST_RATIO} of the published number"
-    yield from (f"{row.id}: {row.why}" for row in reproduction.rows if row.why)
+    for row in reproduction.rows:
+        yield from _whys(row)
     yield ""
     yield from _reading_lines(reproduction)
     yield _readings_table(reproduction)
     yield scan_line(reproduction.l_spec_scan)
     yield bases_line(reproduction)
     origin = reproduction.provenance
-    yield f"costs: closed forms ({origin['fidelity']}), no command-level timing; trace {trace_line(origin)}"
+    yield f"costs: {_costs(reproduction)}; trace {trace_line(origin)}"
+
+
+def _costs(reproduction: Reproduction) -> str:
+    if not reproduction.command_levels:
+        return "closed forms (analytic), no command-level timing"
+    return (
+        "memory commands (command) for NPU and PIM systems, with the bus efficiency that commands have; closed forms "
+        "(analytic) for GPUs, for choosing the reading, and for all that stands below the first table"
+    )
+
+
+def _command_lines(reproduction: Reproduction) -> Iterator[str]:
+    """What readings give at command level."""
+    for level in reproduction.command_levels:
+        found = level.simulated
+        name, ratio = level.worst
+        yield (
+            f"  by commands, {_short(level.reading)}: worst quantity {name} {ratio:.2f}, LP-Spec "
+            f"{digits(found['lp_spec_tokens_per_s'])} token/s and {digits(found['lp_spec_tokens_per_j'])} token/J, "
+            f"NPU {digits(found['npu_tokens_per_s'])} token/s"
+        )
 
 
 def _basis_letters(reproduction: Reproduction) -> dict[str, str]:
@@ -49,10 +71,11 @@ def _basis_letters(reproduction: Reproduction) -> dict[str, str]:
 def _rows_table(reproduction: Reproduction, bases: dict[str, str]) -> Table:
     table = new_table("LP-Spec, published and simulated: Llama2-7B, decode steps only")
     table.add_column("quantity")
-    for name in ("published", "simulated", "ratio"):
+    simulated = ("commands", "ratio", "closed", "ratio") if reproduction.command_levels else ("simulated", "ratio")
+    for name in ("published", *simulated):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("basis", justify="center")
-    table.add_column("equal =", justify="right", no_wrap=True)
+    table.add_column("on", justify="center")
+    table.add_column("=", justify="right", no_wrap=True)
     twins = {row.published.id: row for row in reproduction.rows if row.equal_basis}
     for row in reproduction.rows:
         if not row.equal_basis:
@@ -66,11 +89,20 @@ def _cells(row: Row, twin: Row, letter: str) -> tuple[str | Text, ...]:
     return (
         published.quantity,
         f"{published.value:g}{unit}",
+        *([] if row.command is None else [digits(row.command), ratio_text(row.command / published.value)]),
         digits(row.simulated),
         ratio_text(row.ratio),
         letter,
-        digits(twin.simulated),
+        digits(twin.simulated if twin.command is None else twin.command),
     )
+
+
+def _whys(row: Row) -> Iterator[str]:
+    """What explains the ratios of a row that lie outside the range."""
+    if row.command_why:
+        yield f"{row.id} by commands: {row.command_why}"
+    if row.why:
+        yield f"{row.id}{'' if row.command is None else ' by closed forms'}: {row.why}"
 
 
 def reading_words(reading: Reading) -> str:
@@ -105,8 +137,10 @@ def _reading_lines(reproduction: Reproduction) -> Iterator[str]:
         f"LP-Spec {digits(plain.simulated['lp_spec_tokens_per_s'])} token/s and "
         f"{digits(plain.simulated['lp_spec_tokens_per_j'])} token/J"
     )
+    yield from _command_lines(reproduction)
     yield "  to compare under it:"
-    yield Command(f"  {compare_command(chosen.reading)}")
+    level = reproduction.provenance["fidelity"]
+    yield Command(f"  {compare_command(chosen.reading)} --fidelity {level}")
 
 
 def _short(reading: Reading) -> str:

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from lpspec.allocation.migration import follow_placements
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
+from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
-from lpspec.simulation.step_cost import FloatArray, StepCosts, step_costs
-from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, Workload
+from lpspec.simulation.step_cost import FloatArray, StepCosts, priced, step_costs
+from lpspec.simulation.workload import Fidelity, PrunerFactory, System, TreePolicy, Workload
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import PRIOR_WEIGHT
@@ -57,6 +58,7 @@ class Run:
         migration_ns: Time of moving weights, part of ``decode_ns``.
         prefill_ns: Time of one prompt, which is the time to the first token.
         prefill_pj: Energy of one prompt.
+        fidelity: Whether closed forms or commands priced it.
     """
 
     system: System
@@ -66,6 +68,7 @@ class Run:
     migration_ns: float
     prefill_ns: float
     prefill_pj: float
+    fidelity: Fidelity = "analytic"
 
     @property
     def tokens(self) -> int:
@@ -123,7 +126,9 @@ class Run:
         return {name: float(pj) / 1e9 / self.tokens for name, pj in zip(COMPONENTS, self.decode_pj, strict=True)}
 
 
-def simulate(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy) -> Run:
+def simulate(
+    system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, fidelity: Fidelity = "analytic"
+) -> Run:
     """Decode every turn of a trace on a system.
 
     Args:
@@ -131,13 +136,17 @@ def simulate(system: System, trace: RankTrace, workload: Workload, policy: TreeP
         trace: What the draft heads would have predicted.
         workload: Prompt length, and tokens to generate per turn.
         policy: How trees are found; ignored when the system does not speculate.
+        fidelity: ``command`` prices the steps taken by the commands of the memory, where the system has a command level.
 
     Raises:
         InputError: The model does not fit, or the heads of model or trace cannot fill the tree.
     """
     turns = turn_bounds(trace, workload)
-    costs = step_costs(system, workload.prompt_tokens, int(turns[:, 0].max()))
-    return price_steps(system, costs, decode_steps(system, trace, turns, policy, costs))
+    contexts = int(turns[:, 0].max())
+    costs = step_costs(system, workload.prompt_tokens, contexts)
+    steps = decode_steps(system, trace, turns, policy, costs)
+    commands = command_costs(system, workload.prompt_tokens, contexts) if fidelity == "command" else None
+    return price_steps(system, costs, steps) if commands is None else price_by_commands(system, commands, steps)
 
 
 def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
@@ -179,6 +188,14 @@ def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
         decode_pj += placed.move_pj[:, start, goal].sum(axis=1)
     prefill_pj = float(costs.prefill_pj.sum())
     return Run(system, steps, decode_ns, decode_pj, migration_ns, costs.prefill_ns, prefill_pj)
+
+
+def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
+    """Price every step by commands and add up."""
+    decode_ns, decode_pj = priced(system, costs.decode(steps.position, steps.l_spec, steps.committed), (1, 1))
+    prefill_ns, prefill_pj = priced(system, costs.prefill(), (1, 1))
+    totals = float(decode_ns[0, 0]), decode_pj[:, 0, 0], float(prefill_ns[0, 0]), float(prefill_pj.sum())
+    return Run(system, steps, *totals, "command")
 
 
 def allowed_prices(costs: StepCosts, policy: TreePolicy) -> FloatArray:

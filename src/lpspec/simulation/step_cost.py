@@ -107,9 +107,9 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
     context = np.arange(first_context, last_context)[:, None]
     verify = allocator.decode_cost(verify_operators(model, charged, context))
     draft = allocator.decode_cost(draft_operators(model)) * (tokens > 1)
-    latency_ns, energy_pj = _priced(system, verify + draft, (contexts, sizes))
+    latency_ns, energy_pj = priced(system, verify + draft, (contexts, sizes))
     prefill = allocator.prefill_cost(prefill_operators(model, first_context))
-    prefill_ns, prefill_pj = _priced(system, prefill, (1, 1))
+    prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
     moving = _placement_costs(system, allocator, charged) if isinstance(allocator, DynamicAllocator) else None
     return StepCosts(first_context, latency_ns, energy_pj, float(prefill_ns[0, 0]), prefill_pj[:, 0, 0], moving)
 
@@ -119,12 +119,12 @@ def _placement_costs(system: System, allocator: DynamicAllocator, tokens: IntArr
     model, count = system.model, len(allocator.choices)
     products = [op for op in verify_operators(model, tokens, 0) if isinstance(op, Gemm)]
     costs = [choice.decode_cost(tuple(products)) for choice in allocator.choices]
-    priced = [_priced(system, cost, tokens.shape) for cost in costs]
-    latency_ns = np.concatenate([ns - priced[0][0] for ns, _ in priced])
-    energy_pj = np.concatenate([pj - priced[0][1] for _, pj in priced], axis=1)
+    by_choice = [priced(system, cost, tokens.shape) for cost in costs]
+    latency_ns = np.concatenate([ns - by_choice[0][0] for ns, _ in by_choice])
+    energy_pj = np.concatenate([pj - by_choice[0][1] for _, pj in by_choice], axis=1)
     move_ns, move_pj = np.zeros((count, count)), np.zeros((len(COMPONENTS), count, count))
     for start, goal in product(range(count), repeat=2):
-        ns, pj = _priced(system, allocator.migration(start, goal), (1, 1))
+        ns, pj = priced(system, allocator.migration(start, goal), (1, 1))
         move_ns[start, goal], move_pj[:, start, goal] = ns[0, 0], pj[:, 0, 0]
     return PlacementCosts(latency_ns, energy_pj, move_ns, move_pj)
 
@@ -135,7 +135,7 @@ def _price(objective: Objective, latency_ns: FloatArray, total_pj: FloatArray) -
     return total_pj if objective == "energy" else np.sqrt(latency_ns * total_pj)
 
 
-def _priced(system: System, cost: Cost, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+def priced(system: System, cost: Cost, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """Latency and energy by component on a full grid."""
     latency_ns = np.array(np.broadcast_to(np.asarray(cost.latency_ns, np.float64), shape))
     platform = system.platform

@@ -15,6 +15,10 @@ from lpspec.speculation.medusa_trees import named_tree, tree_names
 from lpspec.speculation.pruner import DEFAULT_MEMORY, LearningRule, Pruner
 from lpspec.speculation.token_tree import TokenTree
 
+Fidelity = Literal["analytic", "command"]
+FIDELITIES: tuple[Fidelity, ...] = get_args(Fidelity)
+"""Closed forms, or every memory command of the steps that were taken."""
+
 Objective = Literal["throughput", "energy", "edp"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 LEARNING_RULES: tuple[LearningRule, ...] = get_args(LearningRule)
@@ -92,6 +96,18 @@ class TreePolicy:
     objective: Objective = "throughput"
     rule: LearningRule = "full-feedback"
     memory: float = DEFAULT_MEMORY
+
+
+def parse_fidelity(text: str) -> Fidelity:
+    """Read ``analytic`` or ``command``.
+
+    Raises:
+        InputError: Another name.
+    """
+    for fidelity in FIDELITIES:
+        if text == fidelity:
+            return fidelity
+    raise unknown_name("fidelity", text, FIDELITIES)
 
 
 def parse_tree(text: str, objective: str, learning: str = "full-feedback") -> TreePolicy:

@@ -1,0 +1,105 @@
+"""What the steps of a run cost at command level (fidelity ``command``): priced once they are known, each kind once.
+
+The pruner still plans with the closed forms, as in the paper, where the estimator is a performance model; commands
+only price what it chose. Steps of as many tokens over as many blocks of keys are alike, so a run has few kinds of them.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.allocation.allocator import make_allocator
+from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.single import SingleDevice
+from lpspec.devices.cost import Cost
+from lpspec.devices.npu import Npu
+from lpspec.devices.package_commands import PackageCommands
+from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
+from lpspec.simulation.workload import MAX_TREE_SIZE, System
+
+
+IntArray = NDArray[np.int64]
+
+
+class CommandCosts:
+    """Prices the steps of one system."""
+
+    def __init__(self, system: System, planner: PhasePlanner, first_context: int) -> None:
+        """Take who lays steps out.
+
+        Args:
+            system: What runs.
+            planner: Lays passes out as phases.
+            first_context: Tokens of the prompt.
+        """
+        self.system, self.planner, self.first_context = system, planner, first_context
+        self._verify = cache(lambda *kind: self._cost(planner.verify(*kind)))
+        self._compaction = cache(lambda moved: self._cost(planner.compaction(moved)))
+
+    def _cost(self, phases: tuple[Phase, ...]) -> Cost:
+        return cost_of(phases, self.planner.memory)
+
+    def kind_of(self, l_spec: int, context: int) -> tuple[int, int, int]:
+        """What decides the cost of a verify pass: tokens charged, positions in whole blocks, blocks appended to."""
+        charged, keys, blocks = self._kinds(np.array([l_spec]), np.array([context - self.first_context]))[0]
+        return charged, keys, blocks
+
+    def step_phases(self, l_spec: int, context: int, committed: int = 1) -> tuple[Phase, ...]:
+        """The phases of one step, in their order: verify, move what was accepted, draft anew."""
+        phases = self.planner.verify(*self.kind_of(l_spec, context))
+        if committed > 1:
+            phases += self.planner.compaction(committed - 1)
+        return phases + (self.planner.draft() if l_spec > 1 else ())
+
+    def decode(self, position: IntArray, l_spec: IntArray, committed: IntArray) -> Cost:
+        """Cost of all steps of a run, int64 [steps] each: tokens of the turn before, verified, and committed."""
+        total = Cost()
+        for kind, count in _counted(self._kinds(l_spec, position)):
+            total += self._verify(*kind) * count
+        for (moved,), count in _counted(committed[committed > 1, None] - 1):
+            total += self._compaction(moved) * count
+        drafted = float((l_spec > 1).sum())
+        return total + self._cost(self.planner.draft()) * drafted if drafted else total
+
+    def prefill(self) -> Cost:
+        """Cost of the pass over the prompt."""
+        return self._cost(self.planner.prefill(self.first_context))
+
+    def _kinds(self, l_spec: IntArray, position: IntArray) -> IntArray:
+        """int64 [steps, 3] as ``kind_of`` says."""
+        charged = l_spec if self.system.root_counts else np.maximum(l_spec - 1, 1)
+        context = self.first_context + position
+        last = context + charged
+        blocks = (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1
+        return np.stack([charged, -(-last // KEY_BLOCK) * KEY_BLOCK, blocks], 1)
+
+
+def _counted(rows: IntArray) -> Iterator[tuple[list[int], float]]:
+    """Rows that differ, and how often each occurs."""
+    kinds, counts = np.unique(rows, axis=0, return_counts=True)
+    yield from zip(kinds.tolist(), map(float, counts.tolist()), strict=True)
+
+
+def command_costs(system: System, first_context: int, contexts: int) -> CommandCosts | None:
+    """Prices by commands; None for a system that has no command level: a GPU, or an allocator of somebody else's.
+
+    Args:
+        system: The model on its machine.
+        first_context: Shortest context, which is also the length of the prompt.
+        contexts: How many consecutive contexts the run may meet.
+
+    Raises:
+        InputError: The model does not fit the machine, or its dies are none that the command level knows.
+    """
+    platform = system.platform
+    if platform.npu is None or platform.memory is None:
+        return None
+    sizes = MAX_TREE_SIZE if system.speculates else 1
+    allocator = make_allocator(platform, system.model, sizes, first_context + contexts)
+    if not isinstance(allocator, BalancedAllocator | SingleDevice):
+        return None
+    split = allocator if isinstance(allocator, BalancedAllocator) else None
+    planner = PhasePlanner(system.model, Npu(platform.npu, platform.memory), PackageCommands(platform), split)
+    return CommandCosts(system, planner, first_context)

@@ -1,0 +1,100 @@
+"""A run by commands is the sum of its steps, each the sum of its phases; GPUs keep their closed forms."""
+
+import numpy as np
+import pytest
+
+from lpspec.errors import InputError
+from lpspec.experiments.systems import make_system
+from lpspec.hardware.loading import load_profile
+from lpspec.llm import load_model
+from lpspec.simulation.command_cost import CommandCosts, command_costs
+from lpspec.simulation.run import simulate
+from lpspec.simulation.step_phases import cost_of
+from lpspec.simulation.workload import FIDELITIES, System, Workload, parse_fidelity, parse_tree
+from lpspec.speculation.rank_trace import load_trace
+
+PROFILE = load_profile("pimscope")  # refresh and standby are priced, too
+TINY = load_model("tinyllama")
+TRACE = load_trace("vicuna-7b")
+WORKLOAD = Workload(100, 40)
+NAMES = ("npu", "npu-spec", "pim", "pim-spec", "lp-spec")
+
+
+def system(name: str, root_counts: bool = True) -> System:
+    return make_system(name, TINY, PROFILE, root_counts=root_counts)
+
+
+def costs_of(one: System) -> CommandCosts:
+    costs = command_costs(one, WORKLOAD.prompt_tokens, 40)
+    assert costs is not None
+    return costs
+
+
+@pytest.mark.parametrize("root_counts", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_costs_what_its_steps_cost_one_by_one(name: str, root_counts: bool) -> None:
+    one = system(name, root_counts)
+    run = simulate(one, TRACE, WORKLOAD, parse_tree("dtp", "edp"), "command")
+    costs = costs_of(one)
+    known: dict[tuple[int, int, int], tuple[float, float]] = {}
+    total_ns = total_pj = 0.0
+    for position, l_spec, committed in zip(*(run.steps.position, run.steps.l_spec, run.steps.committed), strict=True):
+        kind = (int(l_spec), WORKLOAD.prompt_tokens + int(position), int(committed))
+        if kind not in known:
+            cost = cost_of(costs.step_phases(*kind), costs.planner.memory)
+            known[kind] = float(cost.latency_ns), float(sum(cost.activity.energy_pj(PROFILE).values()))
+        total_ns += known[kind][0]
+        total_pj += known[kind][1]
+    assert run.decode_ns == pytest.approx(total_ns)
+    assert run.decode_pj.sum() == pytest.approx(total_pj)
+    assert run.fidelity == "command"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_levels_take_the_same_steps(name: str) -> None:
+    closed, commands = (
+        simulate(system(name), TRACE, WORKLOAD, parse_tree("dtp", "edp"), level) for level in FIDELITIES
+    )
+    for field in ("position", "l_spec", "committed"):
+        assert np.array_equal(getattr(closed.steps, field), getattr(commands.steps, field))
+    assert (commands.decode_pj >= 0).all()
+    assert sum(commands.energy_by_component_mj.values()) == pytest.approx(commands.mj_per_token)
+    assert commands.prefill_ns > 0
+    assert commands.prefill_pj > 0
+
+
+@pytest.mark.parametrize("name", ["attacc", "rtx3090-spec"])
+def test_gpus_have_no_command_level(name: str) -> None:
+    assert command_costs(system(name), 100, 40) is None
+    closed, asked = (
+        simulate(system(name), TRACE, WORKLOAD, parse_tree("4", "edp"), level) for level in FIDELITIES
+    )
+    assert asked.fidelity == "analytic"
+    assert asked.decode_ns == closed.decode_ns
+
+
+def test_an_unknown_fidelity_is_refused() -> None:
+    with pytest.raises(InputError, match="did you mean 'command'"):
+        parse_fidelity("comand")
+
+
+def test_bus_efficiency_is_no_matter_to_commands() -> None:
+    changed = make_system("npu", TINY, PROFILE, changes={"memory.bus_efficiency": "0.5"})
+    policy = parse_tree("dtp", "edp")
+    runs = [simulate(one, TRACE, WORKLOAD, policy, "command") for one in (system("npu"), changed)]
+    assert runs[0].decode_ns == runs[1].decode_ns
+
+
+def test_static_power_flows_at_command_level_too() -> None:
+    powered = make_system("npu", TINY, PROFILE, changes={"static_power": "2 W"})
+    policy = parse_tree("dtp", "edp")
+    plain, more = (simulate(one, TRACE, WORKLOAD, policy, "command") for one in (system("npu"), powered))
+    assert more.decode_pj.sum() - plain.decode_pj.sum() == pytest.approx(2e3 * plain.decode_ns)
+
+
+@pytest.mark.parametrize(
+    ("l_spec", "context", "kind"),
+    [(1, 100, (1, 128, 1)), (4, 124, (4, 128, 1)), (5, 124, (5, 160, 2)), (4, 127, (4, 160, 2)), (33, 128, (33, 192, 2))],
+)
+def test_steps_are_alike_by_blocks_of_keys(l_spec: int, context: int, kind: tuple[int, int, int]) -> None:
+    assert costs_of(system("lp-spec")).kind_of(l_spec, context) == kind
