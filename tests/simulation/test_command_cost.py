@@ -66,9 +66,7 @@ def test_both_levels_take_the_same_steps(name: str) -> None:
 @pytest.mark.parametrize("name", ["attacc", "rtx3090-spec"])
 def test_gpus_have_no_command_level(name: str) -> None:
     assert command_costs(system(name), 100, 40) is None
-    closed, asked = (
-        simulate(system(name), TRACE, WORKLOAD, parse_tree("4", "edp"), level) for level in FIDELITIES
-    )
+    closed, asked = (simulate(system(name), TRACE, WORKLOAD, parse_tree("4", "edp"), level) for level in FIDELITIES)
     assert asked.fidelity == "analytic"
     assert asked.decode_ns == closed.decode_ns
 
@@ -94,7 +92,13 @@ def test_static_power_flows_at_command_level_too() -> None:
 
 @pytest.mark.parametrize(
     ("l_spec", "context", "kind"),
-    [(1, 100, (1, 128, 1)), (4, 124, (4, 128, 1)), (5, 124, (5, 160, 2)), (4, 127, (4, 160, 2)), (33, 128, (33, 192, 2))],
+    [
+        (1, 100, (1, 128, 1)),
+        (4, 124, (4, 128, 1)),
+        (5, 124, (5, 160, 2)),
+        (4, 127, (4, 160, 2)),
+        (33, 128, (33, 192, 2)),
+    ],
 )
 def test_steps_are_alike_by_blocks_of_keys(l_spec: int, context: int, kind: tuple[int, int, int]) -> None:
     assert costs_of(system("lp-spec")).kind_of(l_spec, context) == kind

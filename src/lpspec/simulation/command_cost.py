@@ -19,7 +19,6 @@ from lpspec.devices.package_commands import PackageCommands
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
-
 IntArray = NDArray[np.int64]
 
 

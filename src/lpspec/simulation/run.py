@@ -136,7 +136,7 @@ def simulate(
         trace: What the draft heads would have predicted.
         workload: Prompt length, and tokens to generate per turn.
         policy: How trees are found; ignored when the system does not speculate.
-        fidelity: ``command`` prices the steps taken by the commands of the memory, where the system has a command level.
+        fidelity: ``command`` prices the steps taken by the memory's commands, where the system has a command level.
 
     Raises:
         InputError: The model does not fit, or the heads of model or trace cannot fill the tree.
