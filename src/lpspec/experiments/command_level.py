@@ -48,7 +48,7 @@ class CommandLevel:
             share = self.reading.bus_efficiency
             sustained = share * self._npu.tokens_per_s / closed_npu.tokens_per_s
             return (
-                f"commands let the NPU read at {sustained:.2f} of its peak bandwidth, refresh included, where closed forms "
+                f"commands let the NPU read at {sustained:.2f} of its peak bandwidth, refresh included; closed forms "
                 f"take {share:g}, fitted to its published token/s"
             )
         return "the reading was chosen by closed forms; commands add refresh, rows and the cache's layout to LP-Spec"
