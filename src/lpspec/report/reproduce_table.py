@@ -89,12 +89,16 @@ def _cells(row: Row, twin: Row, letter: str) -> tuple[str | Text, ...]:
     return (
         published.quantity,
         f"{published.value:g}{unit}",
-        *([] if row.command is None else [digits(row.command), ratio_text(row.command / published.value)]),
+        *_command_cells(row),
         digits(row.simulated),
         ratio_text(row.ratio),
         letter,
         digits(twin.simulated if twin.command is None else twin.command),
     )
+
+
+def _command_cells(row: Row) -> tuple[str | Text, ...]:
+    return () if row.command is None else (digits(row.command), ratio_text(row.command / row.published.value))
 
 
 def _whys(row: Row) -> Iterator[str]:
