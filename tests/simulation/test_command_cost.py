@@ -1,5 +1,7 @@
 """A run by commands is the sum of its steps, each the sum of its phases; GPUs keep their closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,13 @@ def test_static_power_flows_at_command_level_too() -> None:
 )
 def test_steps_are_alike_by_blocks_of_keys(l_spec: int, context: int, kind: tuple[int, int, int]) -> None:
     assert costs_of(system("lp-spec")).kind_of(l_spec, context) == kind
+
+
+@pytest.mark.parametrize("policy", ["static", "dynamic"])
+def test_every_placement_policy_has_a_command_level(policy: str) -> None:
+    """Steps are priced where the weights lie; moves keep their closed form."""
+    platform = system("lp-spec").platform.model_copy(update={"allocator": policy})
+    one = replace(system("lp-spec"), platform=platform)
+    runs = [simulate(one, TRACE, WORKLOAD, parse_tree("dtp", "energy"), level) for level in FIDELITIES]
+    assert runs[0].migration_ns == runs[1].migration_ns
+    assert runs[1].decode_ns == pytest.approx(runs[0].decode_ns, rel=0.35)

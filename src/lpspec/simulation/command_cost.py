@@ -4,13 +4,14 @@ The pruner still plans with the closed forms, as in the paper, where the estimat
 only price what it chose. Steps of as many tokens over as many blocks of keys are alike, so a run has few kinds of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.allocation.allocator import make_allocator
+from lpspec.allocation.exclusive import DynamicAllocator
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.single import SingleDevice
 from lpspec.devices.cost import Cost
@@ -25,17 +26,19 @@ IntArray = NDArray[np.int64]
 class CommandCosts:
     """Prices the steps of one system."""
 
-    def __init__(self, system: System, planner: PhasePlanner, first_context: int) -> None:
+    def __init__(self, system: System, planners: Sequence[PhasePlanner], first_context: int) -> None:
         """Take who lays steps out.
 
         Args:
             system: What runs.
-            planner: Lays passes out as phases.
+            planners: Lay passes out as phases, one for each placement of the weights.
             first_context: Tokens of the prompt.
         """
-        self.system, self.planner, self.first_context = system, planner, first_context
-        self._verify = cache(lambda *kind: self._cost(planner.verify(*kind)))
-        self._compaction = cache(lambda moved: self._cost(planner.compaction(moved)))
+        self.system, self.planners, self.first_context = system, planners, first_context
+        self.planner = planners[0]
+        self._verify = cache(lambda placement, *kind: self._cost(planners[placement].verify(*kind)))
+        self._draft = cache(lambda placement: self._cost(planners[placement].draft()))
+        self._compaction = cache(lambda moved: self._cost(self.planner.compaction(moved)))
 
     def _cost(self, phases: tuple[Phase, ...]) -> Cost:
         return cost_of(phases, self.planner.memory)
@@ -52,15 +55,25 @@ class CommandCosts:
             phases += self.planner.compaction(committed - 1)
         return phases + (self.planner.draft() if l_spec > 1 else ())
 
-    def decode(self, position: IntArray, l_spec: IntArray, committed: IntArray) -> Cost:
-        """Cost of all steps of a run, int64 [steps] each: tokens of the turn before, verified, and committed."""
+    def decode(self, position: IntArray, l_spec: IntArray, committed: IntArray, placement: IntArray) -> Cost:
+        """Cost of all steps of a run, int64 [steps] each: tokens of the turn before, verified, committed; placement."""
         total = Cost()
-        for kind, count in _counted(self._kinds(l_spec, position)):
+        for kind, count in _counted(np.column_stack([placement, self._kinds(l_spec, position)])):
             total += self._verify(*kind) * count
         for (moved,), count in _counted(committed[committed > 1, None] - 1):
             total += self._compaction(moved) * count
-        drafted = float((l_spec > 1).sum())
-        return total + self._cost(self.planner.draft()) * drafted if drafted else total
+        for (where,), count in _counted(placement[l_spec > 1, None]):
+            total += self._draft(where) * count
+        return total
+
+    def migrations(self, moves: IntArray) -> Cost:
+        """Cost of changes of placement, int64 [moves, 2], in closed form: they are few."""
+        total = Cost()
+        allocator = self.planner.split
+        for (start, goal), count in _counted(moves):
+            assert isinstance(allocator, DynamicAllocator)
+            total += allocator.migration(start, goal) * count
+        return total
 
     def prefill(self) -> Cost:
         """Cost of the pass over the prompt."""
@@ -99,6 +112,8 @@ def command_costs(system: System, first_context: int, contexts: int) -> CommandC
     allocator = make_allocator(platform, system.model, sizes, first_context + contexts)
     if not isinstance(allocator, BalancedAllocator | SingleDevice):
         return None
-    split = allocator if isinstance(allocator, BalancedAllocator) else None
-    planner = PhasePlanner(system.model, Npu(platform.npu, platform.memory), PackageCommands(platform), split)
-    return CommandCosts(system, planner, first_context)
+    splits: Sequence[BalancedAllocator | None] = [allocator if isinstance(allocator, BalancedAllocator) else None]
+    if isinstance(allocator, DynamicAllocator):
+        splits = allocator.choices
+    npu, memory = Npu(platform.npu, platform.memory), PackageCommands(platform)
+    return CommandCosts(system, [PhasePlanner(system.model, npu, memory, split) for split in splits], first_context)

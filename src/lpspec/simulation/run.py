@@ -192,10 +192,12 @@ def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
 
 def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     """Price every step by commands and add up."""
-    decode_ns, decode_pj = priced(system, costs.decode(steps.position, steps.l_spec, steps.committed), (1, 1))
+    moving = costs.migrations(steps.moves)
+    decode = costs.decode(steps.position, steps.l_spec, steps.committed, steps.placement) + moving
+    decode_ns, decode_pj = priced(system, decode, (1, 1))
     prefill_ns, prefill_pj = priced(system, costs.prefill(), (1, 1))
-    totals = float(decode_ns[0, 0]), decode_pj[:, 0, 0], float(prefill_ns[0, 0]), float(prefill_pj.sum())
-    return Run(system, steps, *totals, "command")
+    totals = float(decode_ns[0, 0]), decode_pj[:, 0, 0], float(moving.latency_ns)
+    return Run(system, steps, *totals, float(prefill_ns[0, 0]), float(prefill_pj.sum()), "command")
 
 
 def allowed_prices(costs: StepCosts, policy: TreePolicy) -> FloatArray:
