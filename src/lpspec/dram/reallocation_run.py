@@ -265,9 +265,11 @@ def _move_of(npu: IntArray, moves: IntArray) -> IntArray:
     Raises:
         InputError: A request names a place that is to be written.
     """
-    if _among(npu, moves[:, move_kernels.M_NEW : move_kernels.M_NEW + 3]).max(initial=-1) >= 0:
-        bad = int(np.flatnonzero(_among(npu, moves[:, move_kernels.M_NEW : move_kernels.M_NEW + 3]) >= 0)[0])
-        raise InputError(f"request {bad + 1} names a place that a move writes: name the old one until all are moved")
+    taken = np.flatnonzero(_among(npu, moves[:, move_kernels.M_NEW : move_kernels.M_NEW + 3]) >= 0)
+    if taken.size:
+        raise InputError(
+            f"request {taken[0] + 1} names a place that a move writes: name the old one until all are moved"
+        )
     return _among(npu, moves[:, move_kernels.M_OLD : move_kernels.M_OLD + 3])
 
 
