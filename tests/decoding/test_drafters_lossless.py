@@ -7,11 +7,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trained_drafters import CONFIDENT, MODEL, medusa_heads  # noqa: E402
+from head_weights import medusa_weights  # noqa: E402
+from trained_drafters import CONFIDENT, CONFIG, MODEL, WEIGHTS, medusa_heads  # noqa: E402
 
+from lpspec.decoding.checkpoint import Checkpoint  # noqa: E402
 from lpspec.decoding.drafter import Drafter, FloatArray  # noqa: E402
-from lpspec.decoding.drafters.medusa import Medusa  # noqa: E402
+from lpspec.decoding.drafters.draft_model import DraftModel  # noqa: E402
+from lpspec.decoding.drafters.medusa import Medusa, take_heads  # noqa: E402
 from lpspec.decoding.generate import Generation  # noqa: E402
+from lpspec.decoding.llama import Llama  # noqa: E402
+from lpspec.decoding.quantized import quantized  # noqa: E402
 from lpspec.speculation.pruner import FixedTree  # noqa: E402
 from lpspec.speculation.token_tree import TokenTree  # noqa: E402
 
@@ -68,3 +73,17 @@ def gap_where_they_part(prompt: np.ndarray, text: list[int], truth: list[int]) -
         logits = MODEL.logits(MODEL.forward(torch.tensor([*prompt, *truth[:same]])).hidden[-1])
     first, second = logits.topk(2).values.tolist()
     return float(first - second)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "w8a8"])
+def test_drafters_follow_the_models_precision(precision: str) -> None:
+    model = Llama(CONFIG, quantized(WEIGHTS)) if precision == "w8a8" else Llama(CONFIG, WEIGHTS, dtype=torch.bfloat16)
+    own = Medusa(take_heads(Checkpoint(medusa_weights(CONFIG.spec), "heads"), model))
+    shared = Medusa(take_heads(Checkpoint(medusa_weights(CONFIG.spec, own=False), "heads"), model))
+    for drafter in (own, shared, DraftModel(model, depth=2, width=2)):
+        generation = Generation(model, PROMPTS[5], NEW_TOKENS, drafter, price=any_price(0))
+        accepted = sum(step.accepted for step in generation)
+        alone = Generation(model, PROMPTS[5], NEW_TOKENS)
+        assert len(list(alone)) == NEW_TOKENS - 1
+        assert generation.tokens == alone.tokens
+    assert accepted > 2  # a model drafts well for itself
