@@ -41,6 +41,19 @@ def test_an_allocator_of_ones_own_is_found_by_name_and_is_no_better_than_the_dau
     assert rows["halves"][0] < rows["replicated"][0]
 
 
+def test_a_drafter_of_ones_own_is_found_by_name_and_leaves_the_text_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    from lpspec.decoding.drafters import DRAFTERS
+
+    rows = _rows("custom_drafter.py", capsys)
+    monkeypatch.delitem(DRAFTERS, "bigrams")
+    assert rows["none"] == [199.0, 1.0]
+    assert rows["bigrams"][0] < 150
+    assert "the" in rows, "it says 'the same text'"
+
+
 def test_a_platform_file_runs_beside_the_shipped_ones() -> None:
     lp_spec, own = compare(systems=["lp-spec", str(EXAMPLES / "custom_platform.toml")], new_tokens=8).runs
     assert own.system.platform.name == "lpddr5x-pim-8"
