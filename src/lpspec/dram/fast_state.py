@@ -151,8 +151,8 @@ class StateMap:
 
 def refresh_waits(channel: IntArray) -> list[tuple[int, int]]:
     """Classes of commands of a rank that wait for its all-bank refresh, and how many CK."""
-    rules = channel[k.LATENCY + k.AT_RANK + k.REFAB]
-    return [(int(rules[1 + 2 * i]), int(rules[2 + 2 * i])) for i in range(int(rules[0]))]
+    rules = channel[k.LATENCY + k.AT_RANK + k.REFAB, : k.CLASSES].tolist()
+    return [(c, latency) for c, latency in enumerate(rules) if latency != k.NO_RULE]
 
 
 def decisions(flat: IntArray) -> list[int]:

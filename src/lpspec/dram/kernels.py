@@ -13,6 +13,7 @@ from lpspec.compiled import cached_njit
 IntArray = NDArray[np.int64]
 
 NEVER = 1 << 60
+NO_RULE = -NEVER  # a latency that never binds
 BANKS = 16  # banks of a rank
 QUEUE = 32  # entries of the read queue, and of the write queue
 CAS_LEAD = 8  # a CAS may go this many CK before the access that it is for, so that some free slot is found
@@ -64,9 +65,9 @@ HIT, MISS, CONFLICT = range(3)
 
 # Among commands that could go at once: first the most urgent, then the oldest request.
 AGES = 38  # bits of a request's number
+URGENCIES = AGES + 3
 COLUMN_FIRST, ACT2_NEXT, CAS_NOW, REFRESH_NEXT, ROW_NEXT, CAS_EARLY = (n << AGES for n in range(6))
 AT_ONCE = -1  # an ACT-2 that can't wait any longer
-FAR = 1 << 20  # a command further off than this many CK compares as this far
 
 # Scalars that change.
 # fmt: off
@@ -126,10 +127,10 @@ GROUP = RANK + MAX_RANKS
 SLOT = GROUP + MAX_RANKS * 4
 STATE = SLOT + 2 * QUEUE
 GIVEN = STATE + 1
-ACTIVE = GIVEN + 1  # banks with work, for reads and for writes: those that need a column command, ACT-1, PRE next
+ACTIVE = GIVEN + 1  # by rank, banks with work, for reads and for writes: that need a column command, ACT-1, PRE next
 COLUMNS, OPENS, CLOSES = range(3)
 LENGTH = 64  # field that holds how many
-FREE = ACTIVE + 6  # free places of the read and of the write queue
+FREE = ACTIVE + 6 * MAX_RANKS  # free places of the read and of the write queue
 COUNT = FREE + 2  # commands by code, and the same times the ranks that take each
 MAY = COUNT + 2  # by rank: when each class may go as far as the rank goes, while a command is chosen
 DECIDED = MAY + MAX_RANKS  # refresh points: whether refresh is due there
@@ -156,10 +157,7 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
     m = np.zeros((ROWS, WIDTH), np.int64)
     ranks = int(parameter[P_RANKS])
     m[GIVEN, :PARAMETERS] = parameter
-    for row, latencies in zip(m[LATENCY:], latency.reshape(-1, CLASSES), strict=True):
-        binding = np.flatnonzero(latencies)  # most pairs have no rule: a row is their number, then class and CK of each
-        row[0] = len(binding)
-        row[1 : 1 + 2 * len(binding)] = np.stack([binding, latencies[binding]], 1).ravel()
+    m[LATENCY:, :CLASSES] = np.where(latency > 0, latency, NO_RULE).reshape(-1, CLASSES)
     m[:RANK, B_ROW:B_REFRESHES] = -1
     rank = m[RANK : RANK + ranks]
     rank[:, [R_OPENING, R_TARGET, R_WCK, R_PIM_ROW, R_PIM_ROW + 1]] = -1
@@ -178,7 +176,7 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
 # --- requests and their banks ----------------------------------------------------------------------------------
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _look_over(m: IntArray, place: int, way: int) -> None:
     """Find a bank's oldest request and oldest hit that may go, and keep the list of banks with work."""
     row = m[place, B_ROW]
@@ -192,15 +190,18 @@ def _look_over(m: IntArray, place: int, way: int) -> None:
             if m[SLOT + slot, Q_ROW] == row:
                 hit = slot
                 break
+            if row < 0:
+                break
         slot = m[SLOT + slot, Q_NEXT]
     m[place, B_HIT + way] = hit
     m[place, B_FIRST + way] = first
     wanted = -1
+    lists = ACTIVE + 6 * (place >> 4) + 3 * way
     if hit >= 0:
-        wanted = ACTIVE + 3 * way + COLUMNS
+        wanted = lists + COLUMNS
         m[place, B_AGE + way] = m[SLOT + hit, Q_AGE]
     elif first >= 0:
-        wanted = ACTIVE + 3 * way + (OPENS if row < 0 else CLOSES)
+        wanted = lists + (OPENS if row < 0 else CLOSES)
         m[place, B_AGE + way] = m[SLOT + first, Q_AGE]
     current = m[place, B_LIST + way]
     if wanted == current:
@@ -220,7 +221,15 @@ def _look_over(m: IntArray, place: int, way: int) -> None:
         m[wanted, LENGTH] = n + 1
 
 
-@cached_njit()
+@cached_njit(allocates=False)
+def _look_over_both(m: IntArray, place: int) -> None:
+    """Look over a bank whose row has changed; without requests there is nothing to find."""
+    for way in range(2):
+        if m[place, B_HEAD + way] >= 0:
+            _look_over(m, place, way)
+
+
+@cached_njit(allocates=False)
 def _admit(
     m: IntArray,
     requests: IntArray,
@@ -271,7 +280,7 @@ def _admit(
     return admitted
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _retire(
     m: IntArray,
     slot: int,
@@ -311,21 +320,22 @@ def _retire(
         _look_over(m, place, 1 - way)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _can_serve(m: IntArray, way: int) -> bool:
     """Whether a request of this kind may go: it waits for no other, nor for its rank to leave PIM mode."""
     if m[STATE, S_FREE + way] == 0:
         return False
     if m[STATE, S_PIM_RANKS] == 0:
         return True
-    for kind in range(3):
-        for i in range(m[ACTIVE + 3 * way + kind, LENGTH]):
-            if m[RANK + (m[ACTIVE + 3 * way + kind, i] >> 4), R_MODE] == 0:
-                return True
+    for r in range(m[GIVEN, P_RANKS]):
+        if m[RANK + r, R_MODE] == 0:
+            for kind in range(3):
+                if m[ACTIVE + 6 * r + 3 * way + kind, LENGTH] > 0:
+                    return True
     return False
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _choose_way(m: IntArray) -> None:
     """Decide between serving reads and draining writes, by watermarks, and so that nobody waits for ever."""
     reads = 1 if _can_serve(m, 0) else 0
@@ -342,7 +352,7 @@ def _choose_way(m: IntArray) -> None:
 # --- refresh ----------------------------------------------------------------------------------------------------
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _count_dues(m: IntArray) -> None:
     """Note the refreshes that have come due; eight REFPB make up one REFAB."""
     ranks = m[GIVEN, P_RANKS]
@@ -360,7 +370,7 @@ def _count_dues(m: IntArray) -> None:
     m[STATE, S_NEXT_DUE] = soonest
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _work_of(m: IntArray, place: int) -> int:
     """Requests queued for a bank."""
     n = 0
@@ -372,7 +382,7 @@ def _work_of(m: IntArray, place: int) -> int:
     return n
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _plan_refresh(m: IntArray, r: int) -> None:
     """Hold a rank or a pair of banks for refresh when it is idle, or when no more can be postponed."""
     if m[GIVEN, P_REFRESH] == REFRESH_ALL:
@@ -395,7 +405,7 @@ def _plan_refresh(m: IntArray, r: int) -> None:
 # --- choosing the next plain command ----------------------------------------------------------------------------
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _ready_ranks(m: IntArray, column: int) -> None:
     """Note when each rank lets a column command, an ACT-1 and a PRE go: not while it is held or between ACTs."""
     now = m[STATE, S_NOW]
@@ -414,7 +424,7 @@ def _ready_ranks(m: IntArray, column: int) -> None:
     m[STATE, S_OPENINGS] = openings
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
     """Find the next plain command: earliest first, then by urgency, then by age (FR-FCFS).
 
@@ -425,58 +435,62 @@ def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
     way = m[STATE, S_WRITING]
     column = RD + way
     _ready_ranks(m, column)
-    wck_always = m[GIVEN, P_WCK_ALWAYS] != 0
     best_score = NEVER  # CK from now, urgency, age, in one number
-    best_at = NEVER
-    best = NO_COMMAND
     best_place = 0
     next_column = NEVER
-    for i in range(m[ACTIVE + 3 * way, LENGTH]):
-        place = m[ACTIVE + 3 * way, i]
-        r = place >> 4
-        at = max(m[place, column], m[GROUP + (place >> 2), column], m[MAY + r, column])
-        if (place & 7) == m[RANK + r, R_TARGET] or at >= NEVER:
-            continue
-        key = m[place, B_AGE + way]
-        command = column
-        if at <= m[RANK + r, R_WCK] or wck_always:
-            next_column = min(next_column, at)
-        else:
-            early = max(m[RANK + r, R_WCK], at - CAS_LEAD, now)
-            key += CAS_NOW if early >= at - 1 else CAS_EARLY
-            at = early
-            command = CAS
-        score = (min(at - now, FAR) << (AGES + 3)) + key
-        if score < best_score:
-            best_score = score
-            best_at = at
-            best = command
-            best_place = place
-    m[STATE, S_NEXT_COLUMN] = next_column
-    for kind in range(OPENS, CLOSES + 1):
-        command = ACT1 if kind == OPENS else PRE
-        soonest = NEVER
-        for r in range(m[GIVEN, P_RANKS]):
-            soonest = min(soonest, m[MAY + r, command])
-        if soonest > best_at or soonest >= NEVER:
-            continue  # none of them can be first
-        for i in range(m[ACTIVE + 3 * way + kind, LENGTH]):
-            place = m[ACTIVE + 3 * way + kind, i]
-            r = place >> 4
-            at = max(m[place, command], m[GROUP + (place >> 2), command], m[MAY + r, command])
-            if (place & 7) == m[RANK + r, R_TARGET] or at > best_at or at >= NEVER:
+    for r in range(m[GIVEN, P_RANKS]):
+        may = m[MAY + r, column]
+        if may - CAS_LEAD - now > (best_score >> URGENCIES) + 1:
+            continue  # neither first nor next to it, nor is a CAS for it
+        held = m[RANK + r, R_TARGET]
+        wck = m[RANK + r, R_WCK] if m[GIVEN, P_WCK_ALWAYS] == 0 else NEVER
+        banks = ACTIVE + 6 * r + 3 * way + COLUMNS
+        for i in range(m[banks, LENGTH]):
+            place = m[banks, i]
+            if (place & 7) == held:
                 continue
-            score = (min(at - now, FAR) << (AGES + 3)) + ROW_NEXT + m[place, B_AGE + way]
+            at = max(m[place, column], m[GROUP + (place >> 2), column], may)
+            key = m[place, B_AGE + way]
+            if at <= wck:
+                next_column = min(next_column, at)
+            else:
+                early = max(wck, at - CAS_LEAD, now)
+                key += CAS_NOW if early >= at - 1 else CAS_EARLY
+                at = early
+            score = ((at - now) << URGENCIES) + key
             if score < best_score:
                 best_score = score
-                best_at = at
-                best = command
                 best_place = place
+    m[STATE, S_NEXT_COLUMN] = next_column
+    for r in range(m[GIVEN, P_RANKS]):
+        for kind in range(OPENS, CLOSES + 1):
+            wanted = ACT1 if kind == OPENS else PRE
+            may = m[MAY + r, wanted]
+            if may >= NEVER or ((may - now) << URGENCIES) + ROW_NEXT > best_score:
+                continue  # none of them can be first
+            held = m[RANK + r, R_TARGET]
+            banks = ACTIVE + 6 * r + 3 * way + kind
+            for i in range(m[banks, LENGTH]):
+                place = m[banks, i]
+                if (place & 7) == held:
+                    continue
+                at = max(m[place, wanted], m[GROUP + (place >> 2), wanted], may)
+                score = ((at - now) << URGENCIES) + ROW_NEXT + m[place, B_AGE + way]
+                if score < best_score:
+                    best_score = score
+                    best_place = place
+    best_at = NEVER
+    best = NO_COMMAND
     best_slot = -1
-    if best in (PRE, ACT1):
-        best_slot = m[best_place, B_FIRST + way]
-    elif best >= 0:
-        best_slot = m[best_place, B_HIT + way]
+    if best_score < NEVER:
+        best_at = now + (best_score >> URGENCIES)
+        urgency = best_score & (7 << AGES)
+        if urgency >= ROW_NEXT and urgency < CAS_EARLY:
+            best = PRE if m[best_place, B_ROW] >= 0 else ACT1
+            best_slot = m[best_place, B_FIRST + way]
+        else:
+            best = column if urgency < ACT2_NEXT else CAS
+            best_slot = m[best_place, B_HIT + way]
     for r in range(m[GIVEN, P_RANKS]):
         place = m[RANK + r, R_OPENING]
         target = m[RANK + r, R_TARGET]
@@ -506,7 +520,7 @@ def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
             at = max(m[place, command], m[RANK + r, command], now)
             if command == REFPB:
                 at = max(at, m[place + 8, REFPB])
-        score = (min(at - now, FAR) << (AGES + 3)) + key
+        score = ((at - now) << URGENCIES) + key
         if score < best_score:
             best_score = score
             best_at = at
@@ -519,28 +533,41 @@ def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
 # --- issuing ----------------------------------------------------------------------------------------------------
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _wait(m: IntArray, waiting: int, rules: int, now: int) -> None:
-    """Let a bank, a group or a rank wait as one row of the latency table says."""
-    for k in range(m[rules, 0]):
-        c = m[rules, 1 + 2 * k]
-        m[waiting, c] = max(m[waiting, c], now + m[rules, 2 + 2 * k])
+    """Let a bank, a group or a rank wait as one row of the latency table says: all classes, so that nothing branches."""
+    act1 = max(m[waiting, ACT1], now + m[rules, ACT1])
+    act2 = max(m[waiting, ACT2], now + m[rules, ACT2])
+    rd = max(m[waiting, RD], now + m[rules, RD])
+    wr = max(m[waiting, WR], now + m[rules, WR])
+    pre = max(m[waiting, PRE], now + m[rules, PRE])
+    preab = max(m[waiting, PREAB], now + m[rules, PREAB])
+    refab = max(m[waiting, REFAB], now + m[rules, REFAB])
+    refpb = max(m[waiting, REFPB], now + m[rules, REFPB])
+    m[waiting, ACT1] = act1
+    m[waiting, ACT2] = act2
+    m[waiting, RD] = rd
+    m[waiting, WR] = wr
+    m[waiting, PRE] = pre
+    m[waiting, PREAB] = preab
+    m[waiting, REFAB] = refab
+    m[waiting, REFPB] = refpb
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _wait_of_bank(m: IntArray, command: int, place: int, now: int) -> None:
     """Let the bank and its group wait as the rules say."""
     _wait(m, place, LATENCY + AT_BANK + command, now)
     _wait(m, GROUP + (place >> 2), LATENCY + AT_GROUP + command, now)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _wait_of_rank(m: IntArray, command: int, r: int, now: int) -> None:
     """Let the rank wait as the rules say."""
     _wait(m, RANK + r, LATENCY + AT_RANK + command, now)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _wait_of_others(m: IntArray, command: int, mask: int, now: int) -> None:
     """Let the column commands of all ranks outside the mask wait for DQ."""
     for r in range(m[GIVEN, P_RANKS]):
@@ -548,28 +575,28 @@ def _wait_of_others(m: IntArray, command: int, mask: int, now: int) -> None:
             _wait(m, RANK + r, LATENCY + AT_OTHER + command, now)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _keep_wck(m: IntArray, r: int, until: int) -> None:
     """Let WCK of a rank run on behind a burst; what the CAS before it allowed ends with the first access."""
     m[RANK + r, R_WCK] = until if m[RANK + r, R_CAS] != 0 else max(m[RANK + r, R_WCK], until)
     m[RANK + r, R_CAS] = 0
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _row_opened(m: IntArray, r: int, now: int) -> None:
     if m[RANK + r, R_OPEN] == 0:
         m[RANK + r, R_SINCE] = now
     m[RANK + r, R_OPEN] += 1
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _row_closed(m: IntArray, r: int, rows: int, now: int) -> None:
     m[RANK + r, R_OPEN] -= rows
     if rows > 0 and m[RANK + r, R_OPEN] == 0:
         m[RANK + r, R_ACTIVE] += now - m[RANK + r, R_SINCE]
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _write_down(
     m: IntArray,
     log: IntArray,
@@ -599,13 +626,13 @@ def _write_down(
 NO_ROW = -1
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _word(row: int, column: int) -> int:
     """Row and column in one number, both shifted by one so that none is zero."""
     return ((row + 1) << 16) | (column + 1)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _issue(
     m: IntArray, requests: IntArray, served_at: IntArray, log: IntArray, command: int, place: int, slot: int
 ) -> None:
@@ -621,8 +648,7 @@ def _issue(
             for b in range(r * BANKS, (r + 1) * BANKS):
                 if m[b, B_ROW] >= 0:
                     m[b, B_ROW] = -1
-                    _look_over(m, b, 0)
-                    _look_over(m, b, 1)
+                    _look_over_both(m, b)
             _row_closed(m, r, m[RANK + r, R_OPEN], now)
         else:
             m[RANK + r, R_DEBT] -= 1
@@ -666,8 +692,7 @@ def _issue(
         _wait_of_rank(m, ACT2, r, now)
         m[RANK + r, ACT2] = max(m[RANK + r, ACT2], m[RANK + r, R_FAW2 + oldest] + m[GIVEN, P_NFAW])
         _row_opened(m, r, now)
-        _look_over(m, place, 0)
-        _look_over(m, place, 1)
+        _look_over_both(m, place)
     elif command == PRE:
         _write_down(m, log, now, PRE, r, 1, place, 0)
         m[place, B_ROW] = -1
@@ -676,8 +701,7 @@ def _issue(
         _wait_of_bank(m, PRE, place, now)
         _wait_of_rank(m, PRE, r, now)
         _row_closed(m, r, 1, now)
-        _look_over(m, place, 0)
-        _look_over(m, place, 1)
+        _look_over_both(m, place)
     elif command == REFPB:
         _write_down(m, log, now, REFPB, r, 1, place, 0)
         _wait_of_bank(m, REFPB, place, now)
@@ -713,15 +737,14 @@ def _issue(
         if code != command:
             m[place, B_ROW] = -1
             _row_closed(m, r, 1, now)
-            _look_over(m, place, 0)
-            _look_over(m, place, 1)
+            _look_over_both(m, place)
         _admit(m, requests)
 
 
 # --- PIM programs -----------------------------------------------------------------------------------------------
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _unit_of(op: int) -> int:
     """The unit that takes an instruction; -1 if all must stand still for it."""
     if op == PIM_MAC:
@@ -735,7 +758,7 @@ def _unit_of(op: int) -> int:
     return -1
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _tell(m: IntArray, first: int, program: IntArray, pc: int) -> None:
     """Count an instruction for each rank that takes it."""
     op = program[pc, I_OP]
@@ -752,7 +775,7 @@ def _tell(m: IntArray, first: int, program: IntArray, pc: int) -> None:
                 m[first + C_OUT, r] += 1
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _refresh_owed(m: IntArray, mask: int, barrier: int) -> int:
     """All-bank refreshes that the ranks of a mask owe, the most of any of them."""
     unit = 8 if m[GIVEN, P_REFRESH] == REFRESH_PAIR else 1
@@ -770,7 +793,7 @@ def _refresh_owed(m: IntArray, mask: int, barrier: int) -> int:
     return owed
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _go_on(m: IntArray, program: IntArray, unit: int) -> None:
     """Take a unit to its next instruction, or to the barrier or the end before which it must stand still."""
     while True:
@@ -824,14 +847,14 @@ def _go_on(m: IntArray, program: IntArray, unit: int) -> None:
         m[WALKER + unit, W_PC] = pc + 1
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def start_program(m: IntArray, program: IntArray) -> None:
     """Bring all units before their first instruction."""
     for unit in range(4):
         _go_on(m, program, unit)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _row_of(m: IntArray, program: IntArray, unit: int) -> int:
     """Row that an instruction names in this round of the loops around it."""
     pc = m[WALKER + unit, W_PC]
@@ -843,7 +866,7 @@ def _row_of(m: IntArray, program: IntArray, unit: int) -> int:
     return int(row)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _waits_for(m: IntArray, unit: int, mask: int, what: int) -> bool:
     """Whether a rank of the mask has not yet done all that stands earlier in the program."""
     behind = False
@@ -853,7 +876,7 @@ def _waits_for(m: IntArray, unit: int, mask: int, what: int) -> bool:
     return behind
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _lowest(mask: int) -> int:
     r = 0
     while (mask >> r) & 1 == 0:
@@ -861,7 +884,7 @@ def _lowest(mask: int) -> int:
     return r
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _latest(m: IntArray, mask: int, field: int, at: int) -> int:
     """The latest of a time over the ranks of a mask, not before ``at``."""
     for r in range(m[GIVEN, P_RANKS]):
@@ -870,7 +893,7 @@ def _latest(m: IntArray, mask: int, field: int, at: int) -> int:
     return at
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _pick_barrier(m: IntArray, program: IntArray, now: int) -> tuple[int, int, int, int]:
     """The next command of an instruction for which all units stand still: CK, command, mask, parity."""
     pc = m[WALKER + 0, W_PC]
@@ -933,7 +956,7 @@ def _pick_barrier(m: IntArray, program: IntArray, now: int) -> tuple[int, int, i
     return NEVER, END, 0, 0
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _past_barrier(m: IntArray, program: IntArray) -> None:
     """Let all units go on behind the instruction for which they stood still."""
     is_point = program[m[WALKER + 0, W_PC], I_OP] == PIM_REFAB
@@ -946,7 +969,7 @@ def _past_barrier(m: IntArray, program: IntArray) -> None:
         _go_on(m, program, unit)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
     """Find the next command of the program: CK, unit (4 for a barrier), command. Note whether a unit wants DQ."""
     slots = m[GIVEN, P_SLOTS]
@@ -1042,7 +1065,7 @@ def _pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
     return best_at, best, best_command
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _issue_pim(m: IntArray, program: IntArray, log: IntArray, unit: int, command: int) -> None:
     """Issue one PIM command now, and let the unit go on when its instruction is done."""
     now = m[STATE, S_NOW]
@@ -1135,7 +1158,7 @@ def _issue_pim(m: IntArray, program: IntArray, log: IntArray, unit: int, command
     _go_on(m, program, unit)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now: int) -> None:
     """What a PIM command that moves no data does to one rank."""
     if command == PIM_ACT:
@@ -1167,7 +1190,7 @@ def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now:
         _wait_of_rank(m, PIM_EXIT, r, now)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most: int) -> int:
     """Go on with a run of MACs as long as no other command comes between, its last one excepted; return how many."""
     pc = m[WALKER + U_MAC, W_PC]
@@ -1206,7 +1229,7 @@ def _issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most
 # --- one channel, two masters -----------------------------------------------------------------------------------
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _share_dq(m: IntArray) -> bool:
     """Decide who may use DQ next, the NPU (0) or the PIM program (1); return whether that changed."""
     npu_wants = m[STATE, S_NPU_WANTS] != 0
@@ -1231,7 +1254,7 @@ def _share_dq(m: IntArray) -> bool:
     return True
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _pim_wins(m: IntArray, urgency: int) -> bool:
     """Who gets a command slot that both could use; ACT-2 before its deadline goes first in any case."""
     if urgency < 0:
@@ -1242,14 +1265,14 @@ def _pim_wins(m: IntArray, urgency: int) -> bool:
     return bool(m[GIVEN, P_POLICY] == PIM_FIRST)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _alone(m: IntArray, place: int, now: int) -> bool:
     """Whether the ACT-2 of a bank opened now may go next, no other rank being between its ACTs."""
     soonest = max(m[place, ACT2], m[GROUP + (place >> 2), ACT2], m[RANK + (place >> 4), ACT2])
     return bool(m[STATE, S_OPENINGS] == 0 and soonest <= now + 1)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
     """Run the channel until all is done, the log is full, or so many commands are issued.
 
@@ -1288,7 +1311,8 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
     patience = 64 * m[GIVEN, P_NREFI]
     left = commands
     while left > 0 and (log.shape[0] == 0 or m[STATE, S_LOGGED] < log.shape[0] - 1):
-        if _admit(m, requests):
+        i = m[STATE, S_NEXT]
+        if i < total and requests[i, 0] <= m[STATE, S_NOW] and _admit(m, requests):
             stale = True
         if refreshes and m[STATE, S_NEXT_DUE] <= m[STATE, S_NOW]:
             _count_dues(m)
