@@ -25,8 +25,8 @@ def cached_njit(nogil: bool = False, allocates: bool = True) -> Callable[[_Funct
 
     Args:
         nogil: Let other threads run meanwhile.
-        allocates: Whether the function makes arrays. One that only works on those it is given, in many small functions,
-            is a fifth faster and compiles sooner if numba doesn't count references to them, nor looks for divisors of 0.
+        allocates: Whether the function makes arrays. Many small ones that only work on what they are given are a fifth
+            faster if numba counts no references to it, and looks for no divisor of 0.
     """
     import numba
 
@@ -36,7 +36,7 @@ def cached_njit(nogil: bool = False, allocates: bool = True) -> Callable[[_Funct
         before = config.CACHE_DIR
         config.CACHE_DIR = before or str(_cache_folder())  # a folder chosen by the user stays chosen
         try:
-            options = {} if allocates else {"_nrt": False, "error_model": "numpy"}
+            options: dict[str, Any] = {} if allocates else {"_nrt": False, "error_model": "numpy"}
             compiled: Any = numba.njit(cache=True, nogil=nogil, **options)(function)
         finally:
             config.CACHE_DIR = before

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from lpspec.dram.controller import Controller, all_bank_activate_ck
 from lpspec.dram.device import DeviceSpec, load_device
+from lpspec.dram.gemm import compile_gemm
+from lpspec.dram.layout import PimChannel, place_weights
 from lpspec.dram.program import ProgramBuilder
 from lpspec.dram.simulate import ChannelRun, request_array, run_channel
 from lpspec.errors import InputError
@@ -164,6 +166,14 @@ def test_npu_first_keeps_pim_waiting_but_not_for_ever() -> None:
     requests = streaming(30_000, rank=3)
     fast, slow = (run_program(one_tile(1), requests, fairness="npu-first", pim_wait=ck) for ck in (500, 20_000))
     assert at(fast, "PIM_EXIT")[0] < at(slow, "PIM_EXIT")[0] < 60_000
+
+
+def test_a_program_kept_waiting_still_gets_to_its_refreshes() -> None:
+    """Forty bursts that wait pim_wait each take 13 nREFI: whoever is favoured, refresh of the rank goes first."""
+    lines = compile_gemm(place_weights(PimChannel(DIE, (0,), 1, 2), 1500, 1500), 8).lines
+    policies: dict[str, Any] = {"ranks": 2, "fairness": "npu-first", "pim_wait": 4096, "refresh": "all-bank"}
+    done = run_program(lines, streaming(60_000, rank=1), **policies)
+    assert violations(done, DIE, Controller(**policies), (0,)) == []
 
 
 def test_requests_for_a_computing_rank_wait_until_it_leaves_pim_mode() -> None:

@@ -57,6 +57,7 @@ R_EXIT = 48
 R_CAS = 49  # whether WCK runs for a CAS that no access has followed yet
 ALL_BANKS = 64
 MOST_POSTPONED = 7  # the eighth must be under way when the ninth comes due
+PRESSING = 4  # owed by a rank in PIM mode, half of what may be postponed
 MOST_POSTPONED_PAIRS = 54  # a pair may be first in one round and last in the next: 54 + 15 + 1 < 9 * 8
 
 # A request in a queue.
@@ -535,7 +536,7 @@ def _pick(m: IntArray) -> tuple[int, int, int, int, int]:
 
 @cached_njit(allocates=False)
 def _wait(m: IntArray, waiting: int, rules: int, now: int) -> None:
-    """Let a bank, a group or a rank wait as one row of the latency table says: all classes, so that nothing branches."""
+    """Let a bank, a group or a rank wait as a row of the latency table says; all classes, so that nothing branches."""
     act1 = max(m[waiting, ACT1], now + m[rules, ACT1])
     act2 = max(m[waiting, ACT2], now + m[rules, ACT2])
     rd = max(m[waiting, RD], now + m[rules, RD])
@@ -1230,6 +1231,17 @@ def _issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most
 
 
 @cached_njit(allocates=False)
+def _refresh_presses(m: IntArray) -> bool:
+    """Whether a rank in PIM mode owes so much that its program must get to its next refresh point without waiting."""
+    unit = 8 if m[GIVEN, P_REFRESH] == REFRESH_PAIR else 1
+    presses = False
+    for r in range(m[GIVEN, P_RANKS]):
+        if m[RANK + r, R_MODE] == 2 and m[RANK + r, R_DEBT] >= PRESSING * unit:
+            presses = True
+    return presses
+
+
+@cached_njit(allocates=False)
 def _share_dq(m: IntArray) -> bool:
     """Decide who may use DQ next, the NPU (0) or the PIM program (1); return whether that changed."""
     npu_wants = m[STATE, S_NPU_WANTS] != 0
@@ -1240,7 +1252,7 @@ def _share_dq(m: IntArray) -> bool:
     if not pim_wants:
         wanted = 0
         m[STATE, S_DQ_WAITS] = -1
-    elif not npu_wants or m[GIVEN, P_POLICY] == PIM_FIRST:
+    elif not npu_wants or m[GIVEN, P_POLICY] == PIM_FIRST or _refresh_presses(m):
         wanted = 1
     elif m[GIVEN, P_POLICY] == NPU_FIRST:  # PIM waits, but not for ever
         wanted = 1 if owner == 1 or m[STATE, S_NOW] - m[STATE, S_DQ_WAITS] >= m[GIVEN, P_WAIT] else 0
