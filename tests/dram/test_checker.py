@@ -226,7 +226,7 @@ PIM_EDGES = [
     # The last of 8 activations is 3 * 4 + 16 = 28 after PIM_ACT, the first of the last four 16 after.
     Edge("PIM_ACT to PIM_ACT: 80 + 32", PIM_OPEN + "@ PIM_ACT m2 p1 R5", 112, "nFAW nRRD"),
     Edge("PIM_ACT to PIM_ACT, nFAW 20: 80 + 20 + 20", PIM_OPEN + "@ PIM_ACT m2 p1 R5", 120, "nFAW", slower(nFAW=20)),
-    Edge("PIM_ACT to PIM_ACT, nRRD 5: 80 + 15 + 16 + 5", PIM_OPEN + "@ PIM_ACT m2 p1 R5", 116, "nRRD", slower(nRRD=5)),
+    Edge("PIM_ACT to PIM_ACT, nRRD 5: 80 + 15 + 20 + 5", PIM_OPEN + "@ PIM_ACT m2 p1 R5", 120, "nRRD", slower(nRRD=5)),
     Edge("another rank is free of it", PIM_OPEN.replace("ENTER m2", "ENTER m6") + "@ PIM_ACT m4 p1 R5", 81, "CA"),
     Edge("PIM_ACT to PIM_MAC: 80 + 28 + 15", PIM_OPEN + "@ PIM_MAC m2 p0 c0", 123, "nRCD", FREE_INPUTS),
     Edge(
@@ -403,6 +403,15 @@ def test_what_is_legal(text: str) -> None:
 def test_data_needs_wck_of_its_rank(text: str) -> None:
     assert check(text, options=ON_DEMAND).counts == {"WCK": 1}
     assert check(text).legal
+
+
+@pytest.mark.parametrize(("nFAW", "last"), [(16, 28), (15, 28), (17, 29)])
+def test_activations_inside_pim_act_keep_nrrd_and_nfaw(nFAW: int, last: int) -> None:
+    """Eight of them: a window that is shorter than four nRRD doesn't bring the fifth nearer to the fourth."""
+    options = replace(FREE_INPUTS, timing=ALWAYS.timing._replace(nFAW=nFAW))
+    act = "0 PIM_ENTER m2 | 80 PIM_ACT m2 p0 R5 | @ PIM_MAC m2 p0 c0"
+    assert check(act, 80 + last + 15, options).violations == []
+    assert check(act, 80 + last + 14, options).counts == {"nRCD": 1}
 
 
 def test_inputs_that_never_came_are_missed() -> None:

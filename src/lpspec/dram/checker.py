@@ -224,10 +224,11 @@ class CommandChecker:
 
 
 def spread_ck(t: CheckTiming, pim: PimRules, mpus: int) -> IntArray:
-    """CK after PIM_ACT at which each activation happens: four nRRD apart, the next four an nFAW later."""
+    """CK after PIM_ACT at which each activation happens: four nRRD apart, then four an nFAW or 4 nRRD later."""
     if pim.activate == "at_once":
         return np.zeros(1, np.int64)
-    return np.array([i % 4 * t.nRRD + i // 4 * t.nFAW for i in range(mpus)], np.int64)
+    four = max(t.nFAW, 4 * t.nRRD)
+    return np.array([i % 4 * t.nRRD + i // 4 * four for i in range(mpus)], np.int64)
 
 
 def check_commands(
