@@ -11,8 +11,19 @@ from hypothesis import strategies as st
 from lpspec.allocation.column_map import DRAM, PIM, ColumnMap, held_blocks
 from lpspec.allocation.exclusive import DynamicAllocator, StaticAllocator
 from lpspec.allocation.hybrid import BalancedAllocator
-from lpspec.allocation.migration import can_migrate, follow_placements, migrate_all, next_placement
+from lpspec.allocation.migration import (
+    can_migrate,
+    follow_placements,
+    migrate_all,
+    migration_cost,
+    next_placement,
+)
 from lpspec.allocation.placement import NoRoomError
+from lpspec.dram.controller import Controller
+from lpspec.dram.layout import place_weights
+from lpspec.dram.platform_channel import channel_of_platform
+from lpspec.dram.reallocation import DramPlacement, plan_move
+from lpspec.dram.reallocation_run import run_reallocation
 from lpspec.hardware.loading import load_platform, load_profile
 from lpspec.llm import Gemm, draft_operators, load_model, verify_operators
 
@@ -220,3 +231,21 @@ def test_copies_never_make_a_step_slower_however_short_the_room(name: str, inter
         ops = [op for op in verify_operators(model, tokens, 500) + draft_operators(model) if isinstance(op, Gemm)]
         free_ns, stays_ns = (float(one.decode_cost(tuple(ops)).latency_ns) for one in (free, stays))
         assert free_ns <= stays_ns * (1 + 1e-12)
+
+
+# Against commands
+
+
+@pytest.mark.parametrize("to_pim", [False, True])
+def test_the_closed_form_is_what_the_commands_take(to_pim: bool) -> None:
+    """A block of `out` on one channel of four: time within 3 %; 6 % less energy, for rows opened again are left out."""
+    platform, profile = load_platform("lp-spec"), load_profile("attacc")
+    channel = channel_of_platform(platform)
+    on_pim = place_weights(channel, 4096, 256)
+    on_dram = DramPlacement(channel.device, 3, 4096, 256, start_row=on_pim.end_row)
+    plan = plan_move(on_dram, on_pim, 0, 256) if to_pim else plan_move(on_pim, on_dram, 0, 256)
+    moved = run_reallocation(plan, channel.device, Controller(ranks=4), policy="blocking", profile=profile)
+    cost = migration_cost(4 * moved.moved_bytes, 51.2 * 0.85)
+    assert cost.latency_ns == pytest.approx(moved.finished_ck * 1.25, rel=0.03)
+    closed_pj = cost.activity.energy_pj(profile)["migration"]
+    assert closed_pj == pytest.approx(0.94 * 4 * sum(moved.energy_pj.values()), rel=0.01)
