@@ -12,10 +12,11 @@ from lpspec.experiments.systems import make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
 from lpspec.simulation.decode_loop import decode
-from lpspec.simulation.run import Run, allowed_prices, decode_steps, price_steps, prior_accuracy, simulate, turn_bounds
+from lpspec.simulation.run import Run, allowed_prices, decode_steps, price_steps, simulate, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import OBJECTIVES, Objective, System, TreePolicy, Workload
 from lpspec.speculation.kernels import FloatArray
+from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.pruner import DraftTokenPruner
 from lpspec.speculation.rank_trace import RankTrace, load_trace

@@ -13,6 +13,7 @@ from lpspec.cli.compare import compare
 from lpspec.cli.dram import app as dram
 from lpspec.cli.inspect import inspect
 from lpspec.cli.peers import peers
+from lpspec.cli.placement import placement
 from lpspec.cli.reproduce import reproduce
 from lpspec.errors import InputError, unknown_name
 
@@ -32,6 +33,7 @@ app = App(
 app.command(reproduce)
 app.command(compare)
 app.command(peers)
+app.command(placement)
 app.command(inspect)
 app.command(dram)
 

@@ -159,7 +159,7 @@ def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
 def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
     if not system.speculates:
-        return _placed(_replay_fixed(np.zeros(trace.positions, np.int64), turns, 1), policy, costs)
+        return place_steps(_replay_fixed(np.zeros(trace.positions, np.int64), turns, 1), policy, costs)
     heads = min(system.model.medusa_heads, trace.heads)
     if policy.fixed is not None:
         if policy.fixed.max_depth > heads:
@@ -168,11 +168,21 @@ def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: Tree
                 f"has {heads} draft heads"
             )
         accepted = accepted_lengths(policy.fixed, trace.ranks[:, :heads]).astype(np.int64)
-        return _placed(_replay_fixed(accepted, turns, policy.fixed.size), policy, costs)
+        return place_steps(_replay_fixed(accepted, turns, policy.fixed.size), policy, costs)
     if policy.pruner is not None:
         return _replay_added(policy.pruner, trace.with_heads(heads), turns, policy, costs)
     _check_size(policy.size, system, trace, heads)
     return _replay_pruned(trace, heads, turns, policy, costs)
+
+
+def place_steps(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
+    """Steps that don't depend on where the weights lie, moved as their prices under the policy's objective ask for."""
+    if costs.placements is None:
+        return replace(steps, placement=np.zeros_like(steps.position))
+    price = costs.prices(policy.objective)[:, steps.position, steps.l_spec - 1].T
+    placement = np.empty_like(steps.placement)
+    follow_placements(np.ascontiguousarray(price), costs.move_price(policy.objective), placement)
+    return replace(steps, placement=placement)
 
 
 def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
@@ -260,13 +270,3 @@ def _replay_fixed(accepted: IntArray, turns: IntArray, size: int) -> Steps:
     steps = replay_fixed(accepted, turns, size, *out)
     l_spec, committed, position = out[:, :steps]
     return Steps(position, l_spec, committed, np.zeros_like(position))
-
-
-def _placed(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
-    """Steps that don't depend on where the weights lie, with the placement of each."""
-    if costs.placements is None:
-        return steps
-    price = costs.prices(policy.objective)[:, steps.position, steps.l_spec - 1].T
-    placement = np.empty_like(steps.placement)
-    follow_placements(np.ascontiguousarray(price), costs.move_price(policy.objective), placement)
-    return replace(steps, placement=placement)

@@ -1,0 +1,120 @@
+"""What copies and migration are worth: static, dynamic and replicated placement on the same requests."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lpspec.errors import InputError
+from lpspec.experiments.compare import FALLBACK_TRACE
+from lpspec.experiments.provenance import provenance
+from lpspec.experiments.systems import REFERENCE, make_system
+from lpspec.hardware.loading import load_profile
+from lpspec.llm.loading import load_model
+from lpspec.simulation.run import Run, Steps, decode_steps, place_steps, price_steps, turn_bounds
+from lpspec.simulation.step_cost import StepCosts, step_costs
+from lpspec.simulation.workload import OBJECTIVES, System, TreePolicy, Workload
+from lpspec.speculation.medusa_trees import named_tree
+from lpspec.speculation.rank_trace import RankTrace, load_trace
+
+PLACEMENTS = ("static", "dynamic", "replicated")
+SIZES = (4, 8, 12, 16, 32)
+WHOLE_TREE = "mc_sim_7b_63"
+SMALL, LARGE = 4, 16
+"""Sizes between which a controller switches that doesn't ask this machine: one pass on PIM, and four."""
+LASTING = (1, 4, 16)
+"""Turns after which it does so."""
+
+
+@dataclass(frozen=True)
+class PlacementRow:
+    """One way to size trees.
+
+    Attributes:
+        case: Who sizes them, and how.
+        objective: What moves of columns are to save.
+        runs: In the order of ``PLACEMENTS``.
+    """
+
+    case: str
+    objective: str
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class PlacementStudy:
+    """All rows, and what they were made from."""
+
+    rows: tuple[PlacementRow, ...]
+    provenance: dict[str, Any]
+
+
+def placement_study(
+    model: str = "llama2-7b", trace: str | None = None, prompt_tokens: int = 128, new_tokens: int | None = None
+) -> PlacementStudy:
+    """Run LP-Spec under every placement for every way to size trees.
+
+    Args:
+        model: Preset name, or path of a Hugging Face ``config.json``.
+        trace: Shipped name or path of a rank trace; None for the one that suits the model.
+        prompt_tokens: Tokens of each prompt.
+        new_tokens: Tokens to generate per turn at most; None for whole turns.
+
+    Raises:
+        InputError: Any name, value or file that cannot be used, or a model that does not fit.
+    """
+    spec, profile, workload = load_model(model), load_profile("attacc"), Workload(prompt_tokens, new_tokens)
+    acceptance = load_trace(trace or spec.default_trace or FALLBACK_TRACE)
+    if min(spec.medusa_heads, acceptance.heads) < named_tree(WHOLE_TREE).max_depth:
+        raise InputError(f"{spec.name} with trace '{acceptance.name}' has too few draft heads for {WHOLE_TREE}")
+    systems = [make_system(REFERENCE, spec, profile, changes={"allocator": name}) for name in PLACEMENTS]
+    rows = tuple(_Study(systems, acceptance, workload).rows())
+    return PlacementStudy(rows, provenance(systems, acceptance, workload, TreePolicy()))
+
+
+def switching(small: Steps, large: Steps, turns: int) -> Steps:
+    """Steps of a controller that changes between two sizes after every few turns, from runs with either."""
+    parts = []
+    for which, steps in enumerate((small, large)):
+        turn = np.cumsum(steps.position == 0) - 1
+        mine = turn // turns % 2 == which
+        parts.append((turn[mine], steps.position[mine], steps.l_spec[mine], steps.committed[mine]))
+    turn, position, l_spec, committed = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(turn, kind="stable")
+    return Steps(position[order], l_spec[order], committed[order], np.zeros_like(order))
+
+
+class _Study:
+    """Price lists of the three systems, made once."""
+
+    def __init__(self, systems: list[System], trace: RankTrace, workload: Workload) -> None:
+        self.trace, self.turns = trace, turn_bounds(trace, workload)
+        longest = int(self.turns[:, 0].max())
+        self.systems = [(system, step_costs(system, workload.prompt_tokens, longest)) for system in systems]
+
+    def rows(self) -> Iterator[PlacementRow]:
+        """The pruner's own sizes for every objective; then sizes that others give."""
+        for objective in OBJECTIVES:
+            policy = TreePolicy(objective=objective)
+            runs = [price_steps(s, costs, self._steps(s, costs, policy)) for s, costs in self.systems]
+            yield PlacementRow("sized by the pruner (DTP)", objective, tuple(runs))
+        first, costs = self.systems[0]
+        sized = {size: self._steps(first, costs, TreePolicy(size=size)) for size in SIZES}
+        for size in SIZES[1:]:
+            yield self._given(f"{size} tokens", sized[size])
+        yield self._given(
+            "64 tokens, Medusa's tree", self._steps(first, costs, TreePolicy(fixed=named_tree(WHOLE_TREE)))
+        )
+        for turns in LASTING:
+            steps = switching(sized[SMALL], sized[LARGE], turns)
+            yield self._given(f"{SMALL} or {LARGE} tokens, {turns} turn{'s' * (turns > 1)} each", steps)
+
+    def _given(self, case: str, steps: Steps) -> PlacementRow:
+        """Sizes that no placement changes; columns move to save time."""
+        policy = TreePolicy(objective="throughput")
+        runs = [price_steps(s, costs, place_steps(steps, policy, costs)) for s, costs in self.systems]
+        return PlacementRow(case, policy.objective, tuple(runs))
+
+    def _steps(self, system: System, costs: StepCosts, policy: TreePolicy) -> Steps:
+        return decode_steps(system, self.trace, self.turns, policy, costs)

@@ -1,0 +1,87 @@
+"""The placement study: every way to size trees under three placements."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lpspec.errors import InputError
+from lpspec.experiments.placement import LASTING, PLACEMENTS, PlacementRow, PlacementStudy, placement_study, switching
+from lpspec.report.placement_table import MEANING, placement_document
+from lpspec.simulation.run import Steps
+from lpspec.speculation.rank_trace import load_trace
+
+
+@cache
+def study(model: str = "llama2-7b") -> PlacementStudy:
+    return placement_study(model, new_tokens=60)
+
+
+def row(case: str, model: str = "llama2-7b") -> PlacementRow:
+    (found,) = (r for r in study(model).rows if r.case == case)
+    return found
+
+
+def test_every_run_generates_the_same_tokens() -> None:
+    for found in study().rows:
+        assert len(found.runs) == len(PLACEMENTS) == len(MEANING)
+        assert len({run.tokens for run in found.runs}) == 1
+        assert [run.system.platform.allocator for run in found.runs] == list(PLACEMENTS)
+
+
+def test_where_everything_fits_copies_are_fastest_and_moving_is_next() -> None:
+    """In time, which balanced splits save. Energy may go either way: the NPU's bits cost more than those of PIM."""
+    for found in study().rows:
+        stays, moves, free = (run.decode_ns for run in found.runs)
+        assert free <= moves * (1 + 1e-12)
+        assert moves <= stays * (1 + 1e-12)
+
+
+def test_the_pruner_asks_for_nothing_that_static_lacks() -> None:
+    for found in study().rows[:3]:
+        assert found.case == "sized by the pruner (DTP)"
+        assert len({run.decode_ns for run in found.runs}) == 1
+
+
+def test_the_longer_sizes_last_the_nearer_moving_comes_to_copies() -> None:
+    rows = [row(f"4 or 16 tokens, {turns} turn{'s' * (turns > 1)} each") for turns in LASTING]
+    shares = [found.runs[1].migration_ns / found.runs[1].decode_ns for found in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] < 0.01
+    assert rows[0].runs[1].migrations > rows[-1].runs[1].migrations > 1
+
+
+def test_13b_has_little_room_for_copies_so_moving_can_be_better() -> None:
+    _, moves, free = row("16 tokens", "llama2-13b").runs
+    assert moves.decode_ns < free.decode_ns
+
+
+def test_switching_takes_turns_from_either_run() -> None:
+    def steps(size: int, roots: list[int]) -> Steps:
+        count = len(roots)
+        return Steps(np.array(roots), np.full(count, size), np.arange(count) + 10 * size, np.zeros(count, np.int64))
+
+    small, large = steps(4, [0, 1, 2, 0, 3, 0, 0, 5]), steps(16, [0, 3, 0, 0, 0, 2, 4])
+    found = switching(small, large, turns=1)
+    assert found.l_spec.tolist() == [4, 4, 4, 16, 4, 16, 16, 16]
+    assert found.position.tolist() == [0, 1, 2, 0, 0, 0, 2, 4]
+    assert found.committed.tolist() == [40, 41, 42, 162, 45, 164, 165, 166]
+    assert switching(small, large, turns=2).position.tolist() == [0, 1, 2, 0, 3, 0, 0, 2, 4]
+
+
+def test_the_document_has_every_run() -> None:
+    document = placement_document(study())
+    assert [len(found["runs"]) for found in document["rows"]] == [3] * len(study().rows)
+    dynamic = document["rows"][-1]["runs"][1]
+    assert dynamic["placement"] == "dynamic"
+    assert dynamic["migrations"] > 0
+    assert dynamic["energy_by_component_mj"]["migration"] > 0
+
+
+def test_what_cannot_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not fit"):
+        placement_study("vicuna-33b")
+    load_trace("vicuna-7b").with_heads(2).save(tmp_path / "short.npz")
+    with pytest.raises(InputError, match="too few draft heads for mc_sim_7b_63"):
+        placement_study(trace=str(tmp_path / "short.npz"))
