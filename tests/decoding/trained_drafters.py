@@ -121,7 +121,7 @@ CONFIDENT: dict[str, Callable[[], Drafter]] = {
 
 
 def causal(rope: RopeTable, n: int) -> Surroundings:
-    return Surroundings(*rope.rows(torch.arange(n), n), None)
+    return Surroundings(rope.up_to(n), torch.arange(n), None)
 
 
 def floats(linear: Linear) -> list[Tensor]:

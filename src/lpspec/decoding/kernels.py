@@ -47,30 +47,37 @@ def norm_rows(x: Float32, weight: Float32, eps: float, out: Float32) -> None:
 
 
 @cached_njit(nogil=True)
-def rotate_into(qkv: Float32, cos: Float32, sin: Float32, q: Float32, kv: Float32) -> None:
+def rotate_into(
+    qkv: Float32, table: Float32, positions: NDArray[np.int64], q: Float32, cache: Float32, start: int
+) -> None:
     """Rotate queries and keys of qkv [n, heads + 2 kv_heads, head_dim], and lay all three out by head.
 
     Args:
         qkv: Queries, keys and values of n tokens.
-        cos: [n, 1, head_dim].
-        sin: [n, 1, head_dim], negative in its first half.
+        table: [positions, 2, head_dim], cosine and sine, negative in its first half.
+        positions: int64 [n].
         q: [1, heads, n, head_dim], written.
-        kv: Keys and values, [2, 1, kv_heads, n, head_dim], written.
+        cache: Keys and values, [2, kv_heads, capacity, head_dim], written from ``start`` on.
+        start: Tokens in the cache.
     """
     n, _, width = qkv.shape
-    heads, kv_heads, half = q.shape[1], kv.shape[2], width // 2
+    heads, kv_heads, half = q.shape[1], cache.shape[1], width // 2
     for token in range(n):
+        cos, sin = table[positions[token], 0], table[positions[token], 1]
         for head in range(heads + kv_heads):
+            row = q[0, head, token] if head < heads else cache[0, head - heads, start + token]
             for i in range(half):
                 x, y = qkv[token, head, i], qkv[token, head, i + half]
-                low = x * cos[token, 0, i] + y * sin[token, 0, i]
-                high = y * cos[token, 0, i + half] + x * sin[token, 0, i + half]
-                if head < heads:
-                    q[0, head, token, i] = low
-                    q[0, head, token, i + half] = high
-                else:
-                    kv[0, 0, head - heads, token, i] = low
-                    kv[0, 0, head - heads, token, i + half] = high
+                row[i] = x * cos[i] + y * sin[i]
+                row[i + half] = y * cos[i + half] + x * sin[i + half]
         for head in range(kv_heads):
-            for i in range(width):
-                kv[1, 0, head, token, i] = qkv[token, heads + kv_heads + head, i]
+            cache[1, head, start + token] = qkv[token, heads + kv_heads + head]
+
+
+@cached_njit(nogil=True)
+def move_rows(data: NDArray[np.generic], start: int, keep: NDArray[np.int64]) -> None:
+    """Move rows ``start + keep[i]`` of data [blocks, rows, width] to ``start + i``; ``keep`` ascends."""
+    for block in range(data.shape[0]):
+        for place, kept in enumerate(keep):
+            if kept != place:
+                data[block, start + place] = data[block, start + kept]

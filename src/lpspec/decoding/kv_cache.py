@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from lpspec.decoding.kernels import move_rows
 from lpspec.errors import InputError
 
 
 class LayerCache(NamedTuple):
-    """One layer's part of a pass: where its keys and values go, and what it attends at, as a batch of one text.
+    """One layer's part of a pass.
 
-    ``write`` is [2, 1, kv_heads, tokens, head_dim], keys then values; ``read`` is the same up to the end of ``write``.
+    ``data`` is the layer's whole memory, [2, kv_heads, capacity, head_dim], keys then values, in which new ones go to
+    ``start`` and the places after it; ``keys`` and ``values``, [1, kv_heads, start + n, head_dim], are what the pass
+    attends at.
     """
 
-    write: Tensor
-    read: Tensor
+    data: Tensor
+    start: int
+    keys: Tensor
+    values: Tensor
 
 
 class KvCache:
@@ -45,10 +52,15 @@ class KvCache:
         """Take the memory."""
         self.data = torch.zeros(layers, 2, kv_heads, capacity, head_dim, dtype=dtype, device=device)
         self.capacity = capacity
+        self._layers = self.data.unbind()
+        self._flat = self.data.view(2 * layers, 1, kv_heads, capacity, head_dim)
+        if self.data.is_cpu:
+            bits = self.data.view(torch.int16) if dtype == torch.bfloat16 else self.data  # numpy has no bfloat16
+            self._blocks = bits.flatten(0, 2).numpy()
         self.length = 0  # tokens that are part of the text
 
     def windows(self, tokens: int) -> list[LayerCache]:
-        """Per layer, where the next ``tokens`` go, and all up to their end.
+        """Per layer, where the next ``tokens`` go, and what they attend at.
 
         Raises:
             InputError: They don't fit.
@@ -56,8 +68,9 @@ class KvCache:
         end = self.length + tokens
         if end > self.capacity:
             raise InputError(f"the text needs {end} places in the cache, which has {self.capacity}")
-        all_kv = self.data[:, :, None, :, :end]
-        return [LayerCache(*views) for views in zip(all_kv[..., self.length :, :], all_kv, strict=True)]
+        views = self._flat.narrow(3, 0, end).unbind()
+        each = zip(self._layers, views[::2], views[1::2], strict=True)
+        return [LayerCache(data, self.length, keys, values) for data, keys, values in each]
 
     def compact(self, keep: Sequence[int]) -> None:
         """Make some of the tokens last passed through the model part of the text, in this order; drop the others.
@@ -67,7 +80,12 @@ class KvCache:
         """
         kept = len(keep)
         if keep[-1] != kept - 1:  # else they already lie where they belong
-            places = torch.tensor(keep, device=self.data.device) + self.length
-            moved = self.data.index_select(3, places)
-            self.data[:, :, :, self.length : self.length + kept] = moved
+            self._move(np.array(keep))
         self.length += kept
+
+    def _move(self, keep: NDArray[np.int64]) -> None:
+        if self.data.is_cpu:
+            move_rows(self._blocks, self.length, keep)
+            return
+        places = torch.from_numpy(keep + self.length).to(self.data.device)
+        self.data[:, :, :, self.length : self.length + len(keep)] = self.data.index_select(3, places)

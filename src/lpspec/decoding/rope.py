@@ -115,12 +115,11 @@ class RopeTable:
         self._magnitude = magnitude(spec)
         self._table = torch.empty(0, 2, head_dim, dtype=dtype, device=device)
 
-    def rows(self, positions: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-        """Cosine and signed sine, each [n, 1, head_dim], at ``positions`` int64 [n], all below ``limit``."""
-        if limit > len(self._table):
-            self._grow(max(limit, 2 * len(self._table)))
-        cos, sin = self._table[positions].unsqueeze(2).unbind(1)
-        return cos, sin
+    def up_to(self, limit: int) -> Tensor:
+        """Cosine and signed sine, [limit or more, 2, head_dim], of every position below ``limit``."""
+        if limit > self._table.shape[0]:
+            self._grow(max(limit, 2 * self._table.shape[0]))
+        return self._table
 
     @torch.inference_mode(False)
     def _grow(self, limit: int) -> None:
@@ -130,6 +129,7 @@ class RopeTable:
         self._table = table.to(self._table)
 
 
-def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (i, i + head_dim / 2) of x [..., n, heads, head_dim]; ``sin`` is negative in its first half."""
+def rotated(x: Tensor, table: Tensor, positions: Tensor) -> Tensor:
+    """Turn the pairs (i, i + head_dim / 2) of x [..., n, heads, head_dim] by their ``positions`` int64 [n]."""
+    cos, sin = table[positions].unsqueeze(2).unbind(1)
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,16 +35,17 @@ class TreeFrame:
         """Take the memory."""
         self.rows, self._capacity, self._padded, self._dtype = rows, capacity, padded, dtype
         self._mask = torch.zeros(rows, capacity + rows, dtype=dtype, device=device)
-        self._depth = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._depth = np.zeros(rows, np.int64)
         self._tree: TokenTree | None = None
-        self._n = 0
+        self._laid_out = self._mask[:0]
 
     def of(self, tree: TokenTree, length: int) -> tuple[Tensor, Tensor]:
         """Positions int64 [n] and mask [n, length + n] of a tree behind ``length`` tokens; n is its size or padded."""
         if self._tree is not tree:
             self._lay_out(tree)
-        n, end = self._n, self._capacity
-        return self._depth[:n] + length, self._mask[:n, end - length : end + n]
+        n = self._laid_out.shape[0]
+        positions = torch.from_numpy(self._depth[:n] + length).to(self._mask.device)
+        return positions, self._laid_out.narrow(1, self._capacity - length, length + n)
 
     def _lay_out(self, tree: TokenTree) -> None:
         size = tree.size
@@ -51,6 +53,5 @@ class TreeFrame:
         sees = torch.eye(n, dtype=torch.bool)
         sees[:size, :size] = torch.from_numpy(tree.attention_mask())
         self._mask[:n, self._capacity : self._capacity + n] = additive_mask(sees, self._dtype)
-        self._depth.zero_()
-        self._depth[:size] = torch.from_numpy(tree.depth.copy())
-        self._tree, self._n = tree, n
+        self._depth[:size], self._depth[size:] = tree.depth, 0
+        self._tree, self._laid_out = tree, self._mask[:n]

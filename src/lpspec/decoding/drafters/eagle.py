@@ -80,7 +80,7 @@ class Eagle(ConfidenceDrafter):
 def surroundings(rope: RopeTable, positions: Tensor, mask: Tensor | None, cache: KvCache) -> Surroundings:
     """What a draft layer sees of a pass behind its cache; ``mask`` is as for ``Llama.forward``."""
     added = None if mask is None else additive_mask(mask, cache.data.dtype)
-    return Surroundings(*rope.rows(positions, cache.capacity), added)
+    return Surroundings(rope.up_to(cache.capacity), positions, added)
 
 
 def one_layer(cache: KvCache, tokens: int) -> LayerCache:
