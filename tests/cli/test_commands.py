@@ -19,7 +19,7 @@ from lpspec.cli.main import run
 from lpspec.experiments.systems import BASES, SYSTEMS
 from lpspec.hardware.loading import platform_names, profile_names
 from lpspec.report.wording import digits
-from lpspec.simulation.workload import MAX_TREE_SIZE, OBJECTIVES
+from lpspec.simulation.workload import FIDELITIES, MAX_TREE_SIZE, OBJECTIVES
 from lpspec.speculation.rank_trace import trace_names
 
 SYSTEM_KEYS = {
@@ -75,7 +75,7 @@ def test_version(lpspec: Callable[..., Said]) -> None:
 
 def test_help_names_every_choice() -> None:
     text = " ".join((compare.__doc__ or "").split())
-    for name in (*SYSTEMS, *OBJECTIVES, *BASES, *profile_names(), *trace_names()):
+    for name in (*SYSTEMS, *OBJECTIVES, *BASES, *FIDELITIES, *profile_names(), *trace_names()):
         assert name in text
     assert f"1 to {MAX_TREE_SIZE}" in text
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpspec.devices.cost import Activity, Cost
-from lpspec.devices.package_commands import LONGEST_STREAM, Heads, PackageCommands, activity_of
+from lpspec.devices.cost import Activity
+from lpspec.devices.package_commands import LONGEST_STREAM, Heads, MemoryPart, PackageCommands, activity_of
 from lpspec.devices.pim import LpddrPim
 from lpspec.dram import energy
 from lpspec.dram.controller import Controller
@@ -71,7 +71,7 @@ def test_reading_takes_longer_the_more_there_is_and_never_beats_the_bus() -> Non
     assert (np.diff(times) > 0).all()
     assert (times >= np.array(sizes) / PEAK_GB_PER_S).all()
     assert sizes[-1] / times[-1] == pytest.approx(0.93 * PEAK_GB_PER_S, rel=0.01)
-    assert PACKAGE.reads(0) == Cost()
+    assert PACKAGE.reads(0) == MemoryPart()
 
 
 @settings(max_examples=20, deadline=None)

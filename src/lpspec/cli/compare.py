@@ -6,7 +6,8 @@ from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
 from lpspec.cli.options import Changes, FigureFile, JsonFile, Names, WholeNumber, parse_changes, split_names
-from lpspec.cli.outputs import plan_outputs
+from lpspec.cli.outputs import plan_file, plan_outputs
+from lpspec.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +30,7 @@ def compare(
     fidelity: str = "command",
     json: JsonFile = None,
     figure: FigureFile = None,
+    timeline: str | None = None,
 ) -> None:
     """Compare LP-Spec with other systems on the same requests.
 
@@ -66,8 +68,13 @@ def compare(
         Write the result as JSON to this file; - prints it instead of the table.
     figure
         Write a figure to this path, as .pdf and .png.
+    timeline
+        Write one representative step of lp-spec as a timeline for Perfetto to this file (gzipped JSON).
     """
     outputs = plan_outputs(json, figure)
+    timeline_path = plan_file("--timeline", timeline, outputs.paths)
+    if timeline_path is not None and fidelity == "analytic":
+        raise InputError("--timeline shows memory commands: it needs --fidelity command")
     names, constants = split_names(systems), parse_changes(changes)
     announce_compiling()
     from lpspec.experiments.compare import compare as run_comparison
@@ -96,4 +103,13 @@ def compare(
 
         return comparison_figure(result)
 
-    deliver(outputs, comparison_document(result), comparison_blocks(result), draw)
+    def step_bytes() -> bytes:
+        from lpspec.experiments.step_timeline import representative_step
+        from lpspec.experiments.systems import REFERENCE
+        from lpspec.report.step_timeline import timeline_bytes
+
+        with progress("issuing every command of one step"):
+            return timeline_bytes(representative_step(result.runs, result.workload, REFERENCE))
+
+    others = [] if timeline_path is None else [(timeline_path, step_bytes)]
+    deliver(outputs, comparison_document(result), comparison_blocks(result), draw, others)

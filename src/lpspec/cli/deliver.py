@@ -16,6 +16,7 @@ def deliver(
     document: dict[str, Any],
     blocks: Iterable[Any],
     draw: "Callable[[], Figure | Sequence[Figure]] | None" = None,
+    others: Sequence[tuple[Path, Callable[[], bytes]]] = (),
 ) -> None:
     """Write what was asked for and show the rest.
 
@@ -24,6 +25,7 @@ def deliver(
         document: The result as JSON has it.
         blocks: The result as people read it.
         draw: Makes the figure, or one for each part, called only if asked for.
+        others: Further files, and who makes their content.
 
     Raises:
         InputError: A file cannot be written.
@@ -32,7 +34,9 @@ def deliver(
         write_json(files, outputs, document)
         if outputs.figures and draw is not None:
             _write_figures(files, outputs, draw())
-    show_result(outputs, document, blocks)
+        for path, make in others:
+            files.write(path, make())
+    show_result(outputs, document, blocks, [path for path, _ in others])
 
 
 def _write_figures(files: FilesTogether, outputs: Outputs, drawn: "Figure | Sequence[Figure]") -> None:

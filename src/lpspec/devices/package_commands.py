@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.devices.cost import Activity, Cost
+from lpspec.devices.cost import Activity
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.fast import ReadStream
@@ -34,6 +34,34 @@ the second half."""
 
 _MOST_KNOWN = 1 << 14
 _KNOWN: dict[tuple[Any, ...], PhaseCommands] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one channel does in a phase, made when somebody wants to run it.
+
+    Attributes:
+        program: int64 [instructions, fields], empty for none.
+        requests: int64 [n, 5], their CK counted from the start of the phase.
+    """
+
+    program: Callable[[], IntArray]
+    requests: Callable[[], IntArray]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPart:
+    """The memory's part of a phase, of the whole package: its time, its events, and one channel's work, in order."""
+
+    latency_ns: float = 0.0
+    activity: Activity = Activity()
+    works: tuple[Work, ...] = ()
+
+    def __add__(self, other: "MemoryPart") -> "MemoryPart":
+        """One after the other."""
+        return MemoryPart(
+            self.latency_ns + other.latency_ns, self.activity + other.activity, self.works + other.works
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +114,21 @@ class PackageCommands:
 
     # --- phases
 
-    def reads(self, read_bytes: float) -> Cost:
+    def reads(self, read_bytes: float) -> MemoryPart:
         """The NPU reads so many bytes from all channels, whole rows of one rank after the other."""
         bursts = self._bursts(read_bytes)
         if bursts == 0:
-            return Cost()
+            return MemoryPart()
+        work = self._stream(bursts)
         if bursts <= LONGEST_STREAM:
-            return self._cost(self._stream(bursts))
-        whole, half = self._stream(LONGEST_STREAM), self._stream(LONGEST_STREAM // 2)
-        return self._cost(_extended(whole, half, (bursts - LONGEST_STREAM) / (LONGEST_STREAM // 2)))
+            return self._part(self._memory_key, ("reads", bursts), work)
+        whole, half = (
+            self._measured(self._memory_key, ("reads", n), self._stream(n))
+            for n in (LONGEST_STREAM, LONGEST_STREAM // 2)
+        )
+        return self._cost(_extended(whole, half, (bursts - LONGEST_STREAM) / (LONGEST_STREAM // 2)), work)
 
-    def product(self, tokens: int, k: int, pim_columns: int, npu_bytes: float) -> Cost:
+    def product(self, tokens: int, k: int, pim_columns: int, npu_bytes: float) -> MemoryPart:
         """PIM computes some columns of a product while the NPU reads the weights of the others from the last rank."""
         if pim_columns == 0:
             return self.reads(npu_bytes)
@@ -107,17 +139,20 @@ class PackageCommands:
         def program() -> IntArray:
             return compile_gemm(place_weights(channel, k, width, split="never"), tokens).lines
 
-        return self._cost(self._with_program(("product", tokens, k, width, bursts), program, bursts))
+        work = Work(program, self._stream(bursts).requests)
+        return self._part(self._pim_key, ("product", tokens, k, width, bursts), work)
 
-    def scores(self, heads: Heads, npu_bytes: float) -> Cost:
+    def scores(self, heads: Heads, npu_bytes: float) -> MemoryPart:
         """QK^T of one layer: PIM takes some heads, the NPU reads the keys of the others."""
         return self._attention("scores", heads, npu_bytes)
 
-    def values(self, heads: Heads, npu_bytes: float) -> Cost:
+    def values(self, heads: Heads, npu_bytes: float) -> MemoryPart:
         """PV of one layer, likewise."""
         return self._attention("values", heads, npu_bytes)
 
-    def append_to_pim(self, kv_heads: int, head_dim: int, blocks: int, tokens: int, read_first: bool = False) -> Cost:
+    def append_to_pim(
+        self, kv_heads: int, head_dim: int, blocks: int, tokens: int, read_first: bool = False
+    ) -> MemoryPart:
         """Write new keys and values of one layer into the PIM ranks, where a key is one byte of many columns.
 
         Args:
@@ -137,9 +172,9 @@ class PackageCommands:
             position = channel.lanes - 1 if blocks > ceil_div(tokens, channel.lanes) else 0
             return _requests(kv.append_places(position, tokens), read_first)
 
-        return self._cost(self._measured(self._pim_key, key, lambda: NO_PROGRAM, writes))
+        return self._part(self._pim_key, key, Work(_nothing, writes))
 
-    def append_to_dram(self, write_bytes: float, read_first: bool = False) -> Cost:
+    def append_to_dram(self, write_bytes: float, read_first: bool = False) -> MemoryPart:
         """Write new keys and values into plain DRAM, where they lie side by side; ``read_first`` as above."""
         bursts = self._bursts(write_bytes)
 
@@ -148,9 +183,9 @@ class PackageCommands:
             table[:, 1] = 1
             return np.concatenate([_as_reads(table), table]) if read_first else table
 
-        return self._cost(self._measured(self._memory_key, ("writes", bursts, read_first), lambda: NO_PROGRAM, writes))
+        return self._part(self._memory_key, ("writes", bursts, read_first), Work(_nothing, writes))
 
-    def _attention(self, what: str, heads: Heads, npu_bytes: float) -> Cost:
+    def _attention(self, what: str, heads: Heads, npu_bytes: float) -> MemoryPart:
         if heads.pim == 0:
             return self.reads(npu_bytes)
         of_channel = ceil_div(heads.pim, self.channels)
@@ -162,7 +197,7 @@ class PackageCommands:
             return compiled(kv, heads.keys, heads.queries).lines
 
         key = (what, of_channel, heads.head_dim, heads.queries, heads.keys, bursts)
-        return self._cost(self._with_program(key, program, bursts))
+        return self._part(self._pim_key, key, Work(program, self._stream(bursts).requests))
 
     def _placement(self, heads: int, head_dim: int, keys: int) -> KvPlacement:
         channel = self._computing()
@@ -178,35 +213,29 @@ class PackageCommands:
         """Bursts on the channel that carries the most of so many bytes."""
         return int(-(-total_bytes // (self.channels * self.device.organisation.burst_bytes.n)))
 
-    def _stream(self, bursts: int) -> PhaseCommands:
-        def table() -> IntArray:
-            return ReadStream(self.ranks - 1, bursts).requests(self.device)
+    def _stream(self, bursts: int) -> Work:
+        """Reads of whole rows of the last rank."""
+        return Work(_nothing, lambda: ReadStream(self.ranks - 1, bursts).requests(self.device))
 
-        return self._measured(self._memory_key, ("reads", bursts), lambda: NO_PROGRAM, table)
+    def _part(self, where: tuple[Any, ...], what: tuple[Any, ...], work: Work) -> MemoryPart:
+        return self._cost(self._measured(where, what, work), work)
 
-    def _with_program(self, key: tuple[Any, ...], program: Callable[[], IntArray], bursts: int) -> PhaseCommands:
-        def table() -> IntArray:
-            return ReadStream(self.ranks - 1, bursts).requests(self.device)
-
-        return self._measured(self._pim_key, key, program, table)
-
-    def _measured(
-        self,
-        where: tuple[Any, ...],
-        what: tuple[Any, ...],
-        program: Callable[[], IntArray],
-        requests: Callable[[], IntArray],
-    ) -> PhaseCommands:
+    def _measured(self, where: tuple[Any, ...], what: tuple[Any, ...], work: Work) -> PhaseCommands:
         """Run a phase, or remember it."""
         key = (where, what)
         if key not in _KNOWN:
             if len(_KNOWN) >= _MOST_KNOWN:
                 _KNOWN.clear()
-            _KNOWN[key] = repeated(program(), requests(), self.device, self.controller)
+            _KNOWN[key] = repeated(work.program(), work.requests(), self.device, self.controller)
         return _KNOWN[key]
 
-    def _cost(self, commands: PhaseCommands) -> Cost:
-        return Cost(commands.ck * self.device.tCK.ns, activity_of(commands, self.device) * float(self.channels))
+    def _cost(self, commands: PhaseCommands, work: Work) -> MemoryPart:
+        activity = activity_of(commands, self.device) * float(self.channels)
+        return MemoryPart(commands.ck * self.device.tCK.ns, activity, (work,))
+
+
+def _nothing() -> IntArray:
+    return NO_PROGRAM
 
 
 def activity_of(commands: PhaseCommands, device: DeviceSpec) -> Activity:

@@ -4,14 +4,15 @@ In a phase, PIM computes its columns or heads while the NPU reads the weights or
 and multiplies them; it ends when all are done. Vector work is a phase of the NPU's vector units.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 from lpspec.allocation.hybrid import BalancedAllocator, GemmSplit
 from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.npu import Npu
-from lpspec.devices.package_commands import Heads, PackageCommands
+from lpspec.devices.package_commands import Heads, MemoryPart, PackageCommands
 from lpspec.llm.counts import ceil_div
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
@@ -46,7 +47,7 @@ class Phase:
 
     name: str
     copies: int
-    memory: Cost
+    memory: MemoryPart
     npu_ns: float
     unit: Unit
     activity: Activity
@@ -55,7 +56,7 @@ class Phase:
     @property
     def latency_ns(self) -> float:
         """Time of one copy, ns: both halves begin together, and the next phase when both are done."""
-        return max(float(self.memory.latency_ns), self.npu_ns)
+        return max(self.memory.latency_ns, self.npu_ns)
 
 
 class PhasePlanner:
@@ -148,7 +149,7 @@ class PhasePlanner:
         """New keys and values are written to every side in use, one after the other."""
         name = "kv_compaction" if read_first else "kv_append"
         write_bytes = float(op.kv_write_bytes / op.count)
-        memory = Cost()
+        memory = MemoryPart()
         if self.split is None or self.split.kv_on_dram:
             memory += self.memory.append_to_dram(write_bytes, read_first)
         if self.split is not None:
@@ -163,6 +164,18 @@ def _on_chip(activity: Activity) -> Activity:
     )
 
 
+def in_order(phases: Sequence[Phase]) -> Iterator[Phase]:
+    """Every copy in the order of execution: neighbours that run equally often are one loop, over layers or heads.
+
+    A product may lie in several placements, which share its copies: the first layers have the first one.
+    """
+    products = [list(same) for _, same in groupby(phases, key=lambda phase: phase.name)]
+    for _, body in groupby(products, key=lambda same: sum(phase.copies for phase in same)):
+        rounds = [[phase for phase in same for _ in range(phase.copies)] for same in body]
+        for layer in zip(*rounds, strict=True):
+            yield from layer
+
+
 def cost_of(phases: tuple[Phase, ...], memory: PackageCommands) -> Cost:
     """Cost of phases one after the other; refresh goes on, and dies stand by, while the memory has nothing to do."""
     latency_ns = sum(phase.latency_ns * phase.copies for phase in phases)
@@ -170,7 +183,7 @@ def cost_of(phases: tuple[Phase, ...], memory: PackageCommands) -> Cost:
     memory_ns = 0.0
     for phase in phases:
         activity += phase.activity * float(phase.copies)
-        memory_ns += float(phase.memory.latency_ns) * phase.copies
+        memory_ns += phase.memory.latency_ns * phase.copies
     idle_refreshes = (latency_ns - memory_ns) / memory.refresh_interval_ns * memory.dies
     idle_die_ns = latency_ns * memory.dies - activity.active_die_ns
     return Cost(latency_ns, activity + Activity(refreshed_dies=idle_refreshes, idle_die_ns=idle_die_ns))
