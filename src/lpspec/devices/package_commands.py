@@ -7,7 +7,7 @@ among copies that follow each other (``lpspec.dram.repeated``), so they hold the
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -54,14 +54,12 @@ class MemoryPart:
     """The memory's part of a phase, of the whole package: its time, its events, and one channel's work, in order."""
 
     latency_ns: float = 0.0
-    activity: Activity = Activity()
+    activity: Activity = field(default_factory=Activity)
     works: tuple[Work, ...] = ()
 
     def __add__(self, other: "MemoryPart") -> "MemoryPart":
         """One after the other."""
-        return MemoryPart(
-            self.latency_ns + other.latency_ns, self.activity + other.activity, self.works + other.works
-        )
+        return MemoryPart(self.latency_ns + other.latency_ns, self.activity + other.activity, self.works + other.works)
 
 
 @dataclass(frozen=True, slots=True)
