@@ -12,12 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from lpspec.dram import windows
+from lpspec.dram.channel_session import ChannelSession, Engine, SegmentRun
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import load_device
-from lpspec.dram.fast import FastRun, ReadStream, forget, run_fast
+from lpspec.dram.fast import FastRun, forget, run_fast
 from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
 from lpspec.dram.kv_layout import KvPlacement
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
+from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.reallocation import DramPlacement, MovePlan, plan_move
 from lpspec.dram.reallocation_run import MovePolicy, run_reallocation
 from lpspec.dram.simulate import ChannelRun, run_channel, run_requests
@@ -184,6 +187,40 @@ def test_reallocation(benchmark: BenchmarkFixture, policy: MovePolicy, traffic: 
     benchmark.extra_info["moved_mb_per_s"] = round(moved / (busy_ck * DIE.tCK.ns) * 1e3)  # while the NPU reads
 
 
+# One channel, on which the products of all layers run one after the other
+
+
+def session_pass(engine: Engine, programs: list[Program], reads: list[ReadStream]) -> list[SegmentRun]:
+    session = ChannelSession(DIE, SHARED, engine)
+    pairs = list(zip(programs, reads, strict=True)) * LAYERS
+    return [session.run(program, stream, session.end_ck) for program, stream in pairs]
+
+
+def forget_segments() -> None:
+    """Keep what is known of windows, as another pass at other phases of the refreshes finds it."""
+    for known in windows.known():
+        known.segments.clear()
+
+
+@pytest.mark.parametrize(("share", "reads"), TRAFFIC)
+@pytest.mark.benchmark(group="dram: Llama2-7B verify pass, one channel")
+def test_session_exact(benchmark: BenchmarkFixture, share: float, reads: list[ReadStream]) -> None:
+    programs = layer(share=share)
+    _time(benchmark, lambda: session_pass("exact", programs, reads), 2, None)
+
+
+@pytest.mark.parametrize("start", ["cold", "windows known", "warm"])
+@pytest.mark.parametrize(("share", "reads"), TRAFFIC)
+@pytest.mark.benchmark(group="dram: Llama2-7B verify pass, one channel")
+def test_session_fast(benchmark: BenchmarkFixture, share: float, reads: list[ReadStream], start: str) -> None:
+    programs = layer(share=share)
+    setup = {"cold": forget, "windows known": forget_segments, "warm": None}[start]
+    session_pass("fast", programs, reads)
+    runs = _time(benchmark, lambda: session_pass("fast", programs, reads), 3, setup)
+    commands = sum(sum(run.command_counts.values()) for run in runs)
+    benchmark.extra_info.update(commands=commands, jumped=sum(run.jumped for run in runs))
+
+
 # Growth
 
 
@@ -206,3 +243,14 @@ def test_growth(benchmark: BenchmarkFixture, what: str, size: int) -> None:
     program = GROWTH[what](size)
     fast = _time(benchmark, lambda: run_fast(program, DIE, SHARED), 5, forget)
     benchmark.extra_info["commands"] = fast.issued + fast.jumped
+
+
+@pytest.mark.parametrize("size", [1024, 4096, 16384])
+@pytest.mark.parametrize("what", GROWTH)
+@pytest.mark.benchmark(group="dram: growth of a product beside reads, fast and cold")
+def test_growth_beside_reads(benchmark: BenchmarkFixture, what: str, size: int) -> None:
+    program = GROWTH[what](size)
+    alone = run_fast(program, DIE, SHARED).run
+    reads = ReadStream(3, alone.total_ck // 3)  # about as long as the product takes
+    fast = _time(benchmark, lambda: run_fast(program, DIE, SHARED, requests=reads), 5, forget)
+    benchmark.extra_info.update(commands=fast.issued + fast.jumped, jumped=fast.jumped)

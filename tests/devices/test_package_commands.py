@@ -12,9 +12,9 @@ from lpspec.devices.package_commands import LONGEST_STREAM, Heads, MemoryPart, P
 from lpspec.devices.pim import LpddrPim
 from lpspec.dram import energy
 from lpspec.dram.controller import Controller
-from lpspec.dram.fast import ReadStream
 from lpspec.dram.gemm import compile_gemm
 from lpspec.dram.layout import place_weights
+from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.repeated import NO_PROGRAM, repeated
 from lpspec.dram.simulate import run_channel
 from lpspec.errors import InputError

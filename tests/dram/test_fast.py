@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn_programs import commands_in, programs
 from engine_help import DIE, streaming
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from pim_help import NO_REQUESTS, die
 
 from lpspec.dram.controller import Controller
-from lpspec.dram.device import DeviceSpec, load_device
-from lpspec.dram.fast import FastRun, ReadStream, forget, run_fast
+from lpspec.dram.device import DeviceSpec
+from lpspec.dram.fast import FastRun, forget, run_fast
 from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
 from lpspec.dram.kv_layout import KvPlacement
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.dram.program import ProgramBuilder
+from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.simulate import ChannelRun, run_channel
 from lpspec.errors import InputError
 from lpspec.hardware.loading import load_profile
@@ -58,81 +60,6 @@ def both(program: Program, device: DeviceSpec = DIE, requests: Any = NO_REQUESTS
 
 
 # Any program
-
-
-@st.composite
-def devices(draw: st.DrawFn) -> DeviceSpec:
-    """A die with other timings, most of all other refresh intervals, which no period of a program fits."""
-    device = load_device(draw(st.sampled_from(["lpddr5-6400-8gb", "lpddr5x-9600"])))
-    timing = device.timing
-    changed = {"nREFI": timing.nREFI.model_copy(update={"value": draw(st.integers(900, 4000))})}
-    for name in draw(st.sets(st.sampled_from(["nRFCab", "nRCD", "nRTP", "nRPab", "nRAS", "nFAW", "nCL", "nCWL"]))):
-        spec = getattr(timing, name)
-        changed[name] = spec.model_copy(update={"value": draw(st.integers(spec.n * 2 // 3, spec.n * 3 // 2))})
-    device = device.model_copy(update={"timing": timing.model_copy(update=changed)})
-    return die(
-        device,
-        draw(st.sampled_from(["faw", "at_once"])),
-        nMAC=draw(st.sampled_from([2, 3, 4, 8])),
-        alus=draw(st.sampled_from([1, 4])),
-    )
-
-
-def write_lines(draw: st.DrawFn, build: ProgramBuilder, device: DeviceSpec, mask: int, depth: int) -> None:
-    """Lines as they may follow each other, in loops within loops; no row stays open."""
-    slots, ranks = device.pim.slots_per_set, [r for r in range(4) if mask >> r & 1]
-    for _ in range(draw(st.integers(1, 4))):
-        kind = draw(st.sampled_from(["loop", "row", "row", "refresh", "read back", "wait", "leave"]))
-        if kind == "loop" and depth < 4:
-            with build.loop(draw(st.sampled_from([1, 2, 5, 17, 40, 75] if depth < 2 else [1, 2, 4]))):
-                write_lines(draw, build, device, mask, depth + 1)
-        elif kind == "row":
-            parity, inputs = draw(st.integers(0, 1)), draw(st.integers(0, 1))
-            masks = [1 << r for r in ranks] if draw(st.booleans()) else [mask]
-            for m in masks:
-                if draw(st.booleans()):
-                    build.load_inputs(m, inputs * slots, draw(st.integers(1, slots)))
-                steps = [draw(st.integers(0, 2)) for _ in range(depth)] if draw(st.booleans()) else [1] * depth
-                build.activate(m, parity, draw(st.sampled_from([0, 0, 3])), steps)
-            if draw(st.booleans()):
-                build.refresh_point(mask)
-            for m in masks:
-                build.mac(m, parity, inputs, 0, draw(st.integers(1, 64)))
-                build.precharge(m, parity)
-        elif kind == "refresh":
-            build.refresh_point(mask)
-        elif kind == "read back":
-            build.read_back(draw(st.sampled_from(ranks)), 0, draw(st.integers(1, 20)))
-        elif kind == "wait":
-            build.wait(draw(st.integers(0, 4000)))
-        elif kind == "leave":
-            build.leave(mask)
-            if draw(st.booleans()):
-                build.wait(draw(st.integers(0, 4000)))
-            build.enter(mask)
-
-
-def commands_in(program: Program) -> int:
-    """Commands that a program stands for, about."""
-    total, times = 0, [1]
-    for line in program.tolist():
-        if line[0] == 32:
-            times.append(times[-1] * line[5])
-        elif line[0] == 33:
-            times.pop()
-        else:
-            total += times[-1] * (max(1, line[5]) if line[0] != 34 else 1)
-    return total
-
-
-@st.composite
-def programs(draw: st.DrawFn) -> tuple[Program, DeviceSpec]:
-    device = draw(devices())
-    build, mask = ProgramBuilder(device, 4), draw(st.sampled_from([0b1, 0b110, 0b111, 0b1111]))
-    build.enter(mask)
-    write_lines(draw, build, device, mask, 0)
-    build.leave(mask)
-    return build.build(), device
 
 
 @settings(max_examples=200, deadline=None)
@@ -292,10 +219,10 @@ def test_a_stream_is_its_reads() -> None:
     stream = ReadStream(rank=3, bursts=5000, row=7, at=100)
     controller, program = Controller(ranks=4), rows(20)
     exact = run_channel(stream.requests(DIE), program, DIE, controller, profile=PROFILE)
-    for issued in (sum(exact.command_counts.values()), 0):
+    for most_issued in (0.9 * sum(exact.command_counts.values()), 0):
         fast = run_fast(program, DIE, controller, requests=stream, profile=PROFILE)
         assert differences(exact, fast.run) == []
-        assert fast.issued == issued
+        assert fast.issued <= most_issued
     assert exact.row_hits > 4900
     assert len(set(map(tuple, stream.requests(DIE)[:, 2:].tolist()))) == 5000
     assert differences(exact, run_fast(program, DIE, controller, requests=ReadStream(3, 5001, 7, 100)).run)

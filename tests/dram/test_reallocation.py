@@ -14,11 +14,11 @@ from pim_help import random_int8
 from pim_help import violations as pim_violations
 
 from lpspec.dram.controller import Controller
-from lpspec.dram.fast import ReadStream
 from lpspec.dram.functional import execute
 from lpspec.dram.gemm import compile_gemm
 from lpspec.dram.layout import PimChannel, WeightPlacement, place_weights
 from lpspec.dram.program import ProgramBuilder
+from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.reallocation import DramPlacement, MovePlan, plan_move
 from lpspec.dram.reallocation_run import POLICIES, Mover, ReallocationRun, run_reallocation
 from lpspec.dram.simulate import run_requests

@@ -8,9 +8,9 @@ from pim_help import NO_REQUESTS, count, die, violations
 
 from lpspec.dram.command_stream import command_table
 from lpspec.dram.controller import Controller, Refresh
-from lpspec.dram.fast import ReadStream
 from lpspec.dram.gemm import PimProgram, compile_gemm
 from lpspec.dram.layout import PimChannel, place_weights
+from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.repeated import NO_PROGRAM, PhaseSession, repeated
 from lpspec.dram.simulate import ChannelRun, run_channel
 from lpspec.errors import InputError

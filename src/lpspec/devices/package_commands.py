@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from lpspec.devices.cost import Activity
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.fast import ReadStream
 from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
 from lpspec.dram.kv_layout import KvPlacement, parts_for
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform, device_of_memory
+from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.repeated import NO_PROGRAM, PhaseCommands, repeated
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import PlatformSpec

@@ -6,8 +6,8 @@ refreshes come by the clock and not by the program. So a jump knows when the eng
 taken only if every look would find the same now; and refreshes of ranks that don't compute are put where they would
 have found a free slot. Where nothing is known the exact engine runs, so results are equal by construction.
 
-Requests beside a program break that: where they stand in their rows hardly ever recurs together with where the program
-and the refreshes stand. Every command of such a run is issued, once: runs are kept, too, whole.
+Beside a stream of reads the engine stops more often (``window_kernels``). Beside other requests, writes among them, it
+issues every command, once: runs are kept, too, whole.
 """
 
 from collections.abc import Iterable
@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.dram import kernels as k
-from lpspec.dram import simulate
+from lpspec.dram import simulate, windows
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import Activity, energy_pj
 from lpspec.dram.fast_jumps import Memory
 from lpspec.dram.fast_runner import Runner
+from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.simulate import ChannelRun, Request
-from lpspec.errors import InputError
 from lpspec.hardware.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
@@ -36,41 +36,6 @@ _NOT_SERVED = np.empty(0, np.int64)
 _MOST_SETUPS = 64
 _MOST_MEMORIES = 16
 _MEMORIES: dict[bytes, Memory] = {}
-
-
-@dataclass(frozen=True)
-class ReadStream:
-    """Reads of consecutive bursts of one rank, as many as fit into the queue at any time.
-
-    Consecutive bursts take turns over the bank groups, then go over the columns of a row, then over the banks of a
-    group, then over rows, so that every row is opened while others stream.
-
-    Args:
-        rank: Rank.
-        bursts: How many.
-        row: First row of every bank.
-        at: CK at which they come.
-    """
-
-    rank: int
-    bursts: int
-    row: int = 0
-    at: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what is no stream."""
-        if self.bursts < 0:
-            raise InputError(f"bursts is {self.bursts}: allowed is at least 0")
-
-    def requests(self, device: DeviceSpec) -> IntArray:
-        """The same as requests: int64 [bursts, 5] of CK, 0, bank of the channel, row, column."""
-        groups, banks = device.organisation.bank_groups.n, device.organisation.banks_per_group.n
-        group = np.arange(self.bursts) % groups
-        column, group_row = np.arange(self.bursts) // groups % device.organisation.columns, np.arange(self.bursts)
-        group_row //= groups * device.organisation.columns
-        place = self.rank * device.organisation.banks + group * banks + group_row % banks
-        same = np.zeros(self.bursts, np.int64)
-        return np.stack([same + self.at, same, place, self.row + group_row // banks, column * 16], 1)
 
 
 @dataclass(frozen=True)
@@ -107,6 +72,7 @@ def forget() -> None:
     """Drop all jumps and runs that are known."""
     _MEMORIES.clear()
     _SETUPS.clear()
+    windows.forget()
 
 
 def run_fast(
@@ -133,7 +99,9 @@ def run_fast(
     setup = _setup_of(device, controller)
     memory = setup.memory
     program = np.ascontiguousarray(program, np.int64)
-    if not isinstance(requests, ReadStream):
+    if isinstance(requests, ReadStream):
+        requests.check(device, controller.ranks)
+    else:
         requests = simulate.request_array(requests, device, controller.ranks)
     name = blake2b(setup.name)
     name.update(program.tobytes())
@@ -141,10 +109,11 @@ def run_fast(
     run = memory.runs.get(name.digest())
     if run is not None:
         return FastRun(_priced(run, device, controller, profile), 0, sum(run.command_counts.values()), 1)
-    table = requests.requests(device) if isinstance(requests, ReadStream) else requests
     jumped = jumps = 0
-    if len(table) or not len(program):
-        run = simulate.run_channel(table, program, device, controller)
+    if isinstance(requests, ReadStream) and (requests.bursts or not len(program)):
+        run, jumped, jumps = _run_windows(program, device, controller, requests, setup.channel.copy())
+    elif not isinstance(requests, ReadStream) and (len(requests) or not len(program)):
+        run = simulate.run_channel(requests, program, device, controller)
     else:
         runner = Runner(setup.channel.copy(), program, memory)
         runner.run()
@@ -154,6 +123,18 @@ def run_fast(
     memory.keep_run(name.digest(), run)
     issued = sum(run.command_counts.values()) - jumped
     return FastRun(_priced(run, device, controller, profile), issued, jumped, jumps)
+
+
+def _run_windows(
+    program: IntArray, device: DeviceSpec, controller: Controller, reads: ReadStream, channel: IntArray
+) -> tuple[ChannelRun, int, int]:
+    """A program beside reads, or reads alone, on a channel on which nothing has run yet; how many jumps it took."""
+    known = windows.windows_of(channel, device)
+    served_at = np.full(reads.bursts, -1, np.int64)
+    if len(program):
+        k.start_program(channel, program)
+    jumps = known.run(channel, program, reads, served_at)
+    return simulate.run_of(channel, device, controller, None, served_at), jumps.jumped, jumps.jumps
 
 
 def _setup_of(device: DeviceSpec, controller: Controller) -> _Setup:

@@ -78,8 +78,8 @@ AT_ONCE = -1  # an ACT-2 that can't wait any longer
     S_ERROR, S_LOGGED, S_NEXT_DUE, S_LAST_WINNER, S_DQ_OWNER, S_DQ_BURSTS, S_DQ_WAITS, S_PIM_WANTS, S_FINISHED,
     S_PIM_FLOOR, S_REF_DECIDED, S_REF_LEFT, S_REF_STAGE, S_MAC_TOKENS, S_PIM_RANKS, S_COLUMNS_HELD,
     S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS, S_OPENINGS, S_SECOND,
-    S_SAMPLES, S_STOP, S_UNTIL, S_DRAIN,
-) = range(46)
+    S_SAMPLES, S_STOP, S_UNTIL, S_DRAIN, S_STOP_SERVED,
+) = range(47)
 # fmt: on
 
 # Parameters that don't.
@@ -88,8 +88,8 @@ AT_ONCE = -1  # an ACT-2 that can't wait any longer
     P_RANKS, P_REFRESH, P_POSTPONE, P_WCK_ALWAYS, P_DRAIN_HIGH, P_DRAIN_LOW, P_PAGE_CLOSED, P_POLICY, P_QUANTUM,
     P_PATIENCE, P_NREFI, P_NFAW, P_NAAD, P_NCL, P_NCWL, P_NBL, P_WCKPST, P_WCKIDLE, P_WAIT,
     P_NMODE, P_NMAC, P_NRCD, P_NRAS, P_NRTP, P_NRPAB, P_NRFCAB, P_OPENED, P_ACT_ACT, P_MPUS, P_SLOTS, P_OUTS, P_NPPD,
-    P_STRIDE,
-) = range(33)
+    P_STRIDE, P_WINDOW,
+) = range(34)
 # fmt: on
 PARAMETERS = 40
 REFRESH_NONE, REFRESH_ALL, REFRESH_PAIR = range(3)
@@ -734,6 +734,8 @@ def _issue(
         m[STATE, S_END] = max(m[STATE, S_END], end)
         served_at[age] = end
         m[STATE, S_SERVED] += 1
+        if m[STATE, S_SERVED] == m[STATE, S_STOP_SERVED]:
+            m[STATE, S_STOP] = 1
         m[STATE, S_DQ_BURSTS] += 1
         if code != command:
             m[place, B_ROW] = -1
@@ -1063,6 +1065,7 @@ def _pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
     m[STATE, S_SECOND] = second_at
     if ended == 4:
         m[STATE, S_FINISHED] = 1
+        m[STATE, S_DQ_OWNER] = m[STATE, S_COLUMNS_HELD] = 0  # only the NPU is left
     return best_at, best, best_command
 
 
@@ -1105,6 +1108,9 @@ def _issue_pim(m: IntArray, program: IntArray, log: IntArray, unit: int, command
         column = (program[pc, I_COLUMN] + done) << 4
         _write_down(m, log, now, command, mask, ranks, parity, _word(-1, column))
         m[STATE, S_MAC_TOKENS] += program[pc, I_TOKENS] * ranks
+        window = m[GIVEN, P_WINDOW]
+        if window > 0 and ((done + 1) % window == 0 or done + 1 == program[pc, I_COUNT]):
+            m[STATE, S_STOP] = 1
         for r in range(m[GIVEN, P_RANKS]):
             if (mask >> r) & 1:
                 if m[RANK + r, R_PIM_ROW + parity] < 0:
@@ -1201,8 +1207,13 @@ def _issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most
     n = min(program[pc, I_COUNT] - 1 - done, (before - 1 - first) // step + 1, most)
     if log.shape[0] > 0:
         n = min(n, log.shape[0] - 1 - m[STATE, S_LOGGED])
+    window = m[GIVEN, P_WINDOW]
+    if window > 0:
+        n = min(n, (window - done % window) % window)
     if done == 0 or n <= 0:
         return 0
+    if window > 0 and (done + n) % window == 0:
+        m[STATE, S_STOP] = 1
     mask = program[pc, I_MASK]
     parity = program[pc, I_BANK]
     ranks = 0
@@ -1336,6 +1347,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
         if stale_pim and m[STATE, S_FINISHED] == 0:
             at_pim, unit, command_pim = _pick_pim(m, program)
             if m[STATE, S_FINISHED] != 0:
+                stale = True
                 continue
             if _share_dq(m):
                 stale = True

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.fast import ReadStream
 from lpspec.dram.layout import WeightPlacement
+from lpspec.dram.read_stream import ReadStream
 from lpspec.errors import InputError
 
 IntArray = NDArray[np.int64]
