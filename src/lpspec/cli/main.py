@@ -15,6 +15,7 @@ from lpspec.cli.inspect import inspect
 from lpspec.cli.peers import peers
 from lpspec.cli.placement import placement
 from lpspec.cli.reproduce import reproduce
+from lpspec.cli.validate import validate
 from lpspec.errors import InputError, unknown_name
 
 BROKEN_PIPE, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -35,6 +36,7 @@ app.command(compare)
 app.command(peers)
 app.command(placement)
 app.command(inspect)
+app.command(validate)
 app.command(dram)
 
 
