@@ -10,7 +10,9 @@ from lpspec.dram.layout import PimChannel, place_weights
 from lpspec.dram.simulate import run_channel
 
 
-@pytest.mark.xfail(strict=False, reason="a jump learnt in a program of two tiles is taken at the end of one of one tile")
+@pytest.mark.xfail(
+    strict=False, reason="a jump learnt in a program of two tiles is taken at the end of one of one tile"
+)
 def test_a_program_that_ends_where_another_went_on_is_run_to_its_end() -> None:
     """Two tiles, then one: the same lines up to the end of the first tile, of 4096 inputs each."""
     channel = PimChannel(die(), (0, 1, 2), ranks=4)
