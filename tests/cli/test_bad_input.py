@@ -44,6 +44,7 @@ BAD = [
     (["compare", "--systems", "lp-spec", "--set", "allocator=dynamc"], "did you mean 'dynamic'"),
     (["compare", "--systems", "npu", "--set", "allocator=dynamic"], "needs [npu], [memory] and [pim]"),
     (["placement", "--model", "vicuna-33b"], "does not fit"),
+    (["placement", "--fidelity", "commands"], "did you mean 'command'"),
     (["placement", "--trace", "vicuna-7"], "did you mean 'vicuna-7b'"),
     (["reproduce", "--energy-profile", "specpin"], "did you mean 'specpim'"),
     (["reproduce", "--fidelity", "analytical"], "did you mean 'analytic'"),

@@ -56,6 +56,7 @@ class DynamicAllocator(StaticAllocator):
     """LP-Spec's DAU: columns migrate between DRAM and PIM ranks when the tree size has changed for long enough to pay.
 
     A run starts in the placement of ``StaticAllocator``; those that can't be reached for want of room are left out.
+    Sizes that change right after each move make this slower than staying: nobody knows what comes.
 
     Attributes:
         choices: Allocators for all placements among which columns may move, the first one first.

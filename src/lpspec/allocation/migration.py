@@ -23,9 +23,9 @@ def migration_cost(moved_bytes: int, bus_gb_per_s: float) -> Cost:
     """Cost of moving weights from one side to the other while nothing else runs, in closed form.
 
     Every burst is read from one rank and written to the other over the data bus that all ranks of a channel share, so
-    it takes the bus twice. Ranks in PIM mode accept no plain access, and a step hardly ever leaves that mode, so nothing
-    is hidden behind other work. Catching what the NPU reads anyway spares 41 % of the time on the way to PIM ranks, but
-    only reads made while PIM stands still can be caught, which then overlap with nothing: no gain.
+    it takes the bus twice. Ranks in PIM mode accept no plain access, and a step hardly ever leaves that mode, so
+    nothing is hidden behind other work. Catching what the NPU reads anyway spares 41 % of the time on the way to PIM
+    ranks, but only reads made while PIM stands still can be caught, which then overlap with nothing: no gain.
     Commands take up to 2 % less time, and 6 % more energy, for they open some rows again.
     """
     return Cost(2 * moved_bytes / bus_gb_per_s, Activity(migrated_bits=moved_bytes * 8.0))

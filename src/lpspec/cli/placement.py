@@ -13,6 +13,7 @@ def placement(
     trace: str | None = None,
     prompt_tokens: WholeNumber = 128,
     new_tokens: WholeNumber | None = None,
+    fidelity: str = "analytic",
     json: JsonFile = None,
 ) -> None:
     """Compare static, dynamic and replicated placement of weights on LP-Spec.
@@ -27,6 +28,8 @@ def placement(
         Tokens of each prompt.
     new_tokens
         Tokens to generate per turn at most; whole turns if left out.
+    fidelity
+        What prices the steps: analytic (closed forms) or command (every memory command timed).
     json
         Write the result as JSON to this file; - prints it instead of the table.
     """
@@ -36,5 +39,5 @@ def placement(
     from lpspec.report.placement_table import placement_blocks, placement_document
 
     with progress("decoding under three placements"):
-        result = placement_study(model, trace, prompt_tokens, new_tokens)
+        result = placement_study(model, trace, prompt_tokens, new_tokens, fidelity)
     deliver(outputs, placement_document(result), placement_blocks(result))

@@ -12,9 +12,18 @@ from lpspec.experiments.provenance import provenance
 from lpspec.experiments.systems import REFERENCE, make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
-from lpspec.simulation.run import Run, Steps, decode_steps, place_steps, price_steps, turn_bounds
+from lpspec.simulation.command_cost import command_costs
+from lpspec.simulation.run import (
+    Run,
+    Steps,
+    decode_steps,
+    place_steps,
+    price_by_commands,
+    price_steps,
+    turn_bounds,
+)
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import OBJECTIVES, System, TreePolicy, Workload
+from lpspec.simulation.workload import OBJECTIVES, Fidelity, System, TreePolicy, Workload, parse_fidelity
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
@@ -51,7 +60,11 @@ class PlacementStudy:
 
 
 def placement_study(
-    model: str = "llama2-7b", trace: str | None = None, prompt_tokens: int = 128, new_tokens: int | None = None
+    model: str = "llama2-7b",
+    trace: str | None = None,
+    prompt_tokens: int = 128,
+    new_tokens: int | None = None,
+    fidelity: str = "analytic",
 ) -> PlacementStudy:
     """Run LP-Spec under every placement for every way to size trees.
 
@@ -60,17 +73,19 @@ def placement_study(
         trace: Shipped name or path of a rank trace; None for the one that suits the model.
         prompt_tokens: Tokens of each prompt.
         new_tokens: Tokens to generate per turn at most; None for whole turns.
+        fidelity: ``analytic`` or ``command``: what prices steps; closed forms decide on sizes and moves.
 
     Raises:
         InputError: Any name, value or file that cannot be used, or a model that does not fit.
     """
+    level = parse_fidelity(fidelity)
     spec, profile, workload = load_model(model), load_profile("attacc"), Workload(prompt_tokens, new_tokens)
     acceptance = load_trace(trace or spec.default_trace or FALLBACK_TRACE)
     if min(spec.medusa_heads, acceptance.heads) < named_tree(WHOLE_TREE).max_depth:
         raise InputError(f"{spec.name} with trace '{acceptance.name}' has too few draft heads for {WHOLE_TREE}")
     systems = [make_system(REFERENCE, spec, profile, changes={"allocator": name}) for name in PLACEMENTS]
-    rows = tuple(_Study(systems, acceptance, workload).rows())
-    return PlacementStudy(rows, provenance(systems, acceptance, workload, TreePolicy()))
+    rows = tuple(_Study(systems, acceptance, workload, level).rows())
+    return PlacementStudy(rows, provenance(systems, acceptance, workload, TreePolicy(), level))
 
 
 def switching(small: Steps, large: Steps, turns: int) -> Steps:
@@ -88,17 +103,19 @@ def switching(small: Steps, large: Steps, turns: int) -> Steps:
 class _Study:
     """Price lists of the three systems, made once."""
 
-    def __init__(self, systems: list[System], trace: RankTrace, workload: Workload) -> None:
+    def __init__(self, systems: list[System], trace: RankTrace, workload: Workload, fidelity: Fidelity) -> None:
         self.trace, self.turns = trace, turn_bounds(trace, workload)
-        longest = int(self.turns[:, 0].max())
-        self.systems = [(system, step_costs(system, workload.prompt_tokens, longest)) for system in systems]
+        longest, prompt = int(self.turns[:, 0].max()), workload.prompt_tokens
+        self.systems = [(system, step_costs(system, prompt, longest)) for system in systems]
+        by_commands = fidelity == "command"
+        self.commands = [command_costs(system, prompt, longest) if by_commands else None for system in systems]
 
     def rows(self) -> Iterator[PlacementRow]:
         """The pruner's own sizes for every objective; then sizes that others give."""
         for objective in OBJECTIVES:
             policy = TreePolicy(objective=objective)
-            runs = [price_steps(s, costs, self._steps(s, costs, policy)) for s, costs in self.systems]
-            yield PlacementRow("sized by the pruner (DTP)", objective, tuple(runs))
+            steps = [self._steps(system, costs, policy) for system, costs in self.systems]
+            yield PlacementRow("sized by the pruner (DTP)", objective, self._priced(steps))
         first, costs = self.systems[0]
         sized = {size: self._steps(first, costs, TreePolicy(size=size)) for size in SIZES}
         for size in SIZES[1:]:
@@ -107,14 +124,21 @@ class _Study:
             "64 tokens, Medusa's tree", self._steps(first, costs, TreePolicy(fixed=named_tree(WHOLE_TREE)))
         )
         for turns in LASTING:
-            steps = switching(sized[SMALL], sized[LARGE], turns)
-            yield self._given(f"{SMALL} or {LARGE} tokens, {turns} turn{'s' * (turns > 1)} each", steps)
+            mixed = switching(sized[SMALL], sized[LARGE], turns)
+            yield self._given(f"{SMALL} or {LARGE} tokens, {turns} turn{'s' * (turns > 1)} each", mixed)
 
     def _given(self, case: str, steps: Steps) -> PlacementRow:
         """Sizes that no placement changes; columns move to save time."""
         policy = TreePolicy(objective="throughput")
-        runs = [price_steps(s, costs, place_steps(steps, policy, costs)) for s, costs in self.systems]
-        return PlacementRow(case, policy.objective, tuple(runs))
+        placed = [place_steps(steps, policy, costs) for _, costs in self.systems]
+        return PlacementRow(case, policy.objective, self._priced(placed))
+
+    def _priced(self, steps: list[Steps]) -> tuple[Run, ...]:
+        """The runs of the three systems."""
+        return tuple(
+            price_steps(system, costs, taken) if commands is None else price_by_commands(system, commands, taken)
+            for (system, costs), commands, taken in zip(self.systems, self.commands, steps, strict=True)
+        )
 
     def _steps(self, system: System, costs: StepCosts, policy: TreePolicy) -> Steps:
         return decode_steps(system, self.trace, self.turns, policy, costs)

@@ -21,6 +21,7 @@ def placement_blocks(study: PlacementStudy) -> Iterator[Any]:
     yield _table(study)
     for name in PLACEMENTS:
         yield f"{name:10}  {MEANING[name]}"
+    yield f"costs       {study.provenance['fidelity']}"
     yield f"trace       {trace_line(study.provenance)}"
 
 
