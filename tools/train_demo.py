@@ -3,8 +3,8 @@
     python tools/train_demo.py --text plays.txt sums.txt --heldout more.txt --notice licences.md \\
         --work out/training --to out/my-model
 
-About 10 minutes for the model and 5 for its draft heads on two free cores. Interrupted, it goes on where it was when
-called again with the same ``--work`` folder.
+About 10 minutes for the model and as many for its draft heads on two free cores. Interrupted, it goes on where it was
+when called again with the same ``--work`` folder.
 """
 
 import argparse
@@ -54,11 +54,11 @@ class Recipe:
 
 SHIPPED = Recipe(
     shape=Shape(),
-    base=Plan(steps=1200, batch=4, length=512, rate=2.5e-3, decay=0.1),
-    medusa=Plan(steps=900, batch=8, length=256, rate=1e-3),
-    eagle=Plan(steps=900, batch=8, length=256, rate=1e-3),
+    base=Plan(steps=1000, batch=4, length=512, rate=2.5e-3, decay=0.1),
+    medusa=Plan(steps=1000, batch=8, length=256, rate=1e-3),
+    eagle=Plan(steps=600, batch=4, length=256, rate=1e-3),
     medusa_heads=4,
-    own_sequences=1536,
+    own_sequences=2048,
     prompt=48,
     new_tokens=208,
     heldout_prompts=64,

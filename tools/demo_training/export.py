@@ -41,6 +41,7 @@ def _save(file: Path, weights: Weights) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     halves = {name: weight.detach().to(torch.float16).contiguous() for name, weight in weights.items()}
     save_file(halves, file, metadata={"format": "pt"})
+    file.chmod(0o644)
 
 
 def _write_json(file: Path, content: dict[str, object]) -> None:
