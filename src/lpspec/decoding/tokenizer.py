@@ -1,0 +1,81 @@
+"""Text to token ids and back, by a model's ``tokenizer.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+
+from lpspec.errors import InputError
+
+FILE = "tokenizer.json"
+
+
+class TextTokenizer:
+    """The tokenizer of a model.
+
+    Args:
+        tokenizer: What does the work.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Hold the tokenizer."""
+        self._tokenizer = tokenizer
+
+    @property
+    def size(self) -> int:
+        """One more than the largest token id."""
+        return 1 + max(self._tokenizer.get_vocab().values())
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, with the tokens that the model wants at its start.
+
+        Raises:
+            InputError: The text is no valid Unicode.
+        """
+        try:
+            ids: list[int] = self._tokenizer.encode(text).ids
+        except (TypeError, UnicodeEncodeError):  # the library says TypeError of half a surrogate pair
+            raise InputError("the prompt holds bytes that are no text in UTF-8") from None
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids; special tokens are left out."""
+        text: str = self._tokenizer.decode(list(ids))
+        return text
+
+    def stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """The text of ids, piece by piece as they come; a letter of several tokens waits for its last.
+
+        The pieces together are ``decode`` of all ids.
+        """
+        decoding, seen, said = DecodeStream(skip_special_tokens=True), list[int](), 0
+        for token in ids:
+            seen.append(token)
+            piece: str | None = decoding.step(self._tokenizer, token)
+            if piece:
+                said += len(piece)
+                yield piece
+        if rest := self.decode(seen)[said:]:  # a letter that was never finished
+            yield rest
+
+
+def load_tokenizer(folder: str | Path) -> TextTokenizer:
+    """Read the ``tokenizer.json`` of a model folder.
+
+    Raises:
+        InputError: There is none, or it is damaged.
+    """
+    file = Path(folder) / FILE
+    try:
+        return TextTokenizer(Tokenizer.from_str(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"tokenizer '{file}' cannot be read: {error.strerror}; a model folder needs one") from None
+    except Exception as error:  # the library raises bare Exceptions
+        raise InputError(f"tokenizer '{file}' is damaged or of another kind: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
