@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
 from lpspec import __version__
+from lpspec.cli.calibrate import calibrate
 from lpspec.cli.compare import compare
 from lpspec.cli.dram import app as dram
+from lpspec.cli.generate import generate
 from lpspec.cli.inspect import inspect
 from lpspec.cli.peers import peers
 from lpspec.cli.placement import placement
+from lpspec.cli.record import record
 from lpspec.cli.reproduce import reproduce
 from lpspec.cli.validate import validate
 from lpspec.errors import InputError, unknown_name
@@ -37,6 +40,9 @@ app.command(peers)
 app.command(placement)
 app.command(inspect)
 app.command(validate)
+app.command(generate)
+app.command(record)
+app.command(calibrate)
 app.command(dram)
 
 

@@ -50,6 +50,33 @@ def provenance(
     }
 
 
+def generation_provenance(
+    request: dict[str, Any],
+    systems: Iterable[System],
+    policy: TreePolicy,
+    machine: dict[str, Any],
+    prices: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Describe what real text was made from, and what its steps were priced by.
+
+    Args:
+        request: What was asked for.
+        systems: Every system that was charged.
+        policy: How trees were found.
+        machine: Where it was decoded, and at what precision.
+        prices: The machine's calibrated price list, if trees were sized by one.
+    """
+    settings = {"request": request, "systems": [_resolved(system) for system in systems], "tree": _policy(policy)}
+    return {
+        "lpspec": __version__,
+        "fidelity": "analytic",
+        "config_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+        "machine": machine,
+        "machine_prices": prices,
+        "config": settings,
+    }
+
+
 def _resolved(system: System) -> dict[str, Any]:
     return {
         "name": system.name,

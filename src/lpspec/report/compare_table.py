@@ -1,6 +1,6 @@
 """A comparison as a table, and the lines that say what stands behind it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.table import Table
@@ -14,16 +14,17 @@ COLUMNS = ("token/s", "token/J", "EDP s·mJ", "power W", "first token ms", "toke
 
 def comparison_blocks(comparison: Comparison) -> Iterator[Any]:
     """The table, then one line each for what is modelled, whose acceptance, on what basis, and what is missing."""
-    yield _table(comparison)
+    yield systems_table(f"{comparison.model.name}: decode steps only, per generated token", comparison.runs)
     yield from _lines(comparison)
 
 
-def _table(comparison: Comparison) -> Table:
-    table = new_table(f"{comparison.model.name}: decode steps only, per generated token")
+def systems_table(title: str, runs: Iterable[Run]) -> Table:
+    """One row per system."""
+    table = new_table(title)
     table.add_column("system", no_wrap=True)
     for name in COLUMNS:
         table.add_column(name, justify="right")
-    for run in comparison.runs:
+    for run in runs:
         table.add_row(run.system.name, *_cells(run), style="bold" if run.system.name == "lp-spec" else None)
     return table
 

@@ -1,0 +1,74 @@
+"""``lpspec calibrate``: what decoding steps take on this machine, so that the DTP sizes trees for real speed."""
+
+from typing import TYPE_CHECKING
+
+from lpspec.cli.compiled import announce_compiling
+from lpspec.cli.console import counted
+from lpspec.cli.deliver import deliver
+from lpspec.cli.generate import need_models
+from lpspec.cli.options import FigureFile, JsonFile, WholeNumber
+from lpspec.cli.outputs import plan_outputs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def calibrate(
+    *,
+    model: str = "demo",
+    drafter: str = "medusa",
+    heads: str | None = None,
+    dtype: str = "float32",
+    longest: WholeNumber = 1024,
+    seconds: float = 10.0,
+    json: JsonFile = None,
+    figure: FigureFile = None,
+) -> None:
+    """Time verify passes on this machine, over tree sizes and contexts.
+
+    `lpspec generate --objective machine --prices FILE` then sizes trees for real speed by the file of --json.
+
+    Parameters
+    ----------
+    model
+        demo, a model folder, or a Hugging Face hub id, which is fetched.
+    drafter
+        Whose time beside the passes is measured: medusa, eagle, eagle3, draft-model, prompt-lookup or none.
+    heads
+        Weights of the drafter; those in the model's folder if left out.
+    dtype
+        Precision: float32, bfloat16 or int8 (W8A8).
+    longest
+        Longest context to time, tokens; the model's own limit if that is less.
+    seconds
+        Time to spend; every pass is timed three times at least.
+    json
+        Write the prices as JSON to this file; - prints them instead of the table.
+    figure
+        Measure speed at many tree sizes too, and draw it against what the prices predict: .pdf and .png.
+    """
+    outputs = plan_outputs(json, figure)
+    need_models()
+    announce_compiling()
+    from lpspec.experiments.decoder import load_decoder
+    from lpspec.experiments.machine import check_calibration, machine_prices
+    from lpspec.report.machine_table import machine_blocks
+
+    check_calibration(longest, seconds)
+    decoder = load_decoder(model, drafter, heads, dtype=dtype)
+    with counted("timing verify passes") as say:
+        prices = machine_prices(decoder, longest, say=say, budget_s=seconds)
+    curve = None
+    if figure is not None:
+        from lpspec.experiments.speed_curve import measure_curve
+
+        with counted("decoding with trees of every size") as say:
+            curve = measure_curve(decoder, prices, say)
+
+    def draw() -> "Figure":
+        from lpspec.report.speed_figure import speed_figure
+
+        assert curve is not None
+        return speed_figure(curve)
+
+    deliver(outputs, prices.document(), machine_blocks(prices, curve), draw)

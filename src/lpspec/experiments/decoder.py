@@ -1,0 +1,103 @@
+"""A real model made ready to decode: its weights, its tokenizer, and whoever drafts for it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lpspec.decoding.drafter import Drafter
+from lpspec.decoding.drafters import load_drafter
+from lpspec.decoding.drafters.medusa import Medusa
+from lpspec.decoding.generate import Generation, fixed_size
+from lpspec.decoding.llama import Llama, load_llama
+from lpspec.decoding.model_files import heads_source, model_folder
+from lpspec.decoding.tokenizer import TextTokenizer, load_tokenizer
+from lpspec.errors import InputError, unknown_name
+from lpspec.simulation.workload import TreePolicy
+from lpspec.speculation.measured import prior_accuracy
+from lpspec.speculation.pruner import FixedTree
+
+DTYPES = ("float32", "bfloat16", "int8")
+"""Precisions: INT8 is W8A8, weights and activations in 8 bits with what lies between in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """A model that can continue texts.
+
+    Attributes:
+        name: The model as it was asked for.
+        model: The model.
+        tokenizer: Its tokenizer.
+        drafter: Who drafts.
+        drafter_name: What the drafter is called.
+        dtype: Precision of the model.
+    """
+
+    name: str
+    model: Llama
+    tokenizer: TextTokenizer
+    drafter: Drafter
+    drafter_name: str
+    dtype: str
+
+
+def load_decoder(
+    name: str, drafter_name: str, heads: str | None = None, policy: TreePolicy | None = None, dtype: str = "float32"
+) -> Decoder:
+    """Load a model and its drafter.
+
+    Args:
+        name: ``demo``, a model folder, or a hub id.
+        drafter_name: A name of ``lpspec.decoding.drafters.DRAFTERS``.
+        heads: File, folder or hub id of the drafter's weights; None for the folder of the drafter's name inside the
+            model's.
+        policy: How trees are found; None for the DTP.
+        dtype: One of ``DTYPES``.
+
+    Raises:
+        InputError: A name is unknown, a file is missing or damaged, or drafter, tree and model don't fit together.
+    """
+    if dtype not in DTYPES:
+        raise unknown_name("dtype", dtype, DTYPES)
+    folder = model_folder(name)
+    model = load_llama(folder, torch.bfloat16 if dtype == "bfloat16" else torch.float32, int8=dtype == "int8")
+    drafter = load_drafter(drafter_name, model, _heads(folder, drafter_name, heads))
+    tokenizer = load_tokenizer(folder)
+    if tokenizer.size > (known := model.config.spec.vocab_size):
+        raise InputError(f"the tokenizer of '{name}' knows {tokenizer.size} tokens, the model {known}")
+    return Decoder(name, model, tokenizer, shaped(drafter, drafter_name, policy or TreePolicy()), drafter_name, dtype)
+
+
+def _heads(folder: Path, drafter_name: str, heads: str | None) -> Path | None:
+    if heads is not None:
+        return heads_source(heads)
+    beside = folder / drafter_name
+    return beside if beside.is_dir() else None
+
+
+def shaped(drafter: Drafter, drafter_name: str, policy: TreePolicy) -> Drafter:
+    """The drafter with the pruner that a policy asks for; sizes are a matter of its price list.
+
+    Raises:
+        InputError: Only Medusa's trees are shaped by a pruner, and only as deep as it has heads.
+    """
+    if policy.fixed is None and policy.pruner is None:
+        return drafter
+    if not isinstance(drafter, Medusa):
+        raise InputError(f"drafter '{drafter_name}' shapes its own trees: give --tree dtp or a size")
+    if policy.fixed is not None:
+        return Medusa(drafter.heads, FixedTree(policy.fixed))
+    assert policy.pruner is not None
+    return Medusa(drafter.heads, policy.pruner(prior_accuracy(drafter.depth, drafter.top_k)))
+
+
+def fresh_drafter(decoder: Decoder) -> Drafter:
+    """A drafter that the DTP sizes and that has learnt nothing yet; all but Medusa's forget each text anyway."""
+    return Medusa(decoder.drafter.heads) if isinstance(decoder.drafter, Medusa) else decoder.drafter
+
+
+def warm_up(decoder: Decoder) -> None:
+    """Decode a few tokens, so that nothing is compiled while steps are timed."""
+    for _ in Generation(decoder.model, [0], 4, fresh_drafter(decoder), price=fixed_size(8), max_tree=8):
+        pass

@@ -1,0 +1,78 @@
+"""What steps of real decoding would take on a platform: the same price list that simulated decoding is charged by."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lpspec.decoding.drafter import Drafter
+from lpspec.decoding.drafters.confidence import ConfidenceDrafter
+from lpspec.decoding.drafters.draft_model import DraftModel
+from lpspec.decoding.drafters.medusa import Medusa
+from lpspec.decoding.generate import Step
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.simulation.run import Run, Steps, place_steps, price_steps
+from lpspec.simulation.step_cost import StepCosts, step_costs
+from lpspec.simulation.workload import System, TreePolicy
+
+
+def priced_model(spec: ModelSpec, drafter: Drafter) -> ModelSpec:
+    """The dimensions with as many Medusa heads as really draft."""
+    return spec.model_copy(update={"medusa_heads": drafter.depth if isinstance(drafter, Medusa) else 0})
+
+
+def live_costs(system: System, drafter: Drafter, first_context: int, contexts: int) -> StepCosts:
+    """Price every step that a text can meet, what the drafter computes included.
+
+    A drafter that grows its tree by confidence is charged for every level that it may look beyond, so at most too
+    much; EAGLE's product that mixes embedding and hidden state (an eighth of its layer or less) is left out.
+
+    Args:
+        system: The model on its machine.
+        drafter: Who drafted.
+        first_context: Shortest context, tokens.
+        contexts: How many consecutive contexts to price.
+
+    Raises:
+        InputError: The model does not fit the machine, or its context ends before.
+    """
+    costs = step_costs(system, first_context, contexts)
+    if not system.speculates or not isinstance(drafter, ConfidenceDrafter):
+        return costs
+    level = step_costs(replace(system, model=_drafting_model(system.model, drafter)), first_context, contexts)
+    levels, width = drafter.depth - 1, min(drafter.width, level.latency_ns.shape[1])
+    latency_ns, energy_pj = costs.latency_ns.copy(), costs.energy_pj.copy()
+    latency_ns[:, 1:] += (level.latency_ns[:, 0] + levels * level.latency_ns[:, width - 1])[:, None]
+    energy_pj[:, :, 1:] += (level.energy_pj[:, :, 0] + levels * level.energy_pj[:, :, width - 1])[:, :, None]
+    return replace(costs, latency_ns=latency_ns, energy_pj=energy_pj)
+
+
+def _drafting_model(model: ModelSpec, drafter: ConfidenceDrafter) -> ModelSpec:
+    """The network that drafts: a smaller model, or one layer of the same dimensions under the same LM head."""
+    if not isinstance(drafter, DraftModel):
+        return model.model_copy(update={"layers": 1, "medusa_heads": 0})
+    bits = {"weight": model.weight_bits, "activation": model.activation_bits, "kv": model.kv_bits}
+    spec = drafter.model.config.spec.with_bits(**bits)
+    return spec.model_copy(update={"medusa_heads": 0})
+
+
+def price_texts(system: System, costs: StepCosts, texts: Sequence[Sequence[Step]], policy: TreePolicy) -> Run:
+    """Charge a system for the steps of texts; one that does not speculate takes a step for every token.
+
+    Where weights can move, they follow the trees, which were sized for where they lie at first.
+
+    Args:
+        system: The model on its machine.
+        costs: Its price list.
+        texts: Steps of each text.
+        policy: Whose objective decides where weights lie.
+    """
+    rows = [
+        (step.context, step.tree.size, len(step.tokens)) if system.speculates else (step.context + i, 1, 1)
+        for steps in texts
+        for step in steps
+        for i in range(1 if system.speculates else len(step.tokens))
+    ]
+    context, l_spec, committed = np.array(rows, np.int64).reshape(-1, 3).T
+    steps = Steps(context - costs.first_context, l_spec, committed, np.zeros_like(context))
+    return price_steps(system, costs, place_steps(steps, policy, costs))

@@ -1,0 +1,54 @@
+"""A recorded trace: how often each guess was right."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from lpspec.decoding.draft_trace import DraftTrace
+from lpspec.report.wording import new_table
+from lpspec.speculation.rank_trace import RankTrace
+
+RANKS = 4
+"""Guesses of a Medusa head that have a column of their own."""
+
+
+def recording_document(trace: RankTrace | DraftTrace) -> dict[str, Any]:
+    """What ``lpspec record --json`` writes."""
+    return {
+        "name": trace.name,
+        "model": trace.model,
+        "turns": len(trace.turn_lengths),
+        "positions": trace.positions,
+        "sha256": trace.content_hash,
+        "right": _right(trace),
+    }
+
+
+def _right(trace: RankTrace | DraftTrace) -> list[list[float]]:
+    """By place after the root: Medusa's guesses by rank, each by itself; of trees, the true paths that come so far."""
+    if isinstance(trace, RankTrace):
+        columns = [
+            column[column_is_known] for column, column_is_known in zip(trace.ranks.T, _known(trace), strict=True)
+        ]
+        return [[float((column == rank).mean()) for rank in range(trace.top_k)] for column in columns]
+    return [[float(column.mean())] for column in (trace.true_path > 0).T]
+
+
+def _known(trace: RankTrace) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """bool [heads, positions], true where the token that a head guesses lies within its turn."""
+    left = np.concatenate([np.arange(length, 0, -1) for length in trace.turn_lengths])
+    return left[None, :] > np.arange(1, trace.heads + 1)[:, None]
+
+
+def recording_blocks(trace: RankTrace | DraftTrace) -> Iterator[Any]:
+    """The shares, then what was recorded."""
+    ranked = isinstance(trace, RankTrace)
+    table = new_table("share of positions at which a guess is right" if ranked else "true paths that come so far")
+    table.add_column("place after root", justify="right")
+    for rank in range(RANKS if ranked else 1):
+        table.add_column(f"guess {rank + 1}" if ranked else "in the tree", justify="right")
+    for place, shares in enumerate(_right(trace), 1):
+        table.add_row(str(place), *(f"{share:.3f}" for share in shares[:RANKS]))
+    yield table
+    yield f"trace   {trace.positions} positions in {len(trace.turn_lengths)} turns of {trace.model}"

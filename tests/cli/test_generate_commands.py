@@ -1,0 +1,230 @@
+"""``lpspec generate``, ``record`` and ``calibrate`` as their users meet them."""
+
+import io
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Said
+
+PROMPT = "Q: Tom has 3 boxes of 12 pens. How many pens does he have?\nA:"
+SHORT = ("--prompt", PROMPT, "--new-tokens", "24")
+SYSTEM_KEYS = {
+    "system",
+    "platform",
+    "tokens_per_s",
+    "tokens_per_j",
+    "edp_s_mj",
+    "mean_acceptance_length",
+    "mean_l_spec",
+}
+
+
+def document(lpspec: Callable[..., Said], *argv: str) -> dict[str, Any]:
+    said = lpspec(*argv, "--json", "-")
+    assert said.code == 0, said.err
+    found: dict[str, Any] = json.loads(said.out)
+    return found
+
+
+def test_the_text_comes_first_and_then_what_it_would_have_taken(lpspec: Callable[..., Said]) -> None:
+    said = lpspec("generate", *SHORT, "--compare", "npu,pim")
+    found = document(lpspec, "generate", *SHORT, "--compare", "npu,pim")
+    assert said.code == 0
+    assert said.out.startswith(found["text"] + "\n")
+    assert [row[0] for row in said.numbers] == ["lp-spec", "npu", "pim"]
+    for promised in ("drafts accepted", "L_spec", "token/s measured", "greedy: the model's own"):
+        assert promised in said.out
+
+
+def test_json_has_the_promised_keys_and_they_agree(lpspec: Callable[..., Said]) -> None:
+    found = document(lpspec, "generate", *SHORT, "--compare", "npu")
+    steps = found["steps"]
+    assert len(found["token_ids"]) == 24 == 1 + sum(step["committed"] for step in steps)
+    keys = {"context", "tree_size", "accepted", "committed", "draft_ns", "verify_ns", "accept_ns"}
+    assert all(set(step) == keys for step in steps)
+    assert steps[0]["context"] == found["prompt_tokens"]
+    for before, after in pairwise(steps):
+        assert after["context"] == before["context"] + before["committed"]
+    assert all(set(system) >= SYSTEM_KEYS for system in found["systems"])
+    lp_spec, npu = found["systems"]
+    assert lp_spec["steps"] == len(steps)
+    assert npu["steps"] == npu["tokens"] == lp_spec["tokens"] == 23
+    first = found["acceptance"]["by_position"][0]
+    assert first["accepted"] == sum(step["accepted"] >= 1 for step in steps) == sum(first["by_rank"])
+    assert first["reached"] == sum(step["tree_size"] > 1 for step in steps)
+    assert found["provenance"]["config"]["request"]["new_tokens"] == 24
+
+
+@pytest.mark.parametrize("drafter", ["eagle", "prompt-lookup"])
+@pytest.mark.parametrize("tree", ["dtp", "6"])
+def test_no_drafter_changes_the_text(lpspec: Callable[..., Said], drafter: str, tree: str) -> None:
+    plain = document(lpspec, "generate", *SHORT, "--drafter", "none")
+    found = document(lpspec, "generate", *SHORT, "--drafter", drafter, "--tree", tree)
+    assert found["token_ids"] == plain["token_ids"]
+    assert {step["tree_size"] for step in plain["steps"]} == {1}
+    assert plain["acceptance"]["by_position"] == []
+
+
+def test_a_larger_model_is_priced_for_the_same_steps(lpspec: Callable[..., Said]) -> None:
+    own = document(lpspec, "generate", *SHORT, "--tree", "8")
+    large = document(lpspec, "generate", *SHORT, "--tree", "8", "--as", "llama2-7b")
+    assert large["token_ids"] == own["token_ids"]
+    assert [step["tree_size"] for step in large["steps"]] == [step["tree_size"] for step in own["steps"]]
+    assert large["priced_as"] == "llama2-7b"
+    assert large["systems"][0]["tokens_per_s"] < own["systems"][0]["tokens_per_s"] / 100
+
+
+def test_sampling_repeats_with_its_seed_and_changes_with_another(lpspec: Callable[..., Said]) -> None:
+    options = ("generate", *SHORT, "--temperature", "1", "--top-p", "0.9", "--seed")
+    first, again, other = (document(lpspec, *options, seed)["token_ids"] for seed in ("1", "1", "2"))
+    assert first == again != other
+
+
+def test_typical_acceptance_is_labelled_lossy(lpspec: Callable[..., Said]) -> None:
+    options = ("generate", *SHORT, "--temperature", "0.7")
+    assert "LOSSY" not in lpspec(*options).out
+    assert "typical acceptance, LOSSY" in lpspec(*options, "--accept", "typical").out
+    assert document(lpspec, *options, "--accept", "typical")["lossless"] is False
+
+
+def test_prompts_of_a_file_become_requests(lpspec: Callable[..., Said], tmp_path: Path) -> None:
+    lines = [{"prompt": "Once"}, {"turns": ["First Citizen:", "more"]}, "bare text"]
+    file = tmp_path / "prompts.jsonl"
+    file.write_text("\n".join(json.dumps(line) for line in lines) + "\n\n")
+    found = document(lpspec, "generate", "--prompts", str(file), "--new-tokens", "8")
+    assert [request["prompt"] for request in found["requests"]] == ["Once", "First Citizen:", "bare text"]
+    assert all(len(request["token_ids"]) == 8 for request in found["requests"])
+    assert found["systems"][0]["tokens"] == 3 * 7
+    alone = document(lpspec, "generate", "--prompt", "First Citizen:", "--new-tokens", "8")
+    assert found["requests"][1]["text"] == alone["text"]
+
+
+def test_a_prompt_may_come_from_standard_input(lpspec: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    given = document(lpspec, "generate", *SHORT)
+    monkeypatch.setattr("sys.stdin", io.StringIO(PROMPT))
+    assert document(lpspec, "generate", "--prompt", "-", "--new-tokens", "24")["text"] == given["text"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ((), "give either --prompt TEXT or --prompts FILE.jsonl"),
+        (("--prompt", ""), "the prompt is empty"),
+        (("--prompt", "a", "--prompts", "b"), "give either"),
+        (("--prompts", "missing.jsonl"), "cannot be read"),
+        (("--prompt", "a", "--model", "missing"), "no model folder 'missing'"),
+        (("--prompt", "a", "--drafter", "medsua"), "did you mean 'medusa'"),
+        (("--prompt", "a", "--heads", "missing"), "no draft heads 'missing'"),
+        (("--prompt", "a", "--drafter", "draft-model"), "drafter 'draft-model' needs"),
+        (("--prompt", "a", "--system", "lpspec"), "did you mean 'lp-spec'"),
+        (("--prompt", "a", "--tree", "0"), "tree size 0 is not possible"),
+        (("--prompt", "a", "--tree", "mc_sim_7b_64"), "did you mean 'mc_sim_7b_63'"),
+        (("--prompt", "a", "--tree", "mc_sim_7b_63", "--drafter", "eagle"), "shapes its own trees"),
+        (("--prompt", "a", "--objective", "speed"), "unknown objective 'speed'"),
+        (("--prompt", "a", "--temperature", "-1"), "temperature is -1.0"),
+        (("--prompt", "a", "--temperature", "nan"), "temperature is nan"),
+        (("--prompt", "a", "--temperature", "1", "--top-p", "0"), "top-p is 0.0"),
+        (("--prompt", "a", "--new-tokens", "1"), "1 new tokens leave no step to price"),
+        (("--prompt", "a", "--top-p", "0.5"), "give a temperature too"),
+        (("--prompt", "a", "--accept", "typical"), "give a temperature too"),
+        (("--prompt", "a", "--accept", "typicla", "--temperature", "1"), "did you mean 'typical'"),
+        (("--prompt", "a", "--seed", "-1"), "seed -1 is not possible"),
+        (("--prompt", "a", "--new-tokens", "2000"), "takes 1024 at most"),
+        (("--prompt", "a " * 2000), "takes 1024 at most"),
+        (("--prompt", "a", "--as", "lama2-7b"), "did you mean 'llama2-7b'"),
+        (("--prompt", "a", "--basis", "fair"), "unknown basis"),
+        (("--prompt", "a", "--dtype", "fp8"), "unknown dtype"),
+        (("--prompt", "a", "--prices", "p.json"), "--prices needs --objective machine"),
+        (("--prompt", "a", "--objective", "machine", "--prices", "p.json"), "cannot read price list 'p.json'"),
+        (("--prompt", "a", "--json", "missing/"), "is a folder"),
+    ],
+)
+def test_bad_input_is_one_line(lpspec: Callable[..., Said], argv: tuple[str, ...], said: str) -> None:
+    answer = lpspec("generate", *argv)
+    assert answer.code == 2
+    assert said in answer.err
+    assert answer.err.count("\n") == 1
+    assert answer.out == ""
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"prompt": 3}', '{"turns": []}', '{"prompt": ""}', "\\ud800"])
+def test_a_bad_line_of_a_prompt_file_is_named(lpspec: Callable[..., Said], tmp_path: Path, line: str) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "good"}\n' + line + "\n")
+    said = lpspec("generate", "--prompts", str(file))
+    assert said.code == 2
+    assert f"prompt file '{file}', line 2" in said.err
+
+
+def test_a_prompt_too_long_is_named_before_any_is_decoded(lpspec: Callable[..., Said], tmp_path: Path) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "good"}\n' + json.dumps({"prompt": "long " * 2000}) + "\n")
+    said = lpspec("generate", "--prompts", str(file))
+    assert said.code == 2
+    assert said.err.startswith("lpspec: prompt 2: ")
+
+
+def test_a_recorded_trace_is_replayed_by_compare(lpspec: Callable[..., Said], tmp_path: Path) -> None:
+    trace = tmp_path / "new" / "mine.npz"
+    said = lpspec("record", *SHORT, "--to", str(trace))
+    assert said.code == 0
+    assert said.out.splitlines()[-1] == f"wrote {trace}"
+    replayed = document(lpspec, "compare", "--trace", str(trace), "--systems", "lp-spec", "--tree", "8")
+    live = document(lpspec, "generate", *SHORT, "--tree", "8")
+    assert replayed["systems"][0]["steps"] == len(live["steps"])
+    assert replayed["systems"][0]["tokens"] == 23
+
+
+def test_trees_of_eagle_are_recorded_too(lpspec: Callable[..., Said], tmp_path: Path) -> None:
+    trace = tmp_path / "eagle.npz"
+    found = document(lpspec, "record", *SHORT, "--drafter", "eagle", "--nodes", "16", "--to", str(trace))
+    assert trace.is_file()
+    assert found["positions"] == 23
+    shares = [share for (share,) in found["right"]]
+    assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--to", "x.txt"), "must end in .npz"),
+        (("--to", "x.npz", "--drafter", "none"), "guesses nothing"),
+        (("--to", "x.npz", "--nodes", "64"), "allowed are 1 to 63"),
+        (("--to", "x.npz", "--new-tokens", "1"), "2 are the least"),
+    ],
+)
+def test_bad_recordings_are_one_line(
+    lpspec: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = lpspec("record", "--prompt", "Once", *argv)
+    assert answer.code == 2
+    assert said in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_calibrated_prices_size_trees_for_real_speed(lpspec: Callable[..., Said], tmp_path: Path) -> None:
+    file = tmp_path / "prices.json"
+    said = lpspec("calibrate", "--seconds", "0.1", "--longest", "128", "--json", str(file))
+    assert said.code == 0
+    assert "milliseconds of a step" in said.out
+    prices = json.loads(file.read_text())
+    assert set(prices["machine"]) == {"processor", "system", "cores", "threads", "torch", "device", "dtype"}
+    found = document(lpspec, "generate", *SHORT, "--objective", "machine", "--prices", str(file))
+    plain = document(lpspec, "generate", *SHORT, "--drafter", "none")
+    assert found["token_ids"] == plain["token_ids"]
+    assert found["provenance"]["machine_prices"] == prices
+    other = lpspec("generate", *SHORT, "--objective", "machine", "--prices", str(file), "--drafter", "eagle")
+    assert other.code == 2
+    assert "is of demo, medusa, float32; wanted is one of demo, eagle, float32" in other.err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--longest", "0"), ("--seconds", "0"), ("--seconds", "nan")])
+def test_bad_calibrations_are_one_line(lpspec: Callable[..., Said], option: str, value: str) -> None:
+    said = lpspec("calibrate", option, value)
+    assert (said.code, said.out) == (2, "")
+    assert option in said.err

@@ -1,0 +1,97 @@
+"""Real steps on a price list: each is charged once, at its own context and size, what drafting takes included."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from lpspec.decoding.drafter import NoDrafter
+from lpspec.decoding.drafters import load_drafter
+from lpspec.decoding.generate import Step
+from lpspec.decoding.llama import load_llama
+from lpspec.decoding.model_files import demo_folder
+from lpspec.experiments.acceptance import count_acceptance
+from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
+from lpspec.experiments.systems import make_system
+from lpspec.hardware.loading import load_profile
+from lpspec.llm.loading import load_model
+from lpspec.simulation.step_cost import step_costs
+from lpspec.simulation.workload import System, TreePolicy
+from lpspec.speculation.token_tree import TokenTree
+
+TREE = TokenTree.from_paths([(0,), (1,), (0, 0), (0, 1), (1, 0)])  # nodes 1 to 5
+
+
+def step(context: int, path: tuple[int, ...], tested: int) -> Step:
+    return Step(context, TREE, path, tested, tuple(range(len(path))), 1, 1, 1)
+
+
+TEXTS = [
+    [step(20, (0, 1, 4), 2), step(23, (0,), 1)],
+    [step(30, (0, 2), 2), step(32, (0, 1, 3), 2), step(35, (0, 1), 2)],
+]
+
+
+def system(name: str, drafter: Any) -> System:
+    return make_system(name, priced_model(load_model("llama2-7b"), drafter), load_profile("attacc"))
+
+
+def test_every_step_is_charged_at_its_context_and_size() -> None:
+    on = system("lp-spec", NoDrafter())
+    costs = live_costs(on, NoDrafter(), 20, 40)
+    run = price_texts(on, costs, TEXTS, TreePolicy())
+    contexts = [20, 23, 30, 32, 35]
+    assert run.decode_ns == pytest.approx(sum(costs.latency_ns[context - 20, TREE.size - 1] for context in contexts))
+    assert run.tokens == 3 + 1 + 2 + 3 + 2
+    assert run.mean_l_spec == TREE.size
+
+
+def test_a_system_that_does_not_speculate_takes_a_step_for_every_token() -> None:
+    on = system("npu", NoDrafter())
+    costs = live_costs(on, NoDrafter(), 20, 40)
+    run = price_texts(on, costs, TEXTS, TreePolicy())
+    contexts = [20, 21, 22, 23, 30, 31, 32, 33, 34, 35, 36]
+    assert run.decode_ns == pytest.approx(sum(costs.latency_ns[context - 20, 0] for context in contexts))
+    assert run.tokens == len(contexts) == len(run.steps.committed)
+
+
+def test_only_what_drafts_is_charged_for_drafting() -> None:
+    model = load_llama(demo_folder())
+    price = {}
+    for name in ("none", "prompt-lookup", "medusa", "eagle"):
+        drafter = load_drafter(name, model, demo_folder() / name)
+        price[name] = live_costs(system("lp-spec", drafter), drafter, 20, 4).latency_ns
+    np.testing.assert_array_equal(price["prompt-lookup"], price["none"])
+    for name in ("medusa", "eagle"):
+        np.testing.assert_array_equal(price[name][:, 0], price["none"][:, 0])  # the root alone needs no draft
+        assert (price[name][:, 1:] > price["none"][:, 1:]).all()
+
+
+def test_medusa_is_priced_as_the_simulator_prices_it() -> None:
+    drafter = load_drafter("medusa", load_llama(demo_folder()), demo_folder() / "medusa")
+    on = system("lp-spec", drafter)
+    assert on.model.medusa_heads == drafter.depth == 4
+    np.testing.assert_array_equal(live_costs(on, drafter, 20, 4).latency_ns, step_costs(on, 20, 4).latency_ns)
+
+
+def test_eagle_is_charged_for_one_layer_at_every_level() -> None:
+    drafter: Any = load_drafter("eagle", load_llama(demo_folder()), demo_folder() / "eagle")
+    on = system("npu-spec", drafter)
+    one = make_system("npu-spec", on.model.model_copy(update={"layers": 1}), load_profile("attacc"))
+    plain, layer = step_costs(on, 20, 4).latency_ns, step_costs(one, 20, 4).latency_ns
+    levels = (drafter.depth - 1) * layer[:, drafter.width - 1] + layer[:, 0]
+    np.testing.assert_allclose(live_costs(on, drafter, 20, 4).latency_ns[:, 7], plain[:, 7] + levels)
+
+
+def test_acceptance_counts_over_the_steps_that_reached_a_place() -> None:
+    first, second = count_acceptance(TEXTS)
+    assert (first.position, first.reached, first.accepted, first.by_rank) == (1, 5, 4, (3, 1))
+    assert (second.reached, second.accepted, second.by_rank) == (4, 2, (1, 1))
+    assert second.rate == 0.5
+
+
+def test_no_step_has_no_acceptance() -> None:
+    assert count_acceptance([[]]) == ()
+    nobody = cast(Any, SimpleNamespace(tested=0, accepted=0))
+    assert count_acceptance([[nobody]]) == ()
