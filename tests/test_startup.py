@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("numpy", "numba", "pydantic", "matplotlib")
+HEAVY = ("numpy", "numba", "pydantic", "matplotlib", "torch", "tokenizers")
 ASK_FOR_HELP = f"""
 import sys
 from lpspec.cli.main import main
