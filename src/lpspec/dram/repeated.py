@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from lpspec.dram import kernels as k
 from lpspec.dram import simulate
+from lpspec.dram.channel_session import start_segment
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.program import ProgramBuilder
 from lpspec.dram.rules import COMMANDS
 from lpspec.errors import InputError
 
@@ -50,7 +50,10 @@ class PhaseCommands:
 
 
 class PhaseSession:
-    """A channel on which phases run one after the other, refreshes going on between them and across."""
+    """A channel on which phases run one after the other, refreshes going on between them and across.
+
+    Unlike ``lpspec.dram.channel_session`` it takes any requests, writes among them, and can keep every command.
+    """
 
     def __init__(self, device: DeviceSpec, controller: Controller) -> None:
         """Begin at CK 0 with every bank closed."""
@@ -68,26 +71,13 @@ class PhaseSession:
             keep_commands: Append the engine's log to ``commands``.
         """
         state = self.channel[k.STATE]
-        self.channel[k.WALKER : k.WALKER + 4] = 0
-        self.channel[k.DECIDED] = 0
-        self.channel[k.DONE : k.SAMPLED] = 0
-        state[[k.S_NEXT, k.S_SERVED, k.S_FINISHED, k.S_REF_DECIDED, k.S_REF_LEFT, k.S_REF_STAGE]] = 0
         table = requests.copy()
         table[:, 0] += self.now_ck
-        if len(program):
-            program = np.concatenate([self._wait(self.now_ck - int(state[k.S_NOW])), program])
-            k.start_program(self.channel, program)
+        start_segment(self.channel, program, self.now_ck)
         self._finish(program, table, keep_commands)
         took = max(int(state[k.S_END]), int(state[k.S_LAST])) - self.now_ck
         self.now_ck += took
         return took
-
-    def _wait(self, ck: int) -> IntArray:
-        """An instruction that lets the time until the start of a phase pass."""
-        builder = ProgramBuilder(self.device, self.controller.ranks)
-        if ck > 0:
-            builder.wait(ck)
-        return builder.build()
 
     def _finish(self, program: IntArray, table: IntArray, keep_commands: bool) -> None:
         served_at = np.empty(len(table), np.int64)

@@ -17,6 +17,7 @@ from lpspec.allocation.single import SingleDevice
 from lpspec.devices.cost import Cost
 from lpspec.devices.npu import Npu
 from lpspec.devices.package_commands import PackageCommands
+from lpspec.errors import InputError
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
@@ -115,5 +116,9 @@ def command_costs(system: System, first_context: int, contexts: int) -> CommandC
     splits: Sequence[BalancedAllocator | None] = [allocator if isinstance(allocator, BalancedAllocator) else None]
     if isinstance(allocator, DynamicAllocator):
         splits = allocator.choices
-    npu, memory = Npu(platform.npu, platform.memory), PackageCommands(platform)
+    npu = Npu(platform.npu, platform.memory)
+    try:
+        memory = PackageCommands(platform)
+    except InputError as error:
+        raise InputError(f"{error}; fidelity analytic does without one") from None
     return CommandCosts(system, [PhasePlanner(system.model, npu, memory, split) for split in splits], first_context)
