@@ -72,13 +72,19 @@ def _moving(run: Run) -> str:
 
 
 def _costs(comparison: Comparison) -> str:
-    """What priced which systems."""
+    """What priced which systems, and why not by commands."""
     by_commands = [run.system.name for run in comparison.runs if run.fidelity == "command"]
-    if not by_commands:
+    others = [run.system for run in comparison.runs if run.fidelity != "command"]
+    gpus = [system.name for system in others if system.platform.gpu is not None]
+    unknown = [system.name for system in others if system.platform.gpu is None]
+    if comparison.provenance["fidelity"] == "analytic":
         return "closed forms (analytic)"
-    others = [run.system.name for run in comparison.runs if run.fidelity != "command"]
-    rest = f"; closed forms (analytic): {', '.join(others)}" if others else ""
-    return f"memory commands (command): {', '.join(by_commands)}{rest}"
+    parts = {
+        "memory commands (command)": by_commands,
+        "closed forms (analytic)": gpus,
+        "closed forms, for want of such a die or allocator at command level": unknown,
+    }
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
 
 
 def _profile(comparison: Comparison) -> str:
