@@ -6,8 +6,10 @@ from typing import Protocol
 from lpspec.allocation.exclusive import DynamicAllocator, StaticAllocator
 from lpspec.allocation.hybrid import BalancedAllocator, PimOnlyAllocator
 from lpspec.allocation.single import AttentionOnHbmPim, SingleDevice
+from lpspec.allocation.weighed import least_edp, least_energy
 from lpspec.devices.cost import Cost
 from lpspec.errors import InputError, unknown_name
+from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator
@@ -45,8 +47,13 @@ ALLOCATORS: dict[str, type[Allocator]] = {
 }
 """Allocators by the name that a platform file gives; a script may add its own (``examples/custom_allocator.py``)."""
 
+ENERGY_AWARE = {"least-energy": least_energy, "least-edp": least_edp}
+"""Allocators that need to know what events cost."""
 
-def make_allocator(platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> Allocator:
+
+def make_allocator(
+    platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, profile: EnergyProfile | None = None
+) -> Allocator:
     """Make the allocator that the platform names.
 
     Args:
@@ -54,11 +61,11 @@ def make_allocator(platform: PlatformSpec, model: ModelSpec, max_tokens: int, ma
         model: The decoder.
         max_tokens: Most tokens that one pass verifies.
         max_context: Longest context of the run.
+        profile: Energy constants, for allocators that weigh energy.
 
     Raises:
         InputError: Unknown allocator, or a model that does not fit.
     """
-    allocator = ALLOCATORS.get(platform.allocator) or _installed(platform.allocator)
     needed = model.weight_bytes + model.medusa_weight_bytes
     needed += (max_context + max_tokens) * model.kv_bytes_per_token
     if needed > platform.capacity_bytes:
@@ -67,12 +74,15 @@ def make_allocator(platform: PlatformSpec, model: ModelSpec, max_tokens: int, ma
             f"{max_context + max_tokens} tokens need {needed / 2**30:.2f} GiB, it holds "
             f"{platform.capacity_bytes / 2**30:.2f} GiB"
         )
+    if profile is not None and platform.allocator in ENERGY_AWARE:
+        return ENERGY_AWARE[platform.allocator](platform, model, max_tokens, max_context, profile)
+    allocator = ALLOCATORS.get(platform.allocator) or _installed(platform.allocator)
     return allocator(platform, model, max_tokens, max_context)
 
 
 def _installed(name: str) -> type[Allocator]:
     offered = entry_points(group=ENTRY_POINTS)
     if name not in offered.names:
-        raise unknown_name("allocator", name, [*ALLOCATORS, *offered.names])
+        raise unknown_name("allocator", name, [*ALLOCATORS, *ENERGY_AWARE, *offered.names])
     loaded: type[Allocator] = offered[name].load()
     return loaded

@@ -86,9 +86,11 @@ class BalancedAllocator:
 
     def _split_cost(self, op: Gemm, split: GemmSplit) -> Cost:
         copies = replace(op, count=split.placed.gemm.count)
-        npu_share = 1.0 - split.pim_columns / op.n
-        activity = self.npu.gemm_activity(copies, npu_share) + self.pim.gemm_activity(copies, split.pim_columns)
-        return Cost(split.latency_ns * copies.count, activity)
+        return Cost(split.latency_ns * copies.count, self._split_activity(copies, split.pim_columns))
+
+    def _split_activity(self, op: Gemm, pim_columns: NDArray[np.int64]) -> Activity:
+        """Events of all copies of a product of which PIM computes some columns and the NPU the others."""
+        return self.npu.gemm_activity(op, 1.0 - pim_columns / op.n) + self.pim.gemm_activity(op, pim_columns)
 
     # Products
 
@@ -104,9 +106,16 @@ class BalancedAllocator:
         tiles = np.union1d([0], tiles) if or_npu_alone else tiles
         columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
         latency_ns = self.makespan_ns(np.asarray(tokens)[..., None], placed.gemm, columns)
+        weight = self._split_weight(np.asarray(tokens)[..., None], placed.gemm, columns, latency_ns)
         # Among equals the last wins: the most columns on PIM, where a bit costs least.
-        best = latency_ns.shape[-1] - 1 - np.argmin(latency_ns[..., ::-1], axis=-1)
+        best = weight.shape[-1] - 1 - np.argmin(weight[..., ::-1], axis=-1)
         return GemmSplit(placed, columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0])
+
+    def _split_weight(
+        self, tokens: Count, gemm: Gemm, pim_columns: NDArray[np.int64], latency_ns: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """What the best of some splits of one copy has least of: time."""
+        return latency_ns
 
     def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
         """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
@@ -127,15 +136,15 @@ class BalancedAllocator:
         self.pim.check_precision(op)
         pim_heads = self.heads_on_pim(op)
         latency_ns = self._attention_makespan_ns(op, pim_heads)
-        npu_share = 1.0 - pim_heads / op.kv_heads
         copies = 2 if self.kv_on_dram else 1
         writes_ns = copies * op.kv_write_bytes / self.bus_gb_per_s
-        activity: Activity = (
-            self.npu.attention_activity(op, npu_share)
-            + self.pim.attention_activity(op, pim_heads)
-            + self.npu.kv_write_activity(op) * copies
-        )
+        activity = self._heads_activity(op, pim_heads) + self.npu.kv_write_activity(op) * copies
         return Cost(latency_ns * op.count + writes_ns, activity)
+
+    def _heads_activity(self, op: Attention, pim_heads: Count) -> Activity:
+        """Events of all layers of attention of which PIM computes some heads and the NPU the others; writes apart."""
+        npu_share = 1.0 - pim_heads / op.kv_heads
+        return self.npu.attention_activity(op, npu_share) + self.pim.attention_activity(op, pim_heads)
 
     def heads_on_pim(self, op: Attention) -> NDArray[np.int64]:
         """Key-value heads on PIM, decided anew whenever the context has filled another group of lanes with keys.
@@ -154,13 +163,20 @@ class BalancedAllocator:
         """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
         choices = self._allowed_heads(op)
         best_ns = np.asarray(self._attention_makespan_ns(op, choices[0]))
+        best_weight = self._heads_weight(op, choices[0], best_ns)
         best_heads = np.full(best_ns.shape, choices[0], dtype=np.int64)
         for heads in choices[1:]:
             latency_ns = self._attention_makespan_ns(op, heads)
-            better = latency_ns < best_ns
+            weight = self._heads_weight(op, heads, latency_ns)
+            better = weight < best_weight
             best_ns = np.where(better, latency_ns, best_ns)
+            best_weight = np.where(better, weight, best_weight)
             best_heads = np.where(better, heads, best_heads)
         return best_ns, best_heads
+
+    def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the best division of the heads of one layer has least of: time."""
+        return latency_ns
 
     def _allowed_heads(self, op: Attention) -> list[int]:
         """Candidates, most heads on PIM first. Without a copy on the DRAM rank, either side takes all."""

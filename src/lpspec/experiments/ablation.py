@@ -16,6 +16,9 @@ WHOLE_TREE = "mc_sim_7b_63"
 
 FULL = "LP-Spec"
 
+SPLITS: dict[Objective, str] = {"throughput": "replicated", "energy": "least-energy", "edp": "least-edp"}
+"""The DAU that serves the same objective as the pruner."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -59,7 +62,7 @@ def ablation(
         InputError: The model does not fit.
     """
     policy = TreePolicy(objective=objective)
-    whole = make_system("lp-spec", model, profile)
+    whole = make_system("lp-spec", model, profile, changes={"allocator": SPLITS[objective]})
     found = [Reduced(FULL, "", simulate(whole, trace, workload, policy))]
     for part in PARTS:
         run = simulate(part.system(whole), trace, workload, part.policy(policy))
@@ -74,9 +77,13 @@ def _with_allocator(name: str) -> Callable[[System], System]:
     return change
 
 
+_paper_dau = _with_allocator(SPLITS["throughput"])
+
+
 def _gemv_alus(system: System) -> System:
     """One ALU per MPU, as in the GEMV-only PIM that LP-Spec starts from."""
-    return make_system("lp-spec", system.model, system.profile, changes={"pim.alus": "1"})
+    changes = {"pim.alus": "1", "allocator": system.platform.allocator}
+    return make_system("lp-spec", system.model, system.profile, changes=changes)
 
 
 def _without_pim(system: System) -> System:
@@ -93,6 +100,8 @@ def _whole_tree(policy: TreePolicy) -> TreePolicy:
 
 PARTS: tuple[Part, ...] = (
     Part("without the pruner (DTP)", "verifies all 64 tokens of Medusa's tree at every step", policy=_whole_tree),
+    Part("DAU for speed alone", "as in the paper: both sides finish together, whatever the energy", _paper_dau),
+    Part("without migration", "the split that suits N_ALU tokens, for the whole run", _with_allocator("static")),
     Part(
         "without the split (DAU)",
         "PIM computes all that its ranks hold while the NPU waits",

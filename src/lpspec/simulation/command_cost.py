@@ -110,7 +110,7 @@ def command_costs(system: System, first_context: int, contexts: int) -> CommandC
     if platform.npu is None or platform.memory is None:
         return None
     sizes = MAX_TREE_SIZE if system.speculates else 1
-    allocator = make_allocator(platform, system.model, sizes, first_context + contexts)
+    allocator = make_allocator(platform, system.model, sizes, first_context + contexts, system.profile)
     if not isinstance(allocator, BalancedAllocator | SingleDevice):
         return None
     splits: Sequence[BalancedAllocator | None] = [allocator if isinstance(allocator, BalancedAllocator) else None]

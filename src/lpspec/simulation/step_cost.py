@@ -101,7 +101,7 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
             f"{model.name} reads at most {model.max_context} tokens: a prompt of {first_context} with "
             f"{contexts} new tokens needs {last_context}"
         )
-    allocator = make_allocator(system.platform, model, sizes, last_context)
+    allocator = make_allocator(system.platform, model, sizes, last_context, system.profile)
     tokens = np.arange(1, sizes + 1)[None, :]
     charged = tokens if system.root_counts else np.maximum(tokens - 1, 1)
     context = np.arange(first_context, last_context)[:, None]

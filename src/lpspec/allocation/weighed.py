@@ -1,0 +1,86 @@
+"""A DAU that saves energy: the split with the least energy, or the least product of energy and time.
+
+LP-Spec's DAU lets both sides finish together, whatever that costs. But a weight that the NPU reads over the bus costs
+several times the energy of one that PIM reads in its bank, so where energy counts a slower split can be better.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.llm.counts import Count
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Attention, Gemm, verify_operators
+
+
+class WeighedAllocator(BalancedAllocator):
+    """Splits that cost least when time has a price in energy."""
+
+    def __init__(
+        self,
+        platform: PlatformSpec,
+        model: ModelSpec,
+        max_tokens: int,
+        max_context: int,
+        profile: EnergyProfile,
+        ns_worth_pj: float,
+    ) -> None:
+        """Place every column.
+
+        Args:
+            platform: The machine.
+            model: The decoder.
+            max_tokens: Most tokens that one pass verifies.
+            max_context: Longest context of the run.
+            profile: Energy constants.
+            ns_worth_pj: Energy that a ns is worth: 0 for least energy; the power of a pass, in mW, for its least
+                product of energy and time, since to first order d(ET) / T = dE + (E / T) dT.
+
+        Raises:
+            InputError: As ``BalancedAllocator``.
+        """
+        self._profile, self._ns_worth_pj = profile, ns_worth_pj
+        super().__init__(platform, model, max_tokens, max_context)
+
+    def _keeps_kv_on_dram(self, left_bytes: int) -> bool:
+        """A second copy of every new key and value costs energy; either side can take all heads without it."""
+        return False
+
+    def _split_weight(
+        self, tokens: Count, gemm: Gemm, pim_columns: NDArray[np.int64], latency_ns: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        return self._weight(self._split_activity(replace(gemm, count=1, tokens=tokens), pim_columns), latency_ns)
+
+    def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: NDArray[np.float64]) -> NDArray[np.float64]:
+        dense = replace(op, count=1, pairs=op.tokens * op.keys)  # the context may be that of a block's first key
+        return self._weight(self._heads_activity(dense, pim_heads), latency_ns)
+
+    def _weight(self, activity: Activity, latency_ns: NDArray[np.float64]) -> NDArray[np.float64]:
+        parts: Mapping[str, Real] = activity.energy_pj(self._profile)
+        return np.asarray(sum(parts.values()) + latency_ns * self._ns_worth_pj, np.float64)
+
+
+def least_energy(
+    platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, profile: EnergyProfile
+) -> WeighedAllocator:
+    """Splits with the least energy, static power included."""
+    static_mw = platform.static_power.watts * 1e3
+    return WeighedAllocator(platform, model, max_tokens, max_context, profile, static_mw)
+
+
+def least_edp(
+    platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, profile: EnergyProfile
+) -> WeighedAllocator:
+    """Splits with the least product of energy and time, at the power of a pass of N_ALU tokens that ends soonest."""
+    soonest = BalancedAllocator(platform, model, max_tokens, max_context)
+    tokens = min(soonest.pim.spec.alus.n, max_tokens)
+    cost: Cost = soonest.decode_cost(verify_operators(model, tokens, max_context - tokens))
+    energies: Mapping[str, Real] = cost.activity.energy_pj(profile)
+    power_mw = float(np.asarray(sum(energies.values()) / cost.latency_ns)) + platform.static_power.watts * 1e3
+    return WeighedAllocator(platform, model, max_tokens, max_context, profile, power_mw)
