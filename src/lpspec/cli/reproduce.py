@@ -44,7 +44,7 @@ def reproduce(
         Write a figure to this path, as .pdf and .png; the study writes one per experiment.
     """
     if study:
-        _study(energy_profile, json, figure)
+        _study(energy_profile, fidelity, json, figure)
         return
     outputs = plan_outputs(json, figure)
     announce_compiling()
@@ -63,13 +63,14 @@ def reproduce(
     deliver(outputs, reproduction_document(result), reproduction_blocks(result), draw)
 
 
-def _study(energy_profile: str, json: str | None, figure: str | None) -> None:
+def _study(energy_profile: str, fidelity: str, json: str | None, figure: str | None) -> None:
     if energy_profile != "attacc":
         raise InputError("--study varies the energy profile itself: leave --energy-profile out")
     outputs = plan_outputs(json, figure, FIGURES)
     announce_compiling()
     from lpspec.experiments.study import STAGES, study
     from lpspec.report.study_table import study_blocks, study_document
+    from lpspec.simulation.workload import parse_fidelity
 
     what, done = "varying everything that the paper leaves open", count(1)
     with progress(what) as line:
@@ -78,7 +79,7 @@ def _study(energy_profile: str, json: str | None, figure: str | None) -> None:
             if line is not None:
                 line.update(f"{what}: {next(done)} of {STAGES}")
 
-        result = study(advance=advance)
+        result = study(fidelity=parse_fidelity(fidelity), advance=advance)
 
     def draw() -> "Sequence[Figure]":
         from lpspec.report.study_figures import study_figures

@@ -7,7 +7,7 @@ from lpspec.experiments.systems import make_system
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.workload import Objective, System, TreePolicy, Workload
+from lpspec.simulation.workload import Fidelity, Objective, System, TreePolicy, Workload
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.rank_trace import RankTrace
 
@@ -47,7 +47,12 @@ class Reduced:
 
 
 def ablation(
-    model: ModelSpec, trace: RankTrace, workload: Workload, profile: EnergyProfile, objective: Objective
+    model: ModelSpec,
+    trace: RankTrace,
+    workload: Workload,
+    profile: EnergyProfile,
+    objective: Objective,
+    fidelity: Fidelity = "analytic",
 ) -> tuple[Reduced, ...]:
     """Run LP-Spec, then LP-Spec without each of its parts, every pruner sizing trees for its own machine.
 
@@ -56,16 +61,17 @@ def ablation(
         trace: Whose acceptance is replayed.
         workload: Prompt and answer lengths.
         profile: Energy constants.
-        objective: What the pruner optimises.
+        objective: What pruner and DAU optimise.
+        fidelity: ``analytic`` or ``command``.
 
     Raises:
         InputError: The model does not fit.
     """
     policy = TreePolicy(objective=objective)
     whole = make_system("lp-spec", model, profile, changes={"allocator": SPLITS[objective]})
-    found = [Reduced(FULL, "", simulate(whole, trace, workload, policy))]
+    found = [Reduced(FULL, "", simulate(whole, trace, workload, policy, fidelity))]
     for part in PARTS:
-        run = simulate(part.system(whole), trace, workload, part.policy(policy))
+        run = simulate(part.system(whole), trace, workload, part.policy(policy), fidelity)
         found.append(Reduced(part.name, part.effect, run))
     return tuple(found)
 

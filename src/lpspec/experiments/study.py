@@ -21,7 +21,7 @@ from lpspec.experiments.sweeps import (
     rank_split,
     speculation_lengths,
 )
-from lpspec.simulation.workload import OBJECTIVES, Objective, TreePolicy
+from lpspec.simulation.workload import OBJECTIVES, Fidelity, Objective, TreePolicy
 
 PROFILES = ("attacc", "specpim", "pimscope")
 TRACES = (TRACE, "vicuna-7b-spec-bench")
@@ -148,11 +148,14 @@ STAGES = len(PROFILES) * len(TRACES) + 2
 """How often ``study`` calls ``advance``."""
 
 
-def study(objective: Objective = "edp", advance: Callable[[], None] = lambda: None) -> Study:
+def study(
+    objective: Objective = "edp", fidelity: Fidelity = "analytic", advance: Callable[[], None] = lambda: None
+) -> Study:
     """Vary everything that is open.
 
     Args:
         objective: What the pruner optimises in the experiments beside the published quantities.
+        fidelity: What prices these experiments; readings are compared in closed form.
         advance: Called after each of ``STAGES`` stages.
     """
     benches = Benches()
@@ -161,17 +164,17 @@ def study(objective: Objective = "edp", advance: Callable[[], None] = lambda: No
     advance()
     bench = benches.bench("attacc", TRACE)
     model, trace, profile, policy = bench.model, bench.trace, bench.profile, TreePolicy(objective=objective)
-    reduced = ablation(model, trace, WORKLOAD, profile, objective)
+    reduced = ablation(model, trace, WORKLOAD, profile, objective, fidelity)
     result = Study(
         best=joint[0],
         joint=len(joint),
         sensitivities=sensitivities,
-        lengths=speculation_lengths(model, profile),
+        lengths=speculation_lengths(model, profile, fidelity=fidelity),
         objective=objective,
         reduced=reduced,
-        ranks=rank_split(model, trace, WORKLOAD, profile, policy),
-        contexts=context_lengths(model, trace, profile, policy),
-        provenance=provenance([part.run.system for part in reduced], trace, WORKLOAD, policy),
+        ranks=rank_split(model, trace, WORKLOAD, profile, policy, fidelity),
+        contexts=context_lengths(model, trace, profile, policy, fidelity=fidelity),
+        provenance=provenance([part.run.system for part in reduced], trace, WORKLOAD, policy, fidelity),
     )
     advance()
     return result

@@ -1,14 +1,17 @@
 """The paper's other experiments: speculation length on three machines, PIM ranks against DRAM ranks, context length."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from lpspec.experiments.systems import make_system
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.step_cost import step_costs
-from lpspec.simulation.workload import TreePolicy, Workload
+from lpspec.simulation.step_cost import priced, step_costs
+from lpspec.simulation.workload import Fidelity, System, TreePolicy, Workload
 from lpspec.speculation.rank_trace import RankTrace
 
 LENGTHS = tuple(range(1, 17))
@@ -54,24 +57,46 @@ class ContextPoint:
     run: Run
 
 
-def speculation_lengths(model: ModelSpec, profile: EnergyProfile, context: int = 128) -> tuple[LengthPoint, ...]:
+def speculation_lengths(
+    model: ModelSpec, profile: EnergyProfile, context: int = 128, fidelity: Fidelity = "analytic"
+) -> tuple[LengthPoint, ...]:
     """Latency and energy of a pass for L_spec 1 to 16 on GEMV PIM, NPU and LP-Spec.
 
     Args:
         model: The decoder.
         profile: Energy constants.
         context: Committed tokens in the key-value cache.
+        fidelity: ``analytic`` or ``command``.
     """
-    points = []
-    for name in LENGTH_SYSTEMS:
-        costs = step_costs(make_system(name, model, profile), context, 1)
-        latency_ms, energy_mj = costs.latency_ns[0] / 1e6, costs.energy_pj[:, 0].sum(axis=0) / 1e9
-        points += [LengthPoint(name, n, float(latency_ms[n - 1]), float(energy_mj[n - 1])) for n in LENGTHS]
-    return tuple(points)
+    return tuple(
+        LengthPoint(name, length, latency_ns / 1e6, energy_pj / 1e9)
+        for name in LENGTH_SYSTEMS
+        for system in [make_system(name, model, profile)]
+        for length, (latency_ns, energy_pj) in zip(LENGTHS, _passes(system, context, fidelity), strict=True)
+    )
+
+
+def _passes(system: System, context: int, fidelity: Fidelity) -> Iterator[tuple[float, float]]:
+    """Latency, ns, and energy, pJ, of a step of each length."""
+    commands = command_costs(system, context, 1) if fidelity == "command" else None
+    if commands is None:
+        costs = step_costs(system, context, 1)
+        energy_pj = costs.energy_pj[:, 0].sum(axis=0)
+        yield from ((float(costs.latency_ns[0, n - 1]), float(energy_pj[n - 1])) for n in LENGTHS)
+        return
+    start, one = np.array([0]), np.array([1])
+    for length in LENGTHS:
+        latency_ns, parts_pj = priced(system, commands.decode(start, np.array([length]), one, start), (1, 1))
+        yield float(latency_ns[0, 0]), float(parts_pj.sum())
 
 
 def rank_split(
-    model: ModelSpec, trace: RankTrace, workload: Workload, profile: EnergyProfile, policy: TreePolicy
+    model: ModelSpec,
+    trace: RankTrace,
+    workload: Workload,
+    profile: EnergyProfile,
+    policy: TreePolicy,
+    fidelity: Fidelity = "analytic",
 ) -> tuple[RankPoint, ...]:
     """LP-Spec with one to three of four ranks computing, all of them at once."""
     points = []
@@ -79,7 +104,7 @@ def rank_split(
         ranks = {"memory.pim_ranks": pim_ranks, "memory.dram_ranks": 4 - pim_ranks, "pim.concurrent_ranks": pim_ranks}
         changes = {key: str(value) for key, value in ranks.items()}
         system = make_system("lp-spec", model, profile, changes=changes)
-        points.append(RankPoint(pim_ranks, 4 - pim_ranks, simulate(system, trace, workload, policy)))
+        points.append(RankPoint(pim_ranks, 4 - pim_ranks, simulate(system, trace, workload, policy, fidelity)))
     return tuple(points)
 
 
@@ -89,10 +114,11 @@ def context_lengths(
     profile: EnergyProfile,
     policy: TreePolicy,
     contexts: Sequence[int] = CONTEXTS,
+    fidelity: Fidelity = "analytic",
 ) -> tuple[ContextPoint, ...]:
     """Answers of 64 tokens after prompts of several lengths, on NPU, GEMV PIM and LP-Spec."""
     return tuple(
-        ContextPoint(context, simulate(make_system(name, model, profile), trace, workload, policy))
+        ContextPoint(context, simulate(make_system(name, model, profile), trace, workload, policy, fidelity))
         for name in CONTEXT_SYSTEMS
         for context in contexts
         for workload in [Workload(context, ANSWER_TOKENS)]
