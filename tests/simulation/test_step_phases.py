@@ -9,7 +9,7 @@ from lpspec.devices.package_commands import PackageCommands
 from lpspec.experiments.systems import make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
-from lpspec.llm.operators import Attention, draft_operators, prefill_operators, verify_operators
+from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
 
@@ -124,3 +124,25 @@ def test_moving_accepted_entries_costs_reads_and_writes() -> None:
     assert phase.name == "kv_compaction"
     assert phase.copies == LLAMA.layers
     assert float(phase.activity.io_bits) == pytest.approx(float(phase.activity.activation_memory_bits))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tokens", [4, 16])
+def test_the_split_of_the_closed_form_is_nearly_the_best_by_commands(tokens: int) -> None:
+    """The DAU decides by closed forms; of all numbers of tiles none is much faster when commands are timed."""
+    assert LP_SPEC.split is not None
+    took_ns = least_ns = 0.0
+    for op in verify_operators(LLAMA, tokens, 100):
+        if not isinstance(op, Gemm):
+            continue
+        chosen = int(LP_SPEC.split.gemm_splits(op)[0].pim_columns)
+        by_columns = {
+            columns: max(
+                LP_SPEC.memory.product(tokens, op.k, columns, (op.n - columns) * op.column_bytes).latency_ns,
+                float(LP_SPEC.npu.gemm_compute_ns(tokens, op.k, op.n - columns)),
+            )
+            for columns in {min(tiles * 3072, op.n) for tiles in range(-(-op.n // 3072) + 1)}
+        }
+        took_ns += by_columns[chosen] * op.count
+        least_ns += min(by_columns.values()) * op.count
+    assert took_ns <= least_ns * 1.01
