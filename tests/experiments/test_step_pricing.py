@@ -17,7 +17,7 @@ from lpspec.experiments.systems import make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.simulation.step_cost import step_costs
-from lpspec.simulation.workload import System, TreePolicy
+from lpspec.simulation.workload import FIDELITIES, System, TreePolicy
 from lpspec.speculation.token_tree import TokenTree
 
 TREE = TokenTree.from_paths([(0,), (1,), (0, 0), (0, 1), (1, 0)])  # nodes 1 to 5
@@ -54,6 +54,27 @@ def test_a_system_that_does_not_speculate_takes_a_step_for_every_token() -> None
     contexts = [20, 21, 22, 23, 30, 31, 32, 33, 34, 35, 36]
     assert run.decode_ns == pytest.approx(sum(costs.latency_ns[context - 20, 0] for context in contexts))
     assert run.tokens == len(contexts) == len(run.steps.committed)
+
+
+@pytest.mark.parametrize("name", ["none", "medusa", "eagle"])
+def test_commands_charge_the_same_steps_within_a_tenth(name: str) -> None:
+    """Drafting included: EAGLE's levels are most of what its trees of six levels add."""
+    drafter = load_drafter(name, load_llama(demo_folder()), demo_folder() / name)
+    on = system("lp-spec", drafter)
+    costs = live_costs(on, drafter, 20, 40)
+    closed, commands = (price_texts(on, costs, TEXTS, TreePolicy(), drafter, fidelity) for fidelity in FIDELITIES)
+    assert (closed.fidelity, commands.fidelity) == ("analytic", "command")
+    assert commands.decode_ns == pytest.approx(closed.decode_ns, rel=0.12)
+    assert commands.decode_pj.sum() == pytest.approx(closed.decode_pj.sum(), rel=0.12)
+    assert commands.tokens == closed.tokens
+
+
+def test_gpus_keep_closed_forms() -> None:
+    on = system("rtx3090-spec", NoDrafter())
+    costs = live_costs(on, NoDrafter(), 20, 40)
+    run = price_texts(on, costs, TEXTS, TreePolicy(), NoDrafter(), "command")
+    assert run == price_texts(on, costs, TEXTS, TreePolicy())
+    assert run.fidelity == "analytic"
 
 
 def test_only_what_drafts_is_charged_for_drafting() -> None:

@@ -36,6 +36,7 @@ def generate(
     seed: WholeNumber = 0,
     accept: str = "exact",
     priced_as: Annotated[str | None, Parameter(name="--as")] = None,
+    fidelity: str = "command",
     basis: str = "equal",
     energy_profile: str = "attacc",
     changes: Changes = (),
@@ -79,6 +80,8 @@ def generate(
         When sampling: exact (the model's own distribution) or typical, which accepts more but is lossy.
     priced_as
         Price the steps on a model of these dimensions (preset or config.json), such as llama2-7b.
+    fidelity
+        command (every memory command is timed; GPUs keep closed forms) or analytic (closed forms).
     basis
         equal (INT8 and dynamic energy everywhere) or published, as for `lpspec compare`.
     energy_profile
@@ -124,6 +127,7 @@ def generate(
         changes=constants,
         dtype=dtype,
         strict=strict,
+        fidelity=fidelity,
     )
 
     def find_prices(decoder: "Decoder", longest: int) -> "MachinePrices":

@@ -20,7 +20,7 @@ from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.simulation.run import Run
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import OBJECTIVES, System, TreePolicy, parse_tree
+from lpspec.simulation.workload import OBJECTIVES, System, TreePolicy, parse_fidelity, parse_tree
 
 MACHINE = "machine"
 """The objective of real speed here, by calibrated prices."""
@@ -52,6 +52,7 @@ class Request:
         changes: Constants of the platforms to change.
         dtype: Precision on this machine.
         strict: Compute every row by the same kernels whatever the tree.
+        fidelity: ``analytic``, or ``command``: what prices the steps; trees are sized in closed form.
     """
 
     prompts: tuple[str, ...]
@@ -72,6 +73,7 @@ class Request:
     changes: dict[str, str] = field(default_factory=dict)
     dtype: str = "float32"
     strict: bool = False
+    fidelity: str = "analytic"
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +153,7 @@ def generate(
     Raises:
         InputError: Anything asked for that cannot be.
     """
-    policy, verifier = tree_policy(request), _verifier(request)
+    policy, verifier, fidelity = tree_policy(request), _verifier(request), parse_fidelity(request.fidelity)
     _check_names(request)
     priced = load_model(request.priced_as) if request.priced_as else None
     decoder = load_decoder(request.model, request.drafter, request.heads, policy, request.dtype)
@@ -171,10 +173,10 @@ def generate(
         say_done(len(texts))
     steps = [text.steps for text in texts]
     on = list(zip(systems, costs, strict=True)) if any(steps) else []  # a text may end with its first token
-    runs = tuple(price_texts(system, cost, steps, policy) for system, cost in on)
+    runs = tuple(price_texts(system, cost, steps, policy, decoder.drafter, fidelity) for system, cost in on)
     sized_by = None if machine is None else machine.document()
     origin = generation_provenance(
-        asdict(request), systems, policy, describe_machine(decoder.model, decoder.dtype), sized_by
+        asdict(request), systems, policy, describe_machine(decoder.model, decoder.dtype), sized_by, fidelity
     )
     return Generated(request, tuple(texts), runs, count_acceptance(steps), spec.name, origin)
 

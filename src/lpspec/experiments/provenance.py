@@ -56,6 +56,7 @@ def generation_provenance(
     policy: TreePolicy,
     machine: dict[str, Any],
     prices: dict[str, Any] | None,
+    fidelity: Fidelity = "analytic",
 ) -> dict[str, Any]:
     """Describe what real text was made from, and what its steps were priced by.
 
@@ -65,11 +66,12 @@ def generation_provenance(
         policy: How trees were found.
         machine: Where it was decoded, and at what precision.
         prices: The machine's calibrated price list, if trees were sized by one.
+        fidelity: What priced the steps, where it could.
     """
     settings = {"request": request, "systems": [_resolved(system) for system in systems], "tree": _policy(policy)}
     return {
         "lpspec": __version__,
-        "fidelity": "analytic",
+        "fidelity": fidelity,
         "config_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
         "machine": machine,
         "machine_prices": prices,

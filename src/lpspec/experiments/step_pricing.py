@@ -10,10 +10,12 @@ from lpspec.decoding.drafters.confidence import ConfidenceDrafter
 from lpspec.decoding.drafters.draft_model import DraftModel
 from lpspec.decoding.drafters.medusa import Medusa
 from lpspec.decoding.generate import Step
+from lpspec.devices.cost import Cost
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.simulation.run import Run, Steps, place_steps, price_steps
-from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import System, TreePolicy
+from lpspec.simulation.command_cost import CommandCosts, command_costs
+from lpspec.simulation.run import Run, Steps, place_steps, price_by_commands, price_steps
+from lpspec.simulation.step_cost import StepCosts, priced, step_costs
+from lpspec.simulation.workload import MAX_TREE_SIZE, Fidelity, System, TreePolicy
 
 
 def priced_model(spec: ModelSpec, drafter: Drafter) -> ModelSpec:
@@ -56,7 +58,14 @@ def _drafting_model(model: ModelSpec, drafter: ConfidenceDrafter) -> ModelSpec:
     return spec.model_copy(update={"medusa_heads": 0})
 
 
-def price_texts(system: System, costs: StepCosts, texts: Sequence[Sequence[Step]], policy: TreePolicy) -> Run:
+def price_texts(
+    system: System,
+    costs: StepCosts,
+    texts: Sequence[Sequence[Step]],
+    policy: TreePolicy,
+    drafter: Drafter | None = None,
+    fidelity: Fidelity = "analytic",
+) -> Run:
     """Charge a system for the steps of texts; one that does not speculate takes a step for every token.
 
     Where weights can move, they follow the trees, which were sized for where they lie at first.
@@ -66,7 +75,15 @@ def price_texts(system: System, costs: StepCosts, texts: Sequence[Sequence[Step]
         costs: Its price list.
         texts: Steps of each text.
         policy: Whose objective decides where weights lie.
+        drafter: Who drafted; needed to charge the levels of its trees by commands.
+        fidelity: ``command`` charges for the memory's commands where the system has a command level.
     """
+    steps = _charged_steps(system, costs, texts, policy)
+    closed = price_steps(system, costs, steps)
+    return closed if fidelity == "analytic" else _by_commands(system, drafter, steps, closed, costs.first_context)
+
+
+def _charged_steps(system: System, costs: StepCosts, texts: Sequence[Sequence[Step]], policy: TreePolicy) -> Steps:
     rows = [
         (step.context, step.tree.size, len(step.tokens)) if system.speculates else (step.context + i, 1, 1)
         for steps in texts
@@ -75,4 +92,29 @@ def price_texts(system: System, costs: StepCosts, texts: Sequence[Sequence[Step]
     ]
     context, l_spec, committed = np.array(rows, np.int64).reshape(-1, 3).T
     steps = Steps(context - costs.first_context, l_spec, committed, np.zeros_like(context))
-    return price_steps(system, costs, place_steps(steps, policy, costs))
+    return place_steps(steps, policy, costs)
+
+
+def _by_commands(system: System, drafter: Drafter | None, steps: Steps, closed: Run, first_context: int) -> Run:
+    """The same steps by commands, prefill as in closed form; all of that where the system has no command level."""
+    contexts = int(steps.position.max()) + 1
+    commands = command_costs(system, first_context, contexts)
+    if commands is None:
+        return closed
+    run = price_by_commands(system, commands, steps)
+    run = replace(run, prefill_ns=closed.prefill_ns, prefill_pj=closed.prefill_pj)
+    if not system.speculates or not isinstance(drafter, ConfidenceDrafter):
+        return run
+    level = command_costs(replace(system, model=_drafting_model(system.model, drafter)), first_context, contexts)
+    assert level is not None  # the machine is the same
+    drafted_ns, drafted_pj = priced(system, _drafting(level, drafter, steps), (1, 1))
+    decode_ns, decode_pj = run.decode_ns + float(drafted_ns[0, 0]), run.decode_pj + drafted_pj[:, 0, 0]
+    return replace(run, decode_ns=decode_ns, decode_pj=decode_pj)
+
+
+def _drafting(level: CommandCosts, drafter: ConfidenceDrafter, steps: Steps) -> Cost:
+    """Cost of all levels of all trees: the first looks beyond the root, each further one beyond ``width`` nodes."""
+    position = steps.position[steps.l_spec > 1]
+    one, none = np.ones_like(position), np.zeros_like(position)
+    further = level.decode(position, one * min(drafter.width, MAX_TREE_SIZE), one, none)
+    return level.decode(position, one, one, none) + further * (drafter.depth - 1.0)

@@ -1,6 +1,6 @@
 """A comparison as a table, and the lines that say what stands behind it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -50,7 +50,8 @@ BASES = {
 def _lines(comparison: Comparison) -> Iterator[str]:
     workload = comparison.workload
     answer = "whole turns" if workload.new_tokens is None else f"at most {workload.new_tokens} new tokens a turn"
-    yield f"costs   {_costs(comparison)}, energy profile {_profile(comparison)}"
+    costs = costs_text(comparison.runs, comparison.provenance["fidelity"])
+    yield f"costs   {costs}, energy profile {_profile(comparison)}"
     yield f"trace   {trace_line(comparison.provenance)}"
     yield f"work    {workload.prompt_tokens} prompt tokens, {answer}, {comparison.trace.turns} turns"
     yield f"trees   {_trees(comparison)}"
@@ -71,13 +72,13 @@ def _moving(run: Run) -> str:
     return f"{digits(run.migration_ns / 1e6)} ms and {digits(mj)} mJ in all"
 
 
-def _costs(comparison: Comparison) -> str:
+def costs_text(runs: Sequence[Run], fidelity: str) -> str:
     """What priced which systems, and why not by commands."""
-    by_commands = [run.system.name for run in comparison.runs if run.fidelity == "command"]
-    others = [run.system for run in comparison.runs if run.fidelity != "command"]
+    by_commands = [run.system.name for run in runs if run.fidelity == "command"]
+    others = [run.system for run in runs if run.fidelity != "command"]
     gpus = [system.name for system in others if system.platform.gpu is not None]
     unknown = [system.name for system in others if system.platform.gpu is None]
-    if comparison.provenance["fidelity"] == "analytic":
+    if fidelity == "analytic":
         return "closed forms (analytic)"
     parts = {
         "memory commands (command)": by_commands,
