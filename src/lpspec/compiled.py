@@ -17,7 +17,9 @@ DECORATOR = b"@cached_njit("
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def cached_njit(nogil: bool = False, allocates: bool = True) -> Callable[[_Function], _Function]:
+def cached_njit(
+    nogil: bool = False, allocates: bool = True, any_order: bool = False
+) -> Callable[[_Function], _Function]:
     """Compile a function with numba, and cache it where no stale loop can be found.
 
     The folder is named after the sources of all kernels. Numba itself looks at one source file at a time, so
@@ -27,6 +29,7 @@ def cached_njit(nogil: bool = False, allocates: bool = True) -> Callable[[_Funct
         nogil: Let other threads run meanwhile.
         allocates: Whether the function makes arrays. Many small ones that only work on what they are given are a fifth
             faster if numba counts no references to it, and looks for no divisor of 0.
+        any_order: Let sums of floats be taken in any order, so that they become vector instructions.
     """
     import numba
 
@@ -37,7 +40,8 @@ def cached_njit(nogil: bool = False, allocates: bool = True) -> Callable[[_Funct
         config.CACHE_DIR = before or str(_cache_folder())  # a folder chosen by the user stays chosen
         try:
             options: dict[str, Any] = {} if allocates else {"_nrt": False, "error_model": "numpy"}
-            compiled: Any = numba.njit(cache=True, nogil=nogil, **options)(function)
+            fastmath = {"reassoc", "contract"} if any_order else False
+            compiled: Any = numba.njit(cache=True, nogil=nogil, fastmath=fastmath, **options)(function)
         finally:
             config.CACHE_DIR = before
         return cast(_Function, compiled)

@@ -19,6 +19,7 @@ from torch.nn.functional import silu
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
 from lpspec.decoding.drafters.head_files import open_heads
+from lpspec.decoding.linear import is_small, small_product
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError
 from lpspec.speculation.measured import prior_accuracy
@@ -54,10 +55,22 @@ class MedusaHeads:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[heads, n, vocabulary] from final-norm hidden states [n, hidden size]."""
+        if self.out is not None and len(hidden) == 1 and is_small(hidden, self.out.flatten(0, 1)):
+            return self._logits_of_one(hidden, self.out)
         x = hidden.expand(self.count, *hidden.shape)
         for weight, bias in zip(self.block_weight, self.block_bias, strict=True):
             x = x + silu(torch.baddbmm(bias, x, weight.mT))
         return self.model.logits(x) if self.out is None else x @ self.out.mT
+
+    def _logits_of_one(self, hidden: Tensor, out: Tensor) -> Tensor:
+        """The same of one hidden state, head by head: torch's batched product took four times as long."""
+        found = []
+        for head in range(self.count):
+            x = hidden
+            for weight, bias in zip(self.block_weight[:, head], self.block_bias[:, head], strict=True):
+                x = x + silu(small_product(x, weight).add_(bias))
+            found.append(small_product(x, out[head]))
+        return torch.stack(found)
 
     def lists(self, hidden: Tensor, top_k: int) -> tuple[IntArray, FloatArray]:
         """Each head's likeliest tokens, int64 [n, heads, top_k], and how likely it finds them, float64 likewise."""
