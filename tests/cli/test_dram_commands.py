@@ -144,6 +144,11 @@ def test_the_channel_that_is_checked_can_be_told(lpspec: Lpspec, folder: Path) -
     save(HEADER + "\n", "0,ACT1,0,0,0,5,\n8,ACT2,0,0,0,5,\n9,ACT1,0,1,0,5,\n10,ACT2,0,1,0,5,\n", name="late.csv")
     assert lpspec("dram", "check", "late.csv").code == 1  # ACT-2s 2 CK apart
     assert lpspec("dram", "check", "late.csv", "--activation", "ACT1").code == 0
+    macs = "90,PIM_IN,3,,,,0\n123,PIM_MAC,1,0,0,,0\n124,PIM_MAC,2,0,0,,0\n"  # two ranks compute, from set 0
+    save(HEADER + "\n", "0,PIM_ENTER,3,,,,\n80,PIM_ACT,3,,0,9,\n", macs, name="macs.csv")
+    both = ("dram", "check", "macs.csv", "--ranks", "2", "--pim-ranks", "0,1", "--wck", "always-on")
+    assert lpspec(*both).code == 0
+    assert "concurrent_ranks" in lpspec(*both, "--concurrent-ranks", "1").out
 
 
 def test_a_product_on_a_package(lpspec: Lpspec, folder: Path) -> None:
@@ -260,6 +265,7 @@ BAD = [
     ("dram check one.csv --pim-ranks 0,x", "--pim-ranks 0,x must be ranks"),
     ("dram check one.csv --pim-ranks 1", "PIM ranks must be among 0..0"),
     ("dram check one.csv --ranks 9", "ranks must be 1..8"),
+    ("dram check one.csv --concurrent-ranks 0", "must be at least 1"),
     ("dram check one.csv --activation ACT3", "known are ACT1, ACT2"),
     ("dram gemm --m 1 --k 64", "--n"),
     ("dram gemm --m 0 --k 64 --n 64", "m is 0: allowed is 1 to"),

@@ -61,7 +61,8 @@ def violations(done: ChannelRun, program: PimProgram, refresh: Any = "all-bank")
     timing = {**device.timing.counts(), "nMODE": device.mode_ck, "nMAC": device.pim.nMAC.n}
     timing["nRKSW"] = timing.pop("nRTRS")
     timing["nREFIpb"] = timing["nREFI"] // 8
-    rules = PimRules(device.pim.alus.n, device.pim.banks_per_mpu.n, device.pim.activate, device.pim.input_depth.n == 64)
+    pim = device.pim
+    rules = PimRules(pim.alus.n, pim.input_depth.n, pim.banks_per_mpu.n, pim.activate, program.channel.concurrent)
     options = CheckOptions(
         ranks=program.channel.ranks,
         pim_ranks=program.channel.pim_ranks,

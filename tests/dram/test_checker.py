@@ -6,7 +6,7 @@ nRTP 8, nPPD 2, nCCD 2 and 4, nWTR 5 and 10, nRRD 4, nFAW 16, nRFCab 224, nRFCpb
 nPBR2PBR 72, nPBR2ACT 6, rank switch 2, WCK postamble 1, ACT-2 within 8 CK of ACT-1.
 
 A stream is written as `ck COMMAND fields`, commands split by `|`: r rank (0 if absent), m mask of ranks, b group.bank,
-p parity, R row, c column. `@` is the CK under test, `@+1` the next.
+p parity, s set of input registers, R row, c column. `@` is the CK under test, `@+1` the next.
 """
 
 import re
@@ -51,7 +51,7 @@ def table(text: str, at: int = 0) -> CommandTable:
             if banks := re.fullmatch(r"b(\d)\.(\d)", field):
                 row[3:5] = int(banks[1]), int(banks[2])
             else:
-                row[{"r": 2, "m": 2, "p": 4, "R": 5, "c": 6}[field[0]]] = int(field[1:])
+                row[{"r": 2, "m": 2, "s": 3, "p": 4, "R": 5, "c": 6}[field[0]]] = int(field[1:])
         rows.append(row)
     return command_table(*zip(*rows, strict=True))
 
@@ -266,6 +266,20 @@ PIM_EDGES = [
         "nMAC",
         FREE_INPUTS,
     ),
+    Edge(
+        "a rank computes for nMAC: 123 + 4",
+        "0 PIM_ENTER m6 | 80 PIM_ACT m6 p0 R5 | 123 PIM_MAC m2 p0 c0 | @ PIM_MAC m4 p0 c0",
+        127,
+        "concurrent_ranks",
+        replace(ALWAYS, pim=PimRules(inputs=False, concurrent_ranks=1)),
+    ),
+    Edge(
+        "of two ranks that compute the first to be done: 123 + 4",
+        "0 PIM_ENTER m14 | 80 PIM_ACT m14 p0 R5 | 123 PIM_MAC m2 p0 c0 | 125 PIM_MAC m4 p0 c0 | @ PIM_MAC m8 p0 c0",
+        127,
+        "concurrent_ranks",
+        replace(ALWAYS, ranks=4, pim_ranks=(1, 2, 3), pim=PimRules(inputs=False, concurrent_ranks=2)),
+    ),
     # On DQ PIM_IN is a write of the lowest rank, PIM_OUT a read of its rank, of no bank group.
     Edge("PIM_IN to PIM_IN: 90 + 2", PIM + "90 PIM_IN m2 c0 | @ PIM_IN m2 c1", 92, "nCCD_S DQ"),
     Edge("PIM_OUT to PIM_OUT: 90 + 2", PIM + "90 PIM_OUT r1 b0.0 c0 | @ PIM_OUT r1 b0.1 c0", 92, "nCCD_S DQ"),
@@ -308,6 +322,25 @@ PIM_EDGES = [
         PIM_OPEN + "100 PIM_IN m2 c0 | 123 PIM_MAC m2 p0 c0 | 131 PIM_IN m2 c0 | @ PIM_MAC m2 p0 c16",
         140,
         "input_overwrite",
+    ),
+    Edge(
+        "a named set stays whole until the segment's last MAC: PIM_IN + 9",
+        PIM_OPEN + "100 PIM_IN m2 c0 | 123 PIM_MAC m2 p0 s0 c0 | 131 PIM_IN m2 c7 | @ PIM_MAC m2 p0 s0 c16",
+        140,
+        "input_overwrite",
+    ),
+    Edge(
+        "a burst on its way when the set's first MAC comes: PIM_IN + 9",
+        PIM_OPEN + "100 PIM_IN m2 c0 | 121 PIM_IN m2 c7 | 123 PIM_MAC m2 p0 s0 c0 | @ PIM_MAC m2 p0 s0 c16",
+        130,
+        "input_overwrite",
+    ),
+    Edge(
+        "16 k in a set of 2 slots: column 256 reads slot 0 again",
+        PIM_OPEN + "100 PIM_IN m2 c0 | 124 PIM_MAC m2 p0 s0 c0 | 130 PIM_IN m2 c2 | @ PIM_MAC m2 p0 s1 c256",
+        141,
+        "input_ready",
+        replace(ALWAYS, pim=PimRules(input_depth=16)),
     ),
 ]
 EDGES = PLAIN_EDGES + REFRESH_EDGES + PIM_EDGES
@@ -419,6 +452,39 @@ def test_inputs_that_never_came_are_missed() -> None:
     # Broadcast reaches the ranks of its mask only: rank 2 has nothing.
     text = "0 PIM_ENTER m6 | 80 PIM_ACT m6 p0 R5 | 90 PIM_IN m2 c0 | 130 PIM_MAC m6 p0 c0 | 134 PIM_MAC m6 p0 c16"
     assert check(text).counts == {"input_ready": 1}
+
+
+@pytest.mark.parametrize(("mask", "ranks"), [(2, 1), (6, 2)])
+def test_the_power_budget_allows_so_many_ranks(mask: int, ranks: int) -> None:
+    text = f"0 PIM_ENTER m6 | 80 PIM_ACT m6 p0 R5 | 123 PIM_MAC m{mask} p0 c0"
+    for most in (1, 2):
+        options = replace(ALWAYS, pim=PimRules(inputs=False, concurrent_ranks=most))
+        assert check(text, options=options).counts == ({"concurrent_ranks": 1} if ranks > most else {})
+
+
+def test_a_set_that_another_command_names_is_not_read() -> None:
+    """Slot 0 is k 0..7 of set 0, slot 8 of set 1; without a name either may be meant."""
+    load = PIM_OPEN + "100 PIM_IN m2 c8 | "
+    assert check(load + "130 PIM_MAC m2 p0 s1 c0").legal
+    assert check(load + "130 PIM_MAC m2 p0 c0").legal
+    assert check(load + "130 PIM_MAC m2 p0 s0 c0").counts == {"input_ready": 1}
+
+
+def test_a_segment_without_a_name_needs_what_it_has_used() -> None:
+    text = PIM_OPEN + "100 PIM_IN m2 c0 | 123 PIM_MAC m2 p0 {0}c0 | 127 PIM_IN m2 c7 | 140 PIM_MAC m2 p0 {0}c16"
+    assert check(text.format("")).legal
+    assert check(text.format("s1 ").replace("m2 c0", "m2 c8").replace("m2 c7", "m2 c15")).counts == {
+        "input_overwrite": 1
+    }
+    assert check(text.format("s1 ").replace("m2 c0", "m2 c8")).legal, "slot 7 is of the other set"
+
+
+@pytest.mark.parametrize("inputs", [-2, 2])
+def test_there_are_two_sets(inputs: int) -> None:
+    mac = table(PIM_OPEN + "130 PIM_MAC m2 p0 c0")
+    mac.bank_group[-1] = inputs
+    with pytest.raises(InputError, match=rf"command 2: bank_group must be 0..1, or empty, for PIM_MAC, is {inputs}"):
+        check_commands(mac, ALWAYS)
 
 
 def test_the_other_set_fills_while_one_is_read() -> None:
@@ -545,7 +611,17 @@ def test_an_empty_stream_is_legal() -> None:
     assert Counter(CommandChecker(ALIVE).finish().counts) == Counter()
 
 
-@pytest.mark.parametrize("options", [{"ranks": 0}, {"ranks": 9}, {"pim_ranks": (1,)}, {"pim": PimRules(alus=3)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ranks": 0},
+        {"ranks": 9},
+        {"pim_ranks": (1,)},
+        {"pim": PimRules(alus=3)},
+        {"pim": PimRules(input_depth=0)},
+        {"pim": PimRules(concurrent_ranks=0)},
+    ],
+)
 def test_a_channel_that_can_not_be_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         CheckOptions(**options)

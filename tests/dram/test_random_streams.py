@@ -59,7 +59,9 @@ def checked(case: int) -> tuple[CheckReport, CheckOptions]:
             PimChannel(device, pim, len(pim), controller.ranks), *rng.integers(100, 3000, 2).tolist()
         )
         program = compile_gemm(placement, int(rng.integers(1, 9))).lines
-    options = check_options(device, controller.ranks, pim, controller.wck, controller.refresh)
+    options = check_options(
+        device, controller.ranks, pim, controller.wck, controller.refresh, concurrent=max(len(pim), 1)
+    )
     checker = CommandChecker(options)
 
     def take(table: NDArray[Any]) -> None:

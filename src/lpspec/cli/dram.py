@@ -106,6 +106,7 @@ def check(
     wck: str = "on-demand",
     refresh: str = "none",
     activation: str = "ACT2",
+    concurrent_ranks: WholeNumber = 8,
     json: JsonFile = None,
 ) -> int:
     """Check a stream of commands against every timing and state rule; exit code 1 if one is broken.
@@ -126,6 +127,8 @@ def check(
         all-bank or per-bank expects every bank to be kept alive; none does not, yet refreshes must be legal.
     activation
         ACT2 or ACT1: the command that nRRD and nFAW count from.
+    concurrent_ranks
+        PIM ranks that may compute at once, as the power budget allows, 1 to 8.
     json
         Write the result as JSON to this file; - prints it instead of the verdict.
     """
@@ -145,6 +148,7 @@ def check(
         one_of("--wck", wck, WCK),
         one_of("--refresh", refresh, REFRESH),
         one_of("--activation", activation, ("ACT2", "ACT1")) == "ACT1",
+        concurrent_ranks,
     )
     with progress("checking commands") as line:
         report = check_csv(commands, options, progress=lambda n: _say(line, f"checking commands: {n:,}"))

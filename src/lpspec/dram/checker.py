@@ -17,13 +17,15 @@ from lpspec.dram import checker_refresh as refresh_rules
 from lpspec.dram import checker_rules as rules
 from lpspec.dram.checker_csv import read_csv_tables
 from lpspec.dram.checker_log import BANKS, DEADLINES, Rule, new_history, new_log
-from lpspec.dram.checker_table import CommandTable, IntArray, Op, Shape, Stream, stream_of
+from lpspec.dram.checker_table import SETS, CommandTable, IntArray, Op, Shape, Stream, stream_of
 from lpspec.dram.checker_timing import CheckTiming, LPDDR5_6400_16Gb
 from lpspec.errors import InputError
 
 PIECE = 1 << 16
 """Commands checked at a time: the arrays of a piece stay in the processor's cache."""
 MAX_RANKS = 8
+LANES = 32
+"""INT8 weights of one 32 B column."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,27 @@ class PimRules:
     """The PIM parameters that legality depends on; their timings are in ``CheckTiming``."""
 
     alus: int = 4
-    """N_ALU, tokens per MAC: 64 INT8 inputs for each make a register set of 2 * N_ALU bursts."""
+    """N_ALU, tokens per MAC."""
+    input_depth: int = 64
+    """INT8 inputs of each token in a set of input registers; 64 are those of one 2 KiB row."""
     banks_per_mpu: int = 2
     """Banks that share an MPU (LP-Spec, Samsung LPDDR-PIM: 2; CD-PIM: 1)."""
     activate: Literal["faw", "at_once"] = "faw"
     """Whether the activations of one PIM_ACT obey nRRD and nFAW, or happen together and count as one."""
+    concurrent_ranks: int = MAX_RANKS
+    """Ranks that may compute at once, as the package's power budget allows."""
     inputs: bool = True
     """Whether to follow the input registers; off for streams with another layout of k over columns and slots."""
+
+    @property
+    def slots_per_set(self) -> int:
+        """Bursts that fill a set of input registers."""
+        return -(-self.input_depth * self.alus // pim_rules.BURST_BYTES)
+
+    @property
+    def sums(self) -> int:
+        """Bursts that read the accumulators of an MPU, one INT32 for each of 32 lanes and each token."""
+        return LANES * self.alus * 4 // pim_rules.BURST_BYTES
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,8 @@ class CheckOptions:
             raise InputError(f"PIM ranks must be among 0..{self.ranks - 1}, are {list(self.pim_ranks)}")
         if self.pim.alus not in (1, 2, 4, 8, 16) or self.pim.banks_per_mpu not in (1, 2, 4):
             raise InputError("N_ALU must be 1, 2, 4, 8 or 16, and banks per MPU 1, 2 or 4")
+        if self.pim.input_depth < 1 or self.pim.concurrent_ranks < 1:
+            raise InputError("input_depth and concurrent_ranks must be at least 1")
 
 
 class Violation(NamedTuple):
@@ -122,9 +140,8 @@ class CommandChecker:
         """
         self.options = options = options or CheckOptions()
         ranks, pim = options.ranks, options.pim
-        slots = pim_rules.SETS * pim_rules.SEGMENT_K * pim.alus // pim_rules.BURST_BYTES
-        mpus = BANKS // pim.banks_per_mpu
-        self._shape = Shape(ranks, options.rows, mpus, pim.banks_per_mpu, slots)
+        slots, mpus = SETS * pim.slots_per_set, BANKS // pim.banks_per_mpu
+        self._shape = Shape(ranks, options.rows, mpus, pim.banks_per_mpu, slots, pim.sums)
         self._pim_mask = sum(1 << rank for rank in set(options.pim_ranks))
         self._spread = spread_ck(options.timing, pim, mpus)
         t = options.timing
@@ -187,9 +204,11 @@ class CommandChecker:
         pim_rules.check_mode(stream, start, t, self._pim_mask, log, self._modes)
         if self._pim_mask:
             settle_ck, parities = int(self._spread[-1]), options.pim.banks_per_mpu
-            pim_rules.check_pim_rows(stream, start, t, parities, settle_ck, log, self._pim_rows)
-            if options.pim.inputs:
-                pim_rules.check_inputs(stream, start, t, options.pim.alus, parities, log, self._inputs)
+            pim, slots = options.pim, self._shape.slots
+            most = pim.concurrent_ranks
+            pim_rules.check_pim_rows(stream, start, t, parities, settle_ck, most, log, self._pim_rows)
+            if pim.inputs:
+                pim_rules.check_inputs(stream, start, t, pim.alus, pim.input_depth, slots, parities, log, self._inputs)
         self.commands += len(stream.ck)
         self._end_ck = max(self._end_ck, int(stream.ck.max()))
 

@@ -57,6 +57,7 @@ class Rule(IntEnum):
     nMAC = 33
     input_ready = 34
     input_overwrite = 35
+    concurrent_ranks = 36
 
 
 RULES = len(Rule)

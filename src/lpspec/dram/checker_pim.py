@@ -20,14 +20,14 @@ from lpspec.dram.checker_log import (
     report,
     silent_log,
 )
-from lpspec.dram.checker_table import IntArray, Op, Stream
+from lpspec.dram.checker_table import SETS, IntArray, Op, Stream
 from lpspec.dram.checker_timing import CheckTiming
 
-SETS = 2
-SEGMENT_K = 64
-"""Input values of one token in a register set: one k for each 32 B column of a 2 KiB row."""
 COLUMN_STEP = 16
 BURST_BYTES = 32
+WHOLE_SET = -1
+"""Every slot of a set as bits."""
+MOST_BITS = 63
 
 
 class ModeHistory(NamedTuple):
@@ -131,15 +131,45 @@ def _set_row(rows: PimRowHistory, mask: int, parities: int, parity: int, row: in
 
 
 @cached_njit()
+def _computing(ck: int, mask: int, mac_ck: int, macs: History) -> tuple[int, int]:
+    """Ranks that compute, those of a mask and those within nMAC of their last MAC; of these, the first to be done."""
+    ranks, first = 0, -1
+    for rank in range(macs.ck.shape[0]):
+        if mask >> rank & 1:
+            ranks += 1
+        elif ck - macs.ck[rank] < mac_ck:
+            ranks += 1
+            if first < 0 or macs.ck[rank] < macs.ck[first]:
+                first = rank
+    return ranks, first
+
+
+@cached_njit()
+def _need_power(log: Log, index: int, ck: int, mask: int, most: int, mac_ck: int, macs: History) -> None:
+    """Find fault where a MAC makes more than ``most`` ranks compute at once."""
+    required, earlier = ck, -1
+    ranks, first = _computing(required, mask, mac_ck, macs)
+    while ranks > most and first >= 0:
+        required, earlier = macs.ck[first] + mac_ck, first
+        ranks, first = _computing(required, mask, mac_ck, macs)
+    if ranks > most:  # the ranks of this MAC alone are too many
+        report(log, Rule.concurrent_ranks, index, ck, -1, -1, -1)
+    elif earlier >= 0:
+        report(log, Rule.concurrent_ranks, index, ck, macs.command[earlier], macs.ck[earlier], required)
+
+
+@cached_njit()
 def check_pim_rows(
-    stream: Stream, start: int, t: CheckTiming, parities: int, settle_ck: int, log: Log, rows: PimRowHistory
+    stream: Stream, start: int, t: CheckTiming, parities: int, settle_ck: int, most: int, log: Log, rows: PimRowHistory
 ) -> None:
     """Rows of all MPUs: nRCD and nRAS count from the last internal activation, ``settle_ck`` after PIM_ACT; nRTP
-    before PIM_PRE, nRPab after it; PIM_MAC and PIM_OUT wait nMAC for the last PIM_MAC of the rank."""
+    before PIM_PRE, nRPab after it; PIM_MAC and PIM_OUT wait nMAC for the last PIM_MAC of the rank, and
+    at most ``most`` ranks compute at once."""
     for i in range(stream.op.shape[0]):
         op, ck, mask, parity, index = stream.op[i], stream.ck[i], stream.mask[i], stream.bank[i], start + i
         if op == Op.PIM_MAC:
             _pim_state(log, index, ck, rows, mask, parities, parity, 1, max(stream.row[i], -1))
+            _need_power(log, index, ck, mask, most, t.nMAC, rows.rank_mac)
             place = latest_of_ranks(rows.act, mask, parities, parity, 1)
             need(log, Rule.nRCD, index, ck, rows.act, place, t.nRCD)
             need(log, Rule.nMAC, index, ck, rows.rank_mac, latest_of_ranks(rows.rank_mac, mask, 1, 0, 1), t.nMAC)
@@ -173,19 +203,20 @@ class InputHistory(NamedTuple):
 
     load: History  # [ranks * slots]: last PIM_IN of each slot
     before: History  # the one before it, whose data stays until the last one lands
-    spoilt: History  # [ranks * 2]: landing of the first PIM_IN over a slot that the segment has used
-    segment: IntArray  # [ranks, 6]: see the names below
+    spoilt: History  # [ranks * 2]: landing of the first PIM_IN over a slot that the segment needs
+    segment: IntArray  # [ranks, 7]: see the names below
     activations: IntArray  # [ranks * parities]: count of PIM_ACT, to tell rows apart
 
 
-SEG_PLACE, SEG_ROW, SEG_COLUMN, SEG_SETS, SEG_USED, SEG_REPORTED = range(6)
-# The parity as a place (-1: no segment yet), its count of activations, the last column, the sets that could have
-# fed every MAC so far (a bit each), the slots used (a bit each), and whether fault was found already.
+SEG_PLACE, SEG_ROW, SEG_COLUMN, SEG_INPUTS, SEG_SETS, SEG_NEEDED, SEG_REPORTED = range(7)
+# The parity as a place (-1: no segment yet), its count of activations, the last column, the set that its MACs name
+# (-1: none), the sets that could have fed every MAC so far (a bit each), the slots that mustn't change (a bit each),
+# and whether fault was found already.
 
 
 def new_input_history(ranks: int, slots: int, parities: int) -> InputHistory:
     """Empty registers."""
-    segment = np.zeros((ranks, 6), np.int64)
+    segment = np.zeros((ranks, 7), np.int64)
     segment[:, SEG_PLACE] = -1
     return InputHistory(
         new_history(ranks * slots),
@@ -205,24 +236,49 @@ def _load_input(t: CheckTiming, index: int, ck: int, rank: int, slot: int, slots
     half = slots // SETS
     spot = rank * SETS + slot // half
     landing_ck = ck + t.nCWL
-    if inputs.segment[rank, SEG_USED] >> slot % half & 1 and landing_ck < inputs.spoilt.ck[spot]:
+    if inputs.segment[rank, SEG_NEEDED] >> min(slot % half, MOST_BITS) & 1 and landing_ck < inputs.spoilt.ck[spot]:
         note(inputs.spoilt, spot, landing_ck, index)
 
 
 @cached_njit()
-def _follow_segment(rank: int, place: int, column: int, inputs: InputHistory) -> None:
-    """A segment ends where the row changes or the columns start again."""
+def _follow_segment(
+    t: CheckTiming,
+    ck: int,
+    rank: int,
+    place: int,
+    column: int,
+    named: int,
+    depth: int,
+    slots: int,
+    inputs: InputHistory,
+) -> None:
+    """A segment ends where the row or the named set changes, or the columns start again with the first k of a set."""
     segment = inputs.segment[rank]
     row = inputs.activations[place]
-    if segment[SEG_PLACE] != place or segment[SEG_ROW] != row or column <= segment[SEG_COLUMN]:
+    step = COLUMN_STEP * depth
+    same = segment[SEG_PLACE] == place and segment[SEG_ROW] == row and segment[SEG_INPUTS] == named
+    if not same or column <= segment[SEG_COLUMN] or column // step != segment[SEG_COLUMN] // step:
         segment[SEG_PLACE] = place
         segment[SEG_ROW] = row
-        segment[SEG_SETS] = (1 << SETS) - 1
-        segment[SEG_USED] = 0
+        segment[SEG_INPUTS] = named
+        segment[SEG_SETS] = (1 << SETS) - 1 if named < 0 else 1 << named
+        segment[SEG_NEEDED] = 0 if named < 0 else WHOLE_SET
         segment[SEG_REPORTED] = 0
         for s in range(SETS):
             note(inputs.spoilt, rank * SETS + s, -NEVER, -1)
+        if named >= 0:
+            _expect_landings(t, ck, rank, named, slots, inputs)
     segment[SEG_COLUMN] = column
+
+
+@cached_njit()
+def _expect_landings(t: CheckTiming, ck: int, rank: int, named: int, slots: int, inputs: InputHistory) -> None:
+    """Bursts still on their way into the set when its first MAC comes are for a later segment, or too late."""
+    half, spot = slots // SETS, rank * SETS + named
+    for place in range(rank * slots + named * half, rank * slots + (named + 1) * half):
+        landing_ck = inputs.load.ck[place] + t.nCWL
+        if ck < landing_ck + t.nBL_min and landing_ck < inputs.spoilt.ck[spot]:
+            note(inputs.spoilt, spot, landing_ck, inputs.load.command[place])
 
 
 @cached_njit()
@@ -231,7 +287,7 @@ def _use_inputs(
 ) -> bool:
     """Strike out the sets that can't have fed this MAC; find fault once none is left."""
     segment = inputs.segment[rank]
-    segment[SEG_USED] |= 1 << slot
+    segment[SEG_NEEDED] |= 1 << slot
     latch_ck = t.nCWL + t.nBL_min
     rule, earlier, earlier_ck, required = -1, -1, -1, -1
     for s in range(SETS):
@@ -240,10 +296,11 @@ def _use_inputs(
         place, spot = rank * slots + s * (slots // SETS) + slot, rank * SETS + s
         load_ck, loaded_by = inputs.load.ck[place], inputs.load.command[place]
         old_is_there = inputs.before.command[place] >= 0 and inputs.before.ck[place] + latch_ck <= ck
-        if inputs.spoilt.ck[spot] < ck:
+        landed = loaded_by >= 0 and load_ck + latch_ck <= ck
+        if inputs.spoilt.ck[spot] < ck and (landed or old_is_there):
             rule, earlier, required = Rule.input_overwrite + 0, inputs.spoilt.command[spot], inputs.spoilt.ck[spot]
             earlier_ck = required - t.nCWL
-        elif loaded_by >= 0 and load_ck + latch_ck <= ck:
+        elif landed:
             continue
         elif old_is_there and ck <= load_ck + t.nCWL:
             if load_ck + t.nCWL < inputs.spoilt.ck[spot]:
@@ -260,15 +317,22 @@ def _use_inputs(
 
 @cached_njit()
 def check_inputs(
-    stream: Stream, start: int, t: CheckTiming, alus: int, parities: int, log: Log, inputs: InputHistory
+    stream: Stream,
+    start: int,
+    t: CheckTiming,
+    alus: int,
+    depth: int,
+    slots: int,
+    parities: int,
+    log: Log,
+    inputs: InputHistory,
 ) -> None:
-    """A MAC on column c reads k = c/16 of one of two register sets: its burst has landed (WL + BL/n_min after
-    PIM_IN), and no burst lands over what a segment has used before the last MAC of the segment.
+    """A MAC on column c reads k = c/16 mod ``depth`` of one of two register sets: its burst has landed (WL + BL/n_min
+    after PIM_IN), and no burst lands over what a segment needs before the last MAC of the segment.
 
-    A command doesn't say which set it reads, so fault is found where neither can have fed the whole segment.
-    Slots hold k by k, so that burst j of a set has k from j * 32/N_ALU on.
+    A segment needs the whole set that its MACs name. Where they name none it needs what it has used, and fault is
+    found where neither set can have fed all of it. Slots hold k by k: burst j of a set has k from j * 32/N_ALU on.
     """
-    slots = SETS * SEGMENT_K * alus // BURST_BYTES
     silent = silent_log()
     for i in range(stream.op.shape[0]):
         op, ck, mask, index = stream.op[i], stream.ck[i], stream.mask[i], start + i
@@ -283,9 +347,10 @@ def check_inputs(
             elif op == Op.PIM_ACT:
                 inputs.activations[rank * parities + stream.bank[i]] += 1
             else:
-                _follow_segment(rank, rank * parities + stream.bank[i], stream.column[i], inputs)
+                place, column = rank * parities + stream.bank[i], stream.column[i]
+                _follow_segment(t, ck, rank, place, column, stream.inputs[i], depth, slots, inputs)
                 if inputs.segment[rank, SEG_REPORTED] == 0:
-                    slot = stream.column[i] // COLUMN_STEP * alus // BURST_BYTES
+                    slot = column // COLUMN_STEP % depth * alus // BURST_BYTES
                     fed = _use_inputs(t, log if fine else silent, index, ck, rank, slot, slots, inputs)
                     inputs.segment[rank, SEG_REPORTED] = 0 if fed else 1
                     fine = fine and fed

@@ -12,6 +12,8 @@ from lpspec.errors import InputError, unknown_name
 IntArray = NDArray[np.int64]
 HEADER = ("ck", "command", "rank", "bank_group", "bank", "row", "column")
 ABSENT = -1
+SETS = 2
+"""Sets of input registers: one is read while the other is loaded."""
 
 
 class Op(IntEnum):
@@ -63,7 +65,8 @@ class Shape(NamedTuple):
     rows: int = 65536
     mpus: int = 8  # per rank: 16 banks over banks per MPU
     banks_per_mpu: int = 2
-    slots: int = 16  # input bursts in two sets, and as many bursts of accumulators: 4 N_ALU
+    slots: int = 16  # input bursts in two sets of registers
+    sums: int = 16  # bursts of an MPU's accumulators
 
 
 class Stream(NamedTuple):
@@ -76,6 +79,7 @@ class Stream(NamedTuple):
     bank: IntArray  # flat bank 0..15, parity for PIM commands on banks, MPU for PIM_OUT
     row: IntArray
     column: IntArray
+    inputs: IntArray  # set of input registers that PIM_MAC reads, -1 where the stream doesn't say
 
 
 def command_table(
@@ -94,7 +98,7 @@ def command_table(
         ck: Time of each command in CK.
         command: Names, or codes of ``Op``, or codes that index ``names``.
         rank: Rank index, or mask of ranks (see ``CommandTable``).
-        bank_group: 0..3, or -1.
+        bank_group: 0..3, or -1; for PIM_MAC the set of input registers 0..1, or -1 if it isn't known.
         bank: 0..3 within its group, or parity, or -1.
         row: Row, or -1.
         column: 0..1008 in steps of 16, a register slot, or -1.
@@ -140,7 +144,7 @@ def _limits(shape: Shape) -> dict[str, IntArray]:
     limit["bank"][[Op.PIM_ACT, Op.PIM_PRE, Op.PIM_MAC]] = shape.banks_per_mpu - 1
     limit["row"][[Op.ACT1, Op.PIM_ACT]] = shape.rows - 1
     limit["column"][list(COLUMNED)] = 1008
-    limit["column"][[Op.PIM_IN, Op.PIM_OUT]] = shape.slots - 1
+    limit["column"][Op.PIM_IN], limit["column"][Op.PIM_OUT] = shape.slots - 1, shape.sums - 1
     return limit
 
 
@@ -169,11 +173,13 @@ def stream_of(table: CommandTable, shape: Shape, where: str, first: int) -> Stre
             _reject(values, bad, name, allowed, where, first)
     step = np.isin(op, COLUMNED) & (table.column % 16 != 0)
     _reject(table.column, step, "column", "a multiple of 16 (BL16)", where, first)
+    inputs = np.where(op == Op.PIM_MAC, table.bank_group, ABSENT)
+    _reject(inputs, (inputs < ABSENT) | (inputs >= SETS), "bank_group", "0..1, or empty, for PIM_MAC", where, first)
     mask = np.where(masked, table.rank, np.left_shift(1, np.maximum(table.rank, 0) & 31))
     low = np.where(masked, np.log2(np.maximum(mask & -mask, 1)).astype(np.int64), table.rank)
     flat = np.isin(op, (*BANKED, Op.REFPB, Op.PIM_OUT))
     bank = np.where(flat, table.bank_group * 4 + table.bank, table.bank)
-    return Stream(op, table.ck, mask, low, bank, table.row, table.column)
+    return Stream(op, table.ck, mask, low, bank, table.row, table.column, inputs)
 
 
 def _reject(values: IntArray, bad: NDArray[np.bool_], name: str, allowed: str, where: str, first: int) -> None:

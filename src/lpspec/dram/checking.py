@@ -1,13 +1,10 @@
 """What the independent checker has to be told about a channel: names and numbers, nothing that schedules commands."""
 
-from lpspec.dram.checker import CheckOptions, PimRules
+from lpspec.dram.checker import MAX_RANKS, CheckOptions, PimRules
 from lpspec.dram.checker_timing import timing_from
 from lpspec.dram.controller import Refresh, Wck
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.rules import timings_of
-
-CHECKED_INPUT_DEPTH = 64
-"""k of a register set in the layout of inputs that the checker follows; other layouts it passes over."""
 
 
 def check_options(
@@ -17,6 +14,7 @@ def check_options(
     wck: Wck = "on-demand",
     refresh: Refresh = "none",
     from_act1: bool = False,
+    concurrent: int = MAX_RANKS,
 ) -> CheckOptions:
     """A channel of these dies in the checker's terms.
 
@@ -27,18 +25,20 @@ def check_options(
         wck: Whether accesses need a CAS once WCK has stopped.
         refresh: How banks are kept alive; ``none`` expects nobody to.
         from_act1: Whether nRRD and nFAW count from ACT-1 instead of ACT-2.
+        concurrent: Ranks that may compute at once.
     """
     timing = timings_of(device)
     timing["nRKSW"] = timing.pop("nRTRS")
     timing["nREFIpb"] = timing["nREFI"] // 8  # the engine's eight REFPB never take longer than nREFI
     pim = device.pim
+    rules = PimRules(pim.alus.n, pim.input_depth.n, pim.banks_per_mpu.n, pim.activate, concurrent)
     return CheckOptions(
         ranks=ranks,
         pim_ranks=pim_ranks,
         timing=timing_from(timing),
         wck=wck,
         refresh=refresh,
-        pim=PimRules(pim.alus.n, pim.banks_per_mpu.n, pim.activate, pim.input_depth.n == CHECKED_INPUT_DEPTH),
+        pim=rules,
         rows=device.organisation.rows.n,
         activation="ACT1" if from_act1 else "ACT2",
     )

@@ -23,7 +23,8 @@ COMMAND_TABLE = np.dtype(
         ("column", np.int64),
     ]
 )
-"""One command a row; -1 where a field has no meaning. ``rank`` is a bit mask for PIM commands other than PIM_OUT."""
+"""One command a row; -1 where a field has no meaning. ``rank`` is a bit mask for PIM commands other than PIM_OUT;
+``bank`` is a parity for those on rows, and ``bank_group`` the set of input registers for PIM_MAC."""
 
 CSV_HEADER = (",".join(COMMAND_TABLE.names or ()) + "\n").encode()
 
@@ -39,11 +40,13 @@ def command_table(log: IntArray) -> NDArray[Any]:
     code = log[:, 1]
     table["command"] = np.array(COMMANDS)[code]
     table["rank"] = log[:, 2]
-    is_parity = (code == kernels.PIM_ACT) | (code == kernels.PIM_PRE) | (code == kernels.PIM_MAC)
+    is_mac = code == kernels.PIM_MAC
+    is_parity = (code == kernels.PIM_ACT) | (code == kernels.PIM_PRE) | is_mac
     has_group = (log[:, 3] >= 0) & ~is_parity
     table["bank_group"][has_group] = log[has_group, 3] % kernels.BANKS // 4
     table["bank"][has_group] = log[has_group, 3] % 4
-    table["bank"][is_parity] = log[is_parity, 3]
+    table["bank"][is_parity] = log[is_parity, 3] % 4
+    table["bank_group"][is_mac] = log[is_mac, 3] // 4
     table["row"] = (log[:, 4] >> 16) - 1
     table["column"] = (log[:, 4] & 0xFFFF) - 1
     return table

@@ -219,8 +219,8 @@ def execute_commands(
     """Execute the commands of a run in the order and at the times in which the channel carried them.
 
     Input data takes effect when its burst has landed, so a MAC that comes too early, or a burst that overwrites what
-    is still needed, gives wrong numbers. What a command doesn't carry (the data of a burst, the register set of a MAC)
-    comes from the program, whose inputs, MACs and readbacks each keep their order.
+    is still needed, gives wrong numbers. What a command doesn't carry (which burst of data it is) comes from the
+    program, whose inputs and readbacks each keep their order.
 
     Args:
         program: The program that ran.
@@ -240,7 +240,7 @@ def execute_commands(
         if name == "PIM_IN":
             landing.append((ck + timing.nCWL.n + timing.nBL_min.n, rank, column, next(marks["PIM_IN"])))
         elif name == "PIM_MAC":
-            dies.mac(rank, bank, next(marks["PIM_MAC"]), column // 16)
+            dies.mac(rank, bank, group, column // 16)
         elif name == "PIM_OUT":
             output.put(next(marks["PIM_OUT"]), dies.read(rank, group * 4 + bank, column))
         elif name == "PIM_ACT":
@@ -255,16 +255,11 @@ def execute_commands(
 
 
 def _marks(program: PimProgram) -> dict[str, Iterator[int]]:
-    """For each kind of command, what its program lines say beside the stream, in order."""
+    """For each kind of command with data, the bursts that its program lines name, in order."""
 
-    def of(op: int, is_set: bool) -> Iterator[int]:
+    def of(op: int) -> Iterator[int]:
         for line in unroll(program.lines):
             if line[kernels.I_OP] == op:
-                for i in range(line[kernels.I_COUNT]):
-                    yield line[kernels.I_SET] if is_set else line[kernels.I_DATA] + i
+                yield from range(line[kernels.I_DATA], line[kernels.I_DATA] + line[kernels.I_COUNT])
 
-    return {
-        "PIM_IN": of(kernels.PIM_IN, False),
-        "PIM_MAC": of(kernels.PIM_MAC, True),
-        "PIM_OUT": of(kernels.PIM_OUT, False),
-    }
+    return {"PIM_IN": of(kernels.PIM_IN), "PIM_OUT": of(kernels.PIM_OUT)}

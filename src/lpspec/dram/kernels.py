@@ -608,7 +608,10 @@ def _write_down(
     place: int,
     word: int,
 ) -> None:
-    """Count a command and, if a log is kept, note it: CK, command, rank (or mask), bank, row << 16 | column."""
+    """Count a command and, if a log is kept, note it: CK, command, rank (or mask), place, row << 16 | column.
+
+    The place is a bank of the channel, or a parity, to which PIM_MAC adds 4 times the set of inputs that it reads.
+    """
     m[COUNT + 0, command] += 1
     m[COUNT + 1, command] += ranks
     if m[STATE, S_FIRST] < 0:
@@ -1106,7 +1109,7 @@ def _issue_pim(m: IntArray, program: IntArray, log: IntArray, unit: int, command
                 m[STATE, S_ERROR] = E_PIM_MODE
     if command == PIM_MAC:
         column = (program[pc, I_COLUMN] + done) << 4
-        _write_down(m, log, now, command, mask, ranks, parity, _word(-1, column))
+        _write_down(m, log, now, command, mask, ranks, parity | program[pc, I_SET] << 2, _word(-1, column))
         m[STATE, S_MAC_TOKENS] += program[pc, I_TOKENS] * ranks
         window = m[GIVEN, P_WINDOW]
         if window > 0 and ((done + 1) % window == 0 or done + 1 == program[pc, I_COUNT]):
@@ -1225,9 +1228,10 @@ def _issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most
             m[RANK + r, R_PIM_OUT] = last + step
             m[RANK + r, R_CLOSE + parity] = max(m[RANK + r, R_CLOSE + parity], last + m[GIVEN, P_NRTP])
     if log.shape[0] > 0:
+        place = parity | program[pc, I_SET] << 2
         for k in range(n):
             column = (program[pc, I_COLUMN] + done + k) << 4
-            _write_down(m, log, first + k * step, PIM_MAC, mask, ranks, parity, _word(-1, column))
+            _write_down(m, log, first + k * step, PIM_MAC, mask, ranks, place, _word(-1, column))
     else:
         m[COUNT, PIM_MAC] += n
         m[COUNT + 1, PIM_MAC] += n * ranks
