@@ -37,7 +37,7 @@ def _prices_table(prices: MachinePrices) -> Table:
 
 def _curve_table(curve: SpeedCurve) -> Table:
     table = new_table(
-        f"token/s over {curve.prompts} prompts of {curve.new_tokens} tokens, fastest of {curve.rounds} runs"
+        f"token/s over {curve.prompts} prompts of {curve.new_tokens} tokens, each the fastest of {curve.rounds}"
     )
     for name in ("tree", "predicted", "measured", "ratio", "tokens/pass"):
         table.add_column(name, justify="right")
