@@ -15,13 +15,13 @@ from lpspec.dram.command_stream import CSV_HEADER, csv_lines
 from lpspec.dram.controller import Controller
 from lpspec.dram.gemm import compile_gemm
 from lpspec.dram.layout import PimChannel, place_weights
-from lpspec.dram.simulate import NO_PROGRAM, latency_ck, run_channel, run_requests
+from lpspec.dram.simulate import NO_PROGRAM, run_channel, run_requests
 from lpspec.errors import InputError
 
 
 @pytest.fixture(params=[7, 1 << 18])
 def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulate, "_AT_ONCE", request.param)
+    monkeypatch.setattr(simulate, "COMMANDS_AT_ONCE", request.param)
 
 
 def written(commands: NDArray[Any]) -> bytes:
@@ -68,10 +68,3 @@ def test_a_program_that_cannot_go_on_is_refused() -> None:
     lines = compile_gemm(place_weights(channel, 64, 32), 1).lines[:-1]  # stays in PIM mode
     with pytest.raises(InputError, match="rank 0 never leaves PIM mode"):
         run_channel(streaming(1), lines, DIE, Controller(refresh="none"))
-
-
-def test_latency_counts_from_the_arrival() -> None:
-    """A cold read takes 35 CK; one that finds the row open when it comes takes nCL + 2."""
-    requests = np.array([[0, 0, 0, 5, 0], [30, 0, 0, 5, 16]])
-    done = run_channel(requests, NO_PROGRAM, DIE, Controller(refresh="none"))
-    assert latency_ck(done, requests[:, 0]) == {"mean": 27, "p50": 27, "p99": pytest.approx(34.84), "max": 35}

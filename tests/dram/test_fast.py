@@ -52,7 +52,7 @@ def both(program: Program, device: DeviceSpec = DIE, requests: Any = NO_REQUESTS
         with pytest.raises(InputError, match=str(refused).split(" (CK", maxsplit=1)[0]):
             run_fast(program, device, controller, requests=requests, profile=PROFILE)
         nothing = np.empty(0, np.int64)
-        return FastRun(ChannelRun(0, 0, 0, 0.0, {}, {}, 0, 0, 0, 0, 0, nothing, nothing), 0, 0, 0)
+        return FastRun(ChannelRun(0, 0, 0, 0, 0.0, {}, {}, 0, 0, 0, 0, 0, nothing, nothing), 0, 0, 0)
     fast = run_fast(program, device, controller, requests=requests, profile=PROFILE)
     assert differences(exact, fast.run) == []
     assert fast.issued + fast.jumped == sum(exact.command_counts.values())

@@ -45,7 +45,7 @@ def test_phases_in_any_order_obey_every_rule(phases: list[tuple[int, int]], refr
         before = session.now_ck
         assert session.run(program, reads, keep_commands=True) == session.now_ck - before > 0
     commands = command_table(np.concatenate(session.commands))
-    done = ChannelRun(0, 0, 0, 0.0, {}, {}, 0, 0, 0, 0, 0, NO_REQUESTS, NO_REQUESTS, commands=commands)
+    done = ChannelRun(0, 0, 0, 0, 0.0, {}, {}, 0, 0, 0, 0, 0, NO_REQUESTS, NO_REQUESTS, commands=commands)
     assert violations(done, product(), kind) == []
 
 

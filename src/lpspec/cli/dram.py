@@ -69,16 +69,15 @@ def run(
     from lpspec.dram.command_stream import CSV_HEADER, csv_lines
     from lpspec.dram.controller import Controller
     from lpspec.dram.device import load_device
+    from lpspec.dram.request_stream import run_stream
     from lpspec.dram.requests import read_requests
-    from lpspec.dram.simulate import NO_PROGRAM, latency_ck, run_channel
     from lpspec.hardware.loading import load_profile
     from lpspec.report.dram_documents import run_document
     from lpspec.report.dram_table import run_blocks
 
     device, profile = load_device(preset), load_profile(energy_profile)
     controller = Controller(ranks=ranks, refresh=one_of("--refresh", refresh, REFRESH), wck=one_of("--wck", wck, WCK))
-    with FilesTogether() as files, progress("reading requests") as line:
-        table = read_requests(requests, device, ranks, lambda n: _say(line, f"reading requests: {n:,}"))
+    with FilesTogether() as files, progress("serving requests") as line:
         take = None
         if commands_path is not None:
             out = files.open(commands_path)
@@ -86,10 +85,10 @@ def run(
             take = _csv_into(out, csv_lines)
 
         def served(n: int, ck: int) -> None:
-            _say(line, f"serving requests: {n:,} of {len(table):,}, CK {ck:,}")
+            _say(line, f"serving requests: {n:,}, CK {ck:,}")
 
-        done = run_channel(table, NO_PROGRAM, device, controller, profile=profile, take=take, progress=served)
-        latency = latency_ck(done, table[:, 0])
+        pieces = read_requests(requests, device, ranks)
+        done, latency = run_stream(pieces, device, controller, profile=profile, take=take, progress=served)
         document = run_document(done, device, controller, profile.name, latency)
         write_json(files, outputs, document)
     show_result(outputs, document, run_blocks(done, device, controller, profile.name, latency), [commands_path])

@@ -5,7 +5,7 @@ own, which accepts the rest of JSON's spellings or says what is wrong. Blank lin
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -128,37 +128,30 @@ def _scan(text: Bytes, at: int, row: int, keys: Bytes, ops: Bytes, out: IntArray
     return at, row
 
 
-def read_requests(
-    path: Path, device: DeviceSpec, ranks: int, progress: Callable[[int], Any] = lambda requests: None
-) -> IntArray:
-    """Read a request file for one channel.
+def read_requests(path: Path, device: DeviceSpec, ranks: int) -> Iterator[IntArray]:
+    """Read a request file for one channel, piece by piece, so that memory stays bounded however long it is.
 
     Args:
         path: A file of lines such as
             ``{"at": 0, "op": "read", "rank": 0, "bank_group": 0, "bank": 0, "row": 0, "column": 0}``.
         device: The die of every rank.
         ranks: Ranks of the channel.
-        progress: Told the number of requests read so far, after each piece.
 
-    Returns:
-        int64 [requests, 5], 40 B a request, as ``run_requests`` takes them: CK, 0 read or 1 write, bank of the
-        channel, row, column.
+    Yields:
+        int64 [requests, 5], as ``run_requests`` takes them: CK, 0 read or 1 write, bank of the channel, row, column.
 
     Raises:
         InputError: The file can't be read or is empty, or a line is malformed; the line is named, the first being 1.
     """
     reader = _Reader(str(path), device, ranks)
-    parts: list[IntArray] = []
     try:
         with path.open("rb") as file:
             while piece := _piece(file):
-                parts.append(reader.requests(piece))
-                progress(reader.read)
+                yield reader.requests(piece)
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
     if not reader.read:
         raise InputError(f"{path}: no requests: a line holds one object with {', '.join(KEYS)}")
-    return np.concatenate(parts)
 
 
 def _piece(file: BinaryIO) -> bytes:

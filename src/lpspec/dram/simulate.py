@@ -18,7 +18,7 @@ from lpspec.hardware.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 
-_AT_ONCE = 1 << 18  # commands between two looks at the clock, and rows of the log that is filled meanwhile
+COMMANDS_AT_ONCE = 1 << 18  # commands between two looks at the clock, and rows of the log that is filled meanwhile
 Take = Callable[[NDArray[Any]], None]
 """Whoever is given the commands of a run, piece by piece, as they are issued; what it doesn't keep is gone."""
 
@@ -47,6 +47,7 @@ class ChannelRun:
     """What a run did: times in CK, commands, and the energy of them.
 
     Attributes:
+        requests: How many were served.
         total_ck: From the first command to the end of the last data, or to the last command if that is later.
         avg_gb_per_s: Bytes of all requests over that time, GB/s.
         command_counts: Issued commands by name.
@@ -56,10 +57,12 @@ class ChannelRun:
         row_conflicts: Requests that had another row closed first.
         energy_pj: Energy by component, pJ; empty without a profile.
         refreshes: int64 [ranks, 16], times that each bank was refreshed.
-        served_at: int64 [requests], CK at which each request's data ends, in the order given.
+        served_at: int64 [requests], CK at which each request's data ends, in the order given; empty if not
+            kept.
         commands: Command table, or None if it was not kept.
     """
 
+    requests: int
     total_ck: int
     first_ck: int
     end_ck: int
@@ -140,14 +143,12 @@ def run_channel(
         kernels.start_program(channel, program)
     parts: list[NDArray[Any]] = []
     takers = [*([take] if take else []), *([parts.append] if keep_commands else [])]
-    log = np.empty((_AT_ONCE if takers else 0, 5), np.int64)
+    log = np.empty((COMMANDS_AT_ONCE if takers else 0, 5), np.int64)
     state = 0
     while state == 0:
-        state = kernels.run(channel, table, served_at, program, log, _AT_ONCE)
+        state = kernels.run(channel, table, served_at, program, log, COMMANDS_AT_ONCE)
         if takers:
-            piece = command_table(log[: channel[kernels.STATE, kernels.S_LOGGED]])
-            for taker in takers:
-                taker(piece)
+            hand_over(channel, log, *takers)
         if progress is not None:
             progress(int(channel[kernels.STATE, kernels.S_SERVED]), int(channel[kernels.STATE, kernels.S_NOW]))
     if state < 0:
@@ -156,16 +157,11 @@ def run_channel(
     return run_of(channel, device, controller, profile, served_at, commands)
 
 
-def latency_ck(run: ChannelRun, at: IntArray) -> dict[str, float]:
-    """CK from the arrival of requests to the end of their data, waiting before full queues included.
-
-    Args:
-        run: A run of requests.
-        at: int64 [requests], their arrival.
-    """
-    waited = run.served_at - at
-    half, most = np.percentile(waited, [50, 99])
-    return {"mean": float(waited.mean()), "p50": float(half), "p99": float(most), "max": float(waited.max())}
+def hand_over(channel: IntArray, log: IntArray, *takers: Take) -> None:
+    """Give away the commands that the engine noted last."""
+    piece = command_table(log[: channel[kernels.STATE, kernels.S_LOGGED]])
+    for taker in takers:
+        taker(piece)
 
 
 def what_stopped(channel: IntArray, state: int) -> InputError:
@@ -232,8 +228,13 @@ def run_of(
     profile: EnergyProfile | None,
     served_at: IntArray,
     commands: NDArray[Any] | None = None,
+    requests: int | None = None,
 ) -> ChannelRun:
-    """What a channel did until now; arguments as the run was given them, and what was kept of it."""
+    """What a channel did until now; arguments as the run was given them, and what was kept of it.
+
+    Args:
+        requests: How many were served, where ``served_at`` was not kept for each.
+    """
     scalar = channel[kernels.STATE]
     rank = channel[kernels.RANK : kernels.RANK + controller.ranks]
     banks = channel[: controller.ranks * kernels.BANKS]
@@ -246,8 +247,10 @@ def run_of(
         for row in channel[kernels.COUNT : kernels.COUNT + 2, : len(COMMANDS)]
     ]
     total_ck = end - first
-    total_bytes = len(served_at) * device.organisation.burst_bytes.n
+    requests = len(served_at) if requests is None else requests
+    total_bytes = requests * device.organisation.burst_bytes.n
     run = ChannelRun(
+        requests=requests,
         total_ck=total_ck,
         first_ck=first,
         end_ck=end,

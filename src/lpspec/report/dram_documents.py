@@ -21,7 +21,7 @@ def run_document(
         "row_misses": run.row_misses,
         "row_conflicts": run.row_conflicts,
         "energy_pj": run.energy_pj,
-        "requests": len(run.served_at),
+        "requests": run.requests,
         "latency_ck": latency,
         "first_ck": run.first_ck,
         "end_ck": run.end_ck,

@@ -22,7 +22,7 @@ def run_blocks(
     run: ChannelRun, device: DeviceSpec, controller: Controller, profile: str, latency: Mapping[str, float]
 ) -> Iterator[Any]:
     """A run of requests: totals, commands, energy, and what stands behind them."""
-    ns, requests = run.total_ck * device.tCK.ns, len(run.served_at)
+    ns, requests = run.total_ck * device.tCK.ns, run.requests
     yield _facts(
         f"{requests:,} requests on one channel of {device.name}",
         [
