@@ -66,7 +66,7 @@ def make_allocator(
     Raises:
         InputError: Unknown allocator, or a model that does not fit.
     """
-    needed = model.weight_bytes + model.medusa_weight_bytes
+    needed = model.weight_bytes + model.medusa_weight_bytes + model.eagle_weight_bytes
     needed += (max_context + max_tokens) * model.kv_bytes_per_token
     if needed > platform.capacity_bytes:
         raise InputError(

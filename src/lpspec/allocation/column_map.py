@@ -180,7 +180,7 @@ def _kv_bytes(model: ModelSpec, memory: MemorySpec) -> IntArray:
     """Room for the keys and values of one token: the heads of a channel go to the ranks in turn, layer by layer."""
     ranks = memory.pim_ranks.n
     heads_per_channel = ceil_div(model.kv_heads, memory.channels.n)
-    place = np.arange(model.kv_heads) % heads_per_channel + np.arange(model.layers)[:, None]
+    place = np.arange(model.kv_heads) % heads_per_channel + np.arange(model.cached_layers)[:, None]
     heads = np.bincount((place % ranks).ravel(), minlength=ranks)
-    head_bytes = model.kv_bytes_per_token // (model.layers * model.kv_heads)
+    head_bytes = model.kv_bytes_per_token // (model.cached_layers * model.kv_heads)
     return np.array([[*(heads * head_bytes).tolist(), 0], [0] * ranks + [model.kv_bytes_per_token]], np.int64)

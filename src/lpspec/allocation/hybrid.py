@@ -22,7 +22,16 @@ from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import MemorySpec, PlatformSpec
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator, draft_operators, verify_operators
+from lpspec.llm.operators import (
+    SHARED_HEAD,
+    Attention,
+    Elementwise,
+    Gemm,
+    Operator,
+    draft_operators,
+    eagle_operators,
+    verify_operators,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +214,11 @@ class BalancedAllocator:
     def _prepare(self, memory: MemorySpec) -> None:
         """Find what is to be placed, and how blocks of it go to the ranks."""
         verify, draft = verify_operators(self.model, 1, 0), draft_operators(self.model)
-        vectors_bytes = sum(int(op.memory_bytes) for op in verify + draft if isinstance(op, Elementwise))
+        eagle = tuple(op for op in eagle_operators(self.model, 1, 0, 1) if op.name != SHARED_HEAD)
+        resident = verify + draft + eagle
+        vectors_bytes = sum(int(op.memory_bytes) for op in resident if isinstance(op, Elementwise))
         self._drafts = {op.name for op in draft}
-        gemms = [op for op in verify + draft if isinstance(op, Gemm)]
+        gemms = [op for op in resident if isinstance(op, Gemm)]
         tile = self.pim.tile_columns
         self._whole = [PlacedGemm(g, tile, 0, ceil_div(g.n, tile)) for g in gemms]
         fixed_bytes = vectors_bytes + self._embedding_bytes()

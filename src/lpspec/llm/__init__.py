@@ -9,6 +9,7 @@ from lpspec.llm.operators import (
     Gemm,
     Operator,
     draft_operators,
+    eagle_operators,
     prefill_operators,
     verify_operators,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Operator",
     "Tensor",
     "draft_operators",
+    "eagle_operators",
     "load_model",
     "model_names",
     "packed_bytes",

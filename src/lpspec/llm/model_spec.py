@@ -77,6 +77,8 @@ class ModelSpec(BaseModel):
     """Medusa-1 draft heads; 0 for none (arXiv 2401.10774)."""
     medusa_layers: PositiveInt = 1
     """Residual blocks of a Medusa head: each adds SiLU(Linear(x) + bias) to x; an LM head follows."""
+    eagle: bool = False
+    """True with an EAGLE-2 draft layer: the model's own dimensions, cache and LM head (arXiv 2406.16858)."""
     default_trace: str | None = None
     """Name of the shipped acceptance trace that suits the model, or stands in for its own."""
 
@@ -128,6 +130,21 @@ class ModelSpec(BaseModel):
         )
 
     @property
+    def eagle_tensors(self) -> tuple[Tensor, ...]:
+        """Every weight tensor of the EAGLE layer, which has no norm before its attention and shares the LM head."""
+        copies = int(self.eagle)
+        return (
+            Tensor("eagle_mix", copies, self.hidden_size, 2 * self.hidden_size),
+            Tensor("eagle_norm", copies, 1, self.hidden_size),
+            Tensor("eagle_qkv", copies, self.qkv_width, self.hidden_size),
+            Tensor("eagle_qkv_bias", copies * self.qkv_bias, 1, self.qkv_width),
+            Tensor("eagle_out", copies, self.hidden_size, self.query_width),
+            Tensor("eagle_out_bias", copies * self.out_bias, 1, self.hidden_size),
+            Tensor("eagle_gate_up", copies, 2 * self.intermediate_size, self.hidden_size),
+            Tensor("eagle_down", copies, self.hidden_size, self.intermediate_size),
+        )
+
+    @property
     def parameters(self) -> int:
         """Parameters of the base model; tied embeddings count once."""
         return sum(tensor.elements for tensor in self.tensors)
@@ -148,9 +165,19 @@ class ModelSpec(BaseModel):
         return sum(tensor.size_bytes(self.weight_bits) for tensor in self.medusa_tensors)
 
     @property
+    def eagle_weight_bytes(self) -> int:
+        """Bytes resident for the EAGLE layer."""
+        return sum(tensor.size_bytes(self.weight_bits) for tensor in self.eagle_tensors)
+
+    @property
+    def cached_layers(self) -> int:
+        """Layers that keep keys and values, the EAGLE layer included."""
+        return self.layers + self.eagle
+
+    @property
     def kv_bytes_per_token(self) -> int:
         """Bytes that one token adds to the key-value cache, all layers."""
-        return self.layers * packed_bytes(2 * self.kv_width, self.kv_bits)
+        return self.cached_layers * packed_bytes(2 * self.kv_width, self.kv_bits)
 
     def with_bits(self, weight: int | None = None, activation: int | None = None, kv: int | None = None) -> "ModelSpec":
         """The same model at other precisions; what is left out stays.

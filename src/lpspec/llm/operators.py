@@ -5,7 +5,7 @@ describes a step or a whole (tokens, context) grid; ints in give ints out. Prope
 ``count`` copies of an operator (mostly one per layer) unless they say otherwise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from lpspec.llm.counts import Count, packed_bytes
@@ -131,6 +131,9 @@ class Elementwise:
 
 Operator: TypeAlias = Gemm | Attention | Elementwise
 
+SHARED_HEAD = "lm_head"
+"""The product that verifying and EAGLE's drafting have in common: its weights lie in memory once."""
+
 
 def verify_operators(model: ModelSpec, tokens: Count, context: Count) -> tuple[Operator, ...]:
     """One verify pass over a token tree, in the order of execution; one token is plain decoding.
@@ -179,6 +182,35 @@ def draft_operators(model: ModelSpec) -> tuple[Operator, ...]:
     )
 
 
+def eagle_operators(model: ModelSpec, tokens: Count, context: Count, guessing: Count) -> tuple[Operator, ...]:
+    """One pass through the EAGLE layer, which drafts a level of the tree; empty without the layer.
+
+    An embedding and a hidden state, side by side, are mixed to one; a decoder layer without a norm before its attention
+    follows, and the model's own LM head without the final norm. Confidence is a probability, hence the softmax.
+
+    Args:
+        model: The decoder.
+        tokens: What the pass reads: newly committed tokens for the first level, nodes to look beyond for the others.
+        context: Tokens and nodes already in the layer's cache.
+        guessing: Of the tokens, those whose successors are guessed.
+    """
+    if not model.eagle:
+        return ()
+    hidden, vocab = model.hidden_size, model.vocab_size
+    one_layer = model.model_copy(update={"layers": 1})
+    attention = _attention(one_layer, tokens, context, tokens * (context + tokens))
+    layer = [op for op in _decoder_operators(one_layer, tokens, attention) if op.name != "attention_norm"]
+    embedding, *rest = [replace(op, name=f"eagle_{op.name}") for op in layer]
+    return (
+        embedding,
+        _gemm(model, "eagle_mix", 1, tokens, 2 * hidden, hidden),
+        *rest,
+        _gemm(model, SHARED_HEAD, 1, guessing, hidden, vocab),
+        Elementwise("eagle_confidence", 1, guessing * vocab, SOFTMAX_OPS, 0),
+        Elementwise("eagle_top_k", 1, guessing * vocab, COMPARE_OPS, 0),
+    )
+
+
 def _decoder_operators(model: ModelSpec, tokens: Count, attention: Attention) -> tuple[Operator, ...]:
     """Embedding and all layers. Products with the same input are one: Q, K and V; gate and up."""
     layers, hidden, inner = model.layers, model.hidden_size, model.intermediate_size
@@ -208,7 +240,7 @@ def _lm_head_operators(model: ModelSpec, tokens: Count) -> tuple[Operator, ...]:
     hidden, vocab = model.hidden_size, model.vocab_size
     return (
         Elementwise("final_norm", 1, tokens * hidden, RMS_NORM_OPS, packed_bytes(hidden, model.weight_bits)),
-        _gemm(model, "lm_head", 1, tokens, hidden, vocab),
+        _gemm(model, SHARED_HEAD, 1, tokens, hidden, vocab),
         Elementwise("argmax", 1, tokens * vocab, COMPARE_OPS, 0),
     )
 

@@ -39,6 +39,7 @@ class CommandCosts:
         self.planner = planners[0]
         self._verify = cache(lambda placement, *kind: self._cost(planners[placement].verify(*kind)))
         self._draft = cache(lambda placement: self._cost(planners[placement].draft()))
+        self._eagle = cache(lambda *kind: self._cost(self.planner.eagle(*kind)))
         self._compaction = cache(lambda moved: self._cost(self.planner.compaction(moved)))
 
     def _cost(self, phases: tuple[Phase, ...]) -> Cost:
@@ -65,6 +66,13 @@ class CommandCosts:
             total += self._compaction(moved) * count
         for (where,), count in _counted(placement[l_spec > 1, None]):
             total += self._draft(where) * count
+        return total
+
+    def eagle(self, position: IntArray, tokens: IntArray, guessing: IntArray) -> Cost:
+        """Cost of passes through the EAGLE layer, int64 [passes] each: tokens of the turn before, read, guessing."""
+        total = Cost()
+        for kind, count in _counted(np.column_stack([self._kinds(tokens, position), guessing])):
+            total += self._eagle(*kind) * count
         return total
 
     def migrations(self, moves: IntArray) -> Cost:

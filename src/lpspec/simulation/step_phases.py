@@ -21,6 +21,7 @@ from lpspec.llm.operators import (
     Gemm,
     Operator,
     draft_operators,
+    eagle_operators,
     prefill_operators,
     verify_operators,
 )
@@ -80,6 +81,11 @@ class PhasePlanner:
     def draft(self) -> tuple[Phase, ...]:
         """The pass through the draft heads."""
         return tuple(phase for op in draft_operators(self.model) for phase in self._phases(op, 1))
+
+    def eagle(self, tokens: int, keys: int, append_blocks: int, guessing: int) -> tuple[Phase, ...]:
+        """A pass through the EAGLE layer, of which some tokens guess; the rest is as for ``verify``."""
+        operators = eagle_operators(self.model, tokens, keys - tokens, guessing)
+        return tuple(phase for op in operators for phase in self._phases(op, append_blocks))
 
     def prefill(self, prompt_tokens: int) -> tuple[Phase, ...]:
         """The pass over a prompt, all of it on the NPU."""
