@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("torch")
-
-from lpspec.decoding.draft_trace import DraftTrace, load_draft_trace, replay_drafts
+from lpspec.decoding.draft_trace import DraftTrace, gated_sizes, load_draft_trace, replay_drafts, replay_sizes
 from lpspec.errors import InputError
 from lpspec.speculation.token_tree import TokenTree
 
@@ -98,6 +96,32 @@ def test_replay_takes_the_steps_of_the_naive_one(
     price = np.where(random.random((9, nodes + 1)) < forbidden, np.inf, 0.5 + random.random((9, nodes + 1)))
     replayed = replay_drafts(trace, price)
     assert list(zip(*(array.tolist() for array in replayed), strict=True)) == naive_replay(trace, price)
+
+
+@given(seed=st.integers(0, 2**32 - 1), sigma=st.floats(-3, 0.1))
+def test_a_gate_keeps_the_nodes_that_are_likely_enough(seed: int, sigma: float) -> None:
+    """Against EAGLE-2's growth with every branch dropped where it falls below the gate."""
+    trace = random_trace(np.random.default_rng(seed), [5], 7, 3)
+    for row, size in enumerate(gated_sizes(trace, sigma).tolist()):
+        grown = {0}
+        for node, parent in enumerate(trace.parent[row].tolist(), 1):
+            if parent in grown and trace.probability[row, node - 1] >= np.exp(sigma):
+                grown.add(node)
+        assert grown == set(range(size))
+
+
+def test_given_sizes_replay_like_the_prices_that_ask_for_them() -> None:
+    trace = random_trace(np.random.default_rng(3), [9, 4], 7, 3)
+    only_three = np.full((9, 8), np.inf)
+    only_three[:, [0, 2]] = 1e9, 1.0
+    there = np.count_nonzero(trace.parent >= 0, axis=1)
+    by_price, by_size = replay_drafts(trace, only_three, 6), replay_sizes(trace, np.where(there >= 2, 3, 1), 6)
+    for found, due in zip(by_size, by_price, strict=True):
+        assert found.tolist() == due.tolist()
+
+
+def test_depths_are_those_of_the_trees() -> None:
+    assert small_trace().depth.tolist() == [[1, 2, 1], [1, 0, 0], [0, 0, 0]]
 
 
 def test_larger_trees_than_recorded_cannot_be_replayed() -> None:

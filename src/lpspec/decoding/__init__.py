@@ -1,6 +1,7 @@
 """Real models in torch: token-tree speculation whose text is the model's own, and whose steps can be priced.
 
-Needs the extra ``lpspec[models]``. Importing this package loads no torch; its modules do, but for this one.
+Needs the extra ``lpspec[models]``. Importing this package loads no torch; its modules do, but for
+those that replay a draft trace.
 """
 
 from importlib.util import find_spec

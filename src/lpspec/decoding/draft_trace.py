@@ -9,8 +9,11 @@ Position i is the i-th generated token of a turn, taken as the root of a verify 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +22,7 @@ from numpy.typing import NDArray
 
 from lpspec.decoding.confidence_tree import best_size
 from lpspec.errors import InputError
+from lpspec.speculation.rank_trace import RankTrace, load_trace
 from lpspec.speculation.token_tree import TokenTree
 from lpspec.speculation.trace_file import TraceFormat, check_texts, check_turns, read_only
 
@@ -90,6 +94,15 @@ class DraftTrace:
         return np.cumsum(self.turn_lengths, dtype=np.int64) - self.turn_lengths
 
     @cached_property
+    def depth(self) -> NDArray[np.int8]:
+        """int8 [positions, nodes], the depth of every node; 0 where there is none."""
+        depth = np.zeros((self.positions, self.nodes + 1), np.int8)
+        rows = np.arange(self.positions)
+        for node, parent in enumerate(self.parent.T, 1):
+            depth[:, node] = np.where(parent >= 0, depth[rows, parent] + 1, 0)
+        return depth[:, 1:]
+
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256, in hexadecimal, of the arrays and all that is said about them."""
         digest = hashlib.sha256(_FORMAT.text(vars(self)).encode())
@@ -103,9 +116,7 @@ class DraftTrace:
         """The whole tree recorded at a position."""
         parent = self.parent[position]
         size = int(np.count_nonzero(parent >= 0)) + 1
-        depth = np.zeros(size, np.int8)
-        for node in range(1, size):
-            depth[node] = depth[parent[node - 1]] + 1
+        depth = np.append(0, self.depth[position, : size - 1])
         return TokenTree(np.append(-1, parent[: size - 1]), depth, np.append(-1, self.rank[position, : size - 1]))
 
     def save(self, path: str | Path) -> None:
@@ -137,7 +148,22 @@ def load_draft_trace(path: str | Path) -> DraftTrace:
     Raises:
         InputError: The file is not there, or not a sound trace of this version.
     """
-    return _FORMAT.read(Path(path), str(path), lambda content: DraftTrace(**content))
+    return _read(Path(path), str(path))
+
+
+def demo_draft_trace() -> DraftTrace:
+    """The shipped trace of the demo model's EAGLE layer, 59 drafts a tree (``tools/make_demo_traces.py``)."""
+    return _read(files("lpspec.decoding").joinpath("traces", "demo-eagle2.npz"), "demo-eagle2")
+
+
+def demo_rank_trace() -> RankTrace:
+    """The shipped ranks of the demo model's Medusa heads, over the text of ``demo_draft_trace``."""
+    with as_file(files("lpspec.decoding").joinpath("traces", "demo-medusa.npz")) as path:
+        return load_trace(path)
+
+
+def _read(file: Traversable | Path, said_as: str) -> DraftTrace:
+    return _FORMAT.read(file, said_as, lambda content: DraftTrace(**content))
 
 
 class ReplayedSteps(NamedTuple):
@@ -168,20 +194,51 @@ def replay_drafts(trace: DraftTrace, price: FloatArray, new_tokens: int | None =
         raise InputError(
             f"trace '{trace.name}' holds trees of up to {trace.nodes + 1} tokens, but the price list allows larger ones"
         )
-    steps: list[tuple[int, int, int]] = []
-    for start, length in zip(trace.turn_starts.tolist(), trace.turn_lengths.tolist(), strict=True):
-        wanted = length if new_tokens is None else min(length, new_tokens)
+    sizes = np.ones(trace.positions, np.int64)
+    for start, wanted in _turns(trace, new_tokens):
         here = slice(start, start + wanted)
         possible = np.arange(price.shape[1]) <= there[here, None]
-        sizes = best_size(trace.probability[here], np.where(possible, price[:wanted], np.inf))
-        path = trace.true_path[here]
-        accepted = ((path > 0) & (path < sizes[:, None])).sum(axis=1)
+        sizes[here] = best_size(trace.probability[here], np.where(possible, price[:wanted], np.inf))
+    return replay_sizes(trace, sizes, new_tokens)
+
+
+def gated_sizes(trace: DraftTrace, sigma: float) -> IntArray:
+    """Sizes, root included, of trees without the nodes whose cumulative log-probability is below ``sigma``.
+
+    Probabilities never rise along a tree, so what passes the gate is a prefix, and a tree. Source: CAPIM's gate on
+    EAGLE-2's drafts (King's College London thesis, 2026).
+
+    Returns:
+        int64 [positions].
+    """
+    passing = (trace.parent >= 0) & (trace.probability >= np.exp(sigma))
+    sizes: IntArray = 1 + np.count_nonzero(passing, axis=1).astype(np.int64)
+    return sizes
+
+
+def replay_sizes(trace: DraftTrace, sizes: IntArray, new_tokens: int | None = None) -> ReplayedSteps:
+    """Decode every turn of a trace, the tree at every position cut to a given size.
+
+    Args:
+        trace: What was drafted at every position.
+        sizes: int64 [positions], root included.
+        new_tokens: Tokens to generate per turn at most; None for the whole turn.
+    """
+    accepted = ((trace.true_path > 0) & (trace.true_path < sizes[:, None])).sum(axis=1).tolist()
+    steps: list[tuple[int, int, int]] = []
+    for start, wanted in _turns(trace, new_tokens):
         position = 0
         while position < wanted:
-            committed = min(int(accepted[position]) + 1, wanted - position)
-            steps.append((position, int(sizes[position]), committed))
+            committed = min(accepted[start + position] + 1, wanted - position)
+            steps.append((position, int(sizes[start + position]), committed))
             position += committed
     return ReplayedSteps(*np.array(steps, np.int64).T)
+
+
+def _turns(trace: DraftTrace, new_tokens: int | None) -> Iterator[tuple[int, int]]:
+    """Where each turn begins, and how many of its tokens are wanted."""
+    for start, length in zip(trace.turn_starts.tolist(), trace.turn_lengths.tolist(), strict=True):
+        yield start, length if new_tokens is None else min(length, new_tokens)
 
 
 def _check_shapes(arrays: dict[str, NDArray[Any]]) -> None:
