@@ -2,7 +2,7 @@
 
 import pytest
 
-from lpspec.experiments.peers import ATTACC_RUNS, CAPIM_LP_SPEC, Peers, peers
+from lpspec.experiments.peers import ATTACC_RUNS, CAPIM_LP_SPEC, CAPIM_ROUTES, Peers, peers
 from lpspec.report.peers_table import peers_blocks, peers_document
 
 pytestmark = pytest.mark.slow  # command-level products
@@ -15,7 +15,8 @@ def result() -> Peers:
 
 def test_every_published_number_has_a_row_and_every_gap_a_note(result: Peers) -> None:
     rows = {row.id: row for row in result.rows}
-    assert len(rows) == len(result.rows) == 2 * len(CAPIM_LP_SPEC) + 2 + 2 * len(ATTACC_RUNS) + 3
+    controlled = 2 * (2 + 2 * len(CAPIM_ROUTES)) + 4 * len(CAPIM_ROUTES)
+    assert len(rows) == len(result.rows) == 2 * len(CAPIM_LP_SPEC) + 2 + 2 * len(ATTACC_RUNS) + 3 + controlled
     for row in result.rows:
         assert row.note or 0.8 <= row.ratio <= 1.25, row.id
 
@@ -26,6 +27,25 @@ def test_capims_throughput_comes_out_on_the_machine_that_it_models(result: Peers
     for size in CAPIM_LP_SPEC:
         assert rows[f"capim_lp_spec_{size}_tokens_per_s"] == pytest.approx(1, abs=0.15)
     assert rows["capim_npu_tokens_per_s"] == pytest.approx(1, abs=0.05)
+
+
+def test_capims_passes_come_out_where_trees_are_as_large(result: Peers) -> None:
+    rows = {row.id: row.ratio for row in result.rows}
+    for mu in CAPIM_ROUTES:
+        assert rows[f"capim_gate_fitted_mu_{mu}_passes_per_s_analytic"] == pytest.approx(1, abs=0.15)
+    assert rows["capim_gate_fitted_mu_1_passes_per_j_analytic"] == pytest.approx(1, abs=0.05)
+    assert rows["capim_gate_nodes"] < 0.2  # the demo model's drafter is that unsure of itself
+
+
+def test_who_controls_trees_best_is_who_the_note_says(result: Peers) -> None:
+    speed = {row.name: row.tokens_per_s for row in result.controls}
+    energy = {row.name: row.tokens_per_j for row in result.controls}
+    eagle = {name: value for name, value in speed.items() if name.startswith("EAGLE-2")}
+    assert max(eagle, key=lambda name: eagle[name]) == "EAGLE-2, sized for throughput"
+    assert max(speed, key=lambda name: speed[name]) == "Medusa, DTP for throughput"
+    assert max(energy, key=lambda name: energy[name]) == "Medusa, DTP for throughput"
+    accepted = {row.name: row.mean_accepted for row in result.controls}
+    assert accepted["Medusa, DTP for throughput"] < accepted["EAGLE-2, sized for throughput"]
 
 
 def test_a_roofline_is_faster_than_what_simulates_or_measures_overheads(result: Peers) -> None:
@@ -47,4 +67,5 @@ def test_table_and_document_hold_every_row(result: Peers) -> None:
     document = peers_document(result)
     assert [row["id"] for row in document["rows"]] == [row.id for row in result.rows]
     assert len(document["gpus"]) == 4
+    assert [row["name"] for row in document["controls"]] == [row.name for row in result.controls]
     assert len(list(peers_blocks(result))) > 6

@@ -6,8 +6,12 @@ finding about assumptions, and the note names them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
+from math import inf
 from typing import Any
 
+from lpspec.decoding.draft_trace import demo_draft_trace, demo_rank_trace
+from lpspec.experiments.eagle_control import Control, ControlBench, Gate, Priced, eagle_system, sigma_for
 from lpspec.experiments.pim_gemv import (
     PUBLISHED_SPEED_UP,
     PUBLISHED_TWO_BANKS,
@@ -19,7 +23,7 @@ from lpspec.experiments.systems import make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.workload import System, TreePolicy, Workload, parse_tree
+from lpspec.simulation.workload import FIDELITIES, OBJECTIVES, System, TreePolicy, Workload, parse_tree
 from lpspec.speculation.rank_trace import load_trace
 
 MODEL, PROFILE, TRACE, HARDER_TRACE = "llama2-7b", "attacc", "vicuna-7b", "vicuna-7b-spec-bench"
@@ -33,6 +37,26 @@ CAPIM_NOTE = (
     "CAPIM replays Alpaca (here: MT-bench's acceptance), splits at will, and counts no tiles, no accumulator readback "
     "and no energy of on-chip buffers and PIM registers"
 )
+
+CAPIM_CONTROL = "CAPIM's EAGLE-2 controller (analytic, Vicuna-7B INT8, Alpaca); here: acceptance of the demo model"
+CAPIM_SIGMA = -1.0
+CAPIM_NODES, CAPIM_ACCEPTED = 2.63, 1.55
+"""Mean drafts that pass the gate, and that are accepted, per iteration."""
+CAPIM_ROUTES = {1: (152.9, 46.1), 64: (138.8, 63.8)}
+"""By mu, token/s and token/J: Standard, all trees split; Low-power, all on PIM alone."""
+CONTROL_NOTE = (
+    "the demo model's EAGLE layer gives its drafts far smaller probabilities than they are accepted with, so the same "
+    "sigma leaves fewer; gate fitted: sigma {sigma:g} leaves as many nodes as CAPIM's on this trace. Passes/s and "
+    "passes/J have no acceptance in them. PIM alone saves less here: accumulator readback, PIM registers and whole "
+    "tiles are counted"
+)
+CONTROLS_NOTE = (
+    "Of EAGLE-2's controllers, sizes by price are fastest: PIM reads a weight once for four tokens (N_ALU), so three "
+    "drafts at every step come at the price of one, while a gate takes none at some steps and dozens at others. The "
+    "size threshold trades a little speed for a little energy. Medusa accepts less than the same tree of EAGLE-2 and "
+    "yet wins: its heads draft in one pass, EAGLE-2's levels wait for one another"
+)
+"""Who wins and why; tests/experiments/test_peers.py holds it to that."""
 
 SPEC_BENCH = "hemingkx/Spec-Bench, RTX 3090, Vicuna-7B FP16, mean of six tasks (measured)"
 SPEC_BENCH_MEDUSA_SPEED_UP = 1.44
@@ -58,7 +82,7 @@ class PeerRow:
         published: The number; a range has its two ends.
         simulated: What this project gives; a range where a condition is open.
         unit: Its unit, ``x`` for a ratio.
-        fidelity: ``analytic`` or ``command``: how ours was come by.
+        fidelity: ``analytic`` or ``command``: how ours was come by; ``replay`` where nothing was priced.
         note: What explains a difference.
     """
 
@@ -77,22 +101,43 @@ class PeerRow:
         return sum(self.simulated) / sum(self.published)
 
 
+@dataclass(frozen=True, slots=True)
+class NamedControl:
+    """Who controls the trees of the demo model's drafts on LP-Spec, and what comes of it.
+
+    Attributes:
+        name: What tables call it.
+        tokens_per_s: Decode throughput.
+        tokens_per_j: Energy efficiency.
+        mean_nodes: Drafts verified per pass.
+        mean_accepted: Drafts accepted per pass.
+    """
+
+    name: str
+    tokens_per_s: float
+    tokens_per_j: float
+    mean_nodes: float
+    mean_accepted: float
+
+
 @dataclass(frozen=True)
 class Peers:
-    """All rows, the RTX 3090 at both precisions, and what they were made from."""
+    """All rows, the RTX 3090 at both precisions, controllers of real drafts, and what they were made from."""
 
     rows: tuple[PeerRow, ...]
     gpus: tuple[tuple[str, Run], ...]
+    controls: tuple[NamedControl, ...]
     provenance: dict[str, Any]
 
 
 def peers() -> Peers:
     """Put every neighbour's numbers beside ours."""
     bench = _Bench()
-    rows = [row for neighbour in (_capim, _attacc, _spec_bench, _gemv) for row in neighbour(bench)]
+    rows = [row for neighbour in (_capim, _capim_control, _attacc, _spec_bench, _gemv) for row in neighbour(bench)]
     gpus = tuple(bench.gpus())
     systems = [bench.system("lp-spec"), *(run.system for _, run in gpus)]
-    return Peers(tuple(rows), gpus, provenance(systems, bench.trace, bench.workload, TreePolicy()))
+    controls = tuple(bench.controls())
+    return Peers(tuple(rows), gpus, controls, provenance(systems, bench.trace, bench.workload, TreePolicy()))
 
 
 class _Bench:
@@ -112,6 +157,34 @@ class _Bench:
         workload = self.workload if context is None else Workload(context, 1)
         return simulate(system, self.harder if harder else self.trace, workload, parse_tree(tree, "throughput"))
 
+    @cached_property
+    def eagle(self) -> ControlBench:
+        """LP-Spec with an EAGLE layer, and the demo model's drafts."""
+        return ControlBench(eagle_system(self.system("lp-spec")), demo_draft_trace(), self.workload.prompt_tokens)
+
+    @cached_property
+    def fitted_sigma(self) -> float:
+        """The gate that leaves as many of the demo model's drafts as CAPIM's leaves of its own."""
+        return sigma_for(self.eagle.trace, CAPIM_NODES)
+
+    def controls(self) -> Iterator[NamedControl]:
+        """Controllers of the demo model's drafts, by commands; EAGLE's first, then LP-Spec's own Medusa."""
+        gates = {f"gate {sigma:g}": sigma for sigma in (CAPIM_SIGMA, self.fitted_sigma)} | {"no gate": -inf}
+        named: dict[str, Control] = {
+            f"EAGLE-2, {name}, {where}": Gate(sigma, mu)
+            for name, sigma in gates.items()
+            for mu, where in ((1, "split"), (64, "PIM alone"))
+        }
+        named |= {f"EAGLE-2, sized for {what}": Priced(what) for what in OBJECTIVES}
+        for name, control in named.items():
+            run = self.eagle.run(control, "command")
+            yield NamedControl(name, run.tokens_per_s, run.tokens_per_j, run.mean_nodes, run.mean_accepted)
+        system = make_system("lp-spec", self.model, self.profile, changes={"allocator": "replicated"})
+        medusa = simulate(system, demo_rank_trace(), self.workload, parse_tree("dtp", "throughput"), "command")
+        yield _named_run("Medusa, DTP for throughput", medusa)
+        plain = replace(system, model=self.model.model_copy(update={"medusa_heads": 0}), speculates=False)
+        yield _named_run("no drafts", simulate(plain, demo_rank_trace(), self.workload, TreePolicy(), "command"))
+
     def gpus(self) -> Iterator[tuple[str, Run]]:
         """The RTX 3090 at FP16 and INT8, with and without Medusa."""
         for bits in (16, 8):
@@ -128,6 +201,44 @@ def _capim(bench: _Bench) -> Iterator[PeerRow]:
         )
     run = bench.run(bench.system("npu"))
     yield from _speed_and_energy("capim_npu", CAPIM, "NPU, autoregressive", CAPIM_NPU, run, CAPIM_NOTE)
+
+
+def _named_run(name: str, run: Run) -> NamedControl:
+    return NamedControl(
+        name, run.tokens_per_s, run.tokens_per_j, run.mean_l_spec - 1.0, run.mean_acceptance_length - 1.0
+    )
+
+
+def _capim_control(bench: _Bench) -> Iterator[PeerRow]:
+    """CAPIM's gate as published, then one that leaves as many nodes, split and on PIM alone."""
+    for sigma, fitted in ((CAPIM_SIGMA, ""), (bench.fitted_sigma, "_fitted")):
+        key, gate = f"capim_gate{fitted}", f"sigma {sigma:g}{' (fitted)' if fitted else ''}"
+        split = bench.eagle.run(Gate(sigma, 1))
+        yield _control_row(bench, f"{key}_nodes", f"{gate}: drafts per pass", CAPIM_NODES, split.mean_nodes, "")
+        accepted = split.mean_accepted
+        yield _control_row(bench, f"{key}_accepted", f"{gate}: accepted per pass", CAPIM_ACCEPTED, accepted, "")
+        for mu, (per_s, per_j) in CAPIM_ROUTES.items():
+            run, what, row = bench.eagle.run(Gate(sigma, mu), "command"), f"{gate}, mu {mu}", f"{key}_mu_{mu}"
+            yield _control_row(bench, f"{row}_tokens_per_s", what, per_s, run.tokens_per_s, "token/s", "command")
+            yield _control_row(bench, f"{row}_tokens_per_j", what, per_j, run.tokens_per_j, "token/J", "command")
+            if fitted:
+                yield from _passes_rows(bench, row, what, Gate(sigma, mu))
+
+
+def _passes_rows(bench: _Bench, key: str, what: str, gate: Gate) -> Iterator[PeerRow]:
+    published = [number / (1 + CAPIM_ACCEPTED) for number in CAPIM_ROUTES[gate.mu]]
+    for fidelity in FIDELITIES:
+        run = bench.eagle.run(gate, fidelity)
+        found = (("passes_per_s", "pass/s", run.passes_per_s), ("passes_per_j", "pass/J", run.passes_per_j))
+        for (name, unit, value), other in zip(found, published, strict=True):
+            yield _control_row(bench, f"{key}_{name}_{fidelity}", what, round(other, 1), value, unit, fidelity)
+
+
+def _control_row(
+    bench: _Bench, key: str, what: str, published: float, found: float, unit: str, fidelity: str = "replay"
+) -> PeerRow:
+    note = CONTROL_NOTE.format(sigma=bench.fitted_sigma)
+    return PeerRow(key, CAPIM_CONTROL, what, (published, published), (found, found), unit, fidelity, note)
 
 
 def _attacc(bench: _Bench) -> Iterator[PeerRow]:

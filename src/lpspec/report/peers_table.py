@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from lpspec.experiments.peers import PeerRow, Peers
+from lpspec.experiments.peers import CONTROLS_NOTE, PeerRow, Peers
 from lpspec.report.documents import run_document
 from lpspec.report.wording import digits, new_table, ratio_text, trace_line
 
@@ -20,6 +20,10 @@ def peers_blocks(peers: Peers) -> Iterator[Any]:
         yield from (f"  {note}" for note in dict.fromkeys(row.note for row in listed if row.note))
         yield ""
     yield _gpu_table(peers)
+    yield ""
+    yield _controls_table(peers)
+    yield f"  {CONTROLS_NOTE}"
+    yield ""
     yield f"trace {trace_line(peers.provenance)}"
 
 
@@ -51,10 +55,22 @@ def _gpu_table(peers: Peers) -> Table:
     return table
 
 
+def _controls_table(peers: Peers) -> Table:
+    table = new_table("LP-Spec, Llama2-7B INT8, by commands; drafts and acceptance of the demo model")
+    table.add_column("")
+    for name in ("token/s", "token/J", "drafts/pass", "accepted"):
+        table.add_column(name, justify="right")
+    for row in peers.controls:
+        counts = (f"{row.mean_nodes:.2f}", f"{row.mean_accepted:.2f}")
+        table.add_row(row.name, digits(row.tokens_per_s), digits(row.tokens_per_j), *counts)
+    return table
+
+
 def peers_document(peers: Peers) -> dict[str, Any]:
     """What ``lpspec peers --json`` writes; a range has its two ends."""
     return {
         "rows": [asdict(row) | {"ratio": row.ratio} for row in peers.rows],
         "gpus": [{"name": name} | run_document(run) for name, run in peers.gpus],
+        "controls": [asdict(row) for row in peers.controls],
         "provenance": peers.provenance,
     }
