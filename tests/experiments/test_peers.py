@@ -44,6 +44,7 @@ def test_who_controls_trees_best_is_who_the_note_says(result: Peers) -> None:
     assert max(eagle, key=lambda name: eagle[name]) == "EAGLE-2, sized for throughput"
     assert max(speed, key=lambda name: speed[name]) == "Medusa, DTP for throughput"
     assert max(energy, key=lambda name: energy[name]) == "Medusa, DTP for throughput"
+    assert {row.mean_nodes for row in result.controls if row.name.endswith("for throughput")} == {3.0}
     accepted = {row.name: row.mean_accepted for row in result.controls}
     assert accepted["Medusa, DTP for throughput"] < accepted["EAGLE-2, sized for throughput"]
 

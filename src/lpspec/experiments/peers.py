@@ -52,8 +52,8 @@ CONTROL_NOTE = (
 )
 CONTROLS_NOTE = (
     "Of EAGLE-2's controllers, sizes by price are fastest: PIM reads a weight once for four tokens (N_ALU), so three "
-    "drafts at every step come at the price of one, while a gate takes none at some steps and dozens at others. The "
-    "size threshold trades a little speed for a little energy. Medusa accepts less than the same tree of EAGLE-2 and "
+    "drafts are verified at nearly the price of none, and it takes them at every step, as a fixed size would; a gate "
+    "takes fewer at some and more at others. The size threshold trades a little speed for a little energy. Medusa accepts less than the same tree of EAGLE-2 and "
     "yet wins: its heads draft in one pass, EAGLE-2's levels wait for one another"
 )
 """Who wins and why; tests/experiments/test_peers.py holds it to that."""
