@@ -15,6 +15,7 @@ from lpspec.decoding.draft_trace import (
     gated_sizes,
     replay_sizes,
 )
+from lpspec.devices.cost import COMPONENTS
 from lpspec.experiments.eagle_control import (
     ControlBench,
     Gate,
@@ -23,10 +24,11 @@ from lpspec.experiments.eagle_control import (
     eagle_system,
     sigma_for,
 )
+from lpspec.experiments.peers import CAPIM_ACCEPTED, CAPIM_ROUTES
 from lpspec.experiments.systems import make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
-from lpspec.simulation.step_cost import FloatArray
+from lpspec.simulation.step_cost import FloatArray, step_costs
 from lpspec.simulation.workload import System
 
 
@@ -116,6 +118,17 @@ def test_commands_price_drafting_near_the_closed_forms(bench: ControlBench) -> N
     assert command.tokens_per_s == pytest.approx(analytic.tokens_per_s, rel=0.12)
     assert command.tokens_per_j == pytest.approx(analytic.tokens_per_j, rel=0.12)
     assert command.drafting_share == pytest.approx(analytic.drafting_share, rel=0.12)
+
+
+def test_the_split_leaves_the_npu_one_percent_of_the_weights(bench: ControlBench) -> None:
+    """And CAPIM's two routes differ, per pass of 1 + 1.55 tokens, by the energy of nine percent over the same path."""
+    system = bench.split.system
+    costs = step_costs(system, 128, 1)
+    all_pj = 8 * system.model.weight_bytes * system.profile.io.pj_per_bit
+    assert costs.energy_pj[COMPONENTS.index("io"), 0, 3] / all_pj == pytest.approx(0.01, abs=0.003)
+    (_, split_per_j), (_, pim_per_j) = CAPIM_ROUTES.values()
+    saved_pj = 1e12 * (1 + CAPIM_ACCEPTED) * (1 / split_per_j - 1 / pim_per_j)
+    assert saved_pj / all_pj == pytest.approx(0.09, abs=0.01)
 
 
 def test_an_eagle_layer_takes_room(system: System, bench: ControlBench) -> None:

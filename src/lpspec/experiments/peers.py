@@ -47,8 +47,8 @@ CAPIM_ROUTES = {1: (152.9, 46.1), 64: (138.8, 63.8)}
 CONTROL_NOTE = (
     "the demo model's EAGLE layer gives its drafts far smaller probabilities than they are accepted with, so the same "
     "sigma leaves fewer; gate fitted: sigma {sigma:g} leaves as many nodes as CAPIM's on this trace. Passes/s and "
-    "passes/J have no acceptance in them. PIM alone saves less here: accumulator readback, PIM registers and whole "
-    "tiles are counted"
+    "passes/J have no acceptance in them. PIM alone saves less here, since the split leaves the NPU but 1 % of the "
+    "weights to read over a bus that PIM's inputs and results need too; CAPIM's routes differ by what 9 % would take"
 )
 CONTROLS_NOTE = (
     "Of EAGLE-2's controllers, sizes by price are fastest: PIM reads a weight once for four tokens (N_ALU), so three "
