@@ -2,6 +2,7 @@
 
 import pytest
 
+from lpspec.decoding.draft_trace import demo_draft_trace
 from lpspec.experiments.peers import ATTACC_RUNS, CAPIM_LP_SPEC, CAPIM_ROUTES, Peers, peers
 from lpspec.report.peers_table import peers_blocks, peers_document
 
@@ -68,5 +69,6 @@ def test_table_and_document_hold_every_row(result: Peers) -> None:
     document = peers_document(result)
     assert [row["id"] for row in document["rows"]] == [row.id for row in result.rows]
     assert len(document["gpus"]) == 4
+    assert document["provenance"]["config"]["demo_drafts_sha256"] == demo_draft_trace().content_hash
     assert [row["name"] for row in document["controls"]] == [row.name for row in result.controls]
     assert len(list(peers_blocks(result))) > 6

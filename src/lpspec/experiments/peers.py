@@ -138,7 +138,12 @@ def peers() -> Peers:
     gpus = tuple(bench.gpus())
     systems = [bench.system("lp-spec"), *(run.system for _, run in gpus)]
     controls = tuple(bench.controls())
-    return Peers(tuple(rows), gpus, controls, provenance(systems, bench.trace, bench.workload, TreePolicy()))
+    demo: dict[str, Any] = {
+        "demo_drafts_sha256": bench.eagle.trace.content_hash,
+        "demo_ranks_sha256": demo_rank_trace().content_hash,
+    }
+    made_from = provenance(systems, bench.trace, bench.workload, TreePolicy(), **demo)
+    return Peers(tuple(rows), gpus, controls, made_from)
 
 
 class _Bench:
