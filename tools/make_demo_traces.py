@@ -1,11 +1,13 @@
-"""Record the two traces of the demo model that come with the package; takes about half a minute.
+"""Record the two traces of the demo model that come with the package.
 
     python tools/make_demo_traces.py path/to/gsm8k_heldout.txt [folder]
 
 The demo model continues the first twelve held-out problems greedily, 128 tokens each. Its EAGLE layer drafts a whole
 tree of 59 nodes, six levels deep, at every token, and its Medusa heads their lists: both traces are of the same text.
 EAGLE's probabilities are rounded to six significant binary digits, which makes the file small; none changes by more
-than 1.6 %, and their order stays. The text's origin and hash are in the demo model's card.
+than 1.6 %, and their order stays. It takes a minute on one free thread (OMP_NUM_THREADS=1), several on a busy machine.
+Where floats round otherwise, nodes that are equally likely may change places: recorded again with other kernels, 3 of
+1,524 trees differed, and no text. The text's origin and hash are in the demo model's card.
 """
 
 import argparse
