@@ -5,7 +5,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pim_help import die
 
+from lpspec.dram import kernels as k
 from lpspec.dram.device import DeviceSpec, load_device
+from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
+from lpspec.dram.kv_layout import KvPlacement
+from lpspec.dram.layout import PimChannel, place_weights
 from lpspec.dram.program import ProgramBuilder
 
 Program = NDArray[np.int64]
@@ -38,7 +42,7 @@ def write_lines(draw: st.DrawFn, build: ProgramBuilder, device: DeviceSpec, mask
             with build.loop(draw(st.sampled_from([1, 2, 5, 17, 40, 75] if depth < 2 else [1, 2, 4]))):
                 write_lines(draw, build, device, mask, depth + 1)
         elif kind == "row":
-            parity, inputs = draw(st.integers(0, 1)), draw(st.integers(0, 1))
+            parity, inputs = draw(st.integers(0, device.pim.banks_per_mpu.n - 1)), draw(st.integers(0, 1))
             masks = [1 << r for r in ranks] if draw(st.booleans()) else [mask]
             for m in masks:
                 if draw(st.booleans()):
@@ -77,10 +81,55 @@ def commands_in(program: Program) -> int:
 
 
 @st.composite
-def programs(draw: st.DrawFn) -> tuple[Program, DeviceSpec]:
-    device = draw(devices())
+def lines_for(draw: st.DrawFn, device: DeviceSpec) -> Program:
+    """Any program of a die."""
     build, mask = ProgramBuilder(device, 4), draw(st.sampled_from([0b1, 0b110, 0b111, 0b1111]))
     build.enter(mask)
     write_lines(draw, build, device, mask, 0)
     build.leave(mask)
-    return build.build(), device
+    return build.build()
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> tuple[Program, DeviceSpec]:
+    device = draw(devices())
+    return draw(lines_for(device)), device
+
+
+@st.composite
+def products_for(draw: st.DrawFn, device: DeviceSpec) -> Program:
+    """A compiled product, of weights or of attention; often one that begins as another does and ends elsewhere."""
+    concurrent, row, tokens = (draw(st.sampled_from(some)) for some in ((1, 2, 3, 3), (0, 0, 50), (1, 1, 4, 6)))
+    channel = PimChannel(device, draw(st.sampled_from([(0, 1, 2), (0, 1, 2), (2, 0, 1)])), concurrent, 4)
+    kind = draw(st.sampled_from(["weights", "weights", "scores", "values"]))
+    if kind == "weights":
+        inputs, outputs = draw(st.sampled_from([64, 700, 2048, 4096])), draw(st.sampled_from([32, 768, 1024, 1700]))
+        placement = place_weights(channel, inputs, outputs, row, draw(st.sampled_from(["auto", "never", "always"])))
+        return compile_gemm(placement, tokens, draw(st.sampled_from([0, 0, 300]))).lines
+    heads, parts, dies = (draw(st.sampled_from(some)) for some in ((1, 3, 8), (1, 1, 2), (1, 2)))
+    kv = KvPlacement(channel, heads, draw(st.sampled_from([64, 128])), 2048, row, dies, parts)
+    keys = draw(st.sampled_from([1, 63, 512, 513, 1300]))
+    return (compile_scores if kind == "scores" else compile_values)(kv, keys, tokens).lines
+
+
+@st.composite
+def almost(draw: st.DrawFn, lines: Program) -> Program:
+    """A program that is another up to one of its lines, which says more or less, or another row."""
+    changed = lines.copy()
+    counts, opens = np.flatnonzero(lines[:, k.I_COUNT] > 0), np.flatnonzero(lines[:, k.I_OP] == k.PIM_ACT)
+    if len(opens) and draw(st.booleans()):
+        line = draw(st.sampled_from(opens.tolist()))
+        changed[line, draw(st.sampled_from([k.I_ROW, k.I_ROW_STEP, k.I_ROW_STEP + 1]))] += 1
+    elif len(counts):
+        line = draw(st.sampled_from(counts.tolist()))
+        changed[line, k.I_COUNT] = draw(st.integers(1, int(lines[line, k.I_COUNT]) + 1))
+    return changed
+
+
+@st.composite
+def sequences(draw: st.DrawFn, device: DeviceSpec) -> list[Program]:
+    """Programs that run one after the other, some of them twice or almost."""
+    one = st.one_of(products_for(device), products_for(device), lines_for(device))
+    some = draw(st.lists(one.filter(lambda lines: commands_in(lines) < 20_000), min_size=1, max_size=3))
+    others = [draw(almost(draw(st.sampled_from(some)))) for _ in range(2)]
+    return draw(st.permutations([*some, *others, some[0]]))

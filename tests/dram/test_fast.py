@@ -1,30 +1,26 @@
 """The fast engine equals the exact one in everything, on any program; and it does jump."""
 
-from dataclasses import fields
-from typing import Any
-
 import numpy as np
 import pytest
 from drawn_programs import commands_in, programs
 from engine_help import DIE, streaming
+from fast_help import PROFILE, both, differences
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pim_help import NO_REQUESTS, die
+from pim_help import die
 
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.fast import FastRun, forget, run_fast
+from lpspec.dram.fast import forget, run_fast
 from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
 from lpspec.dram.kv_layout import KvPlacement
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.dram.program import ProgramBuilder
 from lpspec.dram.read_stream import ReadStream
-from lpspec.dram.simulate import ChannelRun, run_channel
+from lpspec.dram.simulate import run_channel
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_profile
 
-PROFILE = load_profile("attacc")
 LAYER = ((4096, 12288), (4096, 4096), (4096, 22016), (11008, 4096))  # Llama2-7B's products, K x N
 Program = NDArray[np.int64]
 
@@ -32,31 +28,6 @@ Program = NDArray[np.int64]
 @pytest.fixture(autouse=True)
 def _nothing_known() -> None:
     forget()
-
-
-def differences(exact: ChannelRun, fast: ChannelRun) -> list[str]:
-    found = []
-    for f in fields(exact):
-        a, b = getattr(exact, f.name), getattr(fast, f.name)
-        if not (np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b):
-            found.append(f"{f.name}: {a} is {b}")
-    return found
-
-
-def both(program: Program, device: DeviceSpec = DIE, requests: Any = NO_REQUESTS, **policies: Any) -> FastRun:
-    """Run on both engines, and see that all is the same; or that both refuse."""
-    controller = Controller(**{"ranks": 4, **policies})
-    try:
-        exact = run_channel(requests, program, device, controller, profile=PROFILE)
-    except InputError as refused:
-        with pytest.raises(InputError, match=str(refused).split(" (CK", maxsplit=1)[0]):
-            run_fast(program, device, controller, requests=requests, profile=PROFILE)
-        nothing = np.empty(0, np.int64)
-        return FastRun(ChannelRun(0, 0, 0, 0, 0.0, {}, {}, 0, 0, 0, 0, 0, nothing, nothing), 0, 0, 0)
-    fast = run_fast(program, device, controller, requests=requests, profile=PROFILE)
-    assert differences(exact, fast.run) == []
-    assert fast.issued + fast.jumped == sum(exact.command_counts.values())
-    return fast
 
 
 # Any program
@@ -189,11 +160,9 @@ def layer(tokens: int, keys: int) -> list[Program]:
 @pytest.mark.parametrize(("tokens", "keys"), [(4, 512), (6, 1300)])
 def test_whole_layers_of_llama2_7b(tokens: int, keys: int, refresh: str) -> None:
     one = np.concatenate(layer(tokens, keys))
-    both(one, refresh=refresh)
-    two = both(np.concatenate([one] * 2), refresh=refresh)
-    assert two.run.mac_tokens > 0
-    six = both(np.concatenate([one] * 6), refresh=refresh)
-    assert six.issued < 0.2 * six.jumped
+    assert both(one, refresh=refresh).run.mac_tokens > 0
+    three = both(np.concatenate([one] * 3), refresh=refresh)
+    assert three.jumped > 0.5 * three.issued
 
 
 def test_every_product_of_a_layer_by_itself() -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-NOTICE = "compiling inner loops (once; about 10 s, up to a minute for the memory)..."
+NOTICE = "compiling inner loops (once; about 10 s, up to a minute at command fidelity and for lpspec dram)..."
 
 
 def announce_compiling() -> None:

@@ -1,19 +1,12 @@
 """PIM programs without issuing every command: what was seen once is not run again, and yet nothing changes.
 
-The exact engine stops wherever MACs turn round a loop (``fast_state``). If a state, relative to now, was there before,
-so was all that follows up to the next stop: commands, times and the state there are added in one go, a jump. Only
-refreshes come by the clock and not by the program. So a jump knows when the engine looked at what ranks owe, and is
-taken only if every look would find the same now; and refreshes of ranks that don't compute are put where they would
-have found a free slot. Where nothing is known the exact engine runs, so results are equal by construction.
-
-Beside a stream of reads the engine stops more often (``window_kernels``). Beside other requests, writes among them, it
-issues every command, once: runs are kept, too, whole.
+Programs, alone or beside a stream of reads, go in jumps (``window_kernels``). Beside other requests, writes among them,
+the engine issues every command. Runs are kept whole as well: the same again costs nothing.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +16,18 @@ from lpspec.dram import simulate, windows
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import Activity, energy_pj
-from lpspec.dram.fast_jumps import Memory
-from lpspec.dram.fast_runner import Runner
 from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.simulate import ChannelRun, Request
+from lpspec.dram.windows import Jumps
 from lpspec.hardware.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 
 _NO_REQUESTS = np.empty((0, 5), np.int64)
-_NOT_SERVED = np.empty(0, np.int64)
+_NO_READS = ReadStream(0, 0)
 _MOST_SETUPS = 64
-_MOST_MEMORIES = 16
-_MEMORIES: dict[bytes, Memory] = {}
+_MOST_BYTES = 1 << 26  # of the runs that are kept
+_RUN_BYTES = 1 << 12  # of a run beside its served times, about
 
 
 @dataclass(frozen=True)
@@ -57,20 +49,45 @@ class FastRun:
 
 @dataclass(frozen=True)
 class _Setup:
-    """A device under a controller: its channel at CK 0, what runs depend on beside that, and what is known of it."""
+    """A device under a controller: its channel at CK 0, and all that a run depends on beside its work, in a few bytes.
+
+    The device is held so that its id stays its own.
+    """
 
     device: DeviceSpec
     channel: IntArray
     name: bytes
-    memory: Memory
+
+
+class _KnownRuns:
+    """Whole runs without energy, the oldest of which go if there is too much of them."""
+
+    def __init__(self) -> None:
+        self._runs: dict[bytes, ChannelRun] = {}
+        self._bytes = 0
+
+    def find(self, name: bytes) -> ChannelRun | None:
+        return self._runs.get(name)
+
+    def keep(self, name: bytes, run: ChannelRun) -> None:
+        self._runs[name] = run
+        self._bytes += run.served_at.nbytes + _RUN_BYTES
+        while self._bytes > _MOST_BYTES:
+            oldest = self._runs.pop(next(iter(self._runs)))
+            self._bytes -= oldest.served_at.nbytes + _RUN_BYTES
+
+    def clear(self) -> None:
+        self._runs.clear()
+        self._bytes = 0
 
 
 _SETUPS: dict[tuple[int, Controller], _Setup] = {}  # by id: hashing a device costs more than all the rest
+_RUNS = _KnownRuns()
 
 
 def forget() -> None:
     """Drop all jumps and runs that are known."""
-    _MEMORIES.clear()
+    _RUNS.clear()
     _SETUPS.clear()
     windows.forget()
 
@@ -97,63 +114,60 @@ def run_fast(
     """
     controller = controller or Controller()
     setup = _setup_of(device, controller)
-    memory = setup.memory
     program = np.ascontiguousarray(program, np.int64)
     if isinstance(requests, ReadStream):
         requests.check(device, controller.ranks)
     else:
         requests = simulate.request_array(requests, device, controller.ranks)
-    name = blake2b(setup.name)
-    name.update(program.tobytes())
-    name.update(repr(requests).encode() if isinstance(requests, ReadStream) else requests.tobytes())
-    run = memory.runs.get(name.digest())
+        requests = requests if len(requests) else _NO_READS
+    name = _name_of(setup, program, requests)
+    run = _RUNS.find(name)
     if run is not None:
         return FastRun(_priced(run, device, controller, profile), 0, sum(run.command_counts.values()), 1)
-    jumped = jumps = 0
-    if isinstance(requests, ReadStream) and (requests.bursts or not len(program)):
-        run, jumped, jumps = _run_windows(program, device, controller, requests, setup.channel.copy())
-    elif not isinstance(requests, ReadStream) and (len(requests) or not len(program)):
-        run = simulate.run_channel(requests, program, device, controller)
+    jumps = Jumps(0, 0)
+    if isinstance(requests, ReadStream):
+        run, jumps = _run_windows(program, device, controller, requests, setup.channel.copy())
     else:
-        runner = Runner(setup.channel.copy(), program, memory)
-        runner.run()
-        run = simulate.run_of(runner.channel, device, controller, None, _NOT_SERVED)
-        jumped, jumps = runner.jumped, runner.jumps
+        run = simulate.run_channel(requests, program, device, controller)
     run.served_at.flags.writeable = run.refreshes.flags.writeable = False
-    memory.keep_run(name.digest(), run)
-    issued = sum(run.command_counts.values()) - jumped
-    return FastRun(_priced(run, device, controller, profile), issued, jumped, jumps)
+    _RUNS.keep(name, run)
+    issued = sum(run.command_counts.values()) - jumps.jumped
+    return FastRun(_priced(run, device, controller, profile), issued, jumps.jumped, jumps.jumps)
+
+
+def _name_of(setup: _Setup, program: IntArray, requests: IntArray | ReadStream) -> bytes:
+    """All that a run depends on, in a few bytes."""
+    name = blake2b(setup.name)
+    name.update(repr(program.shape).encode())
+    name.update(program.tobytes())
+    name.update(repr(requests).encode() if isinstance(requests, ReadStream) else requests.tobytes())
+    return name.digest()
 
 
 def _run_windows(
     program: IntArray, device: DeviceSpec, controller: Controller, reads: ReadStream, channel: IntArray
-) -> tuple[ChannelRun, int, int]:
-    """A program beside reads, or reads alone, on a channel on which nothing has run yet; how many jumps it took."""
+) -> tuple[ChannelRun, Jumps]:
+    """A program, reads, or both on a channel on which nothing has run yet, and how they were come by."""
     known = windows.windows_of(channel, device)
     served_at = np.full(reads.bursts, -1, np.int64)
     if len(program):
         k.start_program(channel, program)
     jumps = known.run(channel, program, reads, served_at)
-    return simulate.run_of(channel, device, controller, None, served_at), jumps.jumped, jumps.jumps
+    return simulate.run_of(channel, device, controller, None, served_at), jumps
 
 
 def _setup_of(device: DeviceSpec, controller: Controller) -> _Setup:
-    """A device under a controller; those of the same parameters and latencies share what is known."""
+    """A device under a controller."""
     setup = _SETUPS.get((id(device), controller))
     if setup is None:
+        while len(_SETUPS) >= _MOST_SETUPS:
+            _SETUPS.pop(next(iter(_SETUPS)))
         channel = channel_of(device, controller)
-        context = b"".join(part.tobytes() for part in (channel[k.GIVEN], channel[k.LATENCY :]))
-        _make_room(_MEMORIES, _MOST_MEMORIES + (context in _MEMORIES))
-        _make_room(_SETUPS, _MOST_SETUPS)
-        name = repr((device.tCK.ns, device.organisation)).encode()
-        setup = _Setup(device, channel, name, _MEMORIES.setdefault(context, Memory()))
-        _SETUPS[id(device), controller] = setup
+        name = blake2b(repr((device.tCK.ns, device.organisation)).encode())
+        for part in (channel[k.GIVEN], channel[k.LATENCY :]):
+            name.update(part.tobytes())
+        setup = _SETUPS[id(device), controller] = _Setup(device, channel, name.digest())
     return setup
-
-
-def _make_room(known: dict[Any, Any], most: int) -> None:
-    while len(known) >= most:
-        known.pop(next(iter(known)))
 
 
 def _priced(run: ChannelRun, device: DeviceSpec, controller: Controller, profile: EnergyProfile | None) -> ChannelRun:

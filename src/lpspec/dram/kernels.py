@@ -88,8 +88,8 @@ AT_ONCE = -1  # an ACT-2 that can't wait any longer
     P_RANKS, P_REFRESH, P_POSTPONE, P_WCK_ALWAYS, P_DRAIN_HIGH, P_DRAIN_LOW, P_PAGE_CLOSED, P_POLICY, P_QUANTUM,
     P_PATIENCE, P_NREFI, P_NFAW, P_NAAD, P_NCL, P_NCWL, P_NBL, P_WCKPST, P_WCKIDLE, P_WAIT,
     P_NMODE, P_NMAC, P_NRCD, P_NRAS, P_NRTP, P_NRPAB, P_NRFCAB, P_OPENED, P_ACT_ACT, P_MPUS, P_SLOTS, P_OUTS, P_NPPD,
-    P_STRIDE, P_WINDOW,
-) = range(34)
+    P_WINDOW,
+) = range(33)
 # fmt: on
 PARAMETERS = 40
 REFRESH_NONE, REFRESH_ALL, REFRESH_PAIR = range(3)
@@ -789,7 +789,7 @@ def _refresh_owed(m: IntArray, mask: int, barrier: int) -> int:
     for r in range(m[GIVEN, P_RANKS]):
         if (mask >> r) & 1:
             owed = max(owed, m[RANK + r, R_DEBT] // unit)
-    if m[GIVEN, P_STRIDE] > 0:
+    if m[GIVEN, P_WINDOW] > 0:
         n = m[STATE, S_SAMPLES]
         m[STATE, S_SAMPLES] = n + 1
         if n < MOST_SAMPLES:
@@ -817,8 +817,7 @@ def _go_on(m: IntArray, program: IntArray, unit: int) -> None:
             depth = m[WALKER + unit, W_DEPTH] - 1
             m[WALKER + unit, W_LEFT + depth] -= 1
             m[WALKER + unit, W_TURNS] += 1
-            stride = m[GIVEN, P_STRIDE]
-            if unit == U_MAC and stride > 0 and m[WALKER + unit, W_LEFT + depth] % stride == 0:
+            if unit == U_MAC and m[GIVEN, P_WINDOW] > 0 and m[WALKER + unit, W_LEFT + depth] == 0:
                 m[STATE, S_STOP] = 1
             if m[WALKER + unit, W_LEFT + depth] > 0:
                 m[WALKER + unit, W_PC] = m[WALKER + unit, W_START + depth]
@@ -1303,9 +1302,9 @@ def _alone(m: IntArray, place: int, now: int) -> bool:
 def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
     """Run the channel until all is done, the log is full, or so many commands are issued.
 
-    With P_STRIDE it also stops (S_STOP) when MACs leave a loop or have a multiple of so many rounds left, so that
-    ``lpspec.dram.fast`` can look whether it has seen this state before. With S_UNTIL it stops at that CK at the
-    latest, and takes nothing for done or stuck before, so that ``lpspec.dram.move_kernels`` can add requests; with
+    With P_WINDOW it also stops (S_STOP) after so many MACs of a row, and when MACs leave a loop, so that
+    ``lpspec.dram.window_kernels`` can look whether it has seen this state before. With S_UNTIL it stops at that CK at
+    the latest, and takes nothing for done or stuck before, so that ``lpspec.dram.move_kernels`` can add requests; with
     S_DRAIN all writes go before reads.
 
     Args:

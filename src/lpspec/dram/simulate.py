@@ -241,7 +241,7 @@ def run_of(
     first = max(int(scalar[kernels.S_FIRST]), 0)
     end = max(int(scalar[kernels.S_END]), int(scalar[kernels.S_LAST]))
     still_open = rank[:, kernels.R_OPEN] > 0
-    active = int(rank[:, kernels.R_ACTIVE].sum() + (end - rank[still_open, kernels.R_SINCE]).clip(0).sum())
+    active = int(rank[:, kernels.R_ACTIVE].sum() + (end - rank[still_open, kernels.R_SINCE]).sum())
     counts = [
         {name: int(n) for name, n in zip(COMMANDS, row, strict=True) if n}
         for row in channel[kernels.COUNT : kernels.COUNT + 2, : len(COMMANDS)]

@@ -1,9 +1,11 @@
 """The fast engine of a channel, compiled: what was seen once, relative to now, is not run again.
 
-The exact engine stops every few MACs or reads, a window. The state there, written as a key that knows no absolute time,
-row or place in a stream, says all that follows but for the clock. So a window that is known from the same key is taken
-in one go, a jump, if refreshes come due in it as they did before, and if every look at what ranks owe would find
-the same. Everything else the exact engine runs, and what it does is learnt: results are equal by construction.
+The exact engine stops every few MACs or reads, a window; where nothing is read beside them, every row of MACs. The
+state there, written as a key that knows no absolute time, row or place in a stream, says all that follows but for the
+clock. So a window that is known from the same key is taken in one go, a jump, if refreshes come due in it as they did
+before, and if every look at what ranks owe would find the same. Everything else the exact engine runs, and what it does
+is learnt: results are equal by construction. The program is part of the key, as a number: what was learnt in one holds
+in no other, but for one whose rows begin elsewhere.
 
 A key counts times from now, rows of the stream's banks from the row that the stream reads or read there last, and
 requests from the next one. Rounds left of loops, requests left and the way to the stream's next row count as many when
@@ -20,6 +22,7 @@ IntArray = NDArray[np.int64]
 Keys = NDArray[np.int32]
 
 MACS, READS = 16, 32  # of a window, at most
+MACS_ALONE = 64  # without reads beside them: a row
 MANY_ROUNDS = 3  # a unit ends fewer rounds in a window that is kept
 MANY_READS = 36  # a window that is kept admits fewer
 CHUNK = 256  # requests that the exact engine sees at a time, or more if an old one waits long

@@ -147,11 +147,11 @@ class Windows:
         given[[w.F_GROUPS, w.F_COLUMNS, w.F_BANKS]] = self._geometry
         given[[w.F_PIM_ROW, w.F_PROGRAM]] = first_row, self._number_of(lines, opens, first_row)
         if channel[k.GIVEN, k.P_REFRESH] != k.REFRESH_PAIR:  # of pairs of banks a key says nothing
-            channel[k.GIVEN, [k.P_STRIDE, k.P_WINDOW]] = k.NEVER, w.MACS
+            channel[k.GIVEN, k.P_WINDOW] = w.MACS if reads.bursts else w.MACS_ALONE
         keys, hashes, index, nodes, links, served, used = self._known
         text = (lines, _loops(lines), given, self._plan, self._grown)
         state = w.run_windows(channel, *text, keys, hashes, index, nodes, links, served, used, served_at)
-        channel[k.GIVEN, [k.P_STRIDE, k.P_WINDOW]] = 0
+        channel[k.GIVEN, k.P_WINDOW] = 0
         if state < 0:
             raise simulate.what_stopped(channel, state)
         return Jumps(int(given[w.F_JUMPED]), int(given[w.F_JUMPS]))
