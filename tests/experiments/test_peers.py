@@ -17,7 +17,7 @@ def result() -> Peers:
 def test_every_published_number_has_a_row_and_every_gap_a_note(result: Peers) -> None:
     rows = {row.id: row for row in result.rows}
     controlled = 2 * (2 + 2 * len(CAPIM_ROUTES)) + 4 * len(CAPIM_ROUTES)
-    assert len(rows) == len(result.rows) == 2 * len(CAPIM_LP_SPEC) + 2 + 2 * len(ATTACC_RUNS) + 3 + controlled
+    assert len(rows) == len(result.rows) == 4 * len(CAPIM_LP_SPEC) + 4 + 2 * len(ATTACC_RUNS) + 3 + controlled
     for row in result.rows:
         assert row.note or 0.8 <= row.ratio <= 1.25, row.id
 

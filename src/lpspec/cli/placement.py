@@ -13,7 +13,7 @@ def placement(
     trace: str | None = None,
     prompt_tokens: WholeNumber = 128,
     new_tokens: WholeNumber | None = None,
-    fidelity: str = "analytic",
+    fidelity: str = "command",
     json: JsonFile = None,
 ) -> None:
     """Compare static, dynamic and replicated placement of weights on LP-Spec.

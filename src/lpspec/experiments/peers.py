@@ -23,7 +23,7 @@ from lpspec.experiments.systems import make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.workload import FIDELITIES, OBJECTIVES, System, TreePolicy, Workload, parse_tree
+from lpspec.simulation.workload import FIDELITIES, OBJECTIVES, Fidelity, System, TreePolicy, Workload, parse_tree
 from lpspec.speculation.rank_trace import load_trace
 
 MODEL, PROFILE, TRACE, HARDER_TRACE = "llama2-7b", "attacc", "vicuna-7b", "vicuna-7b-spec-bench"
@@ -158,10 +158,18 @@ class _Bench:
         """A system with dynamic energy whatever its precision."""
         return make_system(name, self.model.with_bits(bits, bits, bits), self.profile, "equal")
 
-    def run(self, system: System, tree: str = "dtp", harder: bool = False, context: int | None = None) -> Run:
+    def run(
+        self,
+        system: System,
+        tree: str = "dtp",
+        harder: bool = False,
+        context: int | None = None,
+        fidelity: Fidelity = "analytic",
+    ) -> Run:
         """Run the shared work; or one token after a context."""
-        workload = self.workload if context is None else Workload(context, 1)
-        return simulate(system, self.harder if harder else self.trace, workload, parse_tree(tree, "throughput"))
+        workload, trace = self.workload if context is None else Workload(context, 1), self.trace
+        policy = parse_tree(tree, "throughput")
+        return simulate(system, self.harder if harder else trace, workload, policy, fidelity)
 
     @cached_property
     def eagle(self) -> ControlBench:
@@ -200,13 +208,15 @@ class _Bench:
 
 
 def _capim(bench: _Bench) -> Iterator[PeerRow]:
-    for size, published in CAPIM_LP_SPEC.items():
-        run = bench.run(bench.system("lp-spec"), str(size))
-        yield from _speed_and_energy(
-            f"capim_lp_spec_{size}", CAPIM, f"LP-Spec, L_spec {size}", published, run, CAPIM_NOTE
-        )
-    run = bench.run(bench.system("npu"))
-    yield from _speed_and_energy("capim_npu", CAPIM, "NPU, autoregressive", CAPIM_NPU, run, CAPIM_NOTE)
+    """The same trees by closed forms, as CAPIM has them, and by commands."""
+    for fidelity in FIDELITIES:
+        suffix = "_command" if fidelity == "command" else ""
+        for size, published in CAPIM_LP_SPEC.items():
+            run = bench.run(bench.system("lp-spec"), str(size), fidelity=fidelity)
+            key, what = f"capim_lp_spec_{size}{suffix}", f"LP-Spec, L_spec {size}"
+            yield from _speed_and_energy(key, CAPIM, what, published, run, CAPIM_NOTE)
+        run = bench.run(bench.system("npu"), fidelity=fidelity)
+        yield from _speed_and_energy(f"capim_npu{suffix}", CAPIM, "NPU, autoregressive", CAPIM_NPU, run, CAPIM_NOTE)
 
 
 def _named_run(name: str, run: Run) -> NamedControl:
@@ -261,7 +271,7 @@ def _speed_and_energy(
 ) -> Iterator[PeerRow]:
     found = (("tokens_per_s", "token/s", run.tokens_per_s), ("tokens_per_j", "token/J", run.tokens_per_j))
     for (name, unit, value), other in zip(found, published, strict=True):
-        yield PeerRow(f"{key}_{name}", peer, what, (other, other), (value, value), unit, "analytic", note)
+        yield PeerRow(f"{key}_{name}", peer, what, (other, other), (value, value), unit, run.fidelity, note)
 
 
 def _spec_bench(bench: _Bench) -> Iterator[PeerRow]:
