@@ -12,6 +12,9 @@ from lpspec.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TIMELINE_SYSTEM = "lp-spec"
+"""The system a step of which is drawn."""
+
 
 def compare(
     *,
@@ -76,6 +79,8 @@ def compare(
     if timeline_path is not None and fidelity == "analytic":
         raise InputError("--timeline shows memory commands: it needs --fidelity command")
     names, constants = split_names(systems), parse_changes(changes)
+    if timeline_path is not None and names is not None and TIMELINE_SYSTEM not in names:
+        raise InputError(f"--timeline shows a step of {TIMELINE_SYSTEM}: it is not among the systems compared")
     announce_compiling()
     from lpspec.experiments.compare import compare as run_comparison
     from lpspec.report.compare_table import comparison_blocks
@@ -105,11 +110,10 @@ def compare(
 
     def step_bytes() -> bytes:
         from lpspec.experiments.step_timeline import representative_step
-        from lpspec.experiments.systems import REFERENCE
         from lpspec.report.step_timeline import timeline_bytes
 
         with progress("issuing every command of one step"):
-            return timeline_bytes(representative_step(result.runs, result.workload, REFERENCE))
+            return timeline_bytes(representative_step(result.runs, result.workload, TIMELINE_SYSTEM))
 
     others = [] if timeline_path is None else [(timeline_path, step_bytes)]
     deliver(outputs, comparison_document(result), comparison_blocks(result), draw, others)

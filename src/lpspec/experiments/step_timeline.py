@@ -41,11 +41,9 @@ def representative_step(runs: Sequence[Run], workload: Workload, system: str) ->
     """Issue every command of the commonest kind of step of one system's run, in the middle of its contexts.
 
     Raises:
-        InputError: No such system ran, or it has no command level.
+        InputError: The system has no command level.
     """
-    run = next((run for run in runs if run.system.name == system), None)
-    if run is None:
-        raise InputError(f"a timeline shows a step of {system}: it is not among the systems compared")
+    run = next(run for run in runs if run.system.name == system)
     steps = run.steps
     position, l_spec, committed = _commonest(run)
     costs = command_costs(run.system, workload.prompt_tokens, int(steps.position.max()) + 1)
