@@ -36,10 +36,10 @@ reproduce: .venv/.requirements
 models: .venv/.requirements-models $(TORCH)
 
 test: $(DEVELOPMENT)
-	@$(PYTEST)
+	@$(PYTEST) --numprocesses=auto
 
 quick: $(DEVELOPMENT)
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) --numprocesses=auto -m "not slow"
 
 bench: $(DEVELOPMENT)
 	@$(PYTEST) benchmarks

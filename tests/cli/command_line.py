@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from lpspec.cli.main import run
 
@@ -29,7 +31,8 @@ class Said:
 
 def run_command(argv: Sequence[str]) -> Said:
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), patch.dict(os.environ):
+        os.environ.pop("COLUMNS", None)  # whatever width the tests are run at
         try:
             code = run(argv)
         except SystemExit as stop:  # --help and --version
