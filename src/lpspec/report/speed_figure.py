@@ -34,6 +34,6 @@ def speed_figure(curve: SpeedCurve) -> Figure:
         axes.set_xlabel("tokens verified per pass (L_spec, log)")
         axes.set_ylabel("token/s on this machine")
         axes.set_title(f"{curve.model}, {curve.machine}", fontsize=7)
-        axes.legend(frameon=False, loc="upper left", ncols=2, fontsize=6.5)
+        axes.legend(frameon=False, loc="lower left", fontsize=6.5)
         bare_axes(axes)
     return figure
