@@ -18,7 +18,5 @@ def need_models_extra() -> None:
         InputError: torch, safetensors or tokenizers is not installed.
     """
     if missing := [name for name in _EXTRA if find_spec(name) is None]:
-        raise InputError(
-            f"real models need {', '.join(missing)}, not installed here: pip install 'lpspec[models]', or `make models` "
-            "in a checkout"
-        )
+        how = "pip install 'lpspec[models]', or `make models` in a checkout"
+        raise InputError(f"real models need {', '.join(missing)}, not installed here: {how}")
