@@ -1,48 +1,79 @@
-"""Products of few rows by a compiled loop: those of torch, for every number of rows, and only where they suit."""
+"""Products of few rows by compiled blocks: those of torch, row by row the same bits, and only where they suit."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from lpspec.decoding.linear import SMALL, FloatLinear, is_small, small_product
+from lpspec.decoding.block_product import LANES, add_product, as_read, widens_quickly
+from lpspec.decoding.linear import SMALL, FloatLinear, few_enough
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
 
 
 @pytest.mark.parametrize("rows", range(1, 14))
-@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (7, 5), (64, 33), (256, 100)])
-def test_the_product_is_that_of_torch(rows: int, inputs: int, outputs: int) -> None:
-    generator = torch.Generator().manual_seed(rows * inputs)
-    x = torch.randn(rows, inputs, generator=generator)
-    weight = torch.randn(outputs, inputs, generator=generator)
-    torch.testing.assert_close(small_product(x, weight), functional.linear(x, weight), atol=1e-4, rtol=1e-4)
+@pytest.mark.parametrize(("inputs", "outputs"), [(8, 1), (16, 5), (64, 33), (256, 100)])
+def test_the_product_is_added_to_what_is_there(rows: int, inputs: int, outputs: int) -> None:
+    x, weight, onto = drawn(rows, inputs), drawn(outputs, inputs), drawn(rows, outputs)
+    out = onto.numpy().copy()
+    add_product(x.numpy(), weight.numpy(), out)
+    wanted = onto.double() + x.double() @ weight.double().T
+    torch.testing.assert_close(torch.from_numpy(out).double(), wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_rows_that_do_not_lie_together_are_multiplied_too() -> None:
-    x, weight = torch.randn(6, 20)[:, :10], torch.randn(4, 10)
-    torch.testing.assert_close(small_product(x, weight), functional.linear(x, weight))
+@pytest.mark.parametrize("rows", [2, 3, 4, 5, 7, 16])
+def test_a_row_comes_out_the_same_whatever_rows_are_beside_it(rows: int) -> None:
+    x, weight = drawn(rows, 64).numpy(), drawn(37, 64).numpy()
+    together, alone = np.zeros((rows, 37), np.float32), np.zeros((rows, 37), np.float32)
+    add_product(x, weight, together)
+    for row in range(rows):
+        add_product(x[row : row + 1], weight, alone[row : row + 1])
+    assert np.array_equal(together, alone)
+
+
+def test_a_weight_is_narrowed_only_where_nothing_is_lost() -> None:
+    exact = drawn(9, 16).half().float().numpy()
+    narrow = as_read(exact)
+    assert narrow.dtype == (np.uint16 if widens_quickly() else np.float32)
+    x, wide_out, narrow_out = drawn(3, 16).numpy(), np.zeros((3, 9), np.float32), np.zeros((3, 9), np.float32)
+    add_product(x, exact, wide_out)
+    add_product(x, narrow, narrow_out)
+    assert np.array_equal(wide_out, narrow_out)
+    for lost in (1 + 2**-20, 1e6, 1e-9):  # too fine, too large, too small
+        assert as_read(np.full((1, 8), lost, np.float32)).dtype == np.float32
 
 
 def test_infinity_and_nan_pass_through() -> None:
-    x = torch.tensor([[float("inf"), 1.0], [float("nan"), 1.0]])
-    found = small_product(x, torch.tensor([[1.0, 2.0], [-1.0, 0.0]]))
+    x = torch.ones(2, LANES)
+    x[0, 0], x[1, 0] = float("inf"), float("nan")
+    weight = torch.ones(2, LANES)
+    weight[1, 0] = -1.0
+    with torch.inference_mode():
+        found = FloatLinear(weight)(x)
     assert found[0].tolist() == [float("inf"), -float("inf")]
     assert found[1].isnan().all()
 
 
-def test_a_layer_adds_what_it_comes_on_top_of() -> None:
-    x, weight, onto = torch.randn(3, 8), torch.randn(8, 8), torch.randn(3, 8)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_layer_adds_bias_and_what_it_comes_on_top_of(bias: bool, together: bool) -> None:
+    x = drawn(3, 8) if together else drawn(3, 16)[:, :8]
+    layer, onto = FloatLinear(drawn(8, 8), drawn(8) if bias else None), drawn(3, 8, seed=1)
     before = onto.clone()
     with torch.inference_mode():
-        found = FloatLinear(weight)(x, onto)
-    torch.testing.assert_close(found, before + x @ weight.T)
+        found = layer(x, onto)
+    torch.testing.assert_close(found, before + functional.linear(x, layer.weight, layer.bias))
     torch.testing.assert_close(onto, before)
 
 
 def test_only_what_suits_is_taken() -> None:
-    weight = torch.randn(100, 50)
-    assert not is_small(torch.randn(2, 50), weight)  # gradients are wanted
+    weight = torch.randn(100, 48)
+    assert FloatLinear(weight).arrays is not None
+    for other in (weight.bfloat16(), weight.T, torch.randn(100, 50)):
+        assert FloatLinear(other).arrays is None
+    assert not few_enough(torch.randn(2, 48), weight.numel())  # gradients are wanted
     with torch.inference_mode():
-        assert is_small(torch.randn(2, 50), weight)
-        assert not is_small(torch.randn(SMALL // weight.numel() + 1, 50), weight)
-        assert not is_small(torch.randn(1, 2, 50), weight)
-        assert not is_small(torch.randn(2, 50).bfloat16(), weight.bfloat16())
-        assert not is_small(torch.randn(2, 100), weight.T)
+        assert few_enough(torch.randn(2, 48), weight.numel())
+        assert not few_enough(torch.randn(SMALL // weight.numel() + 1, 48), weight.numel())

@@ -201,5 +201,9 @@ def checked_prompt(model: Llama, prompt: Sequence[int] | IntArray, max_new_token
 
 
 def _committed(tokens: list[int], verified: Pass, path: list[int]) -> Committed:
-    hidden = verified.hidden[path]
-    return Committed(np.array(tokens), hidden, {layer: rows[path] for layer, rows in verified.taps.items()})
+    together = path[-1] == len(path) - 1  # then the rows need no copy
+
+    def kept(rows: Tensor) -> Tensor:
+        return rows[: len(path)] if together else rows[path]
+
+    return Committed(np.array(tokens), kept(verified.hidden), {tap: kept(rows) for tap, rows in verified.taps.items()})

@@ -25,40 +25,6 @@ def int8_matmul(x: NDArray[np.int8], weight: NDArray[np.int8], out: NDArray[np.i
             out[row, column] = total
 
 
-@cached_njit(nogil=True, any_order=True)
-def few_rows_matmul(x: Float32, weight: Float32, out: Float32) -> None:
-    """Write x [n, inputs] times weight [outputs, inputs] transposed into out [n, outputs], for few rows.
-
-    The weight is read once, as it lies, four rows of x being multiplied by what has just been read. For 2 to 8 rows
-    torch's product took 1.3 to 1.9 times as long on one thread, for it first lays the weight out anew.
-    """
-    n, inputs = x.shape
-    for column in range(weight.shape[0]):
-        row = 0
-        while row + 4 <= n:
-            a = b = c = d = np.float32(0)
-            for k in range(inputs):
-                w = weight[column, k]
-                a += x[row, k] * w
-                b += x[row + 1, k] * w
-                c += x[row + 2, k] * w
-                d += x[row + 3, k] * w
-            out[row, column], out[row + 1, column], out[row + 2, column], out[row + 3, column] = a, b, c, d
-            row += 4
-        if row + 2 <= n:
-            a = b = np.float32(0)
-            for k in range(inputs):
-                a += x[row, k] * weight[column, k]
-                b += x[row + 1, k] * weight[column, k]
-            out[row, column], out[row + 1, column] = a, b
-            row += 2
-        if row < n:
-            total = np.float32(0)
-            for k in range(inputs):
-                total += x[row, k] * weight[column, k]
-            out[row, column] = total
-
-
 @cached_njit(nogil=True)
 def norm_rows(x: Float32, weight: Float32, eps: float, out: Float32) -> None:
     """Write each row of x [n, width], divided by its root mean square and scaled by weight [width], into out."""

@@ -17,15 +17,25 @@ from lpspec.errors import InputError
 class LayerCache(NamedTuple):
     """One layer's part of a pass.
 
-    ``data`` is the layer's whole memory, [2, kv_heads, capacity, head_dim], keys then values, in which new ones go to
-    ``start`` and the places after it; ``keys`` and ``values``, [1, kv_heads, start + n, head_dim], are what the pass
-    attends at.
+    Attributes:
+        data: The layer's whole memory, [2, kv_heads, capacity, head_dim], keys then values.
+        start: Where those of the pass go.
+        end: Where they end.
     """
 
     data: Tensor
     start: int
-    keys: Tensor
-    values: Tensor
+    end: int
+
+    @property
+    def keys(self) -> Tensor:
+        """[1, kv_heads, end, head_dim], what the pass attends at."""
+        return self.data[:1, :, : self.end]
+
+    @property
+    def values(self) -> Tensor:
+        """[1, kv_heads, end, head_dim], likewise."""
+        return self.data[1:, :, : self.end]
 
 
 class KvCache:
@@ -53,14 +63,13 @@ class KvCache:
         self.data = torch.zeros(layers, 2, kv_heads, capacity, head_dim, dtype=dtype, device=device)
         self.capacity = capacity
         self._layers = self.data.unbind()
-        self._flat = self.data.view(2 * layers, 1, kv_heads, capacity, head_dim)
         if self.data.is_cpu:
             bits = self.data.view(torch.int16) if dtype == torch.bfloat16 else self.data  # numpy has no bfloat16
             self._blocks = bits.flatten(0, 2).numpy()
         self.length = 0  # tokens that are part of the text
 
     def windows(self, tokens: int) -> list[LayerCache]:
-        """Per layer, where the next ``tokens`` go, and what they attend at.
+        """Per layer, where the next ``tokens`` go.
 
         Raises:
             InputError: They don't fit.
@@ -68,9 +77,7 @@ class KvCache:
         end = self.length + tokens
         if end > self.capacity:
             raise InputError(f"the text needs {end} places in the cache, which has {self.capacity}")
-        views = self._flat.narrow(3, 0, end).unbind()
-        each = zip(self._layers, views[::2], views[1::2], strict=True)
-        return [LayerCache(data, self.length, keys, values) for data, keys, values in each]
+        return [LayerCache(data, self.length, end) for data in self._layers]
 
     def compact(self, keep: Sequence[int]) -> None:
         """Make some of the tokens last passed through the model part of the text, in this order; drop the others.

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lpspec.decoding.block_product import LANES, Float32, Weight, add_product, as_read
 from lpspec.decoding.checkpoint import Tensors
-from lpspec.decoding.kernels import few_rows_matmul
 from lpspec.decoding.quantized import QuantizedLinear
 from lpspec.errors import InputError
+
+Weights = tuple[Weight, Float32]
 
 
 class Linear(Protocol):
@@ -21,6 +25,11 @@ class Linear(Protocol):
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """Multiply by the weight and add the bias, if there is one, and what the result comes on top of."""
+        ...
+
+    @property
+    def arrays(self) -> Weights | None:
+        """Weight and bias (empty if there is none) as compiled loops take them; None if they cannot."""
         ...
 
 
@@ -33,37 +42,45 @@ class FloatLinear:
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """Multiply x [..., inputs] by the weight."""
-        if self.bias is None and is_small(x, self.weight):
-            product = small_product(x, self.weight)
-            return product if onto is None else product.add_(onto)
+        if self.arrays is not None and x.dim() == 2 and few_enough(x, self.weight.numel()):
+            return few_products(x, *self.arrays, onto)
         if onto is None:
             return functional.linear(x, self.weight, self.bias)
         if self.bias is None and x.dim() == 2:
             return torch.addmm(onto, x, self.weight.t())
         return onto + functional.linear(x, self.weight, self.bias)
 
+    @cached_property
+    def arrays(self) -> Weights | None:
+        """Weight and bias (empty if there is none) as compiled loops take them; None if they cannot."""
+        weight, bias = self.weight.detach(), self.bias
+        if not suits_kernels(weight) or weight.shape[1] % LANES or weight.numel() > SMALL:
+            return None
+        return as_read(weight.numpy()), np.empty(0, np.float32) if bias is None else bias.detach().numpy()
+
+
+def suits_kernels(weight: Tensor) -> bool:
+    """Whether compiled loops can read it: float32, on a CPU, row after row."""
+    return weight.dtype == torch.float32 and weight.is_cpu and weight.is_contiguous()
+
+
+def few_enough(x: Tensor, weights: int) -> bool:
+    """Whether compiled loops are the faster way for x [n, inputs] and so many weights, and no gradient is to follow."""
+    return len(x) * weights <= SMALL and not torch.is_grad_enabled()
+
+
+def few_products(x: Tensor, weight: Weight, bias: Float32, onto: Tensor | None = None) -> Tensor:
+    """x [n, inputs] times the weight, plus the bias and ``onto``, by a compiled loop."""
+    found = torch.zeros(len(x), len(weight)) if onto is None else onto.clone(memory_format=torch.contiguous_format)
+    out = found.numpy()
+    if len(bias):
+        out += bias
+    add_product(x.contiguous().numpy(), weight, out)
+    return found
+
 
 SMALL = 5_000_000
-"""Multiply-adds of a product, at about 25 a nanosecond, that is over before a second thread would be worth waking."""
-
-
-def is_small(x: Tensor, weight: Tensor) -> bool:
-    """Whether ``small_product`` can take x [n, inputs] and weight [outputs, inputs], and is the faster way."""
-    return (
-        x.dim() == 2
-        and len(x) * weight.numel() <= SMALL
-        and x.dtype == weight.dtype == torch.float32
-        and x.device.type == "cpu"
-        and weight.is_contiguous()
-        and not torch.is_grad_enabled()
-    )
-
-
-def small_product(x: Tensor, weight: Tensor) -> Tensor:
-    """x [n, inputs] times weight [outputs, inputs] transposed, by a compiled loop."""
-    out = torch.empty(len(x), len(weight))
-    few_rows_matmul(x.contiguous().numpy(), weight.numpy(), out.numpy())
-    return out
+"""Multiply-adds of a product, at about 30 a nanosecond, that is over before a second thread would be worth waking."""
 
 
 def take_linear(

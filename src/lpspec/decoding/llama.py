@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from lpspec.decoding.block_product import LANES
 from lpspec.decoding.checkpoint import Tensors, open_checkpoint
-from lpspec.decoding.kernels import norm_rows, rotate_into
+from lpspec.decoding.kernels import norm_rows
 from lpspec.decoding.kv_cache import KvCache, LayerCache
-from lpspec.decoding.linear import FloatLinear, Linear, take_linear
+from lpspec.decoding.layer_kernels import LayerWeights, decoder_layer
+from lpspec.decoding.linear import FloatLinear, Linear, few_enough, suits_kernels, take_linear
 from lpspec.decoding.llama_config import LlamaConfig, load_config
 from lpspec.decoding.quantized import quantized
 from lpspec.decoding.rope import RopeTable, rotated
@@ -46,6 +51,12 @@ class Surroundings:
     positions: Tensor
     mask: Tensor | None
 
+    @cached_property
+    def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+        """Table, positions and mask as compiled loops take them."""
+        assert self.mask is not None
+        return self.table.numpy(), self.positions.numpy(), self.mask.contiguous().numpy()
+
 
 @dataclass(eq=False)
 class Attention:
@@ -62,8 +73,7 @@ class Attention:
     ) -> Tensor:
         """Attend from x [..., n, inputs], behind this layer's part of the cache if there is one; add to ``onto``."""
         qkv = self.qkv(x).view(*x.shape[:-1], self.heads + 2 * self.kv_heads, self.head_dim)
-        rotate = self._rotate_compiled if kv is not None and suits_kernels(qkv) else self._rotate
-        q, k, v = rotate(qkv, around, kv)
+        q, k, v = self._rotate(qkv, around, kv)
         mask, grouped = around.mask, self.heads != self.kv_heads
         y = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, enable_gqa=grouped)
         return self.out(y.transpose(-3, -2).reshape(*x.shape[:-1], self.heads * self.head_dim), onto)
@@ -76,18 +86,7 @@ class Attention:
         q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, :, turned:].transpose(1, 2)
         if kv is None:
             return q, k, v
-        end = kv.start + qkv.shape[1]
-        kv.data[0, :, kv.start : end], kv.data[1, :, kv.start : end] = k[0], v[0]
-        return q, kv.keys, kv.values
-
-    def _rotate_compiled(
-        self, qkv: Tensor, around: Surroundings, kv: LayerCache | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The same in one call, which on a CPU takes a quarter of the time when tokens are few."""
-        assert kv is not None
-        q = torch.empty(1, self.heads, len(qkv), self.head_dim)
-        table, positions = around.table.numpy(), around.positions.numpy()
-        rotate_into(qkv.numpy(), table, positions, q.numpy(), kv.data.numpy(), kv.start)
+        kv.data[0, :, kv.start : kv.end], kv.data[1, :, kv.start : kv.end] = k[0], v[0]
         return q, kv.keys, kv.values
 
 
@@ -120,6 +119,12 @@ class DecoderLayer:
 
     def __call__(self, x: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
         """Map the residual stream x [..., n, hidden size] to the next."""
+        if kv is not None and (weights := self._weights_for(x, around.mask)) is not None:
+            table, positions, mask = around.arrays
+            cache = kv.data.numpy()
+            return torch.from_numpy(
+                decoder_layer(x.numpy(), table, positions, mask, cache, kv.start, weights, self.eps)
+            )
         normed = x if self.input_norm is None else rms_norm(x, self.input_norm, self.eps)
         return self.feed_forward(self.attention(normed, around, kv, x))
 
@@ -127,19 +132,33 @@ class DecoderLayer:
         """The layer's second half."""
         return self.mlp(rms_norm(x, self.post_norm, self.eps), x)
 
+    def _weights_for(self, x: Tensor, mask: Tensor | None) -> LayerWeights | None:
+        """The weights, where the compiled layer can take x and is the faster way."""
+        if mask is None or self._arrays is None or not x.is_contiguous():
+            return None
+        most = max(self._arrays.gate_up.size, mask.shape[1] * self._arrays.out.shape[1])
+        return self._arrays if few_enough(x, most) else None
+
+    @cached_property
+    def _arrays(self) -> LayerWeights | None:
+        """The weights as the compiled layer takes them; None if it cannot."""
+        attention, mlp = self.attention, self.mlp
+        products = [linear.arrays for linear in (attention.qkv, attention.out, mlp.gate_up, mlp.down)]
+        weights = [arrays for arrays in products if arrays is not None]
+        norms = self.post_norm[:0] if self.input_norm is None else self.input_norm, self.post_norm
+        if len(weights) < len(products) or not all(map(suits_kernels, norms)) or attention.head_dim % LANES:
+            return None
+        qkv, out, (gate_up, _), (down, _) = weights
+        return LayerWeights(norms[0].numpy(), *qkv, *out, norms[1].numpy(), gate_up, down)
+
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Divide x [..., width] by its root mean square and scale it."""
-    if x.dim() == 2 and suits_kernels(x) and weight.dtype == torch.float32:
+    if x.dim() == 2 and suits_kernels(x) and suits_kernels(weight) and not torch.is_grad_enabled():
         out = torch.empty_like(x)
         norm_rows(x.numpy(), weight.numpy(), eps, out.numpy())
         return out
     return functional.rms_norm(x, (x.shape[-1],), weight, eps)
-
-
-def suits_kernels(x: Tensor) -> bool:
-    """Whether compiled loops can take the place of torch: on a CPU, in float32, and with no gradient to follow."""
-    return x.dtype == torch.float32 and x.is_cpu and not torch.is_grad_enabled()
 
 
 class Llama:
@@ -182,7 +201,7 @@ class Llama:
 
     def embed(self, tokens: Tensor) -> Tensor:
         """The embeddings [..., n, hidden size] of tokens int64 [..., n]."""
-        return functional.embedding(tokens, self.embedding)
+        return torch.embedding(self.embedding, tokens)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The logits [..., n, vocabulary] of final-norm hidden states [..., n, hidden size]."""

@@ -11,7 +11,7 @@ from lpspec.speculation.token_tree import TokenTree
 
 
 class TreeFrame:
-    """Positions and masks of verify passes, made anew only when the tree changes.
+    """Positions and masks of verify passes, laid out anew only when the tree changes.
 
     The text's part of every mask row is zero, so the mask for a longer text is a wider view of one buffer: zeros,
     then the tree's own block.
@@ -41,7 +41,7 @@ class TreeFrame:
 
     def of(self, tree: TokenTree, length: int) -> tuple[Tensor, Tensor]:
         """Positions int64 [n] and mask [n, length + n] of a tree behind ``length`` tokens; n is its size or padded."""
-        if self._tree is not tree:
+        if self._tree is not tree and self._tree != tree:
             self._lay_out(tree)
         n = self._laid_out.shape[0]
         positions = torch.from_numpy(self._depth[:n] + length).to(self._mask.device)

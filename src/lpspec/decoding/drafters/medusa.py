@@ -6,6 +6,7 @@ Source: FasterDecoding/Medusa; arXiv 2401.10774.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import silu
 
+from lpspec.decoding.block_product import LANES, Float32, Weight, as_read
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
 from lpspec.decoding.drafters.head_files import open_heads
-from lpspec.decoding.linear import is_small, small_product
+from lpspec.decoding.head_kernels import fill_tree, head_scores, likeliest, score_guesses
+from lpspec.decoding.linear import SMALL, FloatLinear, suits_kernels
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError
 from lpspec.speculation.measured import prior_accuracy
@@ -55,27 +58,32 @@ class MedusaHeads:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[heads, n, vocabulary] from final-norm hidden states [n, hidden size]."""
-        if self.out is not None and len(hidden) == 1 and is_small(hidden, self.out.flatten(0, 1)):
-            return self._logits_of_one(hidden, self.out)
         x = hidden.expand(self.count, *hidden.shape)
         for weight, bias in zip(self.block_weight, self.block_bias, strict=True):
             x = x + silu(torch.baddbmm(bias, x, weight.mT))
         return self.model.logits(x) if self.out is None else x @ self.out.mT
 
-    def _logits_of_one(self, hidden: Tensor, out: Tensor) -> Tensor:
-        """The same of one hidden state, head by head: torch's batched product took four times as long."""
-        found = []
-        for head in range(self.count):
-            x = hidden
-            for weight, bias in zip(self.block_weight[:, head], self.block_bias[:, head], strict=True):
-                x = x + silu(small_product(x, weight).add_(bias))
-            found.append(small_product(x, out[head]))
-        return torch.stack(found)
-
     def lists(self, hidden: Tensor, top_k: int) -> tuple[IntArray, FloatArray]:
         """Each head's likeliest tokens, int64 [n, heads, top_k], and how likely it finds them, float64 likewise."""
+        if len(hidden) == 1 and self._arrays is not None:
+            tokens, probabilities = likeliest(head_scores(hidden.contiguous().numpy(), *self._arrays), top_k)
+            return tokens[None], probabilities[None]
         top = self.logits(hidden).float().softmax(-1).topk(top_k)
         return top.indices.transpose(0, 1).cpu().numpy(), top.values.transpose(0, 1).cpu().numpy().astype(np.float64)
+
+    @cached_property
+    def _arrays(self) -> tuple[Weight, Float32, Weight] | None:
+        """The weights for compiled loops, where these are faster: small heads on a CPU."""
+        out = self.out
+        if out is None and isinstance(self.model.head, FloatLinear):
+            out = self.model.head.weight.detach().unsqueeze(0)
+        if out is None or self.count * out[0].numel() > SMALL or out.shape[2] % LANES:
+            return None
+        tensors = (self.block_weight, self.block_bias, out)
+        if not all(suits_kernels(tensor) for tensor in tensors):
+            return None
+        weights, biases, outs = (tensor.numpy() for tensor in tensors)
+        return as_read(weights), biases, as_read(outs)
 
 
 class _Step(NamedTuple):
@@ -119,18 +127,13 @@ class Medusa:
         tree = self.pruner.choose(price)
         lists, probability = (found[0] for found in self.heads.lists(self._hidden, self.top_k))
         self._open.append(_Step(self._position, lists, np.full(self.depth, -1, np.int8)))
-        head, rank = tree.depth[1:].astype(np.int64) - 1, tree.rank[1:].astype(np.int64)
-        likely = np.concatenate([[1.0], probability[head, rank]])
-        for depth in range(1, tree.max_depth + 1):
-            nodes = np.flatnonzero(tree.depth == depth)
-            likely[nodes] *= likely[tree.parent[nodes]]
-        return Draft(tree, lists[head, rank], likely[1:])
+        return Draft(tree, *fill_tree(tree.parent, tree.depth, tree.rank, lists, probability))
 
     def observe(self, draft: Draft, known: Committed) -> None:
         """Score every head against the tokens now known, and let the pruner learn from it."""
         committed = len(known.tokens)
         for step in self._open:
-            _score(step, self._position + 1, known.tokens)
+            score_guesses(step.lists, self._position - step.position, known.tokens, step.ranks)
         self.pruner.observe(self._position, self._open[-1].ranks, draft.tree, committed)
         self._position += committed
         self._hidden = known.hidden[-1:]
@@ -192,10 +195,3 @@ def _check_tree(pruner: FixedTree, heads: int, top_k: int) -> None:
         raise InputError(f"the tree is {pruner.tree.max_depth} deep, but there are {heads} Medusa heads")
     if (widest := int(pruner.tree.rank.max()) + 1) > top_k:
         raise InputError(f"the tree takes {widest} guesses of a head, but the lists hold {top_k}")
-
-
-def _score(step: _Step, first: int, tokens: IntArray) -> None:
-    """Fill in the ranks of ``tokens``, which lie at position ``first`` and after it."""
-    start = first - step.position - 1  # the head that guessed the first of them
-    known = tokens[: max(0, len(step.ranks) - start)]
-    step.ranks[start : start + len(known)] = ranks_in(step.lists[start : start + len(known)], known)

@@ -1,0 +1,183 @@
+"""Attention and the feed-forward layer for few tokens on a CPU, each one compiled call.
+
+What a token gets does not depend, bit for bit, on the other tokens of the pass: those that it does not attend at
+contribute exact zeros, and sums are taken in the order of the keys, or in float64.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.compiled import cached_njit
+from lpspec.decoding.block_product import Float32, Weight, add_product
+from lpspec.decoding.exponential import exp
+from lpspec.decoding.kernels import norm_rows, rotate_into
+
+
+class LayerWeights(NamedTuple):
+    """A decoder layer's weights; biases, and the norm before attention, are empty where there is none.
+
+    Args:
+        input_norm: [hidden size].
+        qkv: [(heads + 2 kv_heads) * head_dim, hidden size], of queries, keys and values.
+        qkv_bias: As many.
+        out: [hidden size, heads * head_dim].
+        out_bias: [hidden size].
+        post_norm: [hidden size].
+        gate_up: [2 width, hidden size].
+        down: [hidden size, width].
+    """
+
+    input_norm: Float32
+    qkv: Weight
+    qkv_bias: Float32
+    out: Weight
+    out_bias: Float32
+    post_norm: Float32
+    gate_up: Weight
+    down: Weight
+
+
+@cached_njit(nogil=True)
+def decoder_layer(
+    x: Float32,
+    table: Float32,
+    positions: NDArray[np.int64],
+    mask: Float32,
+    cache: Float32,
+    start: int,
+    weights: LayerWeights,
+    eps: float,
+) -> Float32:
+    """One layer over the residual stream x [n, hidden size], left as it is; the rest is as for ``attend``."""
+    stream, normed = x.copy(), x.copy()
+    if len(weights.input_norm):
+        norm_rows(x, weights.input_norm, eps, normed)
+    attended = attend(normed, weights.qkv, weights.qkv_bias, table, positions, mask, cache, start)
+    if len(weights.out_bias):
+        stream += weights.out_bias
+    add_product(attended, weights.out, stream)
+    norm_rows(stream, weights.post_norm, eps, normed)
+    add_product(gated(normed, weights.gate_up), weights.down, stream)
+    return stream
+
+
+@cached_njit(nogil=True)
+def attend(
+    x: Float32,
+    weight: Weight,
+    bias: Float32,
+    table: Float32,
+    positions: NDArray[np.int64],
+    mask: Float32,
+    cache: Float32,
+    start: int,
+) -> Float32:
+    """What n tokens take from the text and from each other: [n, heads * head_dim].
+
+    Args:
+        x: [n, inputs].
+        weight: Of queries, keys and values, [(heads + 2 kv_heads) * head_dim, inputs].
+        bias: Of the same length, or empty.
+        table: As for ``rotate_into``.
+        positions: int64 [n].
+        mask: [n, start + n], 0 where a token attends and -inf where not.
+        cache: Keys and values, [2, kv_heads, capacity, head_dim]; those of the n tokens are written from ``start`` on.
+        start: Tokens in the cache.
+    """
+    n, keys = mask.shape
+    kv_heads, width = cache.shape[1], cache.shape[3]
+    heads = weight.shape[0] // width - 2 * kv_heads
+    group = heads // kv_heads
+    projected = np.zeros((n, weight.shape[0]), np.float32)
+    if len(bias):
+        projected[:] = bias
+    add_product(x, weight, projected)
+    q = np.empty((1, heads, n, width), np.float32)
+    rotate_into(projected.reshape(n, heads + 2 * kv_heads, width), table, positions, q, cache, start)
+    scale = np.float32(1 / np.sqrt(width))
+    out = np.empty((n, heads * width), np.float32)
+    mixed = np.empty((group * n, width), np.float32)
+    for kv_head in range(kv_heads):
+        scores = np.zeros((group * n, keys), np.float32)
+        queries = q[0, kv_head * group : (kv_head + 1) * group].reshape(group * n, width)
+        add_product(queries, cache[0, kv_head, :keys], scores)
+        mixed[:] = 0
+        for row in range(group * n):
+            _softmax(scores[row], mask[row % n], scale)
+        _mix(scores, cache[1, kv_head], mixed)
+        for member in range(group):
+            head = kv_head * group + member
+            for token in range(n):
+                out[token, head * width : (head + 1) * width] = mixed[member * n + token]
+    return out
+
+
+@cached_njit(nogil=True, allocates=False, any_order=True)
+def _softmax(scores: Float32, mask: Float32, scale: np.float32) -> None:
+    """Turn the scores [keys] of one query into shares, in place."""
+    for key in range(len(scores)):
+        scores[key] = scores[key] * scale + mask[key]
+    largest = _largest(scores)
+    total = 0.0
+    for key in range(len(scores)):
+        scores[key] = exp(scores[key] - largest)
+        total += scores[key]
+    share = np.float32(1 / total)
+    for key in range(len(scores)):
+        scores[key] *= share
+
+
+@cached_njit(nogil=True, allocates=False)
+def _largest(values: Float32) -> np.float32:
+    """The largest value, by eight comparisons at once."""
+    a = b = c = d = e = f = g = h = values[0]
+    whole = len(values) - len(values) % 8
+    for i in range(0, whole, 8):
+        a, b, c, d = max(a, values[i]), max(b, values[i + 1]), max(c, values[i + 2]), max(d, values[i + 3])
+        e, f, g, h = max(e, values[i + 4]), max(f, values[i + 5]), max(g, values[i + 6]), max(h, values[i + 7])
+    for i in range(whole, len(values)):
+        a = max(a, values[i])
+    return max(a, b, c, d, e, f, g, h)
+
+
+@cached_njit(nogil=True)
+def _mix(shares: Float32, values: Float32, out: Float32) -> None:
+    """Add to out [rows, width] the values [keys, width] by their shares [rows, keys]; key after key."""
+    rows, keys = shares.shape
+    key = 0
+    while key + 4 <= keys:
+        for row in range(rows):
+            a, b, c, d = shares[row, key], shares[row, key + 1], shares[row, key + 2], shares[row, key + 3]
+            for i in range(out.shape[1]):
+                out[row, i] = (
+                    ((out[row, i] + a * values[key, i]) + b * values[key + 1, i]) + c * values[key + 2, i]
+                ) + d * values[key + 3, i]
+        key += 4
+    while key < keys:
+        for row in range(rows):
+            for i in range(out.shape[1]):
+                out[row, i] += shares[row, key] * values[key, i]
+        key += 1
+
+
+@cached_njit(nogil=True)
+def gated(x: Float32, gate_up: Weight) -> Float32:
+    """silu(gate) * up of x [n, inputs], both from the weights [2 width, inputs]: [n, width]."""
+    n, width = x.shape[0], gate_up.shape[0] // 2
+    both = np.zeros((n, 2 * width), np.float32)
+    add_product(x, gate_up, both)
+    out = np.empty((n, width), np.float32)
+    for row in range(n):
+        _gate(both[row, :width], both[row, width:], out[row])
+    return out
+
+
+@cached_njit(nogil=True, allocates=False)
+def _gate(gate: Float32, up: Float32, out: Float32) -> None:
+    """Write silu(gate) * up, all of one length, into out."""
+    for i in range(len(gate)):
+        e = exp(-abs(gate[i]))  # at most 1, whatever the sign
+        share = np.float32(1) / (np.float32(1) + e)
+        out[i] = gate[i] * (share if gate[i] >= 0 else e * share) * up[i]
