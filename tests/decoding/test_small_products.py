@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from lpspec.decoding.block_product import LANES, add_product, as_read, widens_quickly
-from lpspec.decoding.linear import SMALL, FloatLinear, few_enough
+from lpspec.decoding.linear import LIGHT, SMALL, FloatLinear, few_enough
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -71,7 +71,7 @@ def test_a_layer_adds_bias_and_what_it_comes_on_top_of(bias: bool, together: boo
 def test_only_what_suits_is_taken() -> None:
     weight = torch.randn(100, 48)
     assert FloatLinear(weight).arrays is not None
-    for other in (weight.bfloat16(), weight.T, torch.randn(100, 50)):
+    for other in (weight.bfloat16(), weight.T, torch.randn(100, 50), torch.zeros(LIGHT // 8 + 1, 8)):
         assert FloatLinear(other).arrays is None
     assert not few_enough(torch.randn(2, 48), weight.numel())  # gradients are wanted
     with torch.inference_mode():

@@ -1,8 +1,9 @@
 """What a step of speculative decoding takes on this very machine: the DTP's hardware estimator for real speed.
 
-Verify passes are timed with the engine that decodes, over tree sizes and context lengths; every cell several times,
-in rounds over the whole grid, so that a burst of other work on the machine hits a cell at most once in a while. Other
-work only ever adds time, so the fastest of a cell is kept. Prices are made monotone: a larger tree or a longer context
+Verify passes are timed with the engine that decodes, over tree sizes and context lengths. Each comes after a draft, as
+in decoding, since the drafter's weights push the model's out of the caches. Every cell is timed several times, in
+rounds over the whole grid, so that a burst of other work on the machine hits a cell at most once in a while. Other work
+only ever adds time, so the fastest of a cell is kept. Prices are made monotone: a larger tree or a longer context
 is never cheaper.
 """
 
@@ -58,7 +59,7 @@ def calibrate(
         InputError: The model's context is too short for the smallest grid.
     """
     contexts = _contexts(model, longest)
-    passes_ns, rounds = _time_passes(model, contexts, budget_s, say)
+    passes_ns, rounds = _time_passes(model, drafter, contexts, budget_s, say)
     return MachinePrices(
         model=model.config.spec.name,
         drafter=drafter_name,
@@ -83,10 +84,10 @@ def _contexts(model: Llama, longest: int) -> tuple[int, ...]:
 
 @torch.inference_mode()
 def _time_passes(
-    model: Llama, contexts: Sequence[int], budget_s: float, say: Callable[[float], None]
+    model: Llama, drafter: Drafter, contexts: Sequence[int], budget_s: float, say: Callable[[float], None]
 ) -> tuple[FloatArray, int]:
     """Nanoseconds of every pass, float64 [rounds, contexts, sizes], and how many rounds there were."""
-    bench = _Bench(model, contexts[-1])
+    bench = _Bench(model, drafter, contexts[-1])
     for size in SIZES:  # the first pass of each shape chooses and compiles its kernels
         bench.time_pass(contexts[0], size)
     rounds: list[list[list[int]]] = []
@@ -100,7 +101,9 @@ def _time_passes(
 class _Bench:
     """Verify passes as ``Generation`` makes them, at any context, over a text of zeros."""
 
-    def __init__(self, model: Llama, longest: int) -> None:
+    def __init__(self, model: Llama, drafter: Drafter, longest: int) -> None:
+        Generation(model, _any_prompt(model), 1, drafter)  # gives the drafter a text to go on with
+        self._drafter, self._price = drafter, np.ones(max(SIZES))
         capacity = longest + max(SIZES)
         self._model = model
         self._cache = model.new_cache(capacity)
@@ -111,6 +114,7 @@ class _Bench:
     def time_pass(self, context: int, size: int) -> int:
         """Nanoseconds of one pass over a tree, logits included; its form does not matter, so it is a bush."""
         self._cache.length = context
+        self._drafter.draft(self._price[:size])
         _wait(self._model)
         start = time.perf_counter_ns()
         positions, mask = self._frame.of(self._trees[size], context)

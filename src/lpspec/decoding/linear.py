@@ -54,7 +54,7 @@ class FloatLinear:
     def arrays(self) -> Weights | None:
         """Weight and bias (empty if there is none) as compiled loops take them; None if they cannot."""
         weight, bias = self.weight.detach(), self.bias
-        if not suits_kernels(weight) or weight.shape[1] % LANES or weight.numel() > SMALL:
+        if not suits_kernels(weight) or weight.shape[1] % LANES or weight.numel() > LIGHT:
             return None
         return as_read(weight.numpy()), np.empty(0, np.float32) if bias is None else bias.detach().numpy()
 
@@ -66,21 +66,23 @@ def suits_kernels(weight: Tensor) -> bool:
 
 def few_enough(x: Tensor, weights: int) -> bool:
     """Whether compiled loops are the faster way for x [n, inputs] and so many weights, and no gradient is to follow."""
-    return len(x) * weights <= SMALL and not torch.is_grad_enabled()
+    return x.shape[0] * weights <= SMALL and not torch.is_grad_enabled()
 
 
 def few_products(x: Tensor, weight: Weight, bias: Float32, onto: Tensor | None = None) -> Tensor:
     """x [n, inputs] times the weight, plus the bias and ``onto``, by a compiled loop."""
-    found = torch.zeros(len(x), len(weight)) if onto is None else onto.clone(memory_format=torch.contiguous_format)
-    out = found.numpy()
+    out = np.zeros((x.shape[0], weight.shape[0]), np.float32) if onto is None else onto.numpy().copy()
     if len(bias):
         out += bias
     add_product(x.contiguous().numpy(), weight, out)
-    return found
+    return torch.from_numpy(out)
 
 
-SMALL = 5_000_000
-"""Multiply-adds of a product, at about 30 a nanosecond, that is over before a second thread would be worth waking."""
+SMALL = 20_000_000
+"""Multiply-adds of a product, about 30 a nanosecond, that one core does as fast as torch does them on two."""
+
+LIGHT = 1 << 20
+"""Elements of a weight that one core's caches pass on as fast as it multiplies."""
 
 
 def take_linear(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, float32
 
 from lpspec.decoding.drafter import Draft, FloatArray
 from lpspec.errors import InputError
@@ -46,12 +46,19 @@ class Greedy:
 
     def accept(self, draft: Draft, logits: Tensor) -> Accepted:
         """Follow the most likely tokens down the tree."""
-        best = logits.argmax(-1).tolist()
+        best = best_tokens(logits)
         path = [0]
         for node, (parent, token) in enumerate(_edges(draft), 1):
             if parent == path[-1] and token == best[parent]:
                 path.append(node)
         return Accepted(path, best[path[-1]])
+
+
+def best_tokens(logits: Tensor) -> list[int]:
+    """The most likely token of each row, the first of equals; numpy needs no second thread where torch wakes one."""
+    on_cpu = logits.is_cpu and logits.dtype == float32
+    found: list[int] = logits.numpy().argmax(-1).tolist() if on_cpu else logits.argmax(-1).tolist()
+    return found
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
 from lpspec.decoding.drafters.head_files import open_heads
 from lpspec.decoding.head_kernels import fill_tree, head_scores, likeliest, score_guesses
-from lpspec.decoding.linear import SMALL, FloatLinear, suits_kernels
+from lpspec.decoding.linear import LIGHT, FloatLinear, suits_kernels
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError
 from lpspec.speculation.measured import prior_accuracy
@@ -77,7 +77,7 @@ class MedusaHeads:
         out = self.out
         if out is None and isinstance(self.model.head, FloatLinear):
             out = self.model.head.weight.detach().unsqueeze(0)
-        if out is None or self.count * out[0].numel() > SMALL or out.shape[2] % LANES:
+        if out is None or out[0].numel() > LIGHT or out.shape[2] % LANES:
             return None
         tensors = (self.block_weight, self.block_bias, out)
         if not all(suits_kernels(tensor) for tensor in tensors):
