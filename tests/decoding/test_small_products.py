@@ -73,7 +73,7 @@ def test_only_what_suits_is_taken() -> None:
     assert FloatLinear(weight).arrays is not None
     for other in (weight.bfloat16(), weight.T, torch.randn(100, 50), torch.zeros(LIGHT // 8 + 1, 8)):
         assert FloatLinear(other).arrays is None
-    assert not few_enough(torch.randn(2, 48), weight.numel())  # gradients are wanted
+    assert not few_enough(2, weight.numel())  # gradients are wanted
     with torch.inference_mode():
-        assert few_enough(torch.randn(2, 48), weight.numel())
-        assert not few_enough(torch.randn(SMALL // weight.numel() + 1, 48), weight.numel())
+        assert few_enough(2, weight.numel())
+        assert not few_enough(SMALL // weight.numel() + 1, weight.numel())

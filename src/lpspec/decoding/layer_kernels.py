@@ -40,6 +40,43 @@ class LayerWeights(NamedTuple):
 
 
 @cached_njit(nogil=True)
+def decoder_stack(
+    x: Float32,
+    table: Float32,
+    positions: NDArray[np.int64],
+    mask: Float32,
+    cache: Float32,
+    start: int,
+    layers: tuple[LayerWeights, ...],
+    norm: Float32,
+    eps: float,
+) -> tuple[Float32, Float32]:
+    """All layers one after the other: hidden states [n, hidden size] after the final norm, and every layer's output.
+
+    Args:
+        x: [n, hidden size], embeddings.
+        table: As for ``attend``.
+        positions: Likewise.
+        mask: Likewise.
+        cache: [layers, 2, kv_heads, capacity, head_dim].
+        start: Tokens in it.
+        layers: Their weights, all in one form.
+        norm: [hidden size], of the final norm.
+        eps: Of every norm.
+
+    Returns:
+        The hidden states, and the outputs [layers, n, hidden size].
+    """
+    streams = np.empty((len(layers), *x.shape), np.float32)
+    for index, weights in enumerate(layers):
+        x = decoder_layer(x, table, positions, mask, cache[index], start, weights, eps)
+        streams[index] = x
+    hidden = np.empty_like(x)
+    norm_rows(x, norm, eps, hidden)
+    return hidden, streams
+
+
+@cached_njit(nogil=True)
 def decoder_layer(
     x: Float32,
     table: Float32,

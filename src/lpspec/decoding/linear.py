@@ -42,7 +42,7 @@ class FloatLinear:
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """Multiply x [..., inputs] by the weight."""
-        if self.arrays is not None and x.dim() == 2 and few_enough(x, self.weight.numel()):
+        if self.arrays is not None and x.dim() == 2 and few_enough(x.shape[0], self.weight.numel()):
             return few_products(x, *self.arrays, onto)
         if onto is None:
             return functional.linear(x, self.weight, self.bias)
@@ -60,13 +60,14 @@ class FloatLinear:
 
 
 def suits_kernels(weight: Tensor) -> bool:
-    """Whether compiled loops can read it: float32, on a CPU, row after row."""
-    return weight.dtype == torch.float32 and weight.is_cpu and weight.is_contiguous()
+    """Whether compiled loops can read it: float32, on a CPU, row after row, and not in training."""
+    on_cpu = weight.is_cpu and weight.is_contiguous()
+    return on_cpu and weight.dtype == torch.float32 and not weight.requires_grad
 
 
-def few_enough(x: Tensor, weights: int) -> bool:
-    """Whether compiled loops are the faster way for x [n, inputs] and so many weights, and no gradient is to follow."""
-    return x.shape[0] * weights <= SMALL and not torch.is_grad_enabled()
+def few_enough(tokens: int, weights: int) -> bool:
+    """Whether compiled loops are the faster way for so many tokens and weights, and no gradient is to follow."""
+    return tokens * weights <= SMALL and not torch.is_grad_enabled()
 
 
 def few_products(x: Tensor, weight: Weight, bias: Float32, onto: Tensor | None = None) -> Tensor:

@@ -17,7 +17,7 @@ from lpspec.decoding.block_product import LANES
 from lpspec.decoding.checkpoint import Tensors, open_checkpoint
 from lpspec.decoding.kernels import norm_rows
 from lpspec.decoding.kv_cache import KvCache, LayerCache
-from lpspec.decoding.layer_kernels import LayerWeights, decoder_layer
+from lpspec.decoding.layer_kernels import LayerWeights, decoder_layer, decoder_stack
 from lpspec.decoding.linear import FloatLinear, Linear, few_enough, suits_kernels, take_linear
 from lpspec.decoding.llama_config import LlamaConfig, load_config
 from lpspec.decoding.quantized import quantized
@@ -119,7 +119,8 @@ class DecoderLayer:
 
     def __call__(self, x: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
         """Map the residual stream x [..., n, hidden size] to the next."""
-        if kv is not None and (weights := self._weights_for(x, around.mask)) is not None:
+        weights = self.compiled_weights
+        if kv is not None and weights is not None and x.is_contiguous() and self.takes(x.shape[0], around.mask):
             table, positions, mask = around.arrays
             cache = kv.data.numpy()
             return torch.from_numpy(
@@ -132,15 +133,15 @@ class DecoderLayer:
         """The layer's second half."""
         return self.mlp(rms_norm(x, self.post_norm, self.eps), x)
 
-    def _weights_for(self, x: Tensor, mask: Tensor | None) -> LayerWeights | None:
-        """The weights, where the compiled layer can take x and is the faster way."""
-        if mask is None or self._arrays is None or not x.is_contiguous():
-            return None
-        most = max(self._arrays.gate_up.size, mask.shape[1] * self._arrays.out.shape[1])
-        return self._arrays if few_enough(x, most) else None
+    def takes(self, tokens: int, mask: Tensor | None) -> bool:
+        """Whether the compiled layer is the faster way for so many tokens that attend by the mask."""
+        if mask is None or self.compiled_weights is None:
+            return False
+        attention = mask.shape[1] * self.attention.heads * self.attention.head_dim
+        return few_enough(tokens, max(self.compiled_weights.gate_up.size, attention))
 
     @cached_property
-    def _arrays(self) -> LayerWeights | None:
+    def compiled_weights(self) -> LayerWeights | None:
         """The weights as the compiled layer takes them; None if it cannot."""
         attention, mlp = self.attention, self.mlp
         products = [linear.arrays for linear in (attention.qkv, attention.out, mlp.gate_up, mlp.down)]
@@ -226,6 +227,8 @@ class Llama:
         """
         n, start = tokens.shape[-1], 0 if cache is None else cache.length
         around = self.surroundings(n, start, positions, mask, start + n if cache is None else cache.capacity)
+        if cache is not None and self._stack is not None and self.layers[0].takes(n, around.mask):
+            return self._forward_compiled(tokens, around, cache, taps, self._stack)
         kv = [None] * len(self.layers) if cache is None else cache.windows(n)
         x, tapped = self.embed(tokens), {}
         for index, (layer, layer_kv) in enumerate(zip(self.layers, kv, strict=True)):
@@ -233,6 +236,31 @@ class Llama:
             if index in taps:
                 tapped[index] = x
         return Pass(rms_norm(x, self.norm, self.config.rms_norm_eps), tapped)
+
+    def _forward_compiled(
+        self,
+        tokens: Tensor,
+        around: Surroundings,
+        cache: KvCache,
+        taps: Sequence[int],
+        stack: tuple[LayerWeights, ...],
+    ) -> Pass:
+        """The same in one call: what torch takes from call to call is most of the time of so small a pass."""
+        start = cache.windows(tokens.shape[0])[0].start
+        x = self.embedding.numpy()[tokens.numpy()]
+        table, positions, mask = around.arrays
+        norm, eps = self.norm.numpy(), self.config.rms_norm_eps
+        hidden, streams = decoder_stack(x, table, positions, mask, cache.data.numpy(), start, stack, norm, eps)
+        return Pass(torch.from_numpy(hidden), {tap: torch.from_numpy(streams[tap]) for tap in taps})
+
+    @cached_property
+    def _stack(self) -> tuple[LayerWeights, ...] | None:
+        """All layers' weights for compiled loops, which want them in one form; None if they cannot take them."""
+        found = tuple(layer.compiled_weights for layer in self.layers)
+        stack = tuple(weights for weights in found if weights is not None)
+        forms = {tuple(array.dtype for array in weights) for weights in stack}
+        takes_all = len(stack) == len(found) and len(forms) == 1
+        return stack if takes_all and suits_kernels(self.norm) and suits_kernels(self.embedding) else None
 
     def surroundings(
         self, n: int, start: int, positions: Tensor | None, mask: Tensor | None, limit: int

@@ -22,7 +22,7 @@ from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
 from lpspec.decoding.drafters.head_files import open_heads
 from lpspec.decoding.head_kernels import fill_tree, head_scores, likeliest, score_guesses
-from lpspec.decoding.linear import LIGHT, FloatLinear, suits_kernels
+from lpspec.decoding.linear import LIGHT, suits_kernels
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError
 from lpspec.speculation.measured import prior_accuracy
@@ -74,16 +74,17 @@ class MedusaHeads:
     @cached_property
     def _arrays(self) -> tuple[Weight, Float32, Weight] | None:
         """The weights for compiled loops, where these are faster: small heads on a CPU."""
-        out = self.out
-        if out is None and isinstance(self.model.head, FloatLinear):
-            out = self.model.head.weight.detach().unsqueeze(0)
-        if out is None or out[0].numel() > LIGHT or out.shape[2] % LANES:
+        out = self._out_array()
+        if out is None or not (suits_kernels(self.block_weight) and suits_kernels(self.block_bias)):
             return None
-        tensors = (self.block_weight, self.block_bias, out)
-        if not all(suits_kernels(tensor) for tensor in tensors):
-            return None
-        weights, biases, outs = (tensor.numpy() for tensor in tensors)
-        return as_read(weights), biases, as_read(outs)
+        return as_read(self.block_weight.numpy()), self.block_bias.numpy(), out
+
+    def _out_array(self) -> Weight | None:
+        if self.out is None:  # the model's own, as the pass before has left it in the caches
+            arrays = self.model.head.arrays
+            return None if arrays is None else arrays[0][None]
+        fits = suits_kernels(self.out) and self.out[0].numel() <= LIGHT and self.out.shape[2] % LANES == 0
+        return as_read(self.out.numpy()) if fits else None
 
 
 class _Step(NamedTuple):
