@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from lpspec.decoding.drafters.medusa import load_medusa  # noqa: E402
 from lpspec.decoding.llama import load_llama  # noqa: E402
 
 TEXT = "The cat sat on the mat, and the dog sat on the log. Why? 1 + 2 = 3 cats.\n" * 60
@@ -31,9 +32,10 @@ def recipe(tool: Any) -> Any:
     return tool.Recipe(
         shape=tool.Shape(hidden_size=32, layers=2, intermediate_size=48, vocab_size=300, context=128),
         base=plan,
-        medusa=plan,
+        medusa=tool.Plan(steps=40, batch=64, length=1, rate=1e-2, muon=True),
         eagle=plan,
         medusa_heads=2,
+        medusa_blocks=2,
         own_sequences=16,
         prompt=8,
         new_tokens=24,
@@ -84,6 +86,24 @@ def test_the_decoder_computes_what_was_trained(tool: Any, recipe: Any, folder: P
     torch.testing.assert_close(llama.logits(llama.forward(tokens).hidden), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_the_decoders_heads_compute_what_was_trained(recipe: Any, folder: Path) -> None:
+    from safetensors.torch import load_file
+
+    from demo_training.model import medusa_logits
+
+    model, medusa = folder / "model", folder / "model/medusa"
+    base, heads = (
+        {name: tensor.float() for name, tensor in load_file(file).items()}
+        for file in (model / "model.safetensors", medusa / "medusa_lm_head.safetensors")
+    )
+    loaded = load_medusa(load_llama(model), medusa).heads
+    assert (loaded.count, len(loaded.block_weight)) == (2, 2)
+    assert loaded.out is None  # the LM head is the model's
+    hidden = torch.randn(5, 32, generator=torch.Generator().manual_seed(6))
+    expected = torch.stack([medusa_logits(heads, base, head, hidden) for head in range(2)])
+    torch.testing.assert_close(loaded.logits(hidden), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_it_learns(tool: Any, recipe: Any, folder: Path, text: Any) -> None:
     saved = torch.load(folder / "work/model.pt", weights_only=True)["weights"]
     tokenizer = tool.make_tokenizer([text], 300, folder / "work")
@@ -98,9 +118,10 @@ def test_greedy_text_with_the_cache_is_that_of_whole_passes(recipe: Any, folder:
     from demo_training.model import hidden_states, logits
 
     weights = torch.load(folder / "work/model.pt", weights_only=True)["weights"]
-    written = greedy_text(weights, recipe.shape, torch.tensor([[5, 6, 7], [8, 9, 10]]), 12)
-    again = logits(weights, hidden_states(weights, recipe.shape, written)).argmax(dim=-1)
-    assert torch.equal(written[:, 3:], again[:, 2:-1])
+    written, hidden = greedy_text(weights, recipe.shape, torch.tensor([[5, 6, 7], [8, 9, 10]]), 12)
+    again = hidden_states(weights, recipe.shape, written)[:, :-1]
+    torch.testing.assert_close(hidden, again, atol=1e-4, rtol=1e-4)
+    assert torch.equal(written[:, 3:], logits(weights, again).argmax(dim=-1)[:, 2:])
 
 
 def test_head_ranks_count_as_rank_traces_do(tool: Any, recipe: Any, folder: Path) -> None:
@@ -111,21 +132,31 @@ def test_head_ranks_count_as_rank_traces_do(tool: Any, recipe: Any, folder: Path
     base = torch.load(folder / "work/model.pt", weights_only=True)["weights"]
     medusa = torch.load(folder / "work/medusa.pt", weights_only=True)["weights"]
     tokens = torch.randint(300, (3, 20), generator=torch.Generator().manual_seed(4))
-    ranks = head_ranks(medusa, base, recipe.shape, OwnText(tokens, prompt=8))
-    assert ranks.shape == (3, 12, 2)
     hidden = hidden_states(base, recipe.shape, tokens)
+    ranks = head_ranks(medusa, base, recipe.shape, OwnText(tokens, hidden[:, :-1], prompt=8))
+    assert ranks.shape == (3, 12, 2)
     for turn, position, head in np.ndindex(3, 12, 2):
         root = 8 + position
         expected = -1
         if root + 1 + head < 20:
-            order = medusa_logits(medusa, head, hidden[turn, root - 1]).argsort(descending=True).tolist()
+            order = medusa_logits(medusa, base, head, hidden[turn, root - 1]).argsort(descending=True).tolist()
             place = order.index(int(tokens[turn, root + 1 + head]))
             expected = place if place < TOP_K else -1
         assert ranks[turn, position, head] == expected
 
 
+def test_muon_turns_every_direction_alike(tool: Any) -> None:
+    from demo_training.muon import orthogonal
+
+    left, right = (torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(n)))[0] for n in (7, 8))
+    steps = left.T @ orthogonal(left @ torch.diag(torch.linspace(0.1, 3, 16)) @ right.T) @ right
+    assert 0.6 < steps.diag().min() <= steps.diag().max() < 1.3
+    torch.testing.assert_close(steps, steps.diag().diag(), atol=1e-4, rtol=0.0)
+
+
+@pytest.mark.parametrize("muon", [False, True])
 def test_an_interrupted_training_ends_where_the_whole_one_does(
-    tool: Any, recipe: Any, text: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tool: Any, recipe: Any, muon: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from demo_training import optimise
     from demo_training.base import base_loss
@@ -144,7 +175,7 @@ def test_an_interrupted_training_ends_where_the_whole_one_does(
                 raise KeyboardInterrupt
             return base_loss(weights, recipe.shape, recipe.base, tokens, generator)
 
-        optimise.train("model", weights, tool.Plan(12, 2, 16, 1e-3), loss, work)
+        optimise.train("model", weights, tool.Plan(12, 2, 16, 1e-3, muon=muon), loss, work)
         return weights
 
     (tmp_path / "whole").mkdir()

@@ -29,13 +29,24 @@ def heldout_loss(weights: Weights, shape: Shape, tokens: Tensor, length: int) ->
 
 
 @torch.inference_mode()
-def greedy_text(weights: Weights, shape: Shape, prompts: Tensor, new_tokens: int) -> Tensor:
-    """Prompts int64 [count, length] and what the model greedily goes on with: [count, length + new_tokens]."""
-    cache = Cache()
-    sequence = prompts
-    step = prompts
+def greedy_text(weights: Weights, shape: Shape, prompts: Tensor, new_tokens: int) -> tuple[Tensor, Tensor]:
+    """Let the model go on greedily.
+
+    Args:
+        weights: The model.
+        shape: Its dimensions.
+        prompts: int64 [count, length].
+        new_tokens: How many tokens it adds to each.
+
+    Returns:
+        The whole sequences, int64 [count, length + new_tokens], and the hidden states of all but the last token of
+        each, [count, length + new_tokens - 1, hidden].
+    """
+    cache = Cache(prompts.shape[1] + new_tokens)
+    sequence = step = prompts
+    hidden: list[Tensor] = []
     for _ in range(new_tokens):
-        hidden = hidden_states(weights, shape, step, cache, sequence.shape[1] - step.shape[1])
-        step = logits(weights, hidden[:, -1:]).argmax(dim=-1)
+        hidden.append(hidden_states(weights, shape, step, cache, sequence.shape[1] - step.shape[1]))
+        step = logits(weights, hidden[-1][:, -1:]).argmax(dim=-1)
         sequence = torch.cat([sequence, step], dim=1)
-    return sequence
+    return sequence, torch.cat(hidden, dim=1)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from demo_training.heads import count_heads
+from demo_training.heads import count_blocks, count_heads
 from demo_training.measure import Acceptance
 from demo_training.model import Shape, Weights
 from demo_training.text import Text
@@ -63,7 +63,7 @@ def model_card(shape: Shape, weights: dict[str, Weights], found: Findings) -> st
             "| part | parameters | what |",
             "|---|--:|---|",
             f"| model | {count['model']:,} | {_dimensions(shape)} |",
-            f"| Medusa | {count['medusa']:,} | {count_heads(weights['medusa'])} heads of one residual block each |",
+            f"| Medusa | {count['medusa']:,} | {count_heads(weights['medusa'])} heads {_blocks(weights['medusa'])} |",
             f"| EAGLE-2 | {count['eagle']:,} | one decoder layer of the same dimensions |",
             "",
             f"Stored as float16, run as float32. Trained on windows of at most {found.window} tokens: texts",
@@ -116,6 +116,11 @@ def _dimensions(shape: Shape) -> str:
         f"{shape.layers} layers, hidden size {shape.hidden_size}, {shape.heads} heads ({shape.kv_heads} for keys and "
         f"values), feed-forward {shape.intermediate_size}, byte-level BPE of {shape.vocab_size}, tied embeddings"
     )
+
+
+def _blocks(medusa: Weights) -> str:
+    blocks = count_blocks(medusa)
+    return f"of {blocks} residual block{'s' * (blocks > 1)} each, before the model's own LM head"
 
 
 def _loss_rows(found: Findings) -> list[str]:

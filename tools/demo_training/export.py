@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from demo_training.heads import count_heads
+from demo_training.heads import count_blocks, count_heads
 from demo_training.model import Shape, Weights
 
 
@@ -29,9 +29,9 @@ def write_folder(folder: Path, shape: Shape, tokenizer: Tokenizer, parts: dict[s
     _save(folder / "model.safetensors", parts["model"])
     _save(folder / "medusa" / "medusa_lm_head.safetensors", parts["medusa"])
     _save(folder / "eagle" / "model.safetensors", parts["eagle"])
-    heads = count_heads(parts["medusa"])
+    heads, blocks = count_heads(parts["medusa"]), count_blocks(parts["medusa"])
     _write_json(folder / "config.json", shape.config())
-    _write_json(folder / "medusa" / "config.json", {"medusa_num_heads": heads, "medusa_num_layers": 1})
+    _write_json(folder / "medusa" / "config.json", {"medusa_num_heads": heads, "medusa_num_layers": blocks})
     _write_json(folder / "eagle" / "config.json", shape.config() | {"num_hidden_layers": 1})
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")

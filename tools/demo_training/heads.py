@@ -1,5 +1,6 @@
 """The draft heads: Medusa's and EAGLE's, taught on what the model itself writes when it decodes greedily."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,10 +37,12 @@ class OwnText:
 
     Attributes:
         tokens: int64 [sequences, length].
-        prompt: How many of them, at the start of each, are the text's.
+        hidden: [sequences, length - 1, hidden], the model's hidden states at all tokens but the last.
+        prompt: How many tokens, at the start of each sequence, are the text's.
     """
 
     tokens: Tensor
+    hidden: Tensor
     prompt: int
 
 
@@ -52,7 +55,7 @@ def write_own_text(
     new_tokens: int,
     say: Callable[[int], None] = lambda done: None,
 ) -> OwnText:
-    """Let the model write, from random places of a text.
+    """Let the model write, from random places of a text; its hidden states are kept as float16.
 
     Args:
         base: The model.
@@ -64,21 +67,22 @@ def write_own_text(
         say: Told how many are done.
     """
     prompts = windows(text, sequences, prompt, torch.Generator().manual_seed(1))
-    written: list[Tensor] = []
-    for batch in batches(prompts, 64):
-        written.append(greedy_text(base, shape, batch, new_tokens))
+    written, hidden = [], []
+    for batch in batches(prompts, 128):
+        tokens, states = greedy_text(base, shape, batch, new_tokens)
+        written.append(tokens)
+        hidden.append(states.half())
         say(sum(map(len, written)))
-    return OwnText(torch.cat(written), prompt)
+    return OwnText(torch.cat(written), torch.cat(hidden), prompt)
 
 
-def new_medusa(base: Weights, shape: Shape, heads: int) -> Weights:
-    """Medusa heads that begin as the LM head: a residual block that adds nothing, then a copy of its matrix."""
+def new_medusa(shape: Shape, heads: int, blocks: int, generator: torch.Generator) -> Weights:
+    """Random weights of Medusa heads: residual blocks, before the LM head that they share with the model."""
     hidden = shape.hidden_size
     weights: Weights = {}
-    for head in range(heads):
-        weights[f"{head}.0.linear.weight"] = torch.zeros(hidden, hidden)
-        weights[f"{head}.0.linear.bias"] = torch.zeros(hidden)
-        weights[f"{head}.1.weight"] = base["model.embed_tokens.weight"].clone()
+    for head, block in itertools.product(range(heads), range(blocks)):
+        weights[f"{head}.{block}.linear.weight"] = torch.randn(hidden, hidden, generator=generator) * 0.02
+        weights[f"{head}.{block}.linear.bias"] = torch.zeros(hidden)
     return weights
 
 
@@ -90,29 +94,35 @@ def new_eagle(shape: Shape, generator: torch.Generator) -> Weights:
     return weights | {"fc.weight": mix, "fc.bias": torch.zeros(hidden)}
 
 
-def medusa_loss(heads: Weights, base: Weights, shape: Shape, batch: Tensor) -> Tensor:
-    """Cross-entropy of every head's guess, later heads counting less.
+def medusa_loss(heads: Weights, base: Weights, own: OwnText, positions: int, generator: torch.Generator) -> Tensor:
+    """Cross-entropy of every head's guess at random places of the model's own text, later heads counting less.
 
     Args:
         heads: What is trained.
         base: The model, not trained.
-        shape: Its dimensions.
-        batch: int64 [sequences, length], the model's own text.
+        own: Its own text.
+        positions: How many places.
+        generator: What draws them.
     """
-    with torch.no_grad():
-        hidden = hidden_states(base, shape, batch)
+    deepest = own.tokens.shape[1] - 2 - count_heads(heads)  # the last place whose guesses all lie within the sequence
+    row = torch.randint(len(own.tokens), (positions,), generator=generator)
+    place = torch.randint(own.prompt - 1, deepest + 1, (positions,), generator=generator)
+    hidden = own.hidden[row, place].float()
     total = torch.zeros(())
     for head in range(count_heads(heads)):
-        ahead = head + 2
-        scores = medusa_logits(heads, head, hidden[:, :-ahead])
-        total = total + LATER_HEADS**head * functional.cross_entropy(scores.flatten(0, 1), batch[:, ahead:].flatten())
+        scores = medusa_logits(heads, base, head, hidden)
+        total = total + LATER_HEADS**head * functional.cross_entropy(scores, own.tokens[row, place + 2 + head])
     return total
 
 
 def eagle_loss(eagle: Weights, base: Weights, shape: Shape, batch: Tensor) -> Tensor:
     """Distance of the guessed hidden states, and of the distributions that follow from them, from the model's.
 
-    Arguments are as for ``medusa_loss``.
+    Args:
+        eagle: What is trained.
+        base: The model, not trained.
+        shape: Its dimensions.
+        batch: int64 [sequences, length], the model's own text.
     """
     with torch.no_grad():
         hidden = hidden_states(base, shape, batch)
@@ -130,4 +140,9 @@ def eagle_loss(eagle: Weights, base: Weights, shape: Shape, batch: Tensor) -> Te
 
 def count_heads(heads: Weights) -> int:
     """How many Medusa heads there are."""
-    return sum(name.endswith(".1.weight") for name in heads)
+    return len({name.partition(".")[0] for name in heads})
+
+
+def count_blocks(heads: Weights) -> int:
+    """How many residual blocks each Medusa head has."""
+    return sum(name.startswith("0.") and name.endswith(".weight") for name in heads)

@@ -40,7 +40,7 @@ def head_ranks(heads: Weights, base: Weights, shape: Shape, text: OwnText) -> ND
     ranks = np.full((len(text.tokens), written, count_heads(heads)), -1, np.int8)
     hidden = hidden_states(base, shape, text.tokens)[:, text.prompt - 1 : -1]
     for head in range(ranks.shape[2]):
-        scores = medusa_logits(heads, head, hidden[:, : written - 1 - head])
+        scores = medusa_logits(heads, base, head, hidden[:, : written - 1 - head])
         true = text.tokens[:, text.prompt + 1 + head :]
         found = scores.topk(TOP_K, dim=-1).indices == true[..., None]  # [sequences, positions, top_k]
         rank = torch.where(found.any(dim=-1), found.int().argmax(dim=-1), -1)

@@ -62,18 +62,24 @@ class Shape:
 
 @dataclass
 class Cache:
-    """Keys and values of earlier tokens, one pair [batch, kv_heads, length, head_dim] per layer."""
+    """Keys and values of earlier tokens, one pair [batch, kv_heads, room, head_dim] per layer.
 
-    keys: dict[str, Tensor] = field(default_factory=dict)
-    values: dict[str, Tensor] = field(default_factory=dict)
+    Attributes:
+        room: Tokens that fit.
+    """
 
-    def extend(self, layer: str, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Append new tokens of a layer and return all that it has."""
-        if layer in self.keys:
-            key = torch.cat([self.keys[layer], key], dim=2)
-            value = torch.cat([self.values[layer], value], dim=2)
-        self.keys[layer], self.values[layer] = key, value
-        return key, value
+    room: int
+    pairs: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def extend(self, layer: str, start: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Put in new tokens of a layer, from position ``start``, and return all that it has."""
+        if layer not in self.pairs:
+            size = (*key.shape[:2], self.room, key.shape[3])
+            self.pairs[layer] = key.new_empty(size), value.new_empty(size)
+        keys, values = self.pairs[layer]
+        end = start + key.shape[2]
+        keys[:, :, start:end], values[:, :, start:end] = key, value
+        return keys[:, :, :end], values[:, :, :end]
 
 
 def new_model(shape: Shape, generator: torch.Generator) -> Weights:
@@ -143,12 +149,13 @@ def eagle_features(eagle: Weights, base: Weights, shape: Shape, next_tokens: Ten
     return decoder_layer(eagle, EAGLE_LAYER, shape, x)
 
 
-def medusa_logits(heads: Weights, head: int, hidden: Tensor) -> Tensor:
+def medusa_logits(heads: Weights, base: Weights, head: int, hidden: Tensor) -> Tensor:
     """Scores that a Medusa head gives to the token ``head + 2`` places after each hidden state."""
-    residual = functional.silu(
-        functional.linear(hidden, heads[f"{head}.0.linear.weight"], heads[f"{head}.0.linear.bias"])
-    )
-    return functional.linear(hidden + residual, heads[f"{head}.1.weight"])
+    block = 0
+    while (weight := heads.get(f"{head}.{block}.linear.weight")) is not None:
+        hidden = hidden + functional.silu(functional.linear(hidden, weight, heads[f"{head}.{block}.linear.bias"]))
+        block += 1
+    return logits(base, hidden)
 
 
 def decoder_layer(
@@ -178,11 +185,15 @@ def attention(
     query = rotate(project("q", shape.heads), cos, sin)
     key, value = rotate(project("k", shape.kv_heads), cos, sin), project("v", shape.kv_heads)
     if cache is not None:
-        key, value = cache.extend(name, key, value)
+        key, value = cache.extend(name, start, key, value)
     group = shape.heads // shape.kv_heads
-    key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
+    if length == 1:  # the heads of a group are as many queries of one head
+        query = query.reshape(batch, shape.kv_heads, group, shape.head_dim)
+    else:
+        key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
     mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=length > 1)
-    return functional.linear(mixed.transpose(1, 2).reshape(batch, length, -1), weights[f"{name}.o_proj.weight"])
+    mixed = mixed.view(batch, shape.heads, length, shape.head_dim).transpose(1, 2).reshape(batch, length, -1)
+    return functional.linear(mixed, weights[f"{name}.o_proj.weight"])
 
 
 def rotations(shape: Shape, start: int, length: int) -> tuple[Tensor, Tensor]:
