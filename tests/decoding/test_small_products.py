@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from lpspec.decoding.block_product import LANES, add_product, as_read, widens_quickly
-from lpspec.decoding.linear import LIGHT, SMALL, FloatLinear, few_enough
+from lpspec.decoding.linear import FEW, LIGHT, SMALL, FloatLinear, few_enough
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -71,9 +71,45 @@ def test_a_layer_adds_bias_and_what_it_comes_on_top_of(bias: bool, together: boo
 def test_only_what_suits_is_taken() -> None:
     weight = torch.randn(100, 48)
     assert FloatLinear(weight).arrays is not None
-    for other in (weight.bfloat16(), weight.T, torch.randn(100, 50), torch.zeros(LIGHT // 8 + 1, 8)):
+    for other in (weight.half(), weight.T, torch.randn(100, 50), weight.clone().requires_grad_()):
         assert FloatLinear(other).arrays is None
     assert not few_enough(2, weight.numel())  # gradients are wanted
     with torch.inference_mode():
-        assert few_enough(2, weight.numel())
-        assert not few_enough(SMALL // weight.numel() + 1, weight.numel())
+        assert few_enough(FEW, 10**9)
+        assert few_enough(FEW + 1, SMALL // (FEW + 1))
+        assert not few_enough(FEW + 1, SMALL // FEW)
+
+
+def test_a_large_weight_is_not_copied() -> None:
+    weight = torch.zeros(LIGHT // 8 + 1, 8)
+    arrays = FloatLinear(weight).arrays
+    assert arrays is not None
+    assert np.shares_memory(arrays[0], weight.numpy())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_share_the_outputs(rows: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lpspec.decoding.block_product.PART", 1)
+    x, weight = drawn(rows, 16).numpy(), drawn(23, 16).numpy()
+    alone, shared = np.ones((rows, 23), np.float32), np.ones((rows, 23), np.float32)
+    add_product(x, weight, alone)
+    add_product(x, weight, shared, threads)
+    assert np.array_equal(alone, shared)
+
+
+def test_bfloat16_is_summed_in_float32_and_rounded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lpspec.decoding.linear.multiplies_bfloat16", lambda: False)
+    x, weight, onto = drawn(5, 64).bfloat16(), drawn(9, 64).bfloat16(), drawn(5, 9).bfloat16()
+    layer = FloatLinear(weight)
+    assert layer.arrays is not None
+    with torch.inference_mode():
+        found = layer(x, onto)
+    assert found.dtype == torch.bfloat16
+    exact = onto.double() + x.double() @ weight.double().T
+    torch.testing.assert_close(found.double(), exact, atol=1e-4, rtol=2**-8)
+
+
+def test_bfloat16_is_left_to_processors_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lpspec.decoding.linear.multiplies_bfloat16", lambda: True)
+    assert FloatLinear(drawn(9, 64).bfloat16()).arrays is None

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.compiled import cached_njit
-from lpspec.decoding.block_product import Float32, Weight, add_product
+from lpspec.decoding.block_product import Float32, Weight, add_outputs
 from lpspec.decoding.exponential import exp
 
 
@@ -26,12 +26,12 @@ def head_scores(hidden: Float32, weights: Weight, biases: Float32, out: Weight) 
         row[:] = hidden
         for block in range(blocks):
             residual[:] = biases[block, head]
-            add_product(row, weights[block, head], residual)
+            add_outputs(row, weights[block, head], residual, 0, len(weights[block, head]))
             _add_silu(residual[0], row[0])
         if len(out) > 1:
-            add_product(row, out[head], scores[head : head + 1])
+            add_outputs(row, out[head], scores[head : head + 1], 0, len(out[head]))
     if len(out) == 1:
-        add_product(x, out[0], scores)
+        add_outputs(x, out[0], scores, 0, len(out[0]))
     return scores
 
 

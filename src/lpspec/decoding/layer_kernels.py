@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.compiled import cached_njit
-from lpspec.decoding.block_product import Float32, Weight, add_product
+from lpspec.decoding.block_product import Float32, Weight, add_outputs
 from lpspec.decoding.exponential import exp
 from lpspec.decoding.kernels import norm_rows, rotate_into
 
@@ -94,9 +94,9 @@ def decoder_layer(
     attended = attend(normed, weights.qkv, weights.qkv_bias, table, positions, mask, cache, start)
     if len(weights.out_bias):
         stream += weights.out_bias
-    add_product(attended, weights.out, stream)
+    add_outputs(attended, weights.out, stream, 0, len(weights.out))
     norm_rows(stream, weights.post_norm, eps, normed)
-    add_product(gated(normed, weights.gate_up), weights.down, stream)
+    add_outputs(gated(normed, weights.gate_up), weights.down, stream, 0, len(weights.down))
     return stream
 
 
@@ -130,7 +130,7 @@ def attend(
     projected = np.zeros((n, weight.shape[0]), np.float32)
     if len(bias):
         projected[:] = bias
-    add_product(x, weight, projected)
+    add_outputs(x, weight, projected, 0, len(weight))
     q = np.empty((1, heads, n, width), np.float32)
     rotate_into(projected.reshape(n, heads + 2 * kv_heads, width), table, positions, q, cache, start)
     scale = np.float32(1 / np.sqrt(width))
@@ -139,7 +139,7 @@ def attend(
     for kv_head in range(kv_heads):
         scores = np.zeros((group * n, keys), np.float32)
         queries = q[0, kv_head * group : (kv_head + 1) * group].reshape(group * n, width)
-        add_product(queries, cache[0, kv_head, :keys], scores)
+        add_outputs(queries, cache[0, kv_head, :keys], scores, 0, keys)
         mixed[:] = 0
         for row in range(group * n):
             _softmax(scores[row], mask[row % n], scale)
@@ -204,7 +204,7 @@ def gated(x: Float32, gate_up: Weight) -> Float32:
     """silu(gate) * up of x [n, inputs], both from the weights [2 width, inputs]: [n, width]."""
     n, width = x.shape[0], gate_up.shape[0] // 2
     both = np.zeros((n, 2 * width), np.float32)
-    add_product(x, gate_up, both)
+    add_outputs(x, gate_up, both, 0, len(gate_up))
     out = np.empty((n, width), np.float32)
     for row in range(n):
         _gate(both[row, :width], both[row, width:], out[row])

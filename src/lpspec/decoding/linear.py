@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lpspec.decoding.block_product import LANES, Float32, Weight, add_product, as_read
+from lpspec.decoding.block_product import LANES, Float32, Weight, add_product, as_read, multiplies_bfloat16
 from lpspec.decoding.checkpoint import Tensors
 from lpspec.decoding.quantized import QuantizedLinear
 from lpspec.errors import InputError
@@ -53,10 +53,12 @@ class FloatLinear:
     @cached_property
     def arrays(self) -> Weights | None:
         """Weight and bias (empty if there is none) as compiled loops take them; None if they cannot."""
-        weight, bias = self.weight.detach(), self.bias
-        if not suits_kernels(weight) or weight.shape[1] % LANES or weight.numel() > LIGHT:
+        weight, bias = self.weight, self.bias
+        if weight.shape[1] % LANES or not (suits_kernels(weight) or suits_as_bfloat16(weight)):
             return None
-        return as_read(weight.numpy()), np.empty(0, np.float32) if bias is None else bias.detach().numpy()
+        bits = weight.view(torch.int16).numpy() if weight.dtype == torch.bfloat16 else weight.numpy()
+        narrowed = as_read(bits) if weight.dtype == torch.float32 and bits.size <= LIGHT else bits
+        return narrowed, np.empty(0, np.float32) if bias is None else bias.float().numpy()
 
 
 def suits_kernels(weight: Tensor) -> bool:
@@ -65,19 +67,34 @@ def suits_kernels(weight: Tensor) -> bool:
     return on_cpu and weight.dtype == torch.float32 and not weight.requires_grad
 
 
+def suits_as_bfloat16(weight: Tensor) -> bool:
+    """Whether compiled loops can read it as bfloat16, and the processor has nothing of its own for that type."""
+    on_cpu = weight.is_cpu and weight.is_contiguous()
+    return on_cpu and weight.dtype == torch.bfloat16 and not weight.requires_grad and not multiplies_bfloat16()
+
+
 def few_enough(tokens: int, weights: int) -> bool:
     """Whether compiled loops are the faster way for so many tokens and weights, and no gradient is to follow."""
+    return (tokens <= FEW and not torch.is_grad_enabled()) or small_enough(tokens, weights)
+
+
+def small_enough(tokens: int, weights: int) -> bool:
+    """Whether one core alone is as fast as several, and no gradient is to follow."""
     return tokens * weights <= SMALL and not torch.is_grad_enabled()
 
 
 def few_products(x: Tensor, weight: Weight, bias: Float32, onto: Tensor | None = None) -> Tensor:
-    """x [n, inputs] times the weight, plus the bias and ``onto``, by a compiled loop."""
-    out = np.zeros((x.shape[0], weight.shape[0]), np.float32) if onto is None else onto.numpy().copy()
+    """x [n, inputs] times the weight, plus the bias and ``onto``, by compiled loops that sum in float32."""
+    shape = x.shape[0], weight.shape[0]
+    out = np.zeros(shape, np.float32) if onto is None else onto.float().numpy().copy()
     if len(bias):
         out += bias
-    add_product(x.contiguous().numpy(), weight, out)
-    return torch.from_numpy(out)
+    add_product(x.float().contiguous().numpy(), weight, out, torch.get_num_threads())
+    return torch.from_numpy(out).to(x.dtype)
 
+
+FEW = 32
+"""Tokens for which a weight is better read in place than laid out anew, as torch does, however large it is."""
 
 SMALL = 20_000_000
 """Multiply-adds of a product, about 30 a nanosecond, that one core does as fast as torch does them on two."""

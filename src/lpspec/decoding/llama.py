@@ -18,7 +18,7 @@ from lpspec.decoding.checkpoint import Tensors, open_checkpoint
 from lpspec.decoding.kernels import norm_rows
 from lpspec.decoding.kv_cache import KvCache, LayerCache
 from lpspec.decoding.layer_kernels import LayerWeights, decoder_layer, decoder_stack
-from lpspec.decoding.linear import FloatLinear, Linear, few_enough, suits_kernels, take_linear
+from lpspec.decoding.linear import LIGHT, FloatLinear, Linear, small_enough, suits_kernels, take_linear
 from lpspec.decoding.llama_config import LlamaConfig, load_config
 from lpspec.decoding.quantized import quantized
 from lpspec.decoding.rope import RopeTable, rotated
@@ -138,7 +138,7 @@ class DecoderLayer:
         if mask is None or self.compiled_weights is None:
             return False
         attention = mask.shape[1] * self.attention.heads * self.attention.head_dim
-        return few_enough(tokens, max(self.compiled_weights.gate_up.size, attention))
+        return small_enough(tokens, max(self.compiled_weights.gate_up.size, attention))
 
     @cached_property
     def compiled_weights(self) -> LayerWeights | None:
@@ -148,6 +148,8 @@ class DecoderLayer:
         weights = [arrays for arrays in products if arrays is not None]
         norms = self.post_norm[:0] if self.input_norm is None else self.input_norm, self.post_norm
         if len(weights) < len(products) or not all(map(suits_kernels, norms)) or attention.head_dim % LANES:
+            return None
+        if any(weight.size > LIGHT for weight, _ in weights):
             return None
         qkv, out, (gate_up, _), (down, _) = weights
         return LayerWeights(norms[0].numpy(), *qkv, *out, norms[1].numpy(), gate_up, down)

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lpspec.decoding.block_product import LANES, add_product
 from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
-from lpspec.decoding.kernels import int8_matmul
 from lpspec.errors import InputError
 
 LARGEST = 127  # the scale is symmetric: -128 is not used
@@ -54,8 +54,10 @@ def int_matmul(x: Tensor, weight: Tensor) -> Tensor:
     """The exact int32 [n, outputs] of x int8 [n, inputs] times weight int8 [outputs, inputs] transposed."""
     if x.device.type != "cpu":
         return _padded_int_mm(x, weight)
-    out = np.empty((x.shape[0], weight.shape[0]), np.int32)
-    int8_matmul(x.numpy(), weight.numpy(), out)
+    out = np.zeros((x.shape[0], weight.shape[0]), np.int32)
+    if missing := -x.shape[1] % (2 * LANES):
+        x, weight = (torch.nn.functional.pad(side, (0, missing)) for side in (x, weight))
+    add_product(x.contiguous().numpy(), weight.contiguous().numpy(), out, torch.get_num_threads())
     return torch.from_numpy(out)
 
 
