@@ -195,6 +195,8 @@ def _prefetch(builder: Any, pointer: Any) -> None:
     builder.call(prefetch, [builder.bitcast(pointer, byte), reading, nearest, data])
 
 
+_add_6_by_2, _add_6_by_1 = _add_block_of(6, 2), _add_block_of(6, 1)
+_add_5_by_2, _add_5_by_1 = _add_block_of(5, 2), _add_block_of(5, 1)
 _add_4_by_3, _add_4_by_1 = _add_block_of(4, 3), _add_block_of(4, 1)
 _add_3_by_3, _add_3_by_1 = _add_block_of(3, 3), _add_block_of(3, 1)
 _add_2_by_3, _add_2_by_1 = _add_block_of(2, 3), _add_block_of(2, 1)
@@ -208,8 +210,8 @@ PART = 4_000_000
 def add_product(x: NDArray[Any], weight: NDArray[Any], out: NDArray[Any], threads: int = 1) -> None:
     """Add x [n, inputs] times weight [outputs, inputs] transposed to out [n, outputs].
 
-    All three lie row after row in memory. The weight is read once: all rows of x meet three of its rows, then the next
-    three. Elements are float32, with a ``Weight``, ``inputs`` being a multiple of ``LANES``; or int8 summed in int32,
+    All three lie row after row in memory. The weight is read once: all rows of x meet a few of its rows, then the next
+    few. Elements are float32, with a ``Weight``, ``inputs`` being a multiple of ``LANES``; or int8 summed in int32,
     and ``inputs`` a multiple of twice as many.
 
     Args:
@@ -236,6 +238,9 @@ def _workers() -> ThreadPoolExecutor:
 def add_outputs(x: NDArray[Any], weight: NDArray[Any], out: NDArray[Any], first: int, end: int) -> None:
     """The same for outputs ``first`` to ``end`` alone."""
     n = x.shape[0]
+    if n in (5, 6):
+        _add_five_or_six(x, weight, out, first, end)
+        return
     fours = n - n % 4
     threes = end - (end - first) % 3
     for column in range(first, threes, 3):
@@ -256,3 +261,20 @@ def add_outputs(x: NDArray[Any], weight: NDArray[Any], out: NDArray[Any], first:
             _add_2_by_1(x, weight, out, fours, column)
         elif n - fours == 1:
             _add_1_by_1(x, weight, out, fours, column)
+
+
+@cached_njit(nogil=True, allocates=False)
+def _add_five_or_six(x: NDArray[Any], weight: NDArray[Any], out: NDArray[Any], first: int, end: int) -> None:
+    """The same for so many rows, whose sums all fit the registers if only two outputs are taken at a time."""
+    six = x.shape[0] == 6
+    twos = end - (end - first) % 2
+    for column in range(first, twos, 2):
+        if six:
+            _add_6_by_2(x, weight, out, 0, column)
+        else:
+            _add_5_by_2(x, weight, out, 0, column)
+    for column in range(twos, end):
+        if six:
+            _add_6_by_1(x, weight, out, 0, column)
+        else:
+            _add_5_by_1(x, weight, out, 0, column)
