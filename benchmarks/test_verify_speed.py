@@ -135,13 +135,16 @@ def by_our_loops(model: Llama, cache: KvCache, frame: tuple[Tensor, Tensor], siz
 def test_a_verify_pass_is_mostly_its_arithmetic(size: int) -> None:
     """A tree's pass beside its matrix multiplications and attention alone; a single token has least to hide behind."""
     model, cache = loaded(DEMO)
-    frame, tree, tokens = TreeFrame(CONTEXT, 64), tree_of(size), torch.arange(size)
+    frame, tree, tokens = TreeFrame(64), tree_of(size), torch.arange(size)
     positions, mask = frame.of(tree, CONTEXT)
 
     def verify() -> None:
         model.logits(model.forward(tokens, *frame.of(tree, CONTEXT), cache).hidden)
 
-    loops, torchs = by_our_loops(model, cache, (positions, mask), size), by_torch(model, cache, mask, size)
+    loops, torchs = (
+        by_our_loops(model, cache, (positions, mask), size),
+        by_torch(model, cache, functional.pad(mask, (CONTEXT, 0)), size),
+    )
     whole, arithmetic, baseline = fastest(verify, loops, torchs)
     print(
         f"{size:3d} tokens: {whole * 1e6:6.0f} us, {whole / arithmetic:.2f} times its arithmetic, which takes "
@@ -154,7 +157,7 @@ def test_a_verify_pass_is_mostly_its_arithmetic(size: int) -> None:
 def test_acceptance_compaction_and_pruning_are_a_small_part_of_a_step(size: int) -> None:
     """What is left of a step beside its verify pass."""
     model, cache = loaded(DEMO)
-    frame, tree, tokens = TreeFrame(CONTEXT, 64), tree_of(size), torch.arange(size)
+    frame, tree, tokens = TreeFrame(64), tree_of(size), torch.arange(size)
     draft = Draft(tree, np.arange(1, size) % 64, np.ones(size - 1))
     logits = torch.zeros(size, 1024)
     logits[0, int(draft.tokens[1])] = logits[2, int(draft.tokens[5])] = 1.0  # a path that has to be moved
@@ -187,7 +190,7 @@ def test_a_model_of_a_billion_parameters(kind: str) -> None:
     del weights
     cache = model.new_cache(CONTEXT + 64)
     cache.length = CONTEXT  # what the cache holds takes no part in how long a pass takes
-    frame = TreeFrame(CONTEXT, 64, dtype)
+    frame = TreeFrame(64, dtype)
     for size in (1, 8, 32):
         tree, tokens = tree_of(size), torch.arange(size)
 

@@ -33,7 +33,7 @@ def filled(model: Llama, length: int) -> KvCache:
 
 
 def tree_logits(model: Llama, tree: TokenTree, cache: KvCache, tokens: Tensor) -> Tensor:
-    frame = TreeFrame(cache.length, tree.size)
+    frame = TreeFrame(tree.size)
     return model.logits(model.forward(tokens, *frame.of(tree, cache.length), cache).hidden)
 
 

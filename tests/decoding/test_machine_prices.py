@@ -91,7 +91,7 @@ def test_calibration_times_the_passes_that_decoding_makes(monkeypatch: pytest.Mo
         if mask is None:  # the text that the drafter starts from is read
             return forward(tokens, positions, mask, cache, taps)
         seen.add((cache.length, len(tokens)))
-        assert mask.shape == (len(tokens), cache.length + len(tokens))
+        assert mask.shape == (len(tokens), len(tokens))
         assert positions.tolist() == [cache.length, *[cache.length + 1] * (len(tokens) - 1)]
         return forward(tokens, positions, mask, cache, taps)
 

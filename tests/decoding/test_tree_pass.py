@@ -47,7 +47,7 @@ def test_logits_and_cache_equal_those_of_sequential_passes(
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     context = torch.randint(64, (length,), generator=generator)
-    frame = TreeFrame(length + 3, 24, padded=padded)  # a capacity beyond the text, as when decoding begins
+    frame = TreeFrame(24, padded=padded)
     rows = 24 if padded else tree.size
     tokens = torch.randint(64, (rows,), generator=generator)
     cache = filled(model, context, 24)
@@ -71,7 +71,7 @@ def test_logits_and_cache_equal_those_of_sequential_passes(
 
 def test_a_node_does_not_see_its_siblings() -> None:
     model, tree = MODELS[2], grow_tree([0, 0, 1])
-    frame, context = TreeFrame(8, 8), torch.arange(5)
+    frame, context = TreeFrame(8), torch.arange(5)
     with torch.inference_mode():
         for sibling in (7, 8):
             cache = filled(model, context, 4)
@@ -81,11 +81,24 @@ def test_a_node_does_not_see_its_siblings() -> None:
 
 
 def test_the_frame_follows_the_tree() -> None:
-    frame, chain, wide = TreeFrame(8, 4), grow_tree([0, 1]), grow_tree([0, 0])
+    frame, chain, wide = TreeFrame(4), grow_tree([0, 1]), grow_tree([0, 0])
     assert frame.of(chain, 3)[0].tolist() == [3, 4, 5]
     positions, mask = frame.of(wide, 2)
     assert positions.tolist() == [2, 3, 3]
-    assert (mask == 0).tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 0, 1]]
+    assert (mask == 0).tolist() == [[1, 0, 0], [1, 1, 0], [1, 0, 1]]
+    assert frame.of(chain, 2)[1].tolist() == frame.of(grow_tree([0, 1]), 7)[1].tolist() != mask.tolist()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@torch.inference_mode()
+def test_a_narrow_mask_is_a_wide_one_that_hides_no_text(model: Llama) -> None:
+    tree, tokens = grow_tree([0, 0, 1]), torch.tensor([1, 2, 7, 3])
+    positions, narrow = TreeFrame(4).of(tree, 9)
+    wide = torch.cat([torch.ones(4, 9, dtype=torch.bool), narrow == 0], 1)
+    found = [
+        model.forward(tokens, positions, mask, filled(model, torch.arange(9), 4)).hidden for mask in (narrow, wide)
+    ]
+    assert torch.equal(*found)
 
 
 def test_a_full_cache_is_one_clear_line() -> None:

@@ -221,7 +221,10 @@ def add_product(x: NDArray[Any], weight: NDArray[Any], out: NDArray[Any], thread
         threads: Used at most; each takes some of the outputs.
     """
     outputs = weight.shape[0]
-    parts = max(1, min(threads, x.shape[0] * weight.size // PART))
+    parts = min(threads, x.shape[0] * weight.size // PART)
+    if parts < 2:
+        add_outputs(x, weight, out, 0, outputs)
+        return
     bounds = [3 * round(outputs * part / parts / 3) for part in range(parts)] + [outputs]
     others = [_workers().submit(add_outputs, x, weight, out, *part) for part in pairwise(bounds[1:])]
     add_outputs(x, weight, out, bounds[0], bounds[1])

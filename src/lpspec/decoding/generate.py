@@ -103,8 +103,7 @@ class Generation:
         capacity = len(self._prompt) + max_new_tokens + max_tree
         with torch.inference_mode():
             self._cache = model.new_cache(capacity)
-            self._frame = TreeFrame(capacity, max_tree, model.dtype, model.device, padded=strict)
-            self._rows = torch.zeros(max_tree, dtype=torch.int64)
+            self._frame = TreeFrame(max_tree, model.dtype, model.device, padded=strict)
         self.steps: list[Step] = []
         start = perf_counter_ns()
         self.tokens = [self._prefill()]
@@ -147,10 +146,10 @@ class Generation:
     def _verify(self, draft: Draft) -> tuple[Pass, Tensor]:
         """One pass over the root and all drafts."""
         positions, mask = self._frame.of(draft.tree, self._cache.length)
-        rows = self._rows[: len(positions)]
-        rows[0] = self.tokens[-1]
-        rows[1 : draft.tree.size] = torch.from_numpy(draft.tokens)
-        verified = self._model.forward(rows.to(self._model.device), positions, mask, self._cache, self._drafter.taps)
+        tokens = np.zeros(len(mask), np.int64)
+        tokens[0], tokens[1 : draft.tree.size] = self.tokens[-1], draft.tokens
+        rows = torch.from_numpy(tokens).to(self._model.device)
+        verified = self._model.forward(rows, positions, mask, self._cache, self._drafter.taps)
         return verified, self._model.logits(verified.hidden)[: draft.tree.size]
 
     def _cut(self, accepted: Accepted, draft: Draft) -> list[int]:

@@ -9,6 +9,14 @@ from lpspec.decoding.exponential import exp
 
 
 @cached_njit(nogil=True)
+def guesses_of(
+    hidden: Float32, weights: Weight, biases: Float32, out: Weight, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The ``likeliest`` tokens by ``head_scores``, in one call."""
+    return likeliest(head_scores(hidden, weights, biases, out), count)
+
+
+@cached_njit(nogil=True)
 def head_scores(hidden: Float32, weights: Weight, biases: Float32, out: Weight) -> Float32:
     """Scores [heads, vocabulary] of Medusa heads.
 

@@ -119,11 +119,12 @@ def attend(
         bias: Of the same length, or empty.
         table: As for ``rotate_into``.
         positions: int64 [n].
-        mask: [n, start + n], 0 where a token attends and -inf where not.
+        mask: [n, m], 0 where a token attends and -inf where not, for the last m keys; all before are attended at.
         cache: Keys and values, [2, kv_heads, capacity, head_dim]; those of the n tokens are written from ``start`` on.
         start: Tokens in the cache.
     """
-    n, keys = mask.shape
+    n = x.shape[0]
+    keys = start + n
     kv_heads, width = cache.shape[1], cache.shape[3]
     heads = weight.shape[0] // width - 2 * kv_heads
     group = heads // kv_heads
@@ -153,9 +154,12 @@ def attend(
 
 @cached_njit(nogil=True, allocates=False, any_order=True)
 def _softmax(scores: Float32, mask: Float32, scale: np.float32) -> None:
-    """Turn the scores [keys] of one query into shares, in place."""
+    """Turn the scores [keys] of one query into shares, in place; ``mask`` is of the last ones."""
     for key in range(len(scores)):
-        scores[key] = scores[key] * scale + mask[key]
+        scores[key] *= scale
+    masked = scores[len(scores) - len(mask) :]
+    for key in range(len(mask)):
+        masked[key] += mask[key]
     largest = _largest(scores)
     total = 0.0
     for key in range(len(scores)):

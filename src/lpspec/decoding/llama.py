@@ -44,7 +44,8 @@ class Surroundings:
     Args:
         table: [positions, 2, head_dim], see ``RopeTable``.
         positions: int64 [n].
-        mask: [n, keys], 0 where a token attends and -inf where not; None for causal attention among the n tokens.
+        mask: [n, m], 0 where a token attends and -inf where not, for the last m keys; all before are attended at. None
+            for causal attention among the n tokens.
     """
 
     table: Tensor
@@ -56,6 +57,13 @@ class Surroundings:
         """Table, positions and mask as compiled loops take them."""
         assert self.mask is not None
         return self.table.numpy(), self.positions.numpy(), self.mask.contiguous().numpy()
+
+    def over(self, keys: int) -> Surroundings:
+        """The same with a mask for all keys."""
+        if self.mask is None or self.mask.shape[1] == keys:
+            return self
+        mask = functional.pad(self.mask, (keys - self.mask.shape[1], 0))
+        return Surroundings(self.table, self.positions, mask)
 
 
 @dataclass(eq=False)
@@ -120,7 +128,7 @@ class DecoderLayer:
     def __call__(self, x: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
         """Map the residual stream x [..., n, hidden size] to the next."""
         weights = self.compiled_weights
-        if kv is not None and weights is not None and x.is_contiguous() and self.takes(x.shape[0], around.mask):
+        if kv is not None and weights is not None and x.is_contiguous() and self.takes(x.shape[0], kv.end, around.mask):
             table, positions, mask = around.arrays
             cache = kv.data.numpy()
             return torch.from_numpy(
@@ -133,11 +141,11 @@ class DecoderLayer:
         """The layer's second half."""
         return self.mlp(rms_norm(x, self.post_norm, self.eps), x)
 
-    def takes(self, tokens: int, mask: Tensor | None) -> bool:
-        """Whether the compiled layer is the faster way for so many tokens that attend by the mask."""
+    def takes(self, tokens: int, keys: int, mask: Tensor | None) -> bool:
+        """Whether the compiled layer is the faster way for so many tokens that attend at so many keys by a mask."""
         if mask is None or self.compiled_weights is None:
             return False
-        attention = mask.shape[1] * self.attention.heads * self.attention.head_dim
+        attention = keys * self.attention.heads * self.attention.head_dim
         return small_enough(tokens, max(self.compiled_weights.gate_up.size, attention))
 
     @cached_property
@@ -223,14 +231,16 @@ class Llama:
         Args:
             tokens: int64 [n]; without a cache also [batch, n].
             positions: int64 [n], each token's place in the text; None: one after the other, behind the cache.
-            mask: bool [n, text + n], true where a token attends, or that as 0 and -inf; None: causal.
+            mask: bool [n, m], true where a token attends, or that as 0 and -inf, for the last m of all text + n keys;
+                those before are attended at. None: causal.
             cache: Keys and values of the text so far, if any.
             taps: Layers, 0-based, whose outputs are wanted.
         """
         n, start = tokens.shape[-1], 0 if cache is None else cache.length
         around = self.surroundings(n, start, positions, mask, start + n if cache is None else cache.capacity)
-        if cache is not None and self._stack is not None and self.layers[0].takes(n, around.mask):
+        if cache is not None and self._stack is not None and self.layers[0].takes(n, start + n, around.mask):
             return self._forward_compiled(tokens, around, cache, taps, self._stack)
+        around = around.over(start + n)
         kv = [None] * len(self.layers) if cache is None else cache.windows(n)
         x, tapped = self.embed(tokens), {}
         for index, (layer, layer_kv) in enumerate(zip(self.layers, kv, strict=True)):

@@ -58,14 +58,14 @@ class MachinePrices:
 
     def __call__(self, context: int) -> FloatArray:
         """What a step that verifies n tokens behind ``context`` takes, ns, at index n - 1."""
-        above = int(np.searchsorted(self.contexts, context))
-        if above == 0 or above == len(self.contexts):
-            row: FloatArray = self.step_ns[min(above, len(self.contexts) - 1)]
-            return row
-        low, high = self.contexts[above - 1], self.contexts[above]
-        share = (context - low) / (high - low)
-        mixed: FloatArray = (1 - share) * self.step_ns[above - 1] + share * self.step_ns[above]
-        return mixed
+        row: FloatArray = self._every_context[min(context, self.contexts[-1])]
+        return row
+
+    @cached_property
+    def _every_context(self) -> FloatArray:
+        """float64 [largest context + 1, largest size]: asked for at every step, so it lies ready."""
+        contexts = np.arange(self.contexts[-1] + 1)
+        return np.array([np.interp(contexts, self.contexts, column) for column in self.step_ns.T]).T.copy()
 
     def document(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""

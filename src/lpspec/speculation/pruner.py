@@ -92,6 +92,8 @@ class DraftTokenPruner:
     _weight: FloatArray = field(init=False, repr=False)
     _growth: Growth = field(init=False, repr=False)
     _waiting: list[list[tuple[int, NDArray[np.int8]]]] = field(init=False, repr=False)
+    _last: TokenTree = field(init=False, repr=False)
+    _last_shape: tuple[bytes, bytes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Copy the prior and allocate working memory."""
@@ -100,12 +102,20 @@ class DraftTokenPruner:
         self._weight = np.full_like(self.accuracy, PRIOR_WEIGHT)
         self._growth = make_growth(heads, top_k, self.max_size)
         self._waiting = [[] for _ in range(heads)]
+        self._last_shape = b"", b""
 
     def choose(self, price: FloatArray) -> TokenTree:
-        """Grow the tree with the most expected tokens per price over all sizes up to ``max_size``."""
+        """Grow the tree with the most expected tokens per price over all sizes up to ``max_size``.
+
+        While it does not change, it is the same object: what is laid out for it can stay.
+        """
         growth = self._growth
         size = grow_best_tree(self.accuracy, price[: self.max_size], growth)
-        return TokenTree.trusted(growth.parent[:size], growth.depth[:size], growth.rank[:size])
+        parent, rank = growth.parent[:size], growth.rank[:size]
+        shape = parent.tobytes(), rank.tobytes()
+        if shape != self._last_shape:
+            self._last_shape, self._last = shape, TokenTree.trusted(parent, growth.depth[:size], rank)
+        return self._last
 
     def best_rate(self, price: FloatArray) -> float:
         """Expected tokens per price of the tree that ``choose`` would give."""

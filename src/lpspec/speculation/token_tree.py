@@ -122,7 +122,7 @@ class TokenTree:
         """Compare node by node, in order."""
         if not isinstance(other, TokenTree):
             return NotImplemented
-        return np.array_equal(self.parent, other.parent) and np.array_equal(self.rank, other.rank)
+        return self.parent.tobytes() == other.parent.tobytes() and self.rank.tobytes() == other.rank.tobytes()
 
     def __hash__(self) -> int:
         """Agree with equality, so that a tree can be a key."""

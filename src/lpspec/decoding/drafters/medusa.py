@@ -21,7 +21,7 @@ from lpspec.decoding.block_product import LANES, Float32, Weight, as_read
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
 from lpspec.decoding.drafters.head_files import open_heads
-from lpspec.decoding.head_kernels import fill_tree, head_scores, likeliest, score_guesses
+from lpspec.decoding.head_kernels import fill_tree, guesses_of, score_guesses
 from lpspec.decoding.linear import LIGHT, suits_kernels
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError
@@ -66,7 +66,7 @@ class MedusaHeads:
     def lists(self, hidden: Tensor, top_k: int) -> tuple[IntArray, FloatArray]:
         """Each head's likeliest tokens, int64 [n, heads, top_k], and how likely it finds them, float64 likewise."""
         if len(hidden) == 1 and self._arrays is not None:
-            tokens, probabilities = likeliest(head_scores(hidden.contiguous().numpy(), *self._arrays), top_k)
+            tokens, probabilities = guesses_of(hidden.contiguous().numpy(), *self._arrays, top_k)
             return tokens[None], probabilities[None]
         top = self.logits(hidden).float().softmax(-1).topk(top_k)
         return top.indices.transpose(0, 1).cpu().numpy(), top.values.transpose(0, 1).cpu().numpy().astype(np.float64)
