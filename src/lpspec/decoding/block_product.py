@@ -6,7 +6,7 @@ element is summed in the same order whatever the block, so a row's result does n
 
 import functools
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, cast
@@ -82,10 +82,27 @@ class _Floats:
         return builder.call(_declared(builder, kind, f"llvm.fmuladd.v{LANES}f32"), [x, weight, total])
 
     def add_sum(self, builder: Any, place: Any, total: Any) -> None:
-        kind = ir.FunctionType(_FLOAT, [_FLOAT, _FLOATS])
-        reduce = _declared(builder, kind, f"llvm.vector.reduce.fadd.v{LANES}f32")
-        found = builder.call(reduce, [_FLOAT(0.0), total], fastmath=("reassoc",))
+        """Lanes are added in pairs, as ``_add_four_sums`` adds them: sums are the same either way."""
+        while (lanes := total.type.count) > 1:
+            even, odd = (_lanes(builder, total, total, range(half, lanes, 2)) for half in (0, 1))
+            total = builder.fadd(even, odd)
+        found = builder.extract_element(total, _INTEGER(0))
         builder.store(builder.fadd(builder.load(place), found), place)
+
+    def add_four_sums(self, builder: Any, places: list[Any], totals: list[Any]) -> None:
+        """Sum four vectors at once."""
+        a, b, c, d = totals
+        total = self._pairs(builder, self._pairs(builder, a, b), self._pairs(builder, c, d))
+        low, high = (_lanes(builder, total, total, range(start, start + 4)) for start in (0, 4))
+        found = builder.fadd(low, high)
+        for i, place in enumerate(places):
+            builder.store(builder.fadd(builder.load(place), builder.extract_element(found, _INTEGER(i))), place)
+
+    def _pairs(self, builder: Any, a: Any, b: Any) -> Any:
+        """Sums of neighbours, of a and of b by turns in each half: what processors do in one instruction."""
+        chosen = [0, 2, 8, 10, 4, 6, 12, 14]
+        even, odd = (_lanes(builder, a, b, [lane + half for lane in chosen]) for half in (0, 1))
+        return builder.fadd(even, odd)
 
 
 class _Integers:
@@ -166,10 +183,21 @@ def _emit_block(
     k.add_incoming(following, loop)
     builder.cbranch(builder.icmp_signed("<", following, inputs), loop, done)
     builder.position_at_end(done)
-    for i, totals in enumerate(added):
+    places, totals = [], []
+    for i, row_totals in enumerate(added):
         to = builder.gep(_row(builder, out.data, builder.add(row, _INDEX(i)), outputs), [column])
-        for j, total in enumerate(totals):
-            kind.add_sum(builder, builder.gep(to, [_INDEX(j)]), total)
+        places += [builder.gep(to, [_INDEX(j)]) for j in range(columns)]
+        totals += row_totals
+    whole = len(totals) - len(totals) % 4 if isinstance(kind, _Floats) else 0
+    for i in range(0, whole, 4):
+        kind.add_four_sums(builder, places[i : i + 4], totals[i : i + 4])
+    for place, total in zip(places[whole:], totals[whole:], strict=True):
+        kind.add_sum(builder, place, total)
+
+
+def _lanes(builder: Any, a: Any, b: Any, chosen: Iterable[int]) -> Any:
+    picked = list(chosen)
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INTEGER, len(picked)), picked))
 
 
 def _declared(builder: Any, kind: ir.FunctionType, name: str) -> Any:

@@ -136,38 +136,37 @@ def attend(
     rotate_into(projected.reshape(n, heads + 2 * kv_heads, width), table, positions, q, cache, start)
     scale = np.float32(1 / np.sqrt(width))
     out = np.empty((n, heads * width), np.float32)
-    mixed = np.empty((group * n, width), np.float32)
+    mixed, share = np.empty((group * n, width), np.float32), np.empty(group * n, np.float32)
     for kv_head in range(kv_heads):
         scores = np.zeros((group * n, keys), np.float32)
         queries = q[0, kv_head * group : (kv_head + 1) * group].reshape(group * n, width)
         add_outputs(queries, cache[0, kv_head, :keys], scores, 0, keys)
         mixed[:] = 0
         for row in range(group * n):
-            _softmax(scores[row], mask[row % n], scale)
+            share[row] = _weigh(scores[row], mask[row % n], scale)
         _mix(scores, cache[1, kv_head], mixed)
-        for member in range(group):
-            head = kv_head * group + member
-            for token in range(n):
-                out[token, head * width : (head + 1) * width] = mixed[member * n + token]
+        for row in range(group * n):
+            head = kv_head * group + row // n
+            for i in range(width):
+                out[row % n, head * width + i] = mixed[row, i] * share[row]
     return out
 
 
 @cached_njit(nogil=True, allocates=False, any_order=True)
-def _softmax(scores: Float32, mask: Float32, scale: np.float32) -> None:
-    """Turn the scores [keys] of one query into shares, in place; ``mask`` is of the last ones."""
-    for key in range(len(scores)):
-        scores[key] *= scale
+def _weigh(scores: Float32, mask: Float32, scale: np.float32) -> np.float32:
+    """Turn the scores [keys] of one query into weights, in place, and return what makes shares of them.
+
+    ``mask`` is of the last keys.
+    """
     masked = scores[len(scores) - len(mask) :]
     for key in range(len(mask)):
         masked[key] += mask[key]
     largest = _largest(scores)
     total = 0.0
     for key in range(len(scores)):
-        scores[key] = exp(scores[key] - largest)
+        scores[key] = exp((scores[key] - largest) * scale)
         total += scores[key]
-    share = np.float32(1 / total)
-    for key in range(len(scores)):
-        scores[key] *= share
+    return np.float32(1 / total)
 
 
 @cached_njit(nogil=True, allocates=False)
@@ -184,13 +183,13 @@ def _largest(values: Float32) -> np.float32:
 
 
 @cached_njit(nogil=True)
-def _mix(shares: Float32, values: Float32, out: Float32) -> None:
-    """Add to out [rows, width] the values [keys, width] by their shares [rows, keys]; key after key."""
-    rows, keys = shares.shape
+def _mix(weights: Float32, values: Float32, out: Float32) -> None:
+    """Add to out [rows, width] the values [keys, width] by weights [rows, keys]; key after key."""
+    rows, keys = weights.shape
     key = 0
     while key + 4 <= keys:
         for row in range(rows):
-            a, b, c, d = shares[row, key], shares[row, key + 1], shares[row, key + 2], shares[row, key + 3]
+            a, b, c, d = weights[row, key], weights[row, key + 1], weights[row, key + 2], weights[row, key + 3]
             for i in range(out.shape[1]):
                 out[row, i] = (
                     ((out[row, i] + a * values[key, i]) + b * values[key + 1, i]) + c * values[key + 2, i]
@@ -199,7 +198,7 @@ def _mix(shares: Float32, values: Float32, out: Float32) -> None:
     while key < keys:
         for row in range(rows):
             for i in range(out.shape[1]):
-                out[row, i] += shares[row, key] * values[key, i]
+                out[row, i] += weights[row, key] * values[key, i]
         key += 1
 
 
