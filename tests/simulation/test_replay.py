@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.run import turn_bounds
-from lpspec.simulation.workload import Workload
+from lpspec.simulation.workload import LEARNING_RULES, Workload
 from lpspec.speculation.kernels import FloatArray, make_growth
 from lpspec.speculation.pruner import DraftTokenPruner, LearningRule
 from lpspec.speculation.rank_trace import RankTrace
@@ -74,7 +74,7 @@ def cases(draw: st.DrawFn) -> Case:
         price * slower if len(spots) > 1 else price[None],
         move,
         draw(st.none() | st.integers(1, 45)),
-        draw(st.sampled_from(["full-feedback", "verified-nodes"])),
+        draw(st.sampled_from(LEARNING_RULES)),
         draw(st.sampled_from([1.0, 4.0, 70.0, 1024.0])),
     )
 
@@ -92,7 +92,8 @@ def compiled_placed(case: Case) -> tuple[list[Placed], FloatArray]:
         case.price,
         accuracy,
         np.full_like(accuracy, 64.0),
-        case.rule == "full-feedback",
+        case.rule != "verified-nodes",
+        case.rule == "chain-feedback",
         case.memory,
         make_growth(heads, top_k, case.price.shape[2]),
         case.move,
@@ -167,6 +168,8 @@ def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int
                     model.score(depth, child[-1], child[-1] == rank)
         elif drafted:
             for h, rank in enumerate(truth):
+                if case.rule == "chain-feedback" and any(truth[:h]):
+                    break  # a first guess was wrong
                 waiting[position + 1 + h].append((h, rank))
         for token in [token for token in sorted(waiting) if token < end]:
             for h, rank in waiting.pop(token):
@@ -278,7 +281,7 @@ def test_probabilities_stay_probabilities(case: Case) -> None:
     _, accuracy = compiled(case)
     assert (accuracy >= 0).all()
     assert (accuracy <= 1).all()
-    if case.rule == "full-feedback":
+    if case.rule != "verified-nodes":
         assert (accuracy.sum(axis=1) <= 1 + 1e-12).all()
 
 

@@ -21,7 +21,7 @@ from lpspec.simulation.run import (
     turn_bounds,
 )
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import OBJECTIVES, Objective, System, TreePolicy, Workload
+from lpspec.simulation.workload import LEARNING_RULES, OBJECTIVES, Objective, System, TreePolicy, Workload
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.pruner import DraftTokenPruner, LearningRule
@@ -82,7 +82,7 @@ def test_autoregressive_systems_commit_one_token_per_pass() -> None:
 # The policies
 
 
-@pytest.mark.parametrize("rule", ["full-feedback", "verified-nodes"])
+@pytest.mark.parametrize("rule", LEARNING_RULES)
 @pytest.mark.parametrize("policy", [TreePolicy(), TreePolicy(objective="energy"), TreePolicy(size=7)])
 def test_a_run_takes_the_steps_of_the_readable_loop(policy: TreePolicy, rule: LearningRule) -> None:
     policy, trace, one = replace(policy, rule=rule), with_first(TRACE, 12), system("lp-spec")

@@ -16,7 +16,7 @@ from lpspec.speculation.pruner import PRIOR_WEIGHT, DraftTokenPruner, FixedTree,
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_length
 
 PAPER = np.array([[0.5, 0.3], [0.2, 0.1]])  # p_1 and p_2 of LP-Spec section IV-B
-RULES: tuple[LearningRule, ...] = ("full-feedback", "verified-nodes")
+RULES: tuple[LearningRule, ...] = ("full-feedback", "chain-feedback", "verified-nodes")
 MAX_SIZE = 7
 
 
@@ -174,6 +174,15 @@ def test_full_feedback_waits_until_the_token_is_committed() -> None:
     assert np.array_equal(pruner.accuracy[1], PAPER[1])
     pruner.observe(2, np.array([-1, -1], np.int8), tree, 1)  # commits token 2: head 1 from 0, head 0 from 1
     assert pruner.accuracy[1].tolist() == pytest.approx([0.2 * 64 / 65, (0.1 * 64 + 1) / 65])
+
+
+def test_chain_feedback_scores_a_head_only_where_those_before_it_were_right_at_once() -> None:
+    pruner, tree = DraftTokenPruner(PAPER, rule="chain-feedback"), TokenTree.from_paths([(0,), (0, 0)])
+    pruner.observe(0, np.array([1, 0], np.int8), tree, 2)  # right, but at the second guess
+    pruner.observe(2, np.array([0, 1], np.int8), tree, 2)
+    assert np.array_equal(pruner.accuracy[1], PAPER[1])
+    pruner.observe(4, np.array([-1, 0], np.int8), tree, 1)
+    assert pruner.accuracy[1].tolist() == pytest.approx([0.2 * 64 / 65, (0.1 * 64 + 1) / 65])  # of position 2 alone
 
 
 def test_a_new_turn_forgets_what_was_waiting() -> None:

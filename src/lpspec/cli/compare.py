@@ -62,7 +62,8 @@ def compare(
     changes
         Change a constant of the platforms, as KEY=VALUE: --set pim.mac_interval="10 ns". May be repeated.
     learning
-        How the pruner learns: full-feedback (from every committed token) or verified-nodes (the paper's rule).
+        How the pruner learns: full-feedback (from every committed token), chain-feedback (of a head only where the
+        heads before it were right), or verified-nodes (the paper's rule).
     root_counts
         Whether a pass is charged for the root of its tree too; the paper leaves it open.
     fidelity

@@ -81,15 +81,23 @@ class _Floats:
         kind = ir.FunctionType(_FLOATS, [_FLOATS] * 3)
         return builder.call(_declared(builder, kind, f"llvm.fmuladd.v{LANES}f32"), [x, weight, total])
 
-    def add_sum(self, builder: Any, place: Any, total: Any) -> None:
-        """Lanes are added in pairs, as ``_add_four_sums`` adds them: sums are the same either way."""
+    def add_sums(self, builder: Any, places: list[Any], totals: list[Any]) -> None:
+        """Add the lanes of every total to its place: four totals at once, the rest one by one."""
+        whole = len(totals) - len(totals) % 4
+        for i in range(0, whole, 4):
+            self._add_four_sums(builder, places[i : i + 4], totals[i : i + 4])
+        for place, total in zip(places[whole:], totals[whole:], strict=True):
+            self._add_sum(builder, place, total)
+
+    def _add_sum(self, builder: Any, place: Any, total: Any) -> None:
+        """Lanes are added in pairs, as for four: sums are the same either way."""
         while (lanes := total.type.count) > 1:
             even, odd = (_lanes(builder, total, total, range(half, lanes, 2)) for half in (0, 1))
             total = builder.fadd(even, odd)
         found = builder.extract_element(total, _INTEGER(0))
         builder.store(builder.fadd(builder.load(place), found), place)
 
-    def add_four_sums(self, builder: Any, places: list[Any], totals: list[Any]) -> None:
+    def _add_four_sums(self, builder: Any, places: list[Any], totals: list[Any]) -> None:
         """Sum four vectors at once."""
         a, b, c, d = totals
         total = self._pairs(builder, self._pairs(builder, a, b), self._pairs(builder, c, d))
@@ -124,10 +132,11 @@ class _Integers:
         )
         return builder.add(total, builder.add(even, odd))
 
-    def add_sum(self, builder: Any, place: Any, total: Any) -> None:
+    def add_sums(self, builder: Any, places: list[Any], totals: list[Any]) -> None:
         kind = ir.FunctionType(_INTEGER, [_INTEGERS])
         reduce = _declared(builder, kind, f"llvm.vector.reduce.add.v{LANES}i32")
-        builder.store(builder.add(builder.load(place), builder.call(reduce, [total])), place)
+        for place, total in zip(places, totals, strict=True):
+            builder.store(builder.add(builder.load(place), builder.call(reduce, [total])), place)
 
 
 def _add_block_of(rows: int, columns: int) -> Block:
@@ -188,11 +197,7 @@ def _emit_block(
         to = builder.gep(_row(builder, out.data, builder.add(row, _INDEX(i)), outputs), [column])
         places += [builder.gep(to, [_INDEX(j)]) for j in range(columns)]
         totals += row_totals
-    whole = len(totals) - len(totals) % 4 if isinstance(kind, _Floats) else 0
-    for i in range(0, whole, 4):
-        kind.add_four_sums(builder, places[i : i + 4], totals[i : i + 4])
-    for place, total in zip(places[whole:], totals[whole:], strict=True):
-        kind.add_sum(builder, place, total)
+    kind.add_sums(builder, places, totals)
 
 
 def _lanes(builder: Any, a: Any, b: Any, chosen: Iterable[int]) -> Any:

@@ -73,7 +73,7 @@ def compare(
         basis: ``equal`` or ``published``.
         energy_profile: Shipped name or path.
         changes: Constants of the platforms to change, dotted key to text.
-        learning: How the pruner learns accuracies, ``full-feedback`` or ``verified-nodes`` (the paper's rule).
+        learning: How the pruner learns accuracies, a name of ``LEARNING_RULES``.
         root_counts: Whether a pass is charged for the root among its tokens.
         fidelity: ``analytic`` or ``command``.
 

