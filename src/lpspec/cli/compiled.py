@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-NOTICE = "compiling inner loops (once; about 10 s, up to a minute at command fidelity and for lpspec dram)..."
+NOTICE = "compiling inner loops (once; 10 s, half a minute for a real decoder, a minute to time memory commands)..."
 
 
 def announce_compiling() -> None:
