@@ -110,3 +110,9 @@ def test_a_model_too_short_to_time_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(model, "config", short)
     with pytest.raises(InputError, match="too few to be timed"):
         calibration.calibrate(model, NoDrafter(), "none", "float32", longest=128)
+
+
+def test_a_price_list_that_is_not_there_is_to_be_made(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        load_prices(tmp_path / "none.json")
+    assert str(error.value).endswith("No such file or directory; make one with lpspec calibrate --json FILE")

@@ -129,7 +129,9 @@ def load_prices(path: str | Path) -> MachinePrices:
     """
     where = f"price list '{path}'"
     try:
-        content = _File.model_validate(read_json_object(Path(path), where))
+        content = _File.model_validate(
+            read_json_object(Path(path), where, "make one with lpspec calibrate --json FILE")
+        )
     except ValidationError as error:
         raise InputError(f"{where}: {one_line(error)}") from None
     for name, values in (("contexts", content.contexts), ("sizes", content.sizes)):

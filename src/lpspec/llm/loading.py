@@ -98,8 +98,9 @@ class _HuggingFaceConfig(BaseModel):
 def _load_hugging_face(path: Path) -> ModelSpec:
     file = path / "config.json" if path.is_dir() else path
     where = f"model config '{file}'"
+    instead = f"give a config.json, a folder that holds one, or one of {', '.join(model_names())}"
     try:
-        config = _HuggingFaceConfig.model_validate(read_json_object(file, where))
+        config = _HuggingFaceConfig.model_validate(read_json_object(file, where, instead))
     except ValidationError as error:
         raise InputError(f"{where}: {one_line(error)}") from None
     absolute = file.absolute()
@@ -107,8 +108,13 @@ def _load_hugging_face(path: Path) -> ModelSpec:
     return validated_spec({"name": name, "source": str(file), **config.spec_fields()}, where)
 
 
-def read_json_object(file: Path, where: str) -> dict[str, object]:
-    """Read a file that holds one JSON object; ``where`` begins what is said of any fault.
+def read_json_object(file: Path, where: str, instead: str = "") -> dict[str, object]:
+    """Read a file that holds one JSON object.
+
+    Args:
+        file: The file.
+        where: Begins what is said of any fault.
+        instead: What else could be given, said where the file cannot be read.
 
     Raises:
         InputError: The file cannot be read, is not JSON, or holds something else.
@@ -116,10 +122,7 @@ def read_json_object(file: Path, where: str) -> dict[str, object]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(
-            f"cannot read {where}: {error.strerror}; give a config.json, a folder that holds one, or one of"
-            f" {', '.join(model_names())}"
-        ) from None
+        raise InputError(f"cannot read {where}: {error.strerror}{instead and f'; {instead}'}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON: {error}") from None
     if not isinstance(content, dict):
