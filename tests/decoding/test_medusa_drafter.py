@@ -64,6 +64,21 @@ def load_and_start(file: Path) -> Medusa:
     return drafter
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_heads_too_large_for_one_core_are_left_to_torch(
+    tmp_path: Path, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_head(tmp_path / "heads", "medusa_lm_head.safetensors", medusa_weights(CONFIG.spec, own=own))
+    found = []
+    for light in (CONFIG.spec.vocab_size * CONFIG.spec.hidden_size, 1):
+        monkeypatch.setattr("lpspec.decoding.drafters.medusa.LIGHT", light)
+        drafter = load_medusa(MODEL, folder, FixedTree(TREE))
+        assert (drafter.heads._arrays is None) == (light == 1)
+        start(drafter, TEXT)
+        found.append(drafted_paths(drafter))
+    assert found[0] == found[1]
+
+
 def test_a_path_is_as_likely_as_its_heads_say(tmp_path: Path) -> None:
     drafter = load_medusa(MODEL, write_head(tmp_path / "h", "medusa_lm_head.pt", medusa_weights(CONFIG.spec)), None)
     drafter.pruner = FixedTree(TREE)

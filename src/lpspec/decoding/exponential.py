@@ -45,3 +45,11 @@ def exp(x: np.float32) -> np.float32:
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW
     series = _ONE + r * (_ONE + r * (_F2 + r * (_F3 + r * (_F4 + r * (_F5 + r * (_F6 + r * _F7))))))
     return series * _power_of_two(n) if x >= LOWEST else _ZERO
+
+
+@cached_njit(nogil=True, allocates=False)
+def silu(x: np.float32) -> np.float32:
+    """x / (1 + exp(-x)), with no exponential of a positive number in it."""
+    e = exp(-abs(x))
+    share = _ONE / (_ONE + e)
+    return x * (share if x >= 0 else e * share)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from lpspec.compiled import cached_njit
 from lpspec.decoding.block_product import Float32, Weight, add_outputs
-from lpspec.decoding.exponential import exp
+from lpspec.decoding.exponential import exp, silu
 
 
 @cached_njit(nogil=True)
@@ -47,9 +47,7 @@ def head_scores(hidden: Float32, weights: Weight, biases: Float32, out: Weight) 
 def _add_silu(x: Float32, out: Float32) -> None:
     """Add silu(x), [width], to out."""
     for i in range(len(x)):
-        e = exp(-abs(x[i]))
-        share = np.float32(1) / (np.float32(1) + e)
-        out[i] += x[i] * (share if x[i] >= 0 else e * share)
+        out[i] += silu(x[i])
 
 
 @cached_njit(nogil=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lpspec.compiled import cached_njit
 from lpspec.decoding.block_product import Float32, Weight, add_outputs
-from lpspec.decoding.exponential import exp
+from lpspec.decoding.exponential import exp, silu
 from lpspec.decoding.kernels import norm_rows, rotate_into
 
 
@@ -218,6 +218,4 @@ def gated(x: Float32, gate_up: Weight) -> Float32:
 def _gate(gate: Float32, up: Float32, out: Float32) -> None:
     """Write silu(gate) * up, all of one length, into out."""
     for i in range(len(gate)):
-        e = exp(-abs(gate[i]))  # at most 1, whatever the sign
-        share = np.float32(1) / (np.float32(1) + e)
-        out[i] = gate[i] * (share if gate[i] >= 0 else e * share) * up[i]
+        out[i] = silu(gate[i]) * up[i]

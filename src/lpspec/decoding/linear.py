@@ -54,28 +54,25 @@ class FloatLinear:
     def arrays(self) -> Weights | None:
         """Weight and bias (empty if there is none) as compiled loops take them; None if they cannot."""
         weight, bias = self.weight, self.bias
-        if weight.shape[1] % LANES or not (suits_kernels(weight) or suits_as_bfloat16(weight)):
+        if weight.shape[1] % LANES:
             return None
-        bits = weight.view(torch.int16).numpy() if weight.dtype == torch.bfloat16 else weight.numpy()
-        narrowed = as_read(bits) if weight.dtype == torch.float32 and bits.size <= LIGHT else bits
-        return narrowed, np.empty(0, np.float32) if bias is None else bias.float().numpy()
+        if suits_kernels(weight):
+            array = as_read(weight.numpy()) if weight.numel() <= LIGHT else weight.numpy()
+        elif suits_kernels(weight, torch.bfloat16) and not multiplies_bfloat16():  # else torch is faster
+            array = weight.view(torch.int16).numpy()
+        else:
+            return None
+        return array, np.empty(0, np.float32) if bias is None else bias.float().numpy()
 
 
-def suits_kernels(weight: Tensor) -> bool:
-    """Whether compiled loops can read it: float32, on a CPU, row after row, and not in training."""
-    on_cpu = weight.is_cpu and weight.is_contiguous()
-    return on_cpu and weight.dtype == torch.float32 and not weight.requires_grad
-
-
-def suits_as_bfloat16(weight: Tensor) -> bool:
-    """Whether compiled loops can read it as bfloat16, and the processor has nothing of its own for that type."""
-    on_cpu = weight.is_cpu and weight.is_contiguous()
-    return on_cpu and weight.dtype == torch.bfloat16 and not weight.requires_grad and not multiplies_bfloat16()
+def suits_kernels(weight: Tensor, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether compiled loops can read it as this type: on a CPU, row after row, and not in training."""
+    return weight.is_cpu and weight.is_contiguous() and weight.dtype == dtype and not weight.requires_grad
 
 
 def few_enough(tokens: int, weights: int) -> bool:
     """Whether compiled loops are the faster way for so many tokens and weights, and no gradient is to follow."""
-    return (tokens <= FEW and not torch.is_grad_enabled()) or small_enough(tokens, weights)
+    return not torch.is_grad_enabled() and (tokens <= FEW or tokens * weights <= SMALL)
 
 
 def small_enough(tokens: int, weights: int) -> bool:
@@ -97,7 +94,7 @@ FEW = 32
 """Tokens for which a weight is better read in place than laid out anew, as torch does, however large it is."""
 
 SMALL = 20_000_000
-"""Multiply-adds of a product, about 30 a nanosecond, that one core does as fast as torch does them on two."""
+"""Multiply-adds of a product, about 40 a nanosecond, that one core does as fast as torch does them on two."""
 
 LIGHT = 1 << 20
 """Elements of a weight that one core's caches pass on as fast as it multiplies."""

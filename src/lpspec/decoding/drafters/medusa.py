@@ -74,17 +74,19 @@ class MedusaHeads:
     @cached_property
     def _arrays(self) -> tuple[Weight, Float32, Weight] | None:
         """The weights for compiled loops, where these are faster: small heads on a CPU."""
-        out = self._out_array()
-        if out is None or not (suits_kernels(self.block_weight) and suits_kernels(self.block_bias)):
+        spec, blocks, biases = self.model.config.spec, self.block_weight, self.block_bias
+        if spec.hidden_size % LANES or max(spec.vocab_size, spec.hidden_size) * spec.hidden_size > LIGHT:
             return None
-        return as_read(self.block_weight.numpy()), self.block_bias.numpy(), out
+        out = self._out_array()
+        if out is None or not (suits_kernels(blocks) and suits_kernels(biases)):
+            return None
+        return as_read(blocks.numpy()), biases.numpy(), out
 
     def _out_array(self) -> Weight | None:
         if self.out is None:  # the model's own, as the pass before has left it in the caches
             arrays = self.model.head.arrays
             return None if arrays is None else arrays[0][None]
-        fits = suits_kernels(self.out) and self.out[0].numel() <= LIGHT and self.out.shape[2] % LANES == 0
-        return as_read(self.out.numpy()) if fits else None
+        return as_read(self.out.numpy()) if suits_kernels(self.out) else None
 
 
 class _Step(NamedTuple):
