@@ -144,6 +144,22 @@ def test_all_errors_of_a_file_come_at_once_with_their_paths(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("memory.channel_width_bits", "64", "channel_width_bits is 64: allowed is 16"),
+        ("memory.dram_ranks", "0", "memory.dram_ranks: 0 is out of range: allowed is above 0"),
+    ],
+)
+@pytest.mark.parametrize("platform", ["mobile-npu", "lp-spec"])
+def test_what_no_package_has_is_refused(platform: str, key: str, value: str, allowed: str) -> None:
+    """A channel is one x16 die wide; embedding and norms lie on a rank of plain DRAM."""
+    with pytest.raises(InputError) as caught:
+        load_platform(platform, {key: value})
+    assert allowed in str(caught.value)
+    assert len(str(caught.value)) <= 200
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("sumary = 'x'", "sumary: is not a known key: did you mean 'summary'?"),

@@ -21,6 +21,9 @@ from lpspec.hardware.quantity import (
     Throughput,
 )
 
+DIE_WIDTH_BITS = 16
+"""Data pins of an LPDDR5 die (JESD209-5: x16)."""
+
 
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,12 +55,21 @@ class MemorySpec(_Spec):
     """An LPDDR package: channels, and ranks of dies that are plain DRAM or compute."""
 
     channels: Count = Field(description="independent channels; each rank has one die on every channel")
-    channel_width_bits: Count = Field(description="data pins of a channel")
+    channel_width_bits: Count = Field(description="data pins of a channel; a die is x16 and fills one")
     data_rate: DataRate = Field(description="bits per second and pin")
     bus_efficiency: Share = Field(description="sustained share of the peak bandwidth off chip")
-    dram_ranks: CountOrZero = Field(description="ranks of plain DRAM, readable while PIM ranks compute")
+    dram_ranks: Count = Field(description="ranks of plain DRAM, readable while PIM ranks compute; one at least")
     pim_ranks: CountOrZero = Field(description="ranks whose dies compute")
     die_capacity: Size = Field(description="capacity of a die")
+
+    @model_validator(mode="after")
+    def _one_die_per_channel(self) -> Self:
+        if self.channel_width_bits.n != DIE_WIDTH_BITS:
+            raise ValueError(
+                f"channel_width_bits is {self.channel_width_bits.n}: allowed is {DIE_WIDTH_BITS}, "
+                "the width of an LPDDR5 die; a wider bus is more channels"
+            )
+        return self
 
     @property
     def dies_per_rank(self) -> int:
