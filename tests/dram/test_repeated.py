@@ -11,7 +11,7 @@ from lpspec.dram.controller import Controller, Refresh
 from lpspec.dram.gemm import PimProgram, compile_gemm
 from lpspec.dram.layout import PimChannel, place_weights
 from lpspec.dram.read_stream import ReadStream
-from lpspec.dram.repeated import NO_PROGRAM, PhaseSession, repeated
+from lpspec.dram.repeated import NO_PROGRAM, REFRESH_INTERVALS, PhaseSession, repeated
 from lpspec.dram.simulate import ChannelRun, run_channel
 from lpspec.errors import InputError
 
@@ -84,6 +84,17 @@ def test_refresh_takes_its_share_of_copies_shorter_than_its_interval(bursts: int
     refreshes = (mean.rank_counts["PIM_REFAB"] + mean.rank_counts["REFAB"]) / CONTROLLER.ranks
     assert refreshes * DIE.timing.nREFI.n / mean.ck == pytest.approx(1, abs=0.05)
     assert calm.ck < mean.ck < calm.ck * 1.12
+
+
+@pytest.mark.parametrize(("tokens", "bursts"), [(0, 3), (4, 0), (6, 700)])
+def test_copies_are_phases_of_a_session(tokens: int, bursts: int) -> None:
+    program = product(tokens).lines if tokens else NO_PROGRAM
+    reads = ReadStream(3, bursts).requests(DIE)
+    session, copies = PhaseSession(DIE, CONTROLLER), 0
+    while session.now_ck < REFRESH_INTERVALS * DIE.timing.nREFI.n:
+        session.run(program, reads)
+        copies += 1
+    assert repeated(program, reads, DIE, CONTROLLER) == session.mean_of(copies)
 
 
 def test_nothing_is_no_phase() -> None:

@@ -13,6 +13,7 @@ from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import Activity, energy_pj
 from lpspec.dram.read_stream import ReadStream
+from lpspec.dram.repeat_kernels import start_segment
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.windows import windows_of
 from lpspec.errors import unknown_name
@@ -157,15 +158,6 @@ class ChannelSession:
         return _segment_run(
             _totals(channel, end_ck) - before, self._controller.ranks, (since_ck, segment.start_ck, end_ck), jumped
         )
-
-
-def start_segment(channel: IntArray, lines: IntArray, start_ck: int) -> None:
-    """Bring a program before its first line, not to go before a CK, and let requests count from none."""
-    channel[k.DECIDED : k.SAMPLED] = 0
-    channel[k.STATE, [k.S_FINISHED, k.S_NEXT, k.S_SERVED, k.S_REF_DECIDED, k.S_REF_STAGE]] = 0
-    channel[k.STATE, [k.S_PIM_FLOOR, k.S_PROGRESS]] = start_ck
-    if len(lines):
-        k.start_program(channel, lines)
 
 
 def _run_exactly(channel: IntArray, segment: _Segment, device: DeviceSpec) -> None:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from lpspec.dram import kernels as k
 from lpspec.dram import simulate
-from lpspec.dram.channel_session import start_segment
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
+from lpspec.dram.repeat_kernels import run_copies, start_segment
 from lpspec.dram.rules import COMMANDS
 from lpspec.errors import InputError
 
@@ -119,8 +119,11 @@ def repeated(program: IntArray, requests: IntArray, device: DeviceSpec, controll
     if not len(program) and not len(requests):
         raise InputError("a phase without commands takes no time")
     session = PhaseSession(device, controller)
-    copies = 0
-    while session.now_ck < REFRESH_INTERVALS * device.timing.nREFI.n:
-        session.run(program, requests)
-        copies += 1
+    enough_ck = REFRESH_INTERVALS * device.timing.nREFI.n
+    served_at = np.empty(len(requests), np.int64)
+    copies, session.now_ck, done = run_copies(
+        session.channel, program, requests, requests.copy(), served_at, _NO_LOG, enough_ck
+    )
+    if done < 0:
+        raise simulate.what_stopped(session.channel, done)
     return session.mean_of(copies)
