@@ -17,13 +17,14 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help reproduce models test quick lint format types bench lock clean
+.PHONY: help reproduce models test quick processors lint format types bench lock clean
 
 help:
 	@echo "make reproduce  the paper's results: one table, and figures in out/reproduce"
 	@echo "make models     what real models need (torch), for lpspec generate, record and calibrate"
 	@echo "make test       the whole test suite"
 	@echo "make quick      the tests that take seconds"
+	@echo "make processors tests of decoding with torch held to older processors"
 	@echo "make lint       ruff, rules and format (make format repairs)"
 	@echo "make types      mypy --strict"
 	@echo "make bench      speed of the simulator itself"
@@ -55,6 +56,14 @@ format: .venv/.requirements-dev
 types: $(DEVELOPMENT)
 	@$(BIN)/mypy --no-error-summary $(CODE)
 
+# torch takes other kernels on other processors: what decodes must hold under those for older ones too. CI runs this.
+# A level above the processor's own is the processor's own.
+processors: $(DEVELOPMENT)
+	@for level in AVX2 AVX512_CORE; do \
+		echo "tests of decoding, torch's kernels no newer than $$level's:"; \
+		ONEDNN_MAX_CPU_ISA=$$level $(PYTEST) --numprocesses=auto -m "not slow" tests/decoding || exit 1; \
+	done
+
 # The lock files carry the build backend too, so that the package is installed offline once they are in. They leave
 # torch out, whose build (CPU or which GPU) is the machine's choice, and hold what every build of it needs.
 lock: | $(UV)
@@ -80,11 +89,23 @@ clean:
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch .venv/.requirements $@
 
-# pip, unlike uv, is what a machine's own choice of torch builds is usually made for.
+# uv takes torch from PyTorch's own index of CPU builds alone; where that cannot be reached within seconds, pip takes it
+# from whatever this machine's settings of pip name, which on Linux may be a build with CUDA: its size is said first.
+# `--no-config`, for pyproject.toml keeps torch out of the lock files.
 $(TORCH): | $(BIN)/python
-	@echo "setting up torch $(TORCH_VERSION) in .venv (about 1 min, once)" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION)
+	@if UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=0 $(CPU_TORCH) --quiet --dry-run 2>/dev/null; then \
+		echo "setting up torch $(TORCH_VERSION), its CPU build, in .venv: about 200 MB, once" >&2; $(CPU_TORCH); \
+	else \
+		case "$$($(PIP_TORCH) --use-feature=fast-deps --quiet --dry-run --report - 2>/dev/null)" in \
+			*'"name": "nvidia-'*) size="about 2.7 GB, for pip finds its build with CUDA alone" ;; \
+			*) size="about 200 MB" ;; \
+		esac; \
+		echo "setting up torch $(TORCH_VERSION) in .venv: $$size, once" >&2; $(PIP_TORCH); \
+	fi
 	@touch $@
+
+CPU_TORCH = $(UV) pip install --no-config --python $(BIN)/python --torch-backend=cpu torch==$(TORCH_VERSION)
+PIP_TORCH = $(BIN)/python -m pip install --disable-pip-version-check torch==$(TORCH_VERSION)
 
 $(BIN)/python: | $(UV)
 	@$(UV) venv --quiet --seed --clear .venv

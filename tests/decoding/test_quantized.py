@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from tiny_llama import tiny_config
+from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.generate import Generation
@@ -16,7 +18,7 @@ from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.llama_weights import random_weights
 from lpspec.decoding.quantized import (
     QuantizedLinear,
-    _padded_int_mm,
+    _gpu_matmul,
     int_matmul,
     quantize_folder,
     quantize_rows,
@@ -28,21 +30,82 @@ CONFIG = """{"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 32, "
  "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64, "max_position_embeddings": 256}"""
 
 
-@settings(deadline=None)
-@given(rows=st.integers(1, 40), inputs=st.integers(1, 300), outputs=st.integers(1, 40), seed=st.integers(0, 99))
-def test_the_integer_multiplication_is_numpys(rows: int, inputs: int, outputs: int, seed: int) -> None:
+def numpys(x: Tensor, weight: Tensor) -> NDArray[np.int64]:
+    return x.numpy().astype(np.int64) @ weight.numpy().astype(np.int64).T
+
+
+def drawn_int8(rows: int, inputs: int, seed: int, extremes: bool = False) -> Tensor:
+    """Uniform over INT8, -128 included; or of its three largest alone, whose sums go farthest."""
     random = np.random.default_rng(seed)
-    x, weight = (random.integers(-127, 128, (n, inputs)).astype(np.int8) for n in (rows, outputs))
-    exact = x.astype(np.int64) @ weight.astype(np.int64).T
-    for multiply in (int_matmul, _padded_int_mm):
-        assert (multiply(torch.from_numpy(x), torch.from_numpy(weight)).numpy() == exact).all()
+    shape = rows, inputs
+    values = random.choice([-128, -127, 127], shape) if extremes else random.integers(-128, 128, shape)
+    return torch.from_numpy(values.astype(np.int8))
+
+
+@pytest.fixture
+def no_torch_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's integer multiplication is right on some CPUs only, so that no test of its results could tell."""
+
+    def refuse(*_: Tensor) -> None:
+        raise AssertionError("torch's integer multiplication is not exact on CPUs")
+
+    monkeypatch.setattr(torch, "_int_mm", refuse)
+
+
+@pytest.mark.usefixtures("no_torch_product")
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.integers(1, 40),
+    inputs=st.integers(1, 300),
+    outputs=st.integers(1, 40),
+    seed=st.integers(0, 99),
+    extremes=st.booleans(),
+)
+def test_the_integer_multiplication_is_numpys(rows: int, inputs: int, outputs: int, seed: int, extremes: bool) -> None:
+    x, weight = drawn_int8(rows, inputs, seed, extremes), drawn_int8(outputs, inputs, seed + 1, extremes)
+    assert np.array_equal(int_matmul(x, weight).numpy(), numpys(x, weight))
+
+
+@pytest.mark.usefixtures("no_torch_product")
+@pytest.mark.parametrize("inputs", [4095, 4096, 11008, 14337])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 6, 7, 17, 64])
+def test_the_sizes_of_real_layers_are_exact_and_threads_share_them(
+    rows: int, inputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lpspec.decoding.block_product.PART", 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    x, weight = drawn_int8(rows, inputs, seed=rows), drawn_int8(23, inputs, seed=0)
+    assert np.array_equal(int_matmul(x, weight).numpy(), numpys(x, weight))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_largest_sums_are_exact(sign: int) -> None:
     """Pairs of products overflow 16 bits, and sums 24 bits."""
+    x, weight = torch.full((3, 14336), -128, dtype=torch.int8), torch.full((5, 14336), 64 * sign, dtype=torch.int8)
+    assert (int_matmul(x, weight) == -128 * 64 * sign * 14336).all()
     x, weight = torch.full((3, 14336), 127, dtype=torch.int8), torch.full((5, 14336), 127 * sign, dtype=torch.int8)
     assert (int_matmul(x, weight) == sign * 127 * 127 * 14336).all()
+
+
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 1, 1), (16, 24, 8), (17, 25, 9), (40, 64, 40)])
+def test_a_gpu_gets_the_shapes_that_it_takes(
+    rows: int, inputs: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_a_gpu(x: Tensor, weight: Tensor) -> Tensor:
+        assert x.shape[0] > 16
+        assert x.shape[1] % 8 == weight.shape[1] % 8 == 0
+        return (x.long() @ weight.long()).int()
+
+    monkeypatch.setattr(torch, "_int_mm", as_a_gpu)
+    x, weight = drawn_int8(rows, inputs, seed=1), drawn_int8(outputs, inputs, seed=2)
+    assert np.array_equal(_gpu_matmul(x, weight).numpy(), numpys(x, weight))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 300, 5), (16, 4096, 64), (40, 14337, 33)])
+def test_a_gpu_multiplies_exactly(rows: int, inputs: int, outputs: int) -> None:
+    x, weight = drawn_int8(rows, inputs, seed=1), drawn_int8(outputs, inputs, seed=2)
+    assert np.array_equal(int_matmul(x.cuda(), weight.cuda()).cpu().numpy(), numpys(x, weight))
 
 
 def test_a_row_is_rounded_to_half_a_step_at_most() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional
 
 from lpspec.decoding.block_product import LANES, add_product
 from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
@@ -52,19 +53,24 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def int_matmul(x: Tensor, weight: Tensor) -> Tensor:
     """The exact int32 [n, outputs] of x int8 [n, inputs] times weight int8 [outputs, inputs] transposed."""
-    if x.device.type != "cpu":
-        return _padded_int_mm(x, weight)
-    out = np.zeros((x.shape[0], weight.shape[0]), np.int32)
+    if x.is_cuda:
+        return _gpu_matmul(x, weight)
+    device, out = x.device, np.zeros((x.shape[0], weight.shape[0]), np.int32)
     if missing := -x.shape[1] % (2 * LANES):
-        x, weight = (torch.nn.functional.pad(side, (0, missing)) for side in (x, weight))
-    add_product(x.contiguous().numpy(), weight.contiguous().numpy(), out, torch.get_num_threads())
-    return torch.from_numpy(out)
+        x, weight = (functional.pad(side, (0, missing)) for side in (x, weight))
+    add_product(x.cpu().contiguous().numpy(), weight.cpu().contiguous().numpy(), out, torch.get_num_threads())
+    return torch.from_numpy(out).to(device)
 
 
-def _padded_int_mm(x: Tensor, weight: Tensor) -> Tensor:
-    """Torch's own integer multiplication, which on a GPU wants more than 16 rows."""
-    padded = torch.nn.functional.pad(x, (0, 0, 0, max(0, 17 - len(x))))
-    return torch._int_mm(padded, weight.t())[: len(x)]
+def _gpu_matmul(x: Tensor, weight: Tensor) -> Tensor:
+    """Torch's own integer multiplication, for CUDA alone: what it computes on CPUs is exact on some of them only.
+
+    It wants more than 16 rows, and numbers of inputs and outputs that are multiples of 8.
+    """
+    rows, outputs, missing = len(x), len(weight), -x.shape[1] % 8
+    x = functional.pad(x, (0, missing, 0, max(0, 17 - rows)))
+    weight = functional.pad(weight, (0, missing, 0, -outputs % 8))
+    return torch._int_mm(x, weight.t())[:rows, :outputs]
 
 
 def quantized(checkpoint: Checkpoint) -> Checkpoint:
