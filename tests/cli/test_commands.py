@@ -42,6 +42,14 @@ SYSTEM_KEYS = {
     "mj_per_token",
     "prefill_energy_mj",
     "energy_by_component_mj",
+    "energy_counts",
+    "tokens_per_j_memory_and_macs",
+    "edp_memory_and_macs_s_mj",
+    "power_memory_and_macs_w",
+    "tokens_per_j_board",
+    "edp_board_s_mj",
+    "power_board_w",
+    "l_spec_histogram",
 }
 ROW_KEYS = {"id", "quantity", "published", "simulated", "ratio", "unit", "basis", "source", "equal_basis", "why"}
 ROW_KEYS |= {"command", "command_ratio", "command_why"}
@@ -98,7 +106,9 @@ def test_comparison_prints_the_numbers_that_it_writes(compared: Results) -> None
     for cells, system in zip(compared.said.numbers, compared.document["systems"], strict=True):
         assert cells[0] == system["system"]
         assert cells[1:6] == [digits(system[key]) for key in columns]
-        assert cells[6:] == [f"{system['mean_acceptance_length']:.3f}", f"{system['mean_l_spec']:.2f}"]
+        assert cells[6:8] == [f"{system['mean_acceptance_length']:.3f}", f"{system['mean_l_spec']:.2f}"]
+        both = ("tokens_per_j_memory_and_macs", "power_memory_and_macs_w", "tokens_per_j_board", "power_board_w")
+        assert cells[8:] == [digits(system[key]) for key in both]
 
 
 def test_comparison_says_what_stands_behind_it(compared: Results) -> None:

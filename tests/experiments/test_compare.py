@@ -10,6 +10,7 @@ import pytest
 from lpspec.errors import InputError
 from lpspec.experiments.compare import Comparison, compare
 from lpspec.experiments.systems import SYSTEMS
+from lpspec.hardware.loading import load_profile
 from lpspec.simulation.run import Run
 from lpspec.speculation.rank_trace import load_trace
 
@@ -72,19 +73,74 @@ def test_order_and_repetition_of_names_are_the_users() -> None:
 
 
 def test_bases_differ_in_precision_and_in_whose_energy_is_the_boards() -> None:
-    equal, published = runs(), runs(basis="published")
+    equal, published, boards = runs(), runs(basis="published"), runs(basis="board")
     for name in SYSTEMS:
         gpu = name.startswith(("attacc", "rtx3090"))
         assert equal[name].system.model.weight_bits == 8
         assert published[name].system.model.weight_bits == (16 if gpu else 8)
         assert equal[name].system.platform.energy_basis == "model"
+        assert boards[name].system.platform.energy_basis == "board-power"
+        assert boards[name].system.model == equal[name].system.model
         board = name.startswith("rtx3090")
         assert published[name].system.platform.energy_basis == ("board-power" if board else "model")
-        assert equal[name].system.profile == published[name].system.profile
+        assert equal[name].system.profile == published[name].system.profile == boards[name].system.profile
         if not gpu:
             assert published[name].edp_s_mj == equal[name].edp_s_mj
     assert published["rtx3090"].average_power_w == pytest.approx(350, rel=1e-12)
     assert published["rtx3090"].tokens_per_s == pytest.approx(equal["rtx3090"].tokens_per_s / 2, rel=0.02)
+
+
+def test_both_energies_are_known_of_every_machine() -> None:
+    """Memory and MACs are a part of what a board draws, and plain systems take the same steps on both bases."""
+    equal, boards = runs(), runs(basis="board")
+    watts = {"attacc": 400.0, "rtx3090": 350.0}
+    for name, run in equal.items():
+        assert run.board is not None
+        assert run.memory_and_macs.power_w < run.board.power_w
+        gpu = watts.get(name.removesuffix("-spec"))
+        assert run.board.power_w == pytest.approx(gpu or run.memory_and_macs.power_w + 3.5, rel=1e-12)
+        assert run.tokens_per_j == run.memory_and_macs.tokens_per_j
+        assert boards[name].board is not None
+        assert boards[name].tokens_per_j == pytest.approx(boards[name].board.tokens_per_j, rel=1e-12)
+        if not SYSTEMS[name].speculates:
+            assert boards[name].edp_s_mj == pytest.approx(run.board.edp_s_mj, rel=1e-12)
+    phone = equal["npu"].board
+    assert phone is not None
+    assert phone.power_w == pytest.approx(4.8, rel=0.06)  # 4.72 to 4.91 W measured while a OnePlus 12 decodes
+
+
+def test_a_machine_of_unknown_board_power_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    npu = Path(__file__).parents[2] / "src/lpspec/hardware/platforms/mobile-npu.toml"
+    text = "\n".join(line for line in npu.read_text("utf-8").splitlines() if not line.startswith("rest_of_soc"))
+    file.write_text(text.replace('"mobile-npu"', '"mine"'), encoding="utf-8")
+    assert runs(systems=[str(file)])["mine"].board is None
+    assert refusal(systems=[str(file)], basis="board") == (
+        "platform 'mine' has no rest_of_soc_power: basis 'board' needs it"
+    )
+
+
+@pytest.mark.parametrize("basis", ["equal", "board"])
+def test_a_change_of_what_energy_counts_is_not_overruled_in_silence(basis: str) -> None:
+    line = refusal(basis=basis, systems=["rtx3090"], changes={"energy_basis": "model"})
+    assert line.startswith(f"energy_basis follows from the basis '{basis}'")
+    found = runs(basis="published", systems=["rtx3090"], changes={"energy_basis": "model"})["rtx3090"]
+    assert found.average_power_w < 100
+
+
+def test_a_profile_of_one_memory_does_not_price_another() -> None:
+    """GDDR6X costs 7.25 pJ per bit and HBM2 3.59, whatever the profile says of LPDDR; a phone's memory is the
+    profile's."""
+    for profile in ("attacc", "specpim", "pimscope"):
+        found = runs(energy_profile=profile, systems=["npu", "attacc", "rtx3090"])
+        off_chip = {name: run.system.profile.off_chip_pj_per_bit for name, run in found.items()}
+        assert off_chip["rtx3090"] == pytest.approx(7.25, rel=1e-12)
+        assert off_chip["attacc"] == pytest.approx(3.59, rel=1e-12)
+        assert off_chip["npu"] == load_profile(profile).off_chip_pj_per_bit
+        parts = found["rtx3090"].energy_by_component_mj
+        read_bits = parts["io"] * 1e9 / 6.7
+        assert parts["array"] == pytest.approx(read_bits * 0.55 / 1e9, rel=1e-9)
+        assert read_bits / 8e9 == pytest.approx(6.7, rel=0.03)  # GB per token: 6.6 of weights and the cache
 
 
 # Who is left out

@@ -195,7 +195,6 @@ def test_unknown_key_of_a_profile_names_the_nearest(tmp_path: Path) -> None:
         ("npu = 3", "npu: "),
         ("allocator = 3", "allocator: Input should be a valid string"),
         ("energy_basis = 'wishes'", "energy_basis: "),
-        ("energy_basis = 'board-power'", "needs a [gpu]"),
         ("[pim]\nbanks_per_mpu = { value = 3, source = 'a test' }", "banks (16) must be a multiple"),
         ("[pim]\nrow_bytes = { value = 2040, source = 'a test' }", "row_bytes must be a multiple"),
         ("[pim]\nlanes = { value = 16, source = 'a test' }", "column_bytes must equal lanes"),
@@ -206,6 +205,16 @@ def test_unknown_key_of_a_profile_names_the_nearest(tmp_path: Path) -> None:
 )
 def test_impossible_machines_are_refused(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in refused_over(tmp_path, text)
+
+
+def test_board_power_must_be_known_to_be_counted(tmp_path: Path) -> None:
+    npu = Path(__file__).parents[2] / "src/lpspec/hardware/platforms/mobile-npu.toml"
+    lines = [line for line in npu.read_text("utf-8").splitlines() if not line.startswith("rest_of_soc_power")]
+    assert not load_platform(write(tmp_path, "\n".join(lines))).knows_board_power
+    lines.insert(4, 'energy_basis = "board-power"')
+    assert "needs a [gpu] or rest_of_soc_power" in refused(write(tmp_path, "\n".join(lines)))
+    gpu = 'extends = "rtx3090"\nrest_of_soc_power = { value = "3 W", source = "a test" }\n'
+    assert "a [gpu] has board_power" in refused(write(tmp_path, gpu))
 
 
 def test_a_platform_is_either_mobile_or_a_gpu(tmp_path: Path) -> None:

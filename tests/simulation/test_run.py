@@ -7,7 +7,7 @@ import pytest
 
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
-from lpspec.experiments.systems import SYSTEMS, Basis, make_system
+from lpspec.experiments.systems import BASES, SYSTEMS, Basis, make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
 from lpspec.simulation.decode_loop import decode
@@ -44,7 +44,7 @@ def with_first(trace: RankTrace, turns: int) -> RankTrace:
 # Totals
 
 
-@pytest.mark.parametrize("basis", ["equal", "published"])
+@pytest.mark.parametrize("basis", BASES)
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_totals_are_the_sum_of_the_steps(name: str, basis: Basis) -> None:
     one = system(name, basis)
@@ -59,7 +59,17 @@ def test_totals_are_the_sum_of_the_steps(name: str, basis: Basis) -> None:
         for i, component in enumerate(COMPONENTS):
             pj[component] += costs.energy_pj[i, position, l_spec - 1]
         tokens, passes, verified = tokens + committed, passes + 1, verified + l_spec
-    mj = sum(pj.values()) / 1e9
+    parts_mj = sum(pj.values()) / 1e9
+    gpu = {"attacc": 400, "rtx3090": 350}.get(name.removesuffix("-spec"))
+    board_mj = ns * gpu / 1e6 if gpu else parts_mj + ns * 3.5 / 1e6
+    assert run.memory_and_macs.mj_per_token == pytest.approx(parts_mj / tokens, rel=1e-9)
+    assert run.board is not None
+    assert run.board.mj_per_token == pytest.approx(board_mj / tokens, rel=1e-9)
+    counts_board = basis == "board" or (basis == "published" and name.startswith("rtx3090"))
+    if counts_board:
+        rest = board_mj * 1e9 if gpu else board_mj * 1e9 - sum(pj.values())
+        pj = (dict.fromkeys(pj, 0.0) if gpu else pj) | {"static": pj["static"] * (not gpu) + rest}
+    mj = board_mj if counts_board else parts_mj
     assert run.tokens == tokens == np.minimum(TRACE.turn_lengths, 12).sum()
     assert run.tokens_per_s == pytest.approx(tokens / ns * 1e9, rel=1e-9)
     assert run.tokens_per_j == pytest.approx(tokens / mj * 1e3, rel=1e-9)

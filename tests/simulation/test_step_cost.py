@@ -8,7 +8,7 @@ import pytest
 from lpspec.allocation.allocator import make_allocator
 from lpspec.devices.cost import COMPONENTS, Activity
 from lpspec.errors import InputError
-from lpspec.experiments.systems import SYSTEMS, Basis, make_system
+from lpspec.experiments.systems import BASES, SYSTEMS, Basis, make_system
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.loading import load_platform, load_profile
 from lpspec.llm import ModelSpec, load_model
@@ -48,7 +48,7 @@ def cell(costs: StepCosts, row: int, tokens: int) -> tuple[float, dict[str, floa
     return float(costs.latency_ns[row, tokens - 1]), energy
 
 
-@pytest.mark.parametrize("basis", ["equal", "published"])
+@pytest.mark.parametrize("basis", BASES)
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_cell_is_the_price_of_that_step_alone(name: str, basis: Basis) -> None:
     one = system(name, basis=basis)
@@ -57,17 +57,14 @@ def test_every_cell_is_the_price_of_that_step_alone(name: str, basis: Basis) -> 
     assert costs.latency_ns.shape == (CONTEXTS, sizes)
     assert costs.energy_pj.shape == (len(COMPONENTS), CONTEXTS, sizes)
     allocator = make_allocator(one.platform, one.model, sizes, FIRST + CONTEXTS)
-    board = one.platform.gpu.board_power.watts if one.platform.gpu and basis == "published" else 0.0
     for row in (0, 2, CONTEXTS - 1):
         for tokens in {1, 2, 4, 5, 33, sizes} & set(range(1, sizes + 1)):
             operators = verify_operators(one.model, tokens, FIRST + row)
             operators += draft_operators(one.model) if tokens > 1 else ()
             alone = [allocator.decode_cost((op,)) for op in operators]
             latency_ns = sum(float(cost.latency_ns) for cost in alone)
-            by_operator = [prices_of(cost.activity, PROFILE) for cost in alone]
+            by_operator = [prices_of(cost.activity, one.profile) for cost in alone]
             energy = {key: sum(priced[key] for priced in by_operator) for key in by_operator[0]}
-            if one.platform.energy_basis == "board-power":
-                energy = dict.fromkeys(energy, 0.0) | {"static": board * latency_ns * 1e3}
             found_ns, found_pj = cell(costs, row, tokens)
             assert found_ns == pytest.approx(latency_ns, rel=1e-12)
             assert found_pj == pytest.approx({"static": 0.0, "migration": 0.0} | energy, rel=1e-12)
@@ -80,7 +77,7 @@ def test_prefill_is_one_pass_over_the_prompt(name: str) -> None:
     allocator = make_allocator(one.platform, one.model, costs.latency_ns.shape[1], FIRST + 3)
     alone = allocator.prefill_cost(prefill_operators(one.model, FIRST))
     assert costs.prefill_ns == pytest.approx(float(alone.latency_ns), rel=1e-12)
-    assert costs.prefill_pj.sum() == pytest.approx(sum(prices_of(alone.activity, PROFILE).values()), rel=1e-12)
+    assert costs.prefill_pj.sum() == pytest.approx(sum(prices_of(alone.activity, one.profile).values()), rel=1e-12)
     assert costs.prefill_ns < FIRST * costs.latency_ns[0, 0]  # one pass, not a pass per token
 
 
@@ -105,15 +102,20 @@ def test_static_power_is_charged_for_all_the_time(name: str) -> None:
     assert warm.prefill_pj[static] == pytest.approx(2500 * warm.prefill_ns, rel=1e-15)
 
 
-def test_board_power_replaces_counted_energy_on_the_published_basis_only() -> None:
-    """The board's power holds everything, so static power is not added to it."""
-    published = step_costs(system("rtx3090", basis="published", static_power="9 W"), FIRST, 3)
-    static = COMPONENTS.index("static")
-    assert published.energy_pj[static] == pytest.approx(350e3 * published.latency_ns, rel=1e-15)
-    assert (np.delete(published.energy_pj, static, 0) == 0).all()
-    equal = step_costs(system("rtx3090"), FIRST, 3)
-    assert (equal.energy_pj[static] == 0).all()
-    assert (equal.energy_pj[COMPONENTS.index("array")] > 0).all()
+@pytest.mark.parametrize("name", SPECULATING)
+def test_the_pruner_weighs_the_energy_that_its_basis_counts(name: str) -> None:
+    """A GPU's board draws 350 or 400 W whatever runs, a phone 3.5 W beside its memory and MACs."""
+    parts = step_costs(system(name), FIRST, 3)
+    board = step_costs(system(name, basis="board"), FIRST, 3)
+    assert np.array_equal(board.energy_pj, parts.energy_pj)
+    watts = {"attacc-spec": 400, "rtx3090-spec": 350}.get(name, 3.5)
+    counted_pj = board.latency_ns * watts * 1e3
+    if watts == 3.5:
+        counted_pj = counted_pj + parts.energy_pj.sum(axis=0)
+    assert parts.price("energy") == pytest.approx(parts.energy_pj.sum(axis=0), rel=1e-15)
+    assert board.price("energy") == pytest.approx(counted_pj, rel=1e-14)
+    assert board.price("edp") == pytest.approx(np.sqrt(counted_pj * board.latency_ns), rel=1e-14)
+    assert np.array_equal(board.price("throughput"), parts.price("throughput"))
 
 
 @pytest.mark.parametrize("name", SPECULATING)

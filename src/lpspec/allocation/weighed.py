@@ -69,9 +69,9 @@ class WeighedAllocator(BalancedAllocator):
 def least_energy(
     platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, profile: EnergyProfile
 ) -> WeighedAllocator:
-    """Splits with the least energy, static power included."""
-    static_mw = platform.static_power.watts * 1e3
-    return WeighedAllocator(platform, model, max_tokens, max_context, profile, static_mw)
+    """Splits with the least energy, power that flows all the time included."""
+    flowing_mw = platform.uncounted_watts * 1e3
+    return WeighedAllocator(platform, model, max_tokens, max_context, profile, flowing_mw)
 
 
 def least_edp(
@@ -82,5 +82,5 @@ def least_edp(
     tokens = min(soonest.pim.spec.alus.n, max_tokens)
     cost: Cost = soonest.decode_cost(verify_operators(model, tokens, max_context - tokens))
     energies: Mapping[str, Real] = cost.activity.energy_pj(profile)
-    power_mw = float(np.asarray(sum(energies.values()) / cost.latency_ns)) + platform.static_power.watts * 1e3
+    power_mw = float(np.asarray(sum(energies.values()) / cost.latency_ns)) + platform.uncounted_watts * 1e3
     return WeighedAllocator(platform, model, max_tokens, max_context, profile, power_mw)

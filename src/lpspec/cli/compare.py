@@ -56,7 +56,8 @@ def compare(
     new_tokens
         Tokens to generate per turn at most; whole turns if left out.
     basis
-        equal (INT8 and dynamic energy everywhere) or published (FP16 on GPUs, board power for the RTX 3090).
+        equal (INT8 everywhere, energy of memory and MACs), board (INT8 everywhere, board or SoC power) or published
+        (FP16 on GPUs, board power for the RTX 3090).
     energy_profile
         attacc, specpim, pimscope or a TOML file.
     changes

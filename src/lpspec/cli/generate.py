@@ -83,7 +83,7 @@ def generate(
     fidelity
         command (every memory command is timed; GPUs keep closed forms) or analytic (closed forms).
     basis
-        equal (INT8 and dynamic energy everywhere) or published, as for `lpspec compare`.
+        equal (INT8 everywhere, energy of memory and MACs), board or published, as for `lpspec compare`.
     energy_profile
         attacc, specpim, pimscope or a TOML file.
     changes

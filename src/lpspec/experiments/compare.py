@@ -30,7 +30,7 @@ class Comparison:
         workload: Prompt and answer lengths.
         tree: The tree setting as it was written.
         policy: How trees were found.
-        basis: Whose precision and energy accounting was used.
+        basis: Whose precision was used, and what energy counts.
         provenance: What the result was made from.
     """
 
@@ -70,7 +70,7 @@ def compare(
         tree: ``dtp``, the name of a published tree, or a size with the root included.
         prompt_tokens: Tokens of each prompt.
         new_tokens: Tokens to generate per turn at most; None for whole turns.
-        basis: ``equal`` or ``published``.
+        basis: ``equal``, ``board`` or ``published``.
         energy_profile: Shipped name or path.
         changes: Constants of the platforms to change, dotted key to text.
         learning: How the pruner learns accuracies, a name of ``LEARNING_RULES``.

@@ -14,7 +14,7 @@ from lpspec.experiments.acceptance import PositionAcceptance, count_acceptance
 from lpspec.experiments.decoder import ON_MACHINE, Decoder, load_decoder, warm_up
 from lpspec.experiments.provenance import generation_provenance
 from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
-from lpspec.experiments.systems import BASES, Basis, check_changes, make_system
+from lpspec.experiments.systems import BASES, check_changes, make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
@@ -47,7 +47,7 @@ class Request:
         seed: Of sampling.
         accept: ``exact``, or ``typical``: more drafts, but no longer the model's own distribution.
         priced_as: Model whose dimensions are priced; None for the model's own.
-        basis: ``equal`` or ``published``.
+        basis: ``equal``, ``board`` or ``published``.
         energy_profile: Shipped name or path.
         changes: Constants of the platforms to change.
         dtype: Precision on this machine.
@@ -233,7 +233,7 @@ def _tokens(decoder: Decoder, request: Request, number: int) -> IntArray:
 
 def _systems(request: Request, model: ModelSpec) -> list[System]:
     profile = load_profile(request.energy_profile)
-    basis: Basis = "equal" if request.basis == "equal" else "published"
+    basis = next(known for known in BASES if known == request.basis)
     return [make_system(name, model, profile, basis, request.changes) for name in dict.fromkeys(request.systems)]
 
 

@@ -261,8 +261,9 @@ def _control_row(
 def _attacc(bench: _Bench) -> Iterator[PeerRow]:
     names = {"rtx3090": "3090-like GPU", "attacc": "1,555 GB/s GPU, attention on PIM"}
     for system, (tokens_per_s, tokens_per_j, _) in ATTACC_RUNS.items():
-        run = bench.run(bench.system(system, 16), context=ATTACC_CONTEXT)
-        note = "a roofline without the AttAcc simulator's overheads per layer"
+        hbm = replace(bench.system(system, 16), profile=bench.profile)
+        run = bench.run(hbm, context=ATTACC_CONTEXT)
+        note = "a roofline without the AttAcc simulator's overheads per layer; memory priced as HBM, as there"
         published = (tokens_per_s, tokens_per_j)
         yield from _speed_and_energy(f"attacc_{system}", ATTACC, names[system], published, run, note)
 

@@ -4,16 +4,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from lpspec.errors import unknown_name
+from lpspec.errors import InputError, unknown_name
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.loading import constant_keys, is_path, load_platform
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.simulation.workload import System
 
-Basis = Literal["equal", "published"]
+Basis = Literal["equal", "board", "published"]
 BASES: tuple[Basis, ...] = get_args(Basis)
-"""``equal``: INT8 and the same dynamic energy accounting everywhere. ``published``: each system as its own
-publication has it, that is FP16 on GPUs and board power for the RTX 3090."""
+"""``equal``: INT8 everywhere, and the energy of memory and MACs. ``board``: INT8 everywhere, and board or SoC power.
+``published``: each system as its own publication has it, that is FP16 on GPUs and board power for the RTX 3090."""
+
+ENERGY_BASES: dict[Basis, Literal["model", "board-power"]] = {"equal": "model", "board": "board-power"}
 
 REFERENCE = "lp-spec"
 """The system that the others are compared with."""
@@ -54,25 +56,30 @@ def make_system(
     Args:
         name: One of ``SYSTEMS``, or the path of a platform file.
         model: The decoder at the precision of the mobile systems.
-        profile: Energy profile that prices events.
-        basis: Whose precision and energy accounting to use.
+        profile: Energy profile that prices events, but for memory of a kind whose energies the platform has itself.
+        basis: Whose precision to use, and what energy counts.
         changes: Constants of the platform to change; those that it does not have are left out.
         root_counts: Whether the root is among the tokens that a pass is charged for.
 
     Raises:
-        InputError: Unknown system, or a bad platform.
+        InputError: Unknown system, a bad platform, or one whose board power is not known on a basis that counts it.
     """
     named = _named(name)
+    if basis in ENERGY_BASES and "energy_basis" in (changes or {}):
+        raise InputError(f"energy_basis follows from the basis '{basis}': choose 'equal' or 'board' instead")
     platform = load_platform(named.platform, _applicable(named.platform, changes or {}))
     if platform.gpu is not None and basis == "published":
         model = model.with_bits(weight=16, activation=16, kv=16)
     if not named.speculates:
         model = model.model_copy(update={"medusa_heads": 0})
-    if basis == "equal":
-        platform = platform.model_copy(update={"energy_basis": "model"})
+    if basis in ENERGY_BASES:
+        if basis == "board" and not platform.knows_board_power:
+            raise InputError(f"platform '{platform.name}' has no rest_of_soc_power: basis 'board' needs it")
+        platform = platform.model_copy(update={"energy_basis": ENERGY_BASES[basis]})
     label = name if named.summary else platform.name
     # A lone token is the root and always charged, so the reading must not tell two plain systems apart.
-    return System(label, platform, model, profile, named.speculates, root_counts or not named.speculates)
+    prices = platform.priced_by(profile)
+    return System(label, platform, model, prices, named.speculates, root_counts or not named.speculates)
 
 
 def _named(name: str) -> NamedSystem:

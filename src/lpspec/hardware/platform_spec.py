@@ -7,12 +7,14 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.quantity import (
     Bandwidth,
     Count,
     CountOrZero,
     DataRate,
     Duration,
+    EnergyPerBit,
     Frequency,
     PositiveDuration,
     Power,
@@ -165,6 +167,14 @@ class HbmPimSpec(_Spec):
     internal_bandwidth: Bandwidth = Field(description="bandwidth from all banks into their GEMV units")
 
 
+class MemoryEnergySpec(_Spec):
+    """What a bit costs in a machine's own kind of memory, where that is not the kind of the energy profile."""
+
+    activate: EnergyPerBit = Field(description="activate and precharge, per bit of the row opened")
+    column: EnergyPerBit = Field(description="column access between sense amplifiers and bank edge")
+    io: EnergyPerBit = Field(description="from the bank edge off the chip: data path, interface, pins")
+
+
 class PlatformSpec(_Spec):
     """One machine. Either an NPU with an LPDDR package, or a GPU with or without HBM-PIM."""
 
@@ -173,13 +183,17 @@ class PlatformSpec(_Spec):
     allocator: str = Field(description="policy that splits operators over devices, by name")
     static_power: Power = Field(description="power drawn whatever runs; counted only when asked for")
     energy_basis: Literal["model", "board-power"] = Field(
-        default="model", description="dynamic energy from the profile, or board power times time"
+        default="model", description="what energy counts: memory and MACs by the profile, or board or SoC power"
+    )
+    rest_of_soc_power: Power | None = Field(
+        default=None, description="what a phone draws while decoding beside memory and MACs; part of its SoC power"
     )
     npu: NpuSpec | None = None
     memory: MemorySpec | None = None
     pim: PimSpec | None = None
     gpu: GpuSpec | None = None
     hbm_pim: HbmPimSpec | None = None
+    memory_energy: MemoryEnergySpec | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -189,8 +203,10 @@ class PlatformSpec(_Spec):
             raise ValueError("[npu] and [memory] go together")
         if self.hbm_pim is not None and self.gpu is None:
             raise ValueError("[hbm_pim] needs a [gpu]")
-        if self.energy_basis == "board-power" and self.gpu is None:
-            raise ValueError('energy_basis = "board-power" needs a [gpu]')
+        if self.energy_basis == "board-power" and not self.knows_board_power:
+            raise ValueError('energy_basis = "board-power" needs a [gpu] or rest_of_soc_power')
+        if self.rest_of_soc_power is not None and self.gpu is not None:
+            raise ValueError("rest_of_soc_power is a phone's: a [gpu] has board_power")
         self._check_pim()
         return self
 
@@ -202,6 +218,24 @@ class PlatformSpec(_Spec):
             raise ValueError(
                 f"pim.concurrent_ranks ({self.pim.concurrent_ranks.n}) exceeds memory.pim_ranks ({pim_ranks})"
             )
+
+    @property
+    def knows_board_power(self) -> bool:
+        """Whether the power of the whole board or SoC can be told."""
+        return self.gpu is not None or self.rest_of_soc_power is not None
+
+    @property
+    def uncounted_watts(self) -> float:
+        """Power beside what events count, as far as this machine's energy basis has it."""
+        rest = self.rest_of_soc_power if self.energy_basis == "board-power" else None
+        return self.static_power.watts + (0.0 if rest is None else rest.watts)
+
+    def priced_by(self, profile: EnergyProfile) -> EnergyProfile:
+        """A profile with this machine's own kind of memory."""
+        own = self.memory_energy
+        if own is None:
+            return profile
+        return profile.model_copy(update={"activate": own.activate, "column": own.column, "io": own.io})
 
     @property
     def capacity_bytes(self) -> int:

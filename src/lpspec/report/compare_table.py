@@ -7,9 +7,13 @@ from rich.table import Table
 
 from lpspec.experiments.compare import Comparison
 from lpspec.report.wording import digits, new_table, trace_line
+from lpspec.simulation.energy_basis import Efficiency
 from lpspec.simulation.run import Run
 
 COLUMNS = ("token/s", "token/J", "EDP s·mJ", "power W", "first token ms", "tokens/pass", "L_spec")
+BOARD_COLUMNS = ("board token/J", "board W")
+PARTS_COLUMNS = ("mem+MAC token/J", "mem+MAC W")
+"""What the other energy basis gives, where a table's token/J does not count it."""
 
 
 def comparison_blocks(comparison: Comparison) -> Iterator[Any]:
@@ -22,11 +26,21 @@ def systems_table(title: str, runs: Iterable[Run]) -> Table:
     """One row per system."""
     table = new_table(title)
     table.add_column("system", no_wrap=True)
-    for name in COLUMNS:
+    runs = tuple(runs)
+    counted = {run.system.platform.energy_basis for run in runs}
+    parts, board = "board-power" in counted, "model" in counted  # a table has what is not its token/J already
+    for name in (*COLUMNS, *(PARTS_COLUMNS if parts else ()), *(BOARD_COLUMNS if board else ())):
         table.add_column(name, justify="right")
     for run in runs:
-        table.add_row(run.system.name, *_cells(run), style="bold" if run.system.name == "lp-spec" else None)
+        others = (*(_pair(run.memory_and_macs) if parts else ()), *(_pair(run.board) if board else ()))
+        table.add_row(run.system.name, *_cells(run), *others, style="bold" if run.system.name == "lp-spec" else None)
     return table
+
+
+def _pair(efficiency: Efficiency | None) -> tuple[str, str]:
+    if efficiency is None:
+        return "-", "-"
+    return digits(efficiency.tokens_per_j), digits(efficiency.power_w)
 
 
 def _cells(run: Run) -> tuple[str, ...]:
@@ -42,9 +56,15 @@ def _cells(run: Run) -> tuple[str, ...]:
 
 
 BASES = {
-    "equal": "equal: INT8 weights and dynamic energy from one profile on every system",
-    "published": "published: FP16 on GPUs, board power for the RTX 3090, INT8 and dynamic energy elsewhere",
+    "equal": "equal: INT8 weights and the energy of memory and MACs on every system",
+    "board": "board: INT8 weights and board or SoC power on every system",
+    "published": "published: FP16 on GPUs, board power for the RTX 3090, INT8, memory and MACs elsewhere",
 }
+
+PHONE_NOTE = (
+    "board   a GPU's board power x time; a phone's memory and MACs and {rest} W for the rest of its SoC "
+    "(whole phones measured: 4.7 to 4.9 W, T-MAN)"
+)
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
@@ -56,11 +76,20 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield f"work    {workload.prompt_tokens} prompt tokens, {answer}, {comparison.trace.turns} turns"
     yield f"trees   {_trees(comparison)}"
     yield f"basis   {BASES[comparison.basis]}"
+    yield from board_line(comparison.runs)
     for run in comparison.runs:
         if run.migrations:
             yield f"moves   weights of {run.system.name} changed ranks {_times(run.migrations)}, {_moving(run)}"
     for name, why in comparison.left_out:
         yield f"left out  {name}: {why}"
+
+
+def board_line(runs: Iterable[Run]) -> Iterator[str]:
+    """What board columns count, beside what was measured on phones."""
+    rests = [run.system.platform.rest_of_soc_power for run in runs]
+    watts = sorted({rest.watts for rest in rests if rest is not None})
+    if watts:
+        yield PHONE_NOTE.format(rest=" or ".join(f"{value:g}" for value in watts))
 
 
 def _times(count: int) -> str:

@@ -8,6 +8,8 @@ from lpspec.experiments.command_level import CommandLevel
 from lpspec.experiments.compare import Comparison
 from lpspec.experiments.readings import Reading
 from lpspec.experiments.reproduce import LSpecPoint, ReadingResult, Reproduction, Row
+from lpspec.report.wording import energy_counts
+from lpspec.simulation.energy_basis import Efficiency
 from lpspec.simulation.run import Run
 
 
@@ -59,8 +61,21 @@ def run_document(run: Run) -> dict[str, Any]:
         "migrations": run.migrations,
         "migration_ms": run.migration_ns / 1e6,
         "mj_per_token": run.mj_per_token,
-        "prefill_energy_mj": run.prefill_pj / 1e9,
+        "prefill_energy_mj": run.prefill_mj,
         "energy_by_component_mj": run.energy_by_component_mj,
+        "energy_counts": energy_counts(run.system.platform),
+        **_efficiency("memory_and_macs", run.memory_and_macs),
+        **_efficiency("board", run.board),
+        "l_spec_histogram": {str(size): count for size, count in run.l_spec_histogram.items()},
+    }
+
+
+def _efficiency(counted: str, efficiency: Efficiency | None) -> dict[str, Any]:
+    """Energy figures on one basis, whichever the run's own is; null where a platform does not say."""
+    return {
+        f"tokens_per_j_{counted}": None if efficiency is None else efficiency.tokens_per_j,
+        f"edp_{counted}_s_mj": None if efficiency is None else efficiency.edp_s_mj,
+        f"power_{counted}_w": None if efficiency is None else efficiency.power_w,
     }
 
 

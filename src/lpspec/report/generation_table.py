@@ -8,7 +8,7 @@ from rich.table import Table
 
 from lpspec.experiments.acceptance import PositionAcceptance
 from lpspec.experiments.generation import Generated
-from lpspec.report.compare_table import BASES, costs_text, systems_table
+from lpspec.report.compare_table import BASES, board_line, costs_text, systems_table
 from lpspec.report.wording import digits, new_table
 
 PARTS = 10
@@ -47,6 +47,7 @@ def _lines(generated: Generated) -> Iterator[str]:
     yield f"trees   {_trees(generated)}"
     yield f"text    {_text(generated)}"
     yield f"costs   {costs_text(generated.runs, generated.provenance['fidelity'])}, basis {BASES[request.basis]}"
+    yield from board_line(generated.runs)
 
 
 def _over_time(sizes: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO
+from lpspec.hardware.platform_spec import PlatformSpec
 
 OUT_OF_RANGE = "!"
 """Stands after a ratio outside the range, beside its colour."""
@@ -46,6 +47,11 @@ def digits(value: float, significant: int = 4) -> str:
     if places > significant + 3 or places < -9:
         return f"{value:.{significant - 1}e}"
     return f"{value:,.{max(0, places)}f}"
+
+
+def energy_counts(platform: PlatformSpec) -> str:
+    """What the energy of a machine counts."""
+    return "memory and MACs" if platform.energy_basis == "model" else "board or SoC power"
 
 
 def in_range(ratio: float) -> bool:

@@ -10,6 +10,7 @@ from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.decode_loop import decode
+from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_pj, counted_pj
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.step_cost import FloatArray, StepCosts, priced, step_costs
 from lpspec.simulation.workload import Fidelity, PrunerFactory, System, TreePolicy, Workload
@@ -54,10 +55,10 @@ class Run:
         system: What ran.
         steps: Every step.
         decode_ns: Time of all steps, and of moving weights between them.
-        decode_pj: float64 [components], their energy, in the order of ``COMPONENTS``.
+        decode_pj: float64 [components], their energy in memory and MACs, in the order of ``COMPONENTS``.
         migration_ns: Time of moving weights, part of ``decode_ns``.
         prefill_ns: Time of one prompt, which is the time to the first token.
-        prefill_pj: Energy of one prompt.
+        prefill_pj: Energy of one prompt in memory and MACs.
         fidelity: Whether closed forms or commands priced it.
     """
 
@@ -82,23 +83,47 @@ class Run:
 
     @property
     def mj_per_token(self) -> float:
-        """Decode energy per token, mJ."""
-        return float(self.decode_pj.sum()) / 1e9 / self.tokens
+        """Decode energy per token on the energy basis of the platform, mJ."""
+        return counted_pj(self.system.platform, float(self.decode_pj.sum()), self.decode_ns) / 1e9 / self.tokens
+
+    @property
+    def counted(self) -> Efficiency:
+        """What a token took on the energy basis of the platform."""
+        return Efficiency(self.tokens_per_s, self.mj_per_token)
+
+    @property
+    def memory_and_macs(self) -> Efficiency:
+        """What a token took in memory and MACs alone."""
+        return Efficiency(self.tokens_per_s, float(self.decode_pj.sum()) / 1e9 / self.tokens)
+
+    @property
+    def board(self) -> Efficiency | None:
+        """What a token took on the whole board or SoC; None for a platform that does not say."""
+        platform = self.system.platform
+        if not platform.knows_board_power:
+            return None
+        total_pj = board_pj(platform, float(self.decode_pj.sum()), self.decode_ns)
+        return Efficiency(self.tokens_per_s, total_pj / 1e9 / self.tokens)
+
+    @property
+    def prefill_mj(self) -> float:
+        """Energy of one prompt on the energy basis of the platform, mJ."""
+        return counted_pj(self.system.platform, self.prefill_pj, self.prefill_ns) / 1e9
 
     @property
     def tokens_per_j(self) -> float:
         """Energy efficiency, tokens per joule."""
-        return 1e3 / self.mj_per_token
+        return self.counted.tokens_per_j
 
     @property
     def edp_s_mj(self) -> float:
         """Energy-delay product of a token, s x mJ."""
-        return self.mj_per_token / self.tokens_per_s
+        return self.counted.edp_s_mj
 
     @property
     def average_power_w(self) -> float:
         """Power while decoding, W."""
-        return self.tokens_per_s * self.mj_per_token / 1e3
+        return self.counted.power_w
 
     @property
     def time_to_first_token_ms(self) -> float:
@@ -116,14 +141,21 @@ class Run:
         return float(self.steps.l_spec.mean())
 
     @property
+    def l_spec_histogram(self) -> dict[int, int]:
+        """How many passes verified how many tokens, smallest first."""
+        sizes, counts = np.unique(self.steps.l_spec, return_counts=True)
+        return dict(zip(sizes.tolist(), counts.tolist(), strict=True))
+
+    @property
     def migrations(self) -> int:
         """How often weights moved between ranks."""
         return len(self.steps.moves)
 
     @property
     def energy_by_component_mj(self) -> dict[str, float]:
-        """Decode energy per token by component, mJ."""
-        return {name: float(pj) / 1e9 / self.tokens for name, pj in zip(COMPONENTS, self.decode_pj, strict=True)}
+        """Decode energy per token by component, on the energy basis of the platform, mJ."""
+        parts = counted_parts_pj(self.system.platform, self.decode_pj, self.decode_ns)
+        return {name: float(pj) / 1e9 / self.tokens for name, pj in zip(COMPONENTS, parts, strict=True)}
 
 
 def simulate(

@@ -14,7 +14,9 @@ from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.exclusive import DynamicAllocator
 from lpspec.devices.cost import COMPONENTS, Cost
 from lpspec.errors import InputError
+from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.operators import Gemm, draft_operators, prefill_operators, verify_operators
+from lpspec.simulation.energy_basis import counted_pj
 from lpspec.simulation.workload import MAX_TREE_SIZE, Objective, System
 
 FloatArray = NDArray[np.float64]
@@ -47,10 +49,11 @@ class StepCosts:
     Attributes:
         first_context: Context of row 0, tokens.
         latency_ns: float64 [contexts, sizes]; column n - 1 verifies n tokens, the root included.
-        energy_pj: float64 [components, contexts, sizes], in the order of ``COMPONENTS``.
+        energy_pj: float64 [components, contexts, sizes], of memory and MACs, in the order of ``COMPONENTS``.
         prefill_ns: Time of the pass over the prompt.
         prefill_pj: float64 [components], its energy.
         placements: How all this changes when weights move; None where they stay.
+        platform: Whose energy basis prices follow; None for memory and MACs.
     """
 
     first_context: int
@@ -59,13 +62,14 @@ class StepCosts:
     prefill_ns: float
     prefill_pj: FloatArray
     placements: PlacementCosts | None = None
+    platform: PlatformSpec | None = None
 
     def price(self, objective: Objective) -> FloatArray:
         """What the pruner divides expected tokens by: float64 [contexts, sizes], weights lying where they start.
 
         Tokens per price is tokens per second, tokens per joule, or the root of the inverse energy-delay product.
         """
-        return _price(objective, self.latency_ns, self.energy_pj.sum(axis=0))
+        return self._price(objective, self.latency_ns, self.energy_pj.sum(axis=0))
 
     def prices(self, objective: Objective) -> FloatArray:
         """The same for every placement: float64 [placements, contexts, sizes]."""
@@ -73,13 +77,22 @@ class StepCosts:
             return self.price(objective)[None]
         added_pj = self.placements.energy_pj.sum(axis=0)[:, None]
         latency_ns = self.latency_ns + self.placements.latency_ns[:, None]
-        return _price(objective, latency_ns, self.energy_pj.sum(axis=0) + added_pj)
+        return self._price(objective, latency_ns, self.energy_pj.sum(axis=0) + added_pj)
 
     def move_price(self, objective: Objective) -> FloatArray:
         """What moving from one placement to another costs, priced like a step: float64 [placements, placements]."""
         if self.placements is None:
             return np.zeros((1, 1))
-        return _price(objective, self.placements.move_ns, self.placements.move_pj.sum(axis=0))
+        return self._price(objective, self.placements.move_ns, self.placements.move_pj.sum(axis=0))
+
+    def _price(self, objective: Objective, latency_ns: FloatArray, memory_and_macs_pj: FloatArray) -> FloatArray:
+        """Time, energy on the basis of the platform, or the root of their product."""
+        if objective == "throughput":
+            return latency_ns
+        total_pj = memory_and_macs_pj
+        if self.platform is not None:
+            total_pj = counted_pj(self.platform, total_pj, latency_ns)
+        return total_pj if objective == "energy" else np.sqrt(latency_ns * total_pj)
 
 
 def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
@@ -111,7 +124,8 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
     prefill = allocator.prefill_cost(prefill_operators(model, first_context))
     prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
     moving = _placement_costs(system, allocator, charged) if isinstance(allocator, DynamicAllocator) else None
-    return StepCosts(first_context, latency_ns, energy_pj, float(prefill_ns[0, 0]), prefill_pj[:, 0, 0], moving)
+    one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
+    return StepCosts(first_context, latency_ns, energy_pj, *one_prompt, moving, system.platform)
 
 
 def _placement_costs(system: System, allocator: DynamicAllocator, tokens: IntArray) -> PlacementCosts:
@@ -129,23 +143,12 @@ def _placement_costs(system: System, allocator: DynamicAllocator, tokens: IntArr
     return PlacementCosts(latency_ns, energy_pj, move_ns, move_pj)
 
 
-def _price(objective: Objective, latency_ns: FloatArray, total_pj: FloatArray) -> FloatArray:
-    if objective == "throughput":
-        return latency_ns
-    return total_pj if objective == "energy" else np.sqrt(latency_ns * total_pj)
-
-
 def priced(system: System, cost: Cost, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
-    """Latency and energy by component on a full grid."""
+    """Latency and energy of memory and MACs by component on a full grid, static power included."""
     latency_ns = np.array(np.broadcast_to(np.asarray(cost.latency_ns, np.float64), shape))
-    platform = system.platform
     energy_pj = np.zeros((len(COMPONENTS), *shape))
-    static_w = platform.static_power.watts
-    if platform.energy_basis == "board-power":
-        assert platform.gpu is not None
-        static_w = platform.gpu.board_power.watts
-    else:
-        for component, value in cost.activity.energy_pj(system.profile).items():
-            energy_pj[COMPONENTS.index(component)] = value
-    energy_pj[COMPONENTS.index("static")] += latency_ns * (static_w * 1e3)  # 1 W is 1000 pJ per ns
+    for component, value in cost.activity.energy_pj(system.profile).items():
+        energy_pj[COMPONENTS.index(component)] = value
+    static_pj_per_ns = system.platform.static_power.watts * 1e3  # 1 W is 1000 pJ per ns
+    energy_pj[COMPONENTS.index("static")] += latency_ns * static_pj_per_ns
     return latency_ns, energy_pj

@@ -1,0 +1,67 @@
+"""What the energy of a machine counts: its memory and MACs, as devices count events, or its whole board or SoC."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from lpspec.devices.cost import COMPONENTS
+from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.speculation.kernels import FloatArray
+
+Real = TypeVar("Real", float, FloatArray)
+
+STATIC = COMPONENTS.index("static")
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What a token took on one energy basis.
+
+    Attributes:
+        tokens_per_s: Throughput, tokens per second.
+        mj_per_token: Energy per token, mJ.
+    """
+
+    tokens_per_s: float
+    mj_per_token: float
+
+    @property
+    def tokens_per_j(self) -> float:
+        """Energy efficiency, tokens per joule."""
+        return 1e3 / self.mj_per_token
+
+    @property
+    def edp_s_mj(self) -> float:
+        """Energy-delay product of a token, s x mJ."""
+        return self.mj_per_token / self.tokens_per_s
+
+    @property
+    def power_w(self) -> float:
+        """Power, W."""
+        return self.tokens_per_s * self.mj_per_token / 1e3
+
+
+def board_pj(platform: PlatformSpec, memory_and_macs_pj: Real, latency_ns: Real) -> Real:
+    """Energy of the whole board or SoC, pJ: board power x time, or a phone's memory and MACs with its rest x time.
+
+    The platform must know its board power.
+    """
+    if platform.gpu is not None:
+        return latency_ns * (platform.gpu.board_power.watts * 1e3)
+    assert platform.rest_of_soc_power is not None
+    return memory_and_macs_pj + latency_ns * (platform.rest_of_soc_power.watts * 1e3)
+
+
+def counted_pj(platform: PlatformSpec, memory_and_macs_pj: Real, latency_ns: Real) -> Real:
+    """Energy on the basis of the platform, pJ."""
+    if platform.energy_basis == "model":
+        return memory_and_macs_pj
+    return board_pj(platform, memory_and_macs_pj, latency_ns)
+
+
+def counted_parts_pj(platform: PlatformSpec, parts_pj: FloatArray, latency_ns: float) -> FloatArray:
+    """float64 [components] on the basis of the platform: what a board draws beside its parts is its static part."""
+    if platform.energy_basis == "model":
+        return parts_pj
+    counted = parts_pj.copy() if platform.gpu is None else parts_pj * 0.0
+    counted[STATIC] += board_pj(platform, float(parts_pj.sum()), latency_ns) - counted.sum()
+    return counted
