@@ -1,7 +1,12 @@
 """The one error that means "your input is wrong": a single line, shown as is, exit code 2."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+LONGEST = 190
+"""Characters of a message, so that it stays one line of 200 with the program's name before it."""
+
+_PATH_SHOWN = 100
 
 
 class InputError(Exception):
@@ -14,9 +19,25 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> InputError:
     Args:
         kind: What the name should have been, such as ``"platform"``.
         name: The name as the user gave it.
-        allowed: Every name that would have been accepted.
+        allowed: Every name that would have been accepted; as many are said as the line has room for.
     """
     names = sorted(allowed)
     near = get_close_matches(name.lower(), names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    return InputError(f"unknown {kind} '{name}': {hint}known are {', '.join(names)}")
+    start = f"unknown {kind} '{shown(name, 60)}': {hint}known are "
+    return InputError(start + listed(names, LONGEST - len(start)))
+
+
+def listed(items: Sequence[str], room: int, separator: str = ", ") -> str:
+    """As many of the items as fit ``room`` characters, at least one, and how many are left out."""
+    for count in range(len(items), 1, -1):
+        left = len(items) - count
+        text = separator.join(items[:count]) + (f" and {left} more" if left else "")
+        if len(text) <= room:
+            return text
+    return separator.join(items[:1]) + (f" and {len(items) - 1} more" if len(items) > 1 else "")
+
+
+def shown(text: str, width: int = _PATH_SHOWN) -> str:
+    """A name or path that somebody gave; of a long one only its end."""
+    return text if len(text) <= width else f"...{text[3 - width :]}"

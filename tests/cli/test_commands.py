@@ -27,6 +27,7 @@ SYSTEM_KEYS = {
     "platform",
     "fidelity",
     "weight_bits",
+    "weight_bytes",
     "speculates",
     "tokens_per_s",
     "tokens_per_j",

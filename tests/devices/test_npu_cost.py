@@ -207,7 +207,6 @@ def test_autoregressive_decoding_costs_what_the_paper_measured() -> None:
 @pytest.mark.parametrize(
     "op",
     [
-        Gemm("qkv", 1, 1, 8, 8, 16, 8),
         Gemm("qkv", 1, 1, 8, 8, 8, 16),
         Attention("attention", 1, 1, 1, 2, 1, 1, 8, 16, 8),
     ],
@@ -223,3 +222,15 @@ def test_prefill_is_bound_by_arithmetic() -> None:
     model = load_model("llama2-7b")
     products = [op for op in prefill_operators(model, 512) if isinstance(op, Gemm) and op.name != "lm_head"]
     assert all(PEAK.price(op).latency_ns > op.weight_bytes / 51.2 for op in products)
+
+
+def test_a_weight_of_16_bits_takes_the_arrays_twice_and_the_bus_twice() -> None:
+    narrow, wide = Gemm("lm_head", 1, 512, 64, 128, 8, 8), Gemm("lm_head", 1, 512, 64, 128, 16, 8)
+    assert PEAK.product_compute_ns(wide) == 2 * PEAK.product_compute_ns(narrow)
+    assert PEAK.price(Gemm("lm_head", 1, 1, 4096, 4096, 16, 8)).latency_ns == pytest.approx(4096 * 4096 * 2 / 51.2)
+
+
+def test_grouped_weights_are_read_with_their_scales() -> None:
+    grouped = Gemm("qkv", 1, 1, 4096, 4096, 4, 8, group_size=128, group_bits=20)
+    assert PEAK.price(grouped).latency_ns == pytest.approx(4096 * 4096 * (4 + 20 / 128) / 8 / 51.2)
+    assert PEAK.product_compute_ns(grouped) == PEAK.gemm_compute_ns(1, 4096, 4096)

@@ -229,3 +229,8 @@ def test_only_int8_is_computed(bits: tuple[int, int]) -> None:
             assert op.name in line
             assert f"{resident}-bit" in line
             assert "allowed is 8" in line
+
+
+def test_weights_with_scales_in_memory_are_refused() -> None:
+    with pytest.raises(InputError, match=r"PIM adds products up unscaled: 'qkv'.*compare --weights"):
+        SMALL_PIM.check_precision(Gemm("qkv", 1, 1, 64, 64, 8, 8, group_size=0, group_bits=16))

@@ -288,7 +288,7 @@ class BalancedAllocator:
         """The embedding table, which lies on the DRAM rank unless it doubles as LM head."""
         if self.model.tied_embeddings:
             return 0
-        return next(t for t in self.model.tensors if t.name == "embedding").size_bytes(self.model.weight_bits)
+        return self.model.stored_bytes(next(t for t in self.model.tensors if t.name == "embedding"))
 
     def _exclusive_bytes(self, placed: list[PlacedGemm]) -> int:
         """Bytes that only the DRAM rank holds."""

@@ -19,6 +19,7 @@ TIMELINE_SYSTEM = "lp-spec"
 def compare(
     *,
     model: str = "llama2-7b",
+    weights: WholeNumber | None = None,
     trace: str | None = None,
     systems: Names = (),
     objective: str = "edp",
@@ -41,6 +42,9 @@ def compare(
     ----------
     model
         Preset (llama2-7b, vicuna-13b, llama3-8b, ...: see `lpspec inspect`) or a Hugging Face config.json.
+    weights
+        Bits per weight: 4, 8 or 16. Left out: what a quantised config.json stores (AWQ, GPTQ, compressed-tensors), and
+        8 for all others. PIM takes 8 only.
     trace
         Whose acceptance is replayed: vicuna-7b, vicuna-13b, vicuna-33b (MT-bench), vicuna-7b-spec-bench (harder) or an
         .npz file; the model's own if left out.
@@ -85,12 +89,13 @@ def compare(
         raise InputError(f"--timeline shows a step of {TIMELINE_SYSTEM}: it is not among the systems compared")
     announce_compiling()
     from lpspec.experiments.compare import compare as run_comparison
+    from lpspec.llm.loading import load_model
     from lpspec.report.compare_table import comparison_blocks
     from lpspec.report.documents import comparison_document
 
     with progress(f"decoding on {len(names) if names else 'all'} systems"):
         result = run_comparison(
-            model,
+            load_model(model, weights),
             trace,
             names,
             objective,

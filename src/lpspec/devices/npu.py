@@ -8,6 +8,9 @@ from lpspec.hardware.platform_spec import MemorySpec, NpuSpec
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
 
+ARRAY_BITS = 8
+"""Width of the operands of a MAC array (LP-Spec Table II: INT8)."""
+
 
 class Npu:
     """Costs of operators on the NPU alone.
@@ -39,6 +42,17 @@ class Npu:
         cycles = ceil_div(tiles, self.spec.cores.n) * np.maximum(tokens, rows)
         return cycles / self.spec.clock.ghz
 
+    def product_compute_ns(self, op: Gemm) -> Real:
+        """Time of the MAC arrays for one copy of a product, ns: a weight of 16 bits takes its 8-bit multipliers twice.
+
+        Narrow weights are widened on their way in; their scales take no time of the arrays.
+
+        Raises:
+            InputError: The activations are wider than the arrays take.
+        """
+        self._check_precision(op.activation_bits)
+        return ceil_div(op.weight_bits, ARRAY_BITS) * self.gemm_compute_ns(op.tokens, op.k, op.n)
+
     def attention_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
         """Time of the MAC arrays for one layer of attention over ``kv_heads`` of its heads, ns."""
         return self.scores_compute_ns(op, kv_heads) + self.values_compute_ns(op, kv_heads)
@@ -60,9 +74,8 @@ class Npu:
         return cycles
 
     def _gemm(self, op: Gemm) -> Cost:
-        self._check_precision(op.weight_bits, op.activation_bits)
         spilled = op.count * self.spilled_bytes(op)
-        compute_ns = op.count * self.gemm_compute_ns(op.tokens, op.k, op.n)
+        compute_ns = op.count * self.product_compute_ns(op)
         memory_ns = (op.weight_bytes + spilled) / self.bus_gb_per_s
         return Cost(np.maximum(compute_ns, memory_ns), self.gemm_activity(op, spilled_bytes=spilled))
 
@@ -106,7 +119,7 @@ class Npu:
         return Cost(np.maximum(compute_ns, memory_ns), activity)
 
     def _check_precision(self, *bits: int) -> None:
-        if max(bits) > 8:
+        if max(bits) > ARRAY_BITS:
             raise InputError(f"the NPU computes INT8: {max(bits)}-bit operands are not supported, use 8 or 4")
 
 

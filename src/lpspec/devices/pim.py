@@ -45,7 +45,12 @@ class LpddrPim:
         if (resident_bits, op.activation_bits) != (8, 8):
             raise InputError(
                 f"PIM computes INT8 weights with INT8 activations: '{op.name}' has {resident_bits}-bit and "
-                f"{op.activation_bits}-bit operands, allowed is 8"
+                f"{op.activation_bits}-bit operands, allowed is 8: see compare --weights"
+            )
+        if isinstance(op, Gemm) and op.group_bits:
+            raise InputError(
+                f"PIM adds products up unscaled: '{op.name}' has weights with scales in memory, "
+                "allowed are INT8 weights without: see compare --weights"
             )
 
     def passes(self, tokens: Count) -> Count:

@@ -46,7 +46,7 @@ class Comparison:
 
 
 def compare(
-    model: str = "llama2-7b",
+    model: str | ModelSpec = "llama2-7b",
     trace: str | None = None,
     systems: Sequence[str] | None = None,
     objective: str = "edp",
@@ -63,7 +63,7 @@ def compare(
     """Run systems on the same requests.
 
     Args:
-        model: Preset name, or path of a Hugging Face ``config.json``.
+        model: Preset name, path of a Hugging Face ``config.json``, or the dimensions themselves.
         trace: Shipped name or path of a rank trace; None for the one that suits the model.
         systems: Names or platform files; None for all that can hold the model (LP-Spec must).
         objective: ``throughput``, ``energy`` or ``edp``.
@@ -87,7 +87,8 @@ def compare(
     level = parse_fidelity(fidelity)
     policy = parse_tree(tree, objective, learning)
     workload = Workload(prompt_tokens, new_tokens)
-    spec, profile = load_model(model), load_profile(energy_profile)
+    spec = load_model(model) if isinstance(model, str) else model
+    profile = load_profile(energy_profile)
     acceptance = load_trace(trace or spec.default_trace or FALLBACK_TRACE)
     names = list(dict.fromkeys(systems if systems is not None else SYSTEMS))
     check_changes(names, changes or {})

@@ -4,12 +4,11 @@ import json
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
-
-from lpspec.errors import InputError, unknown_name
-from lpspec.llm.model_spec import ModelSpec, one_line, validated_spec
+from lpspec.errors import InputError, shown, unknown_name
+from lpspec.llm.hugging_face import DecoderConfig, parse_config
+from lpspec.llm.model_spec import ModelSpec, validated_spec
+from lpspec.llm.quantization import stored_precision
 
 _PRESETS = files("lpspec.llm") / "presets"
 
@@ -19,21 +18,23 @@ def model_names() -> tuple[str, ...]:
     return tuple(sorted(file.name[:-5] for file in _PRESETS.iterdir() if file.name.endswith(".toml")))
 
 
-def load_model(name_or_path: str) -> ModelSpec:
+def load_model(name_or_path: str, weight_bits: int | None = None) -> ModelSpec:
     """The dimensions of a model, by the name of a preset or from a Hugging Face configuration.
 
     Args:
         name_or_path: A name from ``model_names()``; or the path of a ``config.json``, or of a folder that
             holds one, whose ``model_type`` is llama, mistral or qwen2.
+        weight_bits: Bits per weight; None for what a quantised file stores, and for 8 elsewhere.
 
     Raises:
         InputError: The name is unknown, or the file cannot be read or does not describe such a model.
     """
     if name_or_path in model_names():
         preset = tomllib.loads((_PRESETS / f"{name_or_path}.toml").read_text(encoding="utf-8"))
-        return validated_spec({"name": name_or_path, **preset}, f"preset '{name_or_path}'")
+        spec = validated_spec({"name": name_or_path, **preset}, f"preset '{name_or_path}'")
+        return spec.with_bits(weight=weight_bits)
     if _is_path(name_or_path):
-        return _load_hugging_face(Path(name_or_path))
+        return config_spec(read_config(name_or_path), name_or_path, weight_bits)
     raise unknown_name("model", name_or_path, model_names())
 
 
@@ -41,71 +42,53 @@ def _is_path(text: str) -> bool:
     return "/" in text or text.endswith(".json") or (text != "" and Path(text).exists())
 
 
-class _HuggingFaceConfig(BaseModel):
-    """The keys of a ``config.json`` that fix a decoder's dimensions; defaults as in transformers."""
+def read_config(path: str | Path, draft_layer: bool = False) -> DecoderConfig:
+    """What a ``config.json`` says of a decoder.
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    Args:
+        path: The file, or a folder that holds a ``config.json``.
+        draft_layer: Read the layer of a draft head, as ``parse_config`` says.
 
-    model_type: Literal["llama", "mistral", "qwen2"]
-    num_hidden_layers: PositiveInt
-    hidden_size: PositiveInt
-    intermediate_size: PositiveInt
-    num_attention_heads: PositiveInt
-    num_key_value_heads: PositiveInt | None = None
-    head_dim: PositiveInt | None = None
-    vocab_size: PositiveInt
-    max_position_embeddings: PositiveInt
-    tie_word_embeddings: bool = False
-    attention_bias: bool = False
-    mlp_bias: Literal[False] = False
-    sliding_window: PositiveInt | None = None
-    use_sliding_window: bool = False
-
-    @model_validator(mode="after")
-    def _head_dim_is_known(self) -> Self:
-        if self.head_dim is None and self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"head_dim is needed where hidden_size ({self.hidden_size}) is not a multiple of"
-                f" num_attention_heads ({self.num_attention_heads})"
-            )
-        return self
-
-    @property
-    def max_context(self) -> int:
-        """Positions with full attention: a sliding window ends where it starts to slide."""
-        slides = self.model_type == "mistral" or (self.model_type == "qwen2" and self.use_sliding_window)
-        window = self.sliding_window if slides else None
-        return min(self.max_position_embeddings, window or self.max_position_embeddings)
-
-    def spec_fields(self) -> dict[str, object]:
-        """The same dimensions under the names of ``ModelSpec``; its precisions keep their defaults."""
-        biased = self.model_type == "llama" and self.attention_bias
-        return {
-            "layers": self.num_hidden_layers,
-            "hidden_size": self.hidden_size,
-            "intermediate_size": self.intermediate_size,
-            "heads": self.num_attention_heads,
-            "kv_heads": self.num_key_value_heads or self.num_attention_heads,
-            "head_dim": self.head_dim or self.hidden_size // self.num_attention_heads,
-            "vocab_size": self.vocab_size,
-            "tied_embeddings": self.tie_word_embeddings,
-            "qkv_bias": biased or self.model_type == "qwen2",  # Qwen2 always has it, whatever the key says
-            "out_bias": biased,
-            "max_context": self.max_context,
-        }
+    Raises:
+        InputError: The file cannot be read, or describes something else.
+    """
+    file = _config_file(Path(path))
+    where = _where(file)
+    instead = "give a config.json, its folder or a name: lpspec inspect lists them"
+    return parse_config(read_json_object(file, where, instead), where, draft_layer)
 
 
-def _load_hugging_face(path: Path) -> ModelSpec:
-    file = path / "config.json" if path.is_dir() else path
-    where = f"model config '{file}'"
-    instead = f"give a config.json, a folder that holds one, or one of {', '.join(model_names())}"
-    try:
-        config = _HuggingFaceConfig.model_validate(read_json_object(file, where, instead))
-    except ValidationError as error:
-        raise InputError(f"{where}: {one_line(error)}") from None
+def config_spec(config: DecoderConfig, path: str | Path, weight_bits: int | None = None) -> ModelSpec:
+    """The dimensions of a decoder with the precision that its weights are stored in.
+
+    Args:
+        config: What was read.
+        path: Where it was read from; names the model.
+        weight_bits: Bits per weight instead; then it does not matter how they are stored.
+
+    Raises:
+        InputError: The dimensions cannot be, or it is not known what the quantisation stores.
+    """
+    file = _config_file(Path(path))
+    where = _where(file)
     absolute = file.absolute()
     name = absolute.parent.name if file.name == "config.json" else file.stem
-    return validated_spec({"name": name, "source": str(file), **config.spec_fields()}, where)
+    stored: dict[str, int] = {}
+    if config.quantization is not None and weight_bits is None:
+        try:
+            stored = stored_precision(config.quantization, config.dtype)
+        except ValueError as error:
+            raise InputError(f"{where}: {error}") from None
+    spec = validated_spec({"name": name, "source": str(file), **config.dimensions, **stored}, where)
+    return spec.with_bits(weight=weight_bits)
+
+
+def _config_file(path: Path) -> Path:
+    return path / "config.json" if path.is_dir() else path
+
+
+def _where(file: Path) -> str:
+    return f"model config '{shown(str(file))}'"
 
 
 def read_json_object(file: Path, where: str, instead: str = "") -> dict[str, object]:

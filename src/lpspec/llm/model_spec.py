@@ -4,32 +4,50 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
-from lpspec.errors import InputError
-from lpspec.llm.counts import packed_bytes
+from lpspec.errors import LONGEST, InputError, listed
+from lpspec.llm.counts import Count, ceil_div, packed_bytes
 
 Bits = Literal[4, 8, 16, 32]
+
+
+class WeightFormat(NamedTuple):
+    """How the numbers of a weight tensor are stored: each in ``bits``, and beside each group of them ``group_bits``.
+
+    A group is ``group_size`` neighbours of one row, or the whole row where that is 0; its bits are a scale and, where
+    there is one, a zero point. Each row of numbers starts on a whole byte.
+    """
+
+    bits: int
+    group_size: int = 0
+    group_bits: int = 0
+
+    def size_bytes(self, rows: Count, columns: int) -> Count:
+        """Bytes of ``rows`` x ``columns`` numbers with all that is stored beside them."""
+        groups = ceil_div(columns, self.group_size or columns)
+        return rows * packed_bytes(columns, self.bits) + packed_bytes(rows * groups, self.group_bits)
 
 
 class Tensor(NamedTuple):
     """``copies`` equal weight tensors of ``rows`` x ``columns``; a bias or norm is one row.
 
-    Rows are output features, as in a checkpoint: one row makes one column of the layer's output. Each row
-    starts on a whole byte, so weights split by output column add up to the bytes of the undivided tensor.
+    Rows are output features, as in a checkpoint: one row makes one column of the layer's output. ``is_linear`` tells
+    the products inside the layers and draft heads from embedding, LM head, norms and biases, which may be stored wider.
     """
 
     name: str
     copies: int
     rows: int
     columns: int
+    is_linear: bool = False
 
     @property
     def elements(self) -> int:
         """Numbers held by all copies."""
         return self.copies * self.rows * self.columns
 
-    def size_bytes(self, bits: int) -> int:
-        """Bytes of all copies at ``bits`` per number."""
-        return self.copies * self.rows * packed_bytes(self.columns, bits)
+    def size_bytes(self, stored: WeightFormat) -> int:
+        """Bytes of all copies, stored like this."""
+        return self.copies * int(stored.size_bytes(self.rows, self.columns))
 
 
 class ModelSpec(BaseModel):
@@ -68,7 +86,13 @@ class ModelSpec(BaseModel):
     max_context: PositiveInt
     """Positions for which attention over every earlier token is what the model computes."""
     weight_bits: Bits = 8
-    """Bits of a weight, embeddings, norms and biases included."""
+    """Bits of a weight of the layers' products, and of draft heads."""
+    group_size: NonNegativeInt = 0
+    """Weights of one output that share what is stored beside them; 0 where all of them do."""
+    group_bits: NonNegativeInt = 0
+    """Bits stored beside each such group: its scale and zero point."""
+    other_bits: Bits | None = None
+    """Bits of a number of embedding, LM head, norms and biases; None for those of a weight."""
     activation_bits: Bits = 8
     """Bits of an activation between operators."""
     kv_bits: Bits = 8
@@ -109,12 +133,12 @@ class ModelSpec(BaseModel):
         return (
             Tensor("embedding", 1, self.vocab_size, self.hidden_size),
             Tensor("norms", 2 * self.layers, 1, self.hidden_size),
-            Tensor("qkv", self.layers, self.qkv_width, self.hidden_size),
+            Tensor("qkv", self.layers, self.qkv_width, self.hidden_size, True),
             Tensor("qkv_bias", self.layers * self.qkv_bias, 1, self.qkv_width),
-            Tensor("out", self.layers, self.hidden_size, self.query_width),
+            Tensor("out", self.layers, self.hidden_size, self.query_width, True),
             Tensor("out_bias", self.layers * self.out_bias, 1, self.hidden_size),
-            Tensor("gate_up", self.layers, 2 * self.intermediate_size, self.hidden_size),
-            Tensor("down", self.layers, self.hidden_size, self.intermediate_size),
+            Tensor("gate_up", self.layers, 2 * self.intermediate_size, self.hidden_size, True),
+            Tensor("down", self.layers, self.hidden_size, self.intermediate_size, True),
             Tensor("final_norm", 1, 1, self.hidden_size),
             Tensor("lm_head", int(not self.tied_embeddings), self.vocab_size, self.hidden_size),
         )
@@ -124,9 +148,9 @@ class ModelSpec(BaseModel):
         """Every weight tensor of the Medusa heads."""
         blocks = self.medusa_heads * self.medusa_layers
         return (
-            Tensor("medusa_block", blocks, self.hidden_size, self.hidden_size),
+            Tensor("medusa_block", blocks, self.hidden_size, self.hidden_size, True),
             Tensor("medusa_block_bias", blocks, 1, self.hidden_size),
-            Tensor("medusa_lm_head", self.medusa_heads, self.vocab_size, self.hidden_size),
+            Tensor("medusa_lm_head", self.medusa_heads, self.vocab_size, self.hidden_size, True),
         )
 
     @property
@@ -134,15 +158,29 @@ class ModelSpec(BaseModel):
         """Every weight tensor of the EAGLE layer, which has no norm before its attention and shares the LM head."""
         copies = int(self.eagle)
         return (
-            Tensor("eagle_mix", copies, self.hidden_size, 2 * self.hidden_size),
+            Tensor("eagle_mix", copies, self.hidden_size, 2 * self.hidden_size, True),
             Tensor("eagle_norm", copies, 1, self.hidden_size),
-            Tensor("eagle_qkv", copies, self.qkv_width, self.hidden_size),
+            Tensor("eagle_qkv", copies, self.qkv_width, self.hidden_size, True),
             Tensor("eagle_qkv_bias", copies * self.qkv_bias, 1, self.qkv_width),
-            Tensor("eagle_out", copies, self.hidden_size, self.query_width),
+            Tensor("eagle_out", copies, self.hidden_size, self.query_width, True),
             Tensor("eagle_out_bias", copies * self.out_bias, 1, self.hidden_size),
-            Tensor("eagle_gate_up", copies, 2 * self.intermediate_size, self.hidden_size),
-            Tensor("eagle_down", copies, self.hidden_size, self.intermediate_size),
+            Tensor("eagle_gate_up", copies, 2 * self.intermediate_size, self.hidden_size, True),
+            Tensor("eagle_down", copies, self.hidden_size, self.intermediate_size, True),
         )
+
+    @property
+    def linear_format(self) -> WeightFormat:
+        """How weights of the layers' products and of draft heads are stored."""
+        return WeightFormat(self.weight_bits, self.group_size, self.group_bits)
+
+    @property
+    def other_format(self) -> WeightFormat:
+        """How embedding, LM head, norms and biases are stored."""
+        return WeightFormat(self.other_bits or self.weight_bits)
+
+    def stored_bytes(self, tensor: Tensor) -> int:
+        """Bytes of all copies of one of the model's tensors."""
+        return tensor.size_bytes(self.linear_format if tensor.is_linear else self.other_format)
 
     @property
     def parameters(self) -> int:
@@ -157,17 +195,17 @@ class ModelSpec(BaseModel):
     @property
     def weight_bytes(self) -> int:
         """Bytes resident for the base model, the embedding table included."""
-        return sum(tensor.size_bytes(self.weight_bits) for tensor in self.tensors)
+        return sum(map(self.stored_bytes, self.tensors))
 
     @property
     def medusa_weight_bytes(self) -> int:
         """Bytes resident for all Medusa heads together."""
-        return sum(tensor.size_bytes(self.weight_bits) for tensor in self.medusa_tensors)
+        return sum(map(self.stored_bytes, self.medusa_tensors))
 
     @property
     def eagle_weight_bytes(self) -> int:
         """Bytes resident for the EAGLE layer."""
-        return sum(tensor.size_bytes(self.weight_bits) for tensor in self.eagle_tensors)
+        return sum(map(self.stored_bytes, self.eagle_tensors))
 
     @property
     def cached_layers(self) -> int:
@@ -183,15 +221,17 @@ class ModelSpec(BaseModel):
         """The same model at other precisions; what is left out stays.
 
         Args:
-            weight: Bits per weight: 4, 8, 16 or 32.
+            weight: Bits per weight: 4, 8, 16 or 32; then all weights are alike, with nothing stored beside them.
             activation: Bits per activation.
             kv: Bits per cached key or value element.
 
         Raises:
             InputError: A width is none of the allowed ones.
         """
-        given = {"weight_bits": weight, "activation_bits": activation, "kv_bits": kv}
-        changed = {field: bits for field, bits in given.items() if bits is not None}
+        given: dict[str, int | None] = {"weight_bits": weight, "activation_bits": activation, "kv_bits": kv}
+        changed: dict[str, int | None] = {field: bits for field, bits in given.items() if bits is not None}
+        if weight is not None:
+            changed |= {"group_size": 0, "group_bits": 0, "other_bits": None}
         return validated_spec({**self.model_dump(), **changed}, f"model '{self.name}'")
 
 
@@ -204,15 +244,16 @@ def validated_spec(fields: dict[str, object], where: str) -> ModelSpec:
     try:
         return ModelSpec.model_validate(fields)
     except ValidationError as error:
-        raise InputError(f"{where}: {one_line(error)}") from None
+        raise InputError(f"{where}: {one_line(error, LONGEST - len(where) - 2)}") from None
 
 
-def one_line(error: ValidationError) -> str:
-    """All errors that pydantic found, each with its key and what is allowed, joined by semicolons."""
-    return "; ".join(
+def one_line(error: ValidationError, room: int = 100) -> str:
+    """The first errors that pydantic found, each with its key and what is allowed, and how many more there are."""
+    found = [
         _one_error(".".join(map(str, item["loc"])), item["type"], item["msg"], item["input"])
         for item in error.errors(include_url=False, include_context=False)
-    )
+    ]
+    return listed(found, room, "; ")
 
 
 def _one_error(key: str, kind: str, message: str, value: object) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from lpspec.llm.counts import Count, packed_bytes
-from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.model_spec import ModelSpec, WeightFormat
 
 # Vector operations per element.
 MOVE_OPS = 1  # embedding lookup: each element is copied
@@ -33,6 +33,8 @@ class Gemm:
     n: int
     weight_bits: int
     activation_bits: int
+    group_size: int = 0
+    group_bits: int = 0
 
     @property
     def macs(self) -> Count:
@@ -41,13 +43,17 @@ class Gemm:
 
     @property
     def column_bytes(self) -> int:
-        """Bytes of the ``k`` weights behind one output column of one copy, in whole bytes."""
-        return packed_bytes(self.k, self.weight_bits)
+        """Bytes of the ``k`` weights behind one output column of one copy with their scales, in whole bytes."""
+        return int(self._stored.size_bytes(1, self.k))
 
     @property
     def weight_bytes(self) -> int:
-        """Weight bytes when each weight is read once."""
-        return self.count * self.n * self.column_bytes
+        """Weight bytes when each weight is read once, scales and zero points included."""
+        return self.count * int(self._stored.size_bytes(self.n, self.k))
+
+    @property
+    def _stored(self) -> WeightFormat:
+        return WeightFormat(self.weight_bits, self.group_size, self.group_bits)
 
     @property
     def input_bytes(self) -> Count:
@@ -172,7 +178,7 @@ def draft_operators(model: ModelSpec) -> tuple[Operator, ...]:
     if model.medusa_heads == 0:
         return ()
     blocks, hidden = model.medusa_heads * model.medusa_layers, model.hidden_size
-    bias_bytes = blocks * packed_bytes(hidden, model.weight_bits)
+    bias_bytes = blocks * _vector_bytes(model, hidden)
     block_ops = ADD_OPS + SILU_OPS + ADD_OPS  # bias, activation, residual
     return (
         _gemm(model, "medusa_block", blocks, 1, hidden, hidden),
@@ -205,7 +211,7 @@ def eagle_operators(model: ModelSpec, tokens: Count, context: Count, guessing: C
         embedding,
         _gemm(model, "eagle_mix", 1, tokens, 2 * hidden, hidden),
         *rest,
-        _gemm(model, SHARED_HEAD, 1, guessing, hidden, vocab),
+        _lm_head(model, guessing),
         Elementwise("eagle_confidence", 1, guessing * vocab, SOFTMAX_OPS, 0),
         Elementwise("eagle_top_k", 1, guessing * vocab, COMPARE_OPS, 0),
     )
@@ -215,7 +221,7 @@ def _decoder_operators(model: ModelSpec, tokens: Count, attention: Attention) ->
     """Embedding and all layers. Products with the same input are one: Q, K and V; gate and up."""
     layers, hidden, inner = model.layers, model.hidden_size, model.intermediate_size
     width = tokens * hidden
-    row_bytes = packed_bytes(hidden, model.weight_bits)  # one embedding row, norm or bias
+    row_bytes = _vector_bytes(model, hidden)  # one embedding row or norm
     rotated = tokens * (model.query_width + model.kv_width)
     return (
         Elementwise("embedding", 1, width, MOVE_OPS, tokens * row_bytes),
@@ -239,20 +245,31 @@ def _decoder_operators(model: ModelSpec, tokens: Count, attention: Attention) ->
 def _lm_head_operators(model: ModelSpec, tokens: Count) -> tuple[Operator, ...]:
     hidden, vocab = model.hidden_size, model.vocab_size
     return (
-        Elementwise("final_norm", 1, tokens * hidden, RMS_NORM_OPS, packed_bytes(hidden, model.weight_bits)),
-        _gemm(model, SHARED_HEAD, 1, tokens, hidden, vocab),
+        Elementwise("final_norm", 1, tokens * hidden, RMS_NORM_OPS, _vector_bytes(model, hidden)),
+        _lm_head(model, tokens),
         Elementwise("argmax", 1, tokens * vocab, COMPARE_OPS, 0),
     )
 
 
 def _gemm(model: ModelSpec, name: str, count: int, tokens: Count, k: int, n: int) -> Gemm:
-    return Gemm(name, count, tokens, k, n, model.weight_bits, model.activation_bits)
+    stored = model.linear_format
+    return Gemm(name, count, tokens, k, n, stored.bits, model.activation_bits, stored.group_size, stored.group_bits)
+
+
+def _lm_head(model: ModelSpec, tokens: Count) -> Gemm:
+    bits = model.other_format.bits
+    return Gemm(SHARED_HEAD, 1, tokens, model.hidden_size, model.vocab_size, bits, model.activation_bits)
+
+
+def _vector_bytes(model: ModelSpec, width: int) -> int:
+    """Bytes of one embedding row, norm or bias."""
+    return int(model.other_format.size_bytes(1, width))
 
 
 def _bias(model: ModelSpec, name: str, present: bool, tokens: Count, width: int) -> tuple[Elementwise, ...]:
     if not present:
         return ()
-    bias_bytes = model.layers * packed_bytes(width, model.weight_bits)
+    bias_bytes = model.layers * _vector_bytes(model, width)
     return (Elementwise(name, model.layers, tokens * width, ADD_OPS, bias_bytes),)
 
 

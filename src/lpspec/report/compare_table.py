@@ -6,9 +6,12 @@ from typing import Any
 from rich.table import Table
 
 from lpspec.experiments.compare import Comparison
+from lpspec.llm.model_spec import ModelSpec
 from lpspec.report.wording import digits, new_table, trace_line
 from lpspec.simulation.energy_basis import Efficiency
 from lpspec.simulation.run import Run
+
+INT8 = 8
 
 COLUMNS = ("token/s", "token/J", "EDP s·mJ", "power W", "first token ms", "tokens/pass", "L_spec")
 BOARD_COLUMNS = ("board token/J", "board W")
@@ -56,9 +59,9 @@ def _cells(run: Run) -> tuple[str, ...]:
 
 
 BASES = {
-    "equal": "equal: INT8 weights and the energy of memory and MACs on every system",
-    "board": "board: INT8 weights and board or SoC power on every system",
-    "published": "published: FP16 on GPUs, board power for the RTX 3090, INT8, memory and MACs elsewhere",
+    "equal": "equal: {weights} and the energy of memory and MACs on every system",
+    "board": "board: {weights} and board or SoC power on every system",
+    "published": "published: FP16 on GPUs, board power for the RTX 3090, {weights}, memory and MACs elsewhere",
 }
 
 PHONE_NOTE = (
@@ -75,7 +78,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield f"trace   {trace_line(comparison.provenance)}"
     yield f"work    {workload.prompt_tokens} prompt tokens, {answer}, {comparison.trace.turns} turns"
     yield f"trees   {_trees(comparison)}"
-    yield f"basis   {BASES[comparison.basis]}"
+    yield f"basis   {basis_text(comparison.basis, comparison.runs)}"
     yield from board_line(comparison.runs)
     for run in comparison.runs:
         if run.migrations:
@@ -90,6 +93,21 @@ def board_line(runs: Iterable[Run]) -> Iterator[str]:
     watts = sorted({rest.watts for rest in rests if rest is not None})
     if watts:
         yield PHONE_NOTE.format(rest=" or ".join(f"{value:g}" for value in watts))
+
+
+def basis_text(basis: str, runs: Sequence[Run]) -> str:
+    """Precision and energy accounting, with the weights of the mobile systems where there are some."""
+    models = [run.system.model for run in sorted(runs, key=lambda run: run.system.platform.gpu is not None)]
+    return BASES[basis].format(weights=_weights(models[0]) if models else "INT8 weights")
+
+
+def _weights(model: ModelSpec) -> str:
+    """In how many bits weights are stored."""
+    head_bits = model.other_format.bits
+    if model.weight_bits == head_bits:
+        return f"{'INT' if head_bits <= INT8 else 'FP'}{head_bits} weights"
+    beside = f"{model.group_bits} bits per {model.group_size or 'output'} beside, " if model.group_bits else ""
+    return f"{model.weight_bits}-bit weights ({beside}LM head {head_bits}-bit)"
 
 
 def _times(count: int) -> str:

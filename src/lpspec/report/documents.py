@@ -48,6 +48,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "platform": run.system.platform.name,
         "fidelity": run.fidelity,
         "weight_bits": run.system.model.weight_bits,
+        "weight_bytes": run.system.model.weight_bytes,
         "speculates": run.system.speculates,
         "tokens_per_s": run.tokens_per_s,
         "tokens_per_j": run.tokens_per_j,

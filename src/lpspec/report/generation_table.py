@@ -8,7 +8,7 @@ from rich.table import Table
 
 from lpspec.experiments.acceptance import PositionAcceptance
 from lpspec.experiments.generation import Generated
-from lpspec.report.compare_table import BASES, board_line, costs_text, systems_table
+from lpspec.report.compare_table import basis_text, board_line, costs_text, systems_table
 from lpspec.report.wording import digits, new_table
 
 PARTS = 10
@@ -46,7 +46,8 @@ def _lines(generated: Generated) -> Iterator[str]:
         yield f"here    {digits(generated.measured_tokens_per_s)} token/s measured ({how})"
     yield f"trees   {_trees(generated)}"
     yield f"text    {_text(generated)}"
-    yield f"costs   {costs_text(generated.runs, generated.provenance['fidelity'])}, basis {BASES[request.basis]}"
+    costs = costs_text(generated.runs, generated.provenance["fidelity"])
+    yield f"costs   {costs}, basis {basis_text(request.basis, generated.runs)}"
     yield from board_line(generated.runs)
 
 

@@ -125,7 +125,7 @@ class PhasePlanner:
     def _product_on_npu(self, op: Gemm) -> Phase:
         once = replace(op, count=1)
         memory = self.memory.reads(once.weight_bytes + float(self.npu.spilled_bytes(op)))
-        compute_ns = float(self.npu.gemm_compute_ns(op.tokens, op.k, op.n))
+        compute_ns = float(self.npu.product_compute_ns(op))
         activity = memory.activity + _on_chip(self.npu.gemm_activity(once))
         return Phase(op.name, op.count, memory, compute_ns, "matrix", activity)
 

@@ -33,7 +33,7 @@ def layer_config(source: str | Path, model: LlamaConfig) -> LlamaConfig:
     folder = Path(source) if Path(source).is_dir() else Path(source).parent
     if not (folder / "config.json").is_file():
         return model
-    config = load_config(folder)
+    config = load_config(folder, draft_layer=True)
     if (width := config.spec.hidden_size) != model.spec.hidden_size:
         raise InputError(
             f"draft layer '{source}' has hidden states {width} wide, the model's are {model.spec.hidden_size}"
