@@ -21,7 +21,16 @@ from lpspec.simulation.run import (
     turn_bounds,
 )
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import LEARNING_RULES, OBJECTIVES, Objective, System, TreePolicy, Workload
+from lpspec.simulation.workload import (
+    FIDELITIES,
+    LEARNING_RULES,
+    OBJECTIVES,
+    Fidelity,
+    Objective,
+    System,
+    TreePolicy,
+    Workload,
+)
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.pruner import DraftTokenPruner, LearningRule
@@ -157,3 +166,32 @@ def test_the_pruner_is_as_good_as_the_best_fixed_size_and_better_than_all_others
         best, *others = sorted(cost_of(fixed, objective) for fixed in sized)
         assert pruned <= 1.01 * best
         assert pruned < min(others)
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+@pytest.mark.parametrize("name", ["npu-spec", "lp-spec", "rtx3090-spec"])
+def test_every_turn_takes_what_it_takes_alone(name: str, fidelity: Fidelity) -> None:
+    """With trees of one size, which no turn before it has any say in."""
+    policy = TreePolicy(fixed=named_tree("mc_sim_7b_63").prefix(7))
+    whole = simulate(system(name), TRACE, SHORT, policy, fidelity).by_turn
+    assert whole is not None
+    assert len(whole.tokens) == TRACE.turns
+    starts = np.cumsum(TRACE.turn_lengths) - TRACE.turn_lengths
+    for turn in (0, 1, TRACE.turns - 1):
+        length = TRACE.turn_lengths[turn : turn + 1]
+        ranks = TRACE.ranks[starts[turn] : starts[turn] + length[0]]
+        alone = simulate(
+            system(name), replace(TRACE, ranks=ranks, turn_lengths=length, labels=("one",)), SHORT, policy, fidelity
+        )
+        assert whole.tokens[turn] == alone.tokens
+        assert whole.decode_ns[turn] == pytest.approx(alone.decode_ns, rel=1e-9)
+        assert whole.memory_and_macs_pj[turn] == pytest.approx(alone.decode_pj.sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_turns_add_up_to_the_run(fidelity: Fidelity) -> None:
+    run = simulate(system("lp-spec"), TRACE, SHORT, TreePolicy(objective="edp"), fidelity)
+    assert run.by_turn is not None
+    assert run.by_turn.tokens.sum() == run.tokens
+    assert run.by_turn.decode_ns.sum() == pytest.approx(run.decode_ns, rel=1e-12)
+    assert run.by_turn.memory_and_macs_pj.sum() == pytest.approx(run.decode_pj.sum(), rel=1e-12)

@@ -109,7 +109,7 @@ def _by_commands(system: System, drafter: Drafter | None, steps: Steps, closed: 
     assert level is not None  # the machine is the same
     drafted_ns, drafted_pj = priced(system, _drafting(level, drafter, steps), (1, 1))
     decode_ns, decode_pj = run.decode_ns + float(drafted_ns[0, 0]), run.decode_pj + drafted_pj[:, 0, 0]
-    return replace(run, decode_ns=decode_ns, decode_pj=decode_pj)
+    return replace(run, decode_ns=decode_ns, decode_pj=decode_pj, by_turn=None)
 
 
 def _drafting(level: CommandCosts, drafter: ConfidenceDrafter, steps: Steps) -> Cost:

@@ -14,7 +14,7 @@ from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.exclusive import DynamicAllocator
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.single import SingleDevice
-from lpspec.devices.cost import Cost
+from lpspec.devices.cost import Cost, Real
 from lpspec.devices.npu import Npu
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.errors import InputError
@@ -22,6 +22,7 @@ from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_o
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 class CommandCosts:
@@ -57,29 +58,46 @@ class CommandCosts:
             phases += self.planner.compaction(committed - 1)
         return phases + (self.planner.draft() if l_spec > 1 else ())
 
-    def decode(self, position: IntArray, l_spec: IntArray, committed: IntArray, placement: IntArray) -> Cost:
-        """Cost of all steps of a run, int64 [steps] each: tokens of the turn before, verified, committed; placement."""
+    def decode(
+        self,
+        position: IntArray,
+        l_spec: IntArray,
+        committed: IntArray,
+        placement: IntArray,
+        turn: IntArray | None = None,
+    ) -> Cost:
+        """Cost of all steps of a run.
+
+        Args:
+            position: int64 [steps], tokens of the turn before.
+            l_spec: int64 [steps], tokens verified.
+            committed: int64 [steps], tokens committed.
+            placement: int64 [steps], where the weights lie.
+            turn: int64 [steps], to which turn each belongs; all cost fields are then float64 [turns].
+        """
+        counted = _Counted(turn)
         total = Cost()
-        for kind, count in _counted(np.column_stack([placement, self._kinds(l_spec, position)])):
+        for kind, count in counted(np.column_stack([placement, self._kinds(l_spec, position)])):
             total += self._verify(*kind) * count
-        for (moved,), count in _counted(committed[committed > 1, None] - 1):
+        for (moved,), count in counted(committed[:, None] - 1, committed > 1):
             total += self._compaction(moved) * count
-        for (where,), count in _counted(placement[l_spec > 1, None]):
+        for (where,), count in counted(placement[:, None], l_spec > 1):
             total += self._draft(where) * count
         return total
 
     def eagle(self, position: IntArray, tokens: IntArray, guessing: IntArray) -> Cost:
         """Cost of passes through the EAGLE layer, int64 [passes] each: tokens of the turn before, read, guessing."""
         total = Cost()
-        for kind, count in _counted(np.column_stack([self._kinds(tokens, position), guessing])):
+        for kind, count in _Counted()(np.column_stack([self._kinds(tokens, position), guessing])):
             total += self._eagle(*kind) * count
         return total
 
-    def migrations(self, moves: IntArray) -> Cost:
-        """Cost of changes of placement, int64 [moves, 2], in closed form: they are few."""
+    def migrations(self, placement: IntArray, turn: IntArray | None = None) -> Cost:
+        """Cost of changes of placement between steps, in closed form: they are few. Arguments as for ``decode``."""
         total = Cost()
         allocator = self.planner.split
-        for (start, goal), count in _counted(moves):
+        before = np.concatenate([placement[:1], placement[:-1]])
+        for (start, goal), count in _Counted(turn)(np.column_stack([before, placement]), before != placement):
             assert isinstance(allocator, DynamicAllocator)
             total += allocator.migration(start, goal) * count
         return total
@@ -97,10 +115,22 @@ class CommandCosts:
         return np.stack([charged, -(-last // KEY_BLOCK) * KEY_BLOCK, blocks], 1)
 
 
-def _counted(rows: IntArray) -> Iterator[tuple[list[int], float]]:
-    """Rows that differ, and how often each occurs."""
-    kinds, counts = np.unique(rows, axis=0, return_counts=True)
-    yield from zip(kinds.tolist(), map(float, counts.tolist()), strict=True)
+class _Counted:
+    """Counts steps that are alike, all of them or turn by turn."""
+
+    def __init__(self, turn: IntArray | None = None) -> None:
+        self._turn, self._turns = turn, 0 if turn is None else int(turn.max()) + 1
+
+    def __call__(self, rows: IntArray, chosen: BoolArray | None = None) -> Iterator[tuple[list[int], Real]]:
+        """Rows that differ, int64 [steps, ...], and how often each occurs: a number, or float64 [turns]."""
+        rows = rows if chosen is None else rows[chosen]
+        kinds, which = np.unique(rows, axis=0, return_inverse=True)
+        if self._turn is None:
+            yield from zip(kinds.tolist(), map(float, np.bincount(which).tolist()), strict=True)
+            return
+        turn = self._turn if chosen is None else self._turn[chosen]
+        counts = np.bincount(which * self._turns + turn, minlength=len(kinds) * self._turns)
+        yield from zip(kinds.tolist(), counts.reshape(-1, self._turns).astype(np.float64), strict=True)
 
 
 def command_costs(system: System, first_context: int, contexts: int) -> CommandCosts | None:

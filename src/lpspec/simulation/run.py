@@ -46,6 +46,27 @@ class Steps:
         moved: IntArray = pairs[pairs[:, 0] != pairs[:, 1]]
         return moved
 
+    @property
+    def turn(self) -> IntArray:
+        """int64 [steps], the turn of every step, counted from 0."""
+        turn: IntArray = np.cumsum(self.position <= np.concatenate([self.position[:1], self.position[:-1]])) - 1
+        return turn
+
+
+@dataclass(frozen=True)
+class TurnTotals:
+    """What every turn of a run took: float64 [turns] each.
+
+    Attributes:
+        tokens: Tokens generated.
+        decode_ns: Time of its steps, and of weights moved before them.
+        memory_and_macs_pj: Their energy.
+    """
+
+    tokens: FloatArray
+    decode_ns: FloatArray
+    memory_and_macs_pj: FloatArray
+
 
 @dataclass(frozen=True)
 class Run:
@@ -60,6 +81,7 @@ class Run:
         prefill_ns: Time of one prompt, which is the time to the first token.
         prefill_pj: Energy of one prompt in memory and MACs.
         fidelity: Whether closed forms or commands priced it.
+        by_turn: The same turn by turn; None where the price of a step is not that of its turn alone.
     """
 
     system: System
@@ -70,6 +92,7 @@ class Run:
     prefill_ns: float
     prefill_pj: float
     fidelity: Fidelity = "analytic"
+    by_turn: TurnTotals | None = None
 
     @property
     def tokens(self) -> int:
@@ -219,27 +242,32 @@ def place_steps(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
 
 def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
     """Look up every step in a price list and add up."""
-    decode_ns = float(costs.latency_ns[steps.position, steps.l_spec - 1].sum())
-    decode_pj = np.array([part[steps.position, steps.l_spec - 1].sum() for part in costs.energy_pj])
+    step_ns = costs.latency_ns[steps.position, steps.l_spec - 1]
+    step_pj = costs.energy_pj[:, steps.position, steps.l_spec - 1]
     migration_ns = 0.0
     if (placed := costs.placements) is not None:
-        start, goal = steps.moves.T
-        migration_ns = float(placed.move_ns[start, goal].sum())
-        decode_ns += float(placed.latency_ns[steps.placement, steps.l_spec - 1].sum()) + migration_ns
-        decode_pj += placed.energy_pj[:, steps.placement, steps.l_spec - 1].sum(axis=1)
-        decode_pj += placed.move_pj[:, start, goal].sum(axis=1)
+        before = np.concatenate([steps.placement[:1], steps.placement[:-1]])
+        moved_ns = placed.move_ns[before, steps.placement] * (before != steps.placement)
+        moved_pj = placed.move_pj[:, before, steps.placement] * (before != steps.placement)
+        migration_ns = float(moved_ns.sum())
+        step_ns = step_ns + placed.latency_ns[steps.placement, steps.l_spec - 1] + moved_ns
+        step_pj = step_pj + placed.energy_pj[:, steps.placement, steps.l_spec - 1] + moved_pj
     prefill_pj = float(costs.prefill_pj.sum())
-    return Run(system, steps, decode_ns, decode_pj, migration_ns, costs.prefill_ns, prefill_pj)
+    totals = float(step_ns.sum()), step_pj.sum(axis=1), migration_ns, costs.prefill_ns, prefill_pj
+    by_turn = TurnTotals(*(np.bincount(steps.turn, part) for part in (steps.committed, step_ns, step_pj.sum(axis=0))))
+    return Run(system, steps, *totals, by_turn=by_turn)
 
 
 def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     """Price every step by commands and add up."""
-    moving = costs.migrations(steps.moves)
-    decode = costs.decode(steps.position, steps.l_spec, steps.committed, steps.placement) + moving
-    decode_ns, decode_pj = priced(system, decode, (1, 1))
+    turn = steps.turn
+    moving = costs.migrations(steps.placement, turn)
+    decode = costs.decode(steps.position, steps.l_spec, steps.committed, steps.placement, turn) + moving
+    turn_ns, turn_pj = priced(system, decode, (1, int(turn[-1]) + 1))
     prefill_ns, prefill_pj = priced(system, costs.prefill(), (1, 1))
-    totals = float(decode_ns[0, 0]), decode_pj[:, 0, 0], float(moving.latency_ns)
-    return Run(system, steps, *totals, float(prefill_ns[0, 0]), float(prefill_pj.sum()), "command")
+    totals = float(turn_ns.sum()), turn_pj.sum(axis=(1, 2)), float(np.sum(moving.latency_ns))
+    by_turn = TurnTotals(np.bincount(turn, steps.committed), turn_ns[0], turn_pj.sum(axis=(0, 1)))
+    return Run(system, steps, *totals, float(prefill_ns[0, 0]), float(prefill_pj.sum()), "command", by_turn)
 
 
 def allowed_prices(costs: StepCosts, policy: TreePolicy) -> FloatArray:
