@@ -91,6 +91,22 @@ def _shard_without_its_tensor(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def _shard_twice(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "a.safetensors")
+    tensors = load_tensors(folder / "a.safetensors")
+    save_file({"model.norm.weight": torch.zeros(32)}, folder / "b.safetensors")
+    index = {"weight_map": dict.fromkeys(tensors, "a.safetensors") | {"model.norm.weight": "b.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def _shard_with_more(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    tensors = dict(random_weights(tiny_config(), seed=0).tensors)
+    index = {"weight_map": dict.fromkeys(tensors, "a.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_file(tensors | {"model.nonsense": torch.zeros(2)}, folder / "a.safetensors")
+
+
 def _no_map(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text("{}")
@@ -100,7 +116,7 @@ def _no_map(folder: Path) -> None:
     ("spoil", "said"),
     [
         (_missing_config, "cannot read model config .*config.json"),
-        (_missing_weights, "has no weights: one of model.safetensors, model.safetensors.index.json, pytorch_model"),
+        (_missing_weights, "has no weights: model.safetensors or pytorch_model.bin must be there, or its .index.json"),
         (_truncated, "is damaged or no checkpoint"),
         (_truncated_bin, "is damaged or no checkpoint"),
         (_empty, "is damaged or no checkpoint"),
@@ -110,6 +126,8 @@ def _no_map(folder: Path) -> None:
         (_missing_shard, "model-00001-of-00002.safetensors' cannot be read: No such file"),
         (_shard_elsewhere, "names '../other.safetensors', allowed are files of its own folder"),
         (_shard_without_its_tensor, "lists 'model.nonsense', which its file does not hold"),
+        (_shard_twice, "'model.norm.weight' lies in 'a.safetensors' and in another file too"),
+        (_shard_with_more, "holds 'model.nonsense', which by its configuration is not used"),
         (_no_map, "has no weight_map"),
     ],
 )
@@ -118,6 +136,7 @@ def test_an_unsound_folder_is_one_clear_line(folder: Path, spoil: Callable[[Path
     with pytest.raises(InputError, match=said) as caught:
         load_llama(folder)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) <= 200
 
 
 class Malicious:
@@ -141,6 +160,7 @@ def test_no_pickle_is_run(tmp_path: Path, name: str, zipped: bool) -> None:
     with pytest.raises(InputError, match="it was not read") as caught:
         load_tensors(file)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) <= 200
     assert not witness.exists()
     torch.load(file, weights_only=False) if zipped else pickle.loads(file.read_bytes())
     assert witness.exists(), "the attack works where it is let"
@@ -181,6 +201,7 @@ def test_what_is_not_computed_is_refused(tmp_path: Path, changes: dict[str, obje
     with pytest.raises(InputError, match=said) as caught:
         load_config(tmp_path)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) <= 200
 
 
 def test_a_sliding_window_bounds_the_context(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lpspec.errors import InputError
+from lpspec.decoding.stored_weights import Storage, int8_rows, packed_name, read_storage, weight_values
+from lpspec.errors import LONGEST, InputError, shown
 from lpspec.llm.loading import read_json_object
 
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
+
+
+_HARMLESS = re.compile(r"(.*\.)?rotary_emb\.(inv_freq|cos_cached|sin_cached)")
+"""Tensors that older releases of transformers saved, and that follow from the configuration."""
+
+
+_PATH = 50  # characters of a path that are shown, so that names of tensors have room beside it
 
 
 class Tensors(Protocol):
@@ -27,56 +36,125 @@ class Tensors(Protocol):
         ...
 
     def take(self, name: str, *shape: int) -> Tensor:
-        """The tensor of that name, whose shape must be this."""
+        """The values of the tensor of that name, whose shape must be this."""
+        ...
+
+    def take_int8(self, name: str, *shape: int) -> tuple[Tensor, Tensor] | None:
+        """That of a W8A8 layer as it is stored, and its scales float32 [rows]; None if it is stored otherwise."""
         ...
 
 
 class Checkpoint:
     """The tensors of one or several files, named as in Hugging Face checkpoints.
 
+    It knows which of them were taken, so that ``refuse_rest`` can say what would have gone unused.
+
     Args:
         tensors: Name to tensor.
         said_as: What messages call it.
+        storage: How its weights are stored, as far as the tensors don't say it.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], said_as: str) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], said_as: str, storage: Storage | None = None) -> None:
         """Hold the tensors; files stay mapped into memory until they are used."""
         self.tensors = dict(tensors)
-        self.said_as = said_as
+        self.said_as, self.storage = said_as, storage or Storage()
+        self._taken: set[str] = set()
 
     def __contains__(self, name: object) -> bool:
         """True where a tensor of that name is there."""
         return name in self.tensors
 
+    @property
+    def untaken(self) -> dict[str, Tensor]:
+        """What nobody has taken yet."""
+        return {name: tensor for name, tensor in self.tensors.items() if name not in self._taken}
+
     def take(self, name: str, *shape: int) -> Tensor:
-        """The tensor of that name.
+        """The values of the tensor of that name, in floating point whatever it is stored in.
+
+        Raises:
+            InputError: It is missing, has another shape, or its values cannot be told.
+        """
+        self.take_stored(name, *shape)
+        values, found_with = weight_values(name, self.tensors, self.storage, self.said_as)
+        self._taken.update(found_with)
+        return values
+
+    def take_int8(self, name: str, *shape: int) -> tuple[Tensor, Tensor] | None:
+        """A weight of a W8A8 layer as it is stored, int8 [rows, columns], and its scales float32 [rows].
+
+        None where it is stored otherwise, or where what it multiplies is not to be rounded.
+
+        Raises:
+            InputError: It is missing, has another shape, or its scales are missing or wrong.
+        """
+        stored = self.take_stored(name, *shape)
+        if stored.dtype != torch.int8 or not self.storage.int8_activations:
+            return None
+        weight, scale, found_with = int8_rows(name, self.tensors, self.said_as)
+        self._taken.update(found_with)
+        return weight, scale
+
+    def take_stored(self, name: str, *shape: int) -> Tensor:
+        """The tensor of that name as it is stored: for numbers that are no weights.
 
         Raises:
             InputError: It is missing, or has another shape.
         """
         if name not in self.tensors:
+            if packed := packed_name(name, self.tensors):
+                raise InputError(f"{self.said_as}: '{packed}' holds packed weights (as GPTQ and AWQ do): not read")
             raise InputError(f"{self.said_as} has no tensor '{name}': not a checkpoint of this kind of model")
         tensor = self.tensors[name]
         if tuple(tensor.shape) != shape:
             raise InputError(f"{self.said_as}: '{name}' has shape {list(tensor.shape)}, expected is {list(shape)}")
+        self._taken.add(name)
         return tensor
+
+    def refuse_rest(self, but: str | None = None) -> None:
+        """Refuse tensors that nobody has taken: the model would compute something else than they were made for.
+
+        Args:
+            but: Those whose names begin so may stay: they belong to somebody else.
+
+        Raises:
+            InputError: There are some.
+        """
+        rest = [name for name in self.untaken if not _HARMLESS.fullmatch(name) and not (but and name.startswith(but))]
+        if rest:
+            more = f" and {len(rest) - 1} more" if len(rest) > 1 else ""
+            raise InputError(
+                f"{self.said_as} holds '{shown(rest[0], 60)}'{more}, which by its configuration is not used"
+            )
 
 
 def open_checkpoint(folder: str | Path) -> Checkpoint:
     """Open a model folder's weights: one file or the shards that an index lists, safetensors before others.
 
     Raises:
-        InputError: There are none, a shard is missing, or a file is damaged.
+        InputError: There are none, a shard is missing, a file is damaged, or weights are stored in a way that is not
+            read.
     """
     folder = Path(folder)
-    said_as = f"checkpoint '{folder}'"
+    said_as = f"checkpoint '{shown(str(folder), _PATH)}'"
+    if (folder / "adapter_config.json").is_file():
+        raise InputError(f"{said_as} holds an adapter (adapter_config.json), which is not applied: merge it first")
+    return Checkpoint(_folder_tensors(folder, said_as), said_as, _storage(folder / "config.json"))
+
+
+def _folder_tensors(folder: Path, said_as: str) -> dict[str, Tensor]:
     for whole in _WHOLE:
         if (folder / whole).is_file():
-            return Checkpoint(load_tensors(folder / whole), said_as)
+            return load_tensors(folder / whole)
         if (index := folder / f"{whole}.index.json").is_file():
-            return Checkpoint(_load_shards(index), said_as)
-    allowed = ", ".join(f"{whole}, {whole}.index.json" for whole in _WHOLE)
-    raise InputError(f"{said_as} has no weights: one of {allowed} must be there")
+            return _load_shards(index)
+    raise InputError(f"{said_as} has no weights: {' or '.join(_WHOLE)} must be there, or its .index.json")
+
+
+def _storage(config: Path) -> Storage:
+    where = f"model config '{shown(str(config), _PATH)}'"
+    return read_storage(read_json_object(config, where).get("quantization_config") if config.is_file() else None, where)
 
 
 def load_tensors(file: str | Path) -> dict[str, Tensor]:
@@ -86,18 +164,24 @@ def load_tensors(file: str | Path) -> dict[str, Tensor]:
         InputError: The file cannot be read, is cut short, or holds anything but tensors.
     """
     file = Path(file)
+    said = file_said(file)
     try:
         loaded = load_file(file) if file.suffix == ".safetensors" else _load_torch(file)
     except OSError as error:
-        raise InputError(f"checkpoint file '{file}' cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{said} cannot be read: {error.strerror or str(error).partition(': ')[0]}") from None
     except pickle.UnpicklingError:
-        raise InputError(f"checkpoint file '{file}' holds more than tensors, or is damaged: it was not read") from None
+        raise InputError(f"{said} holds more than tensors, or is damaged: it was not read") from None
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"checkpoint file '{file}' is damaged or no checkpoint: {reason}") from None
+        raise InputError(f"{said} is damaged or no checkpoint: {reason}"[:LONGEST]) from None
     if not isinstance(loaded, dict) or not all(isinstance(tensor, Tensor) for tensor in loaded.values()):
-        raise InputError(f"checkpoint file '{file}' must hold tensors by name")
+        raise InputError(f"{said} must hold tensors by name")
     return loaded
+
+
+def file_said(file: Path) -> str:
+    """What messages call a file of tensors."""
+    return f"checkpoint file '{shown(str(file), _PATH)}'"
 
 
 def _load_torch(file: Path) -> dict[str, Tensor]:
@@ -112,14 +196,18 @@ def _is_zip(file: Path) -> bool:
 
 
 def _load_shards(index: Path) -> dict[str, Tensor]:
-    shard_of = read_json_object(index, f"checkpoint index '{index}'").get("weight_map")
+    said = f"checkpoint index '{shown(str(index), _PATH)}'"
+    shard_of = read_json_object(index, said).get("weight_map")
     if not isinstance(shard_of, dict) or not all(isinstance(shard, str) for shard in shard_of.values()):
-        raise InputError(f"checkpoint index '{index}' has no weight_map from tensor names to files")
+        raise InputError(f"{said} has no weight_map from tensor names to files")
     tensors: dict[str, Tensor] = {}
     for shard in sorted(set(shard_of.values())):
         if Path(shard).name != shard:
-            raise InputError(f"checkpoint index '{index}' names '{shard}', allowed are files of its own folder")
-        tensors |= load_tensors(index.parent / shard)
+            raise InputError(f"{said} names '{shown(shard, 40)}', allowed are files of its own folder")
+        found = load_tensors(index.parent / shard)
+        if twice := [name for name in found if shard_of.get(name, shard) != shard or name in tensors]:
+            raise InputError(f"{said}: '{shown(twice[0], 40)}' lies in '{shown(shard, 40)}' and in another file too")
+        tensors |= found
     if missing := sorted(set(shard_of) - set(tensors)):
-        raise InputError(f"checkpoint index '{index}' lists '{missing[0]}', which its file does not hold")
+        raise InputError(f"{said} lists '{shown(missing[0], 60)}', which its file does not hold")
     return tensors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -108,24 +107,22 @@ def take_linear(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> Linear:
-    """Fuse the layers of these names, each with so many outputs, into one; INT8 where they have a ``weight_scale``.
+    """Fuse the layers of these names, each with so many outputs, into one; in INT8 where all are stored so.
 
     Raises:
-        InputError: A tensor is missing or has another shape.
+        InputError: A tensor is missing or wrong, or only some of them are stored in INT8.
     """
-    weights = [tensors.take(f"{name}.weight", rows, inputs) for name, rows in outputs.items()]
+    weights = {name: tensors.take_int8(f"{name}.weight", rows, inputs) for name, rows in outputs.items()}
     biases = [tensors.take(f"{name}.bias", rows) for name, rows in outputs.items()] if bias else []
     fused_bias = _joined(biases).to(device, dtype) if bias else None
-    if f"{next(iter(outputs))}.weight_scale" not in tensors:
-        return FloatLinear(_joined([weight.to(device, dtype) for weight in weights]), fused_bias)
-    scales = [tensors.take(f"{name}.weight_scale", rows) for name, rows in outputs.items()]
-    return QuantizedLinear(_int8(weights, outputs).to(device), _joined(scales).to(device, torch.float32), fused_bias)
-
-
-def _int8(weights: list[Tensor], names: Iterable[str]) -> Tensor:
-    if any(weight.dtype != torch.int8 for weight in weights):
-        raise InputError(f"'{', '.join(names)}' has a weight_scale, but its weight is not int8")
-    return _joined(weights)
+    stored = [weight for weight in weights.values() if weight is not None]
+    if not stored:
+        taken = [tensors.take(f"{name}.weight", rows, inputs).to(device, dtype) for name, rows in outputs.items()]
+        return FloatLinear(_joined(taken), fused_bias)
+    if other := next((name for name, weight in weights.items() if weight is None), None):
+        raise InputError(f"'{other}' is not stored in INT8, but a layer that shares its input is: all or none must be")
+    weight, scale = (_joined(list(parts)) for parts in zip(*stored, strict=True))
+    return QuantizedLinear(weight.to(device), scale.to(device, torch.float32), fused_bias)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lpspec.decoding.block_product import LANES
-from lpspec.decoding.checkpoint import Tensors, open_checkpoint
+from lpspec.decoding.checkpoint import Checkpoint, Tensors, open_checkpoint
 from lpspec.decoding.kernels import norm_rows
 from lpspec.decoding.kv_cache import KvCache, LayerCache
 from lpspec.decoding.layer_kernels import LayerWeights, decoder_layer, decoder_stack
@@ -198,12 +198,16 @@ class Llama:
         self.embedding = tensors.take("model.embed_tokens.weight", spec.vocab_size, spec.hidden_size).to(device, dtype)
         self.layers = [take_layer(config, tensors, f"model.layers.{i}.", dtype, device) for i in range(spec.layers)]
         self.norm = tensors.take("model.norm.weight", spec.hidden_size).to(device, dtype)
-        self.head: Linear = (
-            FloatLinear(self.embedding)
-            if spec.tied_embeddings and "lm_head.weight_scale" not in tensors
-            else take_linear(tensors, {"lm_head": spec.vocab_size}, spec.hidden_size, dtype=dtype, device=device)
-        )
+        self.head = self._take_head(tensors)
         self._rope = RopeTable(config.rope, spec.head_dim, dtype, self.device)
+
+    def _take_head(self, tensors: Tensors) -> Linear:
+        """The output layer; a model that ties it to its embedding may still hold one in fewer bits."""
+        spec = self.config.spec
+        if spec.tied_embeddings and "lm_head.weight" not in tensors:
+            return FloatLinear(self.embedding)
+        outputs = {"lm_head": spec.vocab_size}
+        return take_linear(tensors, outputs, spec.hidden_size, dtype=self.dtype, device=self.device)
 
     def new_cache(self, capacity: int) -> KvCache:
         """An empty cache for ``capacity`` tokens."""
@@ -355,4 +359,20 @@ def load_llama(
         InputError: A file is missing, damaged, or of another kind of model.
     """
     config, checkpoint = load_config(folder), open_checkpoint(folder)
-    return Llama(config, quantized(checkpoint) if int8 else checkpoint, dtype, device)
+    config = _as_stored(config, checkpoint)
+    if int8:
+        checkpoint = quantized(checkpoint)
+    model = Llama(config, checkpoint, dtype, device)
+    checkpoint.refuse_rest(but="medusa_head.")
+    return model
+
+
+def _as_stored(config: LlamaConfig, checkpoint: Checkpoint) -> LlamaConfig:
+    """Untie where the file holds a head unlike the embedding, as transformers 5.23 does; a copy of it is let go."""
+    head, embedding = (checkpoint.tensors.get(f"{name}.weight") for name in ("lm_head", "model.embed_tokens"))
+    if not config.spec.tied_embeddings or head is None or embedding is None or head.dtype != embedding.dtype:
+        return config
+    if torch.equal(head, embedding):
+        del checkpoint.tensors["lm_head.weight"]
+        return config
+    return config.model_copy(update={"spec": config.spec.model_copy(update={"tied_embeddings": False})})

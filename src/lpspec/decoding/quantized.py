@@ -6,6 +6,7 @@ Stored as plain safetensors: where a float checkpoint has ``X.weight``, there ar
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from torch.nn import functional
 from lpspec.decoding.block_product import LANES, add_product
 from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
 from lpspec.errors import InputError
+from lpspec.llm.loading import read_json_object
+
+_EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 LARGEST = 127  # the scale is symmetric: -128 is not used
 
@@ -74,16 +78,28 @@ def _gpu_matmul(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def quantized(checkpoint: Checkpoint) -> Checkpoint:
-    """The W8A8 form of a float checkpoint: every projection and the LM head in INT8, with scales beside them."""
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in checkpoint.tensors.items():
-        if name.endswith("_proj.weight") or name == "lm_head.weight":
-            tensors[name], tensors[f"{name}_scale"] = quantize_rows(tensor)
-        else:
-            tensors[name] = tensor
-    if "lm_head.weight" not in tensors and (embedding := tensors.get("model.embed_tokens.weight")) is not None:
-        tensors["lm_head.weight"], tensors["lm_head.weight_scale"] = quantize_rows(embedding)
-    return Checkpoint(tensors, checkpoint.said_as)
+    """The W8A8 form of a checkpoint: every projection and the LM head in INT8, with scales beside them.
+
+    What is stored in INT8 already stays as it is.
+
+    Raises:
+        InputError: A weight is stored in a way that is not read.
+    """
+    stored = Checkpoint(checkpoint.tensors, checkpoint.said_as, checkpoint.storage.with_int8_activations())
+    rounded: dict[str, Tensor] = {}
+
+    def round_as(to: str, name: str) -> None:
+        shape = stored.tensors[name].shape
+        int8 = stored.take_int8(name, *shape) or quantize_rows(stored.take(name, *shape))
+        rounded[to], rounded[f"{to}_scale"] = int8
+
+    for name in stored.tensors:
+        if name.endswith("_proj.weight") or name == _HEAD:
+            round_as(name, name)
+    rest = stored.untaken
+    if _HEAD not in rounded and _EMBEDDING in stored:
+        round_as(_HEAD, _EMBEDDING)
+    return Checkpoint(rest | rounded, stored.said_as, stored.storage)
 
 
 def quantize_folder(folder: str | Path, to: str | Path) -> None:
@@ -99,10 +115,18 @@ def quantize_folder(folder: str | Path, to: str | Path) -> None:
         to.mkdir()
         for file in others:
             shutil.copyfile(file, to / file.name)
+        _forget_storage(to / "config.json")
         save_file(tensors, to / ".unfinished")
         (to / ".unfinished").replace(to / "model.safetensors")
     except OSError as error:
         raise InputError(f"model folder '{to}' cannot be written: {error.strerror}") from None
+
+
+def _forget_storage(config: Path) -> None:
+    """Take out what the configuration said of how the weights were stored before."""
+    content = read_json_object(config, f"model config '{config}'") if config.is_file() else {}
+    if content.pop("quantization_config", None) is not None:
+        config.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def _holds_weights(file: Path) -> bool:

@@ -144,7 +144,7 @@ def _draft_vocabulary(tensors: Checkpoint, model: Llama) -> Tensor:
     distance = tensors.tensors["d2t"].flatten().long()
     token = torch.arange(len(distance)) + distance
     if "t2d" in tensors:
-        drafted = tensors.take("t2d", vocabulary).bool()
+        drafted = tensors.take_stored("t2d", vocabulary).bool()
         if not torch.equal(drafted.nonzero().flatten(), token.sort().values):
             raise InputError(f"{tensors.said_as}: 'd2t' and 't2d' don't say the same of the draft vocabulary")
     if not len(token) or token.min() < 0 or token.max() >= vocabulary:

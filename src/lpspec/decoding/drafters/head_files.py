@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lpspec.decoding.checkpoint import Checkpoint, load_tensors, open_checkpoint
+from lpspec.decoding.checkpoint import Checkpoint, file_said, load_tensors, open_checkpoint
 from lpspec.decoding.llama_config import LlamaConfig, load_config
-from lpspec.errors import InputError
+from lpspec.errors import InputError, shown
 
 
 def open_heads(source: str | Path, *names: str) -> Checkpoint:
@@ -20,7 +20,7 @@ def open_heads(source: str | Path, *names: str) -> Checkpoint:
         named = next((source / name for name in names if (source / name).is_file()), None)
         return open_checkpoint(source) if named is None else _open_file(named)
     if not source.is_file():
-        raise InputError(f"draft heads '{source}': there is no such file or folder")
+        raise InputError(f"draft heads '{shown(str(source))}': there is no such file or folder")
     return _open_file(source)
 
 
@@ -42,4 +42,4 @@ def layer_config(source: str | Path, model: LlamaConfig) -> LlamaConfig:
 
 
 def _open_file(file: Path) -> Checkpoint:
-    return Checkpoint(load_tensors(file), f"checkpoint file '{file}'")
+    return Checkpoint(load_tensors(file), file_said(file))

@@ -1,0 +1,273 @@
+"""Weights that a checkpoint stores in fewer bits, INT8 or float8, with the scales that give their values back.
+
+Layouts read: W8A8 (compressed-tensors and the project's own, ``weight_scale``), LLM.int8 (bitsandbytes, ``SCB``), and
+float8 with one scale per tensor, row or block (``weight_scale``, ``weight_scale_inv``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from torch import Tensor
+
+from lpspec.errors import LONGEST, InputError, shown
+from lpspec.llm.model_spec import one_line
+
+SCALES = ("weight_scale", "weight_scale_inv", "SCB")
+"""What may stand in place of ``weight`` in the names of scales. In spite of its name, weight_scale_inv multiplies."""
+
+_SCB_STEPS = 127
+"""Steps of bitsandbytes' rows: a weight is its INT8 times SCB / 127, SCB being the row's largest magnitude."""
+
+_PACKED = ("qweight", "weight_packed", "qzeros", "scales", "weight.absmax", "weight_global_scale", "blocks")
+
+_FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
+
+
+class Storage(BaseModel):
+    """What a configuration says of its weights' storage, as far as their tensors don't."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    block: tuple[PositiveInt, PositiveInt] = (128, 128)
+    """Rows and columns that share a scale where scales are given by block; absent, as in transformers 5.24."""
+    int8_activations: bool = True
+    """Whether layers stored in INT8 round what they multiply to INT8 too."""
+
+    def with_int8_activations(self) -> Storage:
+        """The same, rounding what INT8 layers multiply."""
+        return self.model_copy(update={"int8_activations": True})
+
+
+def weight_values(name: str, tensors: Mapping[str, Tensor], storage: Storage, where: str) -> tuple[Tensor, list[str]]:
+    """The values of a tensor in floating point, and the names of the tensors that they were found with.
+
+    Args:
+        name: Of the tensor.
+        tensors: All of the checkpoint.
+        storage: What its configuration says.
+        where: Begins what is said of any fault.
+
+    Raises:
+        InputError: It is stored in a way that is not read, or what gives its values back is missing or wrong.
+    """
+    tensor = tensors[name]
+    if tensor.dtype != torch.int8 and tensor.dtype not in _FLOAT8:
+        _refuse_scales(name, tensors, where)
+        if not tensor.is_floating_point():
+            raise InputError(f"{where}: '{name}' is {_said(tensor)}, allowed are floating point, int8 and float8")
+        return tensor, []
+    scale, used = _scale(name, tensors, where)
+    return tensor.float() * _spread(scale, tensor, storage, f"{where}: '{used[0]}'"), used
+
+
+def int8_rows(name: str, tensors: Mapping[str, Tensor], where: str) -> tuple[Tensor, Tensor, list[str]]:
+    """A weight stored in INT8 [rows, columns], its scales float32 [rows], and the names of what tells these.
+
+    Raises:
+        InputError: Its scales are missing or wrong.
+    """
+    tensor = tensors[name]
+    scale, used = _scale(name, tensors, where)
+    if scale.numel() != 1 and tuple(scale.shape) not in ((len(tensor),), (len(tensor), 1)):
+        raise InputError(f"{where}: '{used[0]}' has shape {list(scale.shape)}, expected is one scale per row of INT8")
+    return tensor, scale.flatten().expand(len(tensor)).contiguous(), used
+
+
+def _refuse_scales(name: str, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Refuse a floating-point weight with scales: whoever wrote them meant another.
+
+    Raises:
+        InputError: It has some.
+    """
+    for scale in _scale_names(name):
+        if scale in tensors:
+            layer = name.removesuffix(".weight")
+            raise InputError(
+                f"{where}: '{layer}' has a {scale.removeprefix(layer + '.')}, but its weight is not int8 or float8"
+            )
+
+
+def packed_name(name: str, tensors: Mapping[str, Tensor]) -> str | None:
+    """The tensor that holds a weight's bits packed, as GPTQ, AWQ and W4A16 do, where the weight itself is missing."""
+    return next((other for ending in _PACKED if (other := _beside(name, ending)) in tensors), None)
+
+
+def _scale(name: str, tensors: Mapping[str, Tensor], where: str) -> tuple[Tensor, list[str]]:
+    """The scale float32 that multiplies a tensor, and the names of all that tells it."""
+    found = [scale for scale in _scale_names(name) if scale in tensors]
+    if len(found) != 1 or (found[0].endswith("SCB") and tensors[name].dtype != torch.int8):
+        said = " and ".join(scale.rpartition(".")[2] for scale in found) or "no scales"
+        raise InputError(f"{where}: '{name}' is {_said(tensors[name])} and has {said}: one of its scales is needed")
+    scale = tensors[found[0]]
+    if not scale.is_floating_point():
+        raise InputError(f"{where}: '{found[0]}' is {_said(scale)}, expected are scales in floating point")
+    scale = scale.float()
+    if not bool(scale.isfinite().all()):
+        raise InputError(f"{where}: '{found[0]}' holds scales that are not finite")
+    for ending in ("weight_zero_point", "weight_format"):  # zero points; bitsandbytes' order of elements, 0 for rows
+        if (other := _beside(name, ending)) in tensors:
+            if bool(tensors[other].any()):
+                raise InputError(f"{where}: '{other}' is not 0, which is all that is read")
+            found.append(other)
+    return (scale / _SCB_STEPS if found[0].endswith("SCB") else scale), found
+
+
+def _spread(scale: Tensor, tensor: Tensor, storage: Storage, where: str) -> Tensor:
+    """A scale per tensor, row or block in a shape that multiplies the tensor."""
+    shape = tuple(scale.shape)
+    if scale.numel() == 1:
+        return scale.reshape(())
+    rows, columns = tensor.shape if tensor.dim() == 2 else (len(tensor), 0)
+    if shape in ((rows,), (rows, 1)) and tensor.dim() == 2:
+        return scale.reshape(rows, 1)
+    high, wide = storage.block
+    if tensor.dim() == 2 and shape == (-(-rows // high), -(-columns // wide)):
+        return scale.repeat_interleave(high, 0)[:rows].repeat_interleave(wide, 1)[:, :columns]
+    raise InputError(
+        f"{where} has shape {list(shape)}, expected is a scale for all, for each of {rows} rows, or for each block"
+        f" of {high} x {wide}"
+    )
+
+
+def _scale_names(name: str) -> list[str]:
+    return [_beside(name, ending) for ending in SCALES]
+
+
+def _beside(name: str, ending: str) -> str:
+    """The name of what belongs to a weight: ``X.weight_scale`` of ``X.weight``."""
+    return f"{name.removesuffix('weight')}{ending}" if name.endswith("weight") else f"{name}.{ending}"
+
+
+def _said(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+class _Numbers(BaseModel):
+    """How compressed-tensors stores weights: what is not named here is refused."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    num_bits: Literal[8]
+    type: Literal["int", "float"]
+    symmetric: Literal[True] = True
+    strategy: Literal["tensor", "channel", "block"] = "tensor"
+    block_structure: tuple[PositiveInt, PositiveInt] | None = None
+    actorder: Literal[False] | None = None
+
+
+class _Activations(BaseModel):
+    """How it rounds what is multiplied: as it comes, which needs no tensor, and INT8 token by token."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    num_bits: Literal[8]
+    type: Literal["int", "float"]
+    symmetric: Literal[True] = True
+    strategy: Literal["token", "tensor", "group"] = "token"
+    dynamic: Literal[True]
+
+    @model_validator(mode="after")
+    def _rounds_int8_by_token(self) -> Self:
+        if self.type == "int" and self.strategy != "token":
+            raise ValueError(f"strategy = {self.strategy} of INT8 activations is not computed, allowed is token")
+        return self
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    weights: _Numbers
+    input_activations: _Activations | None = None
+    output_activations: None = None
+
+
+class _Plain(BaseModel):
+    """A part of compressed-tensors' settings that must be empty."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: Literal["dense"] = "dense"
+
+
+class _CompressedTensors(BaseModel):
+    """W8A8 and float8; https://github.com/vllm-project/compressed-tensors, as of 0.20."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: Literal["int-quantized", "float-quantized", "naive-quantized", "dense"] | None = None
+    config_groups: dict[str, _Group] = Field(min_length=1)
+    kv_cache_scheme: None = None
+    sparsity_config: _Plain | None = None
+    transform_config: None = None
+
+    def storage(self) -> Storage:
+        groups = list(self.config_groups.values())
+        blocks = {group.weights.block_structure for group in groups} - {None}
+        rounded = {
+            group.input_activations is not None and group.input_activations.type == "int"
+            for group in groups
+            if group.weights.type == "int"
+        }
+        if len(blocks) > 1 or len(rounded) > 1:
+            raise ValueError("config_groups that differ in blocks or activations are not read")
+        return Storage(block=next(iter(blocks), None) or (128, 128), int8_activations=rounded != {False})
+
+
+class _Float8(BaseModel):
+    """transformers' fine-grained float8 and its predecessors, which round activations as they come."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    weight_block_size: tuple[PositiveInt, PositiveInt] | None = (128, 128)
+    activation_scheme: Literal["dynamic"] = "dynamic"
+
+    def storage(self) -> Storage:
+        return Storage(block=self.weight_block_size or (128, 128))
+
+
+class _BitsAndBytes(BaseModel):
+    """LLM.int8: outliers of what is multiplied stay in floating point, so nothing of it is rounded here."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    load_in_8bit: Literal[True]
+    load_in_4bit: Literal[False] = False
+
+    def storage(self) -> Storage:
+        return Storage(int8_activations=False)
+
+
+_METHODS: dict[str, type[_CompressedTensors] | type[_Float8] | type[_BitsAndBytes]] = {
+    "compressed-tensors": _CompressedTensors,
+    "fp8": _Float8,
+    "bitsandbytes": _BitsAndBytes,
+}
+
+
+def read_storage(said: object, where: str) -> Storage:
+    """What the ``quantization_config`` of a ``config.json`` says; None where there is none.
+
+    Raises:
+        InputError: It names a layout that is not read.
+    """
+    if said is None:
+        return Storage()
+    if not isinstance(said, dict):
+        raise InputError(f"{where}: quantization_config must be an object")
+    method = said.get("quant_method")
+    if not isinstance(method, str) or method not in _METHODS:
+        known = ", ".join(_METHODS)
+        raise InputError(
+            f"{where}: quantization_config.quant_method = {shown(repr(method), 30)} is not read, allowed are {known}"
+        )
+    try:
+        return _METHODS[method].model_validate(said).storage()
+    except ValidationError as error:
+        start = f"{where}: quantization_config."
+        raise InputError((start + one_line(error, LONGEST - len(start)))[:LONGEST]) from None
+    except ValueError as error:
+        raise InputError(f"{where}: quantization_config: {error}") from None

@@ -1,0 +1,120 @@
+"""Whatever a model folder holds is used or refused by name: tensors added, taken out, renamed or changed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stored_folders import CONFIG, logits, weights, write_model
+from torch import Tensor
+
+from lpspec.decoding.checkpoint import Checkpoint
+from lpspec.decoding.llama import Llama, load_llama
+from lpspec.errors import InputError
+
+TENSORS = weights()
+CHANGES = ["out", "renamed", "changed", "cut"]
+PLAIN = logits(Llama(CONFIG, Checkpoint(TENSORS, "plain")))
+ADDED = [
+    *(f"model.layers.{i}.self_attn.{name}_proj.bias" for i in range(2) for name in "qkvo"),
+    *(f"model.layers.1.mlp.{name}_proj.bias" for name in ("gate", "up", "down")),
+    *(f"model.layers.0.self_attn.{name}_norm.weight" for name in "qk"),
+    *(f"model.layers.2.{name}" for name in ("input_layernorm.weight", "self_attn.q_proj.weight")),
+    "model.layers.0.pre_feedforward_layernorm.weight",
+    "model.layers.0.mlp.experts.0.up_proj.weight",
+    "model.layers.0.self_attn.rotary_emb.scale",
+    "model.norm.bias",
+    "lm_head.bias",
+    "score.weight",
+    "model.embed_positions.weight",
+    "visual.patch_embed.weight",
+    "base_model.model.layers.0.self_attn.q_proj.lora_A.weight",
+]
+"""What other models have: each changes what is computed."""
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_a_tensor_that_the_configuration_has_no_use_for_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"holds '{name}', which by its configuration is not used") as caught:
+        load_llama(write_model(tmp_path / "m", TENSORS | {name: torch.ones(32)}))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) <= 200
+
+
+def test_several_are_counted(tmp_path: Path) -> None:
+    added = {name: torch.ones(32) for name in ADDED}
+    with pytest.raises(InputError, match=rf"holds '\S+' and {len(ADDED) - 1} more, which"):
+        load_llama(write_model(tmp_path / "m", TENSORS | added))
+
+
+@pytest.mark.parametrize("name", ["model.rotary_emb.inv_freq", "model.layers.1.self_attn.rotary_emb.inv_freq"])
+def test_what_follows_from_the_configuration_may_be_there(name: str, tmp_path: Path) -> None:
+    loaded = load_llama(write_model(tmp_path / "m", TENSORS | {name: torch.ones(4)}))
+    assert torch.equal(logits(loaded), PLAIN)
+
+
+def test_heads_in_one_checkpoint_with_the_model_belong_to_their_drafter(tmp_path: Path) -> None:
+    loaded = load_llama(write_model(tmp_path / "m", TENSORS | {"medusa_head.0.0.linear.weight": torch.ones(32, 32)}))
+    assert torch.equal(logits(loaded), PLAIN)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(sorted(TENSORS)),
+    what=st.sampled_from(["out", "renamed", "changed", "cut"]),
+    seed=st.integers(0, 9),
+)
+def test_every_tensor_counts(name: str, what: str, seed: int, tmp_path: Path) -> None:
+    """A change of values changes the output; any other change is refused, and the line names the tensor."""
+    tensors = dict(TENSORS)
+    tensor = tensors.pop(name)
+    random = torch.Generator().manual_seed(seed)
+    if what == "renamed":
+        tensors[f"{name}_ema"] = tensor
+    elif what == "changed":
+        tensors[name] = tensor + torch.randn(tensor.shape, generator=random)
+    elif what == "cut":
+        tensors[name] = tensor[:-1]
+    folder = write_model(tmp_path / "m", tensors)
+    if what == "changed":
+        assert not torch.equal(logits(load_llama(folder)), PLAIN)
+        return
+    with pytest.raises(InputError, match=f"'{name}'") as caught:
+        load_llama(folder)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) <= 200
+
+
+def tied(**changes: Tensor) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in TENSORS.items() if name != "lm_head.weight"} | changes
+
+
+def test_a_copy_of_a_tied_embedding_is_no_second_matrix(tmp_path: Path) -> None:
+    copy = {"lm_head.weight": TENSORS["model.embed_tokens.weight"].clone()}
+    loaded = load_llama(write_model(tmp_path / "m", tied(**copy), tie_word_embeddings=True))
+    assert loaded.config.spec.tied_embeddings
+    assert torch.equal(
+        logits(loaded), logits(load_llama(write_model(tmp_path / "t", tied(), tie_word_embeddings=True)))
+    )
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_a_head_unlike_the_tied_embedding_is_used(int8: bool, tmp_path: Path) -> None:
+    """As transformers 5.23 does, which says that it won't tie them."""
+    loaded = load_llama(write_model(tmp_path / "m", TENSORS, tie_word_embeddings=True), int8=int8)
+    assert torch.equal(logits(loaded), logits(load_llama(write_model(tmp_path / "u", TENSORS), int8=int8)))
+    assert not loaded.config.spec.tied_embeddings
+
+
+def test_an_untied_model_needs_its_head(tmp_path: Path) -> None:
+    """Absent, tie_word_embeddings is false in all three families."""
+    with pytest.raises(InputError, match=r"has no tensor 'lm_head.weight'"):
+        load_llama(write_model(tmp_path / "m", tied()))
+
+
+def test_an_adapter_beside_the_weights_is_refused(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", TENSORS)
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"holds an adapter \(adapter_config.json\), which is not applied: merge it"):
+        load_llama(folder)
