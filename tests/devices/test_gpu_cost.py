@@ -53,6 +53,27 @@ def test_attention_reads_the_cache_and_writes_what_is_new() -> None:
     assert cost.latency_ns == pytest.approx((read_bytes + written_bytes) / 936)
 
 
+@settings(deadline=None)
+@given(
+    st.integers(1, 300), st.sampled_from([2, 8, 60]), st.integers(1, 300), st.sampled_from([(8, 8), (16, 16), (4, 16)])
+)
+def test_products_cost_every_access_of_their_tiles(tokens: int, k: int, n: int, bits: tuple[int, int]) -> None:
+    """Blocks of 128 x 128 outputs fetch weights and inputs from L2 to L1; tiles of 16 x 16 read them from there."""
+    weight_bits, input_bits = bits
+    fetched = read = 0
+    for side, into in ((128, "L1"), (16, "registers")):
+        moved = 0
+        for row in range(0, tokens, side):
+            for column in range(0, n, side):
+                moved += k * (min(side, n - column) * weight_bits + min(side, tokens - row) * input_bits)
+        fetched, read = (moved, read) if into == "L1" else (fetched, moved)
+    weights, outputs = k * n * weight_bits, tokens * n * input_bits
+    activity = GPU.price(Gemm("product", 3, tokens, k, n, weight_bits, input_bits)).activity
+    assert activity.scratchpad_bits == 3 * (weights + fetched + outputs)  # from memory, to L1, results
+    assert activity.local_buffer_bits == 3 * (fetched + read)
+    assert activity.register_bits == 3 * 3 * tokens * k * n * max(bits)
+
+
 def test_elementwise_lies_on_the_vector_roofline() -> None:
     assert GPU.price(Elementwise("norm", 2, 35600, 4, 0)).latency_ns == pytest.approx(8)
     assert GPU.price(Elementwise("embedding", 1, 1, 1, 9360)).latency_ns == pytest.approx(10)

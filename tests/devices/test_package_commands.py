@@ -48,7 +48,8 @@ def test_events_cost_what_the_commands_cost(profile: str) -> None:
     found = activity_of(mean, PACKAGE.device)
     idle_ns = mean.ck * PACKAGE.ranks * PACKAGE.device.tCK.ns - float(found.active_die_ns)
     found += Activity(idle_die_ns=idle_ns)
-    buffers = found.buffer_bits * (constants.scratchpad.pj_per_bit + constants.local_buffer.pj_per_bit)
+    buffers = found.scratchpad_bits * constants.scratchpad.pj_per_bit
+    buffers += found.local_buffer_bits * constants.local_buffer.pj_per_bit
     assert sum(found.energy_pj(constants).values()) - buffers == pytest.approx(sum(expected.values()) / 1e9, rel=1e-6)
     assert found.energy_pj(constants)["mac"] == pytest.approx(expected["mac"] / 1e9, rel=1e-6)
 

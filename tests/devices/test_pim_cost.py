@@ -31,7 +31,8 @@ def assert_same_events(activity: Activity, tally: Tally, machine: Machine, count
     assert activity.pim_register_bits == activity.column_bits
     assert activity.macs_int8 == count * tally.macs
     assert activity.activation_io_bits == count * tally.bus_bytes * 8
-    for other in ("io_bits", "buffer_bits", "macs_fp16", "activation_memory_bits", "activation_buffer_bits"):
+    on_chip = ("scratchpad_bits", "local_buffer_bits", "register_bits", "macs_fp16")
+    for other in ("io_bits", "activation_memory_bits", *on_chip):
         assert getattr(activity, other) == 0
 
 

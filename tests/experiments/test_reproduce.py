@@ -225,7 +225,7 @@ def test_the_divisible_splits_energy_is_that_of_its_bits(result: Reproduction) -
     base = 32 * (4 * 4096**2 + 3 * 4096 * 11008) + 4096 * 32000  # weights of Llama2-7B's products, one byte each
     heads = 4 * (4096**2 + 4096 * 32000)
     passes = math.ceil(round(run.mean_l_spec) / 4)
-    chip = profile.scratchpad.pj_per_bit + profile.local_buffer.pj_per_bit
+    chip = 2 * profile.scratchpad.pj_per_bit + 2 * profile.local_buffer.pj_per_bit  # written and read
     bank = profile.activate.pj_per_bit + profile.column.pj_per_bit
     npu_pj = share * (base + heads) * 8 * (bank + profile.io.pj_per_bit + chip)
     pim_pj = (1 - share) * (base * passes + heads) * 8 * bank

@@ -29,16 +29,18 @@ def system(name: str, model: ModelSpec = TINY, basis: Basis = "equal", **changes
 def prices_of(activity: Activity, profile: EnergyProfile) -> dict[str, float]:
     """Energy of scalar counts by component, written out."""
     a, p = activity, profile
-    chip = p.scratchpad.pj_per_bit + p.local_buffer.pj_per_bit
+    on_chip = (
+        a.scratchpad_bits * p.scratchpad.pj_per_bit
+        + a.local_buffer_bits * p.local_buffer.pj_per_bit
+        + a.register_bits * p.core_register.pj_per_bit
+    )
     off_chip = p.activate.pj_per_bit + p.column.pj_per_bit + p.io.pj_per_bit
     priced = {
         "array": a.activate_bits * p.activate.pj_per_bit + a.column_bits * p.column.pj_per_bit,
         "io": a.io_bits * p.io.pj_per_bit,
-        "buffer": a.buffer_bits * chip + a.pim_register_bits * p.pim_register.pj_per_bit,
+        "buffer": on_chip + a.pim_register_bits * p.pim_register.pj_per_bit,
         "mac": a.macs_int8 * p.mac_int8.pj + a.macs_fp16 * p.mac_fp16.pj,
-        "activation": a.activation_io_bits * p.io.pj_per_bit
-        + a.activation_memory_bits * off_chip
-        + a.activation_buffer_bits * chip,
+        "activation": a.activation_io_bits * p.io.pj_per_bit + a.activation_memory_bits * off_chip,
     }
     return {name: float(pj) for name, pj in priced.items()}
 

@@ -4,6 +4,7 @@ import pytest
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.devices.cost import Activity
 from lpspec.devices.npu import Npu
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.experiments.systems import make_system
@@ -110,6 +111,34 @@ def test_an_npu_alone_takes_what_its_reads_take() -> None:
     closed_pj = sum(allocator.decode_cost(verify_operators(LLAMA, 1, 127)).activity.energy_pj(PROFILE).values())
     found_pj = sum(cost_of(phases, one.memory).activity.energy_pj(PROFILE).values())
     assert found_pj == pytest.approx(closed_pj, rel=0.02)
+
+
+def on_chip(activity: Activity) -> tuple[float, float, float]:
+    """Accesses of scratchpad, local buffer and registers beyond the write and read of whatever is read off the chip."""
+    passing = 2 * activity.io_bits
+    found = (activity.scratchpad_bits - passing, activity.local_buffer_bits - passing, activity.register_bits)
+    return float(found[0]), float(found[1]), float(found[2])
+
+
+@pytest.mark.parametrize("name", ["npu-spec", "lp-spec", "pim-spec"])
+@pytest.mark.parametrize("sums", ["local-buffer", "registers"])
+def test_both_levels_price_the_same_work_on_the_chip(name: str, sums: str) -> None:
+    system = make_system(name, TINY, PROFILE, changes={"npu.partial_sums": sums, "npu.accumulator_bits": "24"})
+    one, allocator = planner(system, 300), make_allocator(system.platform, TINY, 64, 4200)
+    for phases, cost in (
+        (one.verify(7, 96, 1), allocator.decode_cost(verify_operators(TINY, 7, 89))),
+        (one.draft(), allocator.decode_cost(draft_operators(TINY))),
+        (one.prefill(900), allocator.prefill_cost(prefill_operators(TINY, 900))),  # beyond the scratchpad
+    ):
+        assert on_chip(cost_of(phases, one.memory).activity) == pytest.approx(on_chip(cost.activity), rel=1e-9, abs=1)
+
+
+@pytest.mark.parametrize("tokens", [50, 900])
+def test_both_levels_prefill_the_triangle(tokens: int) -> None:
+    one = SYSTEMS["npu-spec"]
+    (op,) = (op for op in prefill_operators(TINY, tokens) if isinstance(op, Attention))
+    halves = [phase for phase in one.prefill(tokens) if phase.name in ("scores", "values")]
+    assert sum(phase.npu_ns for phase in halves) == pytest.approx(float(one.npu.attention_compute_ns(op, op.kv_heads)))
 
 
 def test_longer_contexts_and_larger_trees_take_longer() -> None:

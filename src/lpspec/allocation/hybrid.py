@@ -99,7 +99,7 @@ class BalancedAllocator:
 
     def _split_activity(self, op: Gemm, pim_columns: NDArray[np.int64]) -> Activity:
         """Events of all copies of a product of which PIM computes some columns and the NPU the others."""
-        return self.npu.gemm_activity(op, 1.0 - pim_columns / op.n) + self.pim.gemm_activity(op, pim_columns)
+        return self.npu.gemm_activity(op, op.n - pim_columns) + self.pim.gemm_activity(op, pim_columns)
 
     # Products
 
@@ -135,7 +135,8 @@ class BalancedAllocator:
         npu_columns = gemm.n - pim_columns
         pim_ns = self.pim.gemm_ns(tokens, gemm.k, pim_columns)
         npu_ns = self.npu.gemm_compute_ns(tokens, gemm.k, npu_columns)
-        bus_bytes = npu_columns * gemm.column_bytes + self.pim.gemm_bus_bytes(tokens, gemm.k, pim_columns)
+        npu_bytes = self.npu.gemm_read_bytes(replace(gemm, tokens=tokens), npu_columns)
+        bus_bytes = npu_bytes + self.pim.gemm_bus_bytes(tokens, gemm.k, pim_columns)
         return np.maximum(np.maximum(pim_ns, npu_ns), bus_bytes / self.bus_gb_per_s)
 
     # Attention
@@ -152,8 +153,8 @@ class BalancedAllocator:
 
     def _heads_activity(self, op: Attention, pim_heads: Count) -> Activity:
         """Events of all layers of attention of which PIM computes some heads and the NPU the others; writes apart."""
-        npu_share = 1.0 - pim_heads / op.kv_heads
-        return self.npu.attention_activity(op, npu_share) + self.pim.attention_activity(op, pim_heads)
+        npu_heads = op.kv_heads - pim_heads
+        return self.npu.attention_activity(op, npu_heads) + self.pim.attention_activity(op, pim_heads)
 
     def heads_on_pim(self, op: Attention) -> NDArray[np.int64]:
         """Key-value heads on PIM, decided anew whenever the context has filled another group of lanes with keys.
@@ -163,9 +164,9 @@ class BalancedAllocator:
         """
         lanes, context = self.pim.spec.lanes.n, np.asarray(op.context)
         if context.ndim < 2:
-            return self.attention_split(replace(op, context=context // lanes * lanes))[1]
+            return self.attention_split(_dense_over(op, context // lanes * lanes))[1]
         blocks, place = np.unique(context // lanes, return_inverse=True)
-        _, heads = self.attention_split(replace(op, context=blocks[:, None] * lanes))
+        _, heads = self.attention_split(_dense_over(op, blocks[:, None] * lanes))
         return heads[place.ravel()]
 
     def attention_split(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -195,7 +196,7 @@ class BalancedAllocator:
 
     def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> NDArray[np.float64]:
         npu_heads = op.kv_heads - pim_heads
-        npu_bytes = op.kv_read_bytes / op.count * (npu_heads / op.kv_heads)
+        npu_bytes = self.npu.attention_read_bytes(op, npu_heads)
         bus_ns = (npu_bytes + self.pim.attention_bus_bytes(op, pim_heads)) / self.bus_gb_per_s
         npu_ns: Real = self.npu.attention_compute_ns(op, npu_heads)
         return np.maximum(np.maximum(self.pim.attention_ns(op, pim_heads), npu_ns), bus_ns)
@@ -334,6 +335,11 @@ class BalancedAllocator:
     def _dram_tile_loss_ns(self, placed: PlacedGemm, tokens: int) -> float:
         fewer = replace(placed, fewest=placed.fewest + 1)
         return float(self._best_split(tokens, fewer).latency_ns - self._best_split(tokens, placed).latency_ns)
+
+
+def _dense_over(op: Attention, context: Count) -> Attention:
+    """The attention of a decode pass over another context."""
+    return replace(op, context=context, pairs=op.tokens * (context + op.tokens))
 
 
 class PimOnlyAllocator(BalancedAllocator):

@@ -15,26 +15,27 @@ from lpspec.hardware.quantity import Power
 Real: TypeAlias = float | NDArray[Any]
 
 COMPONENTS = ("array", "io", "buffer", "mac", "activation", "migration", "static")
-"""Where energy goes: DRAM array, path off the chip, on-chip buffers and PIM registers, multiply-accumulates,
-activation traffic (PIM inputs, accumulator readback, KV writes, on-chip activations), weights moved between ranks, and
-what flows whatever runs: static or board power, and, where commands are timed and the profile prices them, refresh and
-standby of the dies."""
+"""Where energy goes: DRAM array, path off the chip, on-chip memories and registers (of weights, activations and
+partial sums), multiply-accumulates, activation traffic (PIM inputs, accumulator readback, KV writes), weights moved
+between ranks, and what flows whatever runs: static or board power, and, where commands are timed and the profile
+prices them, refresh and standby of the dies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Counts of physical events. Weights and KV reads come first, activations apart."""
+    """Counts of physical events. An access of an on-chip memory or register is a read or a write."""
 
     activate_bits: Real = 0.0
     column_bits: Real = 0.0
     io_bits: Real = 0.0
-    buffer_bits: Real = 0.0
+    scratchpad_bits: Real = 0.0
+    local_buffer_bits: Real = 0.0
+    register_bits: Real = 0.0
     pim_register_bits: Real = 0.0
     macs_int8: Real = 0.0
     macs_fp16: Real = 0.0
     activation_io_bits: Real = 0.0
     activation_memory_bits: Real = 0.0
-    activation_buffer_bits: Real = 0.0
     refreshed_dies: Real = 0.0
     idle_die_ns: Real = 0.0
     active_die_ns: Real = 0.0
@@ -50,16 +51,17 @@ class Activity:
 
     def energy_pj(self, profile: EnergyProfile) -> dict[str, Real]:
         """Energy by component, pJ; static power of a whole platform is left to whoever knows the time."""
-        on_chip = profile.scratchpad.pj_per_bit + profile.local_buffer.pj_per_bit
         return {
             "array": self.activate_bits * profile.activate.pj_per_bit + self.column_bits * profile.column.pj_per_bit,
             "io": self.io_bits * profile.io.pj_per_bit,
-            "buffer": self.buffer_bits * on_chip + self.pim_register_bits * profile.pim_register.pj_per_bit,
+            "buffer": self.scratchpad_bits * profile.scratchpad.pj_per_bit
+            + self.local_buffer_bits * profile.local_buffer.pj_per_bit
+            + self.register_bits * profile.core_register.pj_per_bit
+            + self.pim_register_bits * profile.pim_register.pj_per_bit,
             "mac": self.macs_int8 * profile.mac_int8.pj + self.macs_fp16 * profile.mac_fp16.pj,
             "migration": self.migrated_bits * profile.moved_pj_per_bit,
             "activation": self.activation_io_bits * profile.io.pj_per_bit
-            + self.activation_memory_bits * profile.off_chip_pj_per_bit
-            + self.activation_buffer_bits * on_chip,
+            + self.activation_memory_bits * profile.off_chip_pj_per_bit,
             "static": self.refreshed_dies * (profile.refresh.pj if profile.refresh else 0.0)
             + self.idle_die_ns * _pj_per_ns(profile.idle_power)
             + self.active_die_ns * _pj_per_ns(profile.active_power),
@@ -88,9 +90,9 @@ def _pj_per_ns(power: Power | None) -> float:
 
 
 def off_chip_read(read_bytes: Real) -> Activity:
-    """Whole rows read off the chip, through scratchpad and local buffer into the cores."""
+    """Whole rows read off the chip, which scratchpad and local buffer each write and read on the way into the cores."""
     bits = read_bytes * 8.0
-    return Activity(activate_bits=bits, column_bits=bits, io_bits=bits, buffer_bits=bits)
+    return Activity(bits, bits, bits, scratchpad_bits=2 * bits, local_buffer_bits=2 * bits)
 
 
 def macs_at(macs: Real, bits: int) -> Activity:

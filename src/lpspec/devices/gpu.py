@@ -1,10 +1,23 @@
-"""A GPU as a roofline: the longer of arithmetic at peak rate and memory traffic at sustained bandwidth."""
+"""A GPU as a roofline: the longer of arithmetic at peak rate and memory traffic at sustained bandwidth.
+
+On the chip the rule is the NPU's: every pass through a memory is a write and a read, and operands are read again for
+each tile. Tiles are the AttAcc simulator's: a thread block computes 128 x 128 outputs from its L1, in tiles of 16 x 16
+whose sums stay in registers; a MAC takes three operands from registers.
+"""
 
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.hardware.platform_spec import GpuSpec
+from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
+
+BLOCK_OUTPUTS = 128
+"""Side of the outputs that a thread block computes; the AttAcc simulator picks sides from 8 to 512 for each product."""
+TILE_OUTPUTS = 16
+"""Side of the outputs whose sums are in registers at a time (AttAcc simulator, ``reg_tm`` and ``reg_tn``)."""
+MAC_OPERANDS = 3
+"""Register accesses of a MAC (AttAcc simulator)."""
 
 
 class Gpu:
@@ -18,12 +31,16 @@ class Gpu:
         """Cost of all copies of an operator."""
         if isinstance(op, Gemm):
             bits = max(op.weight_bits, op.activation_bits)
-            activations = op.input_bytes + op.output_bytes
-            return self._roofline(op.macs, bits, op.weight_bytes, activations)
+            on_chip = _on_chip(op.tokens, op.k, op.n, op.weight_bits, op.activation_bits) * float(op.count)
+            return self._roofline(op.macs, bits, op.weight_bytes, on_chip)
         if isinstance(op, Attention):
             bits = max(op.kv_bits, op.activation_bits)
-            cost = self._roofline(op.macs, bits, op.kv_read_bytes, 2 * op.query_bytes + 2 * op.score_bytes)
-            return cost + self.kv_write(op)
+            queries = op.tokens * (op.heads // op.kv_heads)
+            scores = _on_chip(queries, op.head_dim, op.keys, op.kv_bits, op.activation_bits)
+            values = _on_chip(queries, op.keys, op.head_dim, op.kv_bits, op.activation_bits)
+            seen = op.pairs / (op.tokens * op.keys)
+            on_chip = (scores + values) * (op.count * op.kv_heads * seen)
+            return self._roofline(op.macs, bits, op.kv_read_bytes, on_chip) + self.kv_write(op)
         return self._elementwise(op)
 
     def kv_write(self, op: Attention) -> Cost:
@@ -33,14 +50,24 @@ class Gpu:
             Activity(activation_memory_bits=op.kv_write_bytes * 8.0),
         )
 
-    def _roofline(self, macs: Real, bits: int, read_bytes: Real, on_chip_bytes: Real) -> Cost:
+    def _roofline(self, macs: Real, bits: int, read_bytes: Real, on_chip: Activity) -> Cost:
         peak_tops = self.spec.matrix_int8.tops if bits <= 8 else self.spec.matrix_fp16.tops
         latency_ns = np.maximum(macs * 2 / (peak_tops * 1e3), read_bytes / self.spec.sustained_gb_per_s)
-        activity = off_chip_read(read_bytes) + macs_at(macs, bits)
-        return Cost(latency_ns, activity + Activity(activation_buffer_bits=on_chip_bytes * 8.0))
+        registers = Activity(register_bits=macs * float(MAC_OPERANDS * bits))
+        return Cost(latency_ns, off_chip_read(read_bytes) + on_chip + macs_at(macs, bits) + registers)
 
     def _elementwise(self, op: Elementwise) -> Cost:
         compute_ns = op.vector_ops / (self.spec.vector_fp16.tops * 1e3)
         memory_ns = op.memory_bytes / self.spec.sustained_gb_per_s
         activity = off_chip_read(op.memory_bytes) + Activity(macs_fp16=op.vector_ops / 2)
         return Cost(np.maximum(compute_ns, memory_ns), activity)
+
+
+def _on_chip(tokens: Count, k: Count, n: Count, weight_bits: int, activation_bits: int) -> Activity:
+    """Accesses of L2 and L1 for a (tokens, k) x (k, n) product beyond the pass of its weights that goes with a read."""
+    weights, inputs = k * n * float(weight_bits), tokens * k * float(activation_bits)
+    outputs = tokens * n * float(activation_bits)
+    weight_fetches, input_fetches = ceil_div(tokens, BLOCK_OUTPUTS), ceil_div(n, BLOCK_OUTPUTS)
+    fetched = weights * (weight_fetches - 1) + inputs * input_fetches
+    read = weights * (ceil_div(tokens, TILE_OUTPUTS) - 1) + inputs * ceil_div(n, TILE_OUTPUTS)
+    return Activity(scratchpad_bits=fetched + outputs, local_buffer_bits=fetched + read)

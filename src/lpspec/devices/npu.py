@@ -1,11 +1,17 @@
-"""The mobile NPU: weight-stationary MAC arrays fed from LPDDR over a shared bus (LP-Spec Table II)."""
+"""The mobile NPU: MAC arrays fed from LPDDR over a shared bus (LP-Spec Table II).
+
+Which accesses a product costs on the chip is said in ``weight_stationary.py``.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
+from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import MemorySpec, NpuSpec
-from lpspec.llm.counts import Count, ceil_div
+from lpspec.llm.counts import Count, ceil_div, packed_bytes
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
 
 ARRAY_BITS = 8
@@ -22,6 +28,7 @@ class Npu:
         """Take the data of one platform."""
         self.spec = npu
         self.bus_gb_per_s = memory.sustained_gb_per_s
+        self.dataflow = WeightStationary(npu)
 
     def price(self, op: Operator) -> Cost:
         """Cost of all copies of an operator."""
@@ -31,16 +38,17 @@ class Npu:
             return self._attention(op)
         return self._elementwise(op)
 
+    # Time of the MAC arrays
+
     def gemm_compute_ns(self, tokens: Count, k: Count, n: Count) -> Real:
         """Time of the MAC arrays for one (tokens, k) x (k, n) product, ns.
 
-        Tiles of 32 x 32 weights are dealt to the cores. Loading the next tile takes one cycle per array row and
-        hides behind the tokens that stream through the present one, so a tile takes the longer of the two.
+        Rows of weights and tiles of them are dealt to the cores. A core takes a cycle per row that it loads and one per
+        token and tile; loading hides behind the tokens that stream through the tile before, so the longer counts.
         """
-        rows, columns = self.spec.array_rows.n, self.spec.array_columns.n
-        tiles = ceil_div(k, rows) * ceil_div(n, columns)
-        cycles = ceil_div(tiles, self.spec.cores.n) * np.maximum(tokens, rows)
-        return cycles / self.spec.clock.ghz
+        tiles = ceil_div(k, self.spec.array_rows.n) * ceil_div(n, self.spec.array_columns.n)
+        loading = ceil_div(ceil_div(n, self.spec.array_columns.n) * k, self.spec.cores.n)
+        return np.maximum(loading, ceil_div(tiles, self.spec.cores.n) * tokens) / self.spec.clock.ghz
 
     def product_compute_ns(self, op: Gemm) -> Real:
         """Time of the MAC arrays for one copy of a product, ns: a weight of 16 bits takes its 8-bit multipliers twice.
@@ -59,54 +67,88 @@ class Npu:
 
     def scores_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
         """The part of QK^T. Queries that share a key-value head share the array, whose weights its keys are."""
-        return self._heads_ns(kv_heads, self._tile_cycles(_queries(op), op.head_dim, op.keys))
+        return self._heads_ns(kv_heads, self.dataflow.scores(op))
 
     def values_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
         """The part of PV, likewise."""
-        return self._heads_ns(kv_heads, self._tile_cycles(_queries(op), op.keys, op.head_dim))
+        return self._heads_ns(kv_heads, self.dataflow.values(op))
 
-    def _heads_ns(self, kv_heads: Count, cycles_per_head: Real) -> Real:
-        return kv_heads * cycles_per_head / self.spec.cores.n / self.spec.clock.ghz
+    def _heads_ns(self, kv_heads: Count, one: Passing) -> Real:
+        """Layers follow each other without waiting for the slowest core, so heads fill the cores evenly."""
+        cycles = np.maximum(one.loaded_rows, one.streamed_tokens)
+        return kv_heads * cycles / self.spec.cores.n / self.spec.clock.ghz
 
-    def _tile_cycles(self, tokens: Count, k: Count, n: Count) -> Real:
-        rows, columns = self.spec.array_rows.n, self.spec.array_columns.n
-        cycles: Real = ceil_div(k, rows) * ceil_div(n, columns) * np.maximum(tokens, rows)
-        return cycles
+    # Products
 
     def _gemm(self, op: Gemm) -> Cost:
-        spilled = op.count * self.spilled_bytes(op)
         compute_ns = op.count * self.product_compute_ns(op)
-        memory_ns = (op.weight_bytes + spilled) / self.bus_gb_per_s
-        return Cost(np.maximum(compute_ns, memory_ns), self.gemm_activity(op, spilled_bytes=spilled))
+        memory_ns = op.count * self.gemm_read_bytes(op) / self.bus_gb_per_s
+        return Cost(np.maximum(compute_ns, memory_ns), self.gemm_activity(op))
 
-    def gemm_activity(self, op: Gemm, columns_share: Real = 1.0, spilled_bytes: Real = 0.0) -> Activity:
-        """Events of all copies of a product of which the NPU computes a share of the columns."""
-        on_chip = (op.input_bytes + op.output_bytes * columns_share) * 8.0
-        return (
-            off_chip_read(op.weight_bytes * columns_share)
-            + macs_at(op.macs * columns_share, max(op.weight_bits, op.activation_bits))
-            + Activity(activation_buffer_bits=on_chip, activation_memory_bits=spilled_bytes * 8.0)
-        )
+    def gemm_read_bytes(self, op: Gemm, columns: Count | None = None) -> Real:
+        """Bytes of one copy of a product that pass the bus when the NPU computes some or all of its columns.
 
-    def spilled_bytes(self, op: Gemm) -> Real:
-        """Bytes of activations of one copy that do not fit the scratchpad and pass through memory."""
-        spilled: Real = np.maximum((op.input_bytes + op.output_bytes) / op.count - self.spec.scratchpad.bytes, 0)
-        return spilled
+        Weights are read once. Activations beyond the scratchpad pass through memory; where not even the inputs fit,
+        weights are read again for every block of inputs, or inputs for every block of weights, whatever is less.
+        """
+        columns = op.n if columns is None else columns
+        weights, inputs = op.bytes_of_columns(columns), op.input_bytes // op.count
+        outputs = packed_bytes(op.tokens * columns, op.activation_bits)
+        room = self.spec.scratchpad.bytes
+        again = np.minimum((ceil_div(inputs, room) - 1) * weights, (ceil_div(weights, room) - 1) * inputs)
+        spilled = np.maximum(inputs + outputs - room, 0) + np.maximum(again, 0)
+        return weights + np.where(weights > 0, spilled, 0)
+
+    def gemm_activity(self, op: Gemm, columns: Count | None = None) -> Activity:
+        """Events of all copies of a product of which the NPU computes some or all columns."""
+        columns = op.n if columns is None else columns
+        reads = off_chip_read(self.gemm_read_bytes(op, columns)) + self.gemm_on_chip(op, columns)
+        return reads * float(op.count)
+
+    def gemm_on_chip(self, op: Gemm, columns: Count) -> Activity:
+        """Events of one copy once what it reads is in the cores: activations, sums and arithmetic."""
+        once, passes = self.dataflow.product(op.tokens, op.k, columns), ceil_div(op.weight_bits, ARRAY_BITS)
+        passing = replace(once, input_reads=once.input_reads * passes, sums=once.sums * passes)
+        macs = macs_at(op.tokens * op.k * 1.0 * columns, max(op.weight_bits, op.activation_bits))
+        return self.dataflow.on_chip(passing, op.activation_bits, self.spec.cores.n) + macs
+
+    # Attention
 
     def _attention(self, op: Attention) -> Cost:
         self._check_precision(op.kv_bits, op.activation_bits)
         compute_ns = op.count * self.attention_compute_ns(op, op.kv_heads)
-        memory_ns = (op.kv_read_bytes + op.kv_write_bytes) / self.bus_gb_per_s
-        return Cost(np.maximum(compute_ns, memory_ns), self.attention_activity(op) + self.kv_write_activity(op))
+        memory_ns = (op.count * self.attention_read_bytes(op, op.kv_heads) + op.kv_write_bytes) / self.bus_gb_per_s
+        activity = self.attention_activity(op, op.kv_heads) + self.kv_write_activity(op)
+        return Cost(np.maximum(compute_ns, memory_ns), activity)
 
-    def attention_activity(self, op: Attention, heads_share: Real = 1.0) -> Activity:
-        """Events of reading and using the KV cache for a share of the heads; KV writes apart."""
-        on_chip = (2 * op.query_bytes + 2 * op.score_bytes) * heads_share * 8.0
-        return (
-            off_chip_read(op.kv_read_bytes * heads_share)
-            + macs_at(op.macs * heads_share, max(op.kv_bits, op.activation_bits))
-            + Activity(activation_buffer_bits=on_chip)
-        )
+    def attention_read_bytes(self, op: Attention, kv_heads: Count) -> Real:
+        """Bytes of one layer that pass the bus for ``kv_heads`` of its heads; KV writes apart.
+
+        Keys and values of a head are read once for as many queries and results as the scratchpad holds: softmax runs
+        along, so scores need no room. Queries and results of the layer beyond the scratchpad pass through memory.
+        """
+        room = self.spec.scratchpad.bytes
+        both_ways = 2 * op.query_bytes / op.count
+        blocks = np.maximum(np.ceil(both_ways / op.kv_heads / room), 1)
+        one_head = (op.kv_read_bytes / op.count * blocks + np.maximum(both_ways - room, 0)) / op.kv_heads
+        return kv_heads * one_head
+
+    def attention_activity(self, op: Attention, kv_heads: Count) -> Activity:
+        """Events of all layers of reading and using the KV cache for some of the heads; KV writes apart."""
+        on_chip = self.scores_on_chip(op, kv_heads) + self.values_on_chip(op, kv_heads)
+        return (off_chip_read(self.attention_read_bytes(op, kv_heads)) + on_chip) * float(op.count)
+
+    def scores_on_chip(self, op: Attention, kv_heads: Count) -> Activity:
+        """Events of QK^T in one layer once the keys are in the cores; a head stays on one core."""
+        return self._heads_on_chip(op, kv_heads, self.dataflow.scores(op))
+
+    def values_on_chip(self, op: Attention, kv_heads: Count) -> Activity:
+        """Events of PV, likewise."""
+        return self._heads_on_chip(op, kv_heads, self.dataflow.values(op))
+
+    def _heads_on_chip(self, op: Attention, kv_heads: Count, one: Passing) -> Activity:
+        macs = macs_at(op.macs / (2 * op.count * op.kv_heads), max(op.kv_bits, op.activation_bits))
+        return (self.dataflow.on_chip(one, op.activation_bits, cores=1) + macs) * kv_heads
 
     def kv_write_activity(self, op: Attention) -> Activity:
         """Events of writing the new tokens' keys and values to memory once."""
@@ -121,8 +163,3 @@ class Npu:
     def _check_precision(self, *bits: int) -> None:
         if max(bits) > ARRAY_BITS:
             raise InputError(f"the NPU computes INT8: {max(bits)}-bit operands are not supported, use 8 or 4")
-
-
-def _queries(op: Attention) -> Count:
-    """Query rows that share the keys of one key-value head."""
-    return op.tokens * (op.heads // op.kv_heads)

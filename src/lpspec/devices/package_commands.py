@@ -239,8 +239,8 @@ def _nothing() -> IntArray:
 def activity_of(commands: PhaseCommands, device: DeviceSpec) -> Activity:
     """The events of one channel's commands, as an energy profile prices them; standby of idle dies is left out.
 
-    Reads are weights and keys and values read by the NPU, whose scratchpad and buffers they pass; writes are new keys
-    and values. Rows count whole, however little of them is used.
+    Reads are weights and keys and values read by the NPU, whose scratchpad and buffers each write and read them; writes
+    are new keys and values. Rows count whole, however little of them is used.
     """
     die, bus = commands.rank_counts, commands.command_counts
     row_bits = device.organisation.row_bytes.n * 8
@@ -252,7 +252,8 @@ def activity_of(commands: PhaseCommands, device: DeviceSpec) -> Activity:
         activate_bits=rows * row_bits - written_bits,
         column_bits=read_bits + mac_bits,
         io_bits=read_bits,
-        buffer_bits=read_bits,
+        scratchpad_bits=2 * read_bits,
+        local_buffer_bits=2 * read_bits,
         pim_register_bits=mac_bits + _sum(die, "PIM_IN", "PIM_OUT") * burst_bits,
         macs_int8=commands.mac_tokens * device.mpus * device.pim.lanes.n,
         activation_io_bits=_sum(bus, "PIM_IN", "PIM_OUT") * burst_bits,

@@ -339,7 +339,8 @@ def divisible_split(run: Run) -> tuple[float, float]:
     pim_ns_per_byte = passes / (platform.pim.die_gb_per_s * pim_dies)
     npu_ns_per_byte = 1 / platform.memory.sustained_gb_per_s
     share = pim_ns_per_byte / (npu_ns_per_byte + pim_ns_per_byte)
-    off_chip_pj_per_bit = profile.off_chip_pj_per_bit + profile.scratchpad.pj_per_bit + profile.local_buffer.pj_per_bit
+    buffers_pj_per_bit = 2 * (profile.scratchpad.pj_per_bit + profile.local_buffer.pj_per_bit)  # written and read
+    off_chip_pj_per_bit = profile.off_chip_pj_per_bit + buffers_pj_per_bit
     verify_bits = 8 * _weight_bytes(verify_operators(model, 1, 0))
     draft_bits = 8 * _weight_bytes(draft_operators(model))
     npu_pj = share * (verify_bits + draft_bits) * off_chip_pj_per_bit

@@ -41,6 +41,17 @@ class NpuSpec(_Spec):
     clock: Frequency = Field(description="clock of arrays and lanes")
     local_buffer: Size = Field(description="buffer of one core")
     scratchpad: Size = Field(description="memory shared by the cores; activations beyond it spill")
+    dataflow: Literal["weight-stationary"] = Field(
+        default="weight-stationary",
+        description="weights stay in arrays; inputs are read per tile of outputs, sums written and read per tile of k",
+    )
+    partial_sums: Literal["local-buffer", "registers"] = Field(
+        default="local-buffer", description="where a core keeps the sums of a tile of outputs between tiles of k"
+    )
+    accumulator_bits: Count = Field(
+        default=Count(value=32, source="assumed, 24 to 32: INT8 products summed over k without overflow"),
+        description="bits of one partial sum",
+    )
 
     @property
     def matrix_tops(self) -> float:

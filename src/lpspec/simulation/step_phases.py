@@ -5,7 +5,7 @@ and multiplies them; it ends when all are done. Vector work is a phase of the NP
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
@@ -123,18 +123,18 @@ class PhasePlanner:
         return Phase(op.name, op.count, memory, compute_ns, "vector", memory.activity + Activity(macs_int8=once / 2))
 
     def _product_on_npu(self, op: Gemm) -> Phase:
-        once = replace(op, count=1)
-        memory = self.memory.reads(once.weight_bytes + float(self.npu.spilled_bytes(op)))
+        memory = self.memory.reads(float(self.npu.gemm_read_bytes(op)))
         compute_ns = float(self.npu.product_compute_ns(op))
-        activity = memory.activity + _on_chip(self.npu.gemm_activity(once))
+        activity = memory.activity + self.npu.gemm_on_chip(op, op.n)
         return Phase(op.name, op.count, memory, compute_ns, "matrix", activity)
 
     def _product(self, op: Gemm, split: GemmSplit) -> Phase:
         pim_columns = int(split.pim_columns)
         npu_columns = op.n - pim_columns
-        memory = self.memory.product(int(op.tokens), op.k, pim_columns, npu_columns * op.column_bytes)
+        npu_bytes = float(self.npu.gemm_read_bytes(op, npu_columns))
+        memory = self.memory.product(int(op.tokens), op.k, pim_columns, npu_bytes)
         compute_ns = float(self.npu.gemm_compute_ns(op.tokens, op.k, npu_columns))
-        on_chip = _on_chip(self.npu.gemm_activity(replace(op, count=1), npu_columns / op.n))
+        on_chip = self.npu.gemm_on_chip(op, npu_columns)
         copies = split.placed.gemm.count
         return Phase(op.name, copies, memory, compute_ns, "matrix", memory.activity + on_chip, pim_columns)
 
@@ -142,13 +142,13 @@ class PhasePlanner:
         pim_heads = int(self.split.heads_on_pim(op)) if self.split is not None else 0
         npu_heads = op.kv_heads - pim_heads
         heads = Heads(pim_heads, op.head_dim, int(op.tokens) * (op.heads // op.kv_heads), int(op.keys))
-        npu_bytes = float(op.kv_read_bytes / op.count) / 2 * npu_heads / op.kv_heads
-        on_chip = _on_chip(self.npu.attention_activity(replace(op, count=1), npu_heads / op.kv_heads)) * 0.5
+        npu, npu_bytes = self.npu, float(self.npu.attention_read_bytes(op, npu_heads)) / 2
+        scores_ns, values_ns = npu.scores_compute_ns(op, npu_heads), npu.values_compute_ns(op, npu_heads)
         halves = (
-            ("scores", self.memory.scores(heads, npu_bytes), self.npu.scores_compute_ns(op, npu_heads)),
-            ("values", self.memory.values(heads, npu_bytes), self.npu.values_compute_ns(op, npu_heads)),
+            ("scores", self.memory.scores(heads, npu_bytes), scores_ns, npu.scores_on_chip(op, npu_heads)),
+            ("values", self.memory.values(heads, npu_bytes), values_ns, npu.values_on_chip(op, npu_heads)),
         )
-        for name, memory, compute_ns in halves:
+        for name, memory, compute_ns, on_chip in halves:
             yield Phase(name, op.count, memory, float(compute_ns), "matrix", memory.activity + on_chip, pim_heads)
 
     def _append(self, op: Attention, blocks: int, read_first: bool = False) -> Phase:
@@ -161,13 +161,6 @@ class PhasePlanner:
         if self.split is not None:
             memory += self.memory.append_to_pim(op.kv_heads, op.head_dim, blocks, int(op.tokens), read_first)
         return Phase(name, op.count, memory, 0.0, "vector", memory.activity)
-
-
-def _on_chip(activity: Activity) -> Activity:
-    """What the NPU does with its share once it is there: buffers of weights are counted with their reads."""
-    return replace(
-        activity, activate_bits=0.0, column_bits=0.0, io_bits=0.0, buffer_bits=0.0, activation_memory_bits=0.0
-    )
 
 
 def in_order(phases: Sequence[Phase]) -> Iterator[Phase]:
