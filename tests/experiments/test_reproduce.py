@@ -214,8 +214,10 @@ def test_the_divisible_split_is_the_papers_closed_form(result: Reproduction) -> 
     share, tokens_per_j = divisible_split(run)
     assert share == pytest.approx(t_p / (t_n + t_p), rel=1e-12)
     row = rows_of(result)["lp_spec_tokens_per_j"]
-    assert f"{share:.1%}" in row.why
-    assert f"{tokens_per_j:.1f} token/J" in row.why
+    assert row.why == ""  # the NPU's accesses on the chip bring it within a quarter; beyond, this explains it:
+    why = module._why(row.published, 1.3 * row.published.value, run)
+    assert f"{share:.1%}" in why
+    assert f"{tokens_per_j:.1f} token/J" in why
     assert tokens_per_j < run.tokens_per_j  # more bits leave the chip than with whole tiles
 
 

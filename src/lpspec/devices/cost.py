@@ -4,7 +4,8 @@ Devices count events and never joules, so the same counts can be priced by any p
 numbers or arrays that broadcast over a (context, tokens) grid.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
@@ -43,11 +44,14 @@ class Activity:
 
     def __add__(self, other: "Activity") -> "Activity":
         """Events of both, one after the other or side by side."""
-        return Activity(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Activity(*map(_plus, self._counts(), other._counts()))
 
     def __mul__(self, factor: Real) -> "Activity":
         """Events of ``factor`` repetitions."""
-        return Activity(*(getattr(self, f.name) * factor for f in fields(self)))
+        return Activity(*(count if _is_nothing(count) else count * factor for count in self._counts()))
+
+    def _counts(self) -> Iterator[Real]:
+        return (getattr(self, name) for name in self.__slots__)
 
     def energy_pj(self, profile: EnergyProfile) -> dict[str, Real]:
         """Energy by component, pJ; static power of a whole platform is left to whoever knows the time."""
@@ -82,6 +86,17 @@ class Cost:
     def __mul__(self, factor: Real) -> "Cost":
         """Cost of ``factor`` repetitions, one after the other."""
         return Cost(self.latency_ns * factor, self.activity * factor)
+
+
+def _is_nothing(count: Real) -> bool:
+    """Most devices cause few kinds of events, and a number is not spread over a grid for nothing."""
+    return isinstance(count, float) and count == 0.0
+
+
+def _plus(one: Real, other: Real) -> Real:
+    if _is_nothing(one):
+        return other
+    return one if _is_nothing(other) else one + other
 
 
 def _pj_per_ns(power: Power | None) -> float:

@@ -120,11 +120,13 @@ def _attending(op: Attention, width: int) -> tuple[Count, Count]:
     Where attention is dense, all do. Where it is causal, a token attends to the context, to itself and to the tokens
     before it, so tiles beyond are left out: what remains is the triangle in steps of a tile.
     """
-    tiles = ceil_div(op.keys, width)
+    tokens, keys = op.tokens, op.keys
+    tiles = ceil_div(keys, width)
+    causal = op.pairs < tokens * keys
+    if not np.any(causal):
+        return tiles * tokens, tokens * keys
     full = np.minimum(tiles, op.context // width + 1)  # tiles whose first key all tokens see
-    steps = (tiles - full) * op.keys - width * (tiles * (tiles - 1) - full * (full - 1)) // 2
-    of_last = np.minimum(op.tokens, op.keys - (tiles - 1) * width)
-    streamed = full * op.tokens + steps
-    seen = streamed * width - (tiles * width - op.keys) * of_last
-    dense = op.pairs >= op.tokens * op.keys
-    return np.where(dense, tiles * op.tokens, streamed), np.where(dense, op.tokens * op.keys, seen)
+    steps = (tiles - full) * keys - width * (tiles * (tiles - 1) - full * (full - 1)) // 2
+    streamed = full * tokens + steps
+    seen = streamed * width - (tiles * width - keys) * np.minimum(tokens, keys - (tiles - 1) * width)
+    return np.where(causal, streamed, tiles * tokens), np.where(causal, seen, tokens * keys)

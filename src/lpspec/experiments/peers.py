@@ -20,6 +20,16 @@ from lpspec.experiments.pim_gemv import (
 )
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.systems import make_system
+from lpspec.experiments.thin_products import (
+    ARRAYS_US,
+    PASS_MS,
+    THIN_PEERS,
+    TOKENS,
+    arrays_us,
+    attacc_constants,
+    pass_ms,
+    thin_energy_mj,
+)
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.simulation.run import Run, simulate
@@ -69,6 +79,15 @@ ATTACC_CONTEXT = 204
 ATTACC_RUNS = {"rtx3090": (55.3, 2.33, 7.76), "attacc": (91.9, 2.34, 4.64)}
 """Token/s, token/J and EDP: a GPU of 936 GB/s alone; one of 1,555 GB/s with attention on PIM."""
 
+THIN = "Thin products on the NPU, one Llama2-7B INT8 pass, the AttAcc simulator's constants"
+THIN_NOTE = (
+    "beside every peer under its own assumptions; charged are, on every machine, a write and a read wherever something "
+    "passes a memory, which AccelForge leaves out for weights in the scratchpad and the AttAcc simulator everywhere"
+)
+
+AGREEMENT = 0.05
+"""Relative difference within which two simulators are said to agree."""
+
 SAMSUNG = "LP5X-PIM Sim, arXiv 2606.00636 (Samsung, closed; LPDDR5X-9600, one MPU per bank, 4 channels)"
 PIMSCOPE = "PIMScope (2026; command level, one channel, one rank)"
 
@@ -101,6 +120,14 @@ class PeerRow:
     def ratio(self) -> float:
         """Middle of the simulated range over the middle of the published one."""
         return sum(self.simulated) / sum(self.published)
+
+    @property
+    def verdict(self) -> str:
+        """``agrees`` within 5 % or where the ranges meet; ``explained`` by a note; otherwise ``differs``."""
+        meet = min(self.simulated) <= max(self.published) and min(self.published) <= max(self.simulated)
+        if meet or abs(self.ratio - 1) <= AGREEMENT:
+            return "agrees"
+        return "explained" if self.note else "differs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +162,9 @@ class Peers:
 def peers() -> Peers:
     """Put every neighbour's numbers beside ours."""
     bench = _Bench()
-    rows = [row for neighbour in (_capim, _capim_control, _attacc, _spec_bench, _gemv) for row in neighbour(bench)]
+    rows = [
+        row for neighbour in (_capim, _capim_control, _attacc, _thin, _spec_bench, _gemv) for row in neighbour(bench)
+    ]
     gpus = tuple(bench.gpus())
     systems = [bench.system("lp-spec"), *(run.system for _, run in gpus)]
     controls = tuple(bench.controls())
@@ -261,9 +290,12 @@ def _control_row(
 def _attacc(bench: _Bench) -> Iterator[PeerRow]:
     names = {"rtx3090": "3090-like GPU", "attacc": "1,555 GB/s GPU, attention on PIM"}
     for system, (tokens_per_s, tokens_per_j, _) in ATTACC_RUNS.items():
-        hbm = replace(bench.system(system, 16), profile=bench.profile)
-        run = bench.run(hbm, context=ATTACC_CONTEXT)
-        note = "a roofline without the AttAcc simulator's overheads per layer; memory priced as HBM, as there"
+        theirs = replace(bench.system(system, 16), profile=attacc_constants())
+        run = bench.run(theirs, context=ATTACC_CONTEXT)
+        note = (
+            "a roofline without the AttAcc simulator's overheads per layer; memory priced as HBM, as there; a pass through "
+            "a cache is a write and a read here, one access there"
+        )
         published = (tokens_per_s, tokens_per_j)
         yield from _speed_and_energy(f"attacc_{system}", ATTACC, names[system], published, run, note)
 
@@ -274,6 +306,24 @@ def _speed_and_energy(
     found = (("tokens_per_s", "token/s", run.tokens_per_s), ("tokens_per_j", "token/J", run.tokens_per_j))
     for (name, unit, value), other in zip(found, published, strict=True):
         yield PeerRow(f"{key}_{name}", peer, what, (other, other), (value, value), unit, run.fidelity, note)
+
+
+def _thin(bench: _Bench) -> Iterator[PeerRow]:
+    """Energy and time of thin products, for which the peers stand who counted the same work."""
+    for peer in THIN_PEERS:
+        for tokens, other in zip(TOKENS, peer.published_mj, strict=True):
+            yield _thin_row(f"{peer.id}_{tokens}", f"{peer.name}: {tokens} tokens", other, thin_energy_mj(peer, tokens))
+    for name, (low, high) in PASS_MS.items():
+        found = (pass_ms(TOKENS[0]), pass_ms(TOKENS[-1]))
+        key = f"thin_pass_{name.split()[0].lower()}"
+        yield PeerRow(key, THIN, f"{name}: time", (low, high), found, "ms", "analytic", THIN_NOTE)
+    for tokens, other in ARRAYS_US.items():
+        what = f"ZigZag 3.9.1: arrays alone, 4096 x 4096, {tokens} tokens"
+        yield _thin_row(f"thin_arrays_{tokens}", what, other, arrays_us(tokens), "us")
+
+
+def _thin_row(key: str, what: str, published: float, found: float, unit: str = "mJ") -> PeerRow:
+    return PeerRow(key, THIN, what, (published, published), (found, found), unit, "analytic", THIN_NOTE)
 
 
 def _spec_bench(bench: _Bench) -> Iterator[PeerRow]:

@@ -34,9 +34,10 @@ def _rows_table(peer: str, rows: list[PeerRow]) -> Table:
     for name in ("published", "simulated", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("fidelity", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for row in rows:
         numbers = (_range(row.published, "g"), _range(row.simulated, ""))
-        table.add_row(row.quantity, row.unit, *numbers, ratio_text(row.ratio), row.fidelity)
+        table.add_row(row.quantity, row.unit, *numbers, ratio_text(row.ratio), row.fidelity, row.verdict)
     return table
 
 
@@ -69,7 +70,7 @@ def _controls_table(peers: Peers) -> Table:
 def peers_document(peers: Peers) -> dict[str, Any]:
     """What ``lpspec peers --json`` writes; a range has its two ends."""
     return {
-        "rows": [asdict(row) | {"ratio": row.ratio} for row in peers.rows],
+        "rows": [asdict(row) | {"ratio": row.ratio, "verdict": row.verdict} for row in peers.rows],
         "gpus": [{"name": name} | run_document(run) for name, run in peers.gpus],
         "controls": [asdict(row) for row in peers.controls],
         "provenance": peers.provenance,
