@@ -293,8 +293,8 @@ def _attacc(bench: _Bench) -> Iterator[PeerRow]:
         theirs = replace(bench.system(system, 16), profile=attacc_constants())
         run = bench.run(theirs, context=ATTACC_CONTEXT)
         note = (
-            "a roofline without the AttAcc simulator's overheads per layer; memory priced as HBM, as there; a pass through "
-            "a cache is a write and a read here, one access there"
+            "a roofline without the AttAcc simulator's overheads per layer; memory priced as HBM, as there; a pass "
+            "through a cache is a write and a read here, one access there"
         )
         published = (tokens_per_s, tokens_per_j)
         yield from _speed_and_energy(f"attacc_{system}", ATTACC, names[system], published, run, note)
