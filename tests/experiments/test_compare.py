@@ -98,7 +98,7 @@ def test_both_energies_are_known_of_every_machine() -> None:
         assert run.board is not None
         assert run.memory_and_macs.power_w < run.board.power_w
         gpu = watts.get(name.removesuffix("-spec"))
-        assert run.board.power_w == pytest.approx(gpu or run.memory_and_macs.power_w + 3.5, rel=1e-12)
+        assert run.board.power_w == pytest.approx(gpu or run.memory_and_macs.power_w + 3.3, rel=1e-12)
         assert run.tokens_per_j == run.memory_and_macs.tokens_per_j
         assert boards[name].board is not None
         assert boards[name].tokens_per_j == pytest.approx(boards[name].board.tokens_per_j, rel=1e-12)

@@ -12,6 +12,7 @@ from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import MemorySpec, NpuSpec
 from lpspec.llm.counts import Count, ceil_div, packed_bytes
+from lpspec.llm.model_spec import WeightFormat
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
 
 ARRAY_BITS = 8
@@ -92,7 +93,8 @@ class Npu:
         weights are read again for every block of inputs, or inputs for every block of weights, whatever is less.
         """
         columns = op.n if columns is None else columns
-        weights, inputs = op.bytes_of_columns(columns), op.input_bytes // op.count
+        stored = WeightFormat(op.weight_bits, op.group_size, op.group_bits)
+        weights, inputs = stored.size_bytes(columns, op.k), op.input_bytes // op.count
         outputs = packed_bytes(op.tokens * columns, op.activation_bits)
         room = self.spec.scratchpad.bytes
         again = np.minimum((ceil_div(inputs, room) - 1) * weights, (ceil_div(weights, room) - 1) * inputs)

@@ -51,10 +51,6 @@ class Gemm:
         """Weight bytes when each weight is read once, scales and zero points included."""
         return self.count * int(self._stored.size_bytes(self.n, self.k))
 
-    def bytes_of_columns(self, columns: Count) -> Count:
-        """Bytes of the weights behind some output columns of one copy, with their scales."""
-        return self._stored.size_bytes(columns, self.k)
-
     @property
     def _stored(self) -> WeightFormat:
         return WeightFormat(self.weight_bits, self.group_size, self.group_bits)
