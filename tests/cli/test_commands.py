@@ -91,9 +91,8 @@ def test_help_names_every_choice() -> None:
 
 def test_comparison_has_the_promised_keys(compared: Results) -> None:
     document = compared.document
-    assert {"systems", "left_out", "model", "trace", "tree", "objective", "basis", "workload", "provenance"} == set(
-        document
-    )
+    keys = {"systems", "left_out", "model", "trace", "tree", "objective", "basis", "workload", "notes", "provenance"}
+    assert keys == set(document)
     assert [system["system"] for system in document["systems"]] == list(SYSTEMS)
     for system in document["systems"]:
         assert set(system) == SYSTEM_KEYS
@@ -110,6 +109,15 @@ def test_comparison_prints_the_numbers_that_it_writes(compared: Results) -> None
         assert cells[6:8] == [f"{system['mean_acceptance_length']:.3f}", f"{system['mean_l_spec']:.2f}"]
         both = ("tokens_per_j_memory_and_macs", "power_memory_and_macs_w", "tokens_per_j_board", "power_board_w")
         assert cells[8:] == [digits(system[key]) for key in both]
+
+
+def test_an_option_without_effect_is_said(lpspec: Callable[..., Said]) -> None:
+    options = ["compare", "--systems", "npu", "--tree", "16", "--new-tokens", "4", "--fidelity", "analytic"]
+    note = "--tree has no effect: no system here speculates"
+    assert lpspec(*options).err.endswith(f"lpspec: note: {note}\n")
+    said = lpspec(*options, "--json", "-")
+    assert json.loads(said.out)["notes"] == [note]
+    assert "note" not in said.err
 
 
 def test_comparison_says_what_stands_behind_it(compared: Results) -> None:

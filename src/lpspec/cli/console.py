@@ -38,6 +38,12 @@ def say_written(paths: Iterable[Path]) -> None:
         print(f"wrote {path}")
 
 
+def say_notes(notes: Iterable[str]) -> None:
+    """Say what had no effect on standard error, one note a line."""
+    for note in notes:
+        print(f"lpspec: note: {note}", file=sys.stderr, flush=True)
+
+
 def progress(what: str) -> AbstractContextManager[Any]:
     """A line that moves while the work lasts; nothing where standard error is no terminal."""
     if not sys.stderr.isatty():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpspec.cli.console import say_written, show
+from lpspec.cli.console import say_notes, say_written, show
 from lpspec.cli.outputs import FIGURE_SUFFIXES, FilesTogether, Outputs, print_json
 
 if TYPE_CHECKING:
@@ -59,11 +59,12 @@ def write_json(files: FilesTogether, outputs: Outputs, document: dict[str, Any])
 def show_result(
     outputs: Outputs, document: dict[str, Any], blocks: Iterable[Any], others: Iterable[Path | None] = ()
 ) -> None:
-    """Print the document or what people read, and the files written, others than those of ``outputs`` first."""
+    """Print the document, or what people read, its notes, and the files written, ``others`` first."""
     from lpspec.report.documents import json_text
 
     if outputs.json_to_stdout:
         print_json(json_text(document))
         return
     show(blocks)
+    say_notes(document.get("notes", ()))
     say_written([*(path for path in others if path is not None), *outputs.paths])

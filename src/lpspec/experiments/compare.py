@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpspec.errors import InputError, unknown_name
+from lpspec.experiments.notes import basis_notes, command_notes, policy_notes, workload_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.systems import BASES, REFERENCE, SYSTEMS, Basis, check_changes, make_system
 from lpspec.hardware.loading import load_profile
@@ -32,6 +33,7 @@ class Comparison:
         policy: How trees were found.
         basis: Whose precision was used, and what energy counts.
         provenance: What the result was made from.
+        notes: Options that have no effect, one line each.
     """
 
     runs: tuple[Run, ...]
@@ -43,6 +45,7 @@ class Comparison:
     policy: TreePolicy
     basis: Basis
     provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def compare(
@@ -96,7 +99,14 @@ def compare(
     _check_labels(names, asked)
     runs, left_out = _run_all(asked, acceptance, workload, policy, level, may_leave_out=systems is None)
     origin = provenance([r.system for r in runs], acceptance, workload, policy, level, basis=basis)
-    return Comparison(tuple(runs), tuple(left_out), spec, acceptance, workload, tree, policy, basis, origin)
+    ran = [run.system for run in runs]
+    notes = (
+        *policy_notes(ran, tree, policy, root_counts),
+        *workload_notes(acceptance, workload),
+        *basis_notes(ran, basis, changes or {}),
+        *command_notes(runs, changes or {}),
+    )
+    return Comparison(tuple(runs), tuple(left_out), spec, acceptance, workload, tree, policy, basis, origin, notes)
 
 
 def _check_labels(names: Sequence[str], systems: Sequence[System]) -> None:

@@ -12,6 +12,7 @@ from lpspec.decoding.verification import Greedy, Sampling, Target, TypicalAccept
 from lpspec.errors import InputError, unknown_name
 from lpspec.experiments.acceptance import PositionAcceptance, count_acceptance
 from lpspec.experiments.decoder import ON_MACHINE, Decoder, load_decoder, warm_up
+from lpspec.experiments.notes import basis_notes, drafting_notes
 from lpspec.experiments.provenance import generation_provenance
 from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
 from lpspec.experiments.systems import BASES, check_changes, make_system
@@ -108,6 +109,7 @@ class Generated:
         acceptance: One per depth.
         priced_as: Name of the model that was priced.
         provenance: What the result was made from.
+        notes: Options that have no effect, one line each.
     """
 
     request: Request
@@ -116,6 +118,7 @@ class Generated:
     acceptance: tuple[PositionAcceptance, ...]
     priced_as: str
     provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> list[Step]:
@@ -178,7 +181,18 @@ def generate(
     origin = generation_provenance(
         asdict(request), systems, policy, describe_machine(decoder.model, decoder.dtype), sized_by, fidelity
     )
-    return Generated(request, tuple(texts), runs, count_acceptance(steps), spec.name, origin)
+    return Generated(request, tuple(texts), runs, count_acceptance(steps), spec.name, origin, _notes(request, systems))
+
+
+def _notes(request: Request, systems: Sequence[System]) -> tuple[str, ...]:
+    given = {
+        "--tree": request.tree != "dtp",
+        "--objective": request.objective != "edp",
+        "--heads": request.heads is not None,
+        "--seed": request.seed != 0 and request.temperature == 0,
+    }
+    basis = next(basis for basis in BASES if basis == request.basis)
+    return (*drafting_notes(request.drafter, given), *basis_notes(systems, basis, request.changes))
 
 
 def tree_policy(request: Request) -> TreePolicy:

@@ -37,6 +37,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
             "new_tokens": comparison.workload.new_tokens,
             "turns": comparison.trace.turns,
         },
+        "notes": list(comparison.notes),
         "provenance": comparison.provenance,
     }
 

@@ -27,6 +27,7 @@ def generation_document(generated: Generated) -> dict[str, Any]:
         "objective": request.objective,
         "lossless": request.accept == "exact",
         "basis": request.basis,
+        "notes": list(generated.notes),
         "provenance": generated.provenance,
     }
 

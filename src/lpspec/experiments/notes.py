@@ -1,0 +1,101 @@
+"""Options that have no effect, said so: whoever sets one expects to see it in the numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from lpspec.experiments.systems import Basis
+from lpspec.simulation.run import Run
+from lpspec.simulation.workload import System, TreePolicy, Workload
+from lpspec.speculation.rank_trace import RankTrace
+
+DEFAULT_POLICY = TreePolicy(objective="edp")
+"""How trees are found where nothing is said."""
+
+WITHOUT_WEIGHTS = ("none", "prompt-lookup")
+"""Drafters that read no weights of their own."""
+
+_INT8 = 8
+
+
+def policy_notes(systems: Sequence[System], tree: str, policy: TreePolicy, root_counts: bool = True) -> Iterator[str]:
+    """Options of trees that change nothing.
+
+    Args:
+        systems: What was compared.
+        tree: The tree setting as it was written.
+        policy: How trees were found.
+        root_counts: Whether the root of a tree was to be charged for.
+    """
+    given = {
+        "--objective": policy.objective != DEFAULT_POLICY.objective,
+        "--learning": policy.rule != DEFAULT_POLICY.rule,
+        "--tree": tree != "dtp",
+        "--no-root-counts": not root_counts,
+    }
+    if not any(system.speculates for system in systems):
+        for option, is_given in given.items():
+            if is_given:
+                yield f"{option} has no effect: no system here speculates"
+        return
+    sized = policy.fixed is not None or policy.size is not None
+    if sized and given["--objective"] and not any(system.platform.allocator == "dynamic" for system in systems):
+        yield f"--objective has no effect: with --tree {tree} no tree is sized"
+    if policy.fixed is not None and given["--learning"]:
+        yield f"--learning has no effect: --tree {tree} is the same at every step"
+    if policy.pruner is not None and given["--learning"]:
+        yield f"--learning has no effect: pruner {tree} has its own rule"
+
+
+def workload_notes(trace: RankTrace, workload: Workload) -> Iterator[str]:
+    """Options of the requests that change nothing."""
+    longest, limit = int(trace.turn_lengths.max()), workload.new_tokens
+    if limit is not None and limit >= longest:
+        yield f"--new-tokens {limit} has no effect: the longest turn of trace '{trace.name}' has {longest}"
+
+
+def basis_notes(systems: Sequence[System], basis: Basis, changes: Mapping[str, str]) -> Iterator[str]:
+    """Options of precision and energy that change nothing."""
+    gpus = [system for system in systems if system.platform.gpu is not None]
+    if basis == "published" and not gpus and all(s.platform.energy_basis == "model" for s in systems):
+        yield "--basis published has no effect: it changes GPUs, and there is none here"
+    wide = {_widest_bits(system) > _INT8 for system in gpus}
+    if "gpu.matrix_fp16" in changes and wide == {False}:
+        yield "--set gpu.matrix_fp16 has no effect: everything here is INT8"
+    if "gpu.matrix_int8" in changes and wide == {True}:
+        yield f"--set gpu.matrix_int8 has no effect: GPUs compute in FP16 under --basis {basis}"
+
+
+def drafting_notes(drafter: str, given: Mapping[str, bool]) -> Iterator[str]:
+    """Options of real decoding that change nothing.
+
+    Args:
+        drafter: Who drafted.
+        given: Whether ``--tree``, ``--objective``, ``--heads`` and ``--seed`` (of greedy decoding) are set.
+    """
+    for option in ("--tree", "--objective"):
+        if drafter == "none" and given[option]:
+            yield f"{option} has no effect: drafter none proposes nothing"
+    if drafter in WITHOUT_WEIGHTS and given["--heads"]:
+        yield f"--heads has no effect: drafter {drafter} has no weights"
+    if given["--seed"]:
+        yield "--seed has no effect: greedy decoding draws nothing at random"
+
+
+def command_notes(runs: Sequence[Run], changes: Mapping[str, str]) -> Iterator[str]:
+    """Constants that are another thing where every command is timed."""
+    if "memory.bus_efficiency" not in changes or any(run.fidelity != "command" for run in _with_memory(runs)):
+        return
+    plans = any(run.system.speculates or run.system.platform.pim is not None for run in runs)
+    yield (
+        "--set memory.bus_efficiency only plans tree sizes and splits: commands time the bus themselves"
+        if plans
+        else "--set memory.bus_efficiency has no effect: commands time the bus themselves (see --fidelity analytic)"
+    )
+
+
+def _with_memory(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.system.platform.memory is not None]
+
+
+def _widest_bits(system: System) -> int:
+    model = system.model
+    return max(model.weight_bits, model.other_format.bits, model.activation_bits, model.kv_bits)

@@ -1,0 +1,112 @@
+"""A note is true: without the option the numbers are the same; and no option that matters gets one."""
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+
+from lpspec.experiments.compare import Comparison, compare
+from lpspec.experiments.notes import drafting_notes
+from lpspec.report.documents import run_document
+
+SMALL: dict[str, Any] = {"model": "tinyllama", "new_tokens": 12, "prompt_tokens": 64}
+
+
+@cache
+def _compared(options: str) -> Comparison:
+    return compare(**SMALL | json.loads(options))
+
+
+def compared(**options: Any) -> Comparison:
+    return _compared(json.dumps(options))
+
+
+def numbers(comparison: Comparison) -> list[dict[str, Any]]:
+    return [run_document(run) for run in comparison.runs]
+
+
+NPU, GPU, SPEC = ["npu"], ["rtx3090"], ["npu-spec"]
+
+
+@pytest.mark.parametrize(
+    ("systems", "option", "name"),
+    [
+        (NPU, {"tree": "16"}, "--tree"),
+        (["npu", "pim", "attacc"], {"tree": "mc_sim_7b_63"}, "--tree"),
+        (NPU, {"objective": "energy"}, "--objective"),
+        (NPU, {"learning": "verified-nodes"}, "--learning"),
+        (NPU, {"root_counts": False}, "--no-root-counts"),
+        (NPU, {"basis": "published"}, "--basis published"),
+        (SPEC, {"new_tokens": 5000}, "--new-tokens 5000"),
+        (GPU, {"changes": {"gpu.matrix_fp16": "1 TFLOPS"}}, "--set gpu.matrix_fp16"),
+        (GPU, {"basis": "published", "changes": {"gpu.matrix_int8": "1 TOPS"}}, "--set gpu.matrix_int8"),
+    ],
+)
+def test_an_option_with_a_note_changes_nothing(systems: list[str], option: dict[str, Any], name: str) -> None:
+    option = option if "new_tokens" not in option else option | {"model": "llama2-7b"}
+    without = {key: value for key, value in option.items() if key == "model"} | (
+        {"basis": option["basis"]} if "changes" in option and "basis" in option else {}
+    )
+    if "new_tokens" in option:
+        without["new_tokens"] = None
+    with_it = compared(systems=systems, **option)
+    assert [note for note in with_it.notes if note.startswith(f"{name} has no effect: ")]
+    assert len(with_it.notes) == 1
+    assert len(with_it.notes[0]) <= 180
+    assert numbers(with_it) == numbers(compared(systems=systems, **without))
+
+
+@pytest.mark.parametrize(
+    ("tree", "option"), [("8", "objective"), ("mc_sim_7b_63", "objective"), ("mc_sim_7b_63", "learning")]
+)
+def test_what_a_given_tree_makes_idle_has_a_note(tree: str, option: str) -> None:
+    value = {"objective": "throughput", "learning": "verified-nodes"}[option]
+    with_it = compared(systems=SPEC, tree=tree, **{option: value})
+    assert [note.partition(" has")[0] for note in with_it.notes] == [f"--{option}"]
+    assert numbers(with_it) == numbers(compared(systems=SPEC, tree=tree))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"tree": "16"},
+        {"objective": "throughput"},
+        {"root_counts": False},
+        {"basis": "published", "systems": ["attacc-spec"]},
+        {"changes": {"memory.data_rate": "5000 Mbps"}},
+        {"changes": {"gpu.matrix_int8": "1 TOPS"}, "systems": ["attacc-spec"]},
+        {"changes": {"memory.bus_efficiency": "0.5"}},
+        {"tree": "16", "systems": ["npu", "npu-spec"]},
+    ],
+)
+def test_an_option_that_matters_has_no_note(option: dict[str, Any]) -> None:
+    systems = option.get("systems", SPEC)
+    with_it = compared(**{"systems": systems} | option)
+    assert with_it.notes == ()
+    assert numbers(with_it) != numbers(compared(systems=systems))
+
+
+def test_nothing_is_said_where_nothing_is_set() -> None:
+    assert compared().notes == ()
+
+
+@pytest.mark.slow
+def test_commands_time_the_bus_themselves() -> None:
+    changes = {"memory.bus_efficiency": "0.5"}
+    plain = {"systems": NPU, "fidelity": "command", "new_tokens": 4}
+    with_it = compared(**plain, changes=changes)
+    assert with_it.notes == (
+        "--set memory.bus_efficiency has no effect: commands time the bus themselves (see --fidelity analytic)",
+    )
+    assert numbers(with_it) == numbers(compared(**plain))
+    assert "only plans" in compared(systems=SPEC, fidelity="command", new_tokens=4, changes=changes).notes[0]
+
+
+def test_notes_of_real_decoding() -> None:
+    nothing = dict.fromkeys(("--tree", "--objective", "--heads", "--seed"), False)
+    everything = dict.fromkeys(nothing, True)
+    assert list(drafting_notes("none", nothing)) == []
+    assert [note.split()[0] for note in drafting_notes("none", everything)] == list(nothing)
+    assert [note.split()[0] for note in drafting_notes("prompt-lookup", everything)] == ["--heads", "--seed"]
+    assert [note.split()[0] for note in drafting_notes("medusa", everything)] == ["--seed"]
