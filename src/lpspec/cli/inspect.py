@@ -7,6 +7,7 @@ from lpspec.cli.deliver import deliver
 from lpspec.cli.options import Changes, JsonFile, parse_changes
 from lpspec.cli.outputs import plan_outputs
 from lpspec.errors import InputError, unknown_name
+from lpspec.text_files import read_text
 
 if TYPE_CHECKING:
     from lpspec.report.sheets import Sheet
@@ -74,7 +75,7 @@ def _toml_sheet(path: str, changes: dict[str, str]) -> "Sheet":
     from lpspec.report.sheets import platform_sheet, profile_sheet
 
     try:
-        keys = set(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        keys = set(tomllib.loads(read_text(Path(path))))
     except (OSError, ValueError):
         keys = set()  # the loader says what is wrong with it
     prices = keys & (set(EnergyProfile.model_fields) - set(PlatformSpec.model_fields))

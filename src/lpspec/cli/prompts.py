@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lpspec.errors import InputError
+from lpspec.text_files import read_text, split_lines
 
 STDIN = "-"
+JSON_BLANKS = " \t\r"
+NO_UNICODE = "holds bytes or escapes that are no text in Unicode"
 
 
 def read_prompts(prompt: str | None, file: str | None) -> list[str]:
@@ -18,28 +21,33 @@ def read_prompts(prompt: str | None, file: str | None) -> list[str]:
         file: A JSONL file.
 
     Raises:
-        InputError: Both or neither is given, a prompt is empty, or the file holds something else.
+        InputError: Both or neither is given, a prompt is empty or no text, or the file holds something else.
     """
     if (prompt is None) == (file is None):
         raise InputError("give either --prompt TEXT or --prompts FILE.jsonl")
     if file is not None:
         return _read_file(Path(file))
-    text = sys.stdin.read() if prompt == STDIN else prompt
-    if not text:
-        raise InputError("the prompt is empty, one token at least is needed")
-    return [text]
+    assert prompt is not None
+    return [_checked(_standard_input() if prompt == STDIN else prompt, "the prompt")]
+
+
+def _standard_input() -> str:
+    """All of it, its line ends as they are."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError("standard input is no text in UTF-8") from None
 
 
 def _read_file(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = split_lines(read_text(path))
     except OSError as error:
         raise InputError(f"prompt file '{path}' cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise InputError(f"prompt file '{path}' is no text in UTF-8") from None
-    prompts = [
-        _prompt(line, f"prompt file '{path}', line {number}") for number, line in enumerate(lines, 1) if line.strip()
-    ]
+    there = [(number, line) for number, line in enumerate(lines, 1) if line.strip(JSON_BLANKS)]
+    prompts = [_prompt(line, f"prompt file '{path}', line {number}") for number, line in there]
     if not prompts:
         raise InputError(f"prompt file '{path}' holds no prompt")
     return prompts
@@ -55,6 +63,15 @@ def _prompt(line: str, where: str) -> str:
         content = content.get("prompt", turns[0] if isinstance(turns, list) and turns else None)
     if not isinstance(content, str):
         raise InputError(f'{where} needs a text: {{"prompt": "..."}} or {{"turns": ["..."]}}')
-    if not content:
-        raise InputError(f"{where}: the prompt is empty")
-    return content
+    return _checked(content, f"{where}: the prompt")
+
+
+def _checked(text: str, where: str) -> str:
+    """The text, unless it is empty or holds half of a surrogate pair, which no tokenizer takes."""
+    if not text:
+        raise InputError(f"{where} is empty, one token at least is needed")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{where} {NO_UNICODE}") from None
+    return text

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.checker_table import ABSENT, HEADER, CommandTable, IntArray, Op, code_of
 from lpspec.errors import InputError
+from lpspec.text_files import BYTE_ORDER_MARK
 
 BYTES_AT_ONCE = 1 << 22
 NUMBER = re.compile(r"-?[0-9]{1,18}")
@@ -82,7 +83,7 @@ def read_csv_tables(path: Path) -> Iterator[CommandTable]:
     """
     try:
         with path.open("rb") as file:
-            header = file.readline(200).decode(errors="replace").rstrip("\r\n")
+            header = file.readline(200).removeprefix(BYTE_ORDER_MARK).decode(errors="replace").rstrip("\r\n")
             if header != ",".join(HEADER):
                 raise InputError(f"{path.name}: line 1: the header must be {','.join(HEADER)}, is '{header[:80]}'")
             line = 2

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.device import DeviceSpec
 from lpspec.errors import InputError, unknown_name
+from lpspec.text_files import BYTE_ORDER_MARK
 
 IntArray = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -146,8 +147,11 @@ def read_requests(path: Path, device: DeviceSpec, ranks: int) -> Iterator[IntArr
     reader = _Reader(str(path), device, ranks)
     try:
         with path.open("rb") as file:
-            while piece := _piece(file):
+            mark = file.read(len(BYTE_ORDER_MARK))
+            piece = mark.removeprefix(BYTE_ORDER_MARK) + _piece(file)
+            while piece:
                 yield reader.requests(piece)
+                piece = _piece(file)
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
     if not reader.read:

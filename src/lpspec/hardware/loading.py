@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from lpspec.errors import LONGEST, InputError, listed, shown, unknown_name
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.text_files import read_text
 
 _PLATFORMS = files("lpspec.hardware") / "platforms"
 _PROFILES = files("lpspec.hardware") / "energy_profiles"
@@ -114,7 +115,7 @@ def _resolve(kind: str, name_or_path: str, folder: Traversable, seen: tuple[str,
 def _read(kind: str, name_or_path: str, folder: Traversable) -> str:
     if is_path(name_or_path):
         try:
-            return Path(name_or_path).read_text(encoding="utf-8")
+            return read_text(Path(name_or_path))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not a text file"
             raise InputError(f"cannot read {kind} file {name_or_path}: {reason}") from error

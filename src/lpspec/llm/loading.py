@@ -9,6 +9,7 @@ from lpspec.errors import InputError, shown, unknown_name
 from lpspec.llm.hugging_face import DecoderConfig, parse_config
 from lpspec.llm.model_spec import ModelSpec, validated_spec
 from lpspec.llm.quantization import stored_precision
+from lpspec.text_files import read_text
 
 _PRESETS = files("lpspec.llm") / "presets"
 
@@ -103,7 +104,7 @@ def read_json_object(file: Path, where: str, instead: str = "") -> dict[str, obj
         InputError: The file cannot be read, is not JSON, or holds something else.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
     except OSError as error:
         raise InputError(f"cannot read {where}: {error.strerror}{instead and f'; {instead}'}") from None
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,27 @@
+"""How every text file is read: UTF-8 with or without a byte order mark, and lines that end at line feeds only.
+
+``str.splitlines`` also splits at U+2028, form feeds and other letters that JSON and CSV allow inside a text.
+"""
+
+from pathlib import Path
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""What some editors put before a text in UTF-8; it says nothing, and is passed over."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, its line ends as they are.
+
+    Raises:
+        OSError: It cannot be read.
+        UnicodeDecodeError: It is no text in UTF-8.
+    """
+    return path.read_bytes().decode("utf-8-sig")
+
+
+def split_lines(text: str) -> list[str]:
+    """Lines without their ends, which are a line feed or a carriage return and a line feed."""
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
