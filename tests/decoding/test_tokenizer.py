@@ -1,10 +1,12 @@
 """Text to tokens and back, and streaming without broken letters; the demo's tokenizer and a small one."""
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from lpspec.decoding.model_files import demo_folder
 from lpspec.decoding.tokenizer import TextTokenizer, load_tokenizer
@@ -43,6 +45,23 @@ def test_a_letter_of_several_tokens_waits_for_its_last(demo: TextTokenizer) -> N
 def test_ids_lie_below_the_size(demo: TextTokenizer) -> None:
     assert demo.size == 1024
     assert max(demo.encode("Q: How many? \u20ac 12\n")) < demo.size
+
+
+def test_nothing_that_a_file_stores_of_batches_changes_a_prompt(tmp_path: Path) -> None:
+    """Truncation and padding as somebody left them, and dropout, by which every encoding would be another."""
+    (tmp_path / "tokenizer.json").write_bytes((demo_folder() / "tokenizer.json").read_bytes())
+    text = "Q: Tom has 3 boxes of 12 pens. How many pens does he have in all of the boxes?\nA:" * 2
+    wanted = load_tokenizer(tmp_path).encode(text)
+    for options in ({"max_length": 8}, {"max_length": 8, "direction": "left", "stride": 2}):
+        stored = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+        stored.enable_truncation(**options)
+        stored.enable_padding(length=256, pad_to_multiple_of=64)
+        content = json.loads(stored.to_str())
+        content["model"]["dropout"] = 0.3
+        (tmp_path / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+        assert len(stored.encode(text).ids) == 256
+        tokenizer = load_tokenizer(tmp_path)
+        assert [tokenizer.encode(text) for _ in range(20)] == [wanted] * 20
 
 
 def test_a_surrogate_is_refused(demo: TextTokenizer) -> None:

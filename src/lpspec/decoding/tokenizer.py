@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
+from tokenizers.models import BPE
 
+from lpspec.decoding.text_stream import TextStream
 from lpspec.errors import InputError
+from lpspec.text_files import read_text
 
 FILE = "tokenizer.json"
 
@@ -16,18 +18,25 @@ FILE = "tokenizer.json"
 class TextTokenizer:
     """The tokenizer of a model.
 
+    A file may also store how somebody once made batches of training texts: truncation, padding, and BPE dropout, which
+    is random. A prompt is none of them, so they are turned off.
+
     Args:
         tokenizer: What does the work.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """Hold the tokenizer."""
+        """Hold the tokenizer, without what it would do to batches."""
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        if isinstance(tokenizer.model, BPE):
+            tokenizer.model.dropout = None
         self._tokenizer = tokenizer
 
     @property
     def size(self) -> int:
         """One more than the largest token id."""
-        return 1 + max(self._tokenizer.get_vocab().values())
+        return 1 + max(self._tokenizer.get_vocab().values(), default=-1)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, with the tokens that the model wants at its start.
@@ -51,15 +60,7 @@ class TextTokenizer:
 
         The pieces together are ``decode`` of all ids.
         """
-        decoding, seen, said = DecodeStream(skip_special_tokens=True), list[int](), 0
-        for token in ids:
-            seen.append(token)
-            piece: str | None = decoding.step(self._tokenizer, token)
-            if piece:
-                said += len(piece)
-                yield piece
-        if rest := self.decode(seen)[said:]:  # a letter that was never finished
-            yield rest
+        return TextStream(self._tokenizer).pieces(ids)
 
 
 def load_tokenizer(folder: str | Path) -> TextTokenizer:
@@ -70,7 +71,7 @@ def load_tokenizer(folder: str | Path) -> TextTokenizer:
     """
     file = Path(folder) / FILE
     try:
-        return TextTokenizer(Tokenizer.from_str(file.read_text(encoding="utf-8")))
+        return TextTokenizer(Tokenizer.from_str(read_text(file)))
     except OSError as error:
         raise InputError(f"tokenizer '{file}' cannot be read: {error.strerror}; a model folder needs one") from None
     except Exception as error:  # the library raises bare Exceptions
