@@ -214,3 +214,42 @@ def test_a_sliding_window_bounds_the_context(tmp_path: Path) -> None:
 def test_end_tokens_are_one_or_several(tmp_path: Path, given: object, ends: tuple[int, ...]) -> None:
     (tmp_path / "config.json").write_text(json.dumps(KEYS | {"eos_token_id": given}))
     assert load_config(tmp_path).end_tokens == ends
+
+
+@pytest.mark.parametrize(
+    ("own", "in_config", "ends"),
+    [
+        ({"eos_token_id": 7}, None, (7,)),
+        ({"eos_token_id": [7, 9]}, 2, (7, 9)),
+        ({"eos_token_id": 0}, 2, (0,)),
+        ({"eos_token_id": None}, 2, (2,)),
+        ({"eos_token_id": []}, 2, (2,)),
+        ({"temperature": 0.6}, [2, 3], (2, 3)),
+        ({}, None, ()),
+    ],
+)
+def test_the_generation_config_comes_before_the_config(
+    tmp_path: Path, own: dict[str, object], in_config: object, ends: tuple[int, ...]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(KEYS | {"eos_token_id": in_config}))
+    (tmp_path / "generation_config.json").write_text(json.dumps(own))
+    assert load_config(tmp_path).end_tokens == ends
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+@pytest.mark.parametrize("wrong", [-1, "</s>", True, 2.5, [1, -2], {"id": 2}])
+def test_an_end_token_that_is_no_id_is_refused(tmp_path: Path, file: str, wrong: object) -> None:
+    for name, content in (("config.json", KEYS), ("generation_config.json", {})):
+        (tmp_path / name).write_text(json.dumps(content | ({"eos_token_id": wrong} if name == file else {})))
+    with pytest.raises(InputError, match=f"{file}.*eos_token_id") as caught:
+        load_config(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) <= 200 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{"])
+def test_a_damaged_generation_config_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(KEYS))
+    (tmp_path / "generation_config.json").write_text(content)
+    with pytest.raises(InputError, match=r"generation config '.*generation_config\.json'"):
+        load_config(tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, ValidationError
 
+from lpspec.decoding.end_tokens import own_end_tokens
 from lpspec.decoding.rope import RopeSpec
 from lpspec.errors import InputError, shown
 from lpspec.llm.loading import config_spec, read_config
@@ -47,4 +48,5 @@ def load_config(folder: str | Path, draft_layer: bool = False) -> LlamaConfig:
         rope = RopeSpec.model_validate(config.rope)
     except ValidationError as error:
         raise InputError(f"model config '{shown(str(file))}': rope.{one_line(error)}") from None
-    return LlamaConfig(spec=spec, rms_norm_eps=config.rms_norm_eps, rope=rope, end_tokens=config.end_tokens)
+    ends = own_end_tokens(file.parent) or config.end_tokens
+    return LlamaConfig(spec=spec, rms_norm_eps=config.rms_norm_eps, rope=rope, end_tokens=ends)

@@ -13,7 +13,7 @@ DEMO = "demo"
 """Name of the model that comes with the package."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_MODEL_FILES = ("config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json")
+_MODEL_FILES = ("config.json", "generation_config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json")
 _HEAD_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "*.pt", "pytorch_model.bin")
 
 
