@@ -84,7 +84,7 @@ def compare(
     timeline_path = plan_file("--timeline", timeline, outputs.paths)
     if timeline_path is not None and fidelity == "analytic":
         raise InputError("--timeline shows memory commands: it needs --fidelity command")
-    names, constants = split_names(systems), parse_changes(changes)
+    names, constants = split_names("--systems", systems), parse_changes(changes)
     if timeline_path is not None and names is not None and TIMELINE_SYSTEM not in names:
         raise InputError(f"--timeline shows a step of {TIMELINE_SYSTEM}: it is not among the systems compared")
     announce_compiling()

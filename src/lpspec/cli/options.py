@@ -56,8 +56,8 @@ def rank_numbers(option: str, text: str | None) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def split_names(texts: Iterable[str]) -> list[str] | None:
-    """Names from comma-separated lists; None when the option was not given.
+def split_names(option: str, texts: Iterable[str]) -> list[str] | None:
+    """Names from the comma-separated lists of an option; None when it was not given.
 
     Raises:
         InputError: A list with nothing between its commas.
@@ -65,7 +65,7 @@ def split_names(texts: Iterable[str]) -> list[str] | None:
     texts = list(texts)
     names = [name.strip() for text in texts for name in text.split(",")]
     if not all(names):
-        raise InputError(f"--systems {','.join(texts)} has an empty name: write names with commas between them")
+        raise InputError(f"{option} {','.join(texts)} has an empty name: write names with commas between them")
     return names or None
 
 
