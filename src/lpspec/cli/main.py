@@ -18,10 +18,11 @@ from lpspec.cli.peers import peers
 from lpspec.cli.placement import placement
 from lpspec.cli.record import record
 from lpspec.cli.reproduce import reproduce
+from lpspec.cli.signals import Ended, catch_signals
 from lpspec.cli.validate import validate
 from lpspec.errors import InputError, unknown_name
 
-BROKEN_PIPE, BAD_INPUT, INTERRUPTED = 1, 2, 130
+BROKEN_PIPE, BAD_INPUT, SIGNALLED, INTERRUPTED = 1, 2, 128, 130
 
 app = App(
     name="lpspec",
@@ -47,11 +48,12 @@ app.command(dram)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run ``lpspec`` and exit: 0 when done, 1 when a check finds fault, 2 for bad input, 130 when interrupted.
+    """Run ``lpspec`` and exit: 0 when done, 1 when a check finds fault, 2 for bad input, 128 + n at signal n.
 
     Args:
         argv: Arguments after the program's name; None for the process's own.
     """
+    catch_signals()
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
@@ -70,6 +72,9 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return INTERRUPTED
+    except Ended as ended:
+        _complain(f"ended by {ended}")
+        return SIGNALLED + ended.number
     except BrokenPipeError:
         _silence_stdout()
         return BROKEN_PIPE

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from lpspec.cli.signals import undisturbed
 from lpspec.errors import InputError
 
 STDOUT = "-"
@@ -119,7 +120,8 @@ def plan_file(option: str, text: str | None, others: Iterable[Path] = ()) -> Pat
 class FilesTogether:
     """Files that appear together when the ``with`` block ends well, and not at all when it does not.
 
-    Each is written beside its place and moved there in the end, however long the writing takes.
+    Each is written beside its place and moved there in the end, however long the writing takes; a signal that ends the
+    program leaves nothing of them, or all.
     """
 
     def __init__(self) -> None:
@@ -141,10 +143,11 @@ class FilesTogether:
         return self._waiting[-1][0]
 
     def _open_aside(self, target: Path) -> None:
-        self._folders += [folder for folder in target.parents if not folder.exists()]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        self._waiting.append((os.fdopen(handle, "wb"), Path(name), target))
+        with undisturbed():
+            self._folders += [folder for folder in target.parents if not folder.exists()]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+            self._waiting.append((os.fdopen(handle, "wb"), Path(name), target))
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a whole file.
@@ -165,18 +168,23 @@ class FilesTogether:
         Raises:
             InputError: A file cannot be written.
         """
-        try:
-            if kind is None:
-                self._move()
-        finally:
-            for file, temporary, target in self._waiting:
-                with contextlib.suppress(OSError):
-                    file.close()
-                if temporary != target:
-                    temporary.unlink(missing_ok=True)
-            for folder in self._folders:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()  # those with files in them stay
+        with undisturbed():
+            try:
+                if kind is None:
+                    self._move()
+            finally:
+                self._clear()
+
+    def _clear(self) -> None:
+        """Remove what has not come to its place."""
+        for file, temporary, target in self._waiting:
+            with contextlib.suppress(OSError):
+                file.close()
+            if temporary != target:
+                temporary.unlink(missing_ok=True)
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # those with files in them stay
 
     def _move(self) -> None:
         for file, temporary, target in self._waiting:

@@ -7,10 +7,10 @@ from cyclopts import Parameter
 
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import counted
-from lpspec.cli.deliver import show_result, write_json
+from lpspec.cli.deliver import deliver
 from lpspec.cli.generate import need_models
 from lpspec.cli.options import JsonFile, WholeNumber
-from lpspec.cli.outputs import FilesTogether, plan_file, plan_outputs
+from lpspec.cli.outputs import plan_file, plan_outputs
 from lpspec.cli.prompts import read_prompts
 from lpspec.errors import InputError
 
@@ -70,8 +70,5 @@ def record(
         recording = run_recording(
             texts, Path(to).stem, model, drafter, heads, new_tokens, nodes, dtype, lambda done: say(done / len(texts))
         )
-    with FilesTogether() as files:
-        write_json(files, outputs, recording_document(recording))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        recording.save(target)
-    show_result(outputs, recording_document(recording), recording_blocks(recording), [target])
+    others = [(target, recording.file_content)]
+    deliver(outputs, recording_document(recording), recording_blocks(recording), others=others)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lpspec.decoding.confidence_tree import best_size
 from lpspec.errors import InputError
-from lpspec.speculation.rank_trace import RankTrace, load_trace
+from lpspec.speculation.rank_trace import RankTrace, beyond_turn, load_trace
 from lpspec.speculation.token_tree import TokenTree
 from lpspec.speculation.trace_file import TraceFormat, check_texts, check_turns, read_only
 
@@ -102,6 +102,11 @@ class DraftTrace:
             depth[:, node] = np.where(parent >= 0, depth[rows, parent] + 1, 0)
         return depth[:, 1:]
 
+    @property
+    def within_turn(self) -> NDArray[np.bool_]:
+        """bool [positions, depth], true where the turn goes on so far behind the position."""
+        return ~beyond_turn(self.turn_lengths, self.true_path.shape[1])
+
     @cached_property
     def content_hash(self) -> str:
         """SHA-256, in hexadecimal, of the arrays and all that is said about them."""
@@ -119,13 +124,17 @@ class DraftTrace:
         depth = np.append(0, self.depth[position, : size - 1])
         return TokenTree(np.append(-1, parent[: size - 1]), depth, np.append(-1, self.rank[position, : size - 1]))
 
+    def file_content(self) -> bytes:
+        """What ``save`` writes."""
+        return _FORMAT.content(vars(self))
+
     def save(self, path: str | Path) -> None:
         """Write the trace as one compressed .npz file, whole or not at all; equal traces give equal bytes.
 
         Raises:
             InputError: The folder does not exist or cannot be written.
         """
-        _FORMAT.save(path, vars(self), vars(self))
+        _FORMAT.save(path, vars(self))
 
 
 _FORMAT = TraceFormat(

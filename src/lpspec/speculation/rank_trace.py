@@ -93,6 +93,11 @@ class RankTrace:
         """int64 [turns], the position at which each turn begins."""
         return read_only(np.cumsum(self.turn_lengths, dtype=np.int64) - self.turn_lengths, np.int64)
 
+    @property
+    def within_turn(self) -> NDArray[np.bool_]:
+        """bool [positions, heads], true where the token that a head guesses lies within its turn."""
+        return ~beyond_turn(self.turn_lengths, self.heads)
+
     @cached_property
     def content_hash(self) -> str:
         """SHA-256, in hexadecimal, of the arrays and all that is said about them."""
@@ -112,13 +117,17 @@ class RankTrace:
             raise InputError(f"trace '{self.name}': cannot take {heads} heads, allowed are 1 to {self.heads}")
         return replace(self, ranks=self.ranks[:, :heads])
 
+    def file_content(self) -> bytes:
+        """What ``save`` writes."""
+        return _FORMAT.content(vars(self))
+
     def save(self, path: str | Path) -> None:
         """Write the trace as one compressed .npz file, whole or not at all; equal traces give equal bytes.
 
         Raises:
             InputError: The folder does not exist or cannot be written.
         """
-        _FORMAT.save(path, vars(self), vars(self))
+        _FORMAT.save(path, vars(self))
 
 
 def verify_passes(trace: RankTrace, tree: TokenTree) -> NDArray[np.int32]:

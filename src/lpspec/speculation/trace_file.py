@@ -58,17 +58,21 @@ class TraceFormat:
         said = {"format": self.name, "version": self.version, **{field: fields[field] for field in self.fields}}
         return json.dumps(said, ensure_ascii=True)
 
-    def save(self, path: str | Path, arrays: Mapping[str, NDArray[Any]], fields: Mapping[str, Any]) -> None:
-        """Write a file, whole or not at all; equal content gives equal bytes.
+    def content(self, values: Mapping[str, Any]) -> bytes:
+        """What a file holds, from arrays and fields by name; equal ones give equal bytes."""
+        buffer = io.BytesIO()
+        typed: dict[str, Any] = {name: values[name].astype(dtype) for name, dtype in self.arrays.items()}
+        np.savez_compressed(buffer, **typed, metadata=np.array(self.text(values)))
+        return buffer.getvalue()
+
+    def save(self, path: str | Path, values: Mapping[str, Any]) -> None:
+        """Write a file, whole or not at all.
 
         Raises:
             InputError: The folder does not exist or cannot be written.
         """
-        buffer = io.BytesIO()
-        typed: dict[str, Any] = {name: arrays[name].astype(dtype) for name, dtype in self.arrays.items()}
-        np.savez_compressed(buffer, **typed, metadata=np.array(self.text(fields)))
         try:
-            _write_atomically(Path(path), buffer.getvalue())
+            _write_atomically(Path(path), self.content(values))
         except OSError as error:
             raise InputError(f"trace file '{path}' cannot be written: {error.strerror}") from error
 
