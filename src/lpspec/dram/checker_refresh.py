@@ -99,8 +99,7 @@ def _hold_to_account(
     owed_ck = (banks.done[fewest] + 1 + t.postponed) * interval_ck
     if ck > owed_ck:
         report(log, Rule.refresh_debt, index, ck, banks.last.command[fewest], banks.last.ck[fewest], owed_ck)
-        while ck > (banks.done[fewest] + 1 + t.postponed) * interval_ck:
-            banks.done[fewest] += 1  # said once; later refreshes start from the debt that is allowed
+        banks.done[fewest] = -(-ck // interval_ck) - 1 - t.postponed  # said once; from here on it owes what it may
 
 
 @cached_njit()

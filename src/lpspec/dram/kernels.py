@@ -23,6 +23,7 @@ ACT1, ACT2, RD, WR, PRE, PREAB, REFAB, REFPB, RDA, WRA, CAS = range(11)
 PIM_ENTER, PIM_EXIT, PIM_ACT, PIM_PRE, PIM_IN, PIM_MAC, PIM_OUT, PIM_REFAB = range(11, 19)
 CLASSES = 8
 NO_COMMAND = -1
+IDLE_ROUNDS = 8  # intervals of refresh that a channel must stand idle before they are counted in one go
 
 # A bank: when each class of command may go (columns 0-7), its row, and its requests, each for reads and writes.
 B_ROW = 8  # open row, -1 if none
@@ -354,6 +355,15 @@ def _choose_way(m: IntArray) -> None:
 
 
 @cached_njit(allocates=False)
+def _due(m: IntArray, r: int, k: int) -> int:
+    """CK at which the k-th refresh of a rank comes due, from 1; ranks take turns."""
+    ranks = m[GIVEN, P_RANKS]
+    if m[GIVEN, P_REFRESH] == REFRESH_ALL:
+        return int(k * m[GIVEN, P_NREFI] + r * m[GIVEN, P_NREFI] // ranks)
+    return int(k * m[GIVEN, P_NREFI] // 8 + r * (m[GIVEN, P_NREFI] // 8) // ranks)
+
+
+@cached_njit(allocates=False)
 def _count_dues(m: IntArray) -> None:
     """Note the refreshes that have come due; eight REFPB make up one REFAB."""
     ranks = m[GIVEN, P_RANKS]
@@ -362,13 +372,65 @@ def _count_dues(m: IntArray) -> None:
         while m[RANK + r, R_DUE] <= m[STATE, S_NOW]:
             m[RANK + r, R_DEBT] += 1
             m[RANK + r, R_DUES] += 1
-            k = m[RANK + r, R_DUES] + 1
-            if m[GIVEN, P_REFRESH] == REFRESH_ALL:
-                m[RANK + r, R_DUE] = k * m[GIVEN, P_NREFI] + r * m[GIVEN, P_NREFI] // ranks
-            else:
-                m[RANK + r, R_DUE] = k * m[GIVEN, P_NREFI] // 8 + r * (m[GIVEN, P_NREFI] // 8) // ranks
+            m[RANK + r, R_DUE] = _due(m, r, m[RANK + r, R_DUES] + 1)
         soonest = min(soonest, m[RANK + r, R_DUE])
     m[STATE, S_NEXT_DUE] = soonest
+
+
+@cached_njit(allocates=False)
+def _refreshes_keep_up(m: IntArray, r: int) -> bool:
+    """Whether an idle rank has nothing open and owes nothing, and will have served each refresh before the next."""
+    if m[RANK + r, R_DEBT] != 0 or m[RANK + r, R_TARGET] >= 0 or m[RANK + r, R_OPEN] != 0:
+        return False
+    ranks = m[GIVEN, P_RANKS]  # of refreshes that come due at once, the last waits so many CK
+    if m[GIVEN, P_REFRESH] == REFRESH_ALL:
+        return bool(m[LATENCY + AT_RANK + REFAB, REFAB] + ranks <= m[GIVEN, P_NREFI])
+    step = m[GIVEN, P_NREFI] // 8
+    fits = m[LATENCY + AT_RANK + REFPB, REFPB] + ranks <= step and m[LATENCY + AT_BANK + REFPB, REFPB] <= 7 * step
+    done = m[RANK + r, R_ROUND]
+    return bool(fits and done & (done + 1) == 0)  # the pairs go by number, so eight refreshes later all is the same
+
+
+@cached_njit(allocates=False)
+def _skip_refreshes(m: IntArray, until: int) -> bool:
+    """Count the refreshes that come due while a channel stands idle, without issuing each; whether there were any.
+
+    The last two rounds before ``until`` are left to be issued. Each refresh leaves the same behind, so what those leave
+    is all that the others would have left beside their number.
+    """
+    ranks = m[GIVEN, P_RANKS]
+    interval = m[GIVEN, P_NREFI]
+    for r in range(ranks):
+        if m[RANK + r, R_MODE] == 1 or (m[RANK + r, R_MODE] == 0 and not _refreshes_keep_up(m, r)):
+            return False
+    skipped = False
+    soonest = NEVER
+    for r in range(ranks):
+        due = m[RANK + r, R_DUES]
+        if m[GIVEN, P_REFRESH] == REFRESH_ALL:
+            n = (until - r * interval // ranks) // interval - 3 - due
+        else:
+            n = 8 * ((until - r * (interval // 8) // ranks) // interval - 3 - (due + 7) // 8)
+        if n > 0:
+            skipped = True
+            m[RANK + r, R_DUES] = due + n
+            if m[RANK + r, R_MODE] == 2:  # only its program may refresh it
+                m[RANK + r, R_DEBT] += n
+            elif m[GIVEN, P_REFRESH] == REFRESH_ALL:
+                m[COUNT, REFAB] += n
+                m[COUNT + 1, REFAB] += n
+                m[RANK + r, R_REFRESHES] += n
+                for b in range(r * BANKS, (r + 1) * BANKS):
+                    m[b, B_REFRESHES] += n
+            else:
+                m[COUNT, REFPB] += n
+                m[COUNT + 1, REFPB] += n
+                for b in range(r * BANKS, (r + 1) * BANKS):
+                    m[b, B_REFRESHES] += n // 8
+            m[RANK + r, R_DUE] = _due(m, r, due + n + 1)
+        soonest = min(soonest, m[RANK + r, R_DUE])
+    m[STATE, S_NEXT_DUE] = soonest
+    return skipped
 
 
 @cached_njit(allocates=False)
@@ -1305,7 +1367,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
     With P_WINDOW it also stops (S_STOP) after so many MACs of a row, and when MACs leave a loop, so that
     ``lpspec.dram.window_kernels`` can look whether it has seen this state before. With S_UNTIL it stops at that CK at
     the latest, and takes nothing for done or stuck before, so that ``lpspec.dram.move_kernels`` can add requests; with
-    S_DRAIN all writes go before reads.
+    S_DRAIN all writes go before reads. Where nothing but refresh happens for long, and no log is kept, it jumps.
 
     Args:
         m: State, which the run moves on.
@@ -1385,6 +1447,13 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
                 and horizon > max(m[STATE, S_PROGRESS], m[STATE, S_PIM_FLOOR]) + patience
             ):
                 return -E_DEADLOCK  # nothing but refreshes come due, and they free nobody
+            idle = first == NEVER and horizon == m[STATE, S_NEXT_DUE] and m[STATE, S_PIM_WANTS] == 0
+            if idle and log.shape[0] == 0 and m[STATE, S_FIRST] >= 0:
+                until = horizon_of_requests
+                if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW]:
+                    until = min(until, m[STATE, S_PIM_FLOOR])
+                if until < NEVER and until - horizon > IDLE_ROUNDS * m[GIVEN, P_NREFI] and _skip_refreshes(m, until):
+                    continue
             m[STATE, S_NOW] = horizon
             if horizon in (horizon_of_requests, m[STATE, S_PIM_FLOOR]):
                 m[STATE, S_PROGRESS] = horizon

@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
+Waits = dict[str, float | None]
+"""CK by name: ``mean``, ``p50``, ``p99`` and ``max``; None where nobody has waited."""
 
 EXACT_BITS = 12
 """Waits below 2^12 CK have a bin for each CK; above, each doubling has 2^11 bins: one part in 4096 either way."""
@@ -29,16 +31,16 @@ class Latencies:
         self._sum_ck += int(waited_ck.sum())
         self._longest_ck = max(self._longest_ck, int(waited_ck.max()))
 
-    def summary_ck(self) -> dict[str, float]:
-        """Mean, median, 99th percentile and maximum; NaN where nobody has waited."""
+    def summary_ck(self) -> Waits:
+        """Mean, median, 99th percentile and maximum; None for each where nobody has waited."""
         n = int(self._counts.sum())
-        mean = self._sum_ck / n if n else float("nan")
+        if not n:
+            return {"mean": None, "p50": None, "p99": None, "max": None}
+        mean = self._sum_ck / n
         return {"mean": mean, "p50": self._at(0.5, n), "p99": self._at(0.99, n), "max": float(self._longest_ck)}
 
     def _at(self, share: float, n: int) -> float:
         """A percentile, linear between the two waits beside it."""
-        if not n:
-            return float("nan")
         place = share * (n - 1)
         low = int(place)
         ends = np.cumsum(self._counts)

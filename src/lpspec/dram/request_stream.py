@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lpspec.dram import kernels, simulate
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.latencies import Latencies
+from lpspec.dram.latencies import Latencies, Waits
 from lpspec.hardware.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
@@ -26,10 +26,10 @@ _NOT_SERVED = -1
 
 
 class StreamRun(NamedTuple):
-    """What a run did, and how long its requests waited in CK: ``mean``, ``p50``, ``p99`` and ``max``."""
+    """What a run did, and how long its requests waited."""
 
     run: simulate.ChannelRun
-    latency_ck: dict[str, float]
+    latency_ck: Waits
 
 
 def run_stream(
@@ -50,6 +50,9 @@ def run_stream(
         profile: Energy constants; without it energy is not counted.
         take: Given each piece of the command table, in order.
         progress: Told the requests served and the CK reached, now and then.
+
+    Raises:
+        InputError: A piece is none, or, where commands are taken, a gap between requests holds too many.
     """
     window = _Window(iter(pieces), channel_of(device, controller))
     state = 0
@@ -71,11 +74,12 @@ class _Window:
         self.served = 0
         self._pieces = pieces
         self._ended = False
+        self._last_ck = 0
         self._requests = np.empty((0, 5), np.int64)
 
     def run(self, take: simulate.Take | None) -> int:
         """Serve some of the requests; what the engine returned."""
-        self._fill()
+        self._fill(listed=take is not None)
         most = simulate.COMMANDS_AT_ONCE
         if not self._ended:
             most = min(most, len(self._requests) - SPARE)  # a command serves one request at most
@@ -87,13 +91,17 @@ class _Window:
         self._forget_served(served_at)
         return state
 
-    def _fill(self) -> None:
+    def _fill(self, listed: bool) -> None:
+        """Take in requests up to the window; if commands are listed, no gap between them may hold too many."""
         parts = [self._requests]
         missing = WINDOW - len(self._requests)
         while missing > 0 and not self._ended:
             piece = next(self._pieces, None)
             self._ended = piece is None
-            if piece is not None:
+            if piece is not None and len(piece):
+                if listed:
+                    simulate.check_gaps(piece, self._last_ck, self.channel)
+                self._last_ck = int(piece[-1, 0])
                 parts.append(piece)
                 missing -= len(piece)
         if len(parts) > 1:

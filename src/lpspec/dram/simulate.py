@@ -22,6 +22,9 @@ COMMANDS_AT_ONCE = 1 << 18  # commands between two looks at the clock, and rows 
 Take = Callable[[NDArray[Any]], None]
 """Whoever is given the commands of a run, piece by piece, as they are issued; what it doesn't keep is gone."""
 
+MOST_LISTED = 10**8
+"""Refreshes of one gap that a list of commands may hold: some minutes, and 2 GB as text."""
+
 NO_PROGRAM = np.empty((0, kernels.INSTRUCTION_FIELDS), np.int64)
 _ERRORS = {
     kernels.E_ACT2_LATE: "an ACT-2 came later than nAAD after its ACT-1",
@@ -105,7 +108,7 @@ def run_requests(
         progress: Called now and then with requests served and CK reached.
 
     Raises:
-        InputError: A request out of range or out of order.
+        InputError: A request out of range or out of order, or, where commands are kept, after a gap with too many.
     """
     return run_channel(
         requests,
@@ -143,6 +146,8 @@ def run_channel(
         kernels.start_program(channel, program)
     parts: list[NDArray[Any]] = []
     takers = [*([take] if take else []), *([parts.append] if keep_commands else [])]
+    if takers:
+        check_gaps(table, 0, channel)
     log = np.empty((COMMANDS_AT_ONCE if takers else 0, 5), np.int64)
     state = 0
     while state == 0:
@@ -162,6 +167,29 @@ def hand_over(channel: IntArray, log: IntArray, *takers: Take) -> None:
     piece = command_table(log[: channel[kernels.STATE, kernels.S_LOGGED]])
     for taker in takers:
         taker(piece)
+
+
+def check_gaps(requests: IntArray, after_ck: int, channel: IntArray) -> None:
+    """Refuse a list of commands that would be refreshes almost all: time between requests is jumped over without one.
+
+    Args:
+        requests: int64 [n, 5], as the engine takes them.
+        after_ck: When the last request before them came.
+        channel: That they go to.
+
+    Raises:
+        InputError: A gap holds more than ``MOST_LISTED`` refreshes.
+    """
+    given = channel[kernels.GIVEN]
+    each = {kernels.REFRESH_NONE: 0, kernels.REFRESH_ALL: 1, kernels.REFRESH_PAIR: 8}[int(given[kernels.P_REFRESH])]
+    gaps = np.diff(requests[:, 0], prepend=after_ck)
+    refreshes = gaps // int(given[kernels.P_NREFI]) * each * int(given[kernels.P_RANKS])
+    if len(wide := np.flatnonzero(refreshes > MOST_LISTED)):
+        at, count = requests[wide[0], 0], refreshes[wide[0]]
+        raise InputError(
+            f"the gap before the request at CK {at} holds {count} refreshes, a list of commands takes {MOST_LISTED} at"
+            " most: leave the list out"
+        )
 
 
 def what_stopped(channel: IntArray, state: int) -> InputError:

@@ -5,12 +5,13 @@ from typing import Any
 from lpspec.dram.checker import CheckReport, Violation
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
+from lpspec.dram.latencies import Waits
 from lpspec.dram.package_gemm import PackageGemm, Share
 from lpspec.dram.simulate import ChannelRun
 
 
 def run_document(
-    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: str, latency: dict[str, float]
+    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: str, latency: Waits
 ) -> dict[str, Any]:
     """What ``lpspec dram run --json`` writes."""
     return {

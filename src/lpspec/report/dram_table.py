@@ -8,6 +8,7 @@ from rich.table import Table
 from lpspec.dram.checker import CheckReport
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
+from lpspec.dram.latencies import Waits
 from lpspec.dram.package_gemm import PackageGemm
 from lpspec.dram.simulate import ChannelRun
 from lpspec.report.wording import digits, new_table
@@ -19,7 +20,7 @@ Rows = list[tuple[str, str, str]]
 
 
 def run_blocks(
-    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: str, latency: Mapping[str, float]
+    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: str, latency: Waits
 ) -> Iterator[Any]:
     """A run of requests: totals, commands, energy, and what stands behind them."""
     ns, requests = run.total_ck * device.tCK.ns, run.requests
@@ -28,10 +29,10 @@ def run_blocks(
         [
             ("time", f"{run.total_ck:,}", f"CK from the first command to the end of the last data: {digits(ns)} ns"),
             ("bandwidth", digits(run.avg_gb_per_s), f"GB/s of {digits(device.peak_gb_per_s)}"),
-            ("row hits", f"{run.row_hits:,}", f"{run.row_hits / requests:.1%} of requests"),
+            ("row hits", f"{run.row_hits:,}", f"{run.row_hits / requests:.1%} of requests" if requests else "-"),
             ("row misses", f"{run.row_misses:,}", "bank was closed"),
             ("row conflicts", f"{run.row_conflicts:,}", "another row was open"),
-            ("latency", digits(latency["mean"]), f"CK on average; {_spread(latency)}"),
+            ("latency", *_waited(latency)),
         ],
     )
     yield _counts(run.command_counts, run.total_ck)
@@ -40,8 +41,10 @@ def run_blocks(
     yield f"energy   profile {profile}"
 
 
-def _spread(latency: Mapping[str, float]) -> str:
-    return f"half within {digits(latency['p50'])}, 99 % within {digits(latency['p99'])}, all {digits(latency['max'])}"
+def _waited(latency: Waits) -> tuple[str, str]:
+    """The mean, and how it spreads."""
+    mean, half, most, longest = ("-" if ck is None else digits(ck) for ck in latency.values())
+    return mean, f"CK on average; half within {half}, 99 % within {most}, all {longest}"
 
 
 def check_blocks(report: CheckReport) -> Iterator[Any]:

@@ -53,7 +53,7 @@ class Timeline:
         self._commands = 0
         self._last_ck = 0
         about = {"title": title, "scale": SCALE, "ck_ps": self._ps_per_ck, "die": device.name}
-        self._write(f'{{"displayTimeUnit":"ns","otherData":{json.dumps(about)},"traceEvents":[\n')
+        self._write(f'{{"displayTimeUnit":"ns","otherData":{json.dumps(about, allow_nan=False)},"traceEvents":[\n')
         self._write(",\n".join(self._names(title)))
 
     def take(self, table: NDArray[Any]) -> None:

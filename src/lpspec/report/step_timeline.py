@@ -25,7 +25,7 @@ def timeline_bytes(step: StepTimeline) -> bytes:
     title = f"{step.system}: one step, L_spec {step.l_spec}, context {step.context}, {step.committed} committed"
     events = [*_names(title, step.channels), *_slices(step), *_flows(step), *_counters(step)]
     document = {"displayTimeUnit": "ns", "otherData": {"title": title}, "traceEvents": events}
-    return gzip.compress(json.dumps(document, separators=(",", ":")).encode(), 6, mtime=0)
+    return gzip.compress(json.dumps(document, separators=(",", ":"), allow_nan=False).encode(), 6, mtime=0)
 
 
 def _names(title: str, channels: int) -> Iterator[Event]:
