@@ -62,6 +62,29 @@ def assert_refused(said: Said, *hints: str) -> None:
         assert hint in said.err
 
 
+@pytest.mark.parametrize("refresh", ["all-bank", "per-bank"])
+def test_a_request_in_two_weeks_is_served_at_once(lpspec: Lpspec, folder: Path, refresh: str) -> None:
+    name = save(request(3), request(1 << 50))
+    found = document(lpspec("dram", "run", name, "--refresh", refresh, "--json", "-"))
+    assert found["end_ck"] - (1 << 50) < 3125
+    kind, each = ("REFAB", 1) if refresh == "all-bank" else ("REFPB", 8)
+    assert found["command_counts"][kind] == pytest.approx(each * (1 << 50) / 3125, abs=10)
+    assert found["energy_pj"]["refresh"] > 0
+    assert "wrote" not in lpspec("dram", "run", name, "--refresh", refresh).out
+    assert_refused(
+        lpspec("dram", "run", name, "--refresh", refresh, "--commands", "out.csv"), "refreshes", "CK 11258999"
+    )
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+def test_a_check_counts_what_two_weeks_owe_in_one_step(lpspec: Lpspec, folder: Path) -> None:
+    name = save(HEADER + "\n", "7,REFAB,0,,,,\n", f"{1 << 50},REFAB,0,,,,\n", name="commands.csv")
+    said = lpspec("dram", "check", name, "--refresh", "all-bank", "--json", "-")
+    found = json.loads(said.out)
+    assert said.code == 1
+    assert found["counts"] == {"retention": 1, "refresh_debt": 1}
+
+
 def test_a_short_list_command_by_command(lpspec: Lpspec, folder: Path) -> None:
     """By hand, LPDDR5-6400: a second row waits for nRAS 34, nRPpb 15 and nRCD 15, hits for nCCD_L 4."""
     name = save(request(0, row=5), request(0, row=6), request(0, row=5, column=16))

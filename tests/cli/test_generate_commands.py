@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 from command_line import Said
+
+from lpspec.decoding.model_files import demo_folder
 
 PROMPT = "Q: Tom has 3 boxes of 12 pens. How many pens does he have?\nA:"
 SHORT = ("--prompt", PROMPT, "--new-tokens", "24")
@@ -84,6 +87,71 @@ def test_sampling_repeats_with_its_seed_and_changes_with_another(lpspec: Callabl
     assert first == again != other
 
 
+@pytest.mark.parametrize("accept", ["exact", "typical"])
+def test_a_prompt_draws_from_its_own_stream(lpspec: Callable[..., Said], tmp_path: Path, accept: str) -> None:
+    """What the second prompt becomes depends on its place and the seed, and not on the prompt before it."""
+    file = tmp_path / "prompts.jsonl"
+    options = ("--temperature", "1", "--seed", "3", "--accept", accept, "--new-tokens", "16")
+
+    def second(first: str) -> list[list[int]]:
+        file.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in (first, PROMPT, PROMPT)))
+        found = document(lpspec, "generate", "--prompts", str(file), *options)
+        return [request["token_ids"] for request in found["requests"]][1:]
+
+    once, again = second("Once"), second("First Citizen:\nSpeak, and")
+    assert once == again
+    assert once[0] != once[1]  # the same prompt at another place
+
+
+@pytest.mark.parametrize("temperature", ["1e-300", "1e-30"])
+def test_a_temperature_near_zero_writes_the_greedy_text(lpspec: Callable[..., Said], temperature: str) -> None:
+    greedy = document(lpspec, "generate", *SHORT)
+    for accept in ("exact", "typical"):
+        found = document(lpspec, "generate", *SHORT, "--temperature", temperature, "--accept", accept)
+        assert found["token_ids"] == greedy["token_ids"]
+
+
+def test_the_last_token_counts_where_it_was_drafted(lpspec: Callable[..., Said], tmp_path: Path) -> None:
+    """With two new tokens every pass ends the text; what it drafted for the second is right or wrong all the same."""
+    prompts = [PROMPT, "Once", "First Citizen:\nSpeak, and", "Q: Anna buys 4 books.\nA:"]
+    file = tmp_path / "prompts.jsonl"
+    file.write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
+    found = document(lpspec, "generate", "--prompts", str(file), "--new-tokens", "2", "--tree", "16")
+    (first,) = found["acceptance"]["by_position"]
+    assert (first["position"], first["reached"]) == (1, 4)
+    assert first["accepted"] == sum(first["by_rank"]) == first["rate"] * 4 > 0
+
+
+def test_a_text_ends_where_the_generation_config_says(lpspec: Callable[..., Said], tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(demo_folder(), model)
+    options = ("generate", "--model", str(model), *SHORT, "--drafter", "none")
+    whole = document(lpspec, *options)["token_ids"]
+    end = next(token for place, token in enumerate(whole) if place > 5 and token not in whole[:place])
+    (model / "generation_config.json").write_text(json.dumps({"eos_token_id": [1023, end], "temperature": 0.6}))
+    assert document(lpspec, *options)["token_ids"] == whole[: whole.index(end) + 1]
+    (model / "generation_config.json").write_text(json.dumps({"eos_token_id": whole[0]}))
+    found = document(lpspec, *options)
+    assert (found["token_ids"], found["systems"], found["steps"]) == (whole[:1], [], [])
+    assert found["acceptance"] == {"tokens_per_step": None, "by_position": []}
+    assert lpspec(*options).code == 0
+
+
+def test_what_no_position_has_is_null(lpspec: Callable[..., Said], tmp_path: Path) -> None:
+    """Four roots of a turn have no token four places on, so nothing is known of the fourth head."""
+    for drafter, file in (("medusa", "ranks.npz"), ("eagle", "trees.npz")):
+        summary, trace = tmp_path / f"{drafter}.json", tmp_path / file
+        options = ("--prompt", PROMPT, "--new-tokens", "5", "--drafter", drafter)
+        said = lpspec("record", *options, "--to", str(trace), "--json", str(summary))
+        assert said.code == 0, said.err
+        right = json.loads(summary.read_text())["right"]
+        assert all(share is not None for shares in right[:3] for share in shares)
+        assert all(share is None for shares in right[3:] for share in shares)
+        assert len(right) >= 4
+        assert trace.is_file()
+        assert "nan" not in said.out
+
+
 def test_typical_acceptance_is_labelled_lossy(lpspec: Callable[..., Said]) -> None:
     options = ("generate", *SHORT, "--temperature", "0.7")
     assert "LOSSY" not in lpspec(*options).out
@@ -105,7 +173,7 @@ def test_prompts_of_a_file_become_requests(lpspec: Callable[..., Said], tmp_path
 
 def test_a_prompt_may_come_from_standard_input(lpspec: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
     given = document(lpspec, "generate", *SHORT)
-    monkeypatch.setattr("sys.stdin", io.StringIO(PROMPT))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PROMPT.encode())))
     assert document(lpspec, "generate", "--prompt", "-", "--new-tokens", "24")["text"] == given["text"]
 
 
@@ -120,6 +188,7 @@ def test_a_prompt_may_come_from_standard_input(lpspec: Callable[..., Said], monk
         (("--prompt", "a", "--drafter", "medsua"), "did you mean 'medusa'"),
         (("--prompt", "a", "--heads", "missing"), "no draft heads 'missing'"),
         (("--prompt", "a", "--drafter", "draft-model"), "drafter 'draft-model' needs"),
+        (("--prompt", "a", "--compare", "npu,,pim"), "--compare npu,,pim has an empty name"),
         (("--prompt", "a", "--system", "lpspec"), "did you mean 'lp-spec'"),
         (("--prompt", "a", "--tree", "0"), "tree size 0 is not possible"),
         (("--prompt", "a", "--tree", "mc_sim_7b_64"), "did you mean 'mc_sim_7b_63'"),

@@ -63,5 +63,8 @@ def test_changes_are_keys_and_values() -> None:
 
 
 def test_names_come_from_lists() -> None:
-    assert split_names(()) is None
-    assert split_names(["a, b", "c"]) == ["a", "b", "c"]
+    assert split_names("--systems", ()) is None
+    assert split_names("--systems", ["a, b", "c"]) == ["a", "b", "c"]
+    for option in ("--systems", "--compare"):
+        with pytest.raises(InputError, match=f"{option} a,,b has an empty name"):
+            split_names(option, ["a,,b"])

@@ -33,6 +33,28 @@ def test_greedy_follows_the_most_likely_tokens() -> None:
     assert (accepted.path, accepted.next_token) == ([0], 2)
 
 
+@pytest.mark.parametrize("temperature", [1e-30, 1e-300, 5e-324])
+@pytest.mark.parametrize("top_p", [1.0, 0.5])
+def test_a_temperature_near_zero_is_greedy(temperature: float, top_p: float) -> None:
+    logits = torch.from_numpy(np.random.default_rng(0).normal(size=(20, 300)) * 40)
+    target = Target(temperature, top_p)
+    for row in logits:
+        probability = target.probabilities(row)
+        assert probability[int(row.argmax())] == 1.0
+        assert probability.sum() == 1.0
+
+
+def test_equally_likely_tokens_stay_so_near_zero() -> None:
+    probability = Target(1e-310).probabilities(torch.tensor([3.0, 7.0, 7.0, -1e30]))
+    assert probability.tolist() == [0.0, 0.5, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("temperature", [1e30, 1e300])
+def test_a_huge_temperature_is_uniform(temperature: float) -> None:
+    logits = torch.from_numpy(np.random.default_rng(1).normal(size=50) * 1e3)
+    np.testing.assert_allclose(Target(temperature).probabilities(logits), 1 / 50)
+
+
 def always(draft: Draft) -> MakeDraft:
     return lambda random: draft
 

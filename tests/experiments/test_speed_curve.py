@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lpspec.decoding.machine_prices import MachinePrices
+from lpspec.errors import InputError
 from lpspec.experiments.decoder import load_decoder
 from lpspec.experiments.speed_curve import DTP, NONE, SpeedCurve, measure_curve
 from lpspec.report.figures import figure_bytes
@@ -35,6 +36,14 @@ def test_predictions_are_the_prices_of_the_steps(curve: SpeedCurve) -> None:
 
 def test_the_pruner_takes_what_is_nearly_free(curve: SpeedCurve) -> None:
     assert curve.of(DTP).l_spec >= 4
+
+
+def test_texts_that_end_at_once_have_no_speed() -> None:
+    decoder = load_decoder("demo", "medusa")
+    config = decoder.model.config
+    decoder.model.config = config.model_copy(update={"end_tokens": tuple(range(config.spec.vocab_size))})
+    with pytest.raises(InputError, match="'demo' ends every text with its first token"):
+        measure_curve(decoder, PRICES, sizes=(2,), prompts=("Q: Tom",), new_tokens=8, rounds=1)
 
 
 def test_table_and_figure_show_every_variant(curve: SpeedCurve) -> None:

@@ -75,7 +75,7 @@ def generate(
     top_p
         When sampling, keep the likeliest tokens that add up to this probability.
     seed
-        Of sampling.
+        Of sampling; every prompt of a file draws from its own stream, by its place in the file.
     accept
         When sampling: exact (the model's own distribution) or typical, which accepts more but is lossy.
     priced_as
@@ -97,7 +97,7 @@ def generate(
     """
     outputs = plan_outputs(json)
     texts = read_prompts(prompt, prompts)
-    systems = dict.fromkeys([system, *(split_names(compare) or [])])
+    systems = dict.fromkeys([system, *(split_names("--compare", compare) or [])])
     constants = parse_changes(changes)
     if prices is not None and objective != "machine":
         raise InputError(f"--prices needs --objective machine, not {objective}")

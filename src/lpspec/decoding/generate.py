@@ -38,12 +38,15 @@ class Step:
     Args:
         context: Tokens in the cache before it.
         tree: What was verified.
-        path: Nodes of the tree that became part of the text, the root first.
-        tested: Places after the root at which a draft was tested: ``accepted``, and one more where a draft failed.
+        path: Nodes of the tree that stay in the cache, the root first.
+        tested: Places after the root at which the text, up to its end, tells whether a draft is right: those of
+            ``right``, and one more where a draft failed.
         tokens: What the step added to the text: the accepted drafts and one token more.
         draft_ns: Time that the drafter took, learning included.
         verify_ns: Time of the pass.
         accept_ns: Time to choose the path and compact the cache.
+        last_draft: The accepted node whose token is the text's last; 0 in any other pass. No cache needs it any more,
+            and the path leaves it out.
     """
 
     context: int
@@ -54,11 +57,17 @@ class Step:
     draft_ns: int
     verify_ns: int
     accept_ns: int
+    last_draft: int = 0
 
     @property
     def accepted(self) -> int:
-        """Drafts that became part of the text."""
+        """Drafts that saved a pass: tokens added beside the one that every pass adds."""
         return len(self.path) - 1
+
+    @property
+    def right(self) -> tuple[int, ...]:
+        """Nodes whose tokens are the text's, one for each place after the root."""
+        return self.path[1:] + ((self.last_draft,) if self.last_draft else ())
 
 
 class Generation:
@@ -138,8 +147,19 @@ class Generation:
         self._lap(times)
         self.tokens += tokens
         drafting, verifying, accepting, learning = (after - before for before, after in pairwise(times))
-        tested = len(path) - 1 + int(path[-1] in draft.tree.parent)
-        step = Step(context, draft.tree, tuple(path), tested, tuple(tokens), drafting + learning, verifying, accepting)
+        right = accepted.path[1 : 1 + len(tokens)]
+        failed = len(right) < len(tokens) and path[-1] in draft.tree.parent
+        step = Step(
+            context,
+            draft.tree,
+            tuple(path),
+            len(right) + int(failed),
+            tuple(tokens),
+            drafting + learning,
+            verifying,
+            accepting,
+            last_draft=right[-1] if len(right) == len(tokens) else 0,
+        )
         self.steps.append(step)
         return step
 

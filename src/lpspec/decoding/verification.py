@@ -15,6 +15,8 @@ from torch import Tensor, float32
 from lpspec.decoding.drafter import Draft, FloatArray
 from lpspec.errors import InputError
 
+Seed = int | np.random.SeedSequence
+
 
 @dataclass(frozen=True)
 class Accepted:
@@ -85,8 +87,9 @@ class Target:
 
     def probabilities(self, logits: Tensor) -> FloatArray:
         """float64 [vocabulary] from the logits [vocabulary] at one node."""
-        scores = logits.detach().cpu().double().numpy() / self.temperature
-        weights = np.exp(scores - scores.max())
+        scores = logits.detach().cpu().double().numpy()
+        with np.errstate(over="ignore"):  # far below the best, at a small temperature, is -inf: probability 0
+            weights = np.exp((scores - scores.max()) / self.temperature)
         probability: FloatArray = weights / weights.sum()
         return probability if self.top_p == 1 else _nucleus(probability, self.top_p)
 
@@ -105,7 +108,7 @@ class Sampling:
 
     lossless = True
 
-    def __init__(self, target: Target, seed: int = 0) -> None:
+    def __init__(self, target: Target, seed: Seed = 0) -> None:
         """Start the generator."""
         self.target = target
         self._random = np.random.default_rng(seed)
@@ -155,7 +158,7 @@ class TypicalAcceptance:
 
     lossless = False
 
-    def __init__(self, target: Target, epsilon: float = 0.09, delta: float = 0.3, seed: int = 0) -> None:
+    def __init__(self, target: Target, epsilon: float = 0.09, delta: float = 0.3, seed: Seed = 0) -> None:
         """Start the generator."""
         self.target, self.epsilon, self.delta = target, epsilon, delta
         self._random = np.random.default_rng(seed)

@@ -1,4 +1,7 @@
-"""How drafts fared at every place after the root, each over the steps that reached it."""
+"""How drafts fared at every place after the root, each over the steps that reached it.
+
+A pass that the end of the text cuts short counts at the places that the text still has, and at no other.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ class PositionAcceptance:
 
     Attributes:
         position: Places after the root, from 1.
-        reached: Steps whose path came to this place and found drafts there.
+        reached: Steps whose path came to this place, within the text, and found drafts there.
         accepted: Steps that accepted one of them.
         by_rank: Of those, how many accepted the k-th guess.
     """
@@ -36,6 +39,6 @@ def count_acceptance(texts: Sequence[Sequence[Step]]) -> tuple[PositionAcceptanc
 
 
 def _at(position: int, steps: Sequence[Step]) -> PositionAcceptance:
-    ranks = [int(step.tree.rank[step.path[position]]) for step in steps if step.accepted >= position]
+    ranks = [int(step.tree.rank[step.right[position - 1]]) for step in steps if len(step.right) >= position]
     by_rank = tuple(ranks.count(rank) for rank in range(max(ranks, default=-1) + 1))
     return PositionAcceptance(position, sum(step.tested >= position for step in steps), len(ranks), by_rank)

@@ -1,14 +1,16 @@
 """A real model made ready to decode: its weights, its tokenizer, and whoever drafts for it."""
 
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from lpspec.decoding.drafter import Drafter
+from lpspec.decoding.drafter import Drafter, IntArray
 from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.drafters.medusa import TOP_K, Medusa, MedusaHeads
-from lpspec.decoding.generate import Generation, fixed_size
+from lpspec.decoding.generate import Generation, checked_prompt, fixed_size
 from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.model_files import heads_source, model_folder
 from lpspec.decoding.tokenizer import TextTokenizer, load_tokenizer
@@ -95,6 +97,30 @@ def shaped(drafter: Drafter, drafter_name: str, policy: TreePolicy) -> Drafter:
 def grown(heads: MedusaHeads, rule: LearningRule) -> Medusa:
     """Medusa with trees that the DTP grows, learning by this rule."""
     return Medusa(heads, DraftTokenPruner(prior_accuracy(heads.count, TOP_K), rule=rule))
+
+
+def unlearnt(drafter: Drafter) -> Drafter:
+    """A drafter with what this one knows now, which it does not learn on; all but Medusa's forget each text anyway.
+
+    Lossy acceptance takes other tokens from other trees, so there a text must not shape the trees of the next.
+    """
+    return Medusa(drafter.heads, deepcopy(drafter.pruner), drafter.top_k) if isinstance(drafter, Medusa) else drafter
+
+
+def prompt_tokens(decoder: Decoder, prompts: Sequence[str], new_tokens: int) -> list[IntArray]:
+    """The tokens of every prompt, refused before the first is decoded.
+
+    Raises:
+        InputError: A prompt cannot be continued by so many tokens; of several, it is named by its number.
+    """
+
+    def tokens(number: int, prompt: str) -> IntArray:
+        try:
+            return checked_prompt(decoder.model, decoder.tokenizer.encode(prompt), new_tokens)
+        except InputError as error:
+            raise InputError(f"prompt {number}: {error}" if len(prompts) > 1 else str(error)) from None
+
+    return [tokens(number, prompt) for number, prompt in enumerate(prompts, 1)]
 
 
 ON_MACHINE: LearningRule = "chain-feedback"

@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from lpspec.decoding.drafter import Drafter, IntArray
-from lpspec.decoding.generate import Generation, Price, Step, checked_prompt, fixed_size
+import numpy as np
+
+from lpspec.decoding.drafter import Drafter
+from lpspec.decoding.generate import Generation, Price, Step, fixed_size
 from lpspec.decoding.machine_prices import MachinePrices, describe_machine
 from lpspec.decoding.tokenizer import TextTokenizer
 from lpspec.decoding.verification import Greedy, Sampling, Target, TypicalAcceptance, Verifier
 from lpspec.errors import InputError, unknown_name
 from lpspec.experiments.acceptance import PositionAcceptance, count_acceptance
-from lpspec.experiments.decoder import ON_MACHINE, Decoder, load_decoder, warm_up
+from lpspec.experiments.decoder import ON_MACHINE, Decoder, load_decoder, prompt_tokens, unlearnt, warm_up
 from lpspec.experiments.notes import basis_notes, drafting_notes
 from lpspec.experiments.provenance import generation_provenance
 from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
@@ -45,7 +47,7 @@ class Request:
         new_tokens: Tokens to generate per prompt.
         temperature: 0 for greedy decoding.
         top_p: Share of probability kept when sampling.
-        seed: Of sampling.
+        seed: Of sampling; each prompt draws from its own stream, by its place among the prompts.
         accept: ``exact``, or ``typical``: more drafts, but no longer the model's own distribution.
         priced_as: Model whose dimensions are priced; None for the model's own.
         basis: ``equal``, ``board`` or ``published``.
@@ -126,10 +128,10 @@ class Generated:
         return [step for text in self.written for step in text.steps]
 
     @property
-    def tokens_per_step(self) -> float:
-        """Tokens that a step added on average; 1 where there was none."""
+    def tokens_per_step(self) -> float | None:
+        """Tokens that a step added on average, those that the end cut short included; None where there was no step."""
         steps = self.steps
-        return sum(len(step.tokens) for step in steps) / len(steps) if steps else 1.0
+        return sum(len(step.tokens) for step in steps) / len(steps) if steps else None
 
     @property
     def measured_tokens_per_s(self) -> float | None:
@@ -156,11 +158,12 @@ def generate(
     Raises:
         InputError: Anything asked for that cannot be.
     """
-    policy, verifier, fidelity = tree_policy(request), _verifier(request), parse_fidelity(request.fidelity)
+    policy, fidelity = tree_policy(request), parse_fidelity(request.fidelity)
     _check_names(request)
+    verifiers = [_verifier(request, number) for number in range(len(request.prompts))]
     priced = load_model(request.priced_as) if request.priced_as else None
     decoder = load_decoder(request.model, request.drafter, request.heads, policy, request.dtype)
-    prompts = [_tokens(decoder, request, number) for number in range(len(request.prompts))]
+    prompts = prompt_tokens(decoder, request.prompts, request.new_tokens)
     spec = priced or decoder.model.config.spec
     systems = _systems(request, priced_model(spec, decoder.drafter))
     costs = [_costs(system, decoder.drafter, list(map(len, prompts)), request.new_tokens) for system in systems]
@@ -169,8 +172,10 @@ def generate(
     warm_up(decoder)
     texts: list[Written] = []
     for number, tokens in enumerate(prompts):
+        verifier = verifiers[number]
+        drafter = decoder.drafter if verifier.lossless else unlearnt(decoder.drafter)
         generation = Generation(
-            decoder.model, tokens, request.new_tokens, decoder.drafter, verifier, price, strict=request.strict
+            decoder.model, tokens, request.new_tokens, drafter, verifier, price, strict=request.strict
         )
         texts.append(_write(generation, decoder.tokenizer, request.prompts[number], len(tokens), say_text))
         say_done(len(texts))
@@ -208,7 +213,8 @@ def tree_policy(request: Request) -> TreePolicy:
     return parse_tree(request.tree, request.objective)
 
 
-def _verifier(request: Request) -> Verifier:
+def _verifier(request: Request, number: int) -> Verifier:
+    """Who accepts drafts for one prompt; what it draws depends on no other prompt."""
     if request.accept not in ACCEPT:
         raise unknown_name("acceptance", request.accept, ACCEPT)
     if request.temperature == 0 and (request.top_p != 1 or request.accept != "exact"):
@@ -218,7 +224,8 @@ def _verifier(request: Request) -> Verifier:
     if request.temperature == 0:
         return Greedy()
     target = Target(request.temperature, request.top_p)
-    return Sampling(target, request.seed) if request.accept == "exact" else TypicalAcceptance(target, seed=request.seed)
+    seed = np.random.SeedSequence(request.seed, spawn_key=(number,))
+    return Sampling(target, seed) if request.accept == "exact" else TypicalAcceptance(target, seed=seed)
 
 
 def _check_names(request: Request) -> None:
@@ -233,16 +240,6 @@ def _check_names(request: Request) -> None:
         )
     check_changes(request.systems, request.changes)
     load_profile(request.energy_profile)
-
-
-def _tokens(decoder: Decoder, request: Request, number: int) -> IntArray:
-    """The tokens of one prompt, refused before the first is decoded."""
-    tokens = decoder.tokenizer.encode(request.prompts[number])
-    try:
-        return checked_prompt(decoder.model, tokens, request.new_tokens)
-    except InputError as error:
-        which = f"prompt {number + 1}: " if len(request.prompts) > 1 else ""
-        raise InputError(f"{which}{error}") from None
 
 
 def _systems(request: Request, model: ModelSpec) -> list[System]:

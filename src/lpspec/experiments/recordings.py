@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from lpspec.decoding.draft_trace import DraftTrace
 from lpspec.decoding.drafter import NoDrafter
 from lpspec.decoding.drafters.medusa import Medusa
-from lpspec.decoding.generate import checked_prompt
 from lpspec.decoding.recording import Prompt, record_drafts, record_ranks
 from lpspec.errors import InputError
-from lpspec.experiments.decoder import load_decoder
+from lpspec.experiments.decoder import load_decoder, prompt_tokens
 from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.rank_trace import RankTrace
 
@@ -50,9 +49,8 @@ def record(
     decoder = load_decoder(model, drafter, heads, dtype=dtype)
     if isinstance(decoder.drafter, NoDrafter):
         raise InputError("drafter 'none' guesses nothing that could be recorded")
-    turns = [Prompt(decoder.tokenizer.encode(prompt), _label(prompt)) for prompt in prompts]
-    for turn in turns:
-        checked_prompt(decoder.model, turn.tokens, new_tokens)
+    tokens = prompt_tokens(decoder, prompts, new_tokens)
+    turns = [Prompt(ids, _label(prompt)) for ids, prompt in zip(tokens, prompts, strict=True)]
     done = 0
 
     def say(label: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from lpspec.decoding.drafter import Drafter, NoDrafter
 from lpspec.decoding.generate import Generation, Price, Step, fixed_size
 from lpspec.decoding.machine_prices import MachinePrices
+from lpspec.errors import InputError
 from lpspec.experiments.decoder import Decoder, fresh_drafter
 
 SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 63)
@@ -99,7 +100,7 @@ def measure_curve(
         rounds: Runs of each variant.
 
     Raises:
-        InputError: A prompt is too long for the model.
+        InputError: A prompt is too long for the model, or the model ends every text with its first token.
     """
     variants: dict[str, tuple[Drafter, Price]] = {NONE: (NoDrafter(), fixed_size(1))}
     variants |= {str(size): (fresh_drafter(decoder), fixed_size(size)) for size in sizes}
@@ -114,13 +115,15 @@ def measure_curve(
             fastest[name, number] = max(best, steps, key=_speed)
         say((done + 1) / (rounds * len(variants)))
     by_variant = {name: [step for n in range(len(tokens)) for step in fastest[name, n]] for name in variants}
+    if not by_variant[NONE]:
+        raise InputError(f"'{decoder.name}' ends every text with its first token: there is no step to time")
     points = tuple(_point(name, steps, prices) for name, steps in by_variant.items())
     return SpeedCurve(points, len(prompts), new_tokens, rounds, prices.model, str(prices.machine["processor"]))
 
 
 def _speed(steps: Sequence[Step]) -> float:
     spent_ns = sum(step.draft_ns + step.verify_ns + step.accept_ns for step in steps)
-    return sum(len(step.tokens) for step in steps) / (spent_ns / 1e9)
+    return sum(len(step.tokens) for step in steps) / (spent_ns / 1e9) if steps else 0.0
 
 
 def _point(name: str, steps: Sequence[Step], prices: MachinePrices) -> SpeedPoint:

@@ -38,7 +38,8 @@ def _acceptance_table(positions: Sequence[PositionAcceptance]) -> Table:
 def _lines(generated: Generated) -> Iterator[str]:
     request, steps = generated.request, generated.steps
     tokens = sum(len(text.token_ids) for text in generated.written)
-    yield f"steps   {tokens} tokens in {len(steps)} verify passes, {generated.tokens_per_step:.3f} tokens a pass"
+    a_pass = f", {generated.tokens_per_step:.3f} tokens a pass" if generated.tokens_per_step is not None else ""
+    yield f"steps   {tokens} tokens in {len(steps)} verify passes{a_pass}"
     yield f"L_spec  {_over_time([step.tree.size for step in steps])}"
     if generated.measured_tokens_per_s is not None:
         machine = generated.provenance["machine"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lpspec.decoding.draft_trace import DraftTrace
 from lpspec.report.wording import new_table
@@ -25,20 +26,19 @@ def recording_document(trace: RankTrace | DraftTrace) -> dict[str, Any]:
     }
 
 
-def _right(trace: RankTrace | DraftTrace) -> list[list[float]]:
-    """By place after the root: Medusa's guesses by rank, each by itself; of trees, the true paths that come so far."""
+def _right(trace: RankTrace | DraftTrace) -> list[list[float | None]]:
+    """By place after the root: Medusa's guesses by rank, each by itself; of trees, the true paths that come so far.
+
+    Only positions count whose turn has that place; None where no position does.
+    """
     if isinstance(trace, RankTrace):
-        columns = [
-            column[column_is_known] for column, column_is_known in zip(trace.ranks.T, _known(trace), strict=True)
-        ]
-        return [[float((column == rank).mean()) for rank in range(trace.top_k)] for column in columns]
-    return [[float(column.mean())] for column in (trace.true_path > 0).T]
+        columns = [column[there] for column, there in zip(trace.ranks.T, trace.within_turn.T, strict=True)]
+        return [[_share(column == rank) for rank in range(trace.top_k)] for column in columns]
+    return [[_share(path[there] > 0)] for path, there in zip(trace.true_path.T, trace.within_turn.T, strict=True)]
 
 
-def _known(trace: RankTrace) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """bool [heads, positions], true where the token that a head guesses lies within its turn."""
-    left = np.concatenate([np.arange(length, 0, -1) for length in trace.turn_lengths])
-    return left[None, :] > np.arange(1, trace.heads + 1)[:, None]
+def _share(right: NDArray[np.bool_]) -> float | None:
+    return float(right.mean()) if len(right) else None
 
 
 def recording_blocks(trace: RankTrace | DraftTrace) -> Iterator[Any]:
@@ -49,6 +49,6 @@ def recording_blocks(trace: RankTrace | DraftTrace) -> Iterator[Any]:
     for rank in range(RANKS if ranked else 1):
         table.add_column(f"guess {rank + 1}" if ranked else "in the tree", justify="right")
     for place, shares in enumerate(_right(trace), 1):
-        table.add_row(str(place), *(f"{share:.3f}" for share in shares[:RANKS]))
+        table.add_row(str(place), *("-" if share is None else f"{share:.3f}" for share in shares[:RANKS]))
     yield table
     yield f"trace   {trace.positions} positions in {len(trace.turn_lengths)} turns of {trace.model}"
