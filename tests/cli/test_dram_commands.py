@@ -69,7 +69,6 @@ def test_a_request_in_two_weeks_is_served_at_once(lpspec: Lpspec, folder: Path, 
     assert found["end_ck"] - (1 << 50) < 3125
     kind, each = ("REFAB", 1) if refresh == "all-bank" else ("REFPB", 8)
     assert found["command_counts"][kind] == pytest.approx(each * (1 << 50) / 3125, abs=10)
-    assert found["energy_pj"]["refresh"] > 0
     assert "wrote" not in lpspec("dram", "run", name, "--refresh", refresh).out
     assert_refused(
         lpspec("dram", "run", name, "--refresh", refresh, "--commands", "out.csv"), "refreshes", "CK 11258999"

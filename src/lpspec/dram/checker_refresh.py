@@ -99,7 +99,9 @@ def _hold_to_account(
     owed_ck = (banks.done[fewest] + 1 + t.postponed) * interval_ck
     if ck > owed_ck:
         report(log, Rule.refresh_debt, index, ck, banks.last.command[fewest], banks.last.ck[fewest], owed_ck)
-        banks.done[fewest] = -(-ck // interval_ck) - 1 - t.postponed  # said once; from here on it owes what it may
+        allowed = -(-ck // interval_ck) - 1 - t.postponed
+        for place in range(first, first + count):  # said once; from here on each owes what it may
+            banks.done[place] = max(banks.done[place], allowed)
 
 
 @cached_njit()
