@@ -13,6 +13,7 @@ from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator
+from lpspec.plugins import load_plugin
 
 
 class Allocator(Protocol):
@@ -76,13 +77,19 @@ def make_allocator(
         )
     if profile is not None and platform.allocator in ENERGY_AWARE:
         return ENERGY_AWARE[platform.allocator](platform, model, max_tokens, max_context, profile)
-    allocator = ALLOCATORS.get(platform.allocator) or _installed(platform.allocator)
-    return allocator(platform, model, max_tokens, max_context)
+    make = ALLOCATORS.get(platform.allocator) or _installed(platform.allocator)
+    allocator = make(platform, model, max_tokens, max_context)
+    if not all(callable(getattr(allocator, method, None)) for method in ("decode_cost", "prefill_cost")):
+        raise InputError(
+            f"allocator '{platform.allocator}' is a {type(allocator).__name__}: methods decode_cost and prefill_cost "
+            "are needed"
+        )
+    return allocator
 
 
 def _installed(name: str) -> type[Allocator]:
     offered = entry_points(group=ENTRY_POINTS)
     if name not in offered.names:
         raise unknown_name("allocator", name, [*ALLOCATORS, *ENERGY_AWARE, *offered.names])
-    loaded: type[Allocator] = offered[name].load()
+    loaded: type[Allocator] = load_plugin("allocator", offered[name])
     return loaded

@@ -13,6 +13,7 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.allocation.checking import checked_tiles
 from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, lay_out
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.devices.cost import Activity, Cost, Real
@@ -111,7 +112,7 @@ class BalancedAllocator:
 
     def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
         """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
-        tiles = self.allowed_tiles(placed)
+        tiles = checked_tiles(self.allowed_tiles(placed), placed, type(self))
         tiles = np.union1d([0], tiles) if or_npu_alone else tiles
         columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
         latency_ns = self.makespan_ns(np.asarray(tokens)[..., None], placed.gemm, columns)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lpspec.decoding.checked_draft import check_draft
 from lpspec.decoding.drafter import ROOT_ALONE, Committed, Draft, Drafter, FloatArray, IntArray, NoDrafter
 from lpspec.decoding.llama import Llama, Pass
 from lpspec.decoding.tree_frame import TreeFrame
@@ -134,8 +135,10 @@ class Generation:
         context = self._cache.length
         times: list[int] = []
         self._lap(times)
-        draft = self._drafter.draft(self._price(context)[: self._max_tree])
+        price = self._price(context)[: self._max_tree]
+        draft = self._drafter.draft(price)
         self._lap(times)
+        check_draft(draft, self._drafter, price.shape[-1], self._model.config.spec.vocab_size)
         verified, logits = self._verify(draft)
         self._lap(times)
         accepted = self._verifier.accept(draft, logits)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.allocation.allocator import make_allocator
+from lpspec.allocation.checking import checked_cost
 from lpspec.allocation.exclusive import DynamicAllocator
 from lpspec.devices.cost import COMPONENTS, Cost
 from lpspec.errors import InputError
@@ -118,10 +119,11 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
     tokens = np.arange(1, sizes + 1)[None, :]
     charged = tokens if system.root_counts else np.maximum(tokens - 1, 1)
     context = np.arange(first_context, last_context)[:, None]
-    verify = allocator.decode_cost(verify_operators(model, charged, context))
-    draft = allocator.decode_cost(draft_operators(model)) * (tokens > 1)
+    name, grid = system.platform.allocator, (contexts, sizes)
+    verify = checked_cost(allocator.decode_cost(verify_operators(model, charged, context)), name, "verify passes", grid)
+    draft = checked_cost(allocator.decode_cost(draft_operators(model)), name, "draft heads", grid) * (tokens > 1)
     latency_ns, energy_pj = priced(system, verify + draft, (contexts, sizes))
-    prefill = allocator.prefill_cost(prefill_operators(model, first_context))
+    prefill = checked_cost(allocator.prefill_cost(prefill_operators(model, first_context)), name, "a prompt", (1, 1))
     prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
     moving = _placement_costs(system, allocator, charged) if isinstance(allocator, DynamicAllocator) else None
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import wraps
 from importlib.metadata import entry_points
 from typing import Literal, TypeAlias, get_args
 
@@ -10,6 +11,8 @@ from lpspec.errors import InputError, unknown_name
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.plugins import load_plugin
+from lpspec.speculation.checked_pruner import checked_pruner
 from lpspec.speculation.kernels import FloatArray
 from lpspec.speculation.medusa_trees import named_tree, tree_names
 from lpspec.speculation.pruner import DEFAULT_MEMORY, LearningRule, Pruner
@@ -134,11 +137,18 @@ def parse_tree(text: str, objective: str, learning: str = "full-feedback") -> Tr
 
 
 def _added_pruner(name: str) -> PrunerFactory:
-    if name in PRUNERS:
-        return PRUNERS[name]
-    offered = entry_points(group=ENTRY_POINTS)
-    if name not in offered.names:
-        known = ["dtp", f"a size from 1 to {MAX_TREE_SIZE}", *tree_names(), *PRUNERS, *offered.names]
-        raise unknown_name("tree", name, known)
-    loaded: PrunerFactory = offered[name].load()
-    return loaded
+    """A pruner that a script or an installed package adds, its trees checked."""
+    factory = PRUNERS.get(name)
+    if factory is None:
+        offered = entry_points(group=ENTRY_POINTS)
+        if name not in offered.names:
+            known = ["dtp", f"a size from 1 to {MAX_TREE_SIZE}", *tree_names(), *PRUNERS, *offered.names]
+            raise unknown_name("tree", name, known)
+        factory = load_plugin("pruner", offered[name])
+    made: PrunerFactory = factory
+
+    @wraps(made)
+    def checked(accuracy: FloatArray) -> Pruner:
+        return checked_pruner(name, made(accuracy), accuracy)
+
+    return checked

@@ -75,7 +75,11 @@ def load_drafter(name: str, model: Llama, source: str | Path | None = None) -> D
     """
     if name not in DRAFTERS:
         raise unknown_name("drafter", name, DRAFTERS)
-    return DRAFTERS[name](model, None if source is None else Path(source))
+    from lpspec.decoding.checked_draft import check_drafter
+
+    drafter = DRAFTERS[name](model, None if source is None else Path(source))
+    check_drafter(drafter, name, model.config.spec.layers)
+    return drafter
 
 
 def _needed(name: str, source: Source) -> Path:

@@ -1,0 +1,63 @@
+"""Pruners of other people, every tree of theirs checked before it is verified."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.errors import InputError
+from lpspec.speculation.kernels import FloatArray
+from lpspec.speculation.pruner import DraftTokenPruner, Pruner
+from lpspec.speculation.token_tree import TokenTree
+
+
+class CheckedPruner:
+    """A pruner with a watch on the trees that it chooses."""
+
+    def __init__(self, name: str, pruner: Pruner, heads: int, top_k: int) -> None:
+        """Take the pruner.
+
+        Args:
+            name: What messages call it.
+            pruner: The pruner.
+            heads: Draft heads that there are.
+            top_k: Length of their lists.
+
+        Raises:
+            InputError: It is no pruner.
+        """
+        if not all(callable(getattr(pruner, method, None)) for method in ("choose", "observe")):
+            raise InputError(f"pruner '{name}' is a {type(pruner).__name__}: methods choose and observe are needed")
+        self.name, self._pruner, self._heads, self._top_k = name, pruner, heads, top_k
+
+    def choose(self, price: FloatArray) -> TokenTree:
+        """Choose a tree, as ``Pruner.choose`` does.
+
+        Raises:
+            InputError: It is no tree, has no price, or is deeper or wider than the heads and their lists.
+        """
+        tree: object = self._pruner.choose(price)
+        if not isinstance(tree, TokenTree):
+            raise InputError(f"pruner '{self.name}' chose a {type(tree).__name__}: a TokenTree is needed")
+        if tree.size > (most := price.shape[-1]):
+            raise InputError(f"pruner '{self.name}' chose a tree of {tree.size} tokens: allowed is 1 to {most}")
+        if tree.max_depth > self._heads:
+            raise InputError(
+                f"pruner '{self.name}' chose a tree {tree.max_depth} deep: allowed is {self._heads}, one level a head"
+            )
+        if tree.rank.max() >= self._top_k:
+            raise InputError(
+                f"pruner '{self.name}' chose guess {tree.rank.max()} of a head: its list ends at {self._top_k - 1}"
+            )
+        return tree
+
+    def observe(self, position: int, ranks: NDArray[np.int8], tree: TokenTree, committed: int) -> None:
+        """Learn from a step, as ``Pruner.observe`` does."""
+        self._pruner.observe(position, ranks, tree, committed)
+
+
+def checked_pruner(name: str, pruner: Pruner, accuracy: FloatArray) -> Pruner:
+    """The pruner watched, unless it is the DTP; ``accuracy`` is what it was made from, float64 [heads, top_k].
+
+    Raises:
+        InputError: It is no pruner.
+    """
+    return pruner if isinstance(pruner, DraftTokenPruner) else CheckedPruner(name, pruner, *accuracy.shape)
