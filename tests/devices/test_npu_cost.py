@@ -262,6 +262,19 @@ def test_longer_attention_never_costs_less_of_anything(
 
 
 @settings(deadline=None)
+@given(st.integers(1, 300), st.integers(1, 500), st.integers(1, 500), st.integers(64, 9000), st.integers(0, 9000))
+def test_larger_memories_on_the_chip_never_cost_more(tokens: int, k: int, n: int, room: int, more: int) -> None:
+    def build(room: int) -> Npu:
+        return npu(npu__scratchpad=f"{room} B", npu__local_buffer=f"{room} B")
+
+    for op in (product(tokens, k, n), heads_over(tokens, n, 6, 2, k)):
+        small, large = build(room).price(op), build(room + more).price(op)
+        assert large.latency_ns <= small.latency_ns
+        for name in Activity.__slots__:
+            assert getattr(large.activity, name) <= getattr(small.activity, name)
+
+
+@settings(deadline=None)
 @given(
     st.integers(1, 100),
     st.integers(1, 400),
