@@ -9,9 +9,10 @@ from command_line import Said
 
 from lpspec import decoding
 from lpspec.errors import InputError
-from lpspec.experiments import validate
+from lpspec.experiments import validate, validate_memory, validate_published, validate_random
 from lpspec.experiments.published import PUBLISHED
-from lpspec.experiments.validate import Rung, climb
+from lpspec.experiments.validate import climb
+from lpspec.experiments.validate_rung import Rung
 
 
 def test_quick_rungs_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,26 +34,55 @@ def test_the_whole_ladder_holds(lpspec: Callable[..., Said]) -> None:
     assert all(rung["figure"] for rung in document["rungs"])
 
 
+def test_random_machines_alone(monkeypatch: pytest.MonkeyPatch, lpspec: Callable[..., Said]) -> None:
+    monkeypatch.setattr(validate_random, "RULES_PER_MACHINE", {"analytic": 1, "command": 0})
+    document = json.loads(lpspec("validate", "--random", "2", "--seed", "7", "--json", "-").out)
+    (rung,) = document["rungs"]
+    assert rung["values"]["machines"] == rung["values"]["analytic"] == 2
+    monkeypatch.setattr(validate_random, "broken", lambda *args: "time +7.00%")
+    said = lpspec("validate", "--random", "1", "--seed", "8")
+    assert said.code == 1
+    assert "\nseed 8, analytic, " in said.out
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--random", "0"), "--random 0 is not possible: allowed is 1 to"),
+        (("--seed", "3"), "--seed is the seed of random machines"),
+        (("--random", "1", "--seed", "-1"), "--seed -1 is not possible"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(lpspec: Callable[..., Said], options: tuple[str, ...], named: str) -> None:
+    said = lpspec("validate", *options)
+    assert said.code == 2
+    assert named in said.err
+
+
 @pytest.mark.parametrize(("passed", "code", "verdict"), [(True, 0, "pass"), (False, 1, "FAIL"), (None, 0, "skipped")])
 def test_a_rung_that_fails_fails_the_command(
     monkeypatch: pytest.MonkeyPatch, lpspec: Callable[..., Said], passed: bool | None, code: int, verdict: str
 ) -> None:
-    monkeypatch.setattr(validate, "RUNGS", {"one": lambda name: Rung(name, "3 of 4", passed, {"off": 0.25})})
+    monkeypatch.setattr(
+        validate, "RUNGS", {"one": lambda name, advance: Rung(name, "3 of 4", passed, {"off": 0.25}, ("this one",))}
+    )
     said = lpspec("validate")
     assert said.code == code
     assert verdict in said.out
     assert "3 of 4" in said.out
+    assert "\nthis one\n" in said.out
     document = json.loads(lpspec("validate", "--json", "-").out)
     assert document["passed"] == (passed is not False)
-    assert document["rungs"] == [{"name": "one", "passed": passed, "figure": "3 of 4", "values": {"off": 0.25}}]
+    (rung,) = document["rungs"]
+    assert rung == {"name": "one", "figure": "3 of 4", "passed": passed, "values": {"off": 0.25}, "lines": ["this one"]}
 
 
 def test_a_wrong_number_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     changed = tuple(replace(p, value=9.0) if p.id == "energy_vs_npu" else p for p in PUBLISHED)
-    monkeypatch.setattr(validate, "PUBLISHED", changed)
-    assert not validate.identities("identities").passed
-    monkeypatch.setattr(validate, "count_wrong", lambda *args: 1)
-    assert not validate.functional("products").passed
+    monkeypatch.setattr(validate_published, "PUBLISHED", changed)
+    assert not validate_published.identities("identities", print).passed
+    monkeypatch.setattr(validate_memory, "count_wrong", lambda *args: 1)
+    assert not validate_memory.functional("products", print).passed
 
 
 def test_without_torch_the_decoder_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,13 +90,13 @@ def test_without_torch_the_decoder_is_left_out(monkeypatch: pytest.MonkeyPatch) 
         raise InputError("real models need torch")
 
     monkeypatch.setattr(validate, "need_models_extra", missing)
-    rung = validate.replay_against_decoder("replay")
+    rung = validate.replay_against_decoder("replay", print)
     assert (rung.passed, rung.figure) == (None, "skipped: needs lpspec[models]")
     assert decoding.need_models_extra is not missing
 
 
 def test_live_decoding_and_replay_agree() -> None:
     pytest.importorskip("torch")
-    rung = validate.replay_against_decoder("replay")
+    rung = validate.replay_against_decoder("replay", print)
     assert rung.passed
     assert rung.values["steps"] > 20

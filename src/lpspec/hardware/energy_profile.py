@@ -1,25 +1,17 @@
 """What one event costs in energy: a profile prices the activity that devices count."""
 
-from typing import ClassVar
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import Field
-
-from lpspec.hardware.quantity import Described, EnergyPerBit, EnergyPerOperation, Power
+from lpspec.hardware.quantity import EnergyPerBit, EnergyPerOperation, Power
 
 TRANSFER_SHARE = 0.15
 """Energy of moving a bit from die to die over that of reading it off the chip (LP-Spec: 15 % [P])."""
 
 
-class EnergyProfile(Described):
+class EnergyProfile(BaseModel):
     """Energy constants of one published set, the same for every platform that it prices."""
 
-    RANGES: ClassVar = {
-        **dict.fromkeys(("activate", "column", "io"), (0, 1e3)),
-        **dict.fromkeys(("scratchpad", "local_buffer", "core_register", "pim_register"), (0, 1e3)),
-        **dict.fromkeys(("mac_int8", "mac_fp16"), (0, 1e3)),
-        "refresh": (0, 1e7),
-        **dict.fromkeys(("idle_power", "active_power"), (0, 100)),
-    }
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     summary: str

@@ -1,5 +1,6 @@
 """The dimensions of a Llama-like decoder and of its Medusa heads, and the bytes they take."""
 
+import re
 from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -256,12 +257,17 @@ def one_line(error: ValidationError, room: int = 100) -> str:
     return listed(found, room, "; ")
 
 
+_TAG = re.compile(r"Input tag ('.*') found using '(.*)' does not match any of the expected tags: (.*)")
+
+
 def _one_error(key: str, kind: str, message: str, value: object) -> str:
     match kind:
         case "missing":
             return f"missing key '{key}'"
         case "extra_forbidden":
             return f"unknown key '{key}'"
+        case "union_tag_invalid":
+            return _TAG.sub(rf"{key}.\2 = \1: allowed are \3", message)
         case "value_error":
             return message.removeprefix("Value error, ")
         case _:

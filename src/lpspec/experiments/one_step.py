@@ -1,0 +1,53 @@
+"""One step of a system by closed forms and by commands, to be compared: same tree, same split, same profile."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from lpspec.simulation.command_cost import command_costs
+from lpspec.simulation.run import Run, simulate
+from lpspec.simulation.step_cost import priced
+from lpspec.simulation.workload import MAX_TREE_SIZE, System, Workload, parse_tree
+from lpspec.speculation.rank_trace import RankTrace
+
+
+def both_levels(system: System, l_spec: int, context: int, by_commands: bool = True) -> list[Run]:
+    """A step of which the root alone is committed: by closed forms, then by commands if the system has any.
+
+    Commands of the prompt are left out.
+
+    Args:
+        system: The model on its machine, with draft heads.
+        l_spec: Tokens verified, the root included.
+        context: Tokens in the cache.
+        by_commands: Whether commands are wanted.
+
+    Raises:
+        InputError: The model does not fit the machine.
+    """
+    policy = parse_tree(str(l_spec), "throughput")
+    closed = simulate(system, _nothing_accepted(system.model.medusa_heads), Workload(context, 1), policy)
+    costs = command_costs(system, context, 1) if by_commands else None
+    if costs is None:
+        return [closed]
+    steps = closed.steps
+    cost = costs.decode(steps.position, steps.l_spec, steps.committed, steps.placement)
+    decode_ns, decode_pj = priced(system, cost, (1, 1))
+    return [closed, replace(closed, decode_ns=float(decode_ns[0, 0]), decode_pj=decode_pj[:, 0, 0], fidelity="command")]
+
+
+@cache
+def _nothing_accepted(heads: int) -> RankTrace:
+    """One token of which no head knows the next, with lists that fill any tree."""
+    return RankTrace(
+        np.full((1, heads), -1, np.int8),
+        np.ones(1, np.int32),
+        top_k=MAX_TREE_SIZE - 1,
+        labels=("one token",),
+        name="nothing accepted",
+        model="any",
+        kind="synthetic",
+        description="one token of which no head knows the next",
+        source="made up",
+    )

@@ -1,0 +1,99 @@
+"""Rungs of the memory: its commands against the checker, another engine, integers and the bus."""
+
+import numpy as np
+
+from lpspec.devices.package_commands import PackageCommands
+from lpspec.dram.checker import check_commands
+from lpspec.dram.checker_table import command_table as as_checked
+from lpspec.dram.checking import check_options
+from lpspec.dram.command_stream import command_table
+from lpspec.dram.controller import Controller
+from lpspec.dram.fast import run_fast
+from lpspec.dram.gemm import compile_gemm
+from lpspec.dram.layout import PimChannel, place_weights
+from lpspec.dram.repeated import PhaseSession
+from lpspec.dram.simulate import run_channel
+from lpspec.dram.verify import count_wrong
+from lpspec.experiments.systems import make_system
+from lpspec.experiments.validate_rung import Advance, Rung
+from lpspec.hardware.loading import load_platform, load_profile
+from lpspec.llm.loading import load_model
+from lpspec.simulation.command_cost import CommandCosts, command_costs
+from lpspec.simulation.step_phases import cost_of
+from lpspec.simulation.step_session import run_step
+
+MODEL, SYSTEM, PROFILE = "llama2-7b", "lp-spec", "attacc"
+
+
+def checker(name: str, advance: Advance) -> Rung:
+    """Commands of phases of a step against the checker, which shares no code with the engine."""
+    costs = _costs()
+    package = costs.planner.memory
+    session = PhaseSession(package.device, package.controller)
+    for phase in costs.step_phases(4, 256, 2):
+        for work in phase.memory.works if phase.name not in ("gate_up", "lm_head", "medusa_lm_head") else ():
+            session.run(work.program(), work.requests(), keep_commands=True)
+    pim = _channel()
+    options = check_options(package.device, package.ranks, pim.pim_ranks, refresh="all-bank")
+    t = command_table(np.concatenate(session.commands))
+    stream = as_checked(t["ck"], t["command"], t["rank"], t["bank_group"], t["bank"], t["row"], t["column"])
+    report = check_commands(stream, options)
+    broken = sum(report.counts.values())
+    figure = f"{report.commands:,} commands of a step's phases, {broken} broken rules"
+    return Rung(name, figure, report.legal, {"commands": report.commands, "broken": broken})
+
+
+def fast_is_exact(name: str, advance: Advance) -> Rung:
+    """Products of a verify pass in jumps and one by one; what was learnt in one is known in the next."""
+    channel, controller = _channel(), Controller(ranks=4)
+    worst = commands = 0
+    for tokens, k, n in ((1, 4096, 3072), (4, 4096, 3072), (4, 4096, 5376), (8, 4096, 1024), (4, 11008, 1024)):
+        lines = compile_gemm(place_weights(channel, k, n), tokens).lines
+        fast = run_fast(lines, channel.device, controller).run
+        exact = run_channel([], lines, channel.device, controller)
+        counts = (abs(fast.rank_counts.get(command, 0) - n) for command, n in exact.rank_counts.items())
+        worst = max(worst, abs(fast.total_ck - exact.total_ck), *counts)
+        commands += sum(exact.command_counts.values())
+    return Rung(name, f"{commands:,} commands of 5 products, largest difference {worst}", worst == 0, {"off": worst})
+
+
+def functional(name: str, advance: Advance) -> Rung:
+    """Products computed by PIM commands on INT8 data against integer arithmetic."""
+    shapes = ((1, 300, 1000), (4, 512, 3072), (7, 200, 4000))
+    wrong = sum(count_wrong(_channel(), 4, *shape) for shape in shapes)
+    results = sum(m * n for m, _, n in shapes)
+    return Rung(name, f"{results:,} results of 3 products, {wrong} wrong", wrong == 0, {"wrong": wrong})
+
+
+def reading_against_bus(name: str, advance: Advance) -> Rung:
+    """A long stream of reads against the peak bandwidth less refresh: nothing else may cost much."""
+    package = PackageCommands(load_platform(SYSTEM))
+    size = 50_000_000
+    share = size / package.reads(size).latency_ns / (package.channels * package.device.peak_gb_per_s)
+    timing = package.device.timing
+    most = 1 - timing.nRFCab.n / timing.nREFI.n
+    figure = f"{share:.1%} of the peak sustained; refresh alone would leave {most:.1%}"
+    return Rung(name, figure, 0.97 * most < share <= most, {"share": share, "most": most})
+
+
+def step_against_sum(name: str, advance: Advance) -> Rung:
+    """A whole step in one session, layer by layer, against its phases measured apart."""
+    costs = _costs()
+    phases = costs.step_phases(4, 256, 2)
+    apart_ns = float(cost_of(phases, costs.planner.memory).latency_ns)
+    *_, last = run_step(phases, costs.planner.memory)
+    off = last.end_ns / apart_ns - 1
+    return Rung(name, f"{last.end_ns / 1e6:.3f} ms, {off:+.2%}", abs(off) < 0.01, {"off": off})
+
+
+def _costs() -> CommandCosts:
+    system = make_system(SYSTEM, load_model(MODEL), load_profile(PROFILE))
+    costs = command_costs(system, 64, 4096 - 64)
+    assert costs is not None
+    return costs
+
+
+def _channel() -> PimChannel:
+    channel = PackageCommands(load_platform(SYSTEM)).pim
+    assert channel is not None
+    return channel

@@ -1,0 +1,48 @@
+"""Rungs of published numbers: identities between them, the paper's tables, and figures of others."""
+
+from lpspec.devices.package_commands import PackageCommands
+from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
+from lpspec.experiments.reproduce import reproduce
+from lpspec.experiments.validate_rung import Advance, Rung
+from lpspec.hardware.loading import load_platform
+from lpspec.llm.loading import load_model
+
+MODEL, SYSTEM, PROFILE = "llama2-7b", "lp-spec", "attacc"
+CLOSE = 1e-3
+
+
+def identities(name: str, advance: Advance) -> Rung:
+    """Numbers that different parts of the model must agree on."""
+    platform, model = load_platform(SYSTEM), load_model(MODEL)
+    memory, pim, npu = platform.memory, platform.pim, platform.npu
+    assert memory is not None
+    assert pim is not None
+    assert npu is not None
+    published = {p.id: p.value for p in PUBLISHED}
+    package = PackageCommands(platform)
+    pairs = {
+        "parameters of Llama2-7B": (sum(tensor.elements for tensor in model.tensors), 6_738_415_616),
+        "NPU TOPS": (npu.matrix_tops, 32.768),
+        "bus GB/s": (memory.peak_gb_per_s, memory.channels.n * package.device.peak_gb_per_s),
+        "PIM GB/s": (pim.die_gb_per_s * memory.pim_ranks.n * memory.dies_per_rank, 614.4),
+        "package bytes": (memory.capacity_bytes, package.dies * package.device.organisation.density.bytes),
+        "published EDP gain": (published["speedup_vs_npu"] * published["energy_vs_npu"], published["edp_vs_npu"]),
+    }
+    off = {what: abs(one / other - 1) for what, (one, other) in pairs.items()}
+    worst = max(off, key=lambda what: off[what])
+    return Rung(name, f"{len(off)} agree, worst {worst} within {off[worst]:.1e}", off[worst] < CLOSE, off)
+
+
+def published_tables(name: str, advance: Advance) -> Rung:
+    """Every published quantity under the chosen reading, by closed forms and by commands."""
+    rows = [row for row in reproduce(PROFILE, "command").rows if not row.equal_basis]
+    closed = {row.id: row.ratio for row in rows}
+    commands = {f"{row.id}_by_commands": row.command_ratio or 0.0 for row in rows}
+    inside = [sum(LOWEST_RATIO <= ratio <= HIGHEST_RATIO for ratio in found.values()) for found in (closed, commands)]
+    unexplained = len(rows) - sum(bool(row.why) for row in rows) - inside[0]
+    unexplained += len(rows) - sum(bool(row.command_why) for row in rows) - inside[1]
+    figure = (
+        f"{inside[0]} of {len(rows)} within {LOWEST_RATIO} to {HIGHEST_RATIO} by closed forms, {inside[1]} by "
+        f"commands, {unexplained} of the others without a reason"
+    )
+    return Rung(name, figure, unexplained == 0, closed | commands)

@@ -1,0 +1,120 @@
+"""Random machines: a seed is a machine, rules hold on all, and one that does not hold is found and repeated."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lpspec.experiments import validate_random
+from lpspec.experiments.machine_rules import RULES, must_not_fall
+from lpspec.experiments.one_step import both_levels
+from lpspec.experiments.random_machines import MOST_KEYS, PLATFORM_KINDS, Dice, draw
+from lpspec.experiments.validate_random import broken, random_machines, strange, try_machine
+from lpspec.simulation.run import Run
+from lpspec.simulation.workload import MAX_TREE_SIZE
+
+SEEDS = range(200)
+
+
+PLAIN = next(scenario for scenario in map(draw, SEEDS) if scenario.system == "lp-spec")
+
+
+def base_run() -> Run:
+    scenario = draw(3)
+    return both_levels(scenario.build(), scenario.l_spec, scenario.context, by_commands=False)[0]
+
+
+def test_a_seed_is_a_machine_and_every_machine_can_be_built() -> None:
+    for seed in SEEDS:
+        scenario = draw(seed)
+        assert scenario == draw(seed)
+        system = scenario.build()
+        assert 1 <= scenario.l_spec <= MAX_TREE_SIZE
+        assert 1 <= scenario.context <= MOST_KEYS
+        assert system.speculates
+    assert len({str(draw(seed)) for seed in SEEDS}) == len(SEEDS)
+
+
+def test_draws_reach_every_kind_of_machine() -> None:
+    drawn = [draw(seed) for seed in range(600)]
+    assert {s.system for s in drawn} == set(PLATFORM_KINDS)
+    assert {s.profile for s in drawn} == {"attacc", "pimscope", "specpim"}
+    for key in ("memory.data_rate", "memory.channels", "memory.pim_ranks", "pim.alus", "allocator"):
+        assert len({s.changes[key] for s in drawn if key in s.changes}) >= 3, key
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_changes_what_it_names_and_nothing_else(name: str) -> None:
+    changed = 0
+    for seed in range(40):
+        scenario, dice = draw(seed), Dice(seed, 1)
+        other = RULES[name].change(scenario, dice)
+        if other is None:
+            continue
+        changed += 1
+        assert scenario.against(other)
+        assert other.profile == scenario.profile
+        assert (other.changes == scenario.changes) == (RULES[name].kind != "machine")
+        assert (other.model == scenario.model) == (RULES[name].kind != "model")
+        other.build()
+    assert changed > 3
+
+
+def test_what_must_hold_depends_on_what_the_allocator_saves() -> None:
+    machine, model = RULES["twice the channels"], RULES["a wider model"]
+    for allocator, saved in (("replicated", "time"), ("least-energy", "energy"), ("least-edp", "EDP")):
+        scenario = replace(PLAIN, changes={"allocator": allocator})
+        assert must_not_fall(model, scenario) == (saved,)
+        assert must_not_fall(machine, scenario) == (("time",) if saved == "time" else ())
+    assert must_not_fall(model, replace(PLAIN, system="npu-spec")) == ("time", "energy")
+
+
+@pytest.mark.parametrize(("factor", "better", "wrong"), [(0.9, False, True), (1.1, False, False), (1.1, True, True)])
+def test_a_broken_rule_is_found(factor: float, better: bool, wrong: bool) -> None:
+    base = base_run()
+    other = replace(base, decode_ns=base.decode_ns * factor)
+    assert bool(broken(base, other, ("time",), better)) == wrong
+    assert bool(broken(base, other, ("EDP",), better)) == wrong
+    assert not broken(base, other, ("energy",), better)
+    within = replace(base, decode_ns=base.decode_ns * (0.997 if not better else 1.003), fidelity="command")
+    assert not broken(replace(base, fidelity="command"), within, ("time",), better)
+
+
+def test_numbers_that_cannot_be_are_found() -> None:
+    base = base_run()
+    assert strange(base) == []
+    for bad in (-1.0, np.nan, np.inf):
+        parts = base.decode_pj.copy()
+        parts[0] = bad
+        assert strange(replace(base, decode_pj=parts))
+    assert strange(replace(base, decode_ns=0.0))
+
+
+def test_a_violation_names_its_seed_and_its_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validate_random, "broken", lambda *args: "time +7.00%")
+    monkeypatch.setattr(validate_random, "RULES_PER_MACHINE", {"analytic": 1, "command": 0})
+    monkeypatch.setattr(validate_random, "_AT_ONCE", 2)
+    rung = random_machines("random", 2, 5, lambda done: None)
+    assert rung.passed is False
+    assert len(rung.lines) == rung.values["violations"] == 2
+    for seed, line in zip((5, 6), rung.lines, strict=True):
+        assert line.startswith(f"seed {seed}, analytic, ")
+        assert line.endswith(f"time +7.00%; {line.split('; ')[1]}; {draw(seed)}")
+
+
+def test_findings_do_not_depend_on_who_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validate_random, "RULES_PER_MACHINE", {"analytic": 2, "command": 0})
+    told: list[str] = []
+    alone = random_machines("random", 4, 0, told.append)
+    assert told == ["4 of 4"]
+    assert alone.values["analytic"] == 8
+    assert alone == random_machines("random", 4, 0, told.append)
+
+
+@pytest.mark.slow
+def test_rules_hold_on_machines_whoever_tries_them() -> None:
+    rung = random_machines("random", 60, 0, lambda done: None)
+    assert rung.lines == ()
+    assert rung.passed
+    assert rung.values["command"] > 45
+    assert rung.values["analytic"] == sum(try_machine(seed).compared["analytic"] for seed in range(60))
