@@ -154,10 +154,10 @@ def test_attention_reads_the_cache_once_and_writes_the_new_tokens() -> None:
 
 
 def test_keys_are_read_again_for_every_block_of_queries_that_fits() -> None:
-    """Queries and results of a head are 2 x 3 x 16 B: one block at 96 B, two below; 768 B for all eight heads."""
-    op = heads_over(3, 17, 8, 8, 16)
-    cache, both_ways = 8 * 2 * 20 * 16, 8 * 2 * 3 * 16
-    for room, blocks in ((8192, 1), (96, 1), (95, 2), (48, 2), (47, 3)):
+    """Queries and results of a head are 2 x 12 x 16 B: one block at 384 B, two below; 3072 B for all eight heads."""
+    op = heads_over(12, 8, 8, 8, 16)
+    cache, both_ways = 8 * 2 * 20 * 16, 8 * 2 * 12 * 16
+    for room, blocks in ((8192, 1), (384, 1), (383, 2), (192, 2), (191, 3)):
         found = npu(npu__scratchpad=f"{room} B").attention_read_bytes(op, 8)
         assert found == pytest.approx(blocks * cache + max(0, both_ways - room))
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.loading import load_platform, load_profile, platform_names, profile_names
 from lpspec.hardware.platform_spec import MemorySpec, NpuSpec, PimSpec, PlatformSpec
-from lpspec.hardware.quantity import Count, Quantity, Share
+from lpspec.hardware.quantity import Count, Described, Quantity, Share
 
 SHIPPED = [*(("platforms", name) for name in platform_names()), *(("energy_profiles", n) for n in profile_names())]
 
@@ -213,3 +213,17 @@ def test_work_in_memory_is_cheaper_than_moving_the_bits(name: str) -> None:
     profile = load_profile(name)
     assert profile.in_bank_pj_per_bit + profile.pim_register.pj_per_bit < profile.off_chip_pj_per_bit / 5
     assert profile.mac_int8.pj <= profile.mac_fp16.pj
+
+
+@pytest.mark.parametrize(("folder", "name"), SHIPPED)
+def test_every_constant_has_a_plausible_range(folder: str, name: str) -> None:
+    def sections(model: BaseModel) -> Iterator[BaseModel]:
+        yield model
+        for key in type(model).model_fields:
+            if isinstance(value := getattr(model, key), BaseModel) and not isinstance(value, Quantity):
+                yield from sections(value)
+
+    for section in sections(load(folder, name)):
+        assert isinstance(section, Described)
+        constants = {key for key in type(section).model_fields if isinstance(getattr(section, key), Quantity)}
+        assert constants <= set(section.RANGES)

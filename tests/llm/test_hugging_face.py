@@ -243,6 +243,12 @@ def test_a_known_key_with_another_value_is_refused_by_name(family: str, key: str
         {"architectures": ["LlamaForCausalLM"], "do_sample": True, "temperature": 0.6, "max_length": 4096},
         {"layer_types": ["full_attention"] * 2, "id2label": {"0": "a"}, "task_specific_params": {"a": 1}},
         {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+        {"transformers.js_config": {"dtype": "fp16", "kv_cache_dtype": {"fp16": "float16"}}},
+        {"seq_length": 2048, "generation_config": {"top_p": 0.9}, "tokenizer_padding": 1, "learning_rate": 1e-4},
+        {"use_sdpa": True, "use_fused_rope": True, "fuse_attention_qkv": True, "use_recompute": False},
+        {"virtual_pp_degree": 1, "tensor_parallel_size": 2, "rope_scaling_factor": 1.0, "logits_scaling": 1},
+        {"alibi": False, "use_mrope": False, "max_window_layers": 28, "mask_token_id": 3, "unk_token": "<unk>"},
+        {"quantization_config": None, "pruned_heads": {}, "torchscript": True, "model_max_length": 4096},
     ],
 )
 def test_a_note_is_no_reason_to_refuse(note: dict[str, Any]) -> None:

@@ -5,15 +5,14 @@ with 256 KiB each, 8 MiB of scratchpad and 51.2 GB/s. The peers were run on 2026
 are those of its GPU, with a GPU's tiles, and so are ours beside them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.gpu import Gpu
 from lpspec.devices.npu import Npu
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.loading import load_platform, load_profile
-from lpspec.hardware.quantity import EnergyPerBit
+from lpspec.hardware.quantity import Count, EnergyPerBit
 from lpspec.llm.loading import load_model
 from lpspec.llm.operators import Gemm, verify_operators
 
@@ -30,7 +29,8 @@ class ThinPeer:
         id: Key of its rows.
         name: Whose number.
         published_mj: Energy of a pass, one for each of ``TOKENS``.
-        machine: Where its partial sums live, and their width, as changes of the NPU.
+        partial_sums: Where its partial sums live.
+        sum_bits: Their width; 8 would not hold a sum, so no platform may have it.
         on_gpu: Whether the tiles are a GPU's.
         charged_once: On-chip memories of which it charges one access where a weight is written and read.
     """
@@ -38,7 +38,8 @@ class ThinPeer:
     id: str
     name: str
     published_mj: tuple[float, ...]
-    machine: Mapping[str, str] = field(default_factory=dict)
+    partial_sums: str = "local-buffer"
+    sum_bits: int = 32
     on_gpu: bool = False
     charged_once: tuple[str, ...] = ()
 
@@ -49,13 +50,13 @@ THIN_PEERS = (
         "zigzag_registers",
         "ZigZag 3.9.1, sums in a register file",
         (243.3, 251.5, 283.3, 420.1),
-        {"npu.partial_sums": "registers"},
+        partial_sums="registers",
     ),
     ThinPeer(
         "accelforge",
         "AccelForge 1.0.467, 8-bit sums, scratchpad charged once",
         (224.5, 233.6, 270.0, 415.7),
-        {"npu.accumulator_bits": "8"},
+        sum_bits=8,
         charged_once=("scratchpad_bits",),
     ),
     ThinPeer(
@@ -82,7 +83,7 @@ def thin_energy_mj(peer: ThinPeer, tokens: int, as_charged: bool = True) -> floa
         as_charged: Leave out the accesses that the peer leaves out; otherwise every access is charged.
     """
     activity = Activity()
-    for op, cost in _priced(_npu(peer.machine) if not peer.on_gpu else _gpu(), tokens):
+    for op, cost in _priced(_gpu() if peer.on_gpu else _npu(peer), tokens):
         activity += cost.activity
         if as_charged:
             activity += Activity(**dict.fromkeys(peer.charged_once, -8.0 * op.weight_bytes))
@@ -91,12 +92,12 @@ def thin_energy_mj(peer: ThinPeer, tokens: int, as_charged: bool = True) -> floa
 
 def pass_ms(tokens: int) -> float:
     """Time of a pass at the peak rate of the bus, ms."""
-    return sum(float(cost.latency_ns) for _, cost in _priced(_npu({}), tokens)) / 1e6
+    return sum(float(cost.latency_ns) for _, cost in _priced(_npu(THIN_PEERS[0]), tokens)) / 1e6
 
 
 def arrays_us(tokens: int) -> float:
     """Time of the arrays for a 4096 x 4096 product, us."""
-    return float(_npu({}).gemm_compute_ns(tokens, 4096, 4096)) / 1e3
+    return float(_npu(THIN_PEERS[0]).gemm_compute_ns(tokens, 4096, 4096)) / 1e3
 
 
 def _priced(device: Npu | Gpu, tokens: int) -> list[tuple[Gemm, Cost]]:
@@ -104,11 +105,12 @@ def _priced(device: Npu | Gpu, tokens: int) -> list[tuple[Gemm, Cost]]:
     return [(op, device.price(op)) for op in operators if isinstance(op, Gemm)]
 
 
-def _npu(machine: Mapping[str, str]) -> Npu:
-    platform = load_platform("mobile-npu", {"memory.bus_efficiency": "1", **machine})
+def _npu(peer: ThinPeer) -> Npu:
+    platform = load_platform("mobile-npu", {"memory.bus_efficiency": "1", "npu.partial_sums": peer.partial_sums})
     assert platform.npu is not None
     assert platform.memory is not None
-    return Npu(platform.npu, platform.memory)
+    width = Count.model_validate({"value": peer.sum_bits, "source": peer.name})
+    return Npu(platform.npu.model_copy(update={"accumulator_bits": width}), platform.memory)
 
 
 def _gpu() -> Gpu:

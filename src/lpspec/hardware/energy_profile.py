@@ -1,17 +1,25 @@
 """What one event costs in energy: a profile prices the activity that devices count."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import ClassVar
 
-from lpspec.hardware.quantity import EnergyPerBit, EnergyPerOperation, Power
+from pydantic import Field
+
+from lpspec.hardware.quantity import Described, EnergyPerBit, EnergyPerOperation, Power
 
 TRANSFER_SHARE = 0.15
 """Energy of moving a bit from die to die over that of reading it off the chip (LP-Spec: 15 % [P])."""
 
 
-class EnergyProfile(BaseModel):
+class EnergyProfile(Described):
     """Energy constants of one published set, the same for every platform that it prices."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    RANGES: ClassVar = {
+        **dict.fromkeys(("activate", "column", "io"), (0, 1e3)),
+        **dict.fromkeys(("scratchpad", "local_buffer", "core_register", "pim_register"), (0, 1e3)),
+        **dict.fromkeys(("mac_int8", "mac_fp16"), (0, 1e3)),
+        "refresh": (0, 1e7),
+        **dict.fromkeys(("idle_power", "active_power"), (0, 100)),
+    }
 
     name: str
     summary: str

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import LONGEST, InputError, listed, shown, unknown_name
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.text_files import read_text
@@ -47,8 +47,8 @@ def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -
     """
     data = _resolve("platform", name_or_path, _PLATFORMS, seen=())
     for key, value in (changes or {}).items():
-        _change(data, key, value, where=f"platform '{name_or_path}'")
-    return _validated(PlatformSpec, data, f"platform '{name_or_path}'")
+        _change(data, key, value, where=f"platform '{shown(name_or_path, 60)}'")
+    return _validated(PlatformSpec, data, f"platform '{shown(name_or_path, 60)}'")
 
 
 def constant_keys(name_or_path: str) -> list[str]:
@@ -67,7 +67,7 @@ def load_profile(name_or_path: str) -> EnergyProfile:
         InputError: Unknown name, unreadable file, unknown key, wrong unit or impossible value.
     """
     data = _resolve("energy profile", name_or_path, _PROFILES, seen=())
-    return _validated(EnergyProfile, data, f"energy profile '{name_or_path}'")
+    return _validated(EnergyProfile, data, f"energy profile '{shown(name_or_path, 60)}'")
 
 
 def load_described(model: type[_T], kind: str, name_or_path: str, folder: Traversable) -> _T:
@@ -82,7 +82,7 @@ def load_described(model: type[_T], kind: str, name_or_path: str, folder: Traver
     Raises:
         InputError: Unknown name, unreadable file, unknown key, wrong unit or impossible value.
     """
-    return _validated(model, _resolve(kind, name_or_path, folder, seen=()), f"{kind} '{name_or_path}'")
+    return _validated(model, _resolve(kind, name_or_path, folder, seen=()), f"{kind} '{shown(name_or_path, 60)}'")
 
 
 def shipped_names(folder: Traversable) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ def _resolve(kind: str, name_or_path: str, folder: Traversable, seen: tuple[str,
     """Read a description and lay it over the one that it extends."""
     if name_or_path in seen:
         raise InputError(f"{kind} '{name_or_path}' extends itself: {' -> '.join((*seen, name_or_path))}")
-    data = dict(_parse(_read(kind, name_or_path, folder), f"{kind} '{name_or_path}'"))
+    data = dict(_parse(_read(kind, name_or_path, folder), f"{kind} '{shown(name_or_path, 60)}'"))
     base = data.pop("extends", None)
     if base is None:
         return data
@@ -171,12 +171,12 @@ def _places(table: dict[str, Any], prefix: str = "") -> dict[str, tuple[dict[str
 
 
 def _validated(model: type[_T], data: dict[str, Any], where: str) -> _T:
-    """Check the whole description and report every error at once, each with its path."""
+    """Check the whole description and report the first errors at once, each with its path, and how many more."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
         problems = [_one_problem(model, e["type"], e["loc"], e["msg"]) for e in error.errors()]
-        raise InputError(f"{where}: {'; '.join(problems)}") from error
+        raise InputError(f"{where}: {listed(problems, LONGEST - len(where) - 2, '; ')}") from error
 
 
 def _one_problem(model: type[BaseModel], kind: str, loc: tuple[int | str, ...], message: str) -> str:
@@ -195,7 +195,7 @@ def _unknown_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     prefix = "".join(f"{section}." for section in sections)
     near = get_close_matches(key.lower(), model.model_fields, n=1)
     hint = f"did you mean '{prefix}{near[0]}'? " if near else ""
-    return f"is not a known key: {hint}known are {', '.join(prefix + name for name in model.model_fields)}"
+    return f"is not a known key: {hint}known are {listed([prefix + name for name in model.model_fields], 70)}"
 
 
 def _section_model(annotation: Any) -> type[BaseModel]:

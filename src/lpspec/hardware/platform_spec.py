@@ -3,16 +3,18 @@
 Field names follow LP-Spec Table II and JESD209-5. Sizes count bytes, bandwidths 10^9 bytes per second.
 """
 
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from lpspec.hardware.clock import BITS_PER_CK, FASTEST_MBPS, SLOWEST_MBPS, in_ns
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.quantity import (
     Bandwidth,
     Count,
     CountOrZero,
     DataRate,
+    Described,
     Duration,
     EnergyPerBit,
     Frequency,
@@ -27,12 +29,19 @@ DIE_WIDTH_BITS = 16
 """Data pins of an LPDDR5 die (JESD209-5: x16)."""
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NpuSpec(_Spec):
+class NpuSpec(Described):
     """A mobile neural processing unit: cores with one MAC array and vector lanes each."""
+
+    RANGES: ClassVar = {
+        "cores": (1, 1024),
+        "array_rows": (1, 1024),
+        "array_columns": (1, 1024),
+        "vector_lanes": (1, 65_536),
+        "clock": (0.01, 10),
+        "local_buffer": (64, 2**30),
+        "scratchpad": (64, 2**34),
+        "accumulator_bits": (16, 64),
+    }
 
     cores: Count = Field(description="cores that share the work of an operator")
     array_rows: Count = Field(description="rows of the MAC array of a core: weights of one output's k")
@@ -64,8 +73,18 @@ class NpuSpec(_Spec):
         return self.cores.n * self.vector_lanes.n * 2 * self.clock.ghz / 1e3
 
 
-class MemorySpec(_Spec):
+class MemorySpec(Described):
     """An LPDDR package: channels, and ranks of dies that are plain DRAM or compute."""
+
+    RANGES: ClassVar = {
+        "channels": (1, 128),
+        "channel_width_bits": (4, 1024),
+        "data_rate": (SLOWEST_MBPS, FASTEST_MBPS),
+        "bus_efficiency": (0.01, 1),
+        "dram_ranks": (0, 64),
+        "pim_ranks": (0, 64),
+        "die_capacity": (2**20, 2**40),
+    }
 
     channels: Count = Field(description="independent channels; each rank has one die on every channel")
     channel_width_bits: Count = Field(description="data pins of a channel; a die is x16 and fills one")
@@ -83,6 +102,11 @@ class MemorySpec(_Spec):
                 "the width of an LPDDR5 die; a wider bus is more channels"
             )
         return self
+
+    @property
+    def ck_ns(self) -> float:
+        """Period of the command clock, ns: WCK runs four times as fast and moves two bits a pin and cycle."""
+        return BITS_PER_CK / self.data_rate.mbps * 1e3
 
     @property
     def dies_per_rank(self) -> int:
@@ -115,14 +139,27 @@ class MemorySpec(_Spec):
         return self.dram_capacity_bytes + self.pim_capacity_bytes
 
 
-class PimSpec(_Spec):
+class PimSpec(Described):
     """A compute die of the package: matrix processing units (MPUs) beside its banks."""
+
+    RANGES: ClassVar = {
+        "banks": (1, 256),
+        "banks_per_mpu": (1, 256),
+        "lanes": (1, 4096),
+        "alus": (1, 1024),
+        "mac_interval": (0.1, 1000),
+        "column_bytes": (1, 4096),
+        "row_bytes": (1, 2**20),
+        "accumulator_bits": (16, 64),
+        "concurrent_ranks": (1, 64),
+        "mode_switch": (0, 1e6),
+    }
 
     banks: Count = Field(description="banks of a die")
     banks_per_mpu: Count = Field(description="banks that share one MPU; one streams while the other opens a row")
     lanes: Count = Field(description="weights an MPU takes per column read: outputs of the tile it holds")
     alus: Count = Field(description="lane-wide ALUs of an MPU (N_ALU): tokens that one weight read serves")
-    mac_interval: PositiveDuration = Field(description="time from one all-bank MAC command to the next")
+    mac_interval: PositiveDuration = Field(description="one all-bank MAC command to the next; in ns, or in CK")
     column_bytes: Count = Field(description="bytes of one column read")
     row_bytes: Count = Field(description="bytes of one row (page)")
     accumulator_bits: Count = Field(description="bits of one accumulator, read back over the bus")
@@ -155,8 +192,18 @@ class PimSpec(_Spec):
         return self.mpus * self.column_bytes.n / self.mac_interval.ns
 
 
-class GpuSpec(_Spec):
+class GpuSpec(Described):
     """A graphics processor: peak rates and one memory."""
+
+    RANGES: ClassVar = {
+        "matrix_fp16": (0.01, 1e6),
+        "matrix_int8": (0.01, 1e6),
+        "vector_fp16": (0.01, 1e6),
+        "bandwidth": (0.1, 1e6),
+        "bus_efficiency": (0.01, 1),
+        "memory": (2**20, 2**50),
+        "board_power": (0, 1e5),
+    }
 
     matrix_fp16: Throughput = Field(description="dense FP16 matrix throughput")
     matrix_int8: Throughput = Field(description="dense INT8 matrix throughput")
@@ -172,22 +219,33 @@ class GpuSpec(_Spec):
         return self.bandwidth.gb_per_s * self.bus_efficiency.fraction
 
 
-class HbmPimSpec(_Spec):
+class HbmPimSpec(Described):
     """HBM stacks with one GEMV unit at every bank, doing attention for a GPU (AttAcc)."""
+
+    RANGES: ClassVar = {
+        "internal_bandwidth": (0.1, 1e7),
+    }
 
     internal_bandwidth: Bandwidth = Field(description="bandwidth from all banks into their GEMV units")
 
 
-class MemoryEnergySpec(_Spec):
+class MemoryEnergySpec(Described):
     """What a bit costs in a machine's own kind of memory, where that is not the kind of the energy profile."""
+
+    RANGES: ClassVar = dict.fromkeys(("activate", "column", "io"), (0, 1e3))
 
     activate: EnergyPerBit = Field(description="activate and precharge, per bit of the row opened")
     column: EnergyPerBit = Field(description="column access between sense amplifiers and bank edge")
     io: EnergyPerBit = Field(description="from the bank edge off the chip: data path, interface, pins")
 
 
-class PlatformSpec(_Spec):
+class PlatformSpec(Described):
     """One machine. Either an NPU with an LPDDR package, or a GPU with or without HBM-PIM."""
+
+    RANGES: ClassVar = {
+        "static_power": (0, 1e4),
+        "rest_of_soc_power": (0, 1e3),
+    }
 
     name: str
     summary: str
@@ -205,6 +263,16 @@ class PlatformSpec(_Spec):
     gpu: GpuSpec | None = None
     hbm_pim: HbmPimSpec | None = None
     memory_energy: MemoryEnergySpec | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_clocks(cls, data: Any) -> Any:
+        """Turn times in CK into ns at the memory's data rate, which thus moves what is tied to it."""
+        if not isinstance(data, dict) or not isinstance(data.get("pim"), dict):
+            return data
+        memory = data.get("memory")
+        rate = memory.get("data_rate") if isinstance(memory, dict) else None
+        return {**data, "pim": {key: in_ns(constant, rate) for key, constant in data["pim"].items()}}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -8,7 +8,7 @@ that names the unit: ``npu.clock.ghz``.
 import re
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 _WRITTEN = re.compile(r"^\s*([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S.*?)?\s*$")
 
@@ -49,6 +49,16 @@ class Quantity(BaseModel):
             raise ValueError(f"{self.text()} is out of range: allowed is {self.allowed_range()}")
         return self
 
+    def check_within(self, low: float, high: float) -> None:
+        """Raise ValueError where the value lies outside ``low`` to ``high``, both in the canonical unit and allowed."""
+        if not low <= self.value <= high:
+            allowed = f"{self._words(low)} to {self._words(high)}"
+            raise ValueError(f"{self.text()} is out of range: allowed is {allowed}")
+
+    @classmethod
+    def _words(cls, value: float) -> str:
+        return cls.model_construct(value=value, source="").text()
+
     @classmethod
     def parse_value(cls, written: object) -> float:
         """Read a number with a unit; raise ValueError saying what was expected."""
@@ -78,6 +88,23 @@ class Quantity(BaseModel):
     def text(self) -> str:
         """The value with its canonical unit, as people read it."""
         return f"{self.value:g} {self.UNIT}".strip()
+
+
+class Described(BaseModel):
+    """A description of which constants are a part: none unknown, none implausible."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    RANGES: ClassVar[dict[str, tuple[float, float]]] = {}
+    """Plausible values in canonical units: an order of magnitude and more around what is built or proposed, so that a
+    slip of the unit is seen and counts stay machine integers."""
+
+    @field_validator("*")
+    @classmethod
+    def _is_plausible(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, Quantity) and info.field_name in cls.RANGES:
+            value.check_within(*cls.RANGES[info.field_name])
+        return value
 
 
 class Count(Quantity):

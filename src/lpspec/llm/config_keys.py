@@ -83,12 +83,25 @@ _HARMLESS = words(
     max_new_tokens no_repeat_ngram_size num_assistant_tokens num_assistant_tokens_schedule num_beam_groups num_beams
     num_return_sequences output_scores remove_invalid_values repetition_penalty return_dict_in_generate
     suppress_tokens target_lookbehind temperature top_k top_p typical_p
-    is_llama_config neftune_noise_alpha model_max_length tokenizer_model_max_length padding_side init_std
-    max_sequence_length use_flash_attn use_flash_attention use_flash_attention_2 flash_attn_2_enabled
+    is_llama_config neftune_noise_alpha model_max_length padding_side max_sequence_length seq_length max_seq_len
+    use_sdpa use_flash_attn use_flash_attention use_flash_attention_2 flash_attn_2_enabled use_xformers use_recompute
+    transformers.js_config special_tokens_map sentence_transformers neuron seed weight_decay world_size
     """
 )
-_HARMLESS_OF = {"qwen2": frozenset({"attention_bias", "qkv_bias"})}  # the family has these biases whatever is said
-_HARMLESS_NAMES = re.compile(r"_.*|unsloth_.*|.*dropout.*|.*_pdrop|.*_version|.*_date|.*_dtype")
+_HARMLESS_OF = {
+    "llama": frozenset({"max_window_layers"}),
+    "mistral": frozenset({"max_window_layers"}),
+    "qwen2": frozenset({"attention_bias", "qkv_bias"}),  # the family has these biases whatever is said
+}
+_HARMLESS_NAMES = re.compile(
+    r"_.*|unsloth_.*|.*dropout.*|.*_pdrop|.*_version|.*_date|.*_dtype|.*_tokens?_ids?|.*_token|tokenizer_.*|.*loss_.*"
+    r"|init_.*|.*initializer.*|(generation|inference|training|trainer|train|finetun|dataset|optimizer|lr|learning)[a-z]*"
+    r"(_.*)?|(use_)?fused?_.*|(use_)?liger_.*|(tensor|pipeline|sequence|virtual|data)_.*(parallel|degree|size)"
+)
+"""Notes of converters, trainers and runtimes by the form of their names; fused kernels compute the same."""
+
+_FACTORS = re.compile(r".*(multiplier|_scale|scaling|factor)")
+"""Names of factors, of which 1 changes nothing."""
 
 _WORK = re.compile(
     r"act|attn|attention|norm|rope|rotary|position|mlp|ffn|block|layer|expert|moe|router|vision|image|audio|video|mm_"
@@ -130,18 +143,21 @@ def unknown_keys(content: Mapping[str, Any], family: str) -> list[str]:
     """Keys that nobody here knows and that may change what a pass computes.
 
     The library reads only what its family knows and drops the rest in silence; whoever wrote the rest had a reason.
-    So a key must be used, or known to be harmless, or say nothing (null, false, 0, empty), or be a note: text under a
-    name without a word for a part of the model. Numbers, switches that are on and nested settings are refused.
+    So a key must be used, or known to be harmless, or say nothing (null, false, 0, empty, a factor of 1), or be a note:
+    text under a name without a word for a part of the model. All other numbers, switches that are on and nested
+    settings are refused.
     """
     known = FAMILIES[family].keys() | _HARMLESS | _HARMLESS_OF.get(family, frozenset())
     return [
         key
         for key, value in content.items()
-        if key not in known and value and not _HARMLESS_NAMES.fullmatch(key) and not _is_note(key, value)
+        if key not in known and value and not _HARMLESS_NAMES.fullmatch(key) and not _says_nothing(key, value)
     ]
 
 
-def _is_note(key: str, value: object) -> bool:
+def _says_nothing(key: str, value: object) -> bool:
+    if type(value) in (int, float):
+        return value == 1 and _FACTORS.fullmatch(key) is not None
     texts = value if isinstance(value, list) else [value]
     return all(isinstance(text, str) for text in texts) and _WORK.search(key.lower()) is None
 

@@ -1,5 +1,6 @@
 """Data sheets of what can be inspected: every value with its unit, meaning and source, and what follows from them."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from lpspec.hardware.clock import whole_ck
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import GpuSpec, HbmPimSpec, MemorySpec, NpuSpec, PimSpec, PlatformSpec
 from lpspec.hardware.quantity import Quantity
@@ -189,6 +191,12 @@ def _pim_identities(pim: PimSpec | None, memory: MemorySpec | None) -> Iterator[
     yield Identity("pim_all", pim.die_gops * dies / 1e3, "TOPS", f"INT8, the {dies} dies that compute at once")
     yield Identity("pim_die_bandwidth", pim.die_gb_per_s, "GB/s", "from the banks of a die into its MPUs")
     yield Identity("in_array", pim.die_gb_per_s * dies, "GB/s", f"into the MPUs of {dies} dies")
+    ck = f"CK of {memory.ck_ns:.4g} ns"
+    for key, duration in (("mac_interval", pim.mac_interval), ("mode_switch", pim.mode_switch)):
+        in_ck = whole_ck(duration.ns, memory.ck_ns)
+        is_whole = math.isclose(in_ck * memory.ck_ns, duration.ns, rel_tol=1e-6)
+        rounded = "" if is_whole else f"; {duration.text()} is rounded up"
+        yield Identity(f"{key}_ck", in_ck, ck, f"at command level{rounded}")
     yield Identity("pim_tile", pim.mpus * pim.lanes.n * dies, "outputs", "of one tile over those dies")
 
 
