@@ -31,7 +31,12 @@ def caught() -> Iterator[None]:
 @pytest.mark.usefixtures("caught")
 @pytest.mark.parametrize("number", signals.ENDING)
 def test_a_signal_waits_for_files_to_be_moved(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lpspec.cli.outputs._umask", lambda: signal.raise_signal(number) or 0o022)
+
+    def umask() -> int:
+        signal.raise_signal(number)
+        return 0o022
+
+    monkeypatch.setattr("lpspec.cli.outputs._umask", umask)
     with pytest.raises(KeyboardInterrupt if number == signal.SIGINT else signals.Ended):
         write_all([(tmp_path / "a", b"1"), (tmp_path / "new" / "b", b"2")])
     assert {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == {"a": b"1", "b": b"2"}

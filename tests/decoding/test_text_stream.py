@@ -23,6 +23,12 @@ def draw_ids(drawn: random.Random, size: int, length: int) -> list[int]:
     return ids[:length]
 
 
+def ids_of(tokenizer: Tokenizer, *tokens: str) -> list[int]:
+    ids = [tokenizer.token_to_id(token) for token in tokens]
+    assert None not in ids
+    return [number for number in ids if number is not None]
+
+
 def streamed(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
     return list(TextStream(tokenizer).pieces(ids))
 
@@ -43,7 +49,7 @@ def test_pieces_are_the_text_of_the_whole(kind: str, window: int, monkeypatch: p
 @pytest.mark.parametrize("kind", ["llama2", "mistral_metaspace"])
 def test_a_letter_that_turns_out_to_be_none_raises_nothing(kind: str) -> None:
     tokenizer = KINDS[kind]()
-    six, first, second, letter = map(tokenizer.token_to_id, ("<0x36>", "<0xC3>", "<0xA9>", "a"))
+    six, first, second, letter = ids_of(tokenizer, "<0x36>", "<0xC3>", "<0xA9>", "a")
     assert streamed(tokenizer, [six, first, letter]) == ["\ufffd\ufffda"]
     assert streamed(tokenizer, [six, letter, six, first, second]) == ["6a", "6é"]
 
@@ -51,7 +57,7 @@ def test_a_letter_that_turns_out_to_be_none_raises_nothing(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["llama2", "gemma", "byte_level", "unigram", "word_piece", "without_decoder"])
 def test_what_is_certain_is_said_at_once(kind: str) -> None:
     tokenizer = KINDS[kind]()
-    token = tokenizer.token_to_id("a")
+    (token,) = ids_of(tokenizer, "a")
     given: list[int] = []
 
     def ids() -> Iterator[int]:
@@ -69,8 +75,13 @@ def test_only_the_last_tokens_are_decoded_for_a_piece(monkeypatch: pytest.Monkey
     stream = TextStream(tokenizer)
     lengths: list[int] = []
     decode = stream._decode
-    monkeypatch.setattr(stream, "_decode", lambda ids: lengths.append(len(ids)) or decode(ids))
-    ids = [tokenizer.token_to_id(token) for token in ("▁a", "▁", "b", "é")] * 500
+
+    def counting(ids: list[int]) -> str:
+        lengths.append(len(ids))
+        return decode(ids)
+
+    monkeypatch.setattr(stream, "_decode", counting)
+    ids = ids_of(tokenizer, "▁a", "▁", "b", "é") * 500
     assert "".join(stream.pieces(ids)) == tokenizer.decode(ids)
     assert max(lengths[:-1]) <= text_stream.WINDOW + 2
     assert lengths[-1] == len(ids)
