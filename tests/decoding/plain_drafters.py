@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +102,11 @@ def medusa_lists(heads: Weights, model: Plain, text: list[int], prefix: str = ""
     return lists
 
 
+def embedded_by(head: Weights, model: Plain, tokens: list[int]) -> Tensor:
+    own = head.get("embed_tokens.weight")
+    return model.embed(tokens) if own is None else torch.stack([own[token] for token in tokens])
+
+
 def eagle_guess(head: Weights, config: LlamaConfig, model: Plain, text: list[int]) -> Guess:
     truth = model.layers(text)[-1][:-1]  # at every token but the root
 
@@ -109,28 +114,44 @@ def eagle_guess(head: Weights, config: LlamaConfig, model: Plain, text: list[int
         hidden = list(truth)
         for guessed in range(len(path) + 1):
             tokens = [*text[1:], *path[:guessed]]
-            mixed = linear(torch.cat([model.embed(tokens), torch.stack(hidden)], 1), head, "fc")
+            mixed = linear(torch.cat([embedded_by(head, model, tokens), torch.stack(hidden)], 1), head, "fc")
             hidden.append(rest_of_layer(head, "layers.0.", config, mixed, mixed)[-1])
         return by_token(model.logits(hidden[-1]))
 
     return guess
 
 
-def eagle3_guess(head: Weights, config: LlamaConfig, model: Plain, taps: tuple[int, ...], text: list[int]) -> Guess:
+def eagle3_guess(
+    head: Weights,
+    config: LlamaConfig,
+    model: Plain,
+    taps: tuple[int, ...],
+    text: list[int],
+    flags: Collection[str] = (),
+) -> Guess:
+    """``flags`` are the keys of the head's configuration that are true."""
     outputs = model.layers(text)
-    truth = linear(torch.cat([outputs[layer] for layer in taps], 1), head, "fc")[:-1]
+    tapped = [outputs[layer] for layer in taps]
+    if "fc_norm" in flags:
+        tapped = [norm(x, head[f"fc_norm.{i}.weight"], config) for i, x in enumerate(tapped)]
+    side_by_side = torch.cat(tapped, 1)
+    if "norm_before_fc" in flags:
+        side_by_side = norm(side_by_side, head["input_norm.weight"], config)
+    truth = linear(side_by_side, head, "fc")[:-1]
+    prefix = "midlayer." if "midlayer.hidden_norm.weight" in head else "layers.0."
 
     def guess(path: Path) -> dict[int, float]:
         hidden = list(truth)
         for guessed in range(len(path) + 1):
-            embedded = model.embed([*text[1:], *path[:guessed]])
+            embedded = embedded_by(head, model, [*text[1:], *path[:guessed]])
             x = torch.stack(hidden)
-            sides = [
-                norm(embedded, head["midlayer.input_layernorm.weight"], config),
-                norm(x, head["midlayer.hidden_norm.weight"], config),
-            ]
-            hidden.append(rest_of_layer(head, "midlayer.", config, x, torch.cat(sides, 1))[-1])
-        found = by_token(norm(hidden[-1], head["norm.weight"], config) @ head["lm_head.weight"].T)
+            normed = norm(x, head[f"{prefix}hidden_norm.weight"], config)
+            sides = torch.cat([norm(embedded, head[f"{prefix}input_layernorm.weight"], config), normed], 1)
+            stream = normed if "norm_before_residual" in flags else x
+            out = rest_of_layer(head, prefix, config, stream, sides)[-1]
+            hidden.append(norm(out, head["norm.weight"], config) if "norm_output" in flags else out)
+        last = hidden[-1] if "norm_output" in flags else norm(hidden[-1], head["norm.weight"], config)
+        found = by_token(last @ head["lm_head.weight"].T)
         return {token + int(head["d2t"][token]): p for token, p in found.items()} if "d2t" in head else found
 
     return guess

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -112,16 +112,16 @@ class Checkpoint:
         self._taken.add(name)
         return tensor
 
-    def refuse_rest(self, but: str | None = None) -> None:
+    def refuse_rest(self, but: Collection[str] = ()) -> None:
         """Refuse tensors that nobody has taken: the model would compute something else than they were made for.
 
         Args:
-            but: Those whose names begin so may stay: they belong to somebody else.
+            but: Those that may stay: they belong to somebody else.
 
         Raises:
             InputError: There are some.
         """
-        rest = [name for name in self.untaken if not _HARMLESS.fullmatch(name) and not (but and name.startswith(but))]
+        rest = [name for name in self.untaken if name not in but and not _HARMLESS.fullmatch(name)]
         if rest:
             more = f" and {len(rest) - 1} more" if len(rest) > 1 else ""
             raise InputError(

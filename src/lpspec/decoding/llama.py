@@ -181,9 +181,14 @@ class Llama:
         dtype: Of weights and activations.
         device: Where they lie.
 
+    Attributes:
+        folder: Where its files are; None where it was not loaded from any.
+
     Raises:
         InputError: A tensor is missing or has another shape.
     """
+
+    folder: Path | None = None
 
     def __init__(
         self,
@@ -363,7 +368,8 @@ def load_llama(
     if int8:
         checkpoint = quantized(checkpoint)
     model = Llama(config, checkpoint, dtype, device)
-    checkpoint.refuse_rest(but="medusa_head.")
+    model.folder = Path(folder)
+    checkpoint.refuse_rest([name for name in checkpoint.untaken if name.startswith("medusa_head.")])
     return model
 
 

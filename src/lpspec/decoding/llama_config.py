@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, ValidationError
 
 from lpspec.decoding.end_tokens import own_end_tokens
 from lpspec.decoding.rope import RopeSpec
-from lpspec.errors import InputError, shown
+from lpspec.errors import LONGEST, InputError, shown
+from lpspec.llm.hugging_face import DecoderConfig, parse_config
 from lpspec.llm.loading import config_spec, read_config
 from lpspec.llm.model_spec import ModelSpec, one_line
 
@@ -31,22 +34,31 @@ class LlamaConfig(BaseModel):
     """Token ids that end a text."""
 
 
-def load_config(folder: str | Path, draft_layer: bool = False) -> LlamaConfig:
+def load_config(folder: str | Path) -> LlamaConfig:
     """Read the ``config.json`` of a model folder.
-
-    Args:
-        folder: The folder.
-        draft_layer: Read the layer of a draft head, whose own keys are its drafter's to read.
 
     Raises:
         InputError: There is none, it is no Llama, Mistral or Qwen2 model, or it has a feature that is not computed.
     """
     file = Path(folder) / "config.json"
-    config = read_config(file, draft_layer)
+    return _as_llama(read_config(file), file)
+
+
+def draft_layer_config(content: Mapping[str, Any], file: Path) -> LlamaConfig:
+    """The same of a draft head's layer, from the part of its file that describes it; other keys are for its drafter.
+
+    Raises:
+        InputError: The layer is none of such a model, or has a feature that is not computed.
+    """
+    return _as_llama(parse_config(content, f"draft layer config '{shown(str(file), 60)}'", draft_layer=True), file)
+
+
+def _as_llama(config: DecoderConfig, file: Path) -> LlamaConfig:
     spec = config_spec(config, file, weight_bits=INT8)  # what a checkpoint stores is for those to see who read it
     try:
         rope = RopeSpec.model_validate(config.rope)
     except ValidationError as error:
-        raise InputError(f"model config '{shown(str(file))}': rope.{one_line(error)}") from None
+        start = f"model config '{shown(str(file), 60)}': rope."
+        raise InputError(start + one_line(error, LONGEST - len(start))) from None
     ends = own_end_tokens(file.parent) or config.end_tokens
     return LlamaConfig(spec=spec, rms_norm_eps=config.rms_norm_eps, rope=rope, end_tokens=ends)

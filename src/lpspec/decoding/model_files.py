@@ -14,7 +14,7 @@ DEMO = "demo"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MODEL_FILES = ("config.json", "generation_config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json")
-_HEAD_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "*.pt", "pytorch_model.bin")
+_HEAD_FILES = (*_MODEL_FILES, "*.pt", "pytorch_model.bin")
 
 
 def model_folder(name: str) -> Path:

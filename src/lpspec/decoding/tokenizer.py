@@ -38,6 +38,16 @@ class TextTokenizer:
         """One more than the largest token id."""
         return 1 + max(self._tokenizer.get_vocab().values(), default=-1)
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Every token with its id, added ones too."""
+        return dict(self._tokenizer.get_vocab())
+
+    @property
+    def plain_vocabulary(self) -> dict[str, int]:
+        """The same without those that were added to what was trained."""
+        return dict(self._tokenizer.get_vocab(with_added_tokens=False))
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text, with the tokens that the model wants at its start.
 

@@ -43,12 +43,8 @@ def _is_path(text: str) -> bool:
     return "/" in text or text.endswith(".json") or (text != "" and Path(text).exists())
 
 
-def read_config(path: str | Path, draft_layer: bool = False) -> DecoderConfig:
-    """What a ``config.json`` says of a decoder.
-
-    Args:
-        path: The file, or a folder that holds a ``config.json``.
-        draft_layer: Read the layer of a draft head, as ``parse_config`` says.
+def read_config(path: str | Path) -> DecoderConfig:
+    """What a ``config.json``, or that of a folder, says of a decoder.
 
     Raises:
         InputError: The file cannot be read, or describes something else.
@@ -56,7 +52,7 @@ def read_config(path: str | Path, draft_layer: bool = False) -> DecoderConfig:
     file = _config_file(Path(path))
     where = _where(file)
     instead = "give a config.json, its folder or a name: lpspec inspect lists them"
-    return parse_config(read_json_object(file, where, instead), where, draft_layer)
+    return parse_config(read_json_object(file, where, instead), where)
 
 
 def config_spec(config: DecoderConfig, path: str | Path, weight_bits: int | None = None) -> ModelSpec:

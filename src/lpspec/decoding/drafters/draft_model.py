@@ -1,4 +1,4 @@
-"""A smaller model of the same vocabulary drafts for a larger one (arXiv 2211.17192), as a tree of its likeliest."""
+"""A smaller model with the same tokenizer drafts for a larger one (arXiv 2211.17192), as a tree of its likeliest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from torch import Tensor
 from lpspec.decoding.drafter import Committed, IntArray
 from lpspec.decoding.drafters.confidence import ConfidenceDrafter
 from lpspec.decoding.llama import Llama, load_llama
-from lpspec.errors import InputError
+from lpspec.decoding.tokenizer import FILE as TOKENIZER_FILE
+from lpspec.decoding.tokenizer import TextTokenizer, load_tokenizer
+from lpspec.errors import InputError, shown
 
 DEPTH = 6
 """Levels of the tree. Assumed: as many as EAGLE-2 has."""
@@ -27,12 +29,14 @@ class DraftModel(ConfidenceDrafter):
         model: The smaller model.
         depth: Levels of the tree.
         width: Nodes looked beyond at each level, and guesses taken from each.
+        vocabulary: Rows of its vocabulary that the larger model has too; None for all.
     """
 
-    def __init__(self, model: Llama, depth: int = DEPTH, width: int = WIDTH) -> None:
+    def __init__(self, model: Llama, depth: int = DEPTH, width: int = WIDTH, vocabulary: int | None = None) -> None:
         """Wait for a text."""
         super().__init__(model.new_cache(0), depth, width)
         self.model = model
+        self.vocabulary = vocabulary or model.config.spec.vocab_size
 
     def start(self, prompt: IntArray, known: Committed) -> None:
         """Forget the text before; this network takes the prompt's first token too."""
@@ -44,21 +48,43 @@ class DraftModel(ConfidenceDrafter):
         return torch.empty(len(known.tokens), 0, device=self.model.device)
 
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
-        """The model's final-norm hidden states at ``tokens``."""
-        return self.model.forward(tokens, positions, mask, self._cache).hidden
+        """The model's final-norm hidden states at ``tokens``; what it has no row for, padding, it reads as its last."""
+        known = tokens.clamp(max=self.model.config.spec.vocab_size - 1)
+        return self.model.forward(known, positions, mask, self._cache).hidden
 
     def logits(self, out: Tensor) -> Tensor:
-        """Its scores of what follows."""
-        return self.model.logits(out)
+        """Its scores of what follows, of tokens that both models have."""
+        return self.model.logits(out)[..., : self.vocabulary]
 
 
 def load_draft_model(model: Llama, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> DraftModel:
     """Load a smaller model from its folder to draft for ``model``.
 
+    The two may have padded their vocabularies to different sizes (Qwen2.5 has 151,936 rows up to 3B, 152,064 above) if
+    their tokenizers are the same.
+
     Raises:
         InputError: There is no such model, or its vocabulary is another.
     """
     drafting = load_llama(source, model.dtype, model.device)
-    if (size := drafting.config.spec.vocab_size) != (needed := model.config.spec.vocab_size):
-        raise InputError(f"draft model '{source}' has a vocabulary of {size} tokens, the model's has {needed}")
-    return DraftModel(drafting, depth, width)
+    size, needed = drafting.config.spec.vocab_size, model.config.spec.vocab_size
+    if model.folder is not None and (model.folder / TOKENIZER_FILE).is_file():
+        _refuse_other_tokens(
+            load_tokenizer(model.folder), load_tokenizer(source), f"draft model '{shown(str(source))}'"
+        )
+    elif size != needed:
+        raise InputError(
+            f"draft model '{shown(str(source))}' has a vocabulary of {size} tokens, the model's has {needed}"
+        )
+    return DraftModel(drafting, depth, width, min(size, needed))
+
+
+def _refuse_other_tokens(tokenizer: TextTokenizer, drafting: TextTokenizer, where: str) -> None:
+    """Refuse a tokenizer with other tokens; of added ones, such as those of a chat, either may have more."""
+    if tokenizer.plain_vocabulary != drafting.plain_vocabulary:
+        raise InputError(f"{where} has another tokenizer than the model: their vocabularies differ")
+    token_of = {index: token for token, index in tokenizer.vocabulary.items()}
+    for token, index in drafting.vocabulary.items():
+        if token_of.get(index, token) != token:
+            said = f"its token {index} is {shown(token, 20)!r}, the model's is {shown(token_of[index], 20)!r}"
+            raise InputError(f"{where} has another tokenizer than the model: {said}")

@@ -11,10 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
-from lpspec.decoding.drafters.head_files import layer_config, open_heads
+from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
 from lpspec.decoding.kv_cache import KvCache, LayerCache
 from lpspec.decoding.linear import Linear, take_linear
 from lpspec.decoding.llama import DecoderLayer, Llama, Surroundings, additive_mask, take_layer
@@ -34,11 +33,13 @@ class EagleHead:
         mix: Brings an embedding and a hidden state, side by side, to one hidden state.
         layer: The decoder layer, which has no norm before its attention.
         rope: Its rotation of positions.
+        embedding: [vocabulary, hidden size], its own or the model's.
     """
 
     mix: Linear
     layer: DecoderLayer
     rope: RopeTable
+    embedding: Tensor
 
     def __call__(self, embedded: Tensor, hidden: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
         """Guess the hidden states that follow: [n, hidden size] from as many embeddings and hidden states."""
@@ -46,7 +47,7 @@ class EagleHead:
 
 
 class Eagle(ConfidenceDrafter):
-    """Drafts with EAGLE-1's or -2's layer and the model's own embedding and output layer.
+    """Drafts with EAGLE-1's or -2's layer and the model's own output layer.
 
     Place i of its text is the hidden state at token i beside token i + 1, at position i.
 
@@ -70,7 +71,9 @@ class Eagle(ConfidenceDrafter):
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """Guess the hidden states at ``tokens`` from those before them."""
         around = surroundings(self.head.rope, positions, mask, self._cache)
-        return self.head(self.model.embed(tokens), features, around, one_layer(self._cache, len(tokens)))
+        return self.head(
+            torch.embedding(self.head.embedding, tokens), features, around, one_layer(self._cache, len(tokens))
+        )
 
     def logits(self, out: Tensor) -> Tensor:
         """The model's own scores: EAGLE has no norm between its layer and the output layer."""
@@ -93,15 +96,6 @@ def layer_cache(config: LlamaConfig, model: Llama) -> KvCache:
     return KvCache(1, config.spec.kv_heads, 0, config.spec.head_dim, model.dtype, model.device)
 
 
-def with_biases_of(config: LlamaConfig, tensors: Checkpoint, prefix: str) -> LlamaConfig:
-    """The same dimensions with biases where the draft layer has them: its model may have others."""
-    biases = {
-        "qkv_bias": f"{prefix}self_attn.q_proj.bias" in tensors,
-        "out_bias": f"{prefix}self_attn.o_proj.bias" in tensors,
-    }
-    return config.model_copy(update={"spec": config.spec.model_copy(update=biases)})
-
-
 def load_eagle(model: Llama, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> Eagle:
     """Load an EAGLE-1 or -2 layer for a model.
 
@@ -119,11 +113,16 @@ def load_eagle(model: Llama, source: str | Path, depth: int = DEPTH, width: int 
         raise InputError(f"{tensors.said_as} holds no EAGLE-1 or -2 layer: 'fc.weight' and 'layers.0.*' belong to one")
     if "layers.1.self_attn.q_proj.weight" in tensors:
         raise InputError(f"{tensors.said_as} holds several draft layers, allowed is one")
-    config = with_biases_of(layer_config(source, model.config), tensors, "layers.0.")
+    said = head_config(source, model.config, known=frozenset({"bias"}))
+    config = with_biases(said, tensors, "layers.0.")
     hidden, bias = config.spec.hidden_size, "fc.bias" in tensors
+    if said.said.get("bias", bias) != bias:  # of fc; absent, the tensors tell it
+        raise InputError(f"{said.where}: bias is {str(not bias).lower()}, but the tensors say otherwise of 'fc.bias'")
     head = EagleHead(
         take_linear(tensors, {"fc": hidden}, 2 * hidden, bias, model.dtype, model.device),
         take_layer(config, tensors, "layers.0.", model.dtype, model.device, input_norm=False),
         RopeTable(config.rope, config.spec.head_dim, model.dtype, model.device),
+        own_embedding(tensors, model),
     )
+    tensors.refuse_rest()
     return Eagle(head, model, layer_cache(config, model), depth, width)

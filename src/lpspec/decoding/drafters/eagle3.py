@@ -14,20 +14,18 @@ from torch import Tensor
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
-from lpspec.decoding.drafters.eagle import layer_cache, one_layer, surroundings, with_biases_of
-from lpspec.decoding.drafters.head_files import layer_config, open_heads
+from lpspec.decoding.drafters.eagle import layer_cache, one_layer, surroundings
+from lpspec.decoding.drafters.eagle3_config import KNOWN, TAPS, Eagle3Keys, read_keys, taps
+from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
 from lpspec.decoding.kv_cache import KvCache, LayerCache
 from lpspec.decoding.linear import Linear, take_linear
 from lpspec.decoding.llama import DecoderLayer, Llama, Surroundings, rms_norm, take_layer
 from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.rope import RopeTable
 from lpspec.errors import InputError
-from lpspec.llm.loading import read_json_object
 
 DEPTH = 8
 """Levels of the tree, as in EAGLE-3."""
-
-TAPS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +33,7 @@ class Eagle3Head:
     """The draft layer with its weights.
 
     Args:
+        tap_norms: [hidden size] each, of the tapped hidden states; or one of all side by side; or none.
         mix: Brings three tapped hidden states, side by side, to one.
         hidden_norm: [hidden size], of the hidden state, as ``layer.input_norm`` is of the embedding.
         layer: The decoder layer; embedding and hidden state go into its attention side by side.
@@ -42,8 +41,11 @@ class Eagle3Head:
         out: The output layer, over the draft vocabulary.
         token: int64 [draft vocabulary], the model's id of each of its tokens.
         rope: Its rotation of positions.
+        embedding: [vocabulary, hidden size], its own or the model's.
+        keys: Where norms stand.
     """
 
+    tap_norms: tuple[Tensor, ...]
     mix: Linear
     hidden_norm: Tensor
     layer: DecoderLayer
@@ -51,21 +53,37 @@ class Eagle3Head:
     out: Linear
     token: Tensor
     rope: RopeTable
+    embedding: Tensor
+    keys: Eagle3Keys
+
+    def mixed(self, tapped: Tensor) -> Tensor:
+        """One hidden state [n, hidden size] from three tapped ones, side by side."""
+        if self.tap_norms:
+            parts = tapped.chunk(len(self.tap_norms), -1)
+            normed = [
+                rms_norm(part.contiguous(), norm, self.layer.eps)
+                for part, norm in zip(parts, self.tap_norms, strict=True)
+            ]
+            tapped = torch.cat(normed, -1)
+        return self.mix(tapped)
 
     def __call__(self, embedded: Tensor, hidden: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
         """Guess the hidden states that follow: [n, hidden size] from as many embeddings and hidden states."""
         layer = self.layer
         assert layer.input_norm is not None
-        sides = rms_norm(embedded, layer.input_norm, layer.eps), rms_norm(hidden, self.hidden_norm, layer.eps)
-        return layer.feed_forward(hidden + layer.attention(torch.cat(sides, -1), around, kv))
+        normed = rms_norm(hidden, self.hidden_norm, layer.eps)
+        sides = rms_norm(embedded, layer.input_norm, layer.eps), normed
+        residual = normed if self.keys.norm_before_residual else hidden
+        out = layer.feed_forward(residual + layer.attention(torch.cat(sides, -1), around, kv))
+        return rms_norm(out, self.norm, layer.eps) if self.keys.norm_output else out
 
     def logits(self, out: Tensor) -> Tensor:
         """Scores [n, draft vocabulary] of what follows guessed hidden states."""
-        return self.out(rms_norm(out, self.norm, self.layer.eps))
+        return self.out(out if self.keys.norm_output else rms_norm(out, self.norm, self.layer.eps))
 
 
 class Eagle3(ConfidenceDrafter):
-    """Drafts with EAGLE-3's layer and the model's embedding; places and positions are as in ``Eagle``.
+    """Drafts with EAGLE-3's layer; places and positions are as in ``Eagle``.
 
     Args:
         head: The draft layer.
@@ -92,12 +110,14 @@ class Eagle3(ConfidenceDrafter):
     @torch.inference_mode()
     def features(self, known: Committed) -> Tensor:
         """The tapped hidden states, brought to one."""
-        return self.head.mix(torch.cat([known.taps[layer] for layer in self.taps], -1))
+        return self.head.mixed(torch.cat([known.taps[layer] for layer in self.taps], -1))
 
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """Guess the hidden states at ``tokens`` from those before them."""
         around = surroundings(self.head.rope, positions, mask, self._cache)
-        return self.head(self.model.embed(tokens), features, around, one_layer(self._cache, len(tokens)))
+        return self.head(
+            torch.embedding(self.head.embedding, tokens), features, around, one_layer(self._cache, len(tokens))
+        )
 
     def logits(self, out: Tensor) -> Tensor:
         """Scores over the draft vocabulary."""
@@ -115,34 +135,62 @@ def load_eagle3(model: Llama, source: str | Path, depth: int = DEPTH, width: int
         InputError: There is no such layer, or it doesn't match the model.
     """
     tensors = open_heads(source)
-    if "midlayer.self_attn.q_proj.weight" not in tensors:
-        raise InputError(f"{tensors.said_as} holds no EAGLE-3 layer: its tensors begin with 'midlayer.'")
-    config = with_biases_of(layer_config(source, model.config), tensors, "midlayer.")
-    taps = _taps(Path(source), model.config)
-    return Eagle3(_take_head(tensors, config, model), model, taps, layer_cache(config, model), depth, width)
+    prefix = _layer_prefix(tensors)
+    said = head_config(source, model.config, KNOWN)
+    keys = read_keys(said, model.config.spec.hidden_size)
+    config = with_biases(said, tensors, prefix)
+    head = _take_head(tensors, prefix, config, keys, model)
+    tapped = taps(said, keys, model.config.spec.layers)
+    tensors.refuse_rest()
+    return Eagle3(head, model, tapped, layer_cache(config, model), depth, width)
 
 
-def _take_head(tensors: Checkpoint, config: LlamaConfig, model: Llama) -> Eagle3Head:
+def _layer_prefix(tensors: Checkpoint) -> str:
+    """How names of the layer's tensors begin: as EAGLE's own code writes them, or as speculators does."""
+    if "midlayer.self_attn.q_proj.weight" in tensors:
+        return "midlayer."
+    if "layers.0.hidden_norm.weight" in tensors:
+        return "layers.0."
+    raise InputError(
+        f"{tensors.said_as} holds no EAGLE-3 layer: neither 'midlayer.*' nor 'layers.0.hidden_norm.weight'"
+    )
+
+
+def _take_head(tensors: Checkpoint, prefix: str, config: LlamaConfig, keys: Eagle3Keys, model: Llama) -> Eagle3Head:
     hidden, dtype, device = config.spec.hidden_size, model.dtype, model.device
     token = _draft_vocabulary(tensors, model)
+    if keys.draft_vocab_size not in (None, len(token)):
+        raise InputError(
+            f"{tensors.said_as} can guess {len(token)} tokens, but draft_vocab_size = {keys.draft_vocab_size}"
+        )
+
+    def norm(name: str, width: int = hidden) -> Tensor:
+        return tensors.take(f"{name}.weight", width).to(device, dtype)
+
+    if keys.norm_before_fc and keys.fc_norm:
+        raise InputError(f"{tensors.said_as}: norm_before_fc and fc_norm are both true, allowed is one of them")
+    tap_norms = (norm("input_norm", TAPS * hidden),) if keys.norm_before_fc else ()
     return Eagle3Head(
+        tuple(norm(f"fc_norm.{tap}") for tap in range(TAPS)) if keys.fc_norm else tap_norms,
         take_linear(tensors, {"fc": hidden}, TAPS * hidden, False, dtype, device),
-        tensors.take("midlayer.hidden_norm.weight", hidden).to(device, dtype),
-        take_layer(config, tensors, "midlayer.", dtype, device, attention_inputs=2 * hidden),
-        tensors.take("norm.weight", hidden).to(device, dtype),
+        norm(f"{prefix}hidden_norm"),
+        take_layer(config, tensors, prefix, dtype, device, attention_inputs=2 * hidden),
+        norm("norm"),
         take_linear(tensors, {"lm_head": len(token)}, hidden, False, dtype, device),
         token,
         RopeTable(config.rope, config.spec.head_dim, dtype, device),
+        own_embedding(tensors, model),
+        keys,
     )
 
 
 def _draft_vocabulary(tensors: Checkpoint, model: Llama) -> Tensor:
     """The model's id of each draft token: d2t holds the distance to it, t2d says which of the model's tokens it has."""
     vocabulary = model.config.spec.vocab_size
-    if "d2t" not in tensors:
-        return torch.arange(vocabulary, device=model.device)
-    distance = tensors.tensors["d2t"].flatten().long()
-    token = torch.arange(len(distance)) + distance
+    token = torch.arange(vocabulary)
+    if "d2t" in tensors:
+        distance = tensors.take_stored("d2t", *tensors.tensors["d2t"].shape).flatten().long()
+        token = torch.arange(len(distance)) + distance
     if "t2d" in tensors:
         drafted = tensors.take_stored("t2d", vocabulary).bool()
         if not torch.equal(drafted.nonzero().flatten(), token.sort().values):
@@ -150,20 +198,3 @@ def _draft_vocabulary(tensors: Checkpoint, model: Llama) -> Tensor:
     if not len(token) or token.min() < 0 or token.max() >= vocabulary:
         raise InputError(f"{tensors.said_as}: 'd2t' leads beyond the model's vocabulary of {vocabulary} tokens")
     return token.to(model.device)
-
-
-def _taps(source: Path, model: LlamaConfig) -> tuple[int, ...]:
-    """The layers that the head's ``config.json`` names, or those of the paper's code: low, middle and high."""
-    folder = source if source.is_dir() else source.parent
-    file, layers = folder / "config.json", model.spec.layers
-    said = read_json_object(file, f"draft layer config '{file}'") if file.is_file() else {}
-    named = said.get("eagle_config")
-    named = named.get("eagle_aux_hidden_state_layer_ids") if isinstance(named, dict) else None
-    taps = (1, layers // 2 - 1, layers - 4) if named is None else tuple(named)
-    whole = all(type(layer) is int and 0 <= layer < layers for layer in taps)
-    if not whole or len(set(taps)) != TAPS or list(taps) != sorted(taps):
-        raise InputError(
-            f"draft layer '{source}' takes hidden states of layers {list(taps)}: {TAPS} ascending ones of the model's"
-            f" {layers} are needed, which 'eagle_aux_hidden_state_layer_ids' of 'eagle_config' can name"
-        )
-    return taps

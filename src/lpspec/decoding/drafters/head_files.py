@@ -1,12 +1,42 @@
-"""Where draft heads lie: a file of their own, or a folder as they are published."""
+"""Where draft heads lie, a file of their own or a folder as they are published, and what is said of them there."""
 
 from __future__ import annotations
 
+from collections.abc import Set
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from lpspec.decoding.checkpoint import Checkpoint, file_said, load_tensors, open_checkpoint
-from lpspec.decoding.llama_config import LlamaConfig, load_config
+from lpspec.decoding.llama import Llama
+from lpspec.decoding.llama_config import LlamaConfig, draft_layer_config
 from lpspec.errors import InputError, shown
+from lpspec.llm.config_keys import unknown_keys
+from lpspec.llm.loading import read_json_object
+
+LAYER = "transformer_layer_config"
+"""Where speculators' files (https://github.com/vllm-project/speculators) describe the layer, as the model's would."""
+
+_BIASES = frozenset({"attention_bias", "qkv_bias"})
+
+_SPECULATORS = frozenset({LAYER, "speculators_config", "auto_map"})
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """What the ``config.json`` beside draft heads says.
+
+    Args:
+        layer: Dimensions and constants of the draft layer: the model's own where there is no such file.
+        said: Every key of the file.
+        where: Begins what is said of any fault.
+    """
+
+    layer: LlamaConfig
+    said: dict[str, Any] = field(default_factory=dict)
+    where: str = "draft heads"
 
 
 def open_heads(source: str | Path, *names: str) -> Checkpoint:
@@ -24,21 +54,73 @@ def open_heads(source: str | Path, *names: str) -> Checkpoint:
     return _open_file(source)
 
 
-def layer_config(source: str | Path, model: LlamaConfig) -> LlamaConfig:
-    """The dimensions of a draft layer: those of the ``config.json`` beside it, or the model's where there is none.
+def read_head_config(source: str | Path) -> tuple[dict[str, Any], Path]:
+    """What the ``config.json`` beside heads says, nothing where there is none; and the file."""
+    folder = Path(source) if Path(source).is_dir() else Path(source).parent
+    file = folder / "config.json"
+    return (read_json_object(file, _where(file)) if file.is_file() else {}), file
+
+
+def head_config(source: str | Path, model: LlamaConfig, known: Set[str]) -> HeadConfig:
+    """What is said of a draft layer.
+
+    Args:
+        source: The file or folder of its weights.
+        model: For which it drafts.
+        known: Keys that its drafter reads, beside those of any layer.
 
     Raises:
-        InputError: The file is wrong, or the layer's hidden states are of another width than the model's.
+        InputError: The file is wrong, holds a key that nobody knows, or is of a layer for another model.
     """
-    folder = Path(source) if Path(source).is_dir() else Path(source).parent
-    if not (folder / "config.json").is_file():
-        return model
-    config = load_config(folder, draft_layer=True)
-    if (width := config.spec.hidden_size) != model.spec.hidden_size:
-        raise InputError(
-            f"draft layer '{source}' has hidden states {width} wide, the model's are {model.spec.hidden_size}"
-        )
-    return config
+    said, file = read_head_config(source)
+    if not said:
+        return HeadConfig(model)
+    nested = said.get(LAYER)
+    layer = nested if isinstance(nested, dict) else said
+    config, where = draft_layer_config(layer, file), _where(file)
+    if said.get("auto_map") and layer is said:
+        raise InputError(f"{where}: 'auto_map' asks for code of its own, which is never run")
+    family = str(layer["model_type"])
+    others = known | _BIASES if layer is said else known | _BIASES | _SPECULATORS
+    unknown = [key for part in (said, layer) for key in unknown_keys(part, family) if key not in others]
+    if unknown:
+        raise InputError(f"{where}: '{shown(unknown[0], 40)}' may change what is computed, and is not known")
+    for name, found, needed in (
+        ("hidden_size", config.spec.hidden_size, model.spec.hidden_size),
+        ("vocab_size", config.spec.vocab_size, model.spec.vocab_size),
+    ):
+        if found != needed:
+            what = "hidden states {} wide, the model's are {}" if name == "hidden_size" else "{} tokens, the model {}"
+            raise InputError(f"{where}: {name} is of a layer with {what.format(found, needed)}")
+    if config.spec.layers not in (1, model.spec.layers):  # the latter where the model's file was copied
+        raise InputError(f"{where}: num_hidden_layers = {config.spec.layers}, allowed is one draft layer")
+    return HeadConfig(config, said, where)
+
+
+def with_biases(config: HeadConfig, tensors: Checkpoint, prefix: str) -> LlamaConfig:
+    """The layer's dimensions with biases where its tensors have them: its model may have others.
+
+    Raises:
+        InputError: The file promises some that are missing.
+    """
+    has = {name: f"{prefix}self_attn.{name}_proj.bias" in tensors for name in ("q", "o")}
+    layer = config.said.get(LAYER) or config.said
+    if not has["q"] and (promised := [key for key in _BIASES if layer.get(key)]):
+        raise InputError(f"{config.where}: {promised[0]} is true, but the layer's tensors have no biases")
+    spec = config.layer.spec.model_copy(update={"qkv_bias": has["q"], "out_bias": has["o"]})
+    return config.layer.model_copy(update={"spec": spec})
+
+
+def own_embedding(tensors: Checkpoint, model: Llama) -> torch.Tensor:
+    """The embedding that a draft layer brings along, [vocabulary, hidden size]; the model's where it brings none."""
+    if "embed_tokens.weight" not in tensors:
+        return model.embedding
+    embedding = tensors.take("embed_tokens.weight", *model.embedding.shape).to(model.embedding)
+    return model.embedding if torch.equal(embedding, model.embedding) else embedding
+
+
+def _where(file: Path) -> str:
+    return f"draft layer config '{shown(str(file), 45)}'"
 
 
 def _open_file(file: Path) -> Checkpoint:

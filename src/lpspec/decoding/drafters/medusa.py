@@ -20,11 +20,11 @@ from torch.nn.functional import silu
 from lpspec.decoding.block_product import LANES, Float32, Weight, as_read
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
-from lpspec.decoding.drafters.head_files import open_heads
+from lpspec.decoding.drafters.head_files import open_heads, read_head_config
 from lpspec.decoding.head_kernels import fill_tree, guesses_of, score_guesses
 from lpspec.decoding.linear import LIGHT, suits_kernels
 from lpspec.decoding.llama import Llama
-from lpspec.errors import InputError
+from lpspec.errors import InputError, shown
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import DraftTokenPruner, FixedTree, Pruner
 
@@ -32,6 +32,11 @@ TOP_K = 10
 """Tokens in each head's list, as in Medusa."""
 
 _FILES = ("medusa_lm_head.safetensors", "medusa_lm_head.pt")
+_CONFIG_KEYS = (
+    "medusa_num_heads",
+    "medusa_num_layers",
+    "medusa_choices",
+)  # the last a tree, and the pruner has its own
 _PREFIXES = ("", "medusa_head.")  # a file of heads; a checkpoint that holds the model too
 
 
@@ -160,7 +165,26 @@ def load_medusa(model: Llama, source: str | Path, pruner: Pruner | None = None) 
     Raises:
         InputError: There are no heads, or they don't match the model.
     """
-    return Medusa(take_heads(open_heads(source, *_FILES), model), pruner)
+    heads = take_heads(open_heads(source, *_FILES), model)
+    _check_config(source, heads)
+    return Medusa(heads, pruner)
+
+
+def _check_config(source: str | Path, heads: MedusaHeads) -> None:
+    """Refuse what the ``config.json`` beside heads says and they don't do; it may tell of fewer than there are.
+
+    Raises:
+        InputError: It tells of more, or of what is not computed.
+    """
+    said, file = read_head_config(source)
+    where = f"Medusa config '{shown(str(file), 60)}'"
+    for key, there in (("medusa_num_heads", heads.count), ("medusa_num_layers", len(heads.block_weight))):
+        told = said.get(key, there)
+        if type(told) is not int or told > there:
+            raise InputError(f"{where}: {key} = {shown(repr(told), 30)}, but the file holds {there}")
+    for key, value in said.items():
+        if key.startswith("medusa_") and value and key not in _CONFIG_KEYS:
+            raise InputError(f"{where}: '{shown(key, 40)}' may change what is computed, and is not known")
 
 
 def take_heads(tensors: Checkpoint, model: Llama) -> MedusaHeads:
@@ -185,12 +209,15 @@ def take_heads(tensors: Checkpoint, model: Llama) -> MedusaHeads:
 
     hidden, out = spec.hidden_size, f"{blocks}.weight"
     own = f"{prefix}0.{out}" in tensors
-    return MedusaHeads(
+    taken = MedusaHeads(
         torch.stack([stack(f"{b}.linear.weight", hidden, hidden) for b in range(blocks)]),
         torch.stack([stack(f"{b}.linear.bias", hidden) for b in range(blocks)]).unsqueeze(2),
         stack(out, spec.vocab_size, hidden) if own else None,
         model,
     )
+    of_model = [name for name in tensors.untaken if prefix and not name.startswith(prefix)]
+    tensors.refuse_rest(of_model)
+    return taken
 
 
 def _check_tree(pruner: FixedTree, heads: int, top_k: int) -> None:
