@@ -312,13 +312,13 @@ def _thin(bench: _Bench) -> Iterator[PeerRow]:
     """Energy and time of thin products, for which the peers stand who counted the same work."""
     for peer in THIN_PEERS:
         for tokens, other in zip(TOKENS, peer.published_mj, strict=True):
-            yield _thin_row(f"{peer.id}_{tokens}", f"{peer.name}: {tokens} tokens", other, thin_energy_mj(peer, tokens))
+            yield _thin_row(f"{peer.id}_{tokens}", f"{peer.name}, L_spec {tokens}", other, thin_energy_mj(peer, tokens))
     for name, (low, high) in PASS_MS.items():
         found = (pass_ms(TOKENS[0]), pass_ms(TOKENS[-1]))
         key = f"thin_pass_{name.split()[0].lower()}"
         yield PeerRow(key, THIN, f"{name}: time", (low, high), found, "ms", "analytic", THIN_NOTE)
     for tokens, other in ARRAYS_US.items():
-        what = f"ZigZag 3.9.1: arrays alone, 4096 x 4096, {tokens} tokens"
+        what = f"ZigZag 3.9.1: arrays alone, 4096 x 4096, L_spec {tokens}"
         yield _thin_row(f"thin_arrays_{tokens}", what, other, arrays_us(tokens), "us")
 
 

@@ -54,14 +54,14 @@ THIN_PEERS = (
     ),
     ThinPeer(
         "accelforge",
-        "AccelForge 1.0.467, 8-bit sums, scratchpad charged once",
+        "AccelForge 1.0.467, 8-bit sums",
         (224.5, 233.6, 270.0, 415.7),
         sum_bits=8,
         charged_once=("scratchpad_bits",),
     ),
     ThinPeer(
         "attacc_gpu",
-        "AttAcc simulator's GPU, caches charged once",
+        "AttAcc simulator, a GPU's tiles",
         (218.6, 230.9, 279.9, 502.6),
         on_gpu=True,
         charged_once=("scratchpad_bits", "local_buffer_bits"),
