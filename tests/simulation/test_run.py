@@ -70,7 +70,7 @@ def test_totals_are_the_sum_of_the_steps(name: str, basis: Basis) -> None:
         tokens, passes, verified = tokens + committed, passes + 1, verified + l_spec
     parts_mj = sum(pj.values()) / 1e9
     gpu = {"attacc": 400, "rtx3090": 350}.get(name.removesuffix("-spec"))
-    board_mj = ns * gpu / 1e6 if gpu else parts_mj + ns * 3.5 / 1e6
+    board_mj = ns * gpu / 1e6 if gpu else parts_mj + ns * 3.3 / 1e6
     assert run.memory_and_macs.mj_per_token == pytest.approx(parts_mj / tokens, rel=1e-9)
     assert run.board is not None
     assert run.board.mj_per_token == pytest.approx(board_mj / tokens, rel=1e-9)
