@@ -122,7 +122,7 @@ def test_a_migration_takes_the_bus_twice_and_fifteen_percent_of_a_read_off_the_c
         tiles = [{(p, c): n for p, c, n in tiles_on_pim(allocator.choices[i])} for i in (start, goal)]
         moved = sum(bytes_between(allocator, key, tiles[0][key], tiles[1][key]) for key in tiles[0])
         cost = allocator.migration(start, goal)
-        assert cost.latency_ns == pytest.approx(2 * moved / (51.2 * 0.85))
+        assert cost.latency_ns == pytest.approx(2 * moved / (51.2 * (1 - 210 / 3125)))
         energy_pj = cost.activity.energy_pj(profile)
         pj_per_bit = 2 * (0.11 + 0.44) + 0.15 * (0.11 + 0.44 + 3.04)
         assert energy_pj.pop("migration") == pytest.approx(8 * moved * pj_per_bit)

@@ -1,16 +1,24 @@
 """PIM by enumeration: every column of weights dealt to its MPU, every MAC command issued and counted.
 
-Independent of the closed forms under test: plain loops, and nothing from lpspec but the platform that is described.
+Independent of the closed forms under test: plain loops, times written out, and nothing from lpspec but the platform
+that is described.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from math import ceil
 
 from lpspec.devices.pim import LpddrPim
 from lpspec.hardware.loading import load_platform
 
-Unit = tuple[int, int, int]  # rank, channel, MPU of the die
-Work = tuple[Unit, int]  # an MPU and the number of its lanes in use
+CK_NS = 1.25  # LPDDR5-6400
+BURST_BYTES, BURST_NS = 32, 2.5
+REFRESH_EVERY_NS, REFRESH_NS = 3906.25, 21.25 + 210.0  # rows closed, then refreshed
+CLOSE_NS = 10.0 + 21.25  # nRTP, nRPab
+ANSWER_NS = 21.25  # nCL
+SENSE_NS = 18.75  # nRCD
+FIRST_FOUR_NS, NEXT_FOUR_NS, EACH_NS = 15.0, 20.0, 5.0  # activations under nFAW and nRRD
+SET_INPUTS = 64
 
 
 @dataclass(frozen=True)
@@ -29,25 +37,30 @@ class Machine:
     mode_switch_ns: int = 100
 
     @property
+    def mpus(self) -> int:
+        return self.banks // self.banks_per_mpu
+
+    @property
     def column_bytes(self) -> int:
         return self.lanes  # one INT8 weight per lane
 
     @property
-    def units(self) -> list[Unit]:
-        """MPUs in the order in which columns are dealt: a rank is full before the next one begins."""
-        mpus = self.banks // self.banks_per_mpu
-        return [(r, c, m) for r in range(self.ranks) for c in range(self.channels) for m in range(mpus)]
+    def row_columns(self) -> int:
+        return self.row_bytes // self.column_bytes
 
     @property
-    def tile(self) -> int:
-        return len(self.units) * self.lanes
+    def open_ns(self) -> float:
+        """Until the last bank of a die may be read, four activations per window."""
+        last = 0.0
+        for mpu in range(self.mpus):
+            last = mpu // 4 * NEXT_FOUR_NS + mpu % 4 * EACH_NS
+        return last + SENSE_NS
 
     def build(self) -> LpddrPim:
         """The same machine as the package under test describes it."""
         changes = {
             "memory.channels": self.channels,
             "memory.pim_ranks": self.ranks,
-            "memory.bus_efficiency": 1,
             "pim.concurrent_ranks": self.ranks,
             "pim.banks": self.banks,
             "pim.banks_per_mpu": self.banks_per_mpu,
@@ -71,92 +84,128 @@ ONE_BANK = Machine(ranks=1, channels=1, banks=2, banks_per_mpu=1, lanes=4, alus=
 
 @dataclass
 class Tally:
-    """What happened."""
+    """What happened on the channel that has the most to do, in one program."""
 
-    commands: int = 0
-    rows_opened: int = 0
-    column_reads: int = 0
+    switches: int = 0
+    passes: int = 0  # one after the other
     macs: int = 0
-    mode_switches: int = 0
-    input_bytes: list[int] = field(default_factory=list)  # on the bus of each channel
-    result_bytes: list[int] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, machine: Machine) -> "Tally":
-        return cls(input_bytes=[0] * machine.channels, result_bytes=[0] * machine.channels)
-
-    @property
-    def bus_bytes(self) -> int:
-        return sum(self.input_bytes) + sum(self.result_bytes)
+    rows: int = 0
+    die_passes: int = 0  # summed over dies
+    die_macs: int = 0
+    die_rows: int = 0
+    token_macs: int = 0
+    input_sets: int = 0
+    input_bursts: int = 0
+    output_bursts: int = 0
 
     def busy_ns(self, machine: Machine) -> float:
-        """PIM's own time: commands, switches, and reading results back over buses of 12.8 GB/s each."""
-        bus_gb_per_s = 12.8 * machine.channels
-        commands_ns = self.commands * machine.mac_interval_ns
-        return commands_ns + self.mode_switches * machine.mode_switch_ns + sum(self.result_bytes) / bus_gb_per_s
+        """PIM's own time: commands, rows, switches, results; whoever refreshes computes the longer."""
+        mac_ns, mode_ns = (ceil(ns / CK_NS) * CK_NS for ns in (machine.mac_interval_ns, machine.mode_switch_ns))
+        row_ns = mac_ns * (machine.row_columns if machine.banks_per_mpu == 2 else 1)
+        exposed_ns = max(0.0, CLOSE_NS + machine.open_ns - row_ns)
+        total = self.switches * mode_ns + self.macs * mac_ns + (self.rows - self.passes) * exposed_ns
+        total += self.passes * (machine.open_ns + ANSWER_NS) + self.output_bursts * BURST_NS
+        return total / (1 - REFRESH_NS / REFRESH_EVERY_NS)
+
+    def bus_ns(self) -> float:
+        """Inputs and results on the bus of a channel, which stops to refresh, its rows closed and opened again."""
+        stop_ns = 10.0 + 21.25 + 210.0 + 2.5 + SENSE_NS
+        return (self.input_bursts + self.output_bursts) * BURST_NS / (1 - stop_ns / REFRESH_EVERY_NS)
 
 
-def groups_of(n: int, lanes: int) -> Iterator[int]:
-    """Sizes of the groups of lanes that ``n`` outputs fill."""
-    for start in range(0, n, lanes):
-        yield min(lanes, n - start)
+@dataclass
+class Die:
+    """What a die computes in a tile: rows of tokens, and the lanes of each block with the tokens that want them."""
+
+    tokens: int
+    readouts: list[tuple[int, int]]
 
 
-def rounds(machine: Machine, groups: list[int]) -> Iterator[list[Work]]:
-    """Deal groups to all MPUs, over and over."""
-    units = machine.units
-    for start in range(0, len(groups), len(units)):
-        yield list(zip(units, groups[start : start + len(units)], strict=False))
+def groups_of(n: int, size: int) -> Iterator[int]:
+    """Sizes of the groups of at most ``size`` that ``n`` things fill."""
+    for start in range(0, n, size):
+        yield min(size, n - start)
 
 
-def stream(machine: Machine, tally: Tally, works: list[Work], tokens: int, k: int) -> None:
-    """One pass of up to N_ALU tokens over one round: ``k`` all-bank MAC commands to every rank with work."""
-    ranks = {unit[0] for unit, _ in works}
-    busy = [unit for unit in machine.units if unit[0] in ranks]
-    open_row: dict[Unit, int] = {}
-    for column in range(k):
-        tally.commands += 1
-        row = column * machine.column_bytes // machine.row_bytes
-        for unit in busy:  # all banks of a rank obey, whether their result is wanted or not
-            if open_row.get(unit) != row:
-                open_row[unit] = row
-                tally.rows_opened += 1
-            tally.column_reads += 1
-        for _, lanes in works:
-            tally.macs += lanes * tokens
-
-
-def product(machine: Machine, tally: Tally, groups: list[int], tokens: int, k: int) -> None:
-    """One output-stationary product; its inputs are counted by the caller."""
-    for works in rounds(machine, groups):
-        for chunk in groups_of(tokens, machine.alus):
-            stream(machine, tally, works, chunk, k)
-        for (_, channel, _), lanes in works:
-            tally.result_bytes[channel] += tokens * lanes * machine.accumulator_bytes
+def run_tile(machine: Machine, tally: Tally, dies: list[Die], k: int, same_inputs: bool) -> None:
+    """Every pass of a tile, column by column."""
+    first = 0
+    while first < max(die.tokens for die in dies):
+        busy = [min(machine.alus, die.tokens - first) for die in dies if die.tokens > first]
+        tally.passes += 1
+        tally.die_passes += len(busy)
+        for column in range(k):
+            tally.macs += 1
+            if column % machine.row_columns == 0:
+                tally.rows += 1
+                tally.die_rows += len(busy)
+                for chunk in groups_of(min(machine.row_columns, k - column), min(SET_INPUTS, machine.row_columns)):
+                    for served in busy[:1] if same_inputs else busy:
+                        tally.input_sets += 1
+                        tally.input_bursts += ceil(chunk * served / BURST_BYTES)
+            for served in busy:
+                tally.die_macs += 1
+                tally.token_macs += served
+        first += machine.alus
+    for die in dies:
+        for lanes, tokens in die.readouts:
+            tally.output_bursts += tokens * ceil(lanes * machine.accumulator_bytes / BURST_BYTES)
 
 
 def gemm(machine: Machine, tokens: int, k: int, columns: int) -> Tally:
-    """One (tokens, k) x (k, columns) product."""
-    tally = Tally.of(machine)
-    if columns:
-        tally.mode_switches = 2
-    groups = list(groups_of(columns, machine.lanes))
-    product(machine, tally, groups, tokens, k)
-    for _ in rounds(machine, groups):  # registers do not hold a whole input, so every tile has it sent anew
-        for channel in range(machine.channels):
-            tally.input_bytes[channel] += tokens * k
+    """One (tokens, k) x (k, columns) product: blocks of lanes to channels in turn, then to MPUs, dies and tiles."""
+    tally = Tally(switches=2 if columns else 0)
+    blocks = [machine.lanes for block in range(-(-columns // machine.lanes)) if block % machine.channels == 0]
+    units = [blocks[i : i + machine.mpus] for i in range(0, len(blocks), machine.mpus)]
+    for i in range(0, len(units), machine.ranks):
+        dies = [Die(tokens, [(lanes, tokens) for lanes in unit]) for unit in units[i : i + machine.ranks]]
+        run_tile(machine, tally, dies, k, same_inputs=True)
     return tally
 
 
-def attention(machine: Machine, queries: int, keys: int, head_dim: int, kv_heads: int) -> Tally:
-    """One layer of attention: scores against groups of keys, then values by groups of dimensions."""
-    tally = Tally.of(machine)
-    if kv_heads:
-        tally.mode_switches = 4
-    product(machine, tally, kv_heads * list(groups_of(keys, machine.lanes)), queries, head_dim)
-    product(machine, tally, kv_heads * list(groups_of(head_dim, machine.lanes)), queries, keys)
-    for _ in range(kv_heads):
-        for channel in range(machine.channels):
-            tally.input_bytes[channel] += queries * head_dim  # keys of a head lie on all channels
-        tally.input_bytes[0] += queries * keys  # its values on one; which one does not matter here
+def fullest(positions: int, parts: int, width: int) -> int:
+    """Positions of the fullest of some parts to which rows of them are dealt in turn."""
+    dealt = [0] * parts
+    for row, size in enumerate(groups_of(positions, width)):
+        dealt[row % parts] += size
+    return max(dealt)
+
+
+def layout(machine: Machine, kv_heads: int, keys: int) -> tuple[int, int, int, int]:
+    """Heads of the same work per channel, parts of heads on one, parts of each of them, positions of such a part."""
+    quantum = max(q for q in range(1, kv_heads + 1) if kv_heads % q == 0 and machine.channels % q == 0)
+    on_channel = kv_heads // quantum
+    parts = 1
+    while on_channel < 2 * machine.ranks and on_channel * parts % machine.ranks:
+        parts += 1
+    on_one = fullest(keys, machine.channels // quantum, machine.row_columns)
+    return quantum, on_channel, parts, fullest(on_one, parts, machine.row_columns)
+
+
+def scores(machine: Machine, queries: int, keys: int, head_dim: int, kv_heads: int, on_pim: int) -> Tally:
+    """QK^T: each part of a head on a die of its own, its keys in the lanes."""
+    quantum, _, parts, part_keys = layout(machine, kv_heads, keys)
+    matrices = -(-on_pim // quantum) * parts
+    tally = Tally(switches=2 if on_pim else 0)
+    for i in range(0, matrices, machine.ranks):
+        for unit in groups_of(part_keys, machine.mpus * machine.lanes):
+            readouts = [(lanes, queries) for lanes in groups_of(unit, machine.lanes)]
+            dies = [Die(queries, readouts) for _ in range(min(machine.ranks, matrices - i))]
+            run_tile(machine, tally, dies, head_dim, same_inputs=False)
+    return tally
+
+
+def values(machine: Machine, queries: int, keys: int, head_dim: int, kv_heads: int, on_pim: int) -> Tally:
+    """PV: as many heads on a die as its MPUs hold, which share its inputs and so its ALUs."""
+    quantum, on_channel, parts, part_keys = layout(machine, kv_heads, keys)
+    matrices = -(-on_pim // quantum) * parts
+    blocks = list(groups_of(head_dim, machine.lanes))
+    together = max(1, min(machine.mpus // len(blocks), on_channel * parts))
+    tally = Tally(switches=2 if on_pim else 0)
+    for tile in groups_of(matrices, machine.ranks * together):
+        heads = [sum(1 for head in range(tile) if head % machine.ranks == die) for die in range(machine.ranks)]
+        for first in range(0, len(blocks), machine.mpus // together):
+            readouts = [(lanes, queries) for lanes in blocks[first : first + machine.mpus // together]]
+            dies = [Die(h * queries, readouts * h) for h in heads if h]
+            run_tile(machine, tally, dies, part_keys, same_inputs=False)
     return tally

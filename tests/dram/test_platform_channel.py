@@ -3,8 +3,9 @@
 import pytest
 from engine_help import DIE
 
+from lpspec.dram.device import load_device
 from lpspec.dram.layout import PimChannel
-from lpspec.dram.platform_channel import channel_of_platform
+from lpspec.dram.platform_channel import channel_of_platform, device_at
 from lpspec.dram.verify import count_wrong
 from lpspec.errors import InputError
 from lpspec.hardware.loading import load_platform
@@ -29,10 +30,28 @@ def test_what_a_platform_says_of_its_pim_holds() -> None:
 def test_what_no_die_is_like_is_one_line() -> None:
     with pytest.raises(InputError, match="'mobile-npu' has no PIM ranks"):
         channel_of_platform(load_platform("mobile-npu"))
-    with pytest.raises(InputError, match="no die has"):
-        channel_of_platform(load_platform("lp-spec", {"memory.data_rate": "3200 Mbps"}))
+    with pytest.raises(InputError, match=r"die_capacity is 1.5 GiB: dies that have commands hold 1 GiB or 2 GiB"):
+        channel_of_platform(load_platform("lp-spec", {"memory.die_capacity": "12 Gb"}))
     with pytest.raises(InputError, match="accumulator bits"):
         channel_of_platform(load_platform("lp-spec", {"pim.accumulator_bits": "24"}))
+
+
+@pytest.mark.parametrize("name", ["lpddr5x-8533", "lpddr5x-9600", "lpddr5-6400-16gb"])
+def test_a_die_at_another_rate_is_the_shipped_one_of_that_rate(name: str) -> None:
+    """Derived from the 6400 grade, every count comes out as the shipped files have it."""
+    shipped, base = load_device(name), load_device("lpddr5-6400-16gb")
+    derived = device_at(base, shipped.tCK.ns, "this rate")
+    assert derived.timing.counts() == shipped.timing.counts()
+    assert derived.tCK.ns == shipped.tCK.ns
+    assert derived.organisation == base.organisation
+
+
+def test_a_rate_that_no_shipped_die_has_keeps_its_times() -> None:
+    device = channel_of_platform(load_platform("lp-spec", {"memory.data_rate": "3200 Mbps"})).device
+    assert device.tCK.ns == 2.5
+    assert (device.timing.nRCD.n, device.timing.nFAW.n, device.timing.nCCD_L.n) == (8, 8, 4)  # 18 ns, 20 ns, 4 CK
+    assert (device.timing.nRFCab.n, device.timing.nREFI.n) == (84, 1562)  # 210 ns, 3906.25 ns
+    assert device.organisation.density.text() == "1 GiB"
 
 
 @pytest.mark.parametrize(("k", "n"), [(4096, 4096), (500, 1000), (64, 33)])

@@ -12,7 +12,7 @@ from lpspec.llm import load_model
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.run import simulate
 from lpspec.simulation.step_phases import cost_of
-from lpspec.simulation.workload import FIDELITIES, System, Workload, parse_fidelity, parse_tree
+from lpspec.simulation.workload import FIDELITIES, Fidelity, System, Workload, parse_fidelity, parse_tree
 from lpspec.speculation.rank_trace import load_trace
 
 PROFILE = load_profile("pimscope")  # refresh and standby are priced, too
@@ -78,15 +78,20 @@ def test_an_unknown_fidelity_is_refused() -> None:
         parse_fidelity("comand")
 
 
-def test_bus_efficiency_is_no_matter_to_commands() -> None:
-    changed = make_system("npu", TINY, PROFILE, changes={"memory.bus_efficiency": "0.5"})
-    policy = parse_tree("dtp", "edp")
-    runs = [simulate(one, TRACE, WORKLOAD, policy, "command") for one in (system("npu"), changed)]
-    assert runs[0].decode_ns == runs[1].decode_ns
+@pytest.mark.parametrize("level", FIDELITIES)
+def test_bus_efficiency_limits_both_levels(level: Fidelity) -> None:
+    """Half of the peak is less than commands sustain, 0.95 of it is more."""
+    policy = parse_tree("1", "edp")
+    took_ns = {}
+    for share in ("0.5", "0.95", "1"):
+        one = make_system("npu", TINY, PROFILE, changes={"memory.bus_efficiency": share})
+        took_ns[share] = simulate(one, TRACE, WORKLOAD, policy, level).decode_ns
+    assert took_ns["0.95"] == took_ns["1"]
+    assert took_ns["0.5"] == pytest.approx(took_ns["1"] * 0.9325 / 0.5, rel=0.005)
 
 
 def test_a_die_that_the_command_level_lacks_keeps_its_closed_forms() -> None:
-    odd = make_system("npu", TINY, PROFILE, changes={"memory.data_rate": "7000 Mbps"})
+    odd = make_system("npu", TINY, PROFILE, changes={"memory.die_capacity": "12 Gb"})
     assert command_costs(odd, 100, 40) is None
     assert simulate(odd, TRACE, WORKLOAD, parse_tree("dtp", "edp"), "command").fidelity == "analytic"
 

@@ -28,7 +28,7 @@ def planner(system: System, max_context: int = 4200) -> PhasePlanner:
     return PhasePlanner(system.model, Npu(platform.npu, platform.memory), PackageCommands(platform), split)
 
 
-LP_SPEC = planner(make_system("lp-spec", LLAMA, PROFILE, changes={"memory.bus_efficiency": "0.93"}))
+LP_SPEC = planner(make_system("lp-spec", LLAMA, PROFILE))
 SYSTEMS = {name: planner(make_system(name, TINY, PROFILE), 300) for name in ("npu-spec", "pim-spec", "lp-spec")}
 
 
@@ -81,30 +81,24 @@ def test_every_die_is_refreshed_and_stands_by_all_the_time(name: str) -> None:
     assert stood_ns == pytest.approx(cost.latency_ns * one.memory.dies)
 
 
-@pytest.mark.parametrize(
-    ("tokens", "context", "low", "high"),
-    [
-        (1, 64, 1.05, 1.10),
-        (4, 64, 1.05, 1.10),
-        (16, 64, 0.95, 1.10),
-        (4, 1024, 1.05, 1.10),
-        (32, 1024, 1.05, 1.10),
-        (1, 4064, 1.05, 1.10),
-        (4, 4064, 1.08, 1.14),  # two heads on a die share its inputs, and so its ALUs: PV takes more passes
-    ],
-)
-def test_commands_and_closed_forms_agree_on_the_papers_step(tokens: int, context: int, low: float, high: float) -> None:
-    """Refresh is 5.4 % of what is beyond; the rest is first rows, readback, and the cache written byte by byte."""
+@pytest.mark.parametrize("profile", ["attacc", "specpim", "pimscope"])
+@pytest.mark.parametrize("context", [64, 1024, 4064])
+@pytest.mark.parametrize("tokens", [1, 4, 5, 16, 32])
+def test_commands_and_closed_forms_agree_on_the_papers_step(tokens: int, context: int, profile: str) -> None:
+    """Both price the same programs, refreshes and writes of the cache: within 1 % in time and 7 % in energy."""
     keys = -(-(context + tokens) // KEY_BLOCK) * KEY_BLOCK
-    found_ns = total_ns(LP_SPEC.verify(tokens, keys, 1))
+    blocks = (context + tokens - 1) // KEY_BLOCK - context // KEY_BLOCK + 1
+    found = cost_of(LP_SPEC.verify(tokens, keys, blocks), LP_SPEC.memory)
     assert LP_SPEC.split is not None
-    closed_ns = float(LP_SPEC.split.decode_cost(verify_operators(LLAMA, tokens, context)).latency_ns)
-    assert low < found_ns / closed_ns < high
+    closed = LP_SPEC.split.decode_cost(verify_operators(LLAMA, tokens, context))
+    assert float(closed.latency_ns) == pytest.approx(float(found.latency_ns), rel=0.01)
+    found_pj, closed_pj = (sum(cost.activity.energy_pj(load_profile(profile)).values()) for cost in (found, closed))
+    assert float(closed_pj) == pytest.approx(float(found_pj), rel=0.07)
 
 
 def test_an_npu_alone_takes_what_its_reads_take() -> None:
     """Weights and cache at the rate that commands sustain, 0.93 of the peak."""
-    one = planner(make_system("npu", LLAMA, PROFILE, changes={"memory.bus_efficiency": "0.9325"}), 300)
+    one = planner(make_system("npu", LLAMA, PROFILE), 300)
     allocator = make_allocator(make_system("npu", LLAMA, PROFILE).platform, LLAMA, 1, 300)
     phases = one.verify(1, 128, 1)
     assert total_ns(phases) == pytest.approx(6.6e9 / (0.9325 * 51.2), rel=0.02)

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from lpspec.allocation.checking import checked_tiles
 from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, lay_out
+from lpspec.allocation.key_blocks import in_whole_blocks, over_blocks
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_positions
 from lpspec.devices.npu import Npu
-from lpspec.devices.pim import LpddrPim
+from lpspec.devices.pim import LpddrPim, PimWork
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import MemorySpec, PlatformSpec
 from lpspec.llm.counts import Count, ceil_div
@@ -66,7 +68,7 @@ class BalancedAllocator:
             )
         self.npu = Npu(platform.npu, platform.memory)
         self.pim = LpddrPim(platform.pim, platform.memory)
-        self.bus_gb_per_s = platform.memory.sustained_gb_per_s
+        self.bus_gb_per_s = self.pim.timing.bus_gb_per_s
         self.memory = platform.memory
         self.model = model
         self.max_kv_tokens = max_context + max_tokens
@@ -80,12 +82,17 @@ class BalancedAllocator:
     # Prices
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
-        """Cost of the operators one after the other, each split over both sides."""
-        return reduce(add, (self._price(op) for op in operators), Cost())
+        """Cost of the operators one after the other, each split over both sides, and of all dies meanwhile."""
+        return self.pim.timing.standing_by(reduce(add, (self._price(op) for op in operators), Cost()))
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost on the NPU, which reads weights from all ranks (LP-Spec section IV)."""
-        return reduce(add, (self.npu.price(op) for op in operators), Cost())
+        total = reduce(add, (self.npu.price(op) for op in operators), Cost())
+        for op in operators:
+            if isinstance(op, Attention):
+                blocks = ceil_div(op.tokens, self.pim.spec.lanes.n)
+                total += append_to_pim(self.pim, op, blocks) * float(op.count)
+        return self.pim.timing.standing_by(total)
 
     def _price(self, op: Operator) -> Cost:
         if isinstance(op, Gemm):
@@ -100,7 +107,8 @@ class BalancedAllocator:
 
     def _split_activity(self, op: Gemm, pim_columns: NDArray[np.int64]) -> Activity:
         """Events of all copies of a product of which PIM computes some columns and the NPU the others."""
-        return self.npu.gemm_activity(op, op.n - pim_columns) + self.pim.gemm_activity(op, pim_columns)
+        on_pim = self.pim.activity(self.pim.gemm(op.tokens, op.k, pim_columns)) * float(op.count)
+        return self.npu.gemm_activity(op, op.n - pim_columns) + on_pim
 
     # Products
 
@@ -134,46 +142,51 @@ class BalancedAllocator:
     def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> NDArray[np.float64]:
         """Time of one copy of a product when PIM computes its first ``pim_columns`` columns, ns."""
         npu_columns = gemm.n - pim_columns
-        pim_ns = self.pim.gemm_ns(tokens, gemm.k, pim_columns)
         npu_ns = self.npu.gemm_compute_ns(tokens, gemm.k, npu_columns)
         npu_bytes = self.npu.gemm_read_bytes(replace(gemm, tokens=tokens), npu_columns)
-        bus_bytes = npu_bytes + self.pim.gemm_bus_bytes(tokens, gemm.k, pim_columns)
-        return np.maximum(np.maximum(pim_ns, npu_ns), bus_bytes / self.bus_gb_per_s)
+        beside_ns = self._beside_ns(self.pim.gemm(tokens, gemm.k, pim_columns), npu_bytes)
+        return np.asarray(np.maximum(beside_ns, npu_ns))
 
     # Attention
 
     def _attention_cost(self, op: Attention) -> Cost:
         """Whole key-value heads go to either side; new keys and values are written to every side in use."""
         self.pim.check_precision(op)
-        pim_heads = self.heads_on_pim(op)
-        latency_ns = self._attention_makespan_ns(op, pim_heads)
-        copies = 2 if self.kv_on_dram else 1
-        writes_ns = copies * op.kv_write_bytes / self.bus_gb_per_s
-        activity = self._heads_activity(op, pim_heads) + self.npu.kv_write_activity(op) * copies
-        return Cost(latency_ns * op.count + writes_ns, activity)
+        return over_blocks(op, self.pim.spec.lanes.n, self._heads_cost) + self._appends(op)
+
+    def _heads_cost(self, op: Attention) -> Cost:
+        """Scores and values of all layers over whole blocks of keys."""
+        latency_ns, pim_heads = self.attention_split(op)
+        return Cost(latency_ns * op.count, self._heads_activity(op, pim_heads))
+
+    def _appends(self, op: Attention) -> Cost:
+        """New keys and values of all layers, on PIM ranks and, where it keeps them, on the DRAM rank."""
+        cost = append_to_pim(self.pim, op, blocks_of_positions(op.context, op.tokens, self.pim.spec.lanes.n))
+        if self.kv_on_dram:
+            cost += append_to_dram(self.pim.timing, op)
+        return cost * float(op.count)
+
+    def compaction_cost(self, moved: Count) -> Cost:
+        """Moving the keys and values of accepted tokens up to the root's, in all layers and on every side in use."""
+        op = next(op for op in verify_operators(self.model, moved, 0) if isinstance(op, Attention))
+        cost = append_to_pim(self.pim, op, ceil_div(moved, self.pim.spec.lanes.n), read_first=True)
+        if self.kv_on_dram:
+            cost += append_to_dram(self.pim.timing, op, read_first=True)
+        return self.pim.timing.standing_by(cost * float(op.count))
 
     def _heads_activity(self, op: Attention, pim_heads: Count) -> Activity:
         """Events of all layers of attention of which PIM computes some heads and the NPU the others; writes apart."""
-        npu_heads = op.kv_heads - pim_heads
-        return self.npu.attention_activity(op, npu_heads) + self.pim.attention_activity(op, pim_heads)
+        on_pim = self.pim.activity(self.pim.scores(op, pim_heads)) + self.pim.activity(self.pim.values(op, pim_heads))
+        return self.npu.attention_activity(op, op.kv_heads - pim_heads) + on_pim * float(op.count)
 
     def heads_on_pim(self, op: Attention) -> NDArray[np.int64]:
-        """Key-value heads on PIM, decided anew whenever the context has filled another group of lanes with keys.
-
-        A decision holds for as many contexts as PIM has lanes, which is also how the cache grows in its banks, and
-        saves trying every head for every context of a grid, which must run along its first axis.
-        """
-        lanes, context = self.pim.spec.lanes.n, np.asarray(op.context)
-        if context.ndim < 2:
-            return self.attention_split(_dense_over(op, context // lanes * lanes))[1]
-        blocks, place = np.unique(context // lanes, return_inverse=True)
-        _, heads = self.attention_split(_dense_over(op, blocks[:, None] * lanes))
-        return heads[place.ravel()]
+        """Key-value heads on PIM, which are decided anew whenever another block of lanes has been filled with keys."""
+        return self.attention_split(in_whole_blocks(op, self.pim.spec.lanes.n))[1]
 
     def attention_split(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
         choices = self._allowed_heads(op)
-        best_ns = np.asarray(self._attention_makespan_ns(op, choices[0]))
+        best_ns = self._attention_makespan_ns(op, choices[0])
         best_weight = self._heads_weight(op, choices[0], best_ns)
         best_heads = np.full(best_ns.shape, choices[0], dtype=np.int64)
         for heads in choices[1:]:
@@ -190,17 +203,26 @@ class BalancedAllocator:
         return latency_ns
 
     def _allowed_heads(self, op: Attention) -> list[int]:
-        """Candidates, most heads on PIM first. Without a copy on the DRAM rank, either side takes all."""
+        """Candidates, most heads on PIM first, each the same work for every channel.
+
+        Without a copy on the DRAM rank, either side takes all.
+        """
         if self.kv_on_dram:
-            return list(range(op.kv_heads, -1, -1))
+            return list(range(op.kv_heads, -1, -self.pim.kv_share(op).quantum))
         return [op.kv_heads, 0] if self._uses_dram else [op.kv_heads]
 
     def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> NDArray[np.float64]:
+        """Time of one layer: scores, then values, each as long as the slowest of PIM, arrays and bus."""
         npu_heads = op.kv_heads - pim_heads
-        npu_bytes = self.npu.attention_read_bytes(op, npu_heads)
-        bus_ns = (npu_bytes + self.pim.attention_bus_bytes(op, pim_heads)) / self.bus_gb_per_s
-        npu_ns: Real = self.npu.attention_compute_ns(op, npu_heads)
-        return np.maximum(np.maximum(self.pim.attention_ns(op, pim_heads), npu_ns), bus_ns)
+        read_bytes = self.npu.attention_read_bytes(op, npu_heads) / 2
+        scores, values = self.pim.scores(op, pim_heads), self.pim.values(op, pim_heads)
+        scores_ns = np.maximum(self._beside_ns(scores, read_bytes), self.npu.scores_compute_ns(op, npu_heads))
+        values_ns = np.maximum(self._beside_ns(values, read_bytes), self.npu.values_compute_ns(op, npu_heads))
+        return np.asarray(scores_ns + values_ns)
+
+    def _beside_ns(self, work: PimWork, read_bytes: Real) -> Real:
+        """Time of PIM and the bus, on which the NPU reads so much beside it."""
+        return np.maximum(self.pim.busy_ns(work), self.pim.bus_ns(work, read_bytes))
 
     # Placement
 
@@ -336,11 +358,6 @@ class BalancedAllocator:
     def _dram_tile_loss_ns(self, placed: PlacedGemm, tokens: int) -> float:
         fewer = replace(placed, fewest=placed.fewest + 1)
         return float(self._best_split(tokens, fewer).latency_ns - self._best_split(tokens, placed).latency_ns)
-
-
-def _dense_over(op: Attention, context: Count) -> Attention:
-    """The attention of a decode pass over another context."""
-    return replace(op, context=context, pairs=op.tokens * (context + op.tokens))
 
 
 class PimOnlyAllocator(BalancedAllocator):

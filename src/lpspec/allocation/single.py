@@ -6,6 +6,7 @@ from operator import add
 from lpspec.devices.cost import Cost
 from lpspec.devices.gpu import Gpu
 from lpspec.devices.hbm_pim import HbmPim
+from lpspec.devices.memory_timing import MemoryTiming, timing_of
 from lpspec.devices.npu import Npu
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import PlatformSpec
@@ -19,15 +20,18 @@ class SingleDevice:
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
         """Take the one device of the platform."""
         self.device: Npu | Gpu
+        self.timing: MemoryTiming | None = None
         if platform.npu is not None and platform.memory is not None:
             self.device = Npu(platform.npu, platform.memory)
+            self.timing = timing_of(platform.memory)
         else:
             assert platform.gpu is not None
             self.device = Gpu(platform.gpu)
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
-        """Cost of the operators one after the other."""
-        return reduce(add, (self.device.price(op) for op in operators), Cost())
+        """Cost of the operators one after the other, and of all dies of an LPDDR package meanwhile."""
+        total = reduce(add, (self.device.price(op) for op in operators), Cost())
+        return total if self.timing is None else self.timing.standing_by(total)
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """The same as decoding."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.allocation.hybrid import BalancedAllocator
-from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.cost import Cost, Real
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.counts import Count
@@ -55,15 +55,14 @@ class WeighedAllocator(BalancedAllocator):
     def _split_weight(
         self, tokens: Count, gemm: Gemm, pim_columns: NDArray[np.int64], latency_ns: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        return self._weight(self._split_activity(replace(gemm, count=1, tokens=tokens), pim_columns), latency_ns)
+        return self._weight(Cost(latency_ns, self._split_activity(replace(gemm, count=1, tokens=tokens), pim_columns)))
 
     def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: NDArray[np.float64]) -> NDArray[np.float64]:
-        dense = replace(op, count=1, pairs=op.tokens * op.keys)  # the context may be that of a block's first key
-        return self._weight(self._heads_activity(dense, pim_heads), latency_ns)
+        return self._weight(Cost(latency_ns, self._heads_activity(replace(op, count=1), pim_heads)))
 
-    def _weight(self, activity: Activity, latency_ns: NDArray[np.float64]) -> NDArray[np.float64]:
-        parts: Mapping[str, Real] = activity.energy_pj(self._profile)
-        return np.asarray(sum(parts.values()) + latency_ns * self._ns_worth_pj, np.float64)
+    def _weight(self, cost: Cost) -> NDArray[np.float64]:
+        parts: Mapping[str, Real] = self.pim.timing.standing_by(cost).activity.energy_pj(self._profile)
+        return np.asarray(sum(parts.values()) + cost.latency_ns * self._ns_worth_pj, np.float64)
 
 
 def least_energy(

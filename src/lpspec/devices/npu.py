@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
+from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import MemorySpec, NpuSpec
@@ -28,7 +29,7 @@ class Npu:
     def __init__(self, npu: NpuSpec, memory: MemorySpec) -> None:
         """Take the data of one platform."""
         self.spec = npu
-        self.bus_gb_per_s = memory.sustained_gb_per_s
+        self.bus_gb_per_s = timing_of(memory).bus_gb_per_s
         self.dataflow = WeightStationary(npu)
 
     def price(self, op: Operator) -> Cost:

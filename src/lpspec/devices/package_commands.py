@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.devices.cost import Activity
+from lpspec.devices.kv_share import KvShare
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
-from lpspec.dram.kv_layout import KvPlacement, parts_for
+from lpspec.dram.kv_layout import KvPlacement
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform, device_of_memory
 from lpspec.dram.read_stream import ReadStream
@@ -68,12 +69,14 @@ class Heads:
 
     Attributes:
         pim: Key-value heads that PIM computes, of all channels.
+        kv_heads: Key-value heads of the layer.
         head_dim: Width of a head.
         queries: Query rows that share the keys of one head.
         keys: Positions, whole blocks of lanes.
     """
 
     pim: int
+    kv_heads: int
     head_dim: int
     queries: int
     keys: int
@@ -94,6 +97,9 @@ class PackageCommands:
         self.pim: PimChannel | None = channel_of_platform(platform) if platform.pim is not None else None
         self.device: DeviceSpec = self.pim.device if self.pim is not None else device_of_memory(platform.memory)
         self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
+        self._least_burst_ns = (
+            self.device.timing.nBL_min.n * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
+        )
         self.controller = Controller(ranks=self.ranks)
         described = self.device.model_dump(mode="json", include={"tCK", "organisation", "timing"})
         self._memory_key = (json.dumps(described), self.ranks)
@@ -160,17 +166,17 @@ class PackageCommands:
             tokens: How many.
             read_first: Whether they are moved: the same bursts are read before they are written.
         """
-        channel = self._computing()
-        heads = ceil_div(kv_heads, self.channels)
-        key = ("append", heads, head_dim, blocks, tokens, read_first)
+        channel, share = self._computing(), self._share(kv_heads, head_dim)
+        key = ("append", share.on_channel, head_dim, blocks, tokens, read_first)
 
         def writes() -> IntArray:
             room = (blocks + 1) * channel.lanes + tokens
-            kv = self._placement(heads, head_dim, room)
+            kv = self._placement(share, room)
             position = channel.lanes - 1 if blocks > ceil_div(tokens, channel.lanes) else 0
             return _requests(kv.append_places(position, tokens), read_first)
 
-        return self._part(self._pim_key, key, Work(_nothing, writes))
+        # The positions of one row lie on one of the channels that share a head.
+        return self._part(self._pim_key, key, Work(_nothing, writes), 1 / share.spread)
 
     def append_to_dram(self, write_bytes: float, read_first: bool = False) -> MemoryPart:
         """Write new keys and values into plain DRAM, where they lie side by side; ``read_first`` as above."""
@@ -186,20 +192,26 @@ class PackageCommands:
     def _attention(self, what: str, heads: Heads, npu_bytes: float) -> MemoryPart:
         if heads.pim == 0:
             return self.reads(npu_bytes)
-        of_channel = ceil_div(heads.pim, self.channels)
+        share = self._share(heads.kv_heads, heads.head_dim)
+        of_channel, keys = ceil_div(heads.pim, share.quantum), share.channel_keys(heads.keys)
         bursts = self._bursts(npu_bytes)
 
         def program() -> IntArray:
-            kv = self._placement(of_channel, heads.head_dim, heads.keys)
+            kv = self._placement(share, keys)
             compiled = compile_scores if what == "scores" else compile_values
-            return compiled(kv, heads.keys, heads.queries).lines
+            return compiled(kv, keys, heads.queries, heads=of_channel).lines
 
-        key = (what, of_channel, heads.head_dim, heads.queries, heads.keys, bursts)
-        return self._part(self._pim_key, key, Work(program, self._stream(bursts).requests))
+        key = (what, of_channel, share.on_channel, heads.head_dim, heads.queries, keys, bursts)
+        work = Work(program, self._stream(bursts).requests)
+        return self._part(self._pim_key, key, work, float(share.mean_share(heads.pim)))
 
-    def _placement(self, heads: int, head_dim: int, keys: int) -> KvPlacement:
+    def _share(self, kv_heads: int, head_dim: int) -> KvShare:
         channel = self._computing()
-        return KvPlacement(channel, heads, head_dim, keys, parts=parts_for(heads, channel.concurrent))
+        columns = channel.device.organisation.columns
+        return KvShare(kv_heads, head_dim, self.channels, channel.concurrent, columns)
+
+    def _placement(self, share: KvShare, keys: int) -> KvPlacement:
+        return KvPlacement(self._computing(), share.on_channel, share.head_dim, keys, parts=share.parts)
 
     def _computing(self) -> PimChannel:
         assert self.pim is not None
@@ -215,8 +227,8 @@ class PackageCommands:
         """Reads of whole rows of the last rank."""
         return Work(_nothing, lambda: ReadStream(self.ranks - 1, bursts).requests(self.device))
 
-    def _part(self, where: tuple[Any, ...], what: tuple[Any, ...], work: Work) -> MemoryPart:
-        return self._cost(self._measured(where, what, work), work)
+    def _part(self, where: tuple[Any, ...], what: tuple[Any, ...], work: Work, share: float = 1.0) -> MemoryPart:
+        return self._cost(self._measured(where, what, work), work, share)
 
     def _measured(self, where: tuple[Any, ...], what: tuple[Any, ...], work: Work) -> PhaseCommands:
         """Run a phase, or remember it."""
@@ -227,9 +239,19 @@ class PackageCommands:
             _KNOWN[key] = repeated(work.program(), work.requests(), self.device, self.controller)
         return _KNOWN[key]
 
-    def _cost(self, commands: PhaseCommands, work: Work) -> MemoryPart:
-        activity = activity_of(commands, self.device) * float(self.channels)
-        return MemoryPart(commands.ck * self.device.tCK.ns, activity, (work,))
+    def _cost(self, commands: PhaseCommands, work: Work, share: float = 1.0) -> MemoryPart:
+        """Cost of a phase on all channels, which do ``share`` of what this one does on average.
+
+        Bursts follow each other no faster than the platform lets them, whatever commands could do; refresh goes on.
+        """
+        took_ns = commands.ck * self.device.tCK.ns
+        latency_ns = max(took_ns, _sum(commands.command_counts, *_ON_BUS) * self._least_burst_ns)
+        waiting = Activity(refreshed_dies=(latency_ns - took_ns) / self.refresh_interval_ns * self.dies)
+        activity = activity_of(commands, self.device) * (share * self.channels)
+        return MemoryPart(latency_ns, activity + waiting, (work,))
+
+
+_ON_BUS = ("RD", "RDA", "WR", "WRA", "PIM_IN", "PIM_OUT")
 
 
 def _nothing() -> IntArray:

@@ -4,16 +4,55 @@ The 32 lanes of an MPU are 32 output columns. One MAC command makes every MPU of
 32 weights of one k and multiply them with up to N_ALU tokens, so L tokens take ceil(L / N_ALU) passes over the
 weights. Inputs are broadcast over the data bus (one burst reaches all ranks of a channel; every channel needs its
 own), accumulators are read back over it once a tile is done. While one bank of an MPU streams its row, the other
-opens the next, so rows cost energy but no time.
+opens the next; with one bank per MPU nothing streams meanwhile.
+
+These are the counts of the programs in ``lpspec.dram.gemm``, times the timings of the die: a pass opens its first rows
+under nFAW, streams its columns, and reads its accumulators back; all dies stop together to refresh.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.kv_share import KvShare
+from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
+from lpspec.hardware.clock import whole_ck
 from lpspec.hardware.platform_spec import MemorySpec, PimSpec
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention, Gemm
+
+
+@dataclass(frozen=True, slots=True)
+class PimWork:
+    """What the PIM ranks of the channel with the most to do have to do in one program; numbers or arrays over a grid.
+
+    Attributes:
+        passes: Passes over a tile, one after the other.
+        macs: MAC commands, one after the other.
+        rows: Rows that are opened one after the other.
+        die_passes: Passes, summed over the dies that take part.
+        die_macs: MAC commands, likewise.
+        die_rows: Rows opened in every MPU, likewise.
+        token_macs: MAC commands times the tokens that they serve, likewise.
+        input_sets: Sets of input registers that are filled.
+        input_bursts: Bursts that fill them.
+        output_bursts: Bursts of accumulators.
+        share: Part of the work of this channel that all channels have on average.
+    """
+
+    passes: Real
+    macs: Real
+    rows: Real
+    die_passes: Real
+    die_macs: Real
+    die_rows: Real
+    token_macs: Real
+    input_sets: Real
+    input_bursts: Real
+    output_bursts: Real
+    share: Real = 1.0
 
 
 class LpddrPim:
@@ -22,22 +61,42 @@ class LpddrPim:
     def __init__(self, pim: PimSpec, memory: MemorySpec) -> None:
         """Take the data of one platform."""
         self.spec = pim
+        self.timing = timing_of(memory)
         self.channels = memory.channels.n
-        self.bus_gb_per_s = memory.sustained_gb_per_s
+        self.pim_ranks = memory.pim_ranks.n
         self.mpus_per_rank = memory.dies_per_rank * pim.mpus
         self.slice_columns = self.mpus_per_rank * pim.lanes.n
         self.tile_columns = self.slice_columns * pim.concurrent_ranks.n
+        self.row_columns = pim.row_bytes.n // pim.column_bytes.n
+        self.chunk = min(self.timing.device.pim.input_depth.n, self.row_columns)
+        self._set_times()
+
+    def _set_times(self) -> None:
+        """Times of single events, ns; what commands wait for in whole CK waits for whole CK here too."""
+        device, pim = self.timing.device, self.spec
+        t, ck_ns = device.timing, device.tCK.ns
+        four_ck = max(t.nFAW.n, 4 * t.nRRD_L.n)
+        last_ck = (pim.mpus - 1) // 4 * four_ck + min(pim.mpus - 1, 3) * t.nRRD_L.n
+        opened_ck = (0 if device.pim.activate == "at_once" else last_ck) + t.nRCD.n
+        self.mac_ns = whole_ck(pim.mac_interval.ns, ck_ns) * ck_ns
+        self.mode_ns = whole_ck(pim.mode_switch.ns, ck_ns) * ck_ns
+        self.open_ns = opened_ck * ck_ns
+        self.answer_ns = t.nCL.n * ck_ns
+        hidden_ns = self.row_columns * self.mac_ns if pim.banks_per_mpu.n > 1 else self.mac_ns
+        self.next_row_ns = max(0.0, (t.nRTP.n + t.nRPab.n) * ck_ns + self.open_ns - hidden_ns)
+        self.turnaround_ns = (t.nCL.n + t.nRTRS.n - t.nCWL.n) * ck_ns
 
     def price(self, op: Gemm | Attention) -> Cost:
         """Cost of all copies of a product computed by PIM alone, the bus serving nothing else."""
         self.check_precision(op)
         if isinstance(op, Gemm):
-            busy_ns = self.gemm_ns(op.tokens, op.k, op.n)
-            bus_ns = self.gemm_bus_bytes(op.tokens, op.k, op.n) / self.bus_gb_per_s
-            return Cost(np.maximum(busy_ns, bus_ns) * op.count, self.gemm_activity(op, op.n))
-        busy_ns = self.attention_ns(op, op.kv_heads)
-        bus_ns = self.attention_bus_bytes(op, op.kv_heads) / self.bus_gb_per_s
-        return Cost(np.maximum(busy_ns, bus_ns) * op.count, self.attention_activity(op, op.kv_heads))
+            works = [self.gemm(op.tokens, op.k, op.n)]
+        else:
+            works = [self.scores(op, op.kv_heads), self.values(op, op.kv_heads)]
+        total = Cost()
+        for work in works:
+            total += Cost(np.maximum(self.busy_ns(work), self.bus_ns(work)), self.activity(work)) * float(op.count)
+        return total
 
     def check_precision(self, op: Gemm | Attention) -> None:
         """Refuse operands that the INT8 units cannot take."""
@@ -53,89 +112,145 @@ class LpddrPim:
                 "allowed are INT8 weights without: see compare --weights"
             )
 
+    # What programs take
+
+    def busy_ns(self, work: PimWork) -> Real:
+        """Time from entering to leaving PIM mode; a program without work takes none."""
+        switches_ns = 2 * self.mode_ns * np.minimum(work.passes, 1)
+        passes_ns = work.passes * (self.open_ns + self.answer_ns) + (work.rows - work.passes) * self.next_row_ns
+        readback_ns = work.output_bursts * self.timing.burst_ns
+        return (switches_ns + passes_ns + work.macs * self.mac_ns + readback_ns) / self.timing.pim_share
+
+    def bus_ns(self, work: PimWork, read_bytes: Real = 0.0) -> Real:
+        """Time of the data buses for inputs, results, and what the NPU reads besides from all channels.
+
+        The bus turns from the NPU's reads to each set of inputs and back.
+        """
+        bytes_on_bus = read_bytes + self.bus_bytes(work)
+        turns_ns = np.where(np.asarray(read_bytes) > 0, work.input_sets * self.turnaround_ns, 0.0)
+        return bytes_on_bus / self.timing.bus_gb_per_s + turns_ns
+
+    def bus_bytes(self, work: PimWork) -> Real:
+        """Bytes of inputs and results on the data buses, all channels as loaded as this one."""
+        return (work.input_bursts + work.output_bursts) * self.timing.burst_bytes * self.channels
+
+    def activity(self, work: PimWork) -> Activity:
+        """Events of one program, on all channels."""
+        total = work.share * float(self.channels)
+        columns = self.spec.mpus * self.spec.column_bytes.n * 8.0
+        array_bits = work.die_macs * columns * total
+        stops = work.die_macs * (self.mac_ns / (2 * self.timing.refresh_interval_ns))  # each closes a row too early
+        rows = (work.die_rows + stops) * self.spec.mpus * total
+        bus_bits = (work.input_bursts + work.output_bursts) * self.timing.burst_bytes * 8.0 * total
+        open_ns = (work.die_macs * self.mac_ns + work.die_passes * self.open_ns) * total
+        return Activity(
+            activate_bits=rows * (self.spec.row_bytes.n * 8.0),
+            column_bits=array_bits,
+            pim_register_bits=array_bits + bus_bits,
+            macs_int8=work.token_macs * float(self.spec.mpus * self.spec.lanes.n) * total,
+            activation_io_bits=bus_bits,
+            active_die_ns=open_ns,
+        )
+
+    # Programs
+
     def passes(self, tokens: Count) -> Count:
         """Passes over the weights: one serves up to N_ALU tokens."""
         return ceil_div(tokens, self.spec.alus.n)
 
-    # One product, (tokens, k) x (k, columns)
-
-    def gemm_ns(self, tokens: Count, k: Count, columns: Count) -> Real:
-        """Time from entering to leaving PIM mode, ns; zero columns take no time."""
-        rounds = ceil_div(columns, self.tile_columns)
-        macs_ns = self.passes(tokens) * rounds * k * self.spec.mac_interval.ns
-        readback_ns = self._readback_bytes(tokens, columns) / self.bus_gb_per_s
-        return macs_ns + readback_ns + 2 * self.spec.mode_switch.ns * np.minimum(columns, 1)
-
-    def gemm_bus_bytes(self, tokens: Count, k: Count, columns: Count) -> Real:
-        """Bytes on the data buses of all channels: inputs in, once per tile, and accumulators out."""
-        rounds = ceil_div(columns, self.tile_columns)
-        return self.channels * rounds * tokens * k + self._readback_bytes(tokens, columns)
-
-    def gemm_activity(self, op: Gemm, columns: Count) -> Activity:
-        """Events of all copies of a product of which PIM computes ``columns`` columns."""
-        units = self.passes(op.tokens) * self._reading_mpus(ceil_div(columns, self.spec.lanes.n))
-        array = self._array_activity(units, op.k)
-        bus_bits = self.gemm_bus_bytes(op.tokens, op.k, columns) * 8.0
-        return (array + Activity(macs_int8=op.tokens * op.k * columns * 1.0, activation_io_bits=bus_bits)) * float(
-            op.count
+    def gemm(self, tokens: Count, k: int, columns: Count) -> PimWork:
+        """One (tokens, k) x (k, columns) product; zero columns are no work."""
+        blocks = ceil_div(ceil_div(columns, self.spec.lanes.n), self.channels)
+        units = ceil_div(blocks, self.spec.mpus)
+        tiles = ceil_div(units, self.spec.concurrent_ranks.n)
+        passes, rows = self.passes(tokens), ceil_div(k, self.row_columns)
+        return PimWork(
+            passes=tiles * passes,
+            macs=tiles * passes * k,
+            rows=tiles * passes * rows,
+            die_passes=units * passes,
+            die_macs=units * passes * k,
+            die_rows=units * passes * rows,
+            token_macs=units * tokens * k,
+            input_sets=tiles * passes * ceil_div(k, self.chunk),
+            input_bursts=tiles * self._input_bursts(tokens, k),
+            output_bursts=tokens * blocks * self._result_bursts(self.spec.lanes.n),
         )
 
-    # One layer of attention over some of its key-value heads
+    def kv_share(self, op: Attention) -> KvShare:
+        """How the cache of a layer is dealt to channels and dies."""
+        return KvShare(op.kv_heads, op.head_dim, self.channels, self.spec.concurrent_ranks.n, self.row_columns)
 
-    def attention_ns(self, op: Attention, kv_heads: Count) -> Real:
-        """Time of QK^T, readback of scores, and PV, ns; softmax is not in it. Zero heads take no time."""
-        score_rounds, value_rounds = self._attention_rounds(op, kv_heads)
-        passes = self.passes(self._queries(op))
-        macs = passes * (score_rounds * op.head_dim + value_rounds * op.keys)
-        bus_ns = self._attention_result_bytes(op, kv_heads) / self.bus_gb_per_s
-        return macs * self.spec.mac_interval.ns + bus_ns + 4 * self.spec.mode_switch.ns * np.minimum(kv_heads, 1)
+    def scores(self, op: Attention, kv_heads: Count) -> PimWork:
+        """QK^T of one layer for some of its key-value heads: every part of a head on one die, keys in its lanes."""
+        share, queries = self.kv_share(op), _queries(op)
+        matrices, keys = share.matrices(kv_heads), share.part_keys(op.keys)
+        slots = ceil_div(keys, self.spec.mpus * self.spec.lanes.n)
+        units, tiles = matrices * slots, ceil_div(matrices, self.spec.concurrent_ranks.n) * slots
+        passes, rows = self.passes(queries), ceil_div(op.head_dim, self.row_columns)
+        return PimWork(
+            passes=tiles * passes,
+            macs=tiles * passes * op.head_dim,
+            rows=tiles * passes * rows,
+            die_passes=units * passes,
+            die_macs=units * passes * op.head_dim,
+            die_rows=units * passes * rows,
+            token_macs=units * queries * op.head_dim,
+            input_sets=units * passes * ceil_div(op.head_dim, self.chunk),
+            input_bursts=units * self._input_bursts(queries, op.head_dim),
+            output_bursts=matrices * queries * self._result_bursts(keys),
+            share=share.mean_share(kv_heads),
+        )
 
-    def attention_bus_bytes(self, op: Attention, kv_heads: Count) -> Real:
-        """Bytes on the data buses: queries to every channel, scores out, probabilities in, results out."""
-        queries = self._queries(op) * kv_heads
-        inputs = self.channels * queries * op.head_dim + queries * op.keys
-        return inputs + self._attention_result_bytes(op, kv_heads)
+    def values(self, op: Attention, kv_heads: Count) -> PimWork:
+        """PV of one layer for some of its key-value heads.
 
-    def attention_activity(self, op: Attention, kv_heads: Count) -> Activity:
-        """Events of all layers of attention of which PIM computes ``kv_heads`` key-value heads."""
-        passes = self.passes(self._queries(op))
-        score_groups, value_groups = self._attention_groups(op, kv_heads)
-        scores = self._array_activity(passes * self._reading_mpus(score_groups), op.head_dim)
-        values = self._array_activity(passes * self._reading_mpus(value_groups), op.keys)
-        macs = 2.0 * self._queries(op) * kv_heads * op.head_dim * op.keys
-        bus_bits = self.attention_bus_bytes(op, kv_heads) * 8.0
-        return (scores + values + Activity(macs_int8=macs, activation_io_bits=bus_bits)) * float(op.count)
+        All MPUs of a die take the same inputs, so heads that share a die share its ALUs: their tokens add up.
+        """
+        share, queries, dies = self.kv_share(op), _queries(op), self.spec.concurrent_ranks.n
+        matrices, keys = share.matrices(kv_heads), share.part_keys(op.keys)
+        together = share.values_per_die(self.spec.mpus, self.spec.lanes.n)
+        slots = ceil_div(op.head_dim, self.spec.mpus // together * self.spec.lanes.n)
+        full, left = matrices // (dies * together), matrices % (dies * together)
+        most = ceil_div(left, dies)  # heads on the dies that have the most of those left
+        with_most = left - np.maximum(most - 1, 0) * dies
+        with_less = np.where(np.asarray(most) > 0, dies - with_most, 0)
+        one, more, less = (self.passes(queries * heads) for heads in (together, most, np.maximum(most - 1, 0)))
+        sent = self._input_bursts(queries * together, keys) * full * dies
+        sent = sent + self._input_bursts(queries * most, keys) * with_most
+        sent = sent + self._input_bursts(queries * np.maximum(most - 1, 0), keys) * with_less
+        passes = (full * one + more) * slots
+        die_passes = (full * dies * one + with_most * more + with_less * less) * slots
+        rows = ceil_div(keys, self.row_columns)
+        return PimWork(
+            passes=passes,
+            macs=passes * keys,
+            rows=passes * rows,
+            die_passes=die_passes,
+            die_macs=die_passes * keys,
+            die_rows=die_passes * rows,
+            token_macs=matrices * queries * keys * slots,
+            input_sets=die_passes * ceil_div(keys, self.chunk),
+            input_bursts=sent * slots,
+            output_bursts=matrices * queries * self._result_bursts(op.head_dim),
+            share=share.mean_share(kv_heads),
+        )
 
-    def _queries(self, op: Attention) -> Count:
-        """Query rows that share the keys of one key-value head."""
-        return op.tokens * (op.heads // op.kv_heads)
+    def _input_bursts(self, tokens: Count, k: Count) -> Count:
+        """Bursts that send k inputs of each token to one die, pass by pass, set by set."""
+        alus, burst = self.spec.alus.n, self.timing.burst_bytes
 
-    def _attention_rounds(self, op: Attention, kv_heads: Count) -> tuple[Count, Count]:
-        """Rounds in which all MPUs that may compute take one group of 32 keys, or of 32 value dimensions."""
-        mpus = self.mpus_per_rank * self.spec.concurrent_ranks.n
-        score_groups, value_groups = self._attention_groups(op, kv_heads)
-        return ceil_div(score_groups, mpus), ceil_div(value_groups, mpus)
+        def of_a_pass(served: Count) -> Count:
+            return k // self.chunk * ceil_div(self.chunk * served, burst) + ceil_div(k % self.chunk * served, burst)
 
-    def _attention_groups(self, op: Attention, kv_heads: Count) -> tuple[Count, Count]:
-        """Groups of up to 32 keys, and of up to 32 value dimensions; each takes one MPU."""
-        return kv_heads * ceil_div(op.keys, self.spec.lanes.n), kv_heads * ceil_div(op.head_dim, self.spec.lanes.n)
+        return tokens // alus * of_a_pass(alus) + of_a_pass(tokens % alus)
 
-    def _attention_result_bytes(self, op: Attention, kv_heads: Count) -> Real:
-        results = self._queries(op) * kv_heads * (op.keys + op.head_dim)
-        return results * (self.spec.accumulator_bits.n / 8)
+    def _result_bursts(self, outputs: Count) -> Count:
+        """Bursts that hold so many accumulators of one token: those of an MPU's lanes together."""
+        lanes, bits, burst_bits = self.spec.lanes.n, self.spec.accumulator_bits.n, 8 * self.timing.burst_bytes
+        return outputs // lanes * ceil_div(lanes * bits, burst_bits) + ceil_div(outputs % lanes * bits, burst_bits)
 
-    # Shared
 
-    def _readback_bytes(self, tokens: Count, columns: Count) -> Real:
-        return tokens * columns * (self.spec.accumulator_bits.n / 8)
-
-    def _reading_mpus(self, groups: Count) -> Count:
-        """MPUs that read for ``groups`` groups of lanes: a command moves every MPU of a rank, needed or not."""
-        return ceil_div(groups, self.mpus_per_rank) * self.mpus_per_rank
-
-    def _array_activity(self, units: Count, k: Count) -> Activity:
-        """``units`` MPUs each stream ``k`` columns: one column read per MAC, one activation per row begun."""
-        column_bits = units * k * (self.spec.column_bytes.n * 8.0)
-        rows = ceil_div(k * self.spec.column_bytes.n, self.spec.row_bytes.n)
-        activate_bits = units * rows * (self.spec.row_bytes.n * 8.0)
-        return Activity(activate_bits=activate_bits, column_bits=column_bits, pim_register_bits=column_bits)
+def _queries(op: Attention) -> Count:
+    """Query rows that share the keys of one key-value head."""
+    return op.tokens * (op.heads // op.kv_heads)

@@ -8,7 +8,7 @@ Registers, as bytes: an input set holds k by k the inputs of all N_ALU tokens, 0
 MPU's accumulators are read token by token, 32 lanes of INT32 in 4 bursts, so a pass of fewer tokens reads fewer bursts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,21 +93,23 @@ def compile_gemm(placement: WeightPlacement, tokens: int, fence_ck: int = 0) -> 
     return _compile(placement.channel, tiles, tokens, placement.k, (1, tokens, placement.n), fence_ck)
 
 
-def compile_scores(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0) -> PimProgram:
-    """Compile QK^T: ``queries`` query rows of each head with its first ``keys`` keys.
+def compile_scores(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, heads: int = 0) -> PimProgram:
+    """Compile QK^T: ``queries`` query rows of each of the first ``heads`` heads (0: all) with its first ``keys`` keys.
 
     Grouped queries count as so many rows: tokens times query heads that share a key head. The program's matrices are
     the parts of all heads: ``kv.spread_queries`` gives their inputs, ``kv.join_scores`` takes their results.
     """
-    return _compile_heads(kv.keys, kv.head_dim, kv.part_keys(keys), queries, fence_ck)
+    some = replace(kv.keys, heads=(heads or kv.heads) * kv.parts)
+    return _compile_heads(some, kv.head_dim, kv.part_keys(keys), queries, fence_ck)
 
 
-def compile_values(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0) -> PimProgram:
-    """Compile PV: ``queries`` rows of probabilities over the first ``keys`` keys of each head with its values.
+def compile_values(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, heads: int = 0) -> PimProgram:
+    """Compile PV: ``queries`` rows of probabilities over the first ``keys`` keys of the same heads, with their values.
 
     Inputs come from ``kv.spread_probabilities``, and ``kv.join_values`` takes the results.
     """
-    return _compile_heads(kv.values, kv.part_keys(keys), kv.head_dim, queries, fence_ck)
+    some = replace(kv.values, heads=(heads or kv.heads) * kv.parts)
+    return _compile_heads(some, kv.part_keys(keys), kv.head_dim, queries, fence_ck)
 
 
 def _compile_heads(matrices: HeadMatrices, k: int, n: int, queries: int, fence_ck: int) -> PimProgram:

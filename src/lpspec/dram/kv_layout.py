@@ -189,9 +189,7 @@ class KvPlacement:
 
     def part_keys(self, keys: int) -> int:
         """Positions of the fullest part of a head with so many keys."""
-        width = self.channel.device.organisation.columns
-        rows, rest = divmod(keys, width)
-        return -(-rows // self.parts) * width + (rest if rows % self.parts == 0 else 0)
+        return part_positions(keys, self.parts, self.channel.device.organisation.columns)
 
     @property
     def rows(self) -> int:
@@ -276,6 +274,12 @@ class KvPlacement:
         width = self.channel.device.organisation.columns
         row = positions // width
         return row % self.parts, row // self.parts * width + positions % width
+
+
+def part_positions(positions: _Index, parts: int, width: int) -> _Index:
+    """Positions of the part that has the most, of so many dealt out ``width`` by ``width``."""
+    rows, rest = positions // width, positions % width
+    return -(-rows // parts) * width + rest * (rows % parts == 0)
 
 
 def parts_for(heads: int, concurrent: int) -> int:

@@ -1,11 +1,33 @@
 """One channel of a platform as the command level sees it: which die, which ranks compute, how many at once."""
 
-from lpspec.dram.device import DeviceSpec, PimExtension, device_names, load_device
+import math
+from functools import cache
+
+from lpspec.dram.device import DeviceSpec, PimExtension, Timing, device_names, load_device
 from lpspec.dram.layout import PimChannel
 from lpspec.errors import InputError
-from lpspec.hardware.clock import BITS_PER_CK, whole_ck
+from lpspec.hardware.clock import whole_ck
 from lpspec.hardware.platform_spec import MemorySpec, PimSpec, PlatformSpec
-from lpspec.hardware.quantity import Count
+from lpspec.hardware.quantity import Count, PositiveDuration
+
+TIMES_NS = {
+    "nCL": 21.25,
+    "nCWL": 11.25,
+    "nRCD": 18.0,
+    "nRPpb": 18.0,
+    "nRPab": 21.0,
+    "nRAS": 42.0,
+    "nWR": 34.0,
+    "nRRD_S": 5.0,
+    "nRRD_L": 5.0,
+    "nFAW": 20.0,
+    "nWTR_S": 6.25,
+    "nWTR_L": 12.0,
+    "nPBR2PBR": 90.0,
+    "nPBR2ACT": 7.5,
+}
+"""Timings that are times, ns (public simulators, JESD209-5: the 6400 grade); refresh depends on the capacity. The
+others are counts of CK in the standard: BL/n, nCCD, nAAD, nPPD, nRTRS and what WCK takes."""
 
 
 def channel_of_platform(platform: PlatformSpec, die: DeviceSpec | None = None) -> PimChannel:
@@ -30,19 +52,69 @@ def channel_of_platform(platform: PlatformSpec, die: DeviceSpec | None = None) -
 
 
 def device_of_memory(memory: MemorySpec) -> DeviceSpec:
-    """The shipped die with a package's data rate and capacity; of several, the first by name."""
-    known = [load_device(name) for name in device_names()]
-    for device in known:
-        mbps = BITS_PER_CK / device.tCK.ns * 1e3
-        if (
-            abs(mbps / memory.data_rate.mbps - 1) < 1e-3
-            and device.organisation.density.bytes == memory.die_capacity.bytes
-        ):
+    """The die with a package's capacity and data rate: a shipped one, the first by name, or one derived from these.
+
+    At a rate that no shipped die has, times stay what they are in ns, and what the standard counts in CK stays a count.
+
+    Raises:
+        InputError: No shipped die has this capacity.
+    """
+    same = [device for device in _shipped() if device.organisation.density.bytes == memory.die_capacity.bytes]
+    if not same:
+        sizes = " or ".join(sorted({device.organisation.density.text() for device in _shipped()}))
+        raise InputError(f"memory.die_capacity is {memory.die_capacity.text()}: dies that have commands hold {sizes}")
+    return _at_rate(same, memory)
+
+
+def likely_device(memory: MemorySpec) -> DeviceSpec:
+    """The same for any capacity: where no shipped die has it, the timings are those of the nearest one."""
+    nearest = min(abs(math.log(d.organisation.density.bytes / memory.die_capacity.bytes)) for d in _shipped())
+    return _at_rate(
+        [
+            device
+            for device in _shipped()
+            if abs(math.log(device.organisation.density.bytes / memory.die_capacity.bytes)) == nearest
+        ],
+        memory,
+    )
+
+
+@cache
+def _shipped() -> tuple[DeviceSpec, ...]:
+    return tuple(load_device(name) for name in device_names())
+
+
+def _at_rate(devices: list[DeviceSpec], memory: MemorySpec) -> DeviceSpec:
+    """The first of some dies with the data rate of a package, or the slowest of them brought to that rate."""
+    tCK = memory.ck_ns
+    for device in devices:
+        if abs(device.tCK.ns / tCK - 1) < 1e-3:
             return device
-    kinds = ", ".join(device.name for device in known)
-    raise InputError(
-        f"no die has {memory.data_rate.text()} and {memory.die_capacity.text()}: known are {kinds}; "
-        "another may be given as a TOML file"
+    return device_at(max(devices, key=lambda device: device.tCK.ns), tCK, memory.data_rate.text())
+
+
+def device_at(device: DeviceSpec, tCK_ns: float, rate: str) -> DeviceSpec:
+    """A die at another rate: its times in ns, rounded up to whole CK; nREFI rounded down."""
+    timing = device.timing
+    source = f"derived: the time of {device.name} at {rate}, rounded up to whole CK"
+
+    def count(ck: float) -> Count:
+        return Count(value=max(1, whole_ck(ck, 1.0)), source=source)
+
+    found = {name: getattr(timing, name) for name in type(timing).model_fields}
+    for name, ns in TIMES_NS.items():
+        found[name] = count(ns / tCK_ns)
+    for name in ("nRFCab", "nRFCpb"):
+        found[name] = count(found[name].n * device.tCK.ns / tCK_ns)
+    found["nRTP"] = count(found["nBL_min"].n + 7.5 / tCK_ns)
+    found["nRC"] = count(found["nRAS"].n + found["nRPpb"].n)
+    found["nREFI"] = Count(value=math.floor(round(timing.nREFI.n * device.tCK.ns / tCK_ns, 6)), source=source)
+    return device.model_copy(
+        update={
+            "name": f"{device.name} at {rate}",
+            "tCK": PositiveDuration(value=f"{tCK_ns!r} ns", source=f"{rate}, WCK:CK 4:1, two bits per WCK"),
+            "timing": Timing(**found),
+        }
     )
 
 

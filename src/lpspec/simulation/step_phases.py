@@ -141,7 +141,8 @@ class PhasePlanner:
     def _attention(self, op: Attention) -> Iterator[Phase]:
         pim_heads = int(self.split.heads_on_pim(op)) if self.split is not None else 0
         npu_heads = op.kv_heads - pim_heads
-        heads = Heads(pim_heads, op.head_dim, int(op.tokens) * (op.heads // op.kv_heads), int(op.keys))
+        queries = int(op.tokens) * (op.heads // op.kv_heads)
+        heads = Heads(pim_heads, op.kv_heads, op.head_dim, queries, int(op.keys))
         npu, npu_bytes = self.npu, float(self.npu.attention_read_bytes(op, npu_heads)) / 2
         scores_ns, values_ns = npu.scores_compute_ns(op, npu_heads), npu.values_compute_ns(op, npu_heads)
         halves = (

@@ -1,0 +1,76 @@
+"""What it takes to write new keys and values into a package, or to move accepted ones up to the root's.
+
+In PIM ranks a key is one byte in each of head_dim columns, so every burst is a masked write of 32 B; in plain DRAM keys
+and values lie side by side. Counts are those of ``KvPlacement.append_places``; keys of one block of positions lie in
+the two banks of one MPU, which are of one bank group and take a burst per nCCD_L, while values go to many banks.
+"""
+
+import numpy as np
+
+from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.memory_timing import MemoryTiming
+from lpspec.devices.pim import LpddrPim
+from lpspec.llm.counts import Count, ceil_div
+from lpspec.llm.operators import Attention
+
+BANKS_PER_GROUP = 4
+
+
+def blocks_of_positions(context: Count, tokens: Count, lanes: int) -> Count:
+    """Blocks of positions, one for each lane, that new tokens lie in."""
+    return (context + tokens - 1) // lanes - context // lanes + 1
+
+
+def append_to_pim(pim: LpddrPim, op: Attention, blocks: Count, read_first: bool = False) -> Cost:
+    """One layer's new keys and values go into the PIM ranks.
+
+    Args:
+        pim: The PIM ranks.
+        op: The attention whose tokens they are.
+        blocks: Blocks of positions that the tokens lie in.
+        read_first: Whether they are moved: the same bursts are read before they are written.
+    """
+    share, spec, timing = pim.kv_share(op), pim.spec, pim.timing
+    t, heads, lanes = timing.device.timing, share.on_channel, spec.lanes.n
+    key_bursts = heads * blocks * op.head_dim
+    value_bursts = heads * op.tokens * ceil_div(op.head_dim, lanes)
+    mpus_per_group = max(1, BANKS_PER_GROUP // spec.banks_per_mpu.n)
+    in_group = blocks // spec.mpus * mpus_per_group + np.minimum(blocks % spec.mpus, mpus_per_group)
+    keys_ck = np.maximum(heads * in_group * op.head_dim * t.nCCD_L.n, key_bursts * t.nBL_min.n)
+    turn_ck = t.nRCD.n + t.nCWL.n + t.nBL_min.n + t.nWR.n + t.nRPpb.n  # rows of keys, then rows of values
+    once_ck = keys_ck + value_bursts * t.nBL_min.n + 2 * turn_ck
+    latency_ns = once_ck * (timing.device.tCK.ns / timing.stream_share)
+    bursts = key_bursts + value_bursts
+    rows = blocks * ceil_div(op.head_dim, pim.row_columns) + ceil_div(op.head_dim, lanes) * ceil_div(
+        op.tokens, pim.row_columns
+    )
+    everywhere = pim.channels / share.spread  # positions of one row lie on one of the channels that share a head
+    written_bits = bursts * (timing.burst_bytes * 8.0 * everywhere)
+    row_bits = rows * (heads * spec.row_bytes.n * 8.0 * everywhere)
+    dies = min(heads, max(1, spec.concurrent_ranks.n // share.parts))
+    return _moved(latency_ns, written_bits, row_bits, dies * everywhere, read_first, timing)
+
+
+def append_to_dram(timing: MemoryTiming, op: Attention, read_first: bool = False) -> Cost:
+    """One layer's new keys and values go into plain DRAM."""
+    write_bytes = op.kv_write_bytes / op.count
+    latency_ns = timing.write_ns(write_bytes)
+    return _moved(latency_ns, write_bytes * 8.0, write_bytes * 8.0, timing.channels, read_first, timing)
+
+
+def _moved(once_ns: Real, bits: Real, row_bits: Real, dies: float, read_first: bool, timing: MemoryTiming) -> Cost:
+    """Bits written, or read and then written; ``dies`` keep rows open meanwhile."""
+    times = 2.0 if read_first else 1.0
+    least_ns = bits / 8.0 / timing.bus_gb_per_s
+    latency_ns = np.maximum(once_ns, least_ns) * times
+    read_bits = bits * (times - 1.0)
+    activity = Activity(
+        activate_bits=row_bits * times - bits,
+        column_bits=read_bits,
+        io_bits=read_bits,
+        scratchpad_bits=2 * read_bits,
+        local_buffer_bits=2 * read_bits,
+        activation_memory_bits=bits,
+        active_die_ns=latency_ns * float(dies),
+    )
+    return Cost(latency_ns, activity)

@@ -1,0 +1,75 @@
+"""How one layer's KV cache is dealt to the channels and dies of a package, the same for closed forms and programs.
+
+Heads are dealt to the channels, as many to each. Where channels don't divide them, the positions of a head are dealt to
+several channels, so that all have the same parts of as many heads: the NPU puts scores side by side and adds results.
+Within a channel a head's positions may be dealt to dies again (``lpspec.dram.kv_layout``).
+"""
+
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+
+from lpspec.devices.cost import Real
+from lpspec.dram.kv_layout import part_positions, parts_for
+from lpspec.llm.counts import Count, ceil_div
+
+
+@dataclass(frozen=True, slots=True)
+class KvShare:
+    """Where the heads of one layer lie.
+
+    Attributes:
+        kv_heads: Key-value heads of the layer.
+        head_dim: Width of a head.
+        channels: Channels.
+        concurrent: PIM ranks that compute at once.
+        row_columns: Positions that are dealt together: a row of values.
+    """
+
+    kv_heads: int
+    head_dim: int
+    channels: int
+    concurrent: int
+    row_columns: int
+
+    @property
+    def quantum(self) -> int:
+        """Heads that put the same work on every channel; PIM computes multiples of so many."""
+        return gcd(self.kv_heads, self.channels)
+
+    @property
+    def spread(self) -> int:
+        """Channels over which the positions of one head are dealt."""
+        return self.channels // self.quantum
+
+    @property
+    def on_channel(self) -> int:
+        """Heads, or parts of heads, on each channel."""
+        return self.kv_heads // self.quantum
+
+    @property
+    def parts(self) -> int:
+        """Dies of a channel over which its share of one head is dealt."""
+        return parts_for(self.on_channel, self.concurrent)
+
+    def matrices(self, kv_heads: Count) -> Count:
+        """Matrices that the channel with the most computes for some heads."""
+        return ceil_div(kv_heads, self.quantum) * self.parts
+
+    def mean_share(self, kv_heads: Count) -> Real:
+        """Average work of a channel over that of the one with the most."""
+        heads = np.maximum(kv_heads, 1)
+        return heads / (ceil_div(heads, self.quantum) * self.quantum)
+
+    def channel_keys(self, keys: Count) -> Count:
+        """Positions of a head on the channel that has the most of them."""
+        return part_positions(keys, self.spread, self.row_columns)
+
+    def part_keys(self, keys: Count) -> Count:
+        """Positions of a head on the die that has the most of them."""
+        return part_positions(self.channel_keys(keys), self.parts, self.row_columns)
+
+    def values_per_die(self, mpus: int, lanes: int) -> int:
+        """Heads whose values share the MPUs of a die."""
+        return max(1, min(mpus // ceil_div(self.head_dim, lanes), self.on_channel * self.parts))

@@ -1,0 +1,98 @@
+"""What the timings of a package's dies leave of time, for the closed forms: refresh, first rows, turnarounds.
+
+Nothing here is fitted: every term is a sum of JEDEC timings of the die that the command level runs, or of the nearest
+one where there is no such die.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.dram.device import DeviceSpec
+from lpspec.dram.platform_channel import likely_device
+from lpspec.hardware.platform_spec import MemorySpec
+
+ACTIVATE_CK = 2
+"""ACT-1 and ACT-2, back to back."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTiming:
+    """The bus and the refreshes of one package.
+
+    Attributes:
+        device: The die.
+        channels: Channels, which work alike.
+        dies: Dies of the package.
+        peak_gb_per_s: Peak bandwidth of all channels off chip.
+        efficiency: Largest share of it that the platform lets through, whatever commands could do.
+    """
+
+    device: DeviceSpec
+    channels: int
+    dies: int
+    peak_gb_per_s: float
+    efficiency: float
+
+    @property
+    def stream_share(self) -> float:
+        """Share of the peak that a stream of reads or writes sustains.
+
+        Once per nREFI the rank stops: its rows are closed, it refreshes, and the first row is opened again.
+        """
+        t = self.device.timing
+        stop_ck = t.nRTP.n + t.nRPab.n + t.nRFCab.n + ACTIVATE_CK + t.nRCD.n
+        return 1.0 - stop_ck / t.nREFI.n
+
+    @property
+    def pim_share(self) -> float:
+        """Share of the time that a PIM program computes: at a stop rows are closed and refreshed, once per nREFI.
+
+        Rows are opened again while others stream.
+        """
+        t = self.device.timing
+        return 1.0 - (t.nRPab.n + t.nRFCab.n) / t.nREFI.n
+
+    @property
+    def bus_gb_per_s(self) -> float:
+        """What all data buses sustain together, GB/s: refresh allows so much, the platform perhaps less."""
+        return self.peak_gb_per_s * min(self.stream_share, self.efficiency)
+
+    @property
+    def burst_bytes(self) -> int:
+        """Bytes of a burst on one channel."""
+        return self.device.organisation.burst_bytes.n
+
+    @property
+    def burst_ns(self) -> float:
+        """Time of a burst on the data bus of its channel."""
+        return self.device.timing.nBL_min.n * self.device.tCK.ns
+
+    @property
+    def refresh_interval_ns(self) -> float:
+        """Average time between two all-bank refreshes of a die."""
+        return self.device.timing.nREFI.n * self.device.tCK.ns
+
+    def write_ns(self, write_bytes: Real) -> Real:
+        """Time to write so many bytes to plain DRAM, over all channels."""
+        return write_bytes / self.bus_gb_per_s
+
+    def standing_by(self, cost: Cost) -> Cost:
+        """A cost with what all dies do whatever runs: refresh once per interval, and wait, rows open or closed.
+
+        Reads of the NPU keep a row of one die open on each channel; PIM's own rows are counted with its commands.
+        """
+        reading_ns = cost.activity.io_bits / 8.0 / self.bus_gb_per_s * float(self.channels)
+        waited_ns = cost.latency_ns * float(self.dies) - cost.activity.active_die_ns - reading_ns
+        refreshed = cost.latency_ns * (self.dies / self.refresh_interval_ns)
+        always = Activity(refreshed_dies=refreshed, active_die_ns=reading_ns, idle_die_ns=waited_ns)
+        return Cost(cost.latency_ns, cost.activity + always)
+
+
+@cache
+def timing_of(memory: MemorySpec) -> MemoryTiming:
+    """The timing of a package's memory."""
+    ranks = memory.dram_ranks.n + memory.pim_ranks.n
+    dies = ranks * memory.dies_per_rank
+    share = memory.bus_efficiency.fraction
+    return MemoryTiming(likely_device(memory), memory.channels.n, dies, memory.peak_gb_per_s, share)
