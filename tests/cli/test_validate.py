@@ -10,6 +10,7 @@ from command_line import Said
 from lpspec import decoding
 from lpspec.errors import InputError
 from lpspec.experiments import validate, validate_memory, validate_published, validate_random
+from lpspec.experiments.peers import PeerRow
 from lpspec.experiments.published import PUBLISHED
 from lpspec.experiments.validate import climb
 from lpspec.experiments.validate_rung import Rung
@@ -83,6 +84,21 @@ def test_a_wrong_number_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not validate_published.identities("identities", print).passed
     monkeypatch.setattr(validate_memory, "count_wrong", lambda *args: 1)
     assert not validate_memory.functional("products", print).passed
+
+
+def test_a_neighbour_without_agreement_or_reason_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = PeerRow("near", "Other", "time", (1.0, 1.0), (1.01, 1.01), "ms", "analytic")
+    far = replace(row, id="far", simulated=(2.0, 2.0), note="counts half")
+    unexplained = replace(far, id="unexplained", note="")
+    for rows, passed, lines in (
+        ([row], True, ()),
+        ([row, far], True, ("far: 2.00 of the published; counts half",)),
+        ([row, unexplained], False, ("unexplained: 2.00 of the published; no reason is known",)),
+    ):
+        monkeypatch.setattr(validate_published, "peer_rows", lambda rows=rows: rows)
+        rung = validate_published.figures_of_others("others", print)
+        assert (rung.passed, rung.lines) == (passed, lines)
+        assert set(rung.values) == {row.id for row in rows}
 
 
 def test_without_torch_the_decoder_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,9 +162,6 @@ class Peers:
 def peers() -> Peers:
     """Put every neighbour's numbers beside ours."""
     bench = _Bench()
-    rows = [
-        row for neighbour in (_capim, _capim_control, _attacc, _thin, _spec_bench, _gemv) for row in neighbour(bench)
-    ]
     gpus = tuple(bench.gpus())
     systems = [bench.system("lp-spec"), *(run.system for _, run in gpus)]
     controls = tuple(bench.controls())
@@ -173,7 +170,12 @@ def peers() -> Peers:
         "demo_ranks_sha256": demo_rank_trace().content_hash,
     }
     made_from = provenance(systems, bench.trace, bench.workload, TreePolicy(), **demo)
-    return Peers(tuple(rows), gpus, controls, made_from)
+    return Peers(tuple(_rows(bench)), gpus, controls, made_from)
+
+
+def peer_rows() -> list[PeerRow]:
+    """The rows alone."""
+    return list(_rows(_Bench()))
 
 
 class _Bench:
@@ -235,6 +237,11 @@ class _Bench:
             precision = "FP16" if bits == 16 else "INT8"
             yield f"{precision}, autoregressive", self.run(self.system("rtx3090", bits))
             yield f"{precision}, Medusa", self.run(self.system("rtx3090-spec", bits), MEDUSA_TREE)
+
+
+def _rows(bench: _Bench) -> Iterator[PeerRow]:
+    for neighbour in (_capim, _capim_control, _attacc, _thin, _spec_bench, _gemv):
+        yield from neighbour(bench)
 
 
 def _capim(bench: _Bench) -> Iterator[PeerRow]:

@@ -10,7 +10,7 @@ from lpspec.decoding import need_models_extra
 from lpspec.errors import InputError
 from lpspec.experiments.validate_levels import closed_against_commands, larger_trees
 from lpspec.experiments.validate_memory import checker, fast_is_exact, functional, reading_against_bus, step_against_sum
-from lpspec.experiments.validate_published import identities, published_tables
+from lpspec.experiments.validate_published import figures_of_others, identities, published_tables
 from lpspec.experiments.validate_random import random_machines
 from lpspec.experiments.validate_rung import Advance, Rung
 
@@ -63,6 +63,7 @@ RUNGS: dict[str, Callable[[str, Advance], Rung]] = {
     "random machines": few_random_machines,
     "whole step against its phases": step_against_sum,
     "published tables": published_tables,
+    "figures of others": figures_of_others,
     "replay against decoder": replay_against_decoder,
 }
 """Every rung by its name, lowest first."""

@@ -1,6 +1,9 @@
 """Rungs of published numbers: identities between them, the paper's tables, and figures of others."""
 
+from collections import Counter
+
 from lpspec.devices.package_commands import PackageCommands
+from lpspec.experiments.peers import peer_rows
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.reproduce import reproduce
 from lpspec.experiments.validate_rung import Advance, Rung
@@ -46,3 +49,13 @@ def published_tables(name: str, advance: Advance) -> Rung:
         f"commands, {unexplained} of the others without a reason"
     )
     return Rung(name, figure, unexplained == 0, closed | commands)
+
+
+def figures_of_others(name: str, advance: Advance) -> Rung:
+    """Every neighbour's number beside ours under its conditions: it agrees, or its note says why not."""
+    rows = peer_rows()
+    verdicts = Counter(row.verdict for row in rows)
+    figure = f"{verdicts['agrees']} of {len(rows)} agree, {verdicts['explained']} have a reason why not"
+    far = [row for row in rows if row.verdict != "agrees" and not LOWEST_RATIO <= row.ratio <= HIGHEST_RATIO]
+    lines = tuple(f"{row.id}: {row.ratio:.2f} of the published; {row.note or 'no reason is known'}" for row in far)
+    return Rung(name, figure, verdicts["differs"] == 0, {row.id: row.ratio for row in rows}, lines)
