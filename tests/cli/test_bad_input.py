@@ -71,6 +71,7 @@ def assert_refused(said: Said, hint: str) -> None:
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("lpspec: ")
     assert said.err.count("\n") == 1
+    assert len(said.err) <= 201
     assert said.err.endswith("\n")
     assert hint in said.err
 
@@ -98,7 +99,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     (empty_folder / "file").write_text("kept")
     monkeypatch.setitem(sys.modules, "lpspec.report.documents", None)  # the work would fail on it
     for place in (".", "folder/", "file/below.json", "n" * 300):
-        assert_refused(lpspec(*command, "--json", place), place)
+        assert_refused(lpspec(*command, "--json", place), place[-60:])
     assert [path.name for path in empty_folder.iterdir()] == ["file"]
 
 

@@ -103,6 +103,17 @@ def test_commands_time_the_bus_themselves() -> None:
     assert "only plans" in compared(systems=SPEC, fidelity="command", new_tokens=4, changes=changes).notes[0]
 
 
+@pytest.mark.slow
+def test_times_that_are_no_whole_ck_are_said() -> None:
+    """CK of LPDDR5-6400 is 1.25 ns: 6 ns are 5 CK, 10 ns are 8."""
+    plain = {"systems": ["lp-spec"], "fidelity": "command", "new_tokens": 4}
+    assert compared(**plain, changes={"pim.mac_interval": "10 ns"}).notes == ()
+    assert compared(**plain, changes={"pim.mac_interval": "6 ns"}).notes == (
+        "pim.mac_interval of lp-spec is 6 ns: commands keep whole CK, 5 CK, 6.25 ns",
+    )
+    assert compared(**plain | {"fidelity": "analytic"}, changes={"pim.mac_interval": "6 ns"}).notes == ()
+
+
 def test_notes_of_real_decoding() -> None:
     nothing = dict.fromkeys(("--tree", "--objective", "--heads", "--seed"), False)
     everything = dict.fromkeys(nothing, True)

@@ -191,6 +191,10 @@ def test_the_defaults_of_a_family_are_the_library_s() -> None:
         ("original_max_position_embeddings", 4096),
         ("layer_norm_eps", 1e-5),
         ("pruned_heads", {"1": [0]}),
+        ("is_causal", False),
+        ("use_rope", False),
+        ("rotary_pct", 0.0),
+        ("bidirectional", True),
     ],
 )
 def test_a_key_that_may_change_the_work_is_refused_by_name(key: str, value: object) -> None:
@@ -257,7 +261,8 @@ def test_a_note_is_no_reason_to_refuse(note: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["LlamaForSequenceClassification", "LlamaModel", "LlavaLlamaForCausalLM", "BertModel"])
 def test_classifiers_and_encoders_are_refused(name: str) -> None:
-    assert f"architectures = {name}" in refused({"model_type": "llama", **SMALL, "architectures": [name]})
+    for said in ([name], name):
+        assert f"architectures = {name}" in refused({"model_type": "llama", **SMALL, "architectures": said})
 
 
 @pytest.mark.parametrize(

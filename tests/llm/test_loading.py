@@ -157,8 +157,14 @@ def test_the_first_errors_are_reported_at_once(tmp_path: Path) -> None:
     assert error_line(file).endswith(("; vocab_size = 0: input should be greater than 0", " and 1 more"))
 
 
-@pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b"\xff\xfe", b"// a comment\n"])
-def test_marks_and_comments_are_one_line(tmp_path: Path, start: bytes) -> None:
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(LLAMA2_7B).encode())
+    assert load_model(str(file)).layers == 32
+
+
+@pytest.mark.parametrize("start", [b"\xff\xfe", b"// a comment\n"])
+def test_other_encodings_and_comments_are_one_line(tmp_path: Path, start: bytes) -> None:
     file = tmp_path / "config.json"
     file.write_bytes(start + json.dumps(LLAMA2_7B).encode("utf-16-le" if start == b"\xff\xfe" else "utf-8"))
     assert error_line(file).startswith(f"model config '{file}' is not JSON: ")

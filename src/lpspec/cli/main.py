@@ -20,7 +20,7 @@ from lpspec.cli.record import record
 from lpspec.cli.reproduce import reproduce
 from lpspec.cli.signals import Ended, catch_signals
 from lpspec.cli.validate import validate
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import InputError, shown, unknown_name
 
 BROKEN_PIPE, BAD_INPUT, SIGNALLED, INTERRUPTED = 1, 2, 128, 130
 
@@ -102,7 +102,8 @@ def _refuse(message: str) -> int:
 
 def _complain(message: str) -> None:
     with contextlib.suppress(OSError):
-        print(f"lpspec: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        words = (shown(word) for word in message.split())  # of a long path or name, its end
+        print(f"lpspec: {' '.join(words)}", file=sys.stderr, flush=True)
 
 
 def _said(error: CycloptsError) -> str:

@@ -6,22 +6,20 @@ Names are JESD209-5's (``nRCD``: tRCD in clock cycles of CK). nRCD, nRAS and nRC
 # ruff: noqa: N815 - timings keep the spelling of the standard
 import math
 from importlib.resources import files
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from lpspec.hardware.loading import load_described, shipped_names
-from lpspec.hardware.quantity import Count, PositiveDuration, Size
+from lpspec.hardware.quantity import Count, Described, PositiveDuration, Size
 
 _PRESETS = files("lpspec.dram") / "presets"
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Organisation(_Spec):
+class Organisation(Described):
     """Banks, rows and columns of one x16 die, and what one burst moves."""
+
+    RANGES: ClassVar = {"density": (2**10, 2**40), "*": (1, 2**24)}
 
     bank_groups: Count = Field(description="bank groups of a die")
     banks_per_group: Count = Field(description="banks of a bank group")
@@ -49,8 +47,10 @@ class Organisation(_Spec):
         return self.row_bytes.n // self.burst_bytes.n
 
 
-class Timing(_Spec):
+class Timing(Described):
     """Timings in CK, spelled as in JESD209-5."""
+
+    RANGES: ClassVar = {"*": (1, 2**20)}
 
     nCL: Count = Field(description="RD to first data (RL)")
     nCWL: Count = Field(description="WR to first data (WL)")
@@ -92,8 +92,10 @@ class Timing(_Spec):
         return {name: getattr(self, name).n for name in type(self).model_fields}
 
 
-class PimExtension(_Spec):
+class PimExtension(Described):
     """The compute side of a PIM die; there is no public standard, so each value says where it comes from."""
+
+    RANGES: ClassVar = {"mode_switch": (0, 1e6), "alus": (1, 1024), "nMAC": (1, 10_000), "*": (1, 2**20)}
 
     banks_per_mpu: Count = Field(description="banks that share one MPU: one streams while the other opens a row")
     alus: Count = Field(description="ALUs of an MPU (N_ALU): tokens that one weight read serves")
@@ -122,8 +124,10 @@ class PimExtension(_Spec):
         return -(-self.lanes.n * self.alus.n * 4 // 32)
 
 
-class DeviceSpec(_Spec):
+class DeviceSpec(Described):
     """One die of an LPDDR5 channel: every rank of the channel is such a die."""
+
+    RANGES: ClassVar = {"tCK": (0.1, 100)}
 
     name: str
     summary: str

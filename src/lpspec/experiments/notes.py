@@ -1,8 +1,10 @@
 """Options that have no effect, said so: whoever sets one expects to see it in the numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import isclose
 
 from lpspec.experiments.systems import Basis
+from lpspec.hardware.clock import whole_ck
 from lpspec.simulation.run import Run
 from lpspec.simulation.workload import System, TreePolicy, Workload
 from lpspec.speculation.rank_trace import RankTrace
@@ -90,6 +92,21 @@ def command_notes(runs: Sequence[Run], changes: Mapping[str, str]) -> Iterator[s
         if plans
         else "--set memory.bus_efficiency has no effect: commands time the bus themselves (see --fidelity analytic)"
     )
+
+
+def rounding_notes(runs: Sequence[Run]) -> Iterator[str]:
+    """Times of PIM that commands keep for longer than was given."""
+    for platform in {
+        run.system.platform.name: run.system.platform for run in runs if run.fidelity == "command"
+    }.values():
+        if platform.pim is None or platform.memory is None:
+            continue
+        ck_ns = platform.memory.ck_ns
+        for key, given in (("mac_interval", platform.pim.mac_interval), ("mode_switch", platform.pim.mode_switch)):
+            in_ck = whole_ck(given.ns, ck_ns)
+            if not isclose(in_ck * ck_ns, given.ns, rel_tol=1e-3):
+                took = f"{in_ck} CK, {in_ck * ck_ns:.5g} ns"
+                yield f"pim.{key} of {platform.name} is {given.text()}: commands keep whole CK, {took}"
 
 
 def _with_memory(runs: Sequence[Run]) -> list[Run]:

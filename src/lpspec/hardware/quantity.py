@@ -97,13 +97,14 @@ class Described(BaseModel):
 
     RANGES: ClassVar[dict[str, tuple[float, float]]] = {}
     """Plausible values in canonical units: an order of magnitude and more around what is built or proposed, so that a
-    slip of the unit is seen and counts stay machine integers."""
+    slip of the unit is seen and counts stay machine integers. ``*`` is for all that are not named."""
 
     @field_validator("*")
     @classmethod
     def _is_plausible(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, Quantity) and info.field_name in cls.RANGES:
-            value.check_within(*cls.RANGES[info.field_name])
+        plausible = cls.RANGES.get(info.field_name or "", cls.RANGES.get("*"))
+        if isinstance(value, Quantity) and plausible is not None:
+            value.check_within(*plausible)
         return value
 
 

@@ -74,7 +74,7 @@ _HARMLESS = words(
     architectures model_type transformers_version torch_dtype dtype name_or_path use_cache quantization_config
     pad_token_id bos_token_id sep_token_id unk_token_id mask_token_id decoder_start_token_id
     pretraining_tp initializer_range output_hidden_states output_attentions return_dict id2label label2id num_labels
-    problem_type is_decoder is_encoder chunk_size_feed_forward tie_last_hidden_states keys_to_ignore_at_inference
+    problem_type is_decoder chunk_size_feed_forward tie_last_hidden_states keys_to_ignore_at_inference
     attn_implementation experts_implementation torchscript use_bfloat16 tf_legacy_loss finetuning_task
     task_specific_params prefix tokenizer_class gradient_checkpointing use_reentrant cache_implementation
     assistant_confidence_threshold assistant_lookbehind bad_words_ids begin_suppress_tokens diversity_penalty do_sample
@@ -99,6 +99,11 @@ _HARMLESS_NAMES = re.compile(
     r"(_.*)?|(use_)?fused?_.*|(use_)?liger_.*|(tensor|pipeline|sequence|virtual|data)_.*(parallel|degree|size)"
 )
 """Notes of converters, trainers and runtimes by the form of their names; fused kernels compute the same."""
+
+_NEVER_OFF = re.compile(
+    r"(is_)?causal|(use_)?(rope|rotary|rotary_embeddings?|glu|gated_mlp|rms_?norm)|rotary_(pct|dim|percentage|fraction)"
+)
+"""What all three families have; false or 0 would take it away."""
 
 _FACTORS = re.compile(r".*(multiplier|_scale|scaling|factor)")
 """Names of factors, of which 1 changes nothing."""
@@ -151,11 +156,13 @@ def unknown_keys(content: Mapping[str, Any], family: str) -> list[str]:
     return [
         key
         for key, value in content.items()
-        if key not in known and value and not _HARMLESS_NAMES.fullmatch(key) and not _says_nothing(key, value)
+        if key not in known and not _HARMLESS_NAMES.fullmatch(key) and not _says_nothing(key, value)
     ]
 
 
 def _says_nothing(key: str, value: object) -> bool:
+    if not value:
+        return value is None or _NEVER_OFF.fullmatch(key) is None
     if type(value) in (int, float):
         return value == 1 and _FACTORS.fullmatch(key) is not None
     texts = value if isinstance(value, list) else [value]
@@ -163,4 +170,6 @@ def _says_nothing(key: str, value: object) -> bool:
 
 
 def _names(architectures: object) -> list[str]:
+    if isinstance(architectures, str):
+        return [architectures]
     return [str(name) for name in architectures] if isinstance(architectures, list) else []

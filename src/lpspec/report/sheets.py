@@ -16,6 +16,9 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import TokenTree
 
+STORED = ("weight_bits", "group_size", "group_bits", "other_bits")
+"""Fields of a model that a quantised checkpoint fixes."""
+
 TERA, GIGA, GIB = 1e12, 1e9, 2**30
 
 
@@ -164,7 +167,9 @@ def _model_facts(model: ModelSpec) -> Iterator[Fact]:
             continue
         value = getattr(model, name)
         is_bits = name.endswith("_bits")
-        source = "set by lpspec" if is_bits or name.startswith(("medusa", "default")) else model.source
+        is_stored = name in STORED and model.other_bits is not None  # as the model's own file says
+        is_ours = (is_bits or name in STORED or name.startswith(("medusa", "default"))) and not is_stored
+        source = "set by lpspec" if is_ours else model.source
         meaning = (field.description or "").replace("``", "").rstrip(".")
         yield Fact(name, value, "bit" if is_bits else "", str(value), meaning, source)
 
