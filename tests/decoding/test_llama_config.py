@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lpspec.decoding.llama_config import load_config
+from lpspec.decoding.llama_config import draft_layer_config, load_config
 from lpspec.decoding.rope import LinearRope
 from lpspec.errors import InputError
 
@@ -43,7 +43,7 @@ def test_an_absent_end_token_is_the_family_s(tmp_path: Path) -> None:
 def test_a_draft_layer_may_say_its_context_otherwise(tmp_path: Path) -> None:
     said = {"max_position_embeddings": 2048, "max_sequence_length": 512, "draft_vocab_size": 32}
     folder = folder_with(tmp_path, **said)
-    assert load_config(folder, draft_layer=True).spec.max_context == 2048
+    assert draft_layer_config(SMALL | said, folder / "config.json").spec.max_context == 2048
     with pytest.raises(InputError, match="'draft_vocab_size' belongs to a draft head"):
         load_config(folder)
 
