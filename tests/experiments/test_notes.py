@@ -92,18 +92,6 @@ def test_nothing_is_said_where_nothing_is_set() -> None:
 
 
 @pytest.mark.slow
-def test_commands_time_the_bus_themselves() -> None:
-    changes = {"memory.bus_efficiency": "0.5"}
-    plain = {"systems": NPU, "fidelity": "command", "new_tokens": 4}
-    with_it = compared(**plain, changes=changes)
-    assert with_it.notes == (
-        "--set memory.bus_efficiency has no effect: commands time the bus themselves (see --fidelity analytic)",
-    )
-    assert numbers(with_it) == numbers(compared(**plain))
-    assert "only plans" in compared(systems=SPEC, fidelity="command", new_tokens=4, changes=changes).notes[0]
-
-
-@pytest.mark.slow
 def test_times_that_are_no_whole_ck_are_said() -> None:
     """CK of LPDDR5-6400 is 1.25 ns: 6 ns are 5 CK, 10 ns are 8."""
     plain = {"systems": ["lp-spec"], "fidelity": "command", "new_tokens": 4}

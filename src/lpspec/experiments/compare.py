@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpspec.errors import InputError, unknown_name
-from lpspec.experiments.notes import basis_notes, command_notes, policy_notes, rounding_notes, workload_notes
+from lpspec.experiments.notes import basis_notes, policy_notes, rounding_notes, workload_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.systems import BASES, REFERENCE, SYSTEMS, Basis, check_changes, make_system
 from lpspec.hardware.loading import load_profile
@@ -104,7 +104,6 @@ def compare(
         *policy_notes(ran, tree, policy, root_counts),
         *workload_notes(acceptance, workload),
         *basis_notes(ran, basis, changes or {}),
-        *command_notes(runs, changes or {}),
         *rounding_notes(runs),
     )
     return Comparison(tuple(runs), tuple(left_out), spec, acceptance, workload, tree, policy, basis, origin, notes)

@@ -82,23 +82,10 @@ def drafting_notes(drafter: str, given: Mapping[str, bool]) -> Iterator[str]:
         yield "--seed has no effect: greedy decoding draws nothing at random"
 
 
-def command_notes(runs: Sequence[Run], changes: Mapping[str, str]) -> Iterator[str]:
-    """Constants that are another thing where every command is timed."""
-    if "memory.bus_efficiency" not in changes or any(run.fidelity != "command" for run in _with_memory(runs)):
-        return
-    plans = any(run.system.speculates or run.system.platform.pim is not None for run in runs)
-    yield (
-        "--set memory.bus_efficiency only plans tree sizes and splits: commands time the bus themselves"
-        if plans
-        else "--set memory.bus_efficiency has no effect: commands time the bus themselves (see --fidelity analytic)"
-    )
-
-
 def rounding_notes(runs: Sequence[Run]) -> Iterator[str]:
     """Times of PIM that commands keep for longer than was given."""
-    for platform in {
-        run.system.platform.name: run.system.platform for run in runs if run.fidelity == "command"
-    }.values():
+    by_commands = [run.system.platform for run in runs if run.fidelity == "command"]
+    for platform in {platform.name: platform for platform in by_commands}.values():
         if platform.pim is None or platform.memory is None:
             continue
         ck_ns = platform.memory.ck_ns
@@ -107,10 +94,6 @@ def rounding_notes(runs: Sequence[Run]) -> Iterator[str]:
             if not isclose(in_ck * ck_ns, given.ns, rel_tol=1e-3):
                 took = f"{in_ck} CK, {in_ck * ck_ns:.5g} ns"
                 yield f"pim.{key} of {platform.name} is {given.text()}: commands keep whole CK, {took}"
-
-
-def _with_memory(runs: Sequence[Run]) -> list[Run]:
-    return [run for run in runs if run.system.platform.memory is not None]
 
 
 def _widest_bits(system: System) -> int:
