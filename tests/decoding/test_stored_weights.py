@@ -63,6 +63,7 @@ DEQUANTISED: dict[str, tuple[Callable[[Tensor], Stored], Any]] = {
     "float8, blocks that are cut": (lambda w: float8_blocks(w, 20, 7), FP8 | {"weight_block_size": [20, 7]}),
     "float8, the usual blocks": (lambda w: float8_blocks(w, 128, 128), {"quant_method": "fp8"}),
     "bitsandbytes": (llm_int8, BITSANDBYTES),
+    "bitsandbytes, not said": (llm_int8, None),
     "INT8, activations not rounded": (w8a8, WEIGHT_ONLY),
 }
 
@@ -93,8 +94,9 @@ def test_w8a8_is_computed_with_the_stored_integers(layout: str, int8: bool, tmp_
     assert isinstance(down, QuantizedLinear)
     assert torch.equal(down.weight, stored[f"{PREFIX}weight"])
     torch.testing.assert_close(down.weight * down.scale[:, None], meant[f"{PREFIX}weight"])
-    x = torch.randn(5, 48)
-    torch.testing.assert_close(down(x), x @ meant[f"{PREFIX}weight"].T, atol=0.05, rtol=0.05)
+    x, weight = torch.randn(5, 48, generator=torch.Generator().manual_seed(0)), meant[f"{PREFIX}weight"]
+    half_a_step = x.abs().amax(1, keepdim=True) / 254
+    assert ((down(x) - x @ weight.T).abs() <= half_a_step * weight.abs().sum(1) * 1.001).all()
 
 
 def test_asking_for_int8_takes_the_integers_of_bitsandbytes_and_rounds_float8(tmp_path: Path) -> None:
@@ -270,7 +272,7 @@ def test_groups_that_differ_are_refused_and_like_ones_are_one() -> None:
     said = compressed()
     group = said["config_groups"]["group_0"]
     said["config_groups"]["group_1"] = group
-    assert read_storage(said, "config") == Storage()
+    assert read_storage(said, "config") == Storage(int8_activations=True)
     said["config_groups"]["group_1"] = group | {"input_activations": None}
     with pytest.raises(InputError, match="config_groups that differ in blocks or activations are not read"):
         read_storage(said, "config")

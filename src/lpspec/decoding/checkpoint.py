@@ -14,7 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lpspec.decoding.stored_weights import Storage, int8_rows, packed_name, read_storage, weight_values
+from lpspec.decoding.stored_weights import (
+    Storage,
+    int8_rows,
+    packed_name,
+    read_storage,
+    rounds_activations,
+    weight_values,
+)
 from lpspec.errors import LONGEST, InputError, shown
 from lpspec.llm.loading import read_json_object
 
@@ -89,8 +96,8 @@ class Checkpoint:
         Raises:
             InputError: It is missing, has another shape, or its scales are missing or wrong.
         """
-        stored = self.take_stored(name, *shape)
-        if stored.dtype != torch.int8 or not self.storage.int8_activations:
+        self.take_stored(name, *shape)
+        if not rounds_activations(name, self.tensors, self.storage):
             return None
         weight, scale, found_with = int8_rows(name, self.tensors, self.said_as)
         self._taken.update(found_with)

@@ -34,8 +34,8 @@ class Storage(BaseModel):
 
     block: tuple[PositiveInt, PositiveInt] = (128, 128)
     """Rows and columns that share a scale where scales are given by block; absent, as in transformers 5.24."""
-    int8_activations: bool = True
-    """Whether layers stored in INT8 round what they multiply to INT8 too."""
+    int8_activations: bool | None = None
+    """Whether layers stored in INT8 round what they multiply to INT8 too; None for those that have ``weight_scale``."""
 
     def with_int8_activations(self) -> Storage:
         """The same, rounding what INT8 layers multiply."""
@@ -75,6 +75,14 @@ def int8_rows(name: str, tensors: Mapping[str, Tensor], where: str) -> tuple[Ten
     if scale.numel() != 1 and tuple(scale.shape) not in ((len(tensor),), (len(tensor), 1)):
         raise InputError(f"{where}: '{used[0]}' has shape {list(scale.shape)}, expected is one scale per row of INT8")
     return tensor, scale.flatten().expand(len(tensor)).contiguous(), used
+
+
+def rounds_activations(name: str, tensors: Mapping[str, Tensor], storage: Storage) -> bool:
+    """Whether what a weight multiplies is to be rounded to INT8, as the weight is."""
+    if tensors[name].dtype != torch.int8:
+        return False
+    rounds = storage.int8_activations
+    return _beside(name, "SCB") not in tensors if rounds is None else rounds
 
 
 def _refuse_scales(name: str, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -214,7 +222,7 @@ class _CompressedTensors(BaseModel):
         }
         if len(blocks) > 1 or len(rounded) > 1:
             raise ValueError("config_groups that differ in blocks or activations are not read")
-        return Storage(block=next(iter(blocks), None) or (128, 128), int8_activations=rounded != {False})
+        return Storage(block=next(iter(blocks), None) or (128, 128), int8_activations=next(iter(rounded), None))
 
 
 class _Float8(BaseModel):
