@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from lpspec.dram import kernels, simulate
 from lpspec.dram.controller import Controller, channel_of
+from lpspec.dram.fast import run_fast
+from lpspec.dram.program import ProgramBuilder
+from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.request_stream import run_stream
 from lpspec.dram.simulate import run_requests
 from lpspec.errors import InputError
@@ -20,13 +23,18 @@ LATEST = 1 << 50
 NREFI = int(channel_of(DIE, Controller())[kernels.GIVEN, kernels.P_NREFI])
 
 
-def final_state(requests: IntArray, controller: Controller, walk: bool) -> tuple[IntArray, IntArray]:
+def final_state(
+    requests: IntArray, controller: Controller, walk: bool, program: IntArray = simulate.NO_PROGRAM
+) -> tuple[IntArray, IntArray]:
     """The whole channel after the requests, and when each was served; a log that is kept makes the engine walk."""
     channel = channel_of(DIE, controller)
     served_at = np.full(len(requests), -1, np.int64)
     log = np.empty((1 << 16 if walk else 0, 5), np.int64)
-    while kernels.run(channel, requests, served_at, simulate.NO_PROGRAM, log, 1 << 16) == 0:
+    if len(program):
+        kernels.start_program(channel, program)
+    while (state := kernels.run(channel, requests, served_at, program, log, 1 << 16)) == 0:
         pass
+    assert state == 1
     channel[kernels.STATE, kernels.S_LOGGED] = 0
     return channel, served_at
 
@@ -63,6 +71,32 @@ def test_a_jump_leaves_what_walking_leaves(seed: int, gaps: list[float], ranks: 
     jumped, walked = (final_state(requests, controller, walk) for walk in (False, True))
     np.testing.assert_array_equal(jumped[1], walked[1])
     np.testing.assert_array_equal(jumped[0], walked[0])
+
+
+@pytest.mark.parametrize("refresh", ["all-bank", "per-bank"])
+@pytest.mark.parametrize("in_pim_mode", [False, True])
+def test_a_program_that_waits_is_jumped_too(refresh: Any, in_pim_mode: bool) -> None:
+    """A rank in PIM mode gets no refresh meanwhile and owes it afterwards; the other is refreshed."""
+    builder = ProgramBuilder(DIE, 2)
+    if in_pim_mode:
+        builder.enter(2)
+    builder.wait(70 * NREFI + 17)
+    if in_pim_mode:
+        builder.leave(2)
+    requests = np.array([[0, 0, 3, 0, 0], [40 * NREFI, 1, 3, 1, 0], [150 * NREFI, 0, 17, 0, 0]])
+    controller = Controller(ranks=2, refresh=refresh)
+    jumped, walked = (final_state(requests, controller, walk, builder.build()) for walk in (False, True))
+    np.testing.assert_array_equal(jumped[1], walked[1])
+    np.testing.assert_array_equal(jumped[0], walked[0])
+
+
+@pytest.mark.parametrize("refresh", ["all-bank", "per-bank"])
+def test_the_fast_engine_jumps_as_the_exact_one(refresh: Any) -> None:
+    reads, controller = ReadStream(0, 100, at=LATEST), Controller(refresh=refresh)
+    fast = run_fast(simulate.NO_PROGRAM, DIE, controller, requests=reads).run
+    exact = run_requests(reads.requests(DIE), DIE, controller)
+    assert (fast.command_counts, fast.end_ck) == (exact.command_counts, exact.end_ck)
+    np.testing.assert_array_equal(fast.refreshes, exact.refreshes)
 
 
 @pytest.mark.parametrize("refresh", ["all-bank", "per-bank"])
