@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from lpspec.decoding.model_files import demo_folder
 from lpspec.decoding.tokenizer import TextTokenizer, load_tokenizer
@@ -67,6 +67,14 @@ def test_nothing_that_a_file_stores_of_batches_changes_a_prompt(tmp_path: Path) 
 def test_a_surrogate_is_refused(demo: TextTokenizer) -> None:
     with pytest.raises(InputError, match="no text in UTF-8"):
         demo.encode("a\udcffb")
+
+
+def test_a_letter_without_a_token_is_refused() -> None:
+    tokenizer = TextTokenizer(Tokenizer(models.Unigram([("a", -1.0)])))
+    assert tokenizer.encode("aa") == [0, 0]
+    with pytest.raises(InputError, match=r"the tokenizer cannot take the prompt: .*unk_id") as error:
+        tokenizer.encode("ab")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"not json", b'{"version": "1.0"}', b"\xff\xfe\x00"])

@@ -52,12 +52,14 @@ class TextTokenizer:
         """The ids of a text, with the tokens that the model wants at its start.
 
         Raises:
-            InputError: The text is no valid Unicode.
+            InputError: The text is no valid Unicode, or holds what the tokenizer has no token for.
         """
         try:
             ids: list[int] = self._tokenizer.encode(text).ids
         except (TypeError, UnicodeEncodeError):  # the library says TypeError of half a surrogate pair
             raise InputError("the prompt holds bytes that are no text in UTF-8") from None
+        except Exception as error:  # bare, too, such as of letters that it has no token for
+            raise InputError(f"the tokenizer cannot take the prompt: {_first_line(error)[:120]}") from None
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
