@@ -1,0 +1,67 @@
+"""Closed forms against a second derivation that shares no code: every preset's step in time and energy to 0.1 %."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from step_twin import GDDR6X, Decoder, Events, energy_pj, gpu_pass, hybrid_pass, npu_pass
+
+from lpspec.experiments.systems import make_system
+from lpspec.hardware.loading import load_profile, profile_names
+from lpspec.llm.loading import load_model
+from lpspec.simulation.step_cost import step_costs
+
+MODELS = ("llama2-7b", "llama3-8b", "llama3.2-1b", "llama3.2-3b", "qwen2.5-1.5b", "tinyllama")
+CONTEXTS = (1, 140, 1000, 1983)
+L_SPECS = (1, 3, 4, 5, 8, 16, 33, 64)
+LONG_CONTEXTS = (4096, 32768)
+
+
+def decoder(name: str) -> Decoder:
+    m = load_model(name)
+    sizes = (m.layers, m.hidden_size, m.intermediate_size, m.heads, m.kv_heads, m.head_dim, m.vocab_size)
+    return Decoder(*sizes, m.qkv_bias)
+
+
+Twin = Callable[[Decoder, int, int], tuple[float, Events]]
+
+
+def compare(system: str, name: str, twin: Twin, contexts: Sequence[int], sizes: Sequence[int]) -> None:
+    """Every step under every profile, without draft heads: a GPU at FP16 with its own memory's prices."""
+    model = load_model(name).model_copy(update={"medusa_heads": 0})
+    on_gpu = twin is gpu_at_16_bits
+    for context in contexts:
+        expected = {size: twin(decoder(name), size, context) for size in sizes}
+        for profile in profile_names():
+            built = make_system(system, model, load_profile(profile), "published" if on_gpu else "equal")
+            costs = step_costs(built, context, 1)
+            for size, (total_ns, events) in expected.items():
+                where = f"{system}, {name}, {profile}, context {context}, L_spec {size}"
+                found_ns, found_pj = costs.latency_ns[0, size - 1], costs.energy_pj[:, 0, size - 1].sum()
+                total_pj = energy_pj(events, profile, GDDR6X if on_gpu else None)
+                assert found_ns == pytest.approx(total_ns, rel=1e-3), f"time: {where}"
+                assert found_pj == pytest.approx(total_pj, rel=1e-3), f"energy: {where}"
+
+
+def gpu_at_16_bits(model: Decoder, tokens: int, context: int) -> tuple[float, Events]:
+    return gpu_pass(model, tokens, context, bits=16)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_npu(name: str) -> None:
+    compare("npu-spec", name, npu_pass, CONTEXTS, L_SPECS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_hybrid_package(name: str) -> None:
+    compare("lp-spec", name, hybrid_pass, CONTEXTS, L_SPECS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gpu(name: str) -> None:
+    compare("rtx3090-spec", name, gpu_at_16_bits, CONTEXTS, L_SPECS)
+
+
+@pytest.mark.parametrize("name", ["llama3.2-1b", "llama3.2-3b", "qwen2.5-1.5b"])
+def test_long_contexts(name: str) -> None:
+    compare("npu-spec", name, npu_pass, LONG_CONTEXTS, L_SPECS)
+    compare("lp-spec", name, hybrid_pass, LONG_CONTEXTS, L_SPECS)
