@@ -81,6 +81,31 @@ def test_shards_and_older_configurations_read_the_same(tmp_path: Path) -> None:
         torch.testing.assert_close(logits, theirs(tokens[None]).logits[0], atol=1e-4, rtol=1e-4)
 
 
+BOTH: dict[str, Any] = {
+    "rope_theta": 5e5,
+    "rope_scaling": {"rope_type": "linear", "factor": 4.0},
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+}
+
+
+@pytest.mark.parametrize("left_out", [None, *BOTH])
+def test_of_two_rotations_the_one_that_transformers_takes_is_computed(left_out: str | None, tmp_path: Path) -> None:
+    save_random("llama", tmp_path)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text("utf-8"))
+    del config["rope_parameters"]
+    file.write_text(json.dumps(config | {key: value for key, value in BOTH.items() if key != left_out}))
+    theirs, ours, tokens = (
+        transformers.LlamaForCausalLM.from_pretrained(tmp_path),
+        load_llama(tmp_path),
+        torch.arange(60),
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            ours.logits(ours.forward(tokens).hidden), theirs(tokens[None]).logits[0], atol=1e-4, rtol=1e-4
+        )
+
+
 def test_bfloat16_stays_as_near_as_transformers_does(tmp_path: Path) -> None:
     theirs = save_random("llama-gqa-biased", tmp_path)
     tokens = torch.arange(50)

@@ -95,6 +95,32 @@ def test_ids_at_the_top_are_layer_inputs_and_nested_ones_layer_outputs(tmp_path:
     refused(lambda: eagle3(tmp_path, weights, SAID | {ids: "low"}), ids)
 
 
+PUBLISHED = {
+    "EAGLE's own": {"pad_token_id": 0, "pretraining_tp": 1, "use_cache": True, "torch_dtype": "bfloat16"},
+    "SpecForge's": {
+        "max_window_layers": 36,
+        "sliding_window": None,
+        "use_sliding_window": False,
+        "attention_bias": False,
+    },
+    "NVIDIA's": {
+        "eagle_config": {
+            "use_aux_hidden_state": True,
+            "use_input_layernorm_in_first_layer": True,
+            "use_last_layernorm": True,
+            "use_mtp_layernorm": False,
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("whose", PUBLISHED)
+def test_keys_that_are_published_and_change_nothing_are_no_reason_to_refuse(whose: str, tmp_path: Path) -> None:
+    said: dict[str, Any] = SAID | PUBLISHED[whose]
+    plain, found = (eagle3(tmp_path, eagle3_weights(SPEC, DRAFTED), keys) for keys in (SAID, said))
+    assert paths(drafts(plain)) == paths(drafts(found))
+
+
 def speculators(weights: Weights, **more: Any) -> tuple[Weights, dict[str, Any]]:
     """The same layer as speculators writes it."""
     renamed = {name.replace("midlayer.", "layers.0."): tensor for name, tensor in weights.items()}
@@ -143,7 +169,9 @@ SECOND = {name: torch.ones(shape) for name, shape in layer_shapes(SPEC, "layers.
         ({}, {"num_hidden_layers": 2}, "num_hidden_layers = 2, allowed is one draft layer"),
         ({}, {"attention_bias": True}, "attention_bias is true, but the layer's tensors have no biases"),
         ({}, {"eagle_config": {"use_aux_hidden_state": False}}, "eagle_config.use_aux_hidden_state"),
-        ({}, {"eagle_config": {"use_mtp_layernorm": True}}, "unknown key 'eagle_config.use_mtp_layernorm'"),
+        ({}, {"eagle_config": {"use_mtp_layernorm": True}}, "eagle_config.use_mtp_layernorm"),
+        ({}, {"eagle_config": {"parallel_draft_step": 2}}, "unknown key 'eagle_config.parallel_draft_step'"),
+        ({}, {"sliding_window": 64}, "'sliding_window' may change what is computed"),
         ({}, {"logit_scale": 0.5}, "'logit_scale' may change what is computed"),
         ({}, {"parallel_drafting": True}, "'parallel_drafting' may change what is computed"),
         ({}, {"auto_map": {"AutoModel": "x.Y"}}, "'auto_map' asks for code of its own"),

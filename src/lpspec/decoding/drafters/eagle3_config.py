@@ -21,8 +21,11 @@ class _Nested(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     eagle_aux_hidden_state_layer_ids: list[Any] | None = None
-    use_aux_hidden_state: Literal[True] = True
     norm_before_fc: bool = False
+    use_aux_hidden_state: Literal[True] = True
+    use_input_layernorm_in_first_layer: Literal[True] = True
+    use_last_layernorm: Literal[True] = True
+    use_mtp_layernorm: Literal[False] = False
 
 
 class Eagle3Keys(BaseModel):

@@ -21,6 +21,8 @@ LAYER = "transformer_layer_config"
 
 _BIASES = frozenset({"attention_bias", "qkv_bias"})
 
+_HARMLESS = frozenset({"max_window_layers", "embed_requires_grad"})  # of a sliding window alone; of training
+
 _SPECULATORS = frozenset({LAYER, "speculators_config", "auto_map"})
 
 
@@ -81,7 +83,7 @@ def head_config(source: str | Path, model: LlamaConfig, known: Set[str]) -> Head
     if said.get("auto_map") and layer is said:
         raise InputError(f"{where}: 'auto_map' asks for code of its own, which is never run")
     family = str(layer["model_type"])
-    others = known | _BIASES if layer is said else known | _BIASES | _SPECULATORS
+    others = known | _BIASES | _HARMLESS | (frozenset() if layer is said else _SPECULATORS)
     unknown = [key for part in (said, layer) for key in unknown_keys(part, family) if key not in others]
     if unknown:
         raise InputError(f"{where}: '{shown(unknown[0], 40)}' may change what is computed, and is not known")
