@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_platform, load_profile, platform_names
+from lpspec.hardware.loading import constant_keys, load_platform, load_profile, platform_names
 from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.hardware.quantity import Quantity
 
@@ -174,6 +174,29 @@ def test_implausible_values_are_refused_with_the_range(key: str, value: str, all
 @pytest.mark.parametrize("key", ["pim.alus", "memory.channels", "memory.bus_efficiency"])
 def test_what_is_no_plausible_number_is_refused(key: str, value: str) -> None:
     assert f"{key}" in refused("lp-spec", **{key: value})
+
+
+@given(
+    st.sampled_from(constant_keys("lp-spec")),
+    st.one_of(
+        st.text(max_size=20),
+        st.floats().map(repr),
+        st.tuples(st.floats(), st.sampled_from(["", " GHz", " CK", " ns", " B", " %", " Mbps", " W"])).map(
+            lambda pair: f"{pair[0]!r}{pair[1]}"
+        ),
+    ),
+)
+def test_whatever_is_set_is_taken_or_refused_in_one_line(key: str, text: str) -> None:
+    said = ""
+    try:
+        platform = load_platform("lp-spec", {key: text})
+    except InputError as error:
+        said = str(error)
+    else:
+        assert isinstance(platform, PlatformSpec)
+        assert platform.capacity_bytes < 2**60
+    assert len(said) <= 200
+    assert "\n" not in said
 
 
 # Times in CK

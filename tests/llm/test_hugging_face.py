@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lpspec.errors import InputError
 from lpspec.llm.config_keys import FAMILIES, unknown_keys
 from lpspec.llm.hugging_face import DecoderConfig, parse_config
-from lpspec.llm.loading import load_model
+from lpspec.llm.loading import config_spec, load_model
 from lpspec.llm.model_spec import ModelSpec, validated_spec
 
 CASES = Path(__file__).parents[3] / "shared/cases/models"
@@ -331,3 +331,43 @@ def test_cases_from_public_reports() -> None:
     assert (awq.weight_bits, awq.group_size, awq.group_bits, awq.other_bits) == (4, 128, 20, 16)
     rope = json.loads((CASES / "rope_scaling_and_rope_parameters.json").read_text())
     assert parse_config(rope, "c").rope == {"theta": 5e5, "scaling": {"rope_type": "linear", "factor": 4.0}}
+
+
+# Whatever somebody writes
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from([10**400, -1, 0]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+QUANTISED: list[dict[str, Any]] = [
+    {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"},
+    {"quant_method": "gptq", "bits": 4, "group_size": 128, "modules_to_not_convert": None},
+    {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "ignore": ["lm_head"],
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 4, "strategy": "channel"}}},
+    },
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(FAMILIES)), st.data())
+def test_junk_is_read_or_refused_in_one_line(family: str, data: st.DataObject) -> None:
+    others = ["architectures", "quantization_config", "auto_map", "layer_types", "torch_dtype", "x_dim"]
+    changes = data.draw(st.dictionaries(st.sampled_from([*FAMILIES[family], *others]), junk, max_size=3))
+    quantised = dict(data.draw(st.sampled_from(QUANTISED)))
+    quantised |= data.draw(st.dictionaries(st.sampled_from([*quantised, "lm_head"]), junk, max_size=2))
+    content = {"model_type": family, **SMALL, "quantization_config": quantised, **changes}
+    said = ""
+    try:
+        config = parse_config(content, "model config 'models/some-model/config.json'")
+        spec = config_spec(config, "models/some-model/config.json")
+    except InputError as error:
+        said = str(error)
+    else:
+        assert 0 < spec.weight_bytes < 2**62
+    assert len(said) <= 200
+    assert "\n" not in said

@@ -8,6 +8,7 @@ kernels read it once per product at most.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lpspec.errors import shown
 from lpspec.llm.config_keys import words
 
 KEPT = frozenset({"lm_head", "embed_tokens", "model.embed_tokens"})
@@ -45,9 +46,9 @@ def stored_precision(config: Mapping[str, Any], dtype: object) -> dict[str, int]
     reader = _METHODS.get(method) if isinstance(method, str) else None
     if reader is None:
         allowed = ", ".join(sorted(_METHODS))
-        raise ValueError(f"quantization_config.quant_method = {method!r} is not known: allowed are {allowed}")
+        raise ValueError(f"quantization_config.quant_method = {_said(method)} is not known: allowed are {allowed}")
     if not (dtype is None or isinstance(dtype, str)) or dtype not in _DTYPE_BITS:
-        raise ValueError(f"torch_dtype = {dtype!r} is not known: allowed are float16, bfloat16 and float32")
+        raise ValueError(f"torch_dtype = {_said(dtype)} is not known: allowed are float16, bfloat16 and float32")
     return reader(config) | {"other_bits": _DTYPE_BITS[dtype]}
 
 
@@ -85,7 +86,7 @@ def _compressed_tensors(config: Mapping[str, Any]) -> dict[str, int]:
     if "lm_head" not in (ignored or ()):
         raise ValueError("quantization_config.ignore must name lm_head: a quantised LM head is not known")
     ((name, group),) = groups.items()
-    at = f"config_groups.{name}"
+    at = f"config_groups.{shown(name, 30)}"
     if not isinstance(group, dict) or group.get("targets") != ["Linear"]:
         raise ValueError(f"quantization_config.{at}.targets must be ['Linear']")
     _check_keys(group, {"targets", "weights", "input_activations", "format"}, f"{at}.")
@@ -123,26 +124,32 @@ _METHODS: dict[str, Callable[[Mapping[str, Any]], dict[str, int]]] = {
 def _grouped(bits: int, group_size: object, group_bits: int) -> dict[str, int]:
     """``group_size`` -1 is the whole row."""
     if type(group_size) is not int or (group_size < 1 and group_size != -1):
-        raise ValueError(f"quantization_config.group_size = {group_size!r}: allowed is -1, or 1 and more")
+        raise ValueError(f"quantization_config.group_size = {_said(group_size)}: allowed is -1, or 1 and more")
     return {"weight_bits": bits, "group_size": max(group_size, 0), "group_bits": group_bits}
 
 
 def _allow(key: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     if type(value) is not type(allowed[0]) or value not in allowed:
         said = ", ".join(map(str, allowed))
-        raise ValueError(f"quantization_config.{key} = {value!r} is not known: allowed is {said}")
+        raise ValueError(f"quantization_config.{key} = {_said(value)} is not known: allowed is {said}")
     return value
 
 
 def _check_kept(key: str, modules: object) -> None:
     names = modules if isinstance(modules, list) else [modules] if modules else []
-    other = [name for name in names if name not in KEPT]
+    other = [name for name in names if not isinstance(name, str) or name not in KEPT]
     if other:
-        raise ValueError(f"quantization_config.{key} names {other[0]!r}: layers of several precisions are not known")
+        raise ValueError(
+            f"quantization_config.{key} names {_said(other[0])}: layers of several precisions are not known"
+        )
 
 
 def _check_keys(config: Mapping[str, Any], known: frozenset[str] | set[str], at: str = "") -> None:
     """Refuse what is not known and says something."""
     for key, value in config.items():
         if key not in known and value:
-            raise ValueError(f"quantization_config.{at}{key} is not known, and may change what is stored")
+            raise ValueError(f"quantization_config.{at}{shown(key, 30)} is not known, and may change what is stored")
+
+
+def _said(value: object) -> str:
+    return shown(repr(value), 30)
