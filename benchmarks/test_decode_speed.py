@@ -64,7 +64,7 @@ def test_readable_loop_baseline(benchmark: BenchmarkFixture, trace: RankTrace, c
     def run() -> float:
         pruner = DraftTokenPruner(prior_accuracy(trace.heads, trace.top_k))
         steps = islice(decode(trace, pruner, price), LOOP_STEPS)
-        return float(sum(costs.latency_ns[s.position, s.l_spec - 1] for s in steps))
+        return float(sum(costs.latency_ns[s.position, s.l_spec - 1] + costs.draft_ns[s.heads] for s in steps))
 
     benchmark.pedantic(run, rounds=3, warmup_rounds=1)  # type: ignore[no-untyped-call]
     _report_rate(benchmark, "steps_per_s", LOOP_STEPS)
@@ -73,7 +73,7 @@ def test_readable_loop_baseline(benchmark: BenchmarkFixture, trace: RankTrace, c
 @pytest.mark.benchmark(group="one decision of the pruner, called from Python")
 def test_decision(benchmark: BenchmarkFixture, trace: RankTrace, costs: StepCosts) -> None:
     pruner = DraftTokenPruner(prior_accuracy(trace.heads, trace.top_k))
-    price = costs.price("edp")[100]
+    price = costs.prices("edp")[0, 100]
     benchmark(pruner.choose, price)
 
 
@@ -95,3 +95,4 @@ def test_the_loops_that_are_compared_do_the_same(system: System, trace: RankTrac
     readable = list(islice(decode(trace, pruner, costs.prices("edp")), LOOP_STEPS))
     assert np.array_equal(compiled.l_spec[:LOOP_STEPS], [s.l_spec for s in readable])
     assert np.array_equal(compiled.committed[:LOOP_STEPS], [s.committed for s in readable])
+    assert np.array_equal(compiled.heads[:LOOP_STEPS], [s.heads for s in readable])

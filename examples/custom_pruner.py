@@ -25,7 +25,7 @@ class ThresholdPruner:
         self.tree = TokenTree.from_paths(paths)
 
     def choose(self, price: NDArray[np.float64]) -> TokenTree:
-        """Ignore the machine: always the same tree."""
+        """Ignore the machine, float64 [heads + 1, sizes]: always the same tree, with as many heads as it is deep."""
         return self.tree
 
     def observe(self, position: int, ranks: NDArray[np.int8], tree: TokenTree, committed: int) -> None:

@@ -67,11 +67,13 @@ def test_13b_has_little_room_for_copies_so_moving_can_be_better() -> None:
 def test_switching_takes_turns_from_either_run() -> None:
     def steps(size: int, roots: list[int]) -> Steps:
         count = len(roots)
-        return Steps(np.array(roots), np.full(count, size), np.arange(count) + 10 * size, np.zeros(count, np.int64))
+        committed, heads = np.arange(count) + 10 * size, np.full(count, size // 4)
+        return Steps(np.array(roots), np.full(count, size), committed, np.zeros(count, np.int64), heads)
 
     small, large = steps(4, [0, 1, 2, 0, 3, 0, 0, 5]), steps(16, [0, 3, 0, 0, 0, 2, 4])
     found = switching(small, large, turns=1)
     assert found.l_spec.tolist() == [4, 4, 4, 16, 4, 16, 16, 16]
+    assert found.heads.tolist() == [1, 1, 1, 4, 1, 4, 4, 4]
     assert found.position.tolist() == [0, 1, 2, 0, 0, 0, 2, 4]
     assert found.committed.tolist() == [40, 41, 42, 162, 45, 164, 165, 166]
     assert switching(small, large, turns=2).position.tolist() == [0, 1, 2, 0, 3, 0, 0, 2, 4]

@@ -1,5 +1,6 @@
 """Real steps on a price list: each is charged once, at its own context and size, what drafting takes included."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,14 +18,14 @@ from lpspec.experiments.systems import make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.simulation.step_cost import step_costs
-from lpspec.simulation.workload import FIDELITIES, System, TreePolicy
+from lpspec.simulation.workload import FIDELITIES, Fidelity, System, TreePolicy
 from lpspec.speculation.token_tree import TokenTree
 
 TREE = TokenTree.from_paths([(0,), (1,), (0, 0), (0, 1), (1, 0)])  # nodes 1 to 5
 
 
 def step(context: int, path: tuple[int, ...], tested: int) -> Step:
-    return Step(context, TREE, path, tested, tuple(range(len(path))), 1, 1, 1)
+    return Step(context, TREE, path, tested, tuple(range(len(path))), 0, 1, 1, 1)
 
 
 TEXTS = [
@@ -62,11 +63,27 @@ def test_commands_charge_the_same_steps_within_a_tenth(name: str) -> None:
     drafter = load_drafter(name, load_llama(demo_folder()), demo_folder() / name)
     on = system("lp-spec", drafter)
     costs = live_costs(on, drafter, 20, 40)
-    closed, commands = (price_texts(on, costs, TEXTS, TreePolicy(), drafter, fidelity) for fidelity in FIDELITIES)
+    texts = [[replace(step, heads=2 if name == "medusa" else 0) for step in text] for text in TEXTS]
+    closed, commands = (price_texts(on, costs, texts, TreePolicy(), drafter, fidelity) for fidelity in FIDELITIES)
     assert (closed.fidelity, commands.fidelity) == ("analytic", "command")
     assert commands.decode_ns == pytest.approx(closed.decode_ns, rel=0.12)
     assert commands.decode_pj.sum() == pytest.approx(closed.decode_pj.sum(), rel=0.12)
     assert commands.tokens == closed.tokens
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_medusa_is_charged_for_the_heads_that_ran(fidelity: Fidelity) -> None:
+    drafter = load_drafter("medusa", load_llama(demo_folder()), demo_folder() / "medusa")
+    on = system("lp-spec", drafter)
+    costs = live_costs(on, drafter, 20, 40)
+
+    def total_ns(*heads: int) -> float:
+        text = [replace(step, heads=ran) for step, ran in zip(TEXTS[0], heads, strict=True)]
+        return price_texts(on, costs, [text], TreePolicy(), drafter, fidelity).decode_ns
+
+    assert total_ns(4, 4) > total_ns(2, 4) > total_ns(2, 2) > total_ns(0, 1) > total_ns(0, 0)
+    if fidelity == "analytic":
+        assert total_ns(2, 4) - total_ns(0, 0) == pytest.approx(costs.draft_ns[2] + costs.draft_ns[4])
 
 
 def test_gpus_keep_closed_forms() -> None:
@@ -81,18 +98,20 @@ def test_only_what_drafts_is_charged_for_drafting() -> None:
     price = {}
     for name in ("none", "prompt-lookup", "medusa", "eagle"):
         drafter = load_drafter(name, model, demo_folder() / name)
-        price[name] = live_costs(system("lp-spec", drafter), drafter, 20, 4).latency_ns
+        costs = live_costs(system("lp-spec", drafter), drafter, 20, 4)
+        price[name] = costs.prices("throughput", [0, len(costs.draft_ns) - 1])[0]
     np.testing.assert_array_equal(price["prompt-lookup"], price["none"])
     for name in ("medusa", "eagle"):
-        np.testing.assert_array_equal(price[name][:, 0], price["none"][:, 0])  # the root alone needs no draft
-        assert (price[name][:, 1:] > price["none"][:, 1:]).all()
+        np.testing.assert_array_equal(price[name][:, 0, 0], price["none"][:, 0, 0])  # the root alone needs no draft
+        assert (price[name][:, 1, 1:] > price["none"][:, 1, 1:]).all()
 
 
 def test_medusa_is_priced_as_the_simulator_prices_it() -> None:
     drafter = load_drafter("medusa", load_llama(demo_folder()), demo_folder() / "medusa")
     on = system("lp-spec", drafter)
     assert on.model.medusa_heads == drafter.depth == 4
-    np.testing.assert_array_equal(live_costs(on, drafter, 20, 4).latency_ns, step_costs(on, 20, 4).latency_ns)
+    live, simulated = live_costs(on, drafter, 20, 4), step_costs(on, 20, 4)
+    np.testing.assert_array_equal(live.prices("edp"), simulated.prices("edp"))
 
 
 def test_eagle_is_charged_for_one_layer_at_every_level() -> None:

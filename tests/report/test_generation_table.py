@@ -26,9 +26,9 @@ from lpspec.speculation.token_tree import TokenTree
 TREE = TokenTree.from_paths([(0,), (1,), (0, 0)])
 ROOT = TREE.prefix(1)
 STEPS = (
-    Step(20, TREE, (0, 1, 3), 2, (5, 6, 7), 1_000_000, 3_000_000, 50_000),
-    Step(23, TREE, (0, 2), 1, (8, 9), 1_000_000, 3_000_000, 50_000),
-    Step(25, ROOT, (0,), 0, (3,), 0, 2_000_000, 50_000),
+    Step(20, TREE, (0, 1, 3), 2, (5, 6, 7), 2, 1_000_000, 3_000_000, 50_000),
+    Step(23, TREE, (0, 2), 1, (8, 9), 2, 1_000_000, 3_000_000, 50_000),
+    Step(25, ROOT, (0,), 0, (3,), 0, 0, 2_000_000, 50_000),
 )
 MACHINE = {"processor": "some processor", "threads": 2, "dtype": "float32"}
 

@@ -38,10 +38,11 @@ def test_a_run_costs_what_its_steps_cost_one_by_one(name: str, root_counts: bool
     one = system(name, root_counts)
     run = simulate(one, TRACE, WORKLOAD, parse_tree("dtp", "edp"), "command")
     costs = costs_of(one)
-    known: dict[tuple[int, int, int], tuple[float, float]] = {}
+    known: dict[tuple[int, int, int, int], tuple[float, float]] = {}
     total_ns = total_pj = 0.0
-    for position, l_spec, committed in zip(*(run.steps.position, run.steps.l_spec, run.steps.committed), strict=True):
-        kind = (int(l_spec), WORKLOAD.prompt_tokens + int(position), int(committed))
+    columns = run.steps.position, run.steps.l_spec, run.steps.committed, run.steps.heads
+    for position, l_spec, committed, heads in zip(*columns, strict=True):
+        kind = (int(l_spec), WORKLOAD.prompt_tokens + int(position), int(committed), int(heads))
         if kind not in known:
             cost = cost_of(costs.step_phases(*kind), costs.planner.memory)
             known[kind] = float(cost.latency_ns), float(sum(cost.activity.energy_pj(PROFILE).values()))
@@ -57,7 +58,7 @@ def test_both_levels_take_the_same_steps(name: str) -> None:
     closed, commands = (
         simulate(system(name), TRACE, WORKLOAD, parse_tree("dtp", "edp"), level) for level in FIDELITIES
     )
-    for field in ("position", "l_spec", "committed"):
+    for field in ("position", "l_spec", "committed", "heads"):
         assert np.array_equal(getattr(closed.steps, field), getattr(commands.steps, field))
     assert (commands.decode_pj >= 0).all()
     assert sum(commands.energy_by_component_mj.values()) == pytest.approx(commands.mj_per_token)

@@ -58,7 +58,7 @@ class SizesByBlock:
         """The likeliest tree of the size that is due."""
         turn = max(self.turn, 0)
         only = np.full_like(price, np.inf)
-        only[self.sizes[turn // self.turns % len(self.sizes)] - 1] = 1.0
+        only[:, self.sizes[turn // self.turns % len(self.sizes)] - 1] = 1.0
         return self.pruner.choose(only)
 
     def observe(self, position: int, ranks: object, tree: TokenTree, committed: int) -> None:
@@ -81,9 +81,10 @@ def test_totals_are_those_of_steps_and_moves_one_by_one(objective: Objective) ->
     ns, moved_ns, pj = 0.0, 0.0, np.zeros(len(COMPONENTS))
     steps = found.steps
     where = steps.placement.tolist()
-    for position, size, place in zip(steps.position.tolist(), steps.l_spec.tolist(), where, strict=True):
-        ns += costs.latency_ns[position, size - 1] + placed.latency_ns[place, size - 1]
-        pj += costs.energy_pj[:, position, size - 1] + placed.energy_pj[:, place, size - 1]
+    columns = steps.position, steps.l_spec, steps.heads, steps.placement
+    for position, size, heads, place in zip(*(column.tolist() for column in columns), strict=True):
+        ns += costs.latency_ns[position, size - 1] + costs.draft_ns[heads] + placed.latency_ns[place, size - 1]
+        pj += costs.energy_pj[:, position, size - 1] + costs.draft_pj[:, heads] + placed.energy_pj[:, place, size - 1]
     for a, b in pairwise(where):
         moved_ns += placed.move_ns[a, b]
         pj += placed.move_pj[:, a, b]
@@ -102,7 +103,7 @@ def test_a_price_under_a_placement_is_that_of_its_allocator_alone() -> None:
     assert costs.placements is not None
     for objective in OBJECTIVES:
         prices = costs.prices(objective)
-        assert prices[0] == pytest.approx(stays.price(objective), rel=1e-12)
+        assert prices[:1] == pytest.approx(stays.prices(objective), rel=1e-12)
         assert (prices > 0).all()
         assert costs_of("static").prices(objective).shape[0] == 1
     assert costs.move_price("edp") ** 2 == pytest.approx(costs.move_price("throughput") * costs.move_price("energy"))
@@ -114,11 +115,12 @@ def test_a_run_that_moves_takes_the_steps_of_the_readable_loop(tree: TreePolicy)
     steps = run("dynamic", tree).steps
     heads = system("dynamic").model.medusa_heads
     pruner = DraftTokenPruner(prior_accuracy(heads, trace().top_k), 64, tree.rule, tree.memory)
-    price, move = allowed_prices(costs, tree), costs.move_price(tree.objective)
+    price, move = allowed_prices(costs, tree, heads), costs.move_price(tree.objective)
     expected = list(decode(trace().with_heads(heads), pruner, price, 90, move))
     assert steps.l_spec.tolist() == [step.l_spec for step in expected]
     assert steps.committed.tolist() == [step.committed for step in expected]
     assert steps.placement.tolist() == [step.placement for step in expected]
+    assert steps.heads.tolist() == [step.heads for step in expected]
     if tree.size is not None:
         assert steps.placement[-1] != 0
 

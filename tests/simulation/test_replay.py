@@ -16,12 +16,12 @@ from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.run import turn_bounds
 from lpspec.simulation.workload import LEARNING_RULES, Workload
 from lpspec.speculation.kernels import FloatArray, make_growth
-from lpspec.speculation.pruner import DraftTokenPruner, LearningRule
+from lpspec.speculation.pruner import DraftTokenPruner, LearningRule, sampling_share
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_lengths
 
-Record = tuple[int, int, int]  # position, tokens verified, tokens committed
-Placed = tuple[int, int, int, int]  # and where the weights lay
+Record = tuple[int, int, int, int]  # position, tokens verified, tokens committed, heads run
+Placed = tuple[int, int, int, int, int]  # and where the weights lay, and heads run
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Case:
 
     trace: RankTrace
     prior: FloatArray
-    price: FloatArray  # [placements, positions, sizes]
+    price: FloatArray  # [placements, positions, rows, sizes]
     move: FloatArray  # [placements, placements]
     new_tokens: int | None
     rule: LearningRule
@@ -64,9 +64,12 @@ def cases(draw: st.DrawFn) -> Case:
     prior = rng.dirichlet(np.ones(top_k + 1), heads)[:, :top_k]
     tokens = np.arange(1, sizes + 1)
     steps = -(-tokens // draw(st.integers(1, 5))) * draw(st.floats(0.0, 3.0))
-    price = (1 + steps + 0.3 * rng.random(sizes)) * (1 + 0.01 * np.arange(max(lengths)))[:, None]
+    price = (1 + steps + 0.3 * rng.random(sizes)) * (1 + 0.01 * np.arange(max(lengths)))[:, None, None]
+    rows = draw(st.sampled_from([1, 2, heads + 1]))
+    heads_price = np.concatenate([[0.0], rng.random(rows - 1)]).cumsum() * draw(st.sampled_from([0.0, 0.01, 0.5]))
+    price = price + heads_price[:, None]
     spots = rng.random(draw(st.integers(1, 4)))
-    slower = rng.uniform(1, 2, (len(spots), 1, sizes)) if len(spots) > 1 else 1.0
+    slower = rng.uniform(1, 2, (len(spots), 1, 1, sizes)) if len(spots) > 1 else 1.0
     move = np.abs(spots - spots[:, None]) * draw(st.sampled_from([0.0, 1.0, 30.0]))
     return Case(
         random_trace(rng, heads, top_k, lengths),
@@ -85,7 +88,7 @@ def cases(draw: st.DrawFn) -> Case:
 def compiled_placed(case: Case) -> tuple[list[Placed], FloatArray]:
     turns = turn_bounds(case.trace, Workload(new_tokens=case.new_tokens))
     accuracy, (heads, top_k) = case.prior.copy(), case.prior.shape
-    sizes, committed, positions, placements = np.zeros((4, int(turns[:, 0].sum())), np.int64)
+    sizes, committed, positions, placements, heads_run = np.zeros((5, int(turns[:, 0].sum())), np.int64)
     steps = replay_pruned(
         case.trace.ranks,
         turns,
@@ -95,26 +98,29 @@ def compiled_placed(case: Case) -> tuple[list[Placed], FloatArray]:
         case.rule != "verified-nodes",
         case.rule == "chain-feedback",
         case.memory,
-        make_growth(heads, top_k, case.price.shape[2]),
+        sampling_share(case.rule),
+        make_growth(heads, top_k, case.price.shape[3]),
         case.move,
         sizes,
         committed,
         positions,
         placements,
+        heads_run,
     )
-    columns = (positions, sizes, committed, placements)
+    columns = (positions, sizes, committed, placements, heads_run)
     return list(zip(*(array[:steps].tolist() for array in columns), strict=True)), accuracy
 
 
 def compiled(case: Case) -> tuple[list[Record], FloatArray]:
     steps, accuracy = compiled_placed(case)
-    return [step[:3] for step in steps], accuracy
+    return [(*step[:3], step[4]) for step in steps], accuracy
 
 
 def readable(case: Case) -> tuple[list[Placed], FloatArray]:
-    pruner = DraftTokenPruner(case.prior, case.price.shape[2], case.rule, case.memory)
+    pruner = DraftTokenPruner(case.prior, case.price.shape[3], case.rule, case.memory)
     steps = decode(case.trace, pruner, case.price, case.new_tokens, case.move)
-    return [(step.position, step.l_spec, step.committed, step.placement) for step in steps], pruner.accuracy
+    placed = [(step.position, step.l_spec, step.committed, step.placement, step.heads) for step in steps]
+    return placed, pruner.accuracy
 
 
 class NaiveModel:
@@ -124,30 +130,45 @@ class NaiveModel:
         self.average = {(h, k): float(p) for h, row in enumerate(prior) for k, p in enumerate(row)}
         self.weight = dict.fromkeys(self.average, 64.0)
         self.memory = memory
+        self.set_aside = 0.0
 
     def score(self, head: int, rank: int, correct: bool) -> None:
         weight = min(self.weight[head, rank] + 1, self.memory)
         self.weight[head, rank] = weight
         self.average[head, rank] = self.average[head, rank] * ((weight - 1) / weight) + correct / weight
 
-    def best_tree(self, heads: int, top_k: int, price: list[float]) -> set[Path]:
-        """The likeliest open path is taken next; of all sizes, the one with the most tokens per price."""
-        taken: dict[Path, float] = {(): 1.0}
-        trees, values = [set(taken)], [1.0 / price[0]]
-        while len(taken) < len(price):
-            open_paths = {
-                (*path, rank): p * self.average[len(path), rank]
-                for path, p in taken.items()
-                for rank in range(top_k)
-                if len(path) < heads and (*path, rank) not in taken
-            }
-            if not open_paths:
-                break
-            path = max(open_paths, key=lambda p: open_paths[p])
-            taken[path] = open_paths[path]
-            trees.append(set(taken))
-            values.append(sum(taken.values()) / price[len(taken) - 1])
+    def best_tree(self, heads: int, top_k: int, price: list[list[float]]) -> set[Path]:
+        """The likeliest open path is taken next; of all depths and sizes, the one with the most tokens per price."""
+        trees: list[set[Path]] = [{()}]
+        values = [1.0 / price[0][0]]
+        for limit in range(1, heads + 1):
+            taken: dict[Path, float] = {(): 1.0}
+            while len(taken) < len(price[0]):
+                open_paths = {
+                    (*path, rank): p * self.average[len(path), rank]
+                    for path, p in taken.items()
+                    for rank in range(top_k)
+                    if len(path) < limit and (*path, rank) not in taken
+                }
+                if not open_paths:
+                    break
+                path = max(open_paths, key=lambda p: open_paths[p])
+                taken[path] = open_paths[path]
+                trees.append(set(taken))
+                row = price[min(max(map(len, taken)), len(price) - 1)]
+                values.append(sum(sorted(taken.values(), reverse=True)) / row[len(taken) - 1])
         return trees[values.index(max(values))]
+
+    def heads_run(self, tree: set[Path], heads: int, price: list[list[float]], share: float) -> int:
+        """As many as the tree is deep; all once enough is set aside."""
+        depth = max(map(len, tree))
+        if depth < len(price) - 1:
+            paid, whole = price[depth][len(tree) - 1], price[-1][len(tree) - 1]
+            self.set_aside += share * paid
+            if self.set_aside < whole - paid:
+                return depth
+        self.set_aside = 0.0
+        return heads
 
 
 def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int) -> Iterator[Record]:
@@ -155,19 +176,20 @@ def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int
     waiting: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)  # by token: which head said it at which rank
     position = 0
     while position < wanted:
-        tree = model.best_tree(heads, top_k, case.price[0, position].tolist())
+        price = case.price[0, position].tolist()
+        tree = model.best_tree(heads, top_k, price)
+        ran = model.heads_run(tree, heads, price, 0.0 if case.rule == "verified-nodes" else 0.0025)
         truth = [rank for h, rank in enumerate(rows[position]) if position + 1 + h < wanted]
         accepted = 0
         while accepted < len(truth) and tuple(truth[: accepted + 1]) in tree:
             accepted += 1
-        drafted = len(tree) > 1
         end = position + accepted + 1
         if case.rule == "verified-nodes":
             for depth, rank in enumerate(truth[: accepted + 1]):
                 for child in [path for path in tree if len(path) == depth + 1 and path[:-1] == tuple(truth[:depth])]:
                     model.score(depth, child[-1], child[-1] == rank)
-        elif drafted:
-            for h, rank in enumerate(truth):
+        else:
+            for h, rank in enumerate(truth[:ran]):
                 if case.rule == "chain-feedback" and any(truth[:h]):
                     break  # a first guess was wrong
                 waiting[position + 1 + h].append((h, rank))
@@ -175,7 +197,7 @@ def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int
             for h, rank in waiting.pop(token):
                 for k in range(top_k):
                     model.score(h, k, k == rank)
-        yield position, len(tree), end - position
+        yield position, len(tree), end - position, ran
         position = end
 
 
@@ -217,9 +239,10 @@ def test_steps_cover_every_wanted_token_once(case: Case) -> None:
     for tokens in wanted:
         position = 0
         while position < tokens:
-            root, l_spec, committed = steps.pop(0)
+            root, l_spec, committed, heads = steps.pop(0)
             assert root == position
-            assert 1 <= committed <= min(l_spec, case.trace.heads + 1)
+            assert 1 <= committed <= min(l_spec, heads + 1)
+            assert heads <= case.trace.heads
             position += committed
         assert position == tokens
     assert steps == []
@@ -244,14 +267,14 @@ def test_later_tokens_never_change_earlier_decisions(case: Case, data: st.DataOb
                 ranks[row, head] = -1 if ranks[row, head] < 0 else rng.integers(0, trace.top_k)
     other = replace(case, trace=replace(trace, ranks=ranks))
 
-    def decisions(decoded: Case) -> list[tuple[int, int]]:
-        """Root and size of every step before the change."""
+    def decisions(decoded: Case) -> list[tuple[int, int, int]]:
+        """Root, size and heads of every step before the change."""
         found, turn_now = [], -1
-        for position, l_spec, _ in compiled(decoded)[0]:
+        for position, l_spec, _, heads in compiled(decoded)[0]:
             turn_now += position == 0
             if turn_now > turn or (turn_now == turn and position >= token):
                 break
-            found.append((position, l_spec))
+            found.append((position, l_spec, heads))
         return found
 
     assert decisions(case) == decisions(other)
@@ -297,7 +320,7 @@ def test_a_fixed_tree_is_replayed_as_by_hand(case: Case, some: set[Path]) -> Non
     accepted: NDArray[Any] = accepted_lengths(tree, case.trace.ranks).astype(np.int64)
     sizes, committed, positions = np.zeros((3, int(turns[:, 0].sum())), np.int64)
     steps = replay_fixed(accepted, turns, tree.size, sizes, committed, positions)
-    expected: list[Record] = []
+    expected: list[tuple[int, int, int]] = []
     for start, wanted in zip(case.trace.turn_starts.tolist(), turns[:, 0].tolist(), strict=True):
         position = 0
         while position < wanted:

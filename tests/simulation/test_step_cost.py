@@ -10,11 +10,11 @@ from lpspec.devices.cost import COMPONENTS, Activity
 from lpspec.errors import InputError
 from lpspec.experiments.systems import BASES, SYSTEMS, Basis, make_system
 from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.loading import load_platform, load_profile
+from lpspec.hardware.loading import load_profile
 from lpspec.llm import ModelSpec, load_model
 from lpspec.llm.operators import draft_operators, prefill_operators, verify_operators
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import MAX_TREE_SIZE, System
+from lpspec.simulation.workload import MAX_TREE_SIZE, OBJECTIVES, System
 
 PROFILE = load_profile("attacc")
 TINY = load_model("tinyllama")
@@ -62,7 +62,6 @@ def test_every_cell_is_the_price_of_that_step_alone(name: str, basis: Basis) -> 
     for row in (0, 2, CONTEXTS - 1):
         for tokens in {1, 2, 4, 5, 33, sizes} & set(range(1, sizes + 1)):
             operators = verify_operators(one.model, tokens, FIRST + row)
-            operators += draft_operators(one.model) if tokens > 1 else ()
             alone = [allocator.decode_cost((op,)) for op in operators]
             latency_ns = sum(float(cost.latency_ns) for cost in alone)
             by_operator = [prices_of(cost.activity, one.profile) for cost in alone]
@@ -83,14 +82,19 @@ def test_prefill_is_one_pass_over_the_prompt(name: str) -> None:
     assert costs.prefill_ns < FIRST * costs.latency_ns[0, 0]  # one pass, not a pass per token
 
 
-def test_only_a_tree_with_drafts_pays_for_drafting() -> None:
-    with_heads, without = system("lp-spec"), system("lp-spec", TINY.model_copy(update={"medusa_heads": 0}))
-    difference = step_costs(with_heads, FIRST, 2).latency_ns - step_costs(without, FIRST, 2).latency_ns
-    one = make_allocator(with_heads.platform, TINY, MAX_TREE_SIZE, FIRST + 2)
-    draft_ns = float(one.decode_cost(draft_operators(TINY)).latency_ns)
-    assert draft_ns > 0
-    assert difference[:, 0] == pytest.approx(0, abs=1e-6)
-    assert difference[:, 1:] == pytest.approx(draft_ns, rel=1e-9)
+@pytest.mark.parametrize("name", SPECULATING)
+def test_every_number_of_heads_is_priced_as_a_model_with_so_many(name: str) -> None:
+    """No head runs for nothing, the first ones run first, and all cost what they did when all always ran."""
+    costs = step_costs(system(name), FIRST, 2)
+    assert costs.draft_ns.shape == (TINY.medusa_heads + 1,)
+    for heads in range(TINY.medusa_heads + 1):
+        one = system(name, TINY.model_copy(update={"medusa_heads": heads}))
+        allocator = make_allocator(one.platform, one.model, MAX_TREE_SIZE, FIRST + 2)
+        alone = [allocator.decode_cost((op,)) for op in draft_operators(one.model)]
+        assert costs.draft_ns[heads] == pytest.approx(sum(float(cost.latency_ns) for cost in alone), rel=1e-12)
+        energy_pj = sum(sum(prices_of(cost.activity, one.profile).values()) for cost in alone)
+        assert costs.draft_pj[:, heads].sum() == pytest.approx(energy_pj, rel=1e-12)
+    assert (np.diff(costs.draft_ns) > 0).all()
 
 
 @pytest.mark.parametrize("name", ["npu", "lp-spec", "attacc-spec"])
@@ -114,36 +118,40 @@ def test_the_pruner_weighs_the_energy_that_its_basis_counts(name: str) -> None:
     counted_pj = board.latency_ns * watts * 1e3
     if watts == 3.3:
         counted_pj = counted_pj + parts.energy_pj.sum(axis=0)
-    assert parts.price("energy") == pytest.approx(parts.energy_pj.sum(axis=0), rel=1e-15)
-    assert board.price("energy") == pytest.approx(counted_pj, rel=1e-14)
-    assert board.price("edp") == pytest.approx(np.sqrt(counted_pj * board.latency_ns), rel=1e-14)
-    assert np.array_equal(board.price("throughput"), parts.price("throughput"))
+    verified_only = [0]
+    assert parts.prices("energy", verified_only)[0, :, 0] == pytest.approx(parts.energy_pj.sum(axis=0), rel=1e-15)
+    assert board.prices("energy", verified_only)[0, :, 0] == pytest.approx(counted_pj, rel=1e-14)
+    edp = board.prices("edp", verified_only)[0, :, 0]
+    assert edp == pytest.approx(np.sqrt(counted_pj * board.latency_ns), rel=1e-14)
+    assert np.array_equal(board.prices("throughput"), parts.prices("throughput"))
 
 
 @pytest.mark.parametrize("name", SPECULATING)
 def test_where_the_root_is_not_charged_a_tree_costs_what_its_drafts_do(name: str) -> None:
-    """Size n is charged as n - 1 tokens, and at least one; drafting is charged as ever."""
+    """Size n is charged as n - 1 tokens, and at least one; drafting is charged apart."""
     counted = step_costs(system(name), FIRST, 2)
     uncounted = step_costs(replace(system(name), root_counts=False), FIRST, 2)
     assert uncounted.latency_ns[:, 2:] == pytest.approx(counted.latency_ns[:, 1:-1], rel=1e-12)
     assert uncounted.energy_pj[:, :, 2:] == pytest.approx(counted.energy_pj[:, :, 1:-1], rel=1e-12)
-    assert uncounted.latency_ns[:, 0] == pytest.approx(counted.latency_ns[:, 0], rel=1e-12)
-    allocator = make_allocator(load_platform(SYSTEMS[name].platform), TINY, MAX_TREE_SIZE, FIRST + 2)
-    draft_ns = float(allocator.decode_cost(draft_operators(TINY)).latency_ns)
-    assert uncounted.latency_ns[:, 1] == pytest.approx(counted.latency_ns[:, 0] + draft_ns, rel=1e-12)
+    assert uncounted.latency_ns[:, :2] == pytest.approx(counted.latency_ns[:, [0, 0]], rel=1e-12)
+    assert np.array_equal(uncounted.draft_ns, counted.draft_ns)
 
 
 def test_objectives_are_time_energy_and_the_root_of_their_product() -> None:
     costs = step_costs(system("lp-spec"), FIRST, 2)
-    total_pj = costs.energy_pj.sum(axis=0)
-    assert np.array_equal(costs.price("throughput"), costs.latency_ns)
-    assert np.array_equal(costs.price("energy"), total_pj)
-    assert costs.price("edp") ** 2 == pytest.approx(costs.latency_ns * total_pj, rel=1e-12)
+    for heads in range(TINY.medusa_heads + 1):
+        latency_ns = costs.latency_ns + costs.draft_ns[heads]
+        total_pj = costs.energy_pj.sum(axis=0) + costs.draft_pj[:, heads].sum()
+        found = {name: costs.prices(name)[0, :, heads] for name in OBJECTIVES}
+        assert found["throughput"] == pytest.approx(latency_ns, rel=1e-12)
+        assert found["energy"] == pytest.approx(total_pj, rel=1e-12)
+        assert found["edp"] ** 2 == pytest.approx(latency_ns * total_pj, rel=1e-12)
+        assert np.array_equal(costs.prices("edp", [heads])[0, :, 0], found["edp"])
 
 
 def test_longer_contexts_and_larger_trees_never_cost_less_energy_on_the_npu() -> None:
     costs = step_costs(system("npu-spec"), FIRST, 6)
-    total = costs.price("energy")
+    total = costs.prices("energy")[0, :, 0]
     assert (np.diff(total, axis=0) > 0).all()
     assert (np.diff(total, axis=1) > 0).all()
 

@@ -42,7 +42,9 @@ def test_a_pass_is_its_operators_in_their_order(name: str, tokens: int) -> None:
     one = SYSTEMS[name]
     for phases, operators in (
         (one.verify(tokens, 96, 1), verify_operators(one.model, tokens, 96 - tokens)),
-        (one.draft(), draft_operators(one.model)),
+        (one.draft(one.model.medusa_heads), draft_operators(one.model)),
+        (one.draft(2), draft_operators(one.model, 2)),
+        (one.draft(0), ()),
         (one.prefill(50), prefill_operators(one.model, 50)),
     ):
         expected: dict[str, int] = {}
@@ -123,7 +125,7 @@ def test_both_levels_price_the_same_work_of_the_npu(name: str, sums: str, scratc
     one, allocator = planner(system, 300), make_allocator(system.platform, TINY, 64, 4200)
     for phases, cost in (
         (one.verify(7, 96, 1), allocator.decode_cost(verify_operators(TINY, 7, 89))),
-        (one.draft(), allocator.decode_cost(draft_operators(TINY))),
+        (one.draft(3), allocator.decode_cost(draft_operators(TINY, 3))),
         (one.prefill(900), allocator.prefill_cost(prefill_operators(TINY, 900))),  # beyond the scratchpad
     ):
         found, closed = cost_of(phases, one.memory).activity, cost.activity

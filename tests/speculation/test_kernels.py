@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.speculation import kernels
-from lpspec.speculation.kernels import FloatArray, Growth, grow_best_tree, make_growth
+from lpspec.speculation.kernels import FloatArray, Growth, depth_of, grow_best_tree, make_growth
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_length
 
 SIZES = 64
@@ -36,7 +36,7 @@ def accuracies(draw: st.DrawFn) -> FloatArray:
 
 @st.composite
 def prices(draw: st.DrawFn) -> FloatArray:
-    """Random, staircase, linear or flat, with some sizes forbidden."""
+    """Random, staircase, linear or flat over sizes, with some of them forbidden; and with heads that cost something."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     size = draw(st.sampled_from([1, 2, 3, 4, 5, 17, SIZES]))
     kind = draw(st.sampled_from(["random", "staircase", "linear", "flat", "falling"]))
@@ -48,13 +48,25 @@ def prices(draw: st.DrawFn) -> FloatArray:
         "flat": np.ones(size),
         "falling": 1 / tokens,
     }[kind]
-    forbidden = rng.random(size) < draw(st.sampled_from([0.0, 0.0, 0.3, 0.9]))
+    rows = draw(st.integers(1, 6))
+    drafting = {
+        "free": np.zeros(rows),
+        "linear": np.arange(rows) * draw(st.floats(0.0, 0.5)),
+        "random": rng.random(rows),
+    }[draw(st.sampled_from(["free", "linear", "random"]))]
+    price = price + drafting[:, None]
+    forbidden = rng.random(price.shape) < draw(st.sampled_from([0.0, 0.0, 0.3, 0.9]))
     return np.where(forbidden, np.inf, price)
+
+
+def rows_for(accuracy: FloatArray, price: FloatArray) -> FloatArray:
+    """At most a row for every number of heads."""
+    return np.ascontiguousarray(price[: len(accuracy) + 1])
 
 
 def memory_for(accuracy: FloatArray, price: FloatArray) -> Growth:
     heads, top_k = accuracy.shape
-    return make_growth(heads, top_k, len(price))
+    return make_growth(heads, top_k, price.shape[1])
 
 
 def plain(function: Any) -> Any:
@@ -66,15 +78,15 @@ def grown(growth: Growth, size: int) -> list[list[float]]:
     return [growth.parent[:size].tolist(), growth.depth[:size].tolist(), growth.rank[:size].tolist()]
 
 
-def greedy_lengths(accuracy: FloatArray, size: int) -> list[float]:
-    """Expected length of the greedy tree of 1, 2, ... tokens: the likeliest open path is taken next."""
+def greedy_lengths(accuracy: FloatArray, size: int, limit: int) -> list[float]:
+    """Expected length of the greedy tree of 1, 2, ... tokens, so deep at most: the likeliest open path is next."""
     lengths = [1.0]
     taken: dict[Path, float] = {(): 1.0}
     while len(lengths) < size:
         frontier: dict[Path, float] = {
             (*path, rank): p * float(accuracy[len(path), rank])
             for path, p in taken.items()
-            if len(path) < len(accuracy)
+            if len(path) < limit
             for rank in range(accuracy.shape[1])
             if (*path, rank) not in taken
         }
@@ -86,31 +98,46 @@ def greedy_lengths(accuracy: FloatArray, size: int) -> list[float]:
     return lengths
 
 
+def rate(growth: Growth, price: FloatArray, size: int) -> float:
+    """Expected tokens per price of the grown tree."""
+    row = min(depth_of(growth, size), len(price) - 1)
+    return float(growth.path_probability[:size].sum() / price[row, size - 1])
+
+
 @settings(deadline=None, max_examples=300)
 @given(accuracy=accuracies(), price=prices())
-def test_stopping_early_never_changes_the_tree(accuracy: FloatArray, price: FloatArray) -> None:
+def test_stopping_early_loses_nothing(accuracy: FloatArray, price: FloatArray) -> None:
+    """Of equally likely nodes another one may come first, but no better tree is missed."""
+    price = rows_for(accuracy, price)
     growth, patient = memory_for(accuracy, price), memory_for(accuracy, price)
     size = grow_best_tree(accuracy, price, growth)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "_larger_can_win", lambda *_: True)
-        assert plain(grow_best_tree)(accuracy, price, patient) == size
-    assert grown(growth, size) == grown(patient, size)
+        patch.setattr(kernels, "_larger_can_win", lambda price, growth, row, *_: growth.nodes[row] < price.shape[1])
+        all_tried = plain(grow_best_tree)(accuracy, price, patient)
+    assert rate(growth, price, size) == pytest.approx(rate(patient, price, all_tried), rel=1e-12)
+    if len(np.unique(growth.path_probability[:size])) == size and all_tried == size:
+        assert grown(growth, size) == grown(patient, size)
 
 
 @settings(deadline=None, max_examples=60)
 @given(accuracy=accuracies(), price=prices())
-def test_no_size_of_the_greedy_tree_is_better(accuracy: FloatArray, price: FloatArray) -> None:
-    growth = memory_for(accuracy, price)
+def test_no_size_or_depth_of_the_greedy_trees_is_better(accuracy: FloatArray, price: FloatArray) -> None:
+    """Every tree is charged for the heads that it needs; charging it for more can only make it worse."""
+    price = np.maximum.accumulate(rows_for(accuracy, price), axis=0)
+    growth, last = memory_for(accuracy, price), len(price) - 1
     size = grow_best_tree(accuracy, price, growth)
-    lengths = greedy_lengths(accuracy, len(price))
-    assert growth.path_probability[:size].sum() == pytest.approx(lengths[size - 1], rel=1e-12)
-    values = np.array(lengths) / price[: len(lengths)]
-    assert values[size - 1] == pytest.approx(values.max(), rel=1e-12)
+    assert depth_of(growth, size) == growth.depth[:size].max()
+    best = 1 / price[0, 0]
+    for limit in range(1, len(accuracy) + 1):
+        lengths = np.array(greedy_lengths(accuracy, price.shape[1], limit))
+        best = max(best, float((lengths / price[min(limit, last), : len(lengths)]).max()))
+    assert rate(growth, price, size) == pytest.approx(best, rel=1e-12)
 
 
 @settings(deadline=None)
 @given(accuracy=accuracies(), price=prices())
 def test_the_grown_arrays_are_a_tree_in_falling_order_of_probability(accuracy: FloatArray, price: FloatArray) -> None:
+    price = rows_for(accuracy, price)
     growth = memory_for(accuracy, price)
     size = grow_best_tree(accuracy, price, growth)
     tree = TokenTree(growth.parent[:size], growth.depth[:size], growth.rank[:size])
@@ -125,6 +152,7 @@ def test_working_memory_can_be_used_again() -> None:
     growth = make_growth(4, 10, SIZES)
     for _ in range(50):
         accuracy, price = rng.dirichlet(np.ones(11), 4)[:, :10], 1 + rng.random(SIZES).cumsum() * rng.random()
+        price = price + 0.05 * np.arange(5)[:, None]
         fresh = make_growth(4, 10, SIZES)
         size = grow_best_tree(accuracy, price, growth)
         assert size == grow_best_tree(accuracy, price, fresh)
@@ -133,14 +161,14 @@ def test_working_memory_can_be_used_again() -> None:
 
 def test_where_no_size_is_allowed_the_root_is_verified_alone() -> None:
     growth = make_growth(2, 2, 8)
-    assert grow_best_tree(np.full((2, 2), 0.5), np.full(8, np.inf), growth) == 1
+    assert grow_best_tree(np.full((2, 2), 0.5), np.full((3, 8), np.inf), growth) == 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 17, 63, 64])
 def test_one_allowed_size_is_the_size(size: int) -> None:
     """Whatever it costs, and even where no further token is likely to be right."""
-    price = np.full(SIZES, np.inf)
-    price[size - 1] = 1e12
+    price = np.full((6, SIZES), np.inf)
+    price[:, size - 1] = 1e12
     for value in (0.0, 0.1):
         assert grow_best_tree(np.full((5, 10), value), price, make_growth(5, 10, SIZES)) == size
 
@@ -150,6 +178,7 @@ def test_one_allowed_size_is_the_size(size: int) -> None:
 def test_acceptance_in_the_grown_tree_is_that_of_the_tree(
     accuracy: FloatArray, price: FloatArray, row: list[int]
 ) -> None:
+    price = rows_for(accuracy, price)
     growth = memory_for(accuracy, price)
     size = grow_best_tree(accuracy, price, growth)
     tree = TokenTree(growth.parent[:size], growth.depth[:size], growth.rank[:size])
@@ -178,7 +207,7 @@ def test_every_kernel_reads_the_same_uncompiled() -> None:
         learn_node, learn_rank, learn_verified, accepted_in, grow = (pick(getattr(module, name)) for name in names)
         rng = np.random.default_rng(0)
         for _ in range(20):
-            size = grow(accuracy, 1 + 0.05 * np.arange(16), growth)
+            size = grow(accuracy, 1 + 0.05 * np.arange(16) + 0.02 * np.arange(4)[:, None], growth)
             ranks = rng.integers(-1, 4, 3).astype(np.int8)
             accepted = accepted_in(growth, size, ranks)
             learn_verified(accuracy, weight, growth, size, ranks, accepted, 100.0)

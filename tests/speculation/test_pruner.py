@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lpspec.simulation.step_cost import StepCosts
 from lpspec.simulation.workload import OBJECTIVES, Objective
 from lpspec.speculation.kernels import FloatArray, expected_lengths
-from lpspec.speculation.pruner import PRIOR_WEIGHT, DraftTokenPruner, FixedTree, LearningRule
+from lpspec.speculation.pruner import PRIOR_WEIGHT, SAMPLING_SHARE, DraftTokenPruner, FixedTree, LearningRule
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_length
 
 PAPER = np.array([[0.5, 0.3], [0.2, 0.1]])  # p_1 and p_2 of LP-Spec section IV-B
@@ -100,20 +100,37 @@ def per_token(objective: Objective, latency_ns: float, energy_pj: float, length:
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @settings(deadline=None, max_examples=60)
-@given(accuracy=accuracies(), latency_ns=staircases(), energy_pj=staircases())
+@given(
+    accuracy=accuracies(),
+    latency_ns=staircases(),
+    energy_pj=staircases(),
+    draft_ns=staircases(),
+    draft_pj=staircases(),
+)
 def test_the_choice_is_the_best_of_all_trees(
-    objective: Objective, accuracy: FloatArray, latency_ns: FloatArray, energy_pj: FloatArray
+    objective: Objective,
+    accuracy: FloatArray,
+    latency_ns: FloatArray,
+    energy_pj: FloatArray,
+    draft_ns: FloatArray,
+    draft_pj: FloatArray,
 ) -> None:
+    """Whatever its size and depth, heads being paid for as deep as it is."""
     by_component = np.stack([0.25 * energy_pj, 0.75 * energy_pj])[:, None, :]
-    costs = StepCosts(0, latency_ns[None, :], by_component, 0.0, np.zeros(2))
-    tree = DraftTokenPruner(accuracy, MAX_SIZE).choose(costs.price(objective)[0])
+    heads = len(accuracy)
+    draft_ns, draft_pj = draft_ns[: heads + 1] - draft_ns[0], draft_pj[: heads + 1] - draft_pj[0]
+    costs = StepCosts(
+        0, latency_ns[None, :], by_component, draft_ns, np.stack([0.5 * draft_pj, 0.5 * draft_pj]), 0.0, np.zeros(2)
+    )
+    tree = DraftTokenPruner(accuracy, MAX_SIZE).choose(costs.prices(objective)[0, 0])
     paths = frozenset(tree.paths())
     assert TokenTree(tree.parent, tree.depth, tree.rank) == tree  # the checks that `trusted` skips
     assert all(path[:-1] in paths | {()} for path in paths)
 
     def value(paths: frozenset[Path]) -> float:
-        size = len(paths)
-        return per_token(objective, latency_ns[size], energy_pj[size], expected_length(paths, accuracy))
+        size, depth = len(paths), max(map(len, paths), default=0)
+        length = expected_length(paths, accuracy)
+        return per_token(objective, latency_ns[size] + draft_ns[depth], energy_pj[size] + draft_pj[depth], length)
 
     assert value(paths) == pytest.approx(min(map(value, every_tree(*accuracy.shape[:2]))), rel=1e-12)
 
@@ -190,16 +207,79 @@ def test_a_new_turn_forgets_what_was_waiting() -> None:
     tree = TokenTree.from_paths([(0,)])
     pruner.observe(0, np.array([0, 0], np.int8), tree, 1)
     for position in range(3):
-        pruner.observe(position, np.array([0, 0], np.int8), tree.prefix(1), 1)
+        pruner.observe(position, np.array([], np.int8), tree.prefix(1), 1)
     assert np.array_equal(pruner.accuracy, PAPER)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_step_without_drafts_teaches_nothing(rule: LearningRule) -> None:
+def test_heads_that_did_not_run_teach_nothing(rule: LearningRule) -> None:
     pruner = DraftTokenPruner(PAPER, rule=rule)
     for position in range(5):
-        pruner.observe(position, np.array([0, 0], np.int8), TokenTree.from_paths([]), 1)
+        pruner.observe(position, np.array([], np.int8), TokenTree.from_paths([]), 1)
     assert np.array_equal(pruner.accuracy, PAPER)
+    for position in range(5):
+        pruner.observe(position, np.array([0], np.int8), TokenTree.from_paths([(0,)]), 1)
+    assert not np.array_equal(pruner.accuracy[0], PAPER[0])
+    assert np.array_equal(pruner.accuracy[1], PAPER[1])
+
+
+# Heads that run
+
+
+def by_depth(verify: float, draft: float, heads: int = 2, sizes: int = 7) -> FloatArray:
+    """A machine on which a tree costs the same whatever its size, and each head as much as the others."""
+    return np.full((heads + 1, sizes), verify) + draft * np.arange(heads + 1.0)[:, None]
+
+
+def test_the_heads_are_as_many_as_the_tree_is_deep() -> None:
+    """With head 2 adding 0.24 at most (all ranks right behind all ranks) it is worth 0.1 of the pass but not 0.2."""
+    shallow, deep = DraftTokenPruner(PAPER), DraftTokenPruner(PAPER)
+    assert shallow.choose(by_depth(1.0, 0.2)).paths() == [(0,), (1,)]
+    assert shallow.heads == 1
+    assert deep.choose(by_depth(1.0, 0.1)).max_depth == 2
+    assert deep.heads == 2
+
+
+def test_where_heads_run_together_depth_is_free() -> None:
+    together = np.stack([np.full(7, 1.0), np.full(7, 1.2)])
+    pruner = DraftTokenPruner(PAPER)
+    assert (pruner.choose(together).size, pruner.heads) == (7, 2)
+    always = DraftTokenPruner(PAPER)
+    assert (always.choose(np.array([1.0, 9.0])).size, always.heads) == (1, 2)
+
+
+@pytest.mark.parametrize("draft", [0.05, 0.4, 3.0])
+def test_samples_of_all_heads_cost_their_share_at_most(draft: float) -> None:
+    """Whatever a head costs; of what it spends, the share is the least that lets it see all heads."""
+    pruner, paid, sampled = DraftTokenPruner(PAPER), 0.0, 0.0
+    price = by_depth(1.0, draft)
+    price[2] += 1.0  # the second head is dear
+    for _ in range(10_000):
+        tree = pruner.choose(price)
+        paid += price[tree.max_depth, tree.size - 1]
+        sampled += price[pruner.heads, tree.size - 1] - price[tree.max_depth, tree.size - 1]
+        assert pruner.heads in (tree.max_depth, 2)
+    assert 0 < sampled <= SAMPLING_SHARE * paid
+    assert sampled > SAMPLING_SHARE * paid - np.ptp(price)  # no more is kept back than one sample costs
+
+
+def test_a_pruner_that_gave_up_drafting_takes_it_up_again() -> None:
+    """The text becomes easy: samples tell, although the root alone is verified."""
+    pruner = DraftTokenPruner(np.array([[0.01], [0.01]]), memory=256)
+    price = by_depth(1.0, 0.1, sizes=3)
+    sizes = []
+    for position in range(20_000):
+        tree = pruner.choose(price)
+        sizes.append(tree.size)
+        pruner.observe(2 * position + 1, np.zeros(pruner.heads, np.int8), tree, 2)
+    assert sizes[0] == 1
+    assert sizes[-1] == 3
+
+
+def test_what_only_verified_nodes_teach_is_not_sampled() -> None:
+    pruner = DraftTokenPruner(np.array([[0.01], [0.01]]), rule="verified-nodes")
+    price = by_depth(1.0, 0.1, sizes=3)
+    assert {(pruner.choose(price).size, pruner.heads) for _ in range(2_000)} == {(1, 0)}
 
 
 @pytest.mark.parametrize("rule", RULES)

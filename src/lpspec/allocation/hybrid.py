@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from lpspec.allocation.checking import checked_tiles
 from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, lay_out
 from lpspec.allocation.key_blocks import in_whole_blocks, over_blocks
-from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
+from lpspec.allocation.placement import (
+    NoRoomError,
+    PlacedGemm,
+    first_copies,
+    give_up_dram_tiles,
+    give_up_pim_tiles,
+)
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_positions
 from lpspec.devices.npu import Npu
@@ -113,9 +119,12 @@ class BalancedAllocator:
     # Products
 
     def gemm_splits(self, op: Gemm) -> list[GemmSplit]:
-        """The best allowed split of each placement of a product, for every entry of ``op.tokens``."""
+        """The best allowed split of each placement of a product, for every entry of ``op.tokens``.
+
+        Of copies that do not all run, as draft heads, the first ones do.
+        """
         self.pim.check_precision(op)
-        placements = [p for p in self.placements if p.gemm.name == op.name]
+        placements = first_copies([p for p in self.placements if p.gemm.name == op.name], op.count)
         return [self._best_split(op.tokens, p, or_npu_alone=self._uses_dram) for p in placements]
 
     def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:

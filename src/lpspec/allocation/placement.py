@@ -122,5 +122,16 @@ def _give_up(
     return kept + [p for _, _, p in queue]
 
 
+def first_copies(placed: list[PlacedGemm], count: int) -> list[PlacedGemm]:
+    """The placements of the first ``count`` copies of a product."""
+    kept: list[PlacedGemm] = []
+    for p in placed:
+        copies = min(p.gemm.count, count)
+        if copies:
+            kept.append(_with_copies(p, copies))
+        count -= copies
+    return kept
+
+
 def _with_copies(p: PlacedGemm, copies: int) -> PlacedGemm:
     return replace(p, gemm=replace(p.gemm, count=copies))

@@ -32,6 +32,7 @@ def compare(
     learning: str = "full-feedback",
     root_counts: bool = True,
     fidelity: str = "command",
+    heads: str = "by-depth",
     json: JsonFile = None,
     figure: FigureFile = None,
     timeline: str | None = None,
@@ -54,7 +55,7 @@ def compare(
     objective
         What the pruner optimises: throughput, energy or edp.
     tree
-        dtp (the pruner decides), a published tree such as mc_sim_7b_63, or a size from 1 to 64.
+        dtp (the pruner decides), a published tree such as mc_sim_7b_63, a size from 1 to 64, or size x depth as in 8x2.
     prompt_tokens
         Tokens of each prompt.
     new_tokens
@@ -73,6 +74,8 @@ def compare(
         Whether a pass is charged for the root of its tree too; the paper leaves it open.
     fidelity
         command (every memory command of the steps taken is timed; GPUs stay closed forms) or analytic (closed forms).
+    heads
+        Draft heads that a step runs: by-depth (as many as its tree is deep) or all (wherever there is a tree).
     json
         Write the result as JSON to this file; - prints it instead of the table.
     figure
@@ -108,6 +111,7 @@ def compare(
             learning,
             root_counts,
             fidelity,
+            heads,
         )
 
     def draw() -> "Figure":

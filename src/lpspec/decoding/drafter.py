@@ -28,12 +28,14 @@ class Draft:
         proposal: float32 [size - 1, vocabulary], the distribution that each token was drawn from, given the siblings
             before it; None where drafts are no random draws. Whether a drawn node is in the tree may depend on its
             ancestors and earlier siblings but not on its own token, or sampling is no longer the model's.
+        heads: Medusa heads that ran.
     """
 
     tree: TokenTree
     tokens: IntArray
     probability: FloatArray
     proposal: Tensor | None = None
+    heads: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,12 @@ class Drafter(Protocol):
         ...
 
     def draft(self, price: FloatArray) -> Draft:
-        """Choose the tree worth verifying: ``price[n - 1]`` is what verifying n tokens costs; infinite forbids n."""
+        """Choose the tree worth verifying.
+
+        Args:
+            price: float64 [sizes], what verifying 1, 2, ... tokens costs; infinite forbids that. For Medusa heads it
+                may be [heads + 1, sizes], as for ``Pruner.choose``.
+        """
         ...
 
     def observe(self, draft: Draft, known: Committed) -> None:

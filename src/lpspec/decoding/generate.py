@@ -23,7 +23,7 @@ PREFILL_ROWS = 512
 """Prompt tokens per pass of prefill: enough to be bound by arithmetic, few enough to bound the memory."""
 
 Price = Callable[[int], FloatArray]
-"""From the tokens in the cache to what verifying n tokens costs, at index n - 1."""
+"""From the tokens in the cache to the price list by which a drafter sizes its tree, as for ``Drafter.draft``."""
 
 
 def fixed_size(size: int) -> Price:
@@ -43,6 +43,7 @@ class Step:
         tested: Places after the root at which the text, up to its end, tells whether a draft is right: those of
             ``right``, and one more where a draft failed.
         tokens: What the step added to the text: the accepted drafts and one token more.
+        heads: Medusa heads that drafted.
         draft_ns: Time that the drafter took, learning included.
         verify_ns: Time of the pass.
         accept_ns: Time to choose the path and compact the cache.
@@ -55,6 +56,7 @@ class Step:
     path: tuple[int, ...]
     tested: int
     tokens: tuple[int, ...]
+    heads: int
     draft_ns: int
     verify_ns: int
     accept_ns: int
@@ -135,7 +137,7 @@ class Generation:
         context = self._cache.length
         times: list[int] = []
         self._lap(times)
-        price = self._price(context)[: self._max_tree]
+        price = self._price(context)[..., : self._max_tree]
         draft = self._drafter.draft(price)
         self._lap(times)
         check_draft(draft, self._drafter, price.shape[-1], self._model.config.spec.vocab_size)
@@ -158,6 +160,7 @@ class Generation:
             tuple(path),
             len(right) + int(failed),
             tuple(tokens),
+            draft.heads,
             drafting + learning,
             verifying,
             accepting,

@@ -10,23 +10,24 @@ from lpspec.decoding.exponential import exp, silu
 
 @cached_njit(nogil=True)
 def guesses_of(
-    hidden: Float32, weights: Weight, biases: Float32, out: Weight, count: int
+    hidden: Float32, weights: Weight, biases: Float32, out: Weight, heads: int, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The ``likeliest`` tokens by ``head_scores``, in one call."""
-    return likeliest(head_scores(hidden, weights, biases, out), count)
+    return likeliest(head_scores(hidden, weights, biases, out, heads), count)
 
 
 @cached_njit(nogil=True)
-def head_scores(hidden: Float32, weights: Weight, biases: Float32, out: Weight) -> Float32:
-    """Scores [heads, vocabulary] of Medusa heads.
+def head_scores(hidden: Float32, weights: Weight, biases: Float32, out: Weight, heads: int) -> Float32:
+    """Scores [heads, vocabulary] of the first Medusa heads.
 
     Args:
         hidden: [1, width], a hidden state.
         weights: [blocks, heads, width, width], of the residual blocks.
         biases: [blocks, heads, 1, width].
         out: [heads, vocabulary, width], each head's output layer, or [1, vocabulary, width], one for all.
+        heads: How many of them.
     """
-    blocks, heads, width, _ = weights.shape
+    blocks, _, width, _ = weights.shape
     x, residual = np.empty((heads, width), np.float32), np.empty((1, width), np.float32)
     scores = np.zeros((heads, out.shape[1]), np.float32)
     for head in range(heads):

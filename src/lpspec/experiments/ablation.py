@@ -67,7 +67,7 @@ def ablation(
     Raises:
         InputError: The model does not fit.
     """
-    policy = TreePolicy(objective=objective)
+    policy = TreePolicy(objective=objective, heads="all")
     whole = make_system("lp-spec", model, profile, changes={"allocator": SPLITS[objective]})
     found = [Reduced(FULL, "", simulate(whole, trace, workload, policy, fidelity))]
     for part in PARTS:

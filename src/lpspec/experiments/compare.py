@@ -62,6 +62,7 @@ def compare(
     learning: str = "full-feedback",
     root_counts: bool = True,
     fidelity: str = "analytic",
+    heads: str = "by-depth",
 ) -> Comparison:
     """Run systems on the same requests.
 
@@ -70,7 +71,7 @@ def compare(
         trace: Shipped name or path of a rank trace; None for the one that suits the model.
         systems: Names or platform files; None for all that can hold the model (LP-Spec must).
         objective: ``throughput``, ``energy`` or ``edp``.
-        tree: ``dtp``, the name of a published tree, or a size with the root included.
+        tree: ``dtp``, the name of a published tree, a size with the root included, or size x depth.
         prompt_tokens: Tokens of each prompt.
         new_tokens: Tokens to generate per turn at most; None for whole turns.
         basis: ``equal``, ``board`` or ``published``.
@@ -79,6 +80,7 @@ def compare(
         learning: How the pruner learns accuracies, a name of ``LEARNING_RULES``.
         root_counts: Whether a pass is charged for the root among its tokens.
         fidelity: ``analytic`` or ``command``.
+        heads: Draft heads that a step runs, a name of ``HEAD_USES``.
 
     Raises:
         InputError: Any name, value or file that cannot be used.
@@ -88,7 +90,7 @@ def compare(
     if systems is not None and not systems:
         raise InputError(f"no system given: known are {', '.join(SYSTEMS)}")
     level = parse_fidelity(fidelity)
-    policy = parse_tree(tree, objective, learning)
+    policy = parse_tree(tree, objective, learning, heads)
     workload = Workload(prompt_tokens, new_tokens)
     spec = load_model(model) if isinstance(model, str) else model
     profile = load_profile(energy_profile)

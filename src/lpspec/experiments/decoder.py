@@ -84,7 +84,7 @@ def shaped(drafter: Drafter, drafter_name: str, policy: TreePolicy) -> Drafter:
     Raises:
         InputError: Only Medusa's trees are shaped by a pruner, and only as deep as it has heads.
     """
-    if policy.fixed is None and policy.pruner is None:
+    if policy.fixed is None and policy.pruner is None and (policy.depth is None or isinstance(drafter, Medusa)):
         return grown(drafter.heads, policy.rule) if isinstance(drafter, Medusa) else drafter
     if not isinstance(drafter, Medusa):
         raise InputError(f"drafter '{drafter_name}' shapes its own trees: give --tree dtp or a size")

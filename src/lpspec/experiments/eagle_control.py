@@ -146,7 +146,7 @@ class ControlBench:
         if isinstance(control, Gate):
             return replay_sizes(self.trace, gated_sizes(self.trace, control.sigma))
         costs = step_costs(self.split.system, self._prompt_tokens, self._contexts)
-        return replay_drafts(self.trace, costs.price(control.objective)[:, : self.trace.nodes + 1])
+        return replay_drafts(self.trace, costs.prices(control.objective)[0, :, 0, : self.trace.nodes + 1])
 
 
 class _Route:
@@ -167,7 +167,8 @@ class _Route:
     def verify(self, steps: ReplayedSteps, fidelity: Fidelity) -> FloatArray:
         """Time, ns, and energy, pJ, of all verify passes."""
         if fidelity == "command":
-            cost = self._commands.decode(*steps, placement=np.zeros_like(steps.position))
+            none = np.zeros_like(steps.position)
+            cost = self._commands.decode(*steps, placement=none, heads=none)
             return self._total(cost, 1)
         context = self._prompt_tokens + steps.position
         cost = self.allocator.decode_cost(verify_operators(self.system.model, steps.l_spec, context))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lpspec.decoding.drafter import Drafter
+from lpspec.decoding.drafters.medusa import Medusa
 from lpspec.decoding.generate import Generation, Price, Step, fixed_size
 from lpspec.decoding.machine_prices import MachinePrices, describe_machine
 from lpspec.decoding.tokenizer import TextTokenizer
@@ -21,7 +22,7 @@ from lpspec.experiments.systems import BASES, check_changes, make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.simulation.run import Run
+from lpspec.simulation.run import Run, allowed_prices, check_shape, most_depth
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import OBJECTIVES, System, TreePolicy, parse_fidelity, parse_tree
 
@@ -168,7 +169,7 @@ def generate(
     systems = _systems(request, priced_model(spec, decoder.drafter))
     costs = [_costs(system, decoder.drafter, list(map(len, prompts)), request.new_tokens) for system in systems]
     machine = prices(decoder, max(map(len, prompts)) + request.new_tokens) if request.objective == MACHINE else None
-    price = _price(policy, costs[0], machine)
+    price = _price(policy, decoder.drafter, costs[0], machine)
     warm_up(decoder)
     texts: list[Written] = []
     for number, tokens in enumerate(prompts):
@@ -209,7 +210,10 @@ def tree_policy(request: Request) -> TreePolicy:
     if request.objective not in (*OBJECTIVES, MACHINE):
         raise unknown_name("objective", request.objective, (*OBJECTIVES, MACHINE))
     if request.objective == MACHINE:
-        return parse_tree(request.tree, "throughput", ON_MACHINE)
+        policy = parse_tree(request.tree, "throughput", ON_MACHINE)
+        if policy.depth is not None:
+            raise InputError(f"objective {MACHINE} has no prices by depth: give --tree dtp or a size")
+        return policy
     return parse_tree(request.tree, request.objective)
 
 
@@ -256,14 +260,23 @@ def _costs(system: System, drafter: Drafter, prompt_lengths: Sequence[int], new_
     return replace(costs, prefill_ns=typical.prefill_ns, prefill_pj=typical.prefill_pj)
 
 
-def _price(policy: TreePolicy, costs: StepCosts, machine: MachinePrices | None) -> Price:
-    """What the drafter sizes its trees by: the machine's prices, or else the first system's."""
-    if policy.size is not None or policy.fixed is not None:
-        return fixed_size(policy.fixed.size if policy.fixed is not None else policy.size or 1)
+def _price(policy: TreePolicy, drafter: Drafter, costs: StepCosts, machine: MachinePrices | None) -> Price:
+    """What the drafter sizes its trees by: the machine's prices, or else the first system's.
+
+    Only Medusa heads are told what heads cost one by one.
+    """
+    given = policy.size if policy.fixed is None else policy.fixed.size
+    if given is not None and (machine is not None or not isinstance(drafter, Medusa)):
+        return fixed_size(given)
     if machine is not None:
         return machine
-    rows = costs.price(policy.objective)
-    return lambda context: rows[context - costs.first_context]
+    if not isinstance(drafter, Medusa):
+        rows = costs.prices(policy.objective)[0, :, 0]
+        return lambda context: rows[context - costs.first_context]
+    check_shape(policy, drafter.depth, drafter.top_k, f"'{drafter.heads.model.config.spec.name}'")
+    by_heads = allowed_prices(costs, policy, drafter.depth)[0]
+    by_heads[:, most_depth(policy, drafter.depth) + 1 :] = np.inf
+    return lambda context: by_heads[context - costs.first_context]
 
 
 def _write(

@@ -13,7 +13,7 @@ from lpspec.speculation.rank_trace import RankTrace
 
 
 def both_levels(system: System, l_spec: int, context: int, by_commands: bool = True) -> list[Run]:
-    """A step of which the root alone is committed: by closed forms, then by commands if the system has any.
+    """A step of which the root alone is committed, all draft heads running with a tree: closed forms, then commands.
 
     Commands of the prompt are left out.
 
@@ -26,13 +26,13 @@ def both_levels(system: System, l_spec: int, context: int, by_commands: bool = T
     Raises:
         InputError: The model does not fit the machine.
     """
-    policy = parse_tree(str(l_spec), "throughput")
+    policy = parse_tree(str(l_spec), "throughput", heads="all")
     closed = simulate(system, _nothing_accepted(system.model.medusa_heads), Workload(context, 1), policy)
     costs = command_costs(system, context, 1) if by_commands else None
     if costs is None:
         return [closed]
     steps = closed.steps
-    cost = costs.decode(steps.position, steps.l_spec, steps.committed, steps.placement)
+    cost = costs.decode(steps.position, steps.l_spec, steps.committed, steps.placement, steps.heads)
     decode_ns, decode_pj = priced(system, cost, (1, 1))
     return [closed, replace(closed, decode_ns=float(decode_ns[0, 0]), decode_pj=decode_pj[:, 0, 0], fidelity="command")]
 

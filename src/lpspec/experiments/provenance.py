@@ -94,6 +94,8 @@ def _policy(policy: TreePolicy) -> dict[str, Any]:
     return {
         "fixed": None if policy.fixed is None else [list(path) for path in policy.fixed.paths()],
         "size": policy.size,
+        "depth": policy.depth,
+        "heads": policy.heads,
         "pruner": None if policy.pruner is None else getattr(policy.pruner, "__qualname__", repr(policy.pruner)),
         "objective": policy.objective,
         "learning_rule": policy.rule,

@@ -149,7 +149,7 @@ def reproduce(energy_profile: str = "attacc", fidelity: str = "analytic") -> Rep
         [run.system for run in (*published.values(), *equal.values())],
         bench.trace,
         WORKLOAD,
-        TreePolicy(objective=chosen.reading.objective),
+        TreePolicy(objective=chosen.reading.objective, heads="all"),
         level,
     )
     by_commands = dict.fromkeys((chosen.reading, PLAIN)) if level == "command" else {}
@@ -224,13 +224,13 @@ class Bench:
         system, costs = self._priced("lp-spec", PLAIN, "equal")
         points = []
         for size in L_SPEC_SCAN:
-            run = price_steps(system, costs, self._steps(system, TreePolicy(size=size), costs))
+            run = price_steps(system, costs, self._steps(system, TreePolicy(size=size, heads="all"), costs))
             points.append(LSpecPoint(size, run.tokens_per_s, run.tokens_per_j, run.edp_s_mj))
         return tuple(points)
 
     def _pruned(self, name: str, reading: Reading, size: int | None = None) -> Run:
         system, costs = self._priced(name, reading, "equal")
-        policy = TreePolicy(objective=reading.objective, size=size)
+        policy = TreePolicy(objective=reading.objective, size=size, heads="all")
         return price_steps(system, costs, self._steps(system, policy, costs))
 
     def _plain(self, name: str, reading: Reading) -> Run:

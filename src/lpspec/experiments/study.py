@@ -163,7 +163,12 @@ def study(
     sensitivities = tuple(_sensitivities(benches, joint[0]))
     advance()
     bench = benches.bench("attacc", TRACE)
-    model, trace, profile, policy = bench.model, bench.trace, bench.profile, TreePolicy(objective=objective)
+    model, trace, profile, policy = (
+        bench.model,
+        bench.trace,
+        bench.profile,
+        TreePolicy(objective=objective, heads="all"),
+    )
     reduced = ablation(model, trace, WORKLOAD, profile, objective, fidelity)
     result = Study(
         best=joint[0],

@@ -81,13 +81,22 @@ def _passes(system: System, context: int, fidelity: Fidelity) -> Iterator[tuple[
     commands = command_costs(system, context, 1) if fidelity == "command" else None
     if commands is None:
         costs = step_costs(system, context, 1)
-        energy_pj = costs.energy_pj[:, 0].sum(axis=0)
-        yield from ((float(costs.latency_ns[0, n - 1]), float(energy_pj[n - 1])) for n in LENGTHS)
+        for length in LENGTHS:
+            drafted = _heads(system, length)
+            latency_ns = costs.latency_ns[0, length - 1] + costs.draft_ns[drafted]
+            energy_pj = costs.energy_pj[:, 0, length - 1].sum() + costs.draft_pj[:, drafted].sum()
+            yield float(latency_ns), float(energy_pj)
         return
     start, one = np.array([0]), np.array([1])
     for length in LENGTHS:
-        latency_ns, parts_pj = priced(system, commands.decode(start, np.array([length]), one, start), (1, 1))
+        cost = commands.decode(start, np.array([length]), one, start, np.array([_heads(system, length)]))
+        latency_ns, parts_pj = priced(system, cost, (1, 1))
         yield float(latency_ns[0, 0]), float(parts_pj.sum())
+
+
+def _heads(system: System, length: int) -> int:
+    """Draft heads that run: all for a tree, as in the paper."""
+    return system.model.medusa_heads if length > 1 else 0
 
 
 def rank_split(

@@ -173,18 +173,24 @@ def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator,
     return body + _lm_head_operators(model, 1)
 
 
-def draft_operators(model: ModelSpec) -> tuple[Operator, ...]:
-    """The Medusa heads on the one hidden state of the last accepted token; empty without heads."""
-    if model.medusa_heads == 0:
+def draft_operators(model: ModelSpec, heads: int | None = None) -> tuple[Operator, ...]:
+    """The Medusa heads on the one hidden state of the last accepted token; empty where none run.
+
+    Args:
+        model: The decoder.
+        heads: How many run, the first ones; all if left out.
+    """
+    heads = model.medusa_heads if heads is None else heads
+    if heads == 0:
         return ()
-    blocks, hidden = model.medusa_heads * model.medusa_layers, model.hidden_size
+    blocks, hidden = heads * model.medusa_layers, model.hidden_size
     bias_bytes = blocks * _vector_bytes(model, hidden)
     block_ops = ADD_OPS + SILU_OPS + ADD_OPS  # bias, activation, residual
     return (
         _gemm(model, "medusa_block", blocks, 1, hidden, hidden),
         Elementwise("medusa_silu", blocks, hidden, block_ops, bias_bytes),
-        _gemm(model, "medusa_lm_head", model.medusa_heads, 1, hidden, model.vocab_size),
-        Elementwise("top_k", model.medusa_heads, model.vocab_size, COMPARE_OPS, 0),
+        _gemm(model, "medusa_lm_head", heads, 1, hidden, model.vocab_size),
+        Elementwise("top_k", heads, model.vocab_size, COMPARE_OPS, 0),
     )
 
 

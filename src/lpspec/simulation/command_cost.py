@@ -39,7 +39,7 @@ class CommandCosts:
         self.system, self.planners, self.first_context = system, planners, first_context
         self.planner = planners[0]
         self._verify = cache(lambda placement, *kind: self._cost(planners[placement].verify(*kind)))
-        self._draft = cache(lambda placement: self._cost(planners[placement].draft()))
+        self._draft = cache(lambda placement, heads: self._cost(planners[placement].draft(heads)))
         self._eagle = cache(lambda *kind: self._cost(self.planner.eagle(*kind)))
         self._compaction = cache(lambda moved: self._cost(self.planner.compaction(moved)))
 
@@ -51,12 +51,21 @@ class CommandCosts:
         charged, keys, blocks = self._kinds(np.array([l_spec]), np.array([context - self.first_context]))[0]
         return charged, keys, blocks
 
-    def step_phases(self, l_spec: int, context: int, committed: int = 1) -> tuple[Phase, ...]:
-        """The phases of one step, in their order: verify, move what was accepted, draft anew."""
+    def step_phases(self, l_spec: int, context: int, committed: int = 1, heads: int | None = None) -> tuple[Phase, ...]:
+        """The phases of one step, in their order: verify, move what was accepted, draft anew.
+
+        Args:
+            l_spec: Tokens verified, the root included.
+            context: Tokens before the step.
+            committed: Tokens committed.
+            heads: Draft heads that run; all with a tree and none without if left out.
+        """
+        if heads is None:
+            heads = self.planner.model.medusa_heads if l_spec > 1 else 0
         phases = self.planner.verify(*self.kind_of(l_spec, context))
         if committed > 1:
             phases += self.planner.compaction(committed - 1)
-        return phases + (self.planner.draft() if l_spec > 1 else ())
+        return phases + self.planner.draft(heads)
 
     def decode(
         self,
@@ -64,6 +73,7 @@ class CommandCosts:
         l_spec: IntArray,
         committed: IntArray,
         placement: IntArray,
+        heads: IntArray,
         turn: IntArray | None = None,
     ) -> Cost:
         """Cost of all steps of a run.
@@ -73,6 +83,7 @@ class CommandCosts:
             l_spec: int64 [steps], tokens verified.
             committed: int64 [steps], tokens committed.
             placement: int64 [steps], where the weights lie.
+            heads: int64 [steps], draft heads that ran.
             turn: int64 [steps], to which turn each belongs; all cost fields are then float64 [turns].
         """
         counted = _Counted(turn)
@@ -81,8 +92,8 @@ class CommandCosts:
             total += self._verify(*kind) * count
         for (moved,), count in counted(committed[:, None] - 1, committed > 1):
             total += self._compaction(moved) * count
-        for (where,), count in counted(placement[:, None], l_spec > 1):
-            total += self._draft(where) * count
+        for drafted, count in counted(np.column_stack([placement, heads]), heads > 0):
+            total += self._draft(*drafted) * count
         return total
 
     def eagle(self, position: IntArray, tokens: IntArray, guessing: IntArray) -> Cost:

@@ -11,7 +11,7 @@ import numpy as np
 from lpspec.allocation.migration import ColumnMover
 from lpspec.errors import InputError
 from lpspec.simulation.step_cost import FloatArray
-from lpspec.speculation.pruner import DraftTokenPruner, Pruner
+from lpspec.speculation.pruner import DraftTokenPruner, Pruner, heads_run
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import TokenTree, accepted_length
 
@@ -28,12 +28,14 @@ class Step:
         l_spec: Tokens verified, the root included.
         committed: Tokens committed, the root included.
         placement: Where the weights lay, as a number.
+        heads: Draft heads that ran.
     """
 
     position: int
     l_spec: int
     committed: int
     placement: int
+    heads: int
 
 
 def decode(
@@ -44,7 +46,8 @@ def decode(
     Args:
         trace: What the heads would have predicted at every position.
         pruner: Chooses the tree of each step.
-        price: float64 [placements, positions, sizes]; row i prices steps whose root is token i of a turn.
+        price: float64 [placements, positions, rows, sizes]; [:, i] prices steps whose root is token i of a turn, each a
+            price list as for ``Pruner.choose``.
         new_tokens: Tokens to generate per turn at most; None for the whole turn.
         move: float64 [placements, placements], price of moving the weights from one placement (row) to another.
     """
@@ -53,13 +56,14 @@ def decode(
         wanted = length if new_tokens is None else min(length, new_tokens)
         position = 0
         while position < wanted:
-            ranks = trace.ranks[start + position, : wanted - position - 1]  # draft: the lists, as ranks of the truth
             placement, prices = mover.placement, price[:, position]
             tree = pruner.choose(prices[placement])  # prune; the price list holds the split of every size
+            heads = heads_run(pruner, tree, prices[placement], trace.heads)
+            ranks = trace.ranks[start + position, : min(wanted - position - 1, heads)]  # draft: ranks of the truth
             mover.account(same_work(pruner, prices, placement, tree))  # allocate: move columns for what is to come
             committed = 1 + accepted_length(tree, ranks)  # verify, accept
             pruner.observe(position, ranks, tree, committed)
-            yield Step(position, tree.size, committed, placement)
+            yield Step(position, tree.size, committed, placement, heads)
             position += committed
 
 
@@ -69,10 +73,12 @@ def same_work(pruner: Pruner, prices: FloatArray, placement: int, tree: TokenTre
     A pruner that does not say what it expects is taken to verify the same tree everywhere. Raises InputError for a tree
     that has no price.
     """
-    if tree.size > prices.shape[1]:
-        raise InputError(f"the pruner chose a tree of {tree.size} tokens: allowed is 1 to {prices.shape[1]}")
-    present = prices[placement, tree.size - 1]
+    _, rows, sizes = prices.shape
+    if tree.size > sizes:
+        raise InputError(f"the pruner chose a tree of {tree.size} tokens: allowed is 1 to {sizes}")
+    of_tree = prices[:, min(tree.max_depth, rows - 1), tree.size - 1]
     if not isinstance(pruner, DraftTokenPruner):
-        return prices[:, tree.size - 1]
+        return of_tree
+    present = of_tree[placement]
     rates = [pruner.best_rate(price) for price in prices]
     return np.array([present * (rates[placement] / rate) for rate in rates])

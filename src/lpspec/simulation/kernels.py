@@ -10,9 +10,11 @@ from lpspec.speculation.kernels import (
     Growth,
     IntArray,
     accepted_in,
+    depth_of,
     expected_length,
     first_guesses_right,
     grow_best_tree,
+    heads_to_run,
     learn_rank,
     learn_verified,
 )
@@ -28,30 +30,35 @@ def replay_pruned(
     feedback: bool,
     chain: bool,
     memory: float,
+    share: float,
     growth: Growth,
     move: FloatArray,
     sizes: IntArray,
     committed: IntArray,
     positions: IntArray,
     placements: IntArray,
+    heads_run: IntArray,
 ) -> int:
     """Decode every turn with the pruner choosing each tree.
 
     Args:
         ranks: int8 [positions, heads], as ``RankTrace.ranks``.
         turn_lengths: int64 [turns], tokens to generate in each turn, then the tokens of the turn in the trace.
-        price: float64 [placements, contexts, sizes]; row i prices steps whose root is token i of a turn.
+        price: float64 [placements, contexts, rows, sizes], as for ``grow_best_tree``; [:, i] prices steps whose root is
+            token i of a turn.
         accuracy: float64 [heads, top_k], prior; holds the last state afterwards.
         weight: float64 [heads, top_k], observations behind the prior; likewise.
         feedback: Learn from committed tokens (otherwise from verified nodes).
         chain: But of a head only where the first guesses of all heads before it were right.
         memory: Observations after which earlier ones begin to be forgotten.
+        share: Part of what steps cost that goes into heads which run only to be learned from.
         growth: Working memory of the explorer.
         move: float64 [placements, placements], price of moving the weights from one placement (row) to another.
         sizes: int64 out, tokens verified in each step.
         committed: int64 out, tokens committed in each step.
         positions: int64 out, position of the root in its turn.
         placements: int64 out, where the weights lay.
+        heads_run: int64 out, draft heads that ran.
 
     Returns:
         The number of steps.
@@ -60,6 +67,8 @@ def replay_pruned(
     next_unscored = np.zeros(heads, np.int64)
     work = move[0].copy()
     rates, served = np.empty(len(work)), np.empty(len(work))
+    last_row = price.shape[2] - 1
+    saved = 0.0
     placement = 0
     step = 0
     start = 0
@@ -71,6 +80,8 @@ def replay_pruned(
         while position < wanted:
             row = ranks[start + position, : wanted - position - 1]  # beyond the end is nothing to accept or learn
             size = grow_best_tree(accuracy, price[placement, position], growth)
+            depth = depth_of(growth, size)
+            heads_run[step], saved = heads_to_run(price[placement, position], size, depth, heads, saved, share)
             tokens = accepted_in(growth, size, row) + 1
             sizes[step] = size
             committed[step] = tokens
@@ -78,10 +89,11 @@ def replay_pruned(
             placements[step] = placement
             step += 1
             if len(work) > 1:
-                present = price[placement, position, size - 1]
+                present = price[placement, position, min(depth, last_row), size - 1]
                 for other in range(len(work)):
                     other_size = grow_best_tree(accuracy, price[other, position], growth)
-                    rates[other] = expected_length(growth, other_size) / price[other, position, other_size - 1]
+                    of = min(depth_of(growth, other_size), last_row)
+                    rates[other] = expected_length(growth, other_size) / price[other, position, of, other_size - 1]
                 for other in range(len(work)):
                     served[other] = present * (rates[placement] / rates[other])
                 grow_best_tree(accuracy, price[placement, position], growth)  # the tree that was verified
@@ -93,7 +105,7 @@ def replay_pruned(
                         if root + 1 + head >= position + tokens:
                             break
                         known = ranks[start + root]
-                        if sizes[next_unscored[head]] > 1 and (not chain or first_guesses_right(known, head)):
+                        if head < heads_run[next_unscored[head]] and (not chain or first_guesses_right(known, head)):
                             learn_rank(accuracy, weight, head, known[head], memory)
                         next_unscored[head] += 1
             elif size > 1:

@@ -16,7 +16,7 @@ from lpspec.simulation.step_cost import FloatArray, StepCosts, priced, step_cost
 from lpspec.simulation.workload import Fidelity, PrunerFactory, System, TreePolicy, Workload
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy
-from lpspec.speculation.pruner import PRIOR_WEIGHT
+from lpspec.speculation.pruner import PRIOR_WEIGHT, sampling_share
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import accepted_lengths
 
@@ -32,12 +32,14 @@ class Steps:
         l_spec: Tokens verified, the root included.
         committed: Tokens committed, the root included.
         placement: Where the weights lay, as an index into the placements of the price list.
+        heads: Draft heads that ran.
     """
 
     position: IntArray
     l_spec: IntArray
     committed: IntArray
     placement: IntArray
+    heads: IntArray
 
     @property
     def moves(self) -> IntArray:
@@ -170,6 +172,11 @@ class Run:
         return dict(zip(sizes.tolist(), counts.tolist(), strict=True))
 
     @property
+    def mean_heads(self) -> float:
+        """Draft heads run per pass."""
+        return float(self.steps.heads.mean())
+
+    @property
     def migrations(self) -> int:
         """How often weights moved between ranks."""
         return len(self.steps.moves)
@@ -214,7 +221,7 @@ def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
 def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
     if not system.speculates:
-        return place_steps(_replay_fixed(np.zeros(trace.positions, np.int64), turns, 1), policy, costs)
+        return place_steps(_replay_fixed(np.zeros(trace.positions, np.int64), turns, 1, 0), policy, costs)
     heads = min(system.model.medusa_heads, trace.heads)
     if policy.fixed is not None:
         if policy.fixed.max_depth > heads:
@@ -223,18 +230,20 @@ def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: Tree
                 f"has {heads} draft heads"
             )
         accepted = accepted_lengths(policy.fixed, trace.ranks[:, :heads]).astype(np.int64)
-        return place_steps(_replay_fixed(accepted, turns, policy.fixed.size), policy, costs)
+        steps = _replay_fixed(accepted, turns, policy.fixed.size, policy.fixed.max_depth)
+        steps = replace(steps, heads=_charged(steps.heads, system, policy))
+        return place_steps(steps, policy, costs)
     if policy.pruner is not None:
-        return _replay_added(policy.pruner, trace.with_heads(heads), turns, policy, costs)
-    _check_size(policy.size, system, trace, heads)
-    return _replay_pruned(trace, heads, turns, policy, costs)
+        return _replay_added(policy.pruner, system, trace, turns, policy, costs)
+    check_shape(policy, heads, trace.top_k, f"{system.model.name} with trace '{trace.name}'")
+    return _replay_pruned(system, trace, turns, policy, costs)
 
 
 def place_steps(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Steps that don't depend on where the weights lie, moved as their prices under the policy's objective ask for."""
     if costs.placements is None:
         return replace(steps, placement=np.zeros_like(steps.position))
-    price = costs.prices(policy.objective)[:, steps.position, steps.l_spec - 1].T
+    price = costs.prices(policy.objective)[:, steps.position, steps.heads, steps.l_spec - 1].T
     placement = np.empty_like(steps.placement)
     follow_placements(np.ascontiguousarray(price), costs.move_price(policy.objective), placement)
     return replace(steps, placement=placement)
@@ -242,8 +251,8 @@ def place_steps(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
 
 def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
     """Look up every step in a price list and add up."""
-    step_ns = costs.latency_ns[steps.position, steps.l_spec - 1]
-    step_pj = costs.energy_pj[:, steps.position, steps.l_spec - 1]
+    step_ns = costs.latency_ns[steps.position, steps.l_spec - 1] + costs.draft_ns[steps.heads]
+    step_pj = costs.energy_pj[:, steps.position, steps.l_spec - 1] + costs.draft_pj[:, steps.heads]
     migration_ns = 0.0
     if (placed := costs.placements) is not None:
         before = np.concatenate([steps.placement[:1], steps.placement[:-1]])
@@ -262,7 +271,7 @@ def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     """Price every step by commands and add up."""
     turn = steps.turn
     moving = costs.migrations(steps.placement, turn)
-    decode = costs.decode(steps.position, steps.l_spec, steps.committed, steps.placement, turn) + moving
+    decode = costs.decode(steps.position, steps.l_spec, steps.committed, steps.placement, steps.heads, turn) + moving
     turn_ns, turn_pj = priced(system, decode, (1, int(turn[-1]) + 1))
     prefill_ns, prefill_pj = priced(system, costs.prefill(), (1, 1))
     totals = float(turn_ns.sum()), turn_pj.sum(axis=(1, 2)), float(np.sum(moving.latency_ns))
@@ -270,21 +279,52 @@ def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     return Run(system, steps, *totals, float(prefill_ns[0, 0]), float(prefill_pj.sum()), "command", by_turn)
 
 
-def allowed_prices(costs: StepCosts, policy: TreePolicy) -> FloatArray:
-    """The pruner's price lists: float64 [placements, contexts, sizes]. Of a given size, only that has a price."""
-    price = costs.prices(policy.objective)
+def allowed_prices(costs: StepCosts, policy: TreePolicy, heads: int) -> FloatArray:
+    """The pruner's price lists: float64 [placements, contexts, rows, sizes], rows as for ``Pruner.choose``.
+
+    Of a given size, only that has a price. Heads are those that trees may use; where all run, those of the model do.
+    """
+    every = len(costs.draft_ns) - 1
+    price = costs.prices(policy.objective, (0, every) if policy.heads == "all" else range(heads + 1))
+    if policy.size is not None:
+        price[..., : policy.size - 1] = np.inf
+        price[..., policy.size :] = np.inf
+    return price
+
+
+def most_depth(policy: TreePolicy, heads: int) -> int:
+    """Levels that the policy's trees can have: no more than there are heads."""
     if policy.size is None:
-        return price
-    only = np.full_like(price, np.inf)
-    only[..., policy.size - 1] = price[..., policy.size - 1]
-    return only
+        return heads
+    return min(heads, policy.size - 1 if policy.depth is None else policy.depth)
 
 
-def _replay_pruned(trace: RankTrace, heads: int, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
-    price = allowed_prices(costs, policy)
+def check_shape(policy: TreePolicy, heads: int, top_k: int, who: str) -> None:
+    """Refuse a size or depth that no tree has, rather than verify another tree.
+
+    Args:
+        policy: What is asked for.
+        heads: Draft heads that there are.
+        top_k: Length of their lists.
+        who: Whose heads they are.
+
+    Raises:
+        InputError: There is no such tree.
+    """
+    have = f"{who} has {heads} draft head{'s' * (heads != 1)} with lists of {top_k}"
+    if policy.depth is not None and policy.depth > heads:
+        raise InputError(f"a tree {policy.depth} deep is not possible: {have}")
+    most = sum(top_k**depth for depth in range((heads if policy.depth is None else policy.depth) + 1))
+    if policy.size is not None and policy.size > most:
+        raise InputError(f"a tree of {policy.size} tokens is not possible: {have}, which fill at most {most}")
+
+
+def _replay_pruned(system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
+    heads = most_depth(policy, min(system.model.medusa_heads, trace.heads))
+    price = allowed_prices(costs, policy, heads)
     accuracy = prior_accuracy(heads, trace.top_k)
     growth = make_growth(heads, trace.top_k, price.shape[-1])
-    out = np.empty((4, int(turns[:, 0].sum())), np.int64)
+    out = np.empty((5, int(turns[:, 0].sum())), np.int64)
     steps = replay_pruned(
         np.ascontiguousarray(trace.ranks[:, :heads]),
         turns,
@@ -294,39 +334,37 @@ def _replay_pruned(trace: RankTrace, heads: int, turns: IntArray, policy: TreePo
         policy.rule != "verified-nodes",
         policy.rule == "chain-feedback",
         policy.memory,
+        sampling_share(policy.rule),
         growth,
         costs.move_price(policy.objective),
         *out,
     )
-    l_spec, committed, position, placement = out[:, :steps]
-    return Steps(position, l_spec, committed, placement)
+    l_spec, committed, position, placement, heads_run = out[:, :steps]
+    return Steps(position, l_spec, committed, placement, _charged(heads_run, system, policy))
 
 
-def _check_size(size: int | None, system: System, trace: RankTrace, heads: int) -> None:
-    """Refuse a size that no tree of these heads has, rather than verify the root alone."""
-    most = sum(trace.top_k**depth for depth in range(heads + 1))
-    if size is not None and size > most:
-        raise InputError(
-            f"a tree of {size} tokens is not possible: {system.model.name} with trace '{trace.name}' has {heads} "
-            f"draft head{'s' * (heads != 1)} with lists of {trace.top_k}, which fill at most {most}"
-        )
+def _charged(heads_run: IntArray, system: System, policy: TreePolicy) -> IntArray:
+    """Heads to pay for: where all run, those too that no tree can use."""
+    return np.where(heads_run > 0, system.model.medusa_heads, 0) if policy.heads == "all" else heads_run
 
 
 def _replay_added(
-    factory: PrunerFactory, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts
+    factory: PrunerFactory, system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts
 ) -> Steps:
     """Run somebody's pruner in the readable loop."""
+    trace = trace.with_heads(min(system.model.medusa_heads, trace.heads))
     pruner = factory(prior_accuracy(trace.heads, trace.top_k))
-    price, move = costs.prices(policy.objective), costs.move_price(policy.objective)
-    steps = [
-        (step.position, step.l_spec, step.committed, step.placement)
+    price, move = allowed_prices(costs, policy, trace.heads), costs.move_price(policy.objective)
+    rows = [
+        (step.position, step.l_spec, step.committed, step.placement, step.heads)
         for step in decode(trace, pruner, price, int(turns[:, 0].max()), move)
     ]
-    return Steps(*np.array(steps, np.int64).T)
+    steps = Steps(*np.array(rows, np.int64).T)
+    return replace(steps, heads=_charged(steps.heads, system, policy))
 
 
-def _replay_fixed(accepted: IntArray, turns: IntArray, size: int) -> Steps:
+def _replay_fixed(accepted: IntArray, turns: IntArray, size: int, heads: int) -> Steps:
     out = np.empty((3, int(turns[:, 0].sum())), np.int64)
     steps = replay_fixed(accepted, turns, size, *out)
     l_spec, committed, position = out[:, :steps]
-    return Steps(position, l_spec, committed, np.zeros_like(position))
+    return Steps(position, l_spec, committed, np.zeros_like(position), np.full_like(position, heads))

@@ -4,6 +4,7 @@ Computed once, vectorised over the whole grid, then looked up at every step: thi
 pruner as well as the bookkeeping of the simulation, so both see the same machine.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -45,12 +46,14 @@ class PlacementCosts:
 
 @dataclass(frozen=True)
 class StepCosts:
-    """Costs of steps, draft heads included wherever a tree has more than its root.
+    """Costs of steps: of the verify pass, and of the draft heads that run beside it.
 
     Attributes:
         first_context: Context of row 0, tokens.
         latency_ns: float64 [contexts, sizes]; column n - 1 verifies n tokens, the root included.
         energy_pj: float64 [components, contexts, sizes], of memory and MACs, in the order of ``COMPONENTS``.
+        draft_ns: float64 [heads + 1], time of the first 0, 1, ... draft heads.
+        draft_pj: float64 [components, heads + 1], their energy.
         prefill_ns: Time of the pass over the prompt.
         prefill_pj: float64 [components], its energy.
         placements: How all this changes when weights move; None where they stay.
@@ -60,25 +63,29 @@ class StepCosts:
     first_context: int
     latency_ns: FloatArray
     energy_pj: FloatArray
+    draft_ns: FloatArray
+    draft_pj: FloatArray
     prefill_ns: float
     prefill_pj: FloatArray
     placements: PlacementCosts | None = None
     platform: PlatformSpec | None = None
 
-    def price(self, objective: Objective) -> FloatArray:
-        """What the pruner divides expected tokens by: float64 [contexts, sizes], weights lying where they start.
+    def prices(self, objective: Objective, heads: Sequence[int] | None = None) -> FloatArray:
+        """What the pruner divides expected tokens by: float64 [placements, contexts, rows, sizes].
 
         Tokens per price is tokens per second, tokens per joule, or the root of the inverse energy-delay product.
-        """
-        return self._price(objective, self.latency_ns, self.energy_pj.sum(axis=0))
 
-    def prices(self, objective: Objective) -> FloatArray:
-        """The same for every placement: float64 [placements, contexts, sizes]."""
-        if self.placements is None:
-            return self.price(objective)[None]
-        added_pj = self.placements.energy_pj.sum(axis=0)[:, None]
-        latency_ns = self.latency_ns + self.placements.latency_ns[:, None]
-        return self._price(objective, latency_ns, self.energy_pj.sum(axis=0) + added_pj)
+        Args:
+            objective: What is to be had for the price.
+            heads: Draft heads that run, for each row; 0, 1, ... up to all if left out.
+        """
+        rows = list(range(len(self.draft_ns)) if heads is None else heads)
+        latency_ns, energy_pj = self.latency_ns[None], self.energy_pj.sum(axis=0)[None]
+        if self.placements is not None:
+            latency_ns = latency_ns + self.placements.latency_ns[:, None]
+            energy_pj = energy_pj + self.placements.energy_pj.sum(axis=0)[:, None]
+        draft_ns, draft_pj = self.draft_ns[rows, None], self.draft_pj.sum(axis=0)[rows, None]
+        return self._price(objective, latency_ns[:, :, None] + draft_ns, energy_pj[:, :, None] + draft_pj)
 
     def move_price(self, objective: Objective) -> FloatArray:
         """What moving from one placement to another costs, priced like a step: float64 [placements, placements]."""
@@ -93,7 +100,10 @@ class StepCosts:
         total_pj = memory_and_macs_pj
         if self.platform is not None:
             total_pj = counted_pj(self.platform, total_pj, latency_ns)
-        return total_pj if objective == "energy" else np.sqrt(latency_ns * total_pj)
+        if objective == "energy":
+            return total_pj
+        product = latency_ns * total_pj
+        return np.sqrt(product, out=product)
 
 
 def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
@@ -121,13 +131,18 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
     context = np.arange(first_context, last_context)[:, None]
     name, grid = system.platform.allocator, (contexts, sizes)
     verify = checked_cost(allocator.decode_cost(verify_operators(model, charged, context)), name, "verify passes", grid)
-    draft = checked_cost(allocator.decode_cost(draft_operators(model)), name, "draft heads", grid) * (tokens > 1)
-    latency_ns, energy_pj = priced(system, verify + draft, (contexts, sizes))
+    latency_ns, energy_pj = priced(system, verify, grid)
+    drafts = [
+        checked_cost(allocator.decode_cost(draft_operators(model, heads)), name, "draft heads", (1, 1))
+        for heads in range(model.medusa_heads + 1)
+    ]
+    draft_ns, draft_pj = zip(*(priced(system, cost, (1, 1)) for cost in drafts), strict=True)
     prefill = checked_cost(allocator.prefill_cost(prefill_operators(model, first_context)), name, "a prompt", (1, 1))
     prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
     moving = _placement_costs(system, allocator, charged) if isinstance(allocator, DynamicAllocator) else None
+    draft_at = np.concatenate(draft_ns)[:, 0], np.concatenate(draft_pj, axis=1)[:, :, 0]
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
-    return StepCosts(first_context, latency_ns, energy_pj, *one_prompt, moving, system.platform)
+    return StepCosts(first_context, latency_ns, energy_pj, *draft_at, *one_prompt, moving, system.platform)
 
 
 def _placement_costs(system: System, allocator: DynamicAllocator, tokens: IntArray) -> PlacementCosts:

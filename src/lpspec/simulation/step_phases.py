@@ -78,9 +78,9 @@ class PhasePlanner:
         operators = verify_operators(self.model, tokens, keys - tokens)
         return tuple(phase for op in operators for phase in self._phases(op, append_blocks))
 
-    def draft(self) -> tuple[Phase, ...]:
-        """The pass through the draft heads."""
-        return tuple(phase for op in draft_operators(self.model) for phase in self._phases(op, 1))
+    def draft(self, heads: int) -> tuple[Phase, ...]:
+        """The pass through the first draft heads."""
+        return tuple(phase for op in draft_operators(self.model, heads) for phase in self._phases(op, 1))
 
     def eagle(self, tokens: int, keys: int, append_blocks: int, guessing: int) -> tuple[Phase, ...]:
         """A pass through the EAGLE layer, of which some tokens guess; the rest is as for ``verify``."""

@@ -26,6 +26,10 @@ Objective = Literal["throughput", "energy", "edp"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 LEARNING_RULES: tuple[LearningRule, ...] = get_args(LearningRule)
 
+HeadUse = Literal["by-depth", "all"]
+HEAD_USES: tuple[HeadUse, ...] = get_args(HeadUse)
+"""Draft heads that a step runs: as many as its tree is deep, or all wherever there is a tree, as in Medusa."""
+
 PrunerFactory: TypeAlias = Callable[[FloatArray], Pruner]
 """Makes a pruner from the prior accuracies, float64 [heads, top_k]."""
 
@@ -87,6 +91,8 @@ class TreePolicy:
     Attributes:
         fixed: This very tree at every step; None to grow one.
         size: Grow to this many tokens, root included; None to let the pruner choose.
+        depth: Grow at most this deep, since heads beyond are not used; None for as deep as there are heads.
+        heads: Draft heads that run.
         pruner: Makes a pruner of somebody else's; None for the DTP.
         objective: What the pruner optimises when it chooses.
         rule: How it learns accuracies.
@@ -95,6 +101,8 @@ class TreePolicy:
 
     fixed: TokenTree | None = None
     size: int | None = None
+    depth: int | None = None
+    heads: HeadUse = "by-depth"
     pruner: PrunerFactory | None = None
     objective: Objective = "throughput"
     rule: LearningRule = "full-feedback"
@@ -113,24 +121,31 @@ def parse_fidelity(text: str) -> Fidelity:
     raise unknown_name("fidelity", text, FIDELITIES)
 
 
-def parse_tree(text: str, objective: str, learning: str = "full-feedback") -> TreePolicy:
-    """Read ``dtp``, a size, the name of a published tree, or that of a pruner somebody added.
+def parse_tree(text: str, objective: str, learning: str = "full-feedback", heads: str = "by-depth") -> TreePolicy:
+    """Read ``dtp``, a size, size x depth, the name of a published tree, or that of a pruner somebody added.
 
     Raises:
-        InputError: Unknown name, objective or learning rule, or a size outside 1 to 64.
+        InputError: Unknown name, objective, learning rule or use of heads, or a size or depth that no tree has.
     """
     if objective not in OBJECTIVES:
         raise unknown_name("objective", objective, OBJECTIVES)
     if learning not in LEARNING_RULES:
         raise unknown_name("learning rule", learning, LEARNING_RULES)
-    grown = TreePolicy(objective=objective, rule=learning)
+    if heads not in HEAD_USES:
+        raise unknown_name("use of draft heads", heads, HEAD_USES)
+    grown = TreePolicy(objective=objective, rule=learning, heads=heads)
     if text == "dtp":
         return grown
-    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        size = int(text)
+    if shape := re.fullmatch(r"([+-]?[0-9]{1,18})(?:x([+-]?[0-9]{1,18}))?", text):
+        size = int(shape[1])
         if not 1 <= size <= MAX_TREE_SIZE:
             raise InputError(f"tree size {size} is not possible: allowed is 1 to {MAX_TREE_SIZE}, the root included")
-        return replace(grown, size=size)
+        depth = None if shape[2] is None else int(shape[2])
+        if depth is not None and not min(1, size - 1) <= depth < size:
+            raise InputError(
+                f"tree depth {depth} is not possible: a tree of {size} tokens is {min(1, size - 1)} to {size - 1} deep"
+            )
+        return replace(grown, size=size, depth=depth)
     if text in tree_names():
         return replace(grown, fixed=named_tree(text))
     return replace(grown, pruner=_added_pruner(text))
@@ -142,8 +157,8 @@ def _added_pruner(name: str) -> PrunerFactory:
     if factory is None:
         offered = entry_points(group=ENTRY_POINTS)
         if name not in offered.names:
-            known = ["dtp", f"a size from 1 to {MAX_TREE_SIZE}", *tree_names(), *PRUNERS, *offered.names]
-            raise unknown_name("tree", name, known)
+            sizes = f"a size from 1 to {MAX_TREE_SIZE}", "size x depth as in 8x2"
+            raise unknown_name("tree", name, ["dtp", *sizes, *tree_names(), *PRUNERS, *offered.names])
         factory = load_plugin("pruner", offered[name])
     made: PrunerFactory = factory
 

@@ -16,6 +16,20 @@ IntArray = NDArray[np.int64]
 BOUND_EVERY = 4
 """Nodes between two tests whether a larger tree can still win: often enough to stop early, yet cheap."""
 
+ROUNDING = 1.0 + 1e-12
+"""Keeps a bound above what it bounds where sums are rounded in another order."""
+
+LEAST_RATE = 1e-300
+"""Below any expected length per price, yet not 0, which times the infinite price of what is forbidden is no number."""
+
+
+class Heap(NamedTuple):
+    """Nodes that may come next, the likeliest at place 0."""
+
+    probability: FloatArray
+    parent: IntArray
+    slot: IntArray
+
 
 class Growth(NamedTuple):
     """Working memory of the explorer, reused from step to step; the first fields hold the tree that it grew."""
@@ -25,23 +39,36 @@ class Growth(NamedTuple):
     rank: NDArray[np.int8]
     path_probability: FloatArray
     order: IntArray
-    heap_probability: FloatArray
-    heap_parent: IntArray
-    heap_slot: IntArray
+    node_parent: IntArray
+    node_depth: IntArray
+    node_rank: IntArray
+    node_probability: FloatArray
+    place: IntArray
+    heap: Heap
+    nodes: IntArray
+    length: FloatArray
+    ahead: FloatArray
 
 
 def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
     """Allocate working memory for trees of up to ``max_size`` tokens, the root included."""
-    frontier = 2 * max_size + 2  # each node puts at most a sibling and a child on the frontier
+    listed = 1 + max(heads, 1) * (max_size + BOUND_EVERY)  # every depth limit adds less than a tree to the list
+    frontier = 2 * listed  # each node puts at most a sibling and a child on the frontier
     return Growth(
         parent=np.zeros(max_size, np.int16),
         depth=np.zeros(max_size, np.int8),
         rank=np.zeros(max_size, np.int8),
         path_probability=np.zeros(max_size),
         order=np.zeros((heads, top_k), np.int64),
-        heap_probability=np.zeros(frontier),
-        heap_parent=np.zeros(frontier, np.int64),
-        heap_slot=np.zeros(frontier, np.int64),
+        node_parent=np.zeros(listed, np.int64),
+        node_depth=np.zeros(listed, np.int64),
+        node_rank=np.zeros(listed, np.int64),
+        node_probability=np.zeros(listed),
+        place=np.zeros(listed, np.int64),
+        heap=Heap(np.zeros(frontier), np.zeros(frontier, np.int64), np.zeros(frontier, np.int64)),
+        nodes=np.zeros(heads + 1, np.int64),
+        length=np.zeros(heads + 1),
+        ahead=np.arange(1.0, max_size + 1.0),
     )
 
 
@@ -128,111 +155,199 @@ def _sort_ranks(accuracy: FloatArray, order: IntArray) -> None:
 
 
 @cached_njit()
-def _push(growth: Growth, count: int, probability: float, parent: int, slot: int) -> int:
+def _push(heap: Heap, count: int, probability: float, parent: int, slot: int) -> int:
     """Put a candidate on the frontier, a max-heap by path probability."""
     i = count
     while i > 0:
         above = (i - 1) // 2
-        if growth.heap_probability[above] >= probability:
+        if heap.probability[above] >= probability:
             break
-        growth.heap_probability[i] = growth.heap_probability[above]
-        growth.heap_parent[i] = growth.heap_parent[above]
-        growth.heap_slot[i] = growth.heap_slot[above]
+        heap.probability[i] = heap.probability[above]
+        heap.parent[i] = heap.parent[above]
+        heap.slot[i] = heap.slot[above]
         i = above
-    growth.heap_probability[i] = probability
-    growth.heap_parent[i] = parent
-    growth.heap_slot[i] = slot
+    heap.probability[i] = probability
+    heap.parent[i] = parent
+    heap.slot[i] = slot
     return count + 1
 
 
 @cached_njit()
-def _pop(growth: Growth, count: int) -> int:
+def _pop(heap: Heap, count: int) -> int:
     """Remove the best candidate, which the caller has read from place 0."""
     count -= 1
-    probability = growth.heap_probability[count]
-    parent = growth.heap_parent[count]
-    slot = growth.heap_slot[count]
+    probability = heap.probability[count]
+    parent = heap.parent[count]
+    slot = heap.slot[count]
     i = 0
     while True:
         child = 2 * i + 1
         if child >= count:
             break
-        if child + 1 < count and growth.heap_probability[child + 1] > growth.heap_probability[child]:
+        if child + 1 < count and heap.probability[child + 1] > heap.probability[child]:
             child += 1
-        if growth.heap_probability[child] <= probability:
+        if heap.probability[child] <= probability:
             break
-        growth.heap_probability[i] = growth.heap_probability[child]
-        growth.heap_parent[i] = growth.heap_parent[child]
-        growth.heap_slot[i] = growth.heap_slot[child]
+        heap.probability[i] = heap.probability[child]
+        heap.parent[i] = heap.parent[child]
+        heap.slot[i] = heap.slot[child]
         i = child
-    growth.heap_probability[i] = probability
-    growth.heap_parent[i] = parent
-    growth.heap_slot[i] = slot
+    heap.probability[i] = probability
+    heap.parent[i] = parent
+    heap.slot[i] = slot
     return count
 
 
 @cached_njit()
-def _larger_can_win(price: FloatArray, size: int, length: float, gain: float, best: float) -> bool:
+def _larger_can_win(price: FloatArray, growth: Growth, row: int, gain: float, best: float) -> bool:
     """Whether any larger tree could beat ``best``, every further node bringing at most ``gain``.
 
-    Greedy growth takes nodes in falling order of probability, so this bound prices all sizes without growing them.
+    Greedy growth takes nodes in falling order of probability, so this bound prices all sizes without growing them. The
+    loop has no way out, so that it is computed several sizes at a time.
+
+    Args:
+        price: As for ``grow_best_tree``.
+        growth: Holds how many nodes of each row are listed, and how long the tree of these is expected to be.
+        row: Of the price list.
+        gain: Probability of the likeliest node that is not listed.
+        best: Expected length per price to beat.
     """
-    for tokens in range(size + 1, price.shape[0] + 1):
-        length += gain
-        if length / price[tokens - 1] > best:
-            return True
-    return False
+    size = growth.nodes[row]
+    left = price.shape[1] - size
+    if left < 1:
+        return False
+    gain *= ROUNDING
+    length = growth.length[row] * ROUNDING
+    if length + gain > best * price[row, size]:
+        return True
+    wins = 0
+    for i in range(left):
+        wins += length + gain * growth.ahead[i] > best * price[row, size + i]
+    return wins > 0
+
+
+@cached_njit()
+def _keep(growth: Growth, size: int, depth: int) -> None:
+    """Write the first ``size`` listed nodes that are at most ``depth`` deep into the tree."""
+    node = 0
+    kept = 0
+    while kept < size:
+        if growth.node_depth[node] <= depth:
+            growth.place[node] = kept
+            growth.parent[kept] = growth.place[growth.node_parent[node]]
+            growth.depth[kept] = growth.node_depth[node]
+            growth.rank[kept] = growth.node_rank[node]
+            growth.path_probability[kept] = growth.node_probability[node]
+            kept += 1
+        node += 1
+    growth.parent[0] = -1
 
 
 @cached_njit()
 def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> int:
-    """Grow the token tree greedily and return the size (root included) with the most expected length per price.
+    """Grow token trees greedily within every depth and return the size (root included) with most tokens per price.
+
+    One list serves all depths: the greedy tree of so many levels at most holds the likeliest nodes that are not deeper,
+    and these are in the order in which the deepest tree takes them. A depth is followed while it can still win.
 
     Args:
         accuracy: float64 [heads, top_k], the probability that head h's k-th prediction is right.
-        price: float64 [max_size], what verifying a tree of 1, 2, ... tokens costs; infinite forbids a size.
+        price: float64 [heads + 1, max_size], what running 0, 1, ... heads and verifying 1, 2, ... tokens costs;
+            infinite forbids that. With fewer rows, the last one serves all further heads.
         growth: Working memory; its first ``size`` nodes are the tree afterwards.
 
     Returns:
         The best size. Among equals the smallest wins.
     """
     heads, top_k = accuracy.shape
+    last, most = price.shape[0] - 1, price.shape[1]
     _sort_ranks(accuracy, growth.order)
-    growth.parent[0] = -1
-    growth.depth[0] = 0
-    growth.rank[0] = -1
-    growth.path_probability[0] = 1.0
-    length = 1.0
+    growth.node_parent[0] = 0
+    growth.node_depth[0] = 0
+    growth.node_rank[0] = -1
+    growth.node_probability[0] = 1.0
+    growth.nodes[: last + 1] = 1
+    growth.length[: last + 1] = 1.0
+    best = max(1.0 / price[0, 0], LEAST_RATE)
     best_size = 1
-    best = length / price[0]
+    best_row = 0
+    low, high = min(1, last), last  # rows that can still win
+    limit = heads
+    listed = 1
     frontier = 0
     if heads > 0:
-        frontier = _push(growth, frontier, accuracy[0, growth.order[0, 0]], 0, 0)
-    size = 1
-    while size < price.shape[0] and frontier > 0:
-        gain = growth.heap_probability[0]
-        if size % BOUND_EVERY == 0 and not _larger_can_win(price, size, length, gain, best):
-            break
-        parent = growth.heap_parent[0]
-        slot = growth.heap_slot[0]
-        frontier = _pop(growth, frontier)
-        head = growth.depth[parent]
-        growth.parent[size] = parent
-        growth.depth[size] = head + 1
-        growth.rank[size] = growth.order[head, slot]
-        growth.path_probability[size] = gain
+        frontier = _push(growth.heap, frontier, accuracy[0, growth.order[0, 0]], 0, 0)
+    while frontier > 0:
+        gain = growth.heap.probability[0]
+        if listed % BOUND_EVERY == 0:
+            while low <= high and not _larger_can_win(price, growth, low, gain, best):
+                low += 1
+            if low > high:
+                break
+            while high > low and not _larger_can_win(price, growth, high, gain, best):
+                high -= 1
+            limit = heads if high == last else high
+        parent = growth.heap.parent[0]
+        slot = growth.heap.slot[0]
+        frontier = _pop(growth.heap, frontier)
+        depth = growth.node_depth[parent] + 1
+        if depth > limit:
+            continue
+        growth.node_parent[listed] = parent
+        growth.node_depth[listed] = depth
+        growth.node_rank[listed] = growth.order[depth - 1, slot]
+        growth.node_probability[listed] = gain
         if slot + 1 < top_k:
-            sibling = growth.path_probability[parent] * accuracy[head, growth.order[head, slot + 1]]
-            frontier = _push(growth, frontier, sibling, parent, slot + 1)
-        if head + 1 < heads:
-            frontier = _push(growth, frontier, gain * accuracy[head + 1, growth.order[head + 1, 0]], size, 0)
-        size += 1
-        length += gain
-        value = length / price[size - 1]
-        if value > best:
-            best = value
-            best_size = size
+            sibling = growth.node_probability[parent] * accuracy[depth - 1, growth.order[depth - 1, slot + 1]]
+            frontier = _push(growth.heap, frontier, sibling, parent, slot + 1)
+        if depth < limit:
+            frontier = _push(growth.heap, frontier, gain * accuracy[depth, growth.order[depth, 0]], listed, 0)
+        listed += 1
+        for row in range(min(depth, last), high + 1):
+            size = growth.nodes[row]
+            if size < most:
+                length = growth.length[row] + gain
+                growth.nodes[row] = size + 1
+                growth.length[row] = length
+                if length > best * price[row, size]:
+                    best = length / price[row, size]
+                    best_size = size + 1
+                    best_row = row
+    _keep(growth, best_size, heads if best_row == last else best_row)
     return best_size
+
+
+@cached_njit()
+def depth_of(growth: Growth, size: int) -> int:
+    """Levels below the root that the first ``size`` nodes of a grown tree have."""
+    deepest = 0
+    for node in range(size):
+        deepest = max(deepest, growth.depth[node])
+    return deepest
+
+
+@cached_njit()
+def heads_to_run(price: FloatArray, size: int, depth: int, heads: int, saved: float, share: float) -> tuple[int, float]:
+    """Draft heads that a step runs: as many as its tree is deep, and now and then all of them, to learn from.
+
+    Args:
+        price: float64 [rows, max_size], as for ``grow_best_tree``.
+        size: Nodes of the tree.
+        depth: Its depth.
+        heads: Heads that there are.
+        saved: What has been set aside since all heads ran.
+        share: Part of what steps cost that is set aside; all heads run as soon as that pays for them.
+
+    Returns:
+        How many run, and what is set aside now.
+    """
+    last = price.shape[0] - 1
+    if depth >= last:
+        return heads, 0.0
+    saved += share * price[depth, size - 1]
+    if saved >= price[last, size - 1] - price[depth, size - 1]:
+        return heads, 0.0
+    return depth, saved
 
 
 @cached_njit()

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from lpspec.speculation.kernels import (
     FloatArray,
     Growth,
+    depth_of,
     expected_length,
     first_guesses_right,
     grow_best_tree,
+    heads_to_run,
     learn_rank,
     learn_verified,
     make_growth,
@@ -31,12 +33,22 @@ DEFAULT_MEMORY = 4096.0
 PRIOR_WEIGHT = 64.0
 """Observations that the prior is worth. Assumed: a few requests overrule it."""
 
+SAMPLING_SHARE = 0.0025
+"""Part of what steps cost that goes into running draft heads only to learn from them. Assumed, range 0.001 to 0.01: a
+quarter of a per cent runs the deepest head of a 7B model in every tenth step or so, and costs less than it can gain."""
+
 
 class Pruner(Protocol):
     """Chooses the tree of each step and learns from what the step committed."""
 
     def choose(self, price: FloatArray) -> TokenTree:
-        """Choose a tree. ``price[n - 1]`` is what verifying n tokens costs (root included); infinite forbids n."""
+        """Choose a tree; the first draft heads run, as many as it is deep.
+
+        Args:
+            price: float64 [heads + 1, sizes]: ``price[h, n - 1]`` is what running h heads and verifying n tokens (root
+                included) costs; infinite forbids that. With fewer rows, the last one is for all heads, which then run
+                together or not at all.
+        """
         ...
 
     def observe(self, position: int, ranks: NDArray[np.int8], tree: TokenTree, committed: int) -> None:
@@ -44,8 +56,8 @@ class Pruner(Protocol):
 
         Args:
             position: Position of the root in the turn; 0 starts a new turn.
-            ranks: int8 [heads], rank of the true token in each head's list at this position; shorter where the turn
-                ends before ``position + 1 + h``, the token that entry h concerns. Verification makes known the
+            ranks: int8 [heads that ran], rank of the true token in each one's list at this position; shorter where the
+                turn ends before ``position + 1 + h``, the token that entry h concerns. Verification makes known the
                 entries below ``committed``; later ones must not be used before their tokens are committed: with a
                 real model they are -1 until then, and filled in before the step that learns of those tokens.
             tree: The tree that was verified.
@@ -66,7 +78,9 @@ class FixedTree:
 
     def choose(self, price: FloatArray) -> TokenTree:
         """Take the largest prefix that has a price; the root alone where none has."""
-        sizes = np.flatnonzero(np.isfinite(price[: self.tree.size])) + 1
+        rows, most = np.atleast_2d(price), min(self.tree.size, price.shape[-1])
+        depth = np.maximum.accumulate(self.tree.depth[:most])
+        sizes = np.flatnonzero(np.isfinite(rows[np.minimum(depth, len(rows) - 1), np.arange(most)])) + 1
         largest = int(sizes[-1]) if len(sizes) else 1
         return self.tree if largest == self.tree.size else self.tree.prefix(largest)
 
@@ -86,12 +100,16 @@ class DraftTokenPruner:
             of a path's accuracies the probability of a chain; ``verified-nodes`` is the paper's rule and sees only
             nodes that were verified.
         memory: Observations that a head remembers; older ones fade.
+        heads: Draft heads that run for the tree chosen last: as many as it is deep, and now and then all, since a head
+            that does not run teaches nothing. What only verified nodes teach needs no such samples.
     """
 
     accuracy: FloatArray
     max_size: int = 64
     rule: LearningRule = "full-feedback"
     memory: float = DEFAULT_MEMORY
+    heads: int = field(init=False, default=0)
+    _saved: float = field(init=False, repr=False, default=0.0)
     _weight: FloatArray = field(init=False, repr=False)
     _growth: Growth = field(init=False, repr=False)
     _waiting: list[list[tuple[int, NDArray[np.int8]]]] = field(init=False, repr=False)
@@ -108,12 +126,15 @@ class DraftTokenPruner:
         self._last_shape = b"", b""
 
     def choose(self, price: FloatArray) -> TokenTree:
-        """Grow the tree with the most expected tokens per price over all sizes up to ``max_size``.
+        """Grow the tree with the most expected tokens per price over all depths, and sizes up to ``max_size``.
 
-        While it does not change, it is the same object: what is laid out for it can stay.
+        While it does not change, it is the same object: what is laid out for it can stay. A price list of one dimension
+        is one for all heads.
         """
-        growth = self._growth
-        size = grow_best_tree(self.accuracy, price[: self.max_size], growth)
+        growth, rows = self._growth, self._rows(price)
+        size = grow_best_tree(self.accuracy, rows, growth)
+        heads, share = len(self.accuracy), sampling_share(self.rule)
+        self.heads, self._saved = heads_to_run(rows, size, depth_of(growth, size), heads, self._saved, share)
         parent, rank = growth.parent[:size], growth.rank[:size]
         shape = parent.tobytes(), rank.tobytes()
         if shape != self._last_shape:
@@ -122,11 +143,13 @@ class DraftTokenPruner:
 
     def best_rate(self, price: FloatArray) -> float:
         """Expected tokens per price of the tree that ``choose`` would give."""
-        size = grow_best_tree(self.accuracy, price[: self.max_size], self._growth)
-        return float(expected_length(self._growth, size) / price[size - 1])
+        rows = self._rows(price)
+        size = grow_best_tree(self.accuracy, rows, self._growth)
+        row = min(depth_of(self._growth, size), len(rows) - 1)
+        return float(expected_length(self._growth, size) / rows[row, size - 1])
 
     def observe(self, position: int, ranks: NDArray[np.int8], tree: TokenTree, committed: int) -> None:
-        """Learn by the rule; a step whose tree was the root alone made no drafts and teaches nothing."""
+        """Learn by the rule; heads that did not run teach nothing."""
         if position == 0:
             self._waiting = [[] for _ in self._waiting]
         if self.rule == "verified-nodes":
@@ -135,13 +158,28 @@ class DraftTokenPruner:
                 learn_verified(self.accuracy, self._weight, self._growth, tree.size, ranks, committed - 1, self.memory)
             return
         for head, waiting in enumerate(self._waiting):
-            if tree.size > 1 and head < len(ranks):
+            if head < len(ranks):
                 waiting.append((position + 1 + head, ranks))
             while waiting and waiting[0][0] < position + committed:
                 known = waiting.pop(0)[1]
                 if self.rule == "full-feedback" or first_guesses_right(known, head):
                     learn_rank(self.accuracy, self._weight, head, int(known[head]), self.memory)
 
+    def _rows(self, price: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(np.atleast_2d(price)[: len(self.accuracy) + 1, : self.max_size])
+
     def _load(self, tree: TokenTree) -> None:
         self._growth.parent[: tree.size] = tree.parent
         self._growth.rank[: tree.size] = tree.rank
+
+
+def sampling_share(rule: LearningRule) -> float:
+    """Part of what steps cost that goes into heads which run only to be learned from: none where they teach nothing."""
+    return 0.0 if rule == "verified-nodes" else SAMPLING_SHARE
+
+
+def heads_run(pruner: Pruner, tree: TokenTree, price: FloatArray, heads: int) -> int:
+    """Draft heads that a step with the pruner's tree runs, of those that there are."""
+    if isinstance(pruner, DraftTokenPruner):
+        return pruner.heads
+    return heads if tree.max_depth >= len(np.atleast_2d(price)) - 1 else tree.max_depth

@@ -26,7 +26,7 @@ from lpspec.decoding.linear import LIGHT, suits_kernels
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError, shown
 from lpspec.speculation.measured import prior_accuracy
-from lpspec.speculation.pruner import DraftTokenPruner, FixedTree, Pruner
+from lpspec.speculation.pruner import DraftTokenPruner, FixedTree, Pruner, heads_run
 
 TOP_K = 10
 """Tokens in each head's list, as in Medusa."""
@@ -61,19 +61,27 @@ class MedusaHeads:
         """How many heads there are: the deepest tree they fill."""
         return int(self.block_weight.shape[1])
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """[heads, n, vocabulary] from final-norm hidden states [n, hidden size]."""
-        x = hidden.expand(self.count, *hidden.shape)
-        for weight, bias in zip(self.block_weight, self.block_bias, strict=True):
+    def logits(self, hidden: Tensor, heads: int | None = None) -> Tensor:
+        """[heads, n, vocabulary] from final-norm hidden states [n, hidden size]; of the first heads, or of all."""
+        heads = self.count if heads is None else heads
+        x = hidden.expand(heads, *hidden.shape)
+        for weight, bias in zip(self.block_weight[:, :heads], self.block_bias[:, :heads], strict=True):
             x = x + silu(torch.baddbmm(bias, x, weight.mT))
-        return self.model.logits(x) if self.out is None else x @ self.out.mT
+        return self.model.logits(x) if self.out is None else x @ self.out[:heads].mT
 
-    def lists(self, hidden: Tensor, top_k: int) -> tuple[IntArray, FloatArray]:
-        """Each head's likeliest tokens, int64 [n, heads, top_k], and how likely it finds them, float64 likewise."""
+    def lists(self, hidden: Tensor, top_k: int, heads: int | None = None) -> tuple[IntArray, FloatArray]:
+        """Each head's likeliest tokens, int64 [n, heads, top_k], and how likely it finds them, float64 likewise.
+
+        Args:
+            hidden: [n, hidden size], final-norm hidden states.
+            top_k: Tokens of a list.
+            heads: How many run, the first ones, one at least; all if left out.
+        """
+        heads = self.count if heads is None else heads
         if len(hidden) == 1 and self._arrays is not None:
-            tokens, probabilities = guesses_of(hidden.contiguous().numpy(), *self._arrays, top_k)
+            tokens, probabilities = guesses_of(hidden.contiguous().numpy(), *self._arrays, heads, top_k)
             return tokens[None], probabilities[None]
-        top = self.logits(hidden).float().softmax(-1).topk(top_k)
+        top = self.logits(hidden, heads).float().softmax(-1).topk(top_k)
         return top.indices.transpose(0, 1).cpu().numpy(), top.values.transpose(0, 1).cpu().numpy().astype(np.float64)
 
     @cached_property
@@ -98,8 +106,8 @@ class _Step(NamedTuple):
     """A draft whose deeper guesses are still to be scored."""
 
     position: int
-    lists: IntArray  # [heads, top_k]
-    ranks: NDArray[np.int8]  # [heads], -1 until known
+    lists: IntArray  # [heads that ran, top_k]
+    ranks: NDArray[np.int8]  # [heads that ran], -1 until known
 
 
 class Medusa:
@@ -131,11 +139,17 @@ class Medusa:
 
     @torch.inference_mode()
     def draft(self, price: FloatArray) -> Draft:
-        """Fill the pruner's tree from the heads' lists; a node is as likely as the heads find its path."""
+        """Fill the pruner's tree from the lists of as many heads as it needs, or as are to be learned from.
+
+        A node is as likely as the heads find its path.
+        """
         tree = self.pruner.choose(price)
-        lists, probability = (found[0] for found in self.heads.lists(self._hidden, self.top_k))
-        self._open.append(_Step(self._position, lists, np.full(self.depth, -1, np.int8)))
-        return Draft(tree, *fill_tree(tree.parent, tree.depth, tree.rank, lists, probability))
+        heads = heads_run(self.pruner, tree, price, self.depth)
+        lists, probability = np.empty((0, self.top_k), np.int64), np.empty((0, self.top_k))
+        if heads:
+            lists, probability = (found[0] for found in self.heads.lists(self._hidden, self.top_k, heads))
+        self._open.append(_Step(self._position, lists, np.full(heads, -1, np.int8)))
+        return Draft(tree, *fill_tree(tree.parent, tree.depth, tree.rank, lists, probability), heads=heads)
 
     def observe(self, draft: Draft, known: Committed) -> None:
         """Score every head against the tokens now known, and let the pruner learn from it."""
