@@ -47,7 +47,7 @@ def other_bytes(model: ModelSpec) -> int:
     """Norms, biases and an embedding table of its own."""
     skipped = {"embedding"} if model.tied_embeddings else set()
     tensors = (*model.tensors, *model.medusa_tensors)
-    return sum(t.size_bytes(model.weight_bits) for t in tensors if t.name not in PRODUCTS | skipped)
+    return sum(model.stored_bytes(t) for t in tensors if t.name not in PRODUCTS | skipped)
 
 
 def columns_held(placed: PlacedGemm) -> tuple[range, range]:

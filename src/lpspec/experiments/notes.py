@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
 from lpspec.experiments.systems import Basis
-from lpspec.hardware.clock import whole_ck
 from lpspec.simulation.run import Run
 from lpspec.simulation.workload import System, TreePolicy, Workload
 from lpspec.speculation.rank_trace import RankTrace
@@ -90,7 +89,7 @@ def rounding_notes(runs: Sequence[Run]) -> Iterator[str]:
             continue
         ck_ns = platform.memory.ck_ns
         for key, given in (("mac_interval", platform.pim.mac_interval), ("mode_switch", platform.pim.mode_switch)):
-            in_ck = whole_ck(given.ns, ck_ns)
+            in_ck = platform.memory.in_ck(given)
             if not isclose(in_ck * ck_ns, given.ns, rel_tol=1e-3):
                 took = f"{in_ck} CK, {in_ck * ck_ns:.5g} ns"
                 yield f"pim.{key} of {platform.name} is {given.text()}: commands keep whole CK, {took}"

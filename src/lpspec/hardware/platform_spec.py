@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lpspec.hardware.clock import BITS_PER_CK, FASTEST_MBPS, SLOWEST_MBPS, in_ns
+from lpspec.hardware.clock import BITS_PER_CK, FASTEST_MBPS, SLOWEST_MBPS, in_ns, whole_ck
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.quantity import (
     Bandwidth,
@@ -107,6 +107,10 @@ class MemorySpec(Described):
     def ck_ns(self) -> float:
         """Period of the command clock, ns: WCK runs four times as fast and moves two bits a pin and cycle."""
         return BITS_PER_CK / self.data_rate.mbps * 1e3
+
+    def in_ck(self, duration: Duration) -> int:
+        """The whole CK that commands keep between them for a time."""
+        return whole_ck(duration.ns, self.ck_ns)
 
     @property
     def dies_per_rank(self) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from lpspec.hardware.clock import whole_ck
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import GpuSpec, HbmPimSpec, MemorySpec, NpuSpec, PimSpec, PlatformSpec
 from lpspec.hardware.quantity import Quantity
@@ -198,7 +197,7 @@ def _pim_identities(pim: PimSpec | None, memory: MemorySpec | None) -> Iterator[
     yield Identity("in_array", pim.die_gb_per_s * dies, "GB/s", f"into the MPUs of {dies} dies")
     ck = f"CK of {memory.ck_ns:.4g} ns"
     for key, duration in (("mac_interval", pim.mac_interval), ("mode_switch", pim.mode_switch)):
-        in_ck = whole_ck(duration.ns, memory.ck_ns)
+        in_ck = memory.in_ck(duration)
         is_whole = math.isclose(in_ck * memory.ck_ns, duration.ns, rel_tol=1e-6)
         rounded = "" if is_whole else f"; {duration.text()} is rounded up"
         yield Identity(f"{key}_ck", in_ck, ck, f"at command level{rounded}")
