@@ -86,6 +86,49 @@ def test_every_tensor_counts(name: str, what: str, seed: int, tmp_path: Path) ->
     assert len(str(caught.value)) <= 200
 
 
+KEYS: dict[str, object] = {
+    "rms_norm_eps": 0.5,
+    "rope_theta": 500.0,
+    "rope_scaling": {"rope_type": "linear", "factor": 2.0},
+    "rope_parameters": {"rope_type": "default", "rope_theta": 500.0},
+    "partial_rotary_factor": 0.5,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 16,
+    "hidden_size": 64,
+    "intermediate_size": 24,
+    "num_hidden_layers": 1,
+    "vocab_size": 63,
+    "attention_bias": True,
+    "mlp_bias": True,
+    "hidden_act": "gelu",
+    "sliding_window": 8,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "use_qk_norm": True,
+    "attention_multiplier": 0.5,
+    "final_logit_softcapping": 30.0,
+    "num_experts": 4,
+    "quantization_config": {"quant_method": "fp8"},
+    "model_type": "qwen2",
+    "architectures": ["LlamaForSequenceClassification"],
+    "auto_map": {"AutoModel": "own.Model"},
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_counts(key: str, tmp_path: Path) -> None:
+    """What it changes is computed, or a line says what does not fit."""
+    folder = write_model(tmp_path / "m", TENSORS, **{key: KEYS[key]})
+    try:
+        model = load_llama(folder)
+    except InputError as error:
+        line = str(error)
+    else:
+        line = "" if torch.equal(logits(model), PLAIN) else "used"
+    assert 0 < len(line) <= 200
+    assert "\n" not in line
+
+
 def tied(**changes: Tensor) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in TENSORS.items() if name != "lm_head.weight"} | changes
 

@@ -272,10 +272,18 @@ def test_groups_that_differ_are_refused_and_like_ones_are_one() -> None:
     said = compressed()
     group = said["config_groups"]["group_0"]
     said["config_groups"]["group_1"] = group
-    assert read_storage(said, "config") == Storage(int8_activations=True)
+    assert read_storage(said, "config") == Storage(int8_activations=True, method="compressed-tensors")
     said["config_groups"]["group_1"] = group | {"input_activations": None}
     with pytest.raises(InputError, match="config_groups that differ in blocks or activations are not read"):
         read_storage(said, "config")
+
+
+@pytest.mark.parametrize("said", [FP8, BITSANDBYTES, compressed()])
+def test_weights_in_full_under_a_configuration_that_says_otherwise_are_refused(said: Any, tmp_path: Path) -> None:
+    """Its writer meant them to be rounded on loading."""
+    with pytest.raises(InputError, match=f"no weight is stored as quantization_config says .{said['quant_method']}"):
+        load_llama(write_model(tmp_path / "m", weights(), quantization_config=said))
+    load_llama(write_model(tmp_path / "m", weights(), quantization_config=compressed(layout="dense")))
 
 
 def test_a_block_scale_of_another_block_is_refused(tmp_path: Path) -> None:

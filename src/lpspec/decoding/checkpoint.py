@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lpspec.decoding.stored_weights import (
     Storage,
+    in_fewer_bits,
     int8_rows,
     packed_name,
     read_storage,
@@ -147,7 +148,11 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
     said_as = f"checkpoint '{shown(str(folder), _PATH)}'"
     if (folder / "adapter_config.json").is_file():
         raise InputError(f"{said_as} holds an adapter (adapter_config.json), which is not applied: merge it first")
-    return Checkpoint(_folder_tensors(folder, said_as), said_as, _storage(folder / "config.json"))
+    storage = _storage(folder / "config.json")
+    tensors = _folder_tensors(folder, said_as)
+    if storage.method is not None and not any(in_fewer_bits(tensor) for tensor in tensors.values()):
+        raise InputError(f"{said_as}: no weight is stored as quantization_config says ({storage.method})")
+    return Checkpoint(tensors, said_as, storage)
 
 
 def _folder_tensors(folder: Path, said_as: str) -> dict[str, Tensor]:

@@ -37,9 +37,17 @@ class Storage(BaseModel):
     int8_activations: bool | None = None
     """Whether layers stored in INT8 round what they multiply to INT8 too; None for those that have ``weight_scale``."""
 
+    method: str | None = None
+    """The ``quant_method``; None where weights may be in full, too."""
+
     def with_int8_activations(self) -> Storage:
         """The same, rounding what INT8 layers multiply."""
-        return self.model_copy(update={"int8_activations": True})
+        return self.model_copy(update={"int8_activations": True, "method": None})
+
+
+def in_fewer_bits(tensor: Tensor) -> bool:
+    """Whether a tensor is one of INT8 or float8, whose values its scales tell."""
+    return tensor.dtype == torch.int8 or tensor.dtype in _FLOAT8
 
 
 def weight_values(name: str, tensors: Mapping[str, Tensor], storage: Storage, where: str) -> tuple[Tensor, list[str]]:
@@ -55,7 +63,7 @@ def weight_values(name: str, tensors: Mapping[str, Tensor], storage: Storage, wh
         InputError: It is stored in a way that is not read, or what gives its values back is missing or wrong.
     """
     tensor = tensors[name]
-    if tensor.dtype != torch.int8 and tensor.dtype not in _FLOAT8:
+    if not in_fewer_bits(tensor):
         _refuse_scales(name, tensors, where)
         if not tensor.is_floating_point():
             raise InputError(f"{where}: '{name}' is {_said(tensor)}, allowed are floating point, int8 and float8")
@@ -222,7 +230,11 @@ class _CompressedTensors(BaseModel):
         }
         if len(blocks) > 1 or len(rounded) > 1:
             raise ValueError("config_groups that differ in blocks or activations are not read")
-        return Storage(block=next(iter(blocks), None) or (128, 128), int8_activations=next(iter(rounded), None))
+        return Storage(
+            block=next(iter(blocks), None) or (128, 128),
+            int8_activations=next(iter(rounded), None),
+            method=None if self.format == "dense" else "compressed-tensors",
+        )
 
 
 class _Float8(BaseModel):
@@ -234,7 +246,7 @@ class _Float8(BaseModel):
     activation_scheme: Literal["dynamic"] = "dynamic"
 
     def storage(self) -> Storage:
-        return Storage(block=self.weight_block_size or (128, 128))
+        return Storage(block=self.weight_block_size or (128, 128), method="fp8")
 
 
 class _BitsAndBytes(BaseModel):
@@ -246,7 +258,7 @@ class _BitsAndBytes(BaseModel):
     load_in_4bit: Literal[False] = False
 
     def storage(self) -> Storage:
-        return Storage(int8_activations=False)
+        return Storage(int8_activations=False, method="bitsandbytes")
 
 
 _METHODS: dict[str, type[_CompressedTensors] | type[_Float8] | type[_BitsAndBytes]] = {

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 
 from lpspec.errors import LONGEST, InputError, listed, shown
 from lpspec.llm.config_keys import (
-    DECODERS,
     FAMILIES,
     custom_code_sign,
     draft_sign,
@@ -97,7 +96,9 @@ def _family(content: Mapping[str, Any], draft_layer: bool) -> str:
 
 def _refuse_foreign(content: Mapping[str, Any], family: str) -> None:
     if other := foreign_classes(content):
-        raise ValueError(f"architectures = {shown(other[0], 40)}: allowed are {', '.join(DECODERS[:3])}")
+        raise ValueError(
+            f"architectures = {shown(other[0], 30)}: allowed are those ...ForCausalLM of {', '.join(FAMILIES)}"
+        )
     if unknown := unknown_keys(content, family):
         named = listed([f"'{shown(key, 40)}'" for key in unknown], 60)
         raise ValueError(f"{named} may change what is computed, and is not known: if it does not, take it out")
