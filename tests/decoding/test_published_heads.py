@@ -95,7 +95,7 @@ def test_ids_at_the_top_are_layer_inputs_and_nested_ones_layer_outputs(tmp_path:
     refused(lambda: eagle3(tmp_path, weights, SAID | {ids: "low"}), ids)
 
 
-PUBLISHED = {
+PUBLISHED: dict[str, dict[str, Any]] = {
     "EAGLE's own": {"pad_token_id": 0, "pretraining_tp": 1, "use_cache": True, "torch_dtype": "bfloat16"},
     "SpecForge's": {
         "max_window_layers": 36,
