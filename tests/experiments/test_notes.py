@@ -36,6 +36,7 @@ NPU, GPU, SPEC = ["npu"], ["rtx3090"], ["npu-spec"]
         (["npu", "pim", "attacc"], {"tree": "mc_sim_7b_63"}, "--tree"),
         (NPU, {"objective": "energy"}, "--objective"),
         (NPU, {"learning": "verified-nodes"}, "--learning"),
+        (NPU, {"heads": "all"}, "--heads"),
         (NPU, {"root_counts": False}, "--no-root-counts"),
         (NPU, {"basis": "published"}, "--basis published"),
         (SPEC, {"new_tokens": 5000}, "--new-tokens 5000"),
@@ -58,10 +59,15 @@ def test_an_option_with_a_note_changes_nothing(systems: list[str], option: dict[
 
 
 @pytest.mark.parametrize(
-    ("tree", "option"), [("8", "objective"), ("mc_sim_7b_63", "objective"), ("mc_sim_7b_63", "learning")]
+    ("tree", "option", "value"),
+    [
+        ("8x2", "objective", "throughput"),
+        ("mc_sim_7b_63", "objective", "throughput"),
+        ("mc_sim_7b_63", "learning", "verified-nodes"),
+        ("mc_sim_7b_63", "heads", "all"),
+    ],
 )
-def test_what_a_given_tree_makes_idle_has_a_note(tree: str, option: str) -> None:
-    value = {"objective": "throughput", "learning": "verified-nodes"}[option]
+def test_what_a_given_tree_makes_idle_has_a_note(tree: str, option: str, value: str) -> None:
     with_it = compared(systems=SPEC, tree=tree, **{option: value})
     assert [note.partition(" has")[0] for note in with_it.notes] == [f"--{option}"]
     assert numbers(with_it) == numbers(compared(systems=SPEC, tree=tree))
@@ -73,6 +79,7 @@ def test_what_a_given_tree_makes_idle_has_a_note(tree: str, option: str) -> None
         {"tree": "16"},
         {"objective": "throughput"},
         {"root_counts": False},
+        {"heads": "all"},
         {"basis": "published", "systems": ["attacc-spec"]},
         {"changes": {"memory.data_rate": "5000 Mbps"}},
         {"changes": {"gpu.matrix_int8": "1 TOPS"}, "systems": ["attacc-spec"]},

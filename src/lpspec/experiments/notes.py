@@ -31,17 +31,21 @@ def policy_notes(systems: Sequence[System], tree: str, policy: TreePolicy, root_
         "--learning": policy.rule != DEFAULT_POLICY.rule,
         "--tree": tree != "dtp",
         "--no-root-counts": not root_counts,
+        "--heads": policy.heads != DEFAULT_POLICY.heads,
     }
     if not any(system.speculates for system in systems):
         for option, is_given in given.items():
             if is_given:
                 yield f"{option} has no effect: no system here speculates"
         return
-    sized = policy.fixed is not None or policy.size is not None
+    sized = policy.fixed is not None or policy.depth is not None
     if sized and given["--objective"] and not any(system.platform.allocator == "dynamic" for system in systems):
-        yield f"--objective has no effect: with --tree {tree} no tree is sized"
+        yield f"--objective has no effect: with --tree {tree} neither size nor depth is chosen"
     if policy.fixed is not None and given["--learning"]:
         yield f"--learning has no effect: --tree {tree} is the same at every step"
+    most_heads = max(system.model.medusa_heads for system in systems if system.speculates)
+    if policy.fixed is not None and given["--heads"] and policy.fixed.max_depth >= most_heads:
+        yield f"--heads has no effect: --tree {tree} is as deep as there are heads"
     if policy.pruner is not None and given["--learning"]:
         yield f"--learning has no effect: pruner {tree} has its own rule"
 

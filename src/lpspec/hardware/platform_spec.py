@@ -83,7 +83,7 @@ class MemorySpec(Described):
         "bus_efficiency": (0.01, 1),
         "dram_ranks": (0, 64),
         "pim_ranks": (0, 64),
-        "die_capacity": (2**20, 2**40),
+        "die_capacity": (2**10, 2**40),
     }
 
     channels: Count = Field(description="independent channels; each rank has one die on every channel")
