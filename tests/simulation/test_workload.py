@@ -28,6 +28,29 @@ def test_sizes_and_published_trees_fix_it() -> None:
         assert parse_tree(name, "edp").fixed == named_tree(name)
 
 
+def test_a_size_may_have_a_depth() -> None:
+    """From one level, all drafts beside each other, to a chain."""
+    assert parse_tree("8x2", "edp") == TreePolicy(size=8, depth=2, objective="edp")
+    assert parse_tree("5x1", "edp").depth == 1
+    assert parse_tree("5x4", "edp").depth == 4
+    assert parse_tree("1x0", "edp").depth == 0
+    assert parse_tree("8", "edp").depth is None
+
+
+@pytest.mark.parametrize("text", ["5x0", "5x5", "5x-1", "1x1"])
+def test_impossible_depths_are_refused(text: str) -> None:
+    size, depth = map(int, text.split("x"))
+    allowed = f"{min(1, size - 1)} to {size - 1}"
+    assert refusal(text) == f"tree depth {depth} is not possible: a tree of {size} tokens is {allowed} deep"
+
+
+def test_all_heads_may_run() -> None:
+    assert parse_tree("dtp", "edp").heads == "by-depth"
+    assert parse_tree("8", "edp", heads="all") == TreePolicy(size=8, objective="edp", heads="all")
+    with pytest.raises(InputError, match="did you mean 'by-depth'"):
+        parse_tree("dtp", "edp", heads="by_depth")
+
+
 def test_the_learning_rule_comes_along() -> None:
     for text in ("dtp", "7", "mc_sim_7b_63"):
         assert parse_tree(text, "edp", "verified-nodes").rule == "verified-nodes"
