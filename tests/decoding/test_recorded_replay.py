@@ -89,12 +89,38 @@ def ranks() -> RankTrace:
     return record_ranks(MODEL, drafter, PROMPTS, NEW_TOKENS, name="recorded")
 
 
+BY_DEPTH = {
+    "heads at a tenth each": PRICES["steps of four"][:, None] + 0.1 * np.arange(HEADS + 1)[:, None],
+    "heads dear, now and then all": PRICES["steps of four"][:, None] + 0.004 * 5.0 ** np.arange(HEADS + 1)[:, None],
+}
+"""Float64 [tokens of a turn, heads + 1, sizes]."""
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+@pytest.mark.parametrize("price", BY_DEPTH)
+def test_medusa_runs_the_heads_that_the_replay_runs(
+    ranks: RankTrace, pruner: str, price: str, plain_texts: list[list[int]]
+) -> None:
+    """Heads that did not run can teach neither side anything."""
+    drafter, found = Medusa(medusa_heads(), PRUNERS[pruner]()), []
+    for prompt, text in zip(PROMPTS, plain_texts, strict=True):
+        before = len(prompt.tokens)
+        generation = Generation(
+            MODEL, prompt.tokens, NEW_TOKENS, drafter, price=partial(row_of, BY_DEPTH[price], before)
+        )
+        found += [(*record_of(step, before), step.heads) for step in generation]
+        assert generation.tokens == text
+    replayed = decode(ranks, PRUNERS[pruner](), BY_DEPTH[price][None])
+    assert [(step.position, step.l_spec, step.committed, step.heads) for step in replayed] == found
+    assert any(heads < HEADS for *_, heads in found) or pruner == "fixed"
+
+
 @pytest.mark.parametrize("pruner", PRUNERS)
 @pytest.mark.parametrize("price", PRICES)
 def test_medusa_replays_as_it_decodes(ranks: RankTrace, pruner: str, price: str, plain_texts: list[list[int]]) -> None:
     records, texts = live(Medusa(medusa_heads(), PRUNERS[pruner]()), PRICES[price])
     assert texts == plain_texts
-    replayed = decode(ranks, PRUNERS[pruner](), PRICES[price][None])
+    replayed = decode(ranks, PRUNERS[pruner](), PRICES[price][None, :, None])
     assert [(step.position, step.l_spec, step.committed) for step in replayed] == records
     assert np.mean([committed for _, _, committed in records]) > 1.2
 
@@ -107,7 +133,9 @@ def test_the_verified_nodes_rule_replays_within_a_turn(ranks: RankTrace) -> None
     records = [record_of(step, len(prompt.tokens)) for step in generation]
     trace = record_ranks(MODEL, drafter, [prompt], NEW_TOKENS, name="one turn")
     pruner = DraftTokenPruner(prior_accuracy(HEADS, 10), NODES + 1, "verified-nodes")
-    assert [(step.position, step.l_spec, step.committed) for step in decode(trace, pruner, FLAT[None])] == records
+    assert [
+        (step.position, step.l_spec, step.committed) for step in decode(trace, pruner, FLAT[None, :, None])
+    ] == records
 
 
 def test_ranks_count_the_passes_of_a_fixed_tree(ranks: RankTrace) -> None:

@@ -51,6 +51,6 @@ def steps_of_both() -> tuple[Steps, Steps]:
         generation = Generation(model, prompt.tokens, NEW_TOKENS, drafter, max_tree=len(PATHS) + 1)
         live += [(step.context - len(prompt.tokens), step.tree.size, len(step.tokens)) for step in generation]
     trace = record_ranks(model, drafter, prompts, NEW_TOKENS, "validation")
-    price = np.ones((1, NEW_TOKENS, len(PATHS) + 1))
+    price = np.ones((1, NEW_TOKENS, 1, len(PATHS) + 1))
     replayed = decode(trace, FixedTree(TokenTree.from_paths(PATHS)), price)
     return live, [(step.position, step.l_spec, step.committed) for step in replayed]
