@@ -36,6 +36,7 @@ SYSTEM_KEYS = {
     "time_to_first_token_ms",
     "mean_acceptance_length",
     "mean_l_spec",
+    "mean_heads",
     "tokens",
     "steps",
     "migrations",

@@ -23,6 +23,7 @@ SYSTEM_KEYS = {
     "edp_s_mj",
     "mean_acceptance_length",
     "mean_l_spec",
+    "mean_heads",
 }
 
 

@@ -132,6 +132,18 @@ def test_a_size_that_the_heads_cannot_fill_is_refused() -> None:
     )
 
 
+def test_a_shape_that_lists_cannot_fill_is_refused() -> None:
+    """One level of ten guesses is eleven tokens with the root."""
+    policy = TreePolicy(size=12, depth=1)
+    with pytest.raises(InputError, match=r"lists of 10, which fill at most 11 in a depth of 1$"):
+        simulate(system("lp-spec"), TRACE, SHORT, policy)
+    run = simulate(system("lp-spec"), TRACE, SHORT, TreePolicy(size=11, depth=1))
+    assert set(run.steps.l_spec) == {11}
+    assert set(run.steps.heads) == {1}
+    with pytest.raises(InputError, match=r"^a tree 5 deep is not possible: llama2-7b .* has 4 draft heads"):
+        simulate(system("lp-spec"), TRACE, SHORT, TreePolicy(size=12, depth=5))
+
+
 def test_a_tree_deeper_than_the_heads_is_refused() -> None:
     with pytest.raises(
         InputError, match=r"^the tree is \d deep, but llama2-7b with trace 'vicuna-7b' has 2 draft heads$"

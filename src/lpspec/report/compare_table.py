@@ -140,8 +140,10 @@ def _profile(comparison: Comparison) -> str:
 
 
 def _trees(comparison: Comparison) -> str:
+    drafting = "; all draft heads run" if comparison.policy.heads == "all" else ""
     if comparison.policy.fixed is not None:
-        return f"{comparison.tree}, {comparison.policy.fixed.size} tokens at every step"
+        return f"{comparison.tree}, {comparison.policy.fixed.size} tokens at every step{drafting}"
     if comparison.policy.size is not None:
-        return f"{comparison.policy.size} tokens at every step, the most probable ones"
-    return f"sized by the pruner (DTP) for {comparison.policy.objective}, on each system for itself"
+        deep = "" if comparison.policy.depth is None else f", {comparison.policy.depth} deep at most"
+        return f"{comparison.policy.size} tokens at every step, the most probable ones{deep}{drafting}"
+    return f"sized by the pruner (DTP) for {comparison.policy.objective}, on each system for itself{drafting}"

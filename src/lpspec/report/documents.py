@@ -58,6 +58,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "time_to_first_token_ms": run.time_to_first_token_ms,
         "mean_acceptance_length": run.mean_acceptance_length,
         "mean_l_spec": run.mean_l_spec,
+        "mean_heads": run.mean_heads,
         "tokens": run.tokens,
         "steps": len(run.steps.committed),
         "migrations": run.migrations,

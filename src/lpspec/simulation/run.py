@@ -316,7 +316,8 @@ def check_shape(policy: TreePolicy, heads: int, top_k: int, who: str) -> None:
         raise InputError(f"a tree {policy.depth} deep is not possible: {have}")
     most = sum(top_k**depth for depth in range((heads if policy.depth is None else policy.depth) + 1))
     if policy.size is not None and policy.size > most:
-        raise InputError(f"a tree of {policy.size} tokens is not possible: {have}, which fill at most {most}")
+        deep = "" if policy.depth is None else f" in a depth of {policy.depth}"
+        raise InputError(f"a tree of {policy.size} tokens is not possible: {have}, which fill at most {most}{deep}")
 
 
 def _replay_pruned(system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
