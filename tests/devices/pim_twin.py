@@ -140,9 +140,11 @@ def run_tile(machine: Machine, tally: Tally, dies: list[Die], k: int, same_input
                 tally.rows += 1
                 tally.die_rows += len(busy)
                 for chunk in groups_of(min(machine.row_columns, k - column), min(SET_INPUTS, machine.row_columns)):
+                    depth = min(SET_INPUTS, machine.row_columns)
                     for served in busy[:1] if same_inputs else busy:
+                        places = {(t * depth + i) // BURST_BYTES for t in range(served) for i in range(chunk)}
                         tally.input_sets += 1
-                        tally.input_bursts += ceil(chunk * served / BURST_BYTES)
+                        tally.input_bursts += len(places)
             for served in busy:
                 tally.die_macs += 1
                 tally.token_macs += served

@@ -302,13 +302,20 @@ PIM_EDGES = [
         "WCK",
         ON_DEMAND,
     ),
-    # An input lands 9..11 after PIM_IN. With N_ALU 4 a burst holds 8 k: slot 0 serves columns 0..112, slot 1 128..240.
+    # An input lands 9..11 after PIM_IN. A burst holds 32 k of a token: slot 0 serves columns 0..496, slot 1 512..1008.
     Edge("PIM_IN to PIM_MAC: 130 + 11", PIM_OPEN + "130 PIM_IN m2 c0 | @ PIM_MAC m2 p0 c0", 141, "input_ready"),
     Edge(
         "PIM_IN to the MAC of its k: 130 + 11",
-        PIM_OPEN + "100 PIM_IN m2 c0 | 124 PIM_MAC m2 p0 c112 | 130 PIM_IN m2 c1 | @ PIM_MAC m2 p0 c128",
+        PIM_OPEN + "100 PIM_IN m2 c0 | 124 PIM_MAC m2 p0 c496 | 130 PIM_IN m2 c1 | @ PIM_MAC m2 p0 c512",
         141,
         "input_ready",
+    ),
+    Edge(
+        "the second token's inputs begin in slot 2",
+        PIM_OPEN + "100 PIM_IN m2 c0 | 130 PIM_IN m2 c2 | @ PIM_MAC m2 p0 c0",
+        141,
+        "input_ready",
+        replace(ALWAYS, pim=PimRules(tokens=2)),
     ),
     Edge(
         "N_ALU 1: slot 0 serves columns 0..496",

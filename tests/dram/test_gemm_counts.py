@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pim_help import count, die, run
 
-from lpspec.devices.pim import LpddrPim
-from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
+from lpspec.devices.pim import LpddrPim, PimWork
+from lpspec.dram.gemm import PimProgram, compile_gemm, compile_scores, compile_values
 from lpspec.dram.kv_layout import KvPlacement, parts_for
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.hardware.loading import load_platform
-from lpspec.llm.operators import Gemm
+from lpspec.llm.operators import Attention
 
 CHANNELS = 4
 
@@ -27,39 +27,60 @@ def closed_form(concurrent: int) -> LpddrPim:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    passes=st.integers(1, 3),
+    tokens=st.integers(1, 13),
     segments=st.integers(1, 12),
     blocks=st.integers(1, 60),
     concurrent=st.integers(1, 3),
 )
-def test_counts_equal_the_closed_forms(passes: int, segments: int, blocks: int, concurrent: int) -> None:
-    """Where tokens fill the ALUs and every channel holds as much; k need not fill a row."""
-    tokens, k, n = 4 * passes, 64 * segments - 24, 32 * CHANNELS * blocks
+def test_counts_equal_the_closed_forms(tokens: int, segments: int, blocks: int, concurrent: int) -> None:
+    """Every command of a product, whatever its tokens; k need not fill a row."""
+    k, n = 64 * segments - 24, 32 * CHANNELS * blocks
     model = closed_form(concurrent)
     channel = PimChannel(DIE, (0, 1, 2), concurrent, 4)
     program = compile_gemm(place_weights(channel, k, share_of_channel(n, CHANNELS, 0)[1], split="never"), tokens)
-    counts = count(program)
-    rounds = ceil(n / model.tile_columns)
-    assert counts["PIM_MAC"] == model.passes(tokens) * rounds * k
-    assert (counts["PIM_IN"] + counts["PIM_OUT"]) * 32 * CHANNELS == model.gemm_bus_bytes(tokens, k, n)
-    assert counts["PIM_OUT"] * 32 * CHANNELS == tokens * n * 4
-
-    done = run(program)
-    activity = model.gemm_activity(Gemm("fc", 1, tokens, k, n, 8, 8), n)
+    assert_same_counts(program, model.gemm(tokens, k, n))
+    done, activity = run(program), model.activity(model.gemm(tokens, k, n))
     macs = done.rank_counts["PIM_MAC"] * DIE.mpus * CHANNELS
     assert macs * 256 == activity.column_bits
     opened_again = done.rank_counts.get("PIM_REFAB", 0)  # a refresh inside a tile costs each rank a row at most
-    rows = done.rank_counts["PIM_ACT"] * DIE.mpus * CHANNELS
-    assert 0 <= rows * 2048 * 8 - activity.activate_bits <= opened_again * DIE.mpus * CHANNELS * 2048 * 8
-    assert done.total_ck * DIE.tCK.ns >= model.passes(tokens) * rounds * k * model.spec.mac_interval.ns
+    rows = done.rank_counts["PIM_ACT"] - model.gemm(tokens, k, n).die_rows
+    assert 0 <= rows <= opened_again
+    assert done.total_ck >= model.gemm(tokens, k, n).macs * DIE.pim.nMAC.n
+
+
+def assert_same_counts(program: PimProgram, work: PimWork) -> None:
+    counts = count(program)
+    found = (counts["PIM_MAC"], counts["PIM_IN"], counts["PIM_OUT"])
+    assert found == (work.macs, work.input_bursts, work.output_bursts)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    heads=st.integers(1, 9),
+    head_dim=st.sampled_from([32, 64, 80, 128]),
+    key_blocks=st.integers(1, 40),
+    queries=st.integers(1, 10),
+    concurrent=st.integers(1, 3),
+    data=st.data(),
+)
+def test_counts_of_attention_equal_the_closed_forms(
+    heads: int, head_dim: int, key_blocks: int, queries: int, concurrent: int, data: st.DataObject
+) -> None:
+    """As many heads on each channel, of which PIM computes all or the first."""
+    keys, some = 32 * key_blocks, data.draw(st.integers(1, heads))
+    channel, model = PimChannel(DIE, (0, 1, 2), concurrent, 4), closed_form(concurrent)
+    kv = KvPlacement(channel, heads, head_dim, keys, parts=parts_for(heads, concurrent))
+    all_heads = CHANNELS * heads
+    op = Attention("attention", 1, queries, keys - queries, queries * keys, all_heads, all_heads, head_dim, 8, 8)
+    assert_same_counts(compile_scores(kv, keys, queries, heads=some), model.scores(op, CHANNELS * some))
+    assert_same_counts(compile_values(kv, keys, queries, heads=some), model.values(op, CHANNELS * some))
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 3, 5, 6, 7])
-def test_tokens_that_do_not_fill_the_alus_cost_inputs_for_those_that_do(tokens: int) -> None:
-    """The register set has a byte for every ALU, so inputs come for whole passes; the closed form has fewer."""
+def test_nothing_is_sent_for_tokens_that_are_absent(tokens: int) -> None:
     channel = PimChannel(DIE, (0, 1, 2), 3, 4)
     counts = count(compile_gemm(place_weights(channel, 512, 768), tokens))
-    assert counts["PIM_IN"] * 32 == ceil(tokens / 4) * 4 * 512
+    assert counts["PIM_IN"] * 32 == tokens * 512
     assert counts["PIM_OUT"] * 32 == tokens * 768 * 4
     assert counts["PIM_MAC"] == ceil(tokens / 4) * 512
 
@@ -75,7 +96,7 @@ def test_counts_by_hand(alus: int, tokens: int, banks: int) -> None:
         "PIM_ACT": tiles * passes * 4,
         "PIM_PRE": tiles * passes * 4,
         "PIM_MAC": tiles * passes * 200,
-        "PIM_IN": tiles * passes * (3 * 2 * alus + ceil(8 * alus / 32)),
+        "PIM_IN": tiles * passes * (3 * 2 * alus + alus),
         "PIM_OUT": tokens * 600 * 4 // 32,
     }
 
@@ -101,7 +122,7 @@ def test_attention_counts_by_hand() -> None:
     assert scores["PIM_IN"] == 8 * 2 * 128 * 4 // 32  # each rank has inputs of its own, sent for both units
     assert scores["PIM_OUT"] == 8 * 4 * (256 + 48) * 4 // 32  # 44 keys of the last block in 6 bursts of 8
     assert values["PIM_MAC"] == (2 + 1) * 300
-    assert values["PIM_IN"] == 8 * ceil(300 * 4 / 32)
+    assert values["PIM_IN"] == 8 * 4 * ceil(300 / 32)
     assert values["PIM_OUT"] == 8 * 4 * 128 * 4 // 32
 
 

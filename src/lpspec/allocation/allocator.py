@@ -62,7 +62,7 @@ def make_allocator(
         model: The decoder.
         max_tokens: Most tokens that one pass verifies.
         max_context: Longest context of the run.
-        profile: Energy constants, for allocators that weigh energy.
+        profile: Energy constants, for allocators that weigh energy, and so that no tree costs more than a larger one.
 
     Raises:
         InputError: Unknown allocator, or a model that does not fit.
@@ -84,6 +84,9 @@ def make_allocator(
             f"allocator '{platform.allocator}' is a {type(allocator).__name__}: methods decode_cost and prefill_cost "
             "are needed"
         )
+    for placed in allocator.choices if isinstance(allocator, DynamicAllocator) else [allocator]:
+        if isinstance(placed, BalancedAllocator):
+            placed.profile = profile
     return allocator
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lpspec.allocation.checking import checked_tiles
 from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, lay_out
 from lpspec.allocation.key_blocks import in_whole_blocks, over_blocks
+from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.placement import (
     NoRoomError,
     PlacedGemm,
@@ -28,6 +29,7 @@ from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_po
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim, PimWork
 from lpspec.errors import InputError
+from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.platform_spec import MemorySpec, PlatformSpec
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.model_spec import ModelSpec
@@ -61,6 +63,8 @@ class BalancedAllocator:
     """
 
     _uses_dram = True
+    profile: EnergyProfile | None = None
+    """What energy costs, so that no tree costs more than a larger one; None where only time is known."""
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
         """Place every column, then keep the placement for the run.
@@ -77,7 +81,9 @@ class BalancedAllocator:
         self.bus_gb_per_s = self.pim.timing.bus_gb_per_s
         self.memory = platform.memory
         self.model = model
-        self.max_kv_tokens = max_context + max_tokens
+        self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
+        self._columns_of: dict[PlacedGemm, NDArray[np.int64]] = {}
+        self._heads_over: dict[int, NDArray[np.int64]] = {}
         self._trees = self._placed_for(max_tokens)
         self._prepare(platform.memory)
         try:
@@ -125,7 +131,30 @@ class BalancedAllocator:
         """
         self.pim.check_precision(op)
         placements = first_copies([p for p in self.placements if p.gemm.name == op.name], op.count)
-        return [self._best_split(op.tokens, p, or_npu_alone=self._uses_dram) for p in placements]
+        if self.profile is None or op.name in self._drafts or np.max(op.tokens) > self.max_tokens:
+            return [self._best_split(op.tokens, p, or_npu_alone=self._uses_dram) for p in placements]
+        columns = [self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1] for p in placements]
+        return [
+            GemmSplit(p, c, self.makespan_ns(op.tokens, p.gemm, c)) for p, c in zip(placements, columns, strict=True)
+        ]
+
+    def _columns_by_size(self, placed: PlacedGemm, profile: EnergyProfile) -> NDArray[np.int64]:
+        """Columns on PIM for trees of 1, 2, 3 and more tokens, none dearer than the next: int64 [sizes]."""
+        if placed not in self._columns_of:
+            sizes = np.arange(1, self.max_tokens + 1)
+            own = self._best_split(sizes, placed, or_npu_alone=self._uses_dram).pim_columns
+            columns = np.unique(own)
+            latency_ns = self.makespan_ns(sizes, placed.gemm, columns[:, None])
+            one = replace(placed.gemm, count=1, tokens=sizes)
+            energy_pj = self._energy_pj(Cost(latency_ns, self._split_activity(one, columns[:, None])), profile)
+            best = np.searchsorted(columns, own)
+            self._columns_of[placed] = columns[no_dearer_than_larger(best, latency_ns, energy_pj)]
+        return self._columns_of[placed]
+
+    def _energy_pj(self, cost: Cost, profile: EnergyProfile) -> NDArray[np.float64]:
+        """Energy, of all dies meanwhile too."""
+        parts = self.pim.timing.standing_by(cost).activity.energy_pj(profile)
+        return np.asarray(sum(parts.values()), np.float64)
 
     def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
         """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
@@ -175,14 +204,6 @@ class BalancedAllocator:
             cost += append_to_dram(self.pim.timing, op)
         return cost * float(op.count)
 
-    def compaction_cost(self, moved: Count) -> Cost:
-        """Moving the keys and values of accepted tokens up to the root's, in all layers and on every side in use."""
-        op = next(op for op in verify_operators(self.model, moved, 0) if isinstance(op, Attention))
-        cost = append_to_pim(self.pim, op, ceil_div(moved, self.pim.spec.lanes.n), read_first=True)
-        if self.kv_on_dram:
-            cost += append_to_dram(self.pim.timing, op, read_first=True)
-        return self.pim.timing.standing_by(cost * float(op.count))
-
     def _heads_activity(self, op: Attention, pim_heads: Count) -> Activity:
         """Events of all layers of attention of which PIM computes some heads and the NPU the others; writes apart."""
         on_pim = self.pim.activity(self.pim.scores(op, pim_heads)) + self.pim.activity(self.pim.values(op, pim_heads))
@@ -194,6 +215,30 @@ class BalancedAllocator:
 
     def attention_split(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
+        if self.profile is None or np.max(op.tokens) > self.max_tokens:
+            return self._best_heads(op)
+        keys, tokens = np.broadcast_arrays(op.keys, op.tokens)
+        found, row = np.unique(keys, return_inverse=True)
+        heads = self._heads_by_size(op, found, self.profile)[row.reshape(keys.shape), tokens - 1]
+        return self._attention_makespan_ns(op, heads), heads
+
+    def _heads_by_size(self, op: Attention, keys: NDArray[np.int64], profile: EnergyProfile) -> NDArray[np.int64]:
+        """Heads on PIM over some numbers of keys, for trees of 1, 2, 3 and more tokens: int64 [keys, sizes]."""
+        new = np.array([k for k in keys.tolist() if k not in self._heads_over], np.int64)[:, None]
+        if new.size:
+            sizes = np.arange(1, self.max_tokens + 1)
+            one = replace(op, count=1, tokens=sizes, context=new - sizes, pairs=sizes * new)
+            own = self._best_heads(one)[1]
+            choices = np.unique(own)
+            costs = [Cost(self._attention_makespan_ns(one, h), self._heads_activity(one, h)) for h in choices.tolist()]
+            latency_ns = np.stack([np.broadcast_to(cost.latency_ns, own.shape) for cost in costs])
+            energy_pj = np.stack([np.broadcast_to(self._energy_pj(cost, profile), own.shape) for cost in costs])
+            chosen = choices[no_dearer_than_larger(np.searchsorted(choices, own), latency_ns, energy_pj)]
+            self._heads_over |= dict(zip(new[:, 0].tolist(), chosen, strict=True))
+        return np.stack([self._heads_over[k] for k in keys.tolist()])
+
+    def _best_heads(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Time of one layer, and the heads of the best division, each size by itself."""
         choices = self._allowed_heads(op)
         best_ns = self._attention_makespan_ns(op, choices[0])
         best_weight = self._heads_weight(op, choices[0], best_ns)

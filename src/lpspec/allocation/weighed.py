@@ -89,6 +89,7 @@ def least_edp(
     most the square of half that sum, and the sum at most 2 E0; both allocators place columns and cache alike.
     """
     soonest = BalancedAllocator(platform, model, max_tokens, max_context)
+    soonest.profile = profile
     tokens, context = np.arange(1, max_tokens + 1)[None], np.array([[max(max_context - max_tokens, 1)]])
     cost: Cost = soonest.decode_cost(verify_operators(model, tokens, context))
     energies: Mapping[str, Real] = cost.activity.energy_pj(profile)

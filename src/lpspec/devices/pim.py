@@ -241,7 +241,11 @@ class LpddrPim:
         alus, burst = self.spec.alus.n, self.timing.burst_bytes
 
         def of_a_pass(served: Count) -> Count:
-            return k // self.chunk * ceil_div(self.chunk * served, burst) + ceil_div(k % self.chunk * served, burst)
+            rest = k % self.chunk
+            whole = k // self.chunk * ceil_div(self.chunk * served, burst)
+            if self.chunk % burst == 0:  # each token begins a burst of its own
+                return whole + served * ceil_div(rest, burst)
+            return whole + ceil_div(((served - 1) * self.chunk + rest) * (served > 0) * (rest > 0), burst)
 
         return tokens // alus * of_a_pass(alus) + of_a_pass(tokens % alus)
 

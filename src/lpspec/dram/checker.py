@@ -42,6 +42,8 @@ class PimRules:
     """Whether the activations of one PIM_ACT obey nRRD and nFAW, or happen together and count as one."""
     concurrent_ranks: int = MAX_RANKS
     """Ranks that may compute at once, as the package's power budget allows."""
+    tokens: int = 1
+    """Tokens that every MAC serves at least: a stream doesn't say, and passes may have fewer than N_ALU."""
     inputs: bool = True
     """Whether to follow the input registers; off for streams with another layout of k over columns and slots."""
 
@@ -83,6 +85,8 @@ class CheckOptions:
             raise InputError(f"PIM ranks must be among 0..{self.ranks - 1}, are {list(self.pim_ranks)}")
         if self.pim.alus not in (1, 2, 4, 8, 16) or self.pim.banks_per_mpu not in (1, 2, 4):
             raise InputError("N_ALU must be 1, 2, 4, 8 or 16, and banks per MPU 1, 2 or 4")
+        if not 1 <= self.pim.tokens <= self.pim.alus:
+            raise InputError(f"tokens of a MAC must be 1..{self.pim.alus}, is {self.pim.tokens}")
         if self.pim.input_depth < 1 or self.pim.concurrent_ranks < 1:
             raise InputError("input_depth and concurrent_ranks must be at least 1")
 
@@ -208,7 +212,9 @@ class CommandChecker:
             most = pim.concurrent_ranks
             pim_rules.check_pim_rows(stream, start, t, parities, settle_ck, most, log, self._pim_rows)
             if pim.inputs:
-                pim_rules.check_inputs(stream, start, t, pim.alus, pim.input_depth, slots, parities, log, self._inputs)
+                pim_rules.check_inputs(
+                    stream, start, t, pim.tokens, pim.input_depth, slots, parities, log, self._inputs
+                )
         self.commands += len(stream.ck)
         self._end_ck = max(self._end_ck, int(stream.ck.max()))
 

@@ -25,6 +25,8 @@ from lpspec.dram.checker_timing import CheckTiming
 
 COLUMN_STEP = 16
 BURST_BYTES = 32
+ROW_INPUTS = 64
+"""k of a row of 2 KiB: no set holds more of one token."""
 WHOLE_SET = -1
 """Every slot of a set as bits."""
 MOST_BITS = 63
@@ -320,7 +322,7 @@ def check_inputs(
     stream: Stream,
     start: int,
     t: CheckTiming,
-    alus: int,
+    tokens: int,
     depth: int,
     slots: int,
     parities: int,
@@ -331,7 +333,8 @@ def check_inputs(
     after PIM_IN), and no burst lands over what a segment needs before the last MAC of the segment.
 
     A segment needs the whole set that its MACs name. Where they name none it needs what it has used, and fault is
-    found where neither set can have fed all of it. Slots hold k by k: burst j of a set has k from j * 32/N_ALU on.
+    found where neither set can have fed all of it. Slots hold the inputs of one token behind those of another, and a
+    stream doesn't say how many tokens there are: each MAC uses the slots of ``tokens`` of them, for its k.
     """
     silent = silent_log()
     for i in range(stream.op.shape[0]):
@@ -349,8 +352,10 @@ def check_inputs(
             else:
                 place, column = rank * parities + stream.bank[i], stream.column[i]
                 _follow_segment(t, ck, rank, place, column, stream.inputs[i], depth, slots, inputs)
-                if inputs.segment[rank, SEG_REPORTED] == 0:
-                    slot = column // COLUMN_STEP % depth * alus // BURST_BYTES
+                for token in range(tokens):
+                    if inputs.segment[rank, SEG_REPORTED] != 0:
+                        break
+                    slot = (token * min(depth, ROW_INPUTS) + column // COLUMN_STEP % depth) // BURST_BYTES
                     fed = _use_inputs(t, log if fine else silent, index, ck, rank, slot, slots, inputs)
                     inputs.segment[rank, SEG_REPORTED] = 0 if fed else 1
                     fine = fine and fed

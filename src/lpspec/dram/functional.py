@@ -83,10 +83,10 @@ class PimDies:
             if row < 0:
                 raise InputError(f"rank {rank} multiplies from a closed row")
             weights = self.cells[rank, :, parity, row, column : column + count]  # [mpus, count, lanes]
-            registers = self.registers[rank, inputs, : depth * pim.alus.n].reshape(depth, pim.alus.n)
+            registers = self.registers[rank, inputs, : depth * pim.alus.n].reshape(pim.alus.n, depth)
             before = self.sums[rank] * (not self.stale[rank])
             self.stale[rank] = False
-            self.sums[rank] = _add_products(before, registers[k], weights)
+            self.sums[rank] = _add_products(before, registers[:, k].T, weights)
 
     def read(self, rank: int, mpu: int, burst: int) -> NDArray[np.int32]:
         """Eight accumulators of an MPU; the next MAC of the rank starts new sums."""

@@ -4,8 +4,9 @@ A die computes one tile for up to N_ALU tokens in a pass: inputs come segment by
 alternating register sets, one broadcast for all computing ranks where they share their inputs; MACs stream the row
 while the other bank of each MPU opens the next; then the accumulators are read back, since there is one set of them.
 
-Registers, as bytes: an input set holds k by k the inputs of all N_ALU tokens, 0 for tokens that a pass doesn't have. An
-MPU's accumulators are read token by token, 32 lanes of INT32 in 4 bursts, so a pass of fewer tokens reads fewer bursts.
+Registers, as bytes: an input set holds the inputs of one token behind those of another, and nothing is sent for tokens
+that a pass doesn't have. An MPU's accumulators are read token by token, 32 lanes of INT32 in 4 bursts, so a pass of
+fewer tokens reads fewer bursts.
 """
 
 from dataclasses import dataclass, replace
@@ -65,9 +66,9 @@ class PimProgram:
             padded[: len(tokens), : stream.k] = tokens
             chunks = np.zeros((passes, pim.alus.n, rows, channel.chunks * channel.chunk), np.int8)
             chunks[..., :width] = padded.reshape(passes, pim.alus.n, rows, width)
-            by_k = chunks.reshape(passes, pim.alus.n, -1, channel.chunk).transpose(0, 2, 3, 1)
+            by_token = chunks.reshape(passes, pim.alus.n, -1, channel.chunk).transpose(0, 2, 1, 3)
             sets = np.zeros((passes * rows * channel.chunks, pim.slots_per_set * 32), np.int8)
-            sets[:, :filled] = by_k.reshape(len(sets), filled)
+            sets[:, :filled] = by_token.reshape(len(sets), filled)
             image[stream.first : stream.first + sets.size // 32] = sets.reshape(-1, 32)
         return image
 

@@ -17,6 +17,9 @@ REFRESH_INTERVALS = 2
 """Refresh intervals of MACs between two refresh points: a stop pays for both, and retention has room for 9."""
 
 BURST_SUMS = 8
+"""Accumulators in a burst."""
+
+BURST_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One unit in one pass: its first input burst, and the runs of accumulators to read (burst, count)."""
+    """One unit in one pass: its tokens, its first input burst, and the runs of accumulators to read (burst, count)."""
 
     unit: Unit
+    tokens: int
     inputs: int
     runs: tuple[tuple[int, int], ...]
 
@@ -86,7 +90,7 @@ class Pass:
         return (
             self.tokens,
             tuple(
-                (w.unit.rank, w.unit.k, w.runs, w.unit.row - first.unit.row, w.inputs - first.inputs)
+                (w.unit.rank, w.unit.k, w.tokens, w.runs, w.unit.row - first.unit.row, w.inputs - first.inputs)
                 for w in self.works
             ),
         )
@@ -117,9 +121,21 @@ def passes_of(
             served = max(served, here)
             rows_before = first // alus * channel.segments(k) + unit.k_first // channel.device.organisation.columns
             inputs = streams[unit.matrices].first + rows_before * channel.row_bursts
-            works.append(Work(unit, inputs, tuple(_runs(channel, unit, first, here, tokens, readouts))))
+            works.append(Work(unit, here, inputs, tuple(_runs(channel, unit, first, here, tokens, readouts))))
         passes.append(Pass(tuple(works), served, outputs))
     return tuple(passes)
+
+
+def _filled(tokens: int, count: int, depth: int) -> list[tuple[int, int]]:
+    """Runs of slots (first, bursts) that hold the first ``count`` of ``depth`` inputs of each token."""
+    runs: list[tuple[int, int]] = []
+    for token in range(tokens):
+        first, last = token * depth // BURST_BYTES, (token * depth + count - 1) // BURST_BYTES
+        if runs and first <= sum(runs[-1]):
+            runs[-1] = (runs[-1][0], last + 1 - runs[-1][0])
+        else:
+            runs.append((first, last + 1 - first))
+    return runs
 
 
 def end_of(readouts: Sequence[Readout]) -> int:
@@ -287,11 +303,11 @@ class TileWriter:
         """Send one set of inputs: once for all ranks where they are the same."""
         pim = self.channel.device.pim
         marks = [step.inputs for step in self.steps]
-        for (first, count), same in groupby(lengths, lambda pair: (pair[0].inputs, pair[1])):
+        for (first, tokens, count), same in groupby(lengths, lambda pair: (pair[0].inputs, pair[0].tokens, pair[1])):
             mask = ranks_of([w.unit for w, _ in same])
-            bursts = -(-count * pim.alus.n // 32)
             data = first + chunk * pim.slots_per_set
-            self.builder.load_inputs(mask, inputs * pim.slots_per_set, bursts, data, marks)
+            for slot, bursts in _filled(tokens, count, self.channel.chunk):
+                self.builder.load_inputs(mask, inputs * pim.slots_per_set + slot, bursts, data + slot, marks)
 
     def _refresh_between(self, parity: int, by_row: dict[int, int]) -> None:
         """Refresh where only the row that comes next is open: it is opened again, for nothing else was opened yet."""
