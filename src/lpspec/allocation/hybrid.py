@@ -17,6 +17,7 @@ from lpspec.allocation.checking import checked_tiles
 from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, lay_out
 from lpspec.allocation.key_blocks import in_whole_blocks, over_blocks
 from lpspec.allocation.larger_trees import no_dearer_than_larger
+from lpspec.allocation.no_room import why_no_room
 from lpspec.allocation.placement import (
     NoRoomError,
     PlacedGemm,
@@ -89,7 +90,7 @@ class BalancedAllocator:
         try:
             self._place(self.max_kv_tokens)
         except NoRoomError:
-            raise InputError(self._why_no_room(platform.name, max_tokens)) from None
+            raise InputError(why_no_room(self, platform.name, max_tokens)) from None
 
     # Prices
 
@@ -131,15 +132,13 @@ class BalancedAllocator:
         """
         self.pim.check_precision(op)
         placements = first_copies([p for p in self.placements if p.gemm.name == op.name], op.count)
-        if self.profile is None or op.name in self._drafts or np.max(op.tokens) > self.max_tokens:
+        if self.profile is None or op.name in self._drafts or np.max(op.tokens, initial=0) > self.max_tokens:
             return [self._best_split(op.tokens, p, or_npu_alone=self._uses_dram) for p in placements]
-        columns = [self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1] for p in placements]
-        return [
-            GemmSplit(p, c, self.makespan_ns(op.tokens, p.gemm, c)) for p, c in zip(placements, columns, strict=True)
-        ]
+        columns = [(p, self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1]) for p in placements]
+        return [GemmSplit(p, c, self.makespan_ns(op.tokens, p.gemm, c)) for p, c in columns]
 
     def _columns_by_size(self, placed: PlacedGemm, profile: EnergyProfile) -> NDArray[np.int64]:
-        """Columns on PIM for trees of 1, 2, 3 and more tokens, none dearer than the next: int64 [sizes]."""
+        """Columns on PIM for trees of 1, 2, 3 ... tokens, none dearer than the next: int64 [sizes]."""
         if placed not in self._columns_of:
             sizes = np.arange(1, self.max_tokens + 1)
             own = self._best_split(sizes, placed, or_npu_alone=self._uses_dram).pim_columns
@@ -153,8 +152,7 @@ class BalancedAllocator:
 
     def _energy_pj(self, cost: Cost, profile: EnergyProfile) -> NDArray[np.float64]:
         """Energy, of all dies meanwhile too."""
-        parts = self.pim.timing.standing_by(cost).activity.energy_pj(profile)
-        return np.asarray(sum(parts.values()), np.float64)
+        return np.asarray(sum(self.pim.timing.standing_by(cost).activity.energy_pj(profile).values()), np.float64)
 
     def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
         """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
@@ -215,7 +213,7 @@ class BalancedAllocator:
 
     def attention_split(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
-        if self.profile is None or np.max(op.tokens) > self.max_tokens:
+        if self.profile is None or not np.size(op.keys) or np.max(op.tokens) > self.max_tokens:
             return self._best_heads(op)
         keys, tokens = np.broadcast_arrays(op.keys, op.tokens)
         found, row = np.unique(keys, return_inverse=True)
@@ -339,28 +337,6 @@ class BalancedAllocator:
         """Where every column and every entry of the cache lies while a request has so many tokens."""
         kv_sides = (True, self.kv_on_dram)
         return ColumnMap(self.blocks, held_blocks(self.placements), kv_sides, context)
-
-    def _why_no_room(self, name: str, max_tokens: int) -> str:
-        """One line: whether the weights fit at all, and if so with which context they cease to."""
-        fits = -1
-        low, high = 0, self.max_kv_tokens
-        while low < high:
-            middle = (low + high) // 2
-            try:
-                self._place(middle)
-                fits, low = middle, middle + 1
-            except NoRoomError:
-                high = middle
-        ranks = (
-            f"PIM ranks hold {self.memory.pim_capacity_bytes / 2**30:.2f} GiB and DRAM ranks "
-            f"{self.memory.dram_capacity_bytes / 2**30:.2f} GiB, and no placement satisfies both"
-        )
-        if fits <= max_tokens:
-            return f"{self.model.name} does not fit {name}: {ranks}"
-        return (
-            f"{self.model.name} does not fit {name} beyond a context of {fits - max_tokens} tokens, where the cache "
-            f"outgrows the ranks: {ranks}; asked for is {self.max_kv_tokens - max_tokens}"
-        )
 
     def _embedding_bytes(self) -> int:
         """The embedding table, which lies on the DRAM rank unless it doubles as LM head."""
