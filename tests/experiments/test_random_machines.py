@@ -61,10 +61,11 @@ def test_every_rule_changes_what_it_names_and_nothing_else(name: str) -> None:
 
 
 def test_what_must_hold_depends_on_what_the_allocator_saves() -> None:
-    machine, model = RULES["twice the channels"], RULES["a wider model"]
+    machine, model, tree = RULES["twice the channels"], RULES["a wider model"], RULES["a larger tree"]
     for allocator, saved in (("replicated", "time"), ("least-energy", "energy"), ("least-edp", "EDP")):
         scenario = replace(PLAIN, changes={"allocator": allocator})
         assert must_not_fall(model, scenario) == (saved,)
+        assert must_not_fall(tree, scenario) == (("time", "energy") if saved == "time" else (saved,))
         assert must_not_fall(machine, scenario) == (("time",) if saved == "time" else ())
     assert must_not_fall(model, replace(PLAIN, system="npu-spec")) == ("time", "energy")
 

@@ -22,28 +22,24 @@ def decoder(name: str) -> Decoder:
     return Decoder(*sizes, m.qkv_bias)
 
 
-Twin = Callable[[Decoder, int, int], tuple[float, Events]]
+Twin = Callable[[Decoder, int, int, str], tuple[float, Events]]
 
 
 def compare(system: str, name: str, twin: Twin, contexts: Sequence[int], sizes: Sequence[int]) -> None:
     """Every step under every profile, without draft heads: a GPU at FP16 with its own memory's prices."""
     model = load_model(name).model_copy(update={"medusa_heads": 0})
-    on_gpu = twin is gpu_at_16_bits
+    on_gpu = twin is gpu_pass
     for context in contexts:
-        expected = {size: twin(decoder(name), size, context) for size in sizes}
         for profile in profile_names():
             built = make_system(system, model, load_profile(profile), "published" if on_gpu else "equal")
             costs = step_costs(built, context, 1)
-            for size, (total_ns, events) in expected.items():
+            for size in sizes:
+                total_ns, events = twin(decoder(name), size, context, profile)
                 where = f"{system}, {name}, {profile}, context {context}, L_spec {size}"
                 found_ns, found_pj = costs.latency_ns[0, size - 1], costs.energy_pj[:, 0, size - 1].sum()
                 total_pj = energy_pj(events, profile, GDDR6X if on_gpu else None)
                 assert found_ns == pytest.approx(total_ns, rel=1e-3), f"time: {where}"
                 assert found_pj == pytest.approx(total_pj, rel=1e-3), f"energy: {where}"
-
-
-def gpu_at_16_bits(model: Decoder, tokens: int, context: int) -> tuple[float, Events]:
-    return gpu_pass(model, tokens, context, bits=16)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -58,7 +54,7 @@ def test_hybrid_package(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_gpu(name: str) -> None:
-    compare("rtx3090-spec", name, gpu_at_16_bits, CONTEXTS, L_SPECS)
+    compare("rtx3090-spec", name, gpu_pass, CONTEXTS, L_SPECS)
 
 
 @pytest.mark.parametrize("name", ["llama3.2-1b", "llama3.2-3b", "qwen2.5-1.5b"])

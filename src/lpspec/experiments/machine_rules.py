@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from lpspec.experiments.random_machines import CK_NS, DENSITIES, FEWEST_CK_PER_MAC, Dice, Scenario, mac_interval
 from lpspec.simulation.workload import MAX_TREE_SIZE
 
+LANES = 32
+"""Positions of a block: one for each lane of an MPU, on every machine here."""
+
 Change = Callable[[Scenario, Dice], Scenario | None]
 """Another scenario, or None where it cannot be changed so."""
 
@@ -20,7 +23,7 @@ class Rule:
 
     Attributes:
         change: What is changed.
-        kind: ``machine`` for a better one; ``pass`` for a larger tree or context; ``model`` for a larger model.
+        kind: ``machine`` for a better one; ``tree``, ``context`` or ``model`` for a larger one.
     """
 
     change: Change
@@ -90,7 +93,8 @@ def _larger_tree(scenario: Scenario, dice: Dice) -> Scenario | None:
 
 
 def _longer_context(scenario: Scenario, dice: Dice) -> Scenario | None:
-    return replace(scenario, context=scenario.context + dice.spread(1, scenario.context + 64))
+    """By whole blocks of positions: at other places of a block the tokens may lie in fewer, and cost less to write."""
+    return replace(scenario, context=scenario.context + LANES * dice.spread(1, scenario.context // LANES + 2))
 
 
 def _larger(key: str, step: int, most_steps: int) -> Change:
@@ -120,8 +124,8 @@ RULES: dict[str, Rule] = {
     "twice the vector lanes": Rule(_times("npu.vector_lanes", 2), "machine"),
     "twice the scratchpad": Rule(_times("npu.scratchpad", 2), "machine"),
     "twice the local buffer": Rule(_times("npu.local_buffer", 2), "machine"),
-    "a larger tree": Rule(_larger_tree, "pass"),
-    "a longer context": Rule(_longer_context, "pass"),
+    "a larger tree": Rule(_larger_tree, "tree"),
+    "a longer context": Rule(_longer_context, "context"),
     "one more layer": Rule(_larger("layers", 1, 1), "model"),
     "a wider model": Rule(_larger("hidden_size", 128, 4), "model"),
     "a wider feed-forward layer": Rule(_larger("intermediate_size", 64, 32), "model"),
@@ -141,12 +145,12 @@ WITHOUT_CHOICE = ("npu-spec", "pim-spec", "attacc-spec", "rtx3090-spec")
 def must_not_fall(rule: Rule, scenario: Scenario) -> tuple[str, ...]:
     """Which of time, energy and EDP must not be better after a change to more work, or worse on a better machine.
 
-    An allocator that saves time may give a wider product to another device, where it takes more time but less energy;
-    one that saves energy may give it more time to take on a better machine.
+    An allocator that saves time may give a wider product to another device, where it takes more time but less energy,
+    but a larger tree costs no less of either; one that saves energy may give it more time to take on a better machine.
     """
     saved = SAVES.get(scenario.changes.get("allocator", ""), "time")
     if rule.kind == "machine":
         return ("time",) if saved == "time" else ()
-    if scenario.system in WITHOUT_CHOICE:
+    if scenario.system in WITHOUT_CHOICE or (rule.kind == "tree" and saved == "time"):
         return ("time", "energy")
     return (saved,)

@@ -28,6 +28,7 @@ L_SPECS = (1, 2, 4, 5, 8, 9, 16, 17, 32, 64)
 ALLOWED_DIFFERENCE = 0.10
 """By how much closed forms and commands may differ before what makes the difference is named."""
 LARGEST_DIFFERENCE = 0.15
+"""Beyond which the rung does not hold, named or not."""
 NAMED = 0.01
 """Share of a step from which on a part of the difference is named."""
 CLOSED_TOLERANCE = 1e-9
@@ -121,7 +122,7 @@ def closed_against_commands(name: str, advance: Advance) -> Rung:
         f"time: {inside[0]} of {len(time)} steps within {ALLOWED_DIFFERENCE:.0%}, worst {worst[0]:+.1%}; energy: "
         f"{inside[1]} of {len(energy)}, worst {worst[1]:+.1%}"
     )
-    passed = max(map(abs, time.values())) <= LARGEST_DIFFERENCE
+    passed = max(map(abs, values.values())) <= LARGEST_DIFFERENCE
     return Rung(name, figure, passed, values, tuple(lines))
 
 
@@ -198,7 +199,7 @@ def has_room(system: System, context: int) -> bool:
 def cheaper_closed(system: System, context: int) -> Iterator[str]:
     """The worst step of a system at which a tree larger by one token takes less time, and less energy."""
     costs = step_costs(system, context, 1)
-    for quantity, cost in (("time", costs.latency_ns[0]),):
+    for quantity, cost in (("time", costs.latency_ns[0]), ("energy", costs.energy_pj.sum(axis=0)[0])):
         grown = cost[1:] / cost[:-1] - 1
         size = int(grown.argmin())
         if grown[size] < -CLOSED_TOLERANCE:
@@ -208,7 +209,10 @@ def cheaper_closed(system: System, context: int) -> Iterator[str]:
 
 def _cheaper_by_commands(step: Step, larger: Step) -> Iterator[str]:
     before, after = step.runs[1], larger.runs[1]
-    grown = {"time": after.decode_ns / before.decode_ns - 1}
+    grown = {
+        "time": after.decode_ns / before.decode_ns - 1,
+        "energy": float(after.decode_pj.sum() / before.decode_pj.sum()) - 1,
+    }
     for quantity, more in grown.items():
         if more < -COMMAND_TOLERANCE:
             yield f"{larger}, commands: {quantity} {more:+.2%} against L_spec {step.l_spec}"

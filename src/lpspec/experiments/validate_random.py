@@ -20,7 +20,7 @@ TOLERANCES: dict[Fidelity, float] = {"analytic": 1e-9, "command": 0.005}
 """Relative. Closed forms: rounding of floating-point numbers. Commands: a cost is the mean over 32 refresh intervals of
 copies that begin anywhere in one, so a refresh more or less (0.17 %) falls to either side."""
 
-RULES_PER_MACHINE: dict[Fidelity, int] = {"analytic": 4, "command": 1}
+RULES_PER_MACHINE: dict[Fidelity, int] = {"analytic": 3, "command": 1}
 
 _AT_ONCE = 20
 """Machines that a worker takes at a time."""
