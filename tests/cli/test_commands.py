@@ -18,7 +18,7 @@ from lpspec.cli.compare import compare
 from lpspec.cli.main import run
 from lpspec.experiments.systems import BASES, SYSTEMS
 from lpspec.hardware.loading import platform_names, profile_names
-from lpspec.report.wording import digits
+from lpspec.report.wording import carried, digits, plus_minus
 from lpspec.simulation.workload import FIDELITIES, MAX_TREE_SIZE, OBJECTIVES
 from lpspec.speculation.rank_trace import trace_names
 
@@ -54,7 +54,8 @@ SYSTEM_KEYS = {
     "l_spec_histogram",
 }
 ROW_KEYS = {"id", "quantity", "published", "simulated", "ratio", "unit", "basis", "source", "equal_basis", "why"}
-ROW_KEYS |= {"command", "command_ratio", "command_why"}
+ROW_KEYS |= {"command", "command_ratio", "command_why", "command_low", "command_high"}
+ROW_KEYS |= {"on", "objective", "low", "high"}
 READING_KEYS = {"concurrent_ranks", "mac_interval_ns", "bus_efficiency", "objective", "root_counts", "changes"}
 IDS = [
     "speedup_vs_npu",
@@ -133,39 +134,65 @@ def test_comparison_says_what_stands_behind_it(compared: Results) -> None:
 def test_reproduction_has_the_promised_keys(reproduced: Results) -> None:
     document = reproduced.document
     expected = {"rows", "reading", "readings", "l_spec_scan", "systems", "command_levels", "provenance"}
+    expected |= {"intervals", "variants", "region", "fair_systems"}
     assert expected == set(document)
     assert all(set(row) == ROW_KEYS for row in document["rows"])
     ids = [row["id"] for row in document["rows"]]
-    assert set(ids) >= {*IDS, *(f"{name}_equal_basis" for name in IDS)}
+    assert set(ids) >= {f"{name}{suffix}" for name in IDS for suffix in ("", "_equal_basis", "_board_basis")}
     assert set(document["reading"]) == READING_KEYS | {"worst_id", "worst_ratio"}
     keys = READING_KEYS | {"simulated", "mean_l_spec", "worst_id", "worst_ratio"}
     assert all(set(reading) == keys for reading in document["readings"])
     assert document["reading"].items() <= document["readings"][0].items()
     assert [system["basis"] for system in document["systems"]] == ["published"] * 5 + ["equal"] * 5
+    assert {basis: set(fair) for basis, fair in document["fair_systems"].items()} == {
+        "equal": set(OBJECTIVES),
+        "board": set(OBJECTIVES),
+    }
+    assert [variant["learning"] for variant in document["variants"]] == ["full-feedback", "verified-nodes"]
+    assert document["systems"][0]["l_spec_histogram"] == {"4": 16293}
+
+
+def shown(row: dict[str, Any], key: str, prefix: str = "") -> str:
+    return plus_minus(row[key], (row[f"{prefix}high"] - row[f"{prefix}low"]) / 2)
 
 
 def test_reproduction_prints_the_numbers_that_it_writes(reproduced: Results) -> None:
-    rows = reproduced.document["rows"]
-    equal = {row["id"]: row for row in rows if row["equal_basis"]}
-    own = [row for row in rows if not row["equal_basis"]]
+    rows = {row["id"]: row for row in reproduced.document["rows"]}
+    own = [row for row in rows.values() if row["on"] == "published"]
     lines = reproduced.said.out.splitlines()
     for row in own:
-        line = next(line for line in lines if line.strip().startswith(row["quantity"]))
-        cells = line.strip().removeprefix(row["quantity"]).replace(row["unit"], "").split()
+        first, second = (line.strip() for line in lines if line.strip().startswith(row["quantity"]))
+        cells = first.removeprefix(row["quantity"]).replace(row["unit"], "").replace(" ± ", "±").split()
         assert float(cells[0]) == row["published"]
         numbers = [cell for cell in cells if cell != "!"]
         ratios = f"{row['command_ratio']:.2f}", f"{row['ratio']:.2f}"
-        assert numbers[1:5] == [digits(row["command"]), ratios[0], digits(row["simulated"]), ratios[1]]
-        assert numbers[-1] == digits(equal[f"{row['id']}_equal_basis"]["command"])
+        closed = carried(row["simulated"], (row["high"] - row["low"]) / 2)
+        command = shown(row, "command", "command_").replace(" ± ", "±")
+        assert numbers[1:5] == [command, ratios[0], closed, ratios[1]]
         assert cells.count("!") == sum(not 0.8 <= ratio <= 1.25 for ratio in (row["command_ratio"], row["ratio"]))
+        twins = [rows[f"{row['id']}_{basis}_basis"] for basis in ("equal", "board")]
+        fair = second.removeprefix(row["quantity"]).replace(row["unit"], "").replace(" ± ", "±").split()
+        assert fair[1:3] == [shown(twin, "command", "command_").replace(" ± ", "±") for twin in twins]
+        assert fair[3] == twins[0]["objective"]
 
 
 def test_every_row_out_of_range_says_why_on_the_console(reproduced: Results) -> None:
+    reasons = [line.split(": ", 1) for line in reproduced.said.out.splitlines() if ": " in line]
     for row in reproduced.document["rows"]:
-        if row["why"]:
-            assert f"{row['id']} by closed forms: {row['why']}" in reproduced.said.out
-        if row["command_why"]:
-            assert f"{row['id']} by commands: {row['command_why']}" in reproduced.said.out
+        for reason, level in ((row["why"], " by closed forms"), (row["command_why"], " by commands")):
+            if reason:
+                both = row["why"] == row["command_why"]
+                ids = next(ids for ids, said in reasons if said == reason)
+                assert f"{row['id']}{'' if both else level}" in ids.split(", ")
+
+
+def test_the_console_says_where_the_scheduler_decides(reproduced: Results) -> None:
+    out = reproduced.said.out
+    assert "L_spec of LP-Spec: 4 in all 16,293 steps" in out
+    assert "the paper's: verified nodes alone" in out
+    assert "32,000 words: L_spec" in out
+    rows = [line.rstrip() for line in out.splitlines() if line.startswith(" ") and not line.startswith("  ")]
+    assert max(map(len, rows)) <= 120
 
 
 def test_the_chosen_reading_can_be_carried_to_compare(reproduced: Results, lpspec: Callable[..., Said]) -> None:

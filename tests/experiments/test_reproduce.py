@@ -7,13 +7,20 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lpspec.errors import InputError
-from lpspec.experiments import reproduce as module
+from lpspec.experiments import bench as module
+from lpspec.experiments.bench import Bench
+from lpspec.experiments.explanations import divisible_split, implied_bus_efficiency
+from lpspec.experiments.intervals import Resampling, interval
+from lpspec.experiments.level import FAIR_BASES, Level
 from lpspec.experiments.published import PUBLISHED
+from lpspec.experiments.quantities import OBJECTIVE_OF
 from lpspec.experiments.readings import PLAIN, Reading, all_readings
-from lpspec.experiments.reproduce import Bench, Reproduction, Row, divisible_split, reproduce
+from lpspec.experiments.region import region
+from lpspec.experiments.reproduce import Reproduction, Row, reproduce
 from lpspec.experiments.systems import make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
@@ -32,8 +39,9 @@ def rows_of(result: Reproduction) -> dict[str, Row]:
     return {row.id: row for row in result.rows}
 
 
-def test_every_quantity_stands_on_both_bases(result: Reproduction) -> None:
-    assert [row.id for row in result.rows] == [*IDS, *(f"{name}_equal_basis" for name in IDS)]
+def test_every_quantity_stands_on_every_basis(result: Reproduction) -> None:
+    fair = [f"{name}{suffix}" for suffix in ("_equal_basis", "_board_basis") for name in IDS]
+    assert [row.id for row in result.rows] == [*IDS, *fair]
     for row in result.rows:
         assert row.basis
         assert row.published.source
@@ -41,10 +49,9 @@ def test_every_quantity_stands_on_both_bases(result: Reproduction) -> None:
         assert row.ratio == row.simulated / row.published.value
 
 
-@pytest.mark.parametrize("suffix", ["", "_equal_basis"])
-def test_the_simulated_numbers_follow_from_each_other(result: Reproduction, suffix: str) -> None:
+def test_the_simulated_numbers_follow_from_each_other(result: Reproduction) -> None:
     """Identities of the published ratios hold for the simulated ones too, exactly."""
-    value = {name: rows_of(result)[name + suffix].simulated for name in IDS}
+    value = {name: rows_of(result)[name].simulated for name in IDS}
     per_s, per_j = value["lp_spec_tokens_per_s"], value["lp_spec_tokens_per_j"]
     assert value["lp_spec_edp_s_mj"] == pytest.approx(1 / per_s * 1e3 / per_j, rel=1e-9)
     assert value["speedup_vs_npu"] == pytest.approx(per_s / value["npu_tokens_per_s"], rel=1e-9)
@@ -54,10 +61,22 @@ def test_the_simulated_numbers_follow_from_each_other(result: Reproduction, suff
     assert value["edp_vs_rtx3090"] == pytest.approx(value["rtx3090_edp_s_mj"] / value["lp_spec_edp_s_mj"], rel=1e-9)
 
 
+@pytest.mark.parametrize("suffix", ["_equal_basis", "_board_basis"])
+def test_ratios_on_a_fair_basis_are_those_of_the_numbers_beside_them(result: Reproduction, suffix: str) -> None:
+    """Speed times energy is no gain in EDP any more: each is of other trees, and EDP's own are best at it."""
+    value = {name: rows_of(result)[name + suffix].simulated for name in IDS}
+    per_s, per_j = value["lp_spec_tokens_per_s"], value["lp_spec_tokens_per_j"]
+    assert value["speedup_vs_npu"] == pytest.approx(per_s / value["npu_tokens_per_s"], rel=1e-9)
+    assert value["energy_vs_npu"] == pytest.approx(per_j / value["npu_tokens_per_j"], rel=1e-9)
+    assert value["edp_vs_attacc"] == pytest.approx(value["attacc_edp_s_mj"] / value["lp_spec_edp_s_mj"], rel=1e-9)
+    assert value["edp_vs_rtx3090"] == pytest.approx(value["rtx3090_edp_s_mj"] / value["lp_spec_edp_s_mj"], rel=1e-9)
+    assert value["lp_spec_edp_s_mj"] >= 1 / per_s * 1e3 / per_j * 0.995  # neither is slower nor hungrier than needed
+
+
 def test_rows_out_of_range_say_why_and_no_others_do(result: Reproduction) -> None:
     for row in result.rows:
         out_of_range = not 0.8 <= row.ratio <= 1.25
-        assert bool(row.why) == (out_of_range and not row.equal_basis)
+        assert bool(row.why) == (out_of_range and row.on == "published")
         assert "\n" not in row.why
 
 
@@ -65,7 +84,10 @@ def test_rows_out_of_range_say_why_and_no_others_do(result: Reproduction) -> Non
 
 
 def worst_factor(simulated: Mapping[str, float]) -> float:
-    return max(max(simulated[p.id] / p.value, p.value / simulated[p.id]) for p in PUBLISHED)
+    """Over the quantities that say nothing of a GPU."""
+    decided = [p for p in PUBLISHED if p.rival in ("npu", "pim-spec", "lp-spec")]
+    assert len(decided) == 9
+    return max(max(simulated[p.id] / p.value, p.value / simulated[p.id]) for p in decided)
 
 
 def test_every_reading_is_listed_best_first(result: Reproduction) -> None:
@@ -89,7 +111,7 @@ def test_the_chosen_reading_has_the_smallest_worst_error(result: Reproduction) -
 
 
 def test_the_rows_are_those_of_the_chosen_reading(result: Reproduction) -> None:
-    found = {row.id: row.simulated for row in result.rows if not row.equal_basis}
+    found = {row.id: row.simulated for row in result.rows if row.on == "published"}
     assert found == result.chosen.simulated
 
 
@@ -115,7 +137,7 @@ def test_every_system_gets_the_same_changes(monkeypatch: pytest.MonkeyPatch) -> 
     reading = Reading(2, 10.0, 0.7, "energy", False)
     bench = Bench("attacc")
     bench.published_runs(reading)
-    bench.equal_runs(reading)
+    bench.fair_runs(reading, "equal", "energy")
     same = (tuple(reading.changes.items()), False)
     assert set(map(frozenset, asked.values())) == {frozenset({same})}
     assert set(asked) == {
@@ -125,23 +147,47 @@ def test_every_system_gets_the_same_changes(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_reading_changes_only_what_the_paper_leaves_open() -> None:
-    assert set(PLAIN.changes) == {
-        "pim.concurrent_ranks",
-        "pim.mac_interval",
-        "memory.bus_efficiency",
-        "gpu.bus_efficiency",
-    }
-    for reading in all_readings():
-        assert reading.changes["memory.bus_efficiency"] == reading.changes["gpu.bus_efficiency"]
+    assert set(PLAIN.changes) == {"pim.concurrent_ranks", "pim.mac_interval", "memory.bus_efficiency"}
+
+
+def test_gpus_are_those_of_their_files_whatever_the_reading(result: Reproduction) -> None:
+    """What is fitted to the NPU must not price a GPU; nor can a GPU's row choose a reading."""
+    files = {"attacc": 0.85, "rtx3090": 0.85}
+    for name, run in every_run(result):
+        if (gpu := run.system.platform.gpu) is not None:
+            assert gpu.bus_efficiency.fraction == files[name]
+    edps = {(r.simulated["attacc_edp_s_mj"], r.simulated["rtx3090_edp_s_mj"]) for r in result.readings}
+    assert len(edps) == 1
+
+
+def test_the_row_of_a_gpu_names_the_bus_efficiency_that_the_paper_implies(result: Reproduction) -> None:
+    """44.3 token/s of FP16 Llama2-7B at 341 W is 173.6 s·mJ; a run at that share of the bandwidth has that EDP."""
+    row = rows_of(result)["rtx3090_edp_s_mj"]
+    share = implied_bus_efficiency("rtx3090", result.closed.published["rtx3090"])
+    assert share == pytest.approx(0.63, abs=0.015)
+    assert f"{share:.2f} of its bandwidth" in row.why
+    assert "0.85" in row.why
+    bench = Bench("attacc")
+    changed = make_system("rtx3090", bench.model, bench.profile, "published", {"gpu.bus_efficiency": f"{share}"})
+    found = simulate(changed, bench.trace, module.WORKLOAD, TreePolicy())
+    assert found.edp_s_mj == pytest.approx(173.6, rel=0.01)
+
+
+def every_run(result: Reproduction) -> list[tuple[str, Run]]:
+    fair = [runs for basis in FAIR_BASES for runs in result.closed.fair[basis].values()]
+    return [item for runs in (result.closed.published, *fair) for item in runs.items()]
 
 
 def test_every_reported_run_is_one_that_can_be_made_alone(result: Reproduction) -> None:
     """From the system as it is reported, without the sharing between readings."""
     bench = Bench("attacc")
-    objective = result.chosen.reading.objective
-    for place, run in enumerate(result.runs):
-        if run.system.name == "pim-spec" and place < 5:
-            continue  # it verifies LP-Spec's trees, as its basis says
+    asked = {name: (run, result.chosen.reading.objective) for name, run in result.closed.published.items()}
+    del asked["pim-spec"]  # it verifies LP-Spec's trees, as its basis says
+    for basis in FAIR_BASES:
+        for objective, runs in result.closed.fair[basis].items():
+            asked |= {f"{name} {basis} {objective}": (run, objective) for name, run in runs.items()}
+    assert len(asked) == 4 + 5 * 3 * 2
+    for run, objective in asked.values():
         alone = simulate(run.system, bench.trace, module.WORKLOAD, TreePolicy(objective=objective))
         assert alone.tokens_per_s == pytest.approx(run.tokens_per_s, rel=1e-12)
         assert alone.mj_per_token == pytest.approx(run.mj_per_token, rel=1e-12)
@@ -151,8 +197,29 @@ def test_every_reported_run_is_one_that_can_be_made_alone(result: Reproduction) 
 
 
 def halves(result: Reproduction) -> tuple[dict[str, Run], dict[str, Run]]:
-    published, equal = result.runs[:5], result.runs[5:]
-    return {run.system.name: run for run in published}, {run.system.name: run for run in equal}
+    published, equal = result.closed.published, result.closed.fair["equal"]["edp"]
+    return dict(published), {run.system.name: run for run in equal.values()}
+
+
+def test_every_pruner_serves_the_quantity_that_is_compared(result: Reproduction) -> None:
+    """Each row on a fair basis is made of runs sized for it, and no other sizing of a rival gives a better one."""
+    level = result.closed
+    better = {"throughput": lambda run: run.tokens_per_s, "energy": lambda run: run.tokens_per_j}
+    better["edp"] = lambda run: 1 / run.edp_s_mj
+    for basis in FAIR_BASES:
+        for objective, value in better.items():
+            for name, run in level.fair[basis][objective].items():
+                for other in OBJECTIVES:
+                    rival = level.fair[basis][other][name]
+                    assert value(run) >= 0.995 * value(rival), (basis, objective, name, other)
+    rows = rows_of(result)
+    for name in IDS:
+        for suffix in ("_equal_basis", "_board_basis"):
+            assert rows[name + suffix].objective == OBJECTIVE_OF[name]
+    edp = {name: run.edp_s_mj for name, run in level.fair["equal"]["edp"].items()}
+    assert rows["edp_vs_npu_equal_basis"].simulated == pytest.approx(edp["npu"] / edp["lp-spec"], rel=1e-12)
+    speed = {name: run.tokens_per_s for name, run in level.fair["board"]["throughput"].items()}
+    assert rows["npu_tokens_per_s_board_basis"].simulated == speed["npu"]
 
 
 def test_bases_are_what_they_say(result: Reproduction) -> None:
@@ -167,15 +234,17 @@ def test_bases_are_what_they_say(result: Reproduction) -> None:
     assert {name for name, run in published.items() if run.system.platform.energy_basis == "board-power"} == {"rtx3090"}
     assert {name for name, run in published.items() if run.system.speculates} == {"lp-spec", "pim-spec"}
     assert set(equal) == {"lp-spec", "npu-spec", "pim-spec", "attacc-spec", "rtx3090-spec"}
-    for run in equal.values():
-        assert run.system.model == equal["lp-spec"].system.model
-        assert run.system.platform.energy_basis == "model"
-        assert run.system.speculates
+    for basis, counts in (("equal", "model"), ("board", "board-power")):
+        for runs in result.closed.fair[basis].values():
+            for run in runs.values():
+                assert run.system.model == equal["lp-spec"].system.model
+                assert run.system.platform.energy_basis == counts
+                assert run.system.speculates
 
 
 def test_systems_are_reported_under_the_chosen_reading(result: Reproduction) -> None:
     """Also those that a reading cannot change, whichever reading made them first."""
-    for run in result.runs:
+    for _, run in every_run(result):
         if run.system.speculates:
             assert run.system.root_counts == result.chosen.reading.root_counts
         else:
@@ -205,7 +274,7 @@ def test_pim_spec_verifies_the_trees_of_lp_spec_on_the_published_basis(result: R
 
 def test_the_divisible_split_is_the_papers_closed_form(result: Reproduction) -> None:
     """r = t_p / (t_n + t_p), with t_p and t_n of the undivided layer."""
-    run, reading = result.runs[0], result.chosen.reading
+    run, reading = result.closed.published["lp-spec"], result.chosen.reading
     bytes_of_a_layer = 4096 * 11008
     passes = math.ceil(round(run.mean_l_spec) / 4)
     dies = 4 * reading.concurrent_ranks
@@ -222,7 +291,7 @@ def test_the_divisible_split_is_the_papers_closed_form(result: Reproduction) -> 
 
 
 def test_the_divisible_splits_energy_is_that_of_its_bits(result: Reproduction) -> None:
-    run, profile = result.runs[0], load_profile("attacc")
+    run, profile = result.closed.published["lp-spec"], load_profile("attacc")
     share, tokens_per_j = divisible_split(run)
     base = 32 * (4 * 4096**2 + 3 * 4096 * 11008) + 4096 * 32000  # weights of Llama2-7B's products, one byte each
     heads = 4 * (4096**2 + 4096 * 32000)
@@ -234,6 +303,98 @@ def test_the_divisible_splits_energy_is_that_of_its_bits(result: Reproduction) -
     others_mj = sum(run.energy_by_component_mj[name] for name in ("mac", "activation", "static"))
     expected_mj = others_mj + (npu_pj + pim_pj) / 1e9 / run.mean_acceptance_length
     assert tokens_per_j == pytest.approx(1e3 / expected_mj, rel=1e-12)
+
+
+# Intervals over turns
+
+
+def test_intervals_hold_their_numbers_and_are_as_wide_as_turns_differ(result: Reproduction) -> None:
+    for row in result.rows:
+        assert row.interval.low <= row.simulated <= row.interval.high
+    lp_spec = rows_of(result)["lp_spec_tokens_per_s"]
+    assert lp_spec.interval.half_width / lp_spec.simulated == pytest.approx(0.012, abs=0.002)
+    npu = rows_of(result)["npu_tokens_per_s"]  # it takes a step for every token whatever the turn
+    assert npu.interval.half_width / npu.simulated < 5e-4
+
+
+def test_an_interval_is_that_of_turns_drawn_one_by_one(result: Reproduction) -> None:
+    """By whole turns drawn with replacement in a plain loop, the same ones for both systems."""
+    level = result.closed
+    fast, slow = level.fair["equal"]["throughput"]["lp-spec"], level.fair["equal"]["throughput"]["npu"]
+    assert fast.by_turn is not None
+    assert slow.by_turn is not None
+    generator, found = np.random.default_rng(1), []
+    for _ in range(2000):
+        drawn = generator.integers(0, 160, 160)
+        speeds = [run.tokens[drawn].sum() / run.decode_ns[drawn].sum() for run in (fast.by_turn, slow.by_turn)]
+        found.append(speeds[0] / speeds[1])
+    low, high = np.percentile(found, [2.5, 97.5])
+    row = rows_of(result)["speedup_vs_npu_equal_basis"].interval
+    assert row.low == pytest.approx(low, rel=0.003)
+    assert row.high == pytest.approx(high, rel=0.003)
+    assert row.half_width == pytest.approx((high - low) / 2, rel=0.1)
+
+
+def test_an_interval_is_as_wide_as_the_theory_of_a_ratio_says(result: Reproduction) -> None:
+    """Tokens over time: the delta method, 1.96 standard errors."""
+    run = result.closed.published["lp-spec"].by_turn
+    assert run is not None
+    rate = run.tokens.sum() / run.decode_ns.sum()
+    error = np.sqrt(((run.tokens - rate * run.decode_ns) ** 2).sum()) / run.decode_ns.sum()
+    row = rows_of(result)["lp_spec_tokens_per_s"]
+    assert row.interval.half_width / row.simulated == pytest.approx(1.96 * error / rate, rel=0.08)
+
+
+def test_the_seed_is_fixed_and_matters() -> None:
+    run = Bench("attacc").lp_spec(PLAIN, TreePolicy())
+    widths = [interval(Resampling(160, seed=seed).efficiency(run).tokens_per_s) for seed in (1, 1, 2)]
+    assert widths[0] == widths[1] != widths[2]
+
+
+def test_the_energy_of_a_sample_is_on_the_basis_of_its_run(result: Reproduction) -> None:
+    level: Level = result.closed
+    for basis in FAIR_BASES:
+        run = level.fair[basis]["edp"]["lp-spec"]
+        sampled = level.resampling.efficiency(run)
+        assert float(np.median(sampled.tokens_per_j)) == pytest.approx(run.tokens_per_j, rel=0.002)
+        assert float(np.median(sampled.edp_s_mj)) == pytest.approx(run.edp_s_mj, rel=0.003)
+
+
+# What the scheduler decides
+
+
+def test_the_papers_learning_rule_is_shown_beside_the_headlines(result: Reproduction) -> None:
+    full, nodes = result.variants
+    assert (full.rule, nodes.rule) == ("full-feedback", "verified-nodes")
+    assert full.closed.edp_s_mj == result.closed.published["lp-spec"].edp_s_mj
+    policy = TreePolicy(objective=result.chosen.reading.objective, rule="verified-nodes")
+    alone = simulate(nodes.closed.system, Bench("attacc").trace, module.WORKLOAD, policy)
+    assert nodes.closed.edp_s_mj == pytest.approx(alone.edp_s_mj, rel=1e-12)
+    assert nodes.closed.tokens_per_s != full.closed.tokens_per_s
+
+
+def test_the_region_says_what_pruner_and_split_are_worth() -> None:
+    """Against runs made one by one, at a place where they decide something and at one that has no room."""
+    bench = Bench("attacc")
+    reading = Reading(3, 10.0, 0.7, "throughput", True)
+    places = {(p.vocabulary, p.context, p.profile): p for p in region(bench.model, bench.trace, reading)}
+    assert len(places) == 2 * 5 * 3
+    assert places[128_000, 32_768, "attacc"].l_spec is None  # 8.6 GB of cache beside 9.7 GB of weights
+    place = places[32_000, 1024, "pimscope"]
+    work = module.Workload(1024, 64)
+
+    def run(size: int | None, **changes: str) -> Run:
+        system = make_system("lp-spec", bench.model, load_profile("pimscope"), "equal", reading.changes | changes)
+        return simulate(system, bench.trace, work, TreePolicy(objective="edp", size=size))
+
+    whole = run(None)
+    best = min((run(size) for size in (1, 2, 3, 4, 5, 6, 8, 12, 16)), key=lambda one: one.edp_s_mj)
+    unsplit = run(None, allocator="pim-only")
+    assert place.l_spec == whole.l_spec_histogram
+    assert place.best_size == best.mean_l_spec
+    assert place.dtp_edp_gain == pytest.approx(best.edp_s_mj / whole.edp_s_mj, rel=1e-9)
+    assert place.dau_speed_gain == pytest.approx(whole.tokens_per_s / unsplit.tokens_per_s, rel=1e-9)
+    assert place.dau_edp_gain == pytest.approx(unsplit.edp_s_mj / whole.edp_s_mj, rel=1e-9)
 
 
 # The scan of fixed sizes

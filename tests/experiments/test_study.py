@@ -6,9 +6,9 @@ from math import ceil
 import pytest
 
 from lpspec.experiments.ablation import FULL, Reduced, ablation
+from lpspec.experiments.bench import TRACE, WORKLOAD, Bench
 from lpspec.experiments.published import PUBLISHED
 from lpspec.experiments.readings import PLAIN
-from lpspec.experiments.reproduce import TRACE, WORKLOAD, Bench
 from lpspec.experiments.study import STAGES, Assumption, Study, _alternatives, study
 from lpspec.experiments.sweeps import LENGTHS, context_lengths, rank_split, speculation_lengths
 from lpspec.hardware.loading import load_profile

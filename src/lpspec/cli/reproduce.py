@@ -49,7 +49,7 @@ def reproduce(
     outputs = plan_outputs(json, figure)
     announce_compiling()
     from lpspec.experiments.reproduce import reproduce as run_reproduction
-    from lpspec.report.documents import reproduction_document
+    from lpspec.report.reproduce_document import reproduction_document
     from lpspec.report.reproduce_table import reproduction_blocks
 
     with progress("simulating every reading of what the paper leaves open"):

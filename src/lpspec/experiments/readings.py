@@ -9,12 +9,12 @@ from lpspec.simulation.workload import OBJECTIVES, Objective
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to read the published configuration. It holds for every system alike.
+    """One way to read the published configuration. It holds for every phone-class system alike; GPUs are not read.
 
     Attributes:
         concurrent_ranks: PIM ranks that compute at once, 1 to 3 (a power limit that the paper does not state).
         mac_interval_ns: 5 ns follows from Table II's 200 MHz; 10 ns is the 8 cycles that PIMScope quotes.
-        bus_efficiency: Sustained share of peak bandwidth on every off-chip bus, GPUs included.
+        bus_efficiency: Sustained share of peak bandwidth on the off-chip LPDDR bus.
         objective: What the pruner optimises.
         root_counts: Whether the root is one of the L_spec tokens that a pass is charged for.
     """
@@ -32,7 +32,6 @@ class Reading:
             "pim.concurrent_ranks": str(self.concurrent_ranks),
             "pim.mac_interval": f"{self.mac_interval_ns:g} ns",
             "memory.bus_efficiency": f"{self.bus_efficiency:g}",
-            "gpu.bus_efficiency": f"{self.bus_efficiency:g}",
         }
 
     @property

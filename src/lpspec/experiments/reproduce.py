@@ -1,37 +1,32 @@
 """The reproduction: every published quantity beside the simulated one, under every reading of what is open.
 
-The published ratios mix bases: LP-Spec is INT8 with speculation and dynamic energy, AttAcc's number fits FP16 with
-dynamic energy, and the RTX 3090's fits FP16 at board power. So each quantity is given on the published basis and again
-on an equal one: INT8, the same dynamic energy accounting, and speculation with the same pruner on every system.
+The published ratios mix bases: LP-Spec is INT8 with speculation and the energy of memory and MACs, AttAcc's number fits
+FP16 with that energy, and the RTX 3090's fits FP16 at board power. So each quantity is given on the published basis and
+again on two fair ones, INT8 and speculation on every system, each pruner serving the quantity that is compared: by
+memory and MACs, and by board or SoC power.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import product
 from typing import Any
 
-from lpspec.experiments.command_level import CommandLevel, priced_by_commands
+from lpspec.experiments.bench import WORKLOAD, Bench, ReadingResult, paper_policy
+from lpspec.experiments.explanations import why
+from lpspec.experiments.intervals import PERCENT, RESAMPLES, SEED, Interval
+from lpspec.experiments.level import FAIR_BASES, Level
 from lpspec.experiments.provenance import provenance
-from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED, Published
+from lpspec.experiments.published import PUBLISHED, Published
+from lpspec.experiments.quantities import OBJECTIVE_OF
 from lpspec.experiments.readings import PLAIN, Reading, all_readings
-from lpspec.experiments.systems import Basis, make_system
-from lpspec.hardware.loading import load_profile
-from lpspec.llm.counts import ceil_div
-from lpspec.llm.loading import load_model
-from lpspec.llm.operators import Gemm, Operator, draft_operators, verify_operators
-from lpspec.simulation.run import Run, Steps, decode_steps, price_steps, turn_bounds
-from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import System, TreePolicy, Workload, parse_fidelity
-from lpspec.speculation.rank_trace import RankTrace, load_trace
-
-MODEL = "llama2-7b"
-TRACE = "vicuna-7b"
-WORKLOAD = Workload(prompt_tokens=128, new_tokens=256)
-"""The paper runs Llama2-7B with Medusa on Alpaca and gives no lengths; MT-bench acceptance stands in for Alpaca's."""
+from lpspec.experiments.region import Place, region
+from lpspec.experiments.systems import Basis
+from lpspec.simulation.run import Run
+from lpspec.simulation.workload import HeadUse, Objective, parse_fidelity
+from lpspec.speculation.pruner import LearningRule
 
 L_SPEC_SCAN = tuple(range(1, 17))
-EQUAL_SUFFIX = "_equal_basis"
+SUFFIXES: dict[Basis, str] = {"published": "", "equal": "_equal_basis", "board": "_board_basis"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +34,38 @@ class Row:
     """A published quantity and its simulated twin.
 
     Attributes:
-        published: The published number; on the equal basis it is what the paper printed, for comparison only.
-        simulated: The simulated number.
-        basis: On what both stand.
-        why: Why the ratio lies outside 0.8 to 1.25; empty when it does not, or on the equal basis.
+        published: The published number; on a fair basis it is what the paper printed, for comparison only.
+        on: The basis: ``published``, ``equal`` or ``board``.
+        basis: On what both stand, in words.
+        objective: What the pruners served.
+        simulated: The simulated number in closed form.
+        interval: Where it lies over samples of turns.
+        why: Why the ratio lies outside 0.8 to 1.25; empty when it does not, or on a fair basis.
         command: The twin by commands; None if only closed forms were asked for.
+        command_interval: As ``interval``, for the twin by commands.
         command_why: As ``why``, for the twin by commands.
     """
 
     published: Published
-    simulated: float
+    on: Basis
     basis: str
-    equal_basis: bool
+    objective: Objective
+    simulated: float
+    interval: Interval
     why: str = ""
     command: float | None = None
+    command_interval: Interval | None = None
     command_why: str = ""
 
     @property
     def id(self) -> str:
         """Key of the row."""
-        return self.published.id + (EQUAL_SUFFIX if self.equal_basis else "")
+        return self.published.id + SUFFIXES[self.on]
+
+    @property
+    def equal_basis(self) -> bool:
+        """Whether this is the fair twin by memory and MACs."""
+        return self.on == "equal"
 
     @property
     def ratio(self) -> float:
@@ -70,27 +77,12 @@ class Row:
         """The same by commands."""
         return None if self.command is None else self.command / self.published.value
 
-
-@dataclass(frozen=True, slots=True)
-class ReadingResult:
-    """What one reading gives for every published quantity, by id."""
-
-    reading: Reading
-    simulated: dict[str, float]
-    mean_l_spec: float
-
     @property
-    def worst(self) -> tuple[str, float]:
-        """The quantity that is furthest off, and its ratio of simulated to published."""
-        ratios = {p.id: self.simulated[p.id] / p.value for p in PUBLISHED}
-        name = max(ratios, key=lambda key: max(ratios[key], 1 / ratios[key]))
-        return name, ratios[name]
-
-    @property
-    def worst_factor(self) -> float:
-        """By which factor the worst quantity is off, 1 when everything fits."""
-        ratio = self.worst[1]
-        return max(ratio, 1 / ratio)
+    def best(self) -> tuple[float, Interval]:
+        """The number at the highest fidelity that was asked for, and its interval."""
+        if self.command is None or self.command_interval is None:
+            return self.simulated, self.interval
+        return self.command, self.command_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +95,38 @@ class LSpecPoint:
     edp_s_mj: float
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """LP-Spec on the published basis, with speculation as the paper has it in one respect or another.
+
+    Attributes:
+        rule: How the pruner learns.
+        heads: Draft heads that a step runs.
+        closed: The run in closed form.
+        command: The same by commands; None if only closed forms were asked for.
+    """
+
+    rule: LearningRule
+    heads: HeadUse
+    closed: Run
+    command: Run | None
+
+
 @dataclass(frozen=True)
 class Reproduction:
     """Everything that ``lpspec reproduce`` reports.
 
     Attributes:
-        rows: Published basis first, then the equal basis.
+        rows: Published basis first, then the fair ones.
         chosen: The reading whose worst error is smallest.
         readings: Every reading, best first; those that tie within 0.01 in their worst factor go plain values first.
         l_spec_scan: Fixed sizes under the plain reading.
-        runs: The runs of the chosen reading: published basis, then equal basis.
-        command_levels: The chosen reading and the plain one by commands; empty if only closed forms were asked for.
+        closed: The chosen reading in closed form.
+        command_levels: The chosen reading and the plain one by commands, that without board power; empty if only
+            closed forms were asked for.
+        variants: LP-Spec under the chosen reading by how its pruner learns and which heads run; the first is that of
+            the rows on the published basis.
+        region: Where the scheduler decides anything, in closed form.
         provenance: What the result was made from.
     """
 
@@ -121,9 +134,16 @@ class Reproduction:
     chosen: ReadingResult
     readings: tuple[ReadingResult, ...]
     l_spec_scan: tuple[LSpecPoint, ...]
-    runs: tuple[Run, ...]
-    command_levels: tuple[CommandLevel, ...]
+    closed: Level
+    command_levels: tuple[Level, ...]
+    variants: tuple[Variant, ...]
+    region: tuple[Place, ...]
     provenance: dict[str, Any]
+
+    @property
+    def level(self) -> Level:
+        """The chosen reading at the highest fidelity that was asked for."""
+        return self.command_levels[0] if self.command_levels else self.closed
 
 
 def reproduce(energy_profile: str = "attacc", fidelity: str = "analytic") -> Reproduction:
@@ -138,218 +158,94 @@ def reproduce(energy_profile: str = "attacc", fidelity: str = "analytic") -> Rep
     Raises:
         InputError: The profile cannot be used.
     """
-    level = parse_fidelity(fidelity)
+    asked = parse_fidelity(fidelity)
     bench = Bench(energy_profile)
     order = {reading: place for place, reading in enumerate(all_readings())}
     readings = sorted(bench.results(), key=lambda r: (round(r.worst_factor, 2), order[r.reading]))
     chosen = readings[0]
-    published = bench.published_runs(chosen.reading)
-    equal = bench.equal_runs(chosen.reading)
+    closed = bench.level(chosen.reading)
+    levels: tuple[Level, ...] = ()
+    if asked == "command":
+        others = () if chosen.reading == PLAIN else (bench.level(PLAIN, ("equal",)),)
+        levels = tuple(map(bench.by_commands, (closed, *others)))
     origin = provenance(
-        [run.system for run in (*published.values(), *equal.values())],
+        [run.system for runs in _every_run(closed) for run in runs],
         bench.trace,
         WORKLOAD,
-        TreePolicy(objective=chosen.reading.objective, heads="all"),
-        level,
+        paper_policy(chosen.reading),
+        asked,
+        bootstrap={"resamples": RESAMPLES, "seed": SEED, "percent": PERCENT},
     )
-    by_commands = dict.fromkeys((chosen.reading, PLAIN)) if level == "command" else {}
-    levels = tuple(bench.command_level(reading) for reading in by_commands)
     return Reproduction(
-        rows=_rows(published, equal, levels[0] if levels else None),
+        rows=_rows(closed, levels[0] if levels else None),
         chosen=chosen,
         readings=tuple(readings),
-        l_spec_scan=bench.l_spec_scan(),
-        runs=(*published.values(), *equal.values()),
+        l_spec_scan=_l_spec_scan(bench),
+        closed=closed,
         command_levels=levels,
+        variants=_variants(bench, chosen.reading, bench.priced_by_commands if levels else None),
+        region=region(bench.model, bench.trace, chosen.reading),
         provenance=origin,
     )
 
 
-class Bench:
-    """The fixed part of the reproduction, with price lists shared between readings."""
-
-    def __init__(self, energy_profile: str, trace: str = TRACE) -> None:
-        """Load model, trace and energy profile."""
-        self.profile = load_profile(energy_profile)
-        self.model = load_model(MODEL)
-        self.trace: RankTrace = load_trace(trace)
-        self.turns = turn_bounds(self.trace, WORKLOAD)
-        self._costs: dict[tuple[Any, ...], tuple[System, StepCosts]] = {}
-        self._autoregressive: dict[tuple[Any, ...], Run] = {}
-
-    def results(self) -> list[ReadingResult]:
-        """All published quantities under every reading; machines side by side, since the compiled loops allow it."""
-        by_machine = groupby(sorted(all_readings(), key=lambda r: r.machine, reverse=True), key=lambda r: r.machine)
-        groups = [list(readings) for _, readings in by_machine]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return [result for group in pool.map(self._results_of_machine, groups) for result in group]
-
-    def _results_of_machine(self, readings: list[Reading]) -> list[ReadingResult]:
-        return [self.result(reading) for reading in readings]
-
-    def result(self, reading: Reading, size: int | None = None) -> ReadingResult:
-        """All published quantities under one reading, with trees of one size if it is given."""
-        runs = self.published_runs(reading, size)
-        return ReadingResult(reading, _quantities(runs), runs["lp-spec"].mean_l_spec)
-
-    def published_runs(self, reading: Reading, size: int | None = None) -> dict[str, Run]:
-        """Runs on the published basis. GEMV-PIM verifies the very trees of LP-Spec, so only the hardware differs."""
-        lp_spec = self._pruned("lp-spec", reading, size)
-        pim_spec, pim_costs = self._priced("pim-spec", reading, "published")
-        return {
-            "lp-spec": lp_spec,
-            "npu": self._plain("npu", reading),
-            "pim-spec": price_steps(pim_spec, pim_costs, lp_spec.steps),
-            "attacc": self._plain("attacc", reading),
-            "rtx3090": self._plain("rtx3090", reading),
-        }
-
-    def equal_runs(self, reading: Reading) -> dict[str, Run]:
-        """Runs on the equal basis: INT8, dynamic energy, and a pruner that sizes trees for its own machine."""
-        names = {"lp-spec": "lp-spec", "npu": "npu-spec", "pim-spec": "pim-spec"}
-        names |= {"attacc": "attacc-spec", "rtx3090": "rtx3090-spec"}
-        return {key: self._pruned(name, reading) for key, name in names.items()}
-
-    def command_level(self, reading: Reading) -> CommandLevel:
-        """All published quantities under one reading, by commands."""
-        published, equal = (
-            {name: priced_by_commands(run, WORKLOAD.prompt_tokens) for name, run in runs.items()}
-            for runs in (self.published_runs(reading), self.equal_runs(reading))
-        )
-        runs = (*published.values(), *equal.values())
-        return CommandLevel(reading, _quantities(published), _quantities(equal), runs)
-
-    def l_spec_scan(self) -> tuple[LSpecPoint, ...]:
-        """LP-Spec under the plain reading with trees of one fixed size."""
-        system, costs = self._priced("lp-spec", PLAIN, "equal")
-        points = []
-        for size in L_SPEC_SCAN:
-            run = price_steps(system, costs, self._steps(system, TreePolicy(size=size, heads="all"), costs))
-            points.append(LSpecPoint(size, run.tokens_per_s, run.tokens_per_j, run.edp_s_mj))
-        return tuple(points)
-
-    def _pruned(self, name: str, reading: Reading, size: int | None = None) -> Run:
-        system, costs = self._priced(name, reading, "equal")
-        policy = TreePolicy(objective=reading.objective, size=size, heads="all")
-        return price_steps(system, costs, self._steps(system, policy, costs))
-
-    def _plain(self, name: str, reading: Reading) -> Run:
-        """An autoregressive run, which only the bus efficiency can change."""
-        key = (name, reading.bus_efficiency)
-        if key not in self._autoregressive:
-            system, costs = self._priced(name, reading, "published")
-            steps = self._steps(system, TreePolicy(), costs)
-            self._autoregressive[key] = price_steps(system, costs, steps)
-        return self._autoregressive[key]
-
-    def _steps(self, system: System, policy: TreePolicy, costs: StepCosts) -> Steps:
-        return decode_steps(system, self.trace, self.turns, policy, costs)
-
-    def _priced(self, name: str, reading: Reading, basis: Basis) -> tuple[System, StepCosts]:
-        key = (name, basis, *reading.machine)
-        if key not in self._costs:
-            system = make_system(name, self.model, self.profile, basis, reading.changes, reading.root_counts)
-            costs = step_costs(system, WORKLOAD.prompt_tokens, int(self.turns[:, 0].max()))
-            self._costs[key] = (system, costs)
-        return self._costs[key]
+def _every_run(level: Level) -> list[list[Run]]:
+    """Runs of the published basis, then of the fair ones by EDP, which stand for those of other objectives."""
+    return [list(level.published.values()), *(list(level.fair[basis]["edp"].values()) for basis in FAIR_BASES)]
 
 
-def _quantities(runs: dict[str, Run]) -> dict[str, float]:
-    """Every published quantity from the runs of five systems, by id."""
-    lp_spec, npu = runs["lp-spec"], runs["npu"]
-    attacc, rtx3090 = runs["attacc"], runs["rtx3090"]
-    return {
-        "speedup_vs_npu": lp_spec.tokens_per_s / npu.tokens_per_s,
-        "energy_vs_npu": lp_spec.tokens_per_j / npu.tokens_per_j,
-        "edp_vs_npu": npu.edp_s_mj / lp_spec.edp_s_mj,
-        "edp_vs_attacc": attacc.edp_s_mj / lp_spec.edp_s_mj,
-        "edp_vs_rtx3090": rtx3090.edp_s_mj / lp_spec.edp_s_mj,
-        "energy_vs_pim_spec": lp_spec.tokens_per_j / runs["pim-spec"].tokens_per_j,
-        "lp_spec_tokens_per_s": lp_spec.tokens_per_s,
-        "lp_spec_tokens_per_j": lp_spec.tokens_per_j,
-        "lp_spec_edp_s_mj": lp_spec.edp_s_mj,
-        "npu_tokens_per_s": npu.tokens_per_s,
-        "npu_tokens_per_j": npu.tokens_per_j,
-        "attacc_edp_s_mj": attacc.edp_s_mj,
-        "rtx3090_edp_s_mj": rtx3090.edp_s_mj,
-    }
+def _l_spec_scan(bench: Bench) -> tuple[LSpecPoint, ...]:
+    """LP-Spec under the plain reading with trees of one fixed size."""
+    runs = {size: bench.lp_spec(PLAIN, paper_policy(PLAIN, size=size)) for size in L_SPEC_SCAN}
+    return tuple(LSpecPoint(size, run.tokens_per_s, run.tokens_per_j, run.edp_s_mj) for size, run in runs.items())
+
+
+RULES: tuple[LearningRule, ...] = ("full-feedback", "verified-nodes")
+HEADS: tuple[HeadUse, ...] = ("all", "by-depth")
+
+
+def _variants(bench: Bench, reading: Reading, by_commands: Callable[[Run, Reading], Run] | None) -> tuple[Variant, ...]:
+    found = []
+    for rule, heads in product(RULES, HEADS):
+        closed = bench.lp_spec(reading, paper_policy(reading, rule=rule, heads=heads))
+        found.append(Variant(rule, heads, closed, by_commands(closed, reading) if by_commands else None))
+    return tuple(found)
 
 
 PUBLISHED_BASIS = {
-    "npu": "INT8, autoregressive, dynamic energy",
-    "pim-spec": "INT8, the same trees on both, dynamic energy",
-    "attacc": "AttAcc FP16 autoregressive, dynamic energy; LP-Spec INT8 with speculation",
-    "rtx3090": "RTX 3090 FP16 autoregressive, board power; LP-Spec INT8 with speculation, dynamic energy",
-    "lp-spec": "INT8, speculation with DTP, dynamic energy",
+    "npu": "INT8, autoregressive, memory and MACs",
+    "pim-spec": "INT8, the same trees on both, memory and MACs",
+    "attacc": "AttAcc FP16 autoregressive, memory and MACs; LP-Spec INT8 with speculation",
+    "rtx3090": "RTX 3090 FP16 autoregressive, board power; LP-Spec INT8 with speculation, memory and MACs",
+    "lp-spec": "INT8, speculation with DTP, all draft heads run, memory and MACs",
 }
-EQUAL_BASIS = "INT8, speculation with DTP on both, dynamic energy"
+FAIR_BASIS = {
+    "equal": "INT8, speculation with DTP on every system, heads by depth, memory and MACs",
+    "board": "INT8, speculation with DTP on every system, heads by depth, board or SoC power",
+}
 
 
-def _rows(published: dict[str, Run], equal: dict[str, Run], level: CommandLevel | None) -> tuple[Row, ...]:
-    """Every published quantity on its own basis, then on the equal one."""
-    own, same = _quantities(published), _quantities(equal)
-    command, command_equal = (level.simulated, level.equal) if level else ({}, {})
-    rows = [
-        Row(
-            p,
-            own[p.id],
-            PUBLISHED_BASIS[p.rival],
-            equal_basis=False,
-            why=_why(p, own[p.id], published["lp-spec"]),
-            command=command.get(p.id),
-            command_why=level.why(p, published["npu"]) if level else "",
-        )
-        for p in PUBLISHED
-    ]
-    twins = [Row(p, same[p.id], EQUAL_BASIS, equal_basis=True, command=command_equal.get(p.id)) for p in PUBLISHED]
-    return (*rows, *twins)
-
-
-def _why(published: Published, simulated: float, lp_spec: Run) -> str:
-    """What explains a ratio outside 0.8 to 1.25; empty inside."""
-    ratio = simulated / published.value
-    if LOWEST_RATIO <= ratio <= HIGHEST_RATIO:
-        return ""
-    if published.id != "lp_spec_tokens_per_j" or ratio < LOWEST_RATIO:  # whole tiles only ever save energy
-        return "no reading brings every quantity into range; the table of readings shows which one this costs"
-    share, tokens_per_j = divisible_split(lp_spec)
-    return (
-        f"PIM works in whole tiles, so the best split leaves the NPU few columns and little off-chip traffic; "
-        f"the paper's divisible split would give the NPU {share:.1%} of the weights and LP-Spec {tokens_per_j:.1f} "
-        f"token/J, {tokens_per_j / published.value:.2f} of the published number"
-    )
-
-
-def divisible_split(run: Run) -> tuple[float, float]:
-    """LP-Spec's energy if columns could be divided at will, by the closed form of the paper's section V-B.
-
-    The NPU's share is r = t_p / (t_n + t_p) of the weights, read off the chip instead of in the bank.
-
-    Args:
-        run: LP-Spec with whole tiles.
-
-    Returns:
-        The share, and the tokens per joule that it would give.
-    """
-    platform, model, profile = run.system.platform, run.system.model, run.system.profile
-    assert platform.memory is not None
-    assert platform.pim is not None
-    passes = ceil_div(round(run.mean_l_spec), platform.pim.alus.n)
-    pim_dies = platform.pim.concurrent_ranks.n * platform.memory.dies_per_rank
-    pim_ns_per_byte = passes / (platform.pim.die_gb_per_s * pim_dies)
-    npu_ns_per_byte = 1 / platform.memory.sustained_gb_per_s
-    share = pim_ns_per_byte / (npu_ns_per_byte + pim_ns_per_byte)
-    buffers_pj_per_bit = 2 * (profile.scratchpad.pj_per_bit + profile.local_buffer.pj_per_bit)  # written and read
-    off_chip_pj_per_bit = profile.off_chip_pj_per_bit + buffers_pj_per_bit
-    verify_bits = 8 * _weight_bytes(verify_operators(model, 1, 0))
-    draft_bits = 8 * _weight_bytes(draft_operators(model))
-    npu_pj = share * (verify_bits + draft_bits) * off_chip_pj_per_bit
-    pim_pj = (1 - share) * (verify_bits * passes + draft_bits) * profile.in_bank_pj_per_bit
-    components = run.energy_by_component_mj
-    rest_mj = components["mac"] + components["activation"] + components["static"]
-    step_mj = (npu_pj + pim_pj) / 1e9
-    return share, 1e3 / (rest_mj + step_mj / run.mean_acceptance_length)
-
-
-def _weight_bytes(operators: tuple[Operator, ...]) -> int:
-    return sum(op.weight_bytes for op in operators if isinstance(op, Gemm))
+def _rows(closed: Level, command: Level | None) -> tuple[Row, ...]:
+    """Every published quantity on its own basis, then on each fair one."""
+    rows: list[Row] = []
+    for basis in ("published", *FAIR_BASES):
+        simulated, intervals = closed.on(basis), closed.intervals(basis)
+        by_commands = command.on(basis) if command else {}
+        command_intervals = command.intervals(basis) if command else {}
+        is_own = basis == "published"
+        rows += [
+            Row(
+                p,
+                on=basis,
+                basis=PUBLISHED_BASIS[p.rival] if is_own else FAIR_BASIS[basis],
+                objective=closed.reading.objective if is_own else OBJECTIVE_OF[p.id],
+                simulated=simulated[p.id],
+                interval=intervals[p.id],
+                why=why(p, closed) if is_own else "",
+                command=by_commands.get(p.id),
+                command_interval=command_intervals.get(p.id),
+                command_why=why(p, command) if is_own and command else "",
+            )
+            for p in PUBLISHED
+        ]
+    return tuple(rows)

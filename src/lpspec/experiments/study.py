@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lpspec.experiments.ablation import Reduced, ablation
+from lpspec.experiments.bench import TRACE, WORKLOAD, Bench, ReadingResult
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.readings import BUS_EFFICIENCIES, CONCURRENT_RANKS, MAC_INTERVALS_NS, Reading
-from lpspec.experiments.reproduce import TRACE, WORKLOAD, Bench, ReadingResult
 from lpspec.experiments.sweeps import (
     ContextPoint,
     LengthPoint,

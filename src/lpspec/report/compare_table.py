@@ -40,7 +40,7 @@ def systems_table(title: str, runs: Iterable[Run]) -> Table:
     return table
 
 
-def _pair(efficiency: Efficiency | None) -> tuple[str, str]:
+def _pair(efficiency: Efficiency[float] | None) -> tuple[str, str]:
     if efficiency is None:
         return "-", "-"
     return digits(efficiency.tokens_per_j), digits(efficiency.power_w)

@@ -1,15 +1,18 @@
-"""The figure of the reproduction: every quantity against its published value, and what every reading gives."""
+"""The figure of the reproduction: what LP-Spec gains on every basis, and what every reading gives."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lpspec.experiments.bench import ReadingResult
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.readings import CONCURRENT_RANKS, MAC_INTERVALS_NS, PLAIN
-from lpspec.experiments.reproduce import ReadingResult, Reproduction
+from lpspec.experiments.reproduce import SUFFIXES, Reproduction
+from lpspec.experiments.systems import Basis
 from lpspec.report.figures import (
     BLACK,
     BLUE,
     DOUBLE_COLUMN_IN,
+    GREEN,
     GREY,
     ORANGE,
     VERMILION,
@@ -20,53 +23,51 @@ from lpspec.report.figures import (
 from lpspec.report.wording import SHORT_NAMES
 
 BAND = "#e4e4e4"
+BASIS_LOOKS: dict[Basis, tuple[str, dict[str, str]]] = {
+    "published": ("simulated, published basis", {"marker": "o", "mfc": BLUE, "mec": BLUE}),
+    "equal": ("fair: memory and MACs", {"marker": "D", "mfc": "white", "mec": VERMILION}),
+    "board": ("fair: board or SoC power", {"marker": "s", "mfc": "white", "mec": GREEN}),
+}
+"""Name and marker of every basis."""
+
 TICKS = (0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5)
 RANK_MARKS = {3: "o", 2: "s", 1: "^"}
 MAC_COLOURS = {5.0: ORANGE, 10.0: BLUE}
 
 
 def reproduction_figure(reproduction: Reproduction) -> Figure:
-    """Ratios of simulated to published on both bases, beside the trade-off between the readings."""
+    """What LP-Spec gains over each rival, published and on every basis, beside the trade-off between the readings."""
     with in_style():
         figure = Figure(figsize=(DOUBLE_COLUMN_IN, 3.3), layout="constrained")
-        ratios, readings = figure.subplots(1, 2, width_ratios=(1.45, 1))
-        _draw_ratios(ratios, reproduction)
+        gains, readings = figure.subplots(1, 2, width_ratios=(1.45, 1))
+        _draw_gains(gains, reproduction)
         _draw_readings(readings, reproduction)
-        for axes in (ratios, readings):
+        for axes in (gains, readings):
             bare_axes(axes)
     return figure
 
 
-def _draw_ratios(axes: Axes, reproduction: Reproduction) -> None:
-    own = {row.published.id: row.ratio for row in reproduction.rows if not row.equal_basis}
-    equal = {row.published.id: row.ratio for row in reproduction.rows if row.equal_basis}
-    rows = range(len(own))
-    axes.axvspan(LOWEST_RATIO, HIGHEST_RATIO, color=BAND, lw=0, zorder=0)
+def _draw_gains(axes: Axes, reproduction: Reproduction) -> None:
+    by_id = {row.id: row.best[0] for row in reproduction.rows}
+    gains = [published for published in PUBLISHED if published.unit == "x"]
+    rows = range(len(gains))
     axes.axvline(1, color=BLACK, lw=0.6, zorder=1)
-    axes.hlines(rows, list(own.values()), list(equal.values()), color=GREY, lw=0.6, zorder=1)
-    axes.plot(list(equal.values()), rows, "D", ms=4.5, mfc="white", mec=VERMILION, mew=1, label="equal basis", zorder=2)
-    axes.plot(list(own.values()), rows, "o", ms=4.5, color=BLUE, label="published basis", zorder=3)
-    axes.set_yticks(rows, [SHORT_NAMES.get(key, key) for key in own])
-    axes.set_ylim(len(own) - 0.4, -0.6)
+    axes.plot([p.value for p in gains], rows, "|", ms=12, mew=1.6, color=BLACK, label="published", zorder=4)
+    for basis, (name, look) in BASIS_LOOKS.items():
+        found = [by_id[p.id + SUFFIXES[basis]] for p in gains]
+        axes.plot(found, rows, ls="", ms=5, mew=1, label=name, zorder=3, **look)
+    values = [[p.value, *(by_id[p.id + SUFFIXES[basis]] for basis in BASIS_LOOKS)] for p in gains]
+    axes.hlines(rows, list(map(min, values)), list(map(max, values)), color=GREY, lw=0.6, zorder=1)
+    axes.set_yticks(rows, [SHORT_NAMES.get(p.id, p.id) for p in gains])
+    axes.set_ylim(len(gains) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.set_xscale("log")
     plain_log_labels(axes.xaxis)
-    axes.set_xlabel("simulated / published (log)")
-    for row, ratio in zip(rows, own.values(), strict=True):
-        is_off = not LOWEST_RATIO <= ratio <= HIGHEST_RATIO
-        axes.annotate(
-            f"{ratio:.2f}",
-            (1, row),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-            color=BLUE,
-            fontweight="bold" if is_off else "normal",
-        )
-    handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    axes.set_xlim(0.6 * min(map(min, values)), 1.5 * max(map(max, values)))
+    axes.annotate("loses", (0.93, 1.0), xycoords=("data", "axes fraction"), ha="right", va="top", fontsize=7)
+    axes.annotate("LP-Spec wins", (1.08, 1.0), xycoords=("data", "axes fraction"), ha="left", va="top", fontsize=7)
+    axes.set_xlabel("gain of LP-Spec (log)")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.02), ncols=2, frameon=False, columnspacing=1.0)
 
 
 def _draw_readings(axes: Axes, reproduction: Reproduction) -> None:

@@ -1,21 +1,26 @@
 """The reproduction as tables, and its findings in words."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
+from lpspec.experiments.bench import WORKLOAD, ReadingResult
+from lpspec.experiments.level import FAIR_BASES
+from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED, READ
 from lpspec.experiments.readings import FITTED_BUS_EFFICIENCY, PLAIN, Reading
-from lpspec.experiments.reproduce import WORKLOAD, LSpecPoint, ReadingResult, Reproduction, Row
+from lpspec.experiments.reproduce import SUFFIXES, LSpecPoint, Reproduction, Row
+from lpspec.report.scheduler_table import REGION_NOTE, l_spec_lines, region_table, variants_table
 from lpspec.report.wording import (
     OUT_OF_RANGE,
     SHORT_NAMES,
     Command,
+    carried,
     digits,
     in_range,
     new_table,
+    plus_minus,
     ratio_text,
     trace_line,
 )
@@ -25,17 +30,23 @@ PUBLISHED_VALUE = {published.id: published.value for published in PUBLISHED}
 
 
 def reproduction_blocks(reproduction: Reproduction) -> Iterator[Any]:
-    """The rows, the chosen reading, the alternatives, and the two findings about the paper's own numbers."""
+    """The rows on each basis, the chosen reading and its alternatives, and what else the paper's numbers hang on."""
     bases = _basis_letters(reproduction)
     yield _rows_table(reproduction, bases)
     yield from (f"{letter}  {basis}" for basis, letter in bases.items())
-    yield f"=  on an equal basis: {next(row.basis for row in reproduction.rows if row.equal_basis)}"
+    yield f"trees for {reproduction.chosen.reading.objective} on this basis, which is part of the reading"
     yield f"{OUT_OF_RANGE}  outside {LOWEST_RATIO} to {HIGHEST_RATIO} of the published number"
-    for row in reproduction.rows:
-        yield from _whys(row)
+    yield from _whys(reproduction.rows)
+    yield ""
+    yield _fair_table(reproduction)
+    yield "± is half of the interval that holds 95 of 100 samples of the trace's turns (bootstrap, seed fixed)"
+    yield from l_spec_lines(reproduction.level)
     yield ""
     yield from _reading_lines(reproduction)
     yield _readings_table(reproduction)
+    yield variants_table(reproduction.variants)
+    yield region_table(reproduction.region)
+    yield REGION_NOTE
     yield scan_line(reproduction.l_spec_scan)
     yield bases_line(reproduction)
     origin = reproduction.provenance
@@ -46,8 +57,8 @@ def _costs(reproduction: Reproduction) -> str:
     if not reproduction.command_levels:
         return "closed forms (analytic), no command-level timing"
     return (
-        "memory commands (command) for NPU and PIM systems, with the bus efficiency that commands have; closed forms "
-        "(analytic) for GPUs, for choosing the reading, and for all that stands below the first table"
+        "memory commands (command) for NPU and PIM systems; closed forms (analytic) for GPUs, for choosing the reading "
+        "and where a table says so"
     )
 
 
@@ -58,13 +69,13 @@ def _command_lines(reproduction: Reproduction) -> Iterator[str]:
         name, ratio = level.worst
         yield (
             f"  by commands, {_short(level.reading)}: worst quantity {name} {ratio:.2f}, LP-Spec "
-            f"{digits(found['lp_spec_tokens_per_s'])} token/s and {digits(found['lp_spec_tokens_per_j'])} token/J, "
-            f"NPU {digits(found['npu_tokens_per_s'])} token/s"
+            f"{digits(found['lp_spec_tokens_per_s'], 3)} token/s and {digits(found['lp_spec_tokens_per_j'], 3)} "
+            f"token/J, NPU {digits(found['npu_tokens_per_s'], 3)} token/s"
         )
 
 
 def _basis_letters(reproduction: Reproduction) -> dict[str, str]:
-    bases = dict.fromkeys(row.basis for row in reproduction.rows if not row.equal_basis)
+    bases = dict.fromkeys(row.basis for row in reproduction.rows if row.on == "published")
     return {basis: chr(ord("a") + i) for i, basis in enumerate(bases)}
 
 
@@ -75,38 +86,61 @@ def _rows_table(reproduction: Reproduction, bases: dict[str, str]) -> Table:
     for name in ("published", *simulated):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("on", justify="center")
-    table.add_column("=", justify="right", no_wrap=True)
-    twins = {row.published.id: row for row in reproduction.rows if row.equal_basis}
     for row in reproduction.rows:
-        if not row.equal_basis:
-            table.add_row(*_cells(row, twins[row.published.id], bases[row.basis]))
+        if row.on == "published":
+            table.add_row(*_cells(row, bases[row.basis]))
     return table
 
 
-def _cells(row: Row, twin: Row, letter: str) -> tuple[str | Text, ...]:
+def _cells(row: Row, letter: str) -> tuple[str | Text, ...]:
     published = row.published
     unit = "x" if published.unit == "x" else f" {published.unit}"
+    half_width = row.interval.half_width
+    closed = carried(row.simulated, half_width) if row.command else plus_minus(row.simulated, half_width)
     return (
         published.quantity,
         f"{published.value:g}{unit}",
         *_command_cells(row),
-        digits(row.simulated),
+        closed,
         ratio_text(row.ratio),
         letter,
-        digits(twin.simulated if twin.command is None else twin.command),
     )
 
 
 def _command_cells(row: Row) -> tuple[str | Text, ...]:
-    return () if row.command is None else (digits(row.command), ratio_text(row.command / row.published.value))
+    if row.command is None or row.command_interval is None:
+        return ()
+    return plus_minus(row.command, row.command_interval.half_width), ratio_text(row.command / row.published.value)
 
 
-def _whys(row: Row) -> Iterator[str]:
-    """What explains the ratios of a row that lie outside the range."""
-    if row.command_why:
-        yield f"{row.id} by commands: {row.command_why}"
-    if row.why:
-        yield f"{row.id}{'' if row.command is None else ' by closed forms'}: {row.why}"
+def _fair_table(reproduction: Reproduction) -> Table:
+    level = "by commands" if reproduction.command_levels else "in closed form"
+    table = new_table(f"the same on fair bases, {level}: INT8, speculation, and trees for the quantity on every system")
+    table.add_column("quantity", no_wrap=True)
+    for name in ("published", "memory and MACs", "board or SoC power"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("trees for", no_wrap=True)
+    by_id = {row.id: row for row in reproduction.rows}
+    for row in reproduction.rows:
+        if row.on == "published":
+            twins = [by_id[row.id + SUFFIXES[basis]] for basis in FAIR_BASES]
+            cells = [plus_minus(value, near.half_width) for value, near in (twin.best for twin in twins)]
+            unit = "x" if row.published.unit == "x" else f" {row.published.unit}"
+            table.add_row(row.published.quantity, f"{row.published.value:g}{unit}", *cells, twins[0].objective)
+    return table
+
+
+def _whys(rows: Iterable[Row]) -> Iterator[str]:
+    """What explains the ratios that lie outside the range, each reason once."""
+    by_reason: dict[str, list[str]] = {}
+    for row in rows:
+        if row.why == row.command_why:
+            found = {row.why: ""}
+        else:
+            found = {row.command_why: " by commands", row.why: "" if row.command is None else " by closed forms"}
+        for reason, level in found.items():
+            by_reason.setdefault(reason, []).append(f"{row.id}{level}")
+    yield from (f"{', '.join(ids)}: {reason}" for reason, ids in by_reason.items() if reason)
 
 
 def reading_words(reading: Reading) -> str:
@@ -135,11 +169,14 @@ def _reading_lines(reproduction: Reproduction) -> Iterator[str]:
     chosen = reproduction.chosen
     plain = next(result for result in reproduction.readings if result.reading == PLAIN)
     count = len(reproduction.readings)
-    yield f"chosen reading (fitted: the smallest worst error of {count}): {reading_words(chosen.reading)}"
+    yield (
+        f"chosen reading (fitted: of {count} the smallest worst error over the {len(READ)} quantities without GPUs): "
+        f"{reading_words(chosen.reading)}"
+    )
     yield (
         f"  worst quantity {_worst(chosen)}; plain reading of Table II ({_short(PLAIN)}): {_worst(plain)}, "
-        f"LP-Spec {digits(plain.simulated['lp_spec_tokens_per_s'])} token/s and "
-        f"{digits(plain.simulated['lp_spec_tokens_per_j'])} token/J"
+        f"LP-Spec {digits(plain.simulated['lp_spec_tokens_per_s'], 3)} token/s and "
+        f"{digits(plain.simulated['lp_spec_tokens_per_j'], 3)} token/J"
     )
     yield from _command_lines(reproduction)
     yield "  to compare under it:"
@@ -183,8 +220,8 @@ def _reading_cells(result: ReadingResult) -> tuple[str, ...]:
         f"{reading.bus_efficiency:g}",
         reading.objective,
         "yes" if reading.root_counts else "no",
-        digits(simulated["lp_spec_tokens_per_s"]),
-        digits(simulated["lp_spec_tokens_per_j"]),
+        digits(simulated["lp_spec_tokens_per_s"], 3),
+        digits(simulated["lp_spec_tokens_per_j"], 3),
         f"{worst_ratio:.2f}",
         SHORT_NAMES.get(worst_id, worst_id),
     )
@@ -203,7 +240,7 @@ def scan_line(scan: tuple[LSpecPoint, ...]) -> str:
     parts = []
     for name, key, unit, value in SCANNED:
         near = min(drafted, key=lambda point: _factor(value(point), PUBLISHED_VALUE[key]))
-        parts.append(f"{name} {near.l_spec} ({digits(value(near))} {unit})")
+        parts.append(f"{name} {near.l_spec} ({digits(value(near), 3)} {unit})")
     best = min(drafted, key=_scan_factor)
     fits = in_range(_scan_factor(best))
     verdict = "fits all three" if fits else f"comes nearest to all three, off by {_scan_factor(best):.2f}x"
@@ -229,10 +266,14 @@ def _scan_factor(point: LSpecPoint) -> float:
 
 def bases_line(reproduction: Reproduction) -> str:
     """What the mixed bases of the published ratios hide."""
-    by_id = {row.id: row.simulated for row in reproduction.rows}
-    attacc, rtx3090 = by_id["edp_vs_attacc_equal_basis"], by_id["edp_vs_rtx3090_equal_basis"]
+
+    def gains(rival: str) -> str:
+        parts, board = (by_id[f"edp_vs_{rival}{SUFFIXES[basis]}"].best[0] for basis in FAIR_BASES)
+        return f"{parts:.2g}x and {board:.2g}x"
+
+    by_id = {row.id: row for row in reproduction.rows}
     return (
-        f"(b) the published ratios mix bases: the RTX 3090's 173.6 s·mJ fits FP16 at board power, AttAcc's 5.36 FP16 "
-        f"with dynamic energy, LP-Spec is INT8 with speculation; on an equal basis its EDP gains are {attacc:.2g}x "
-        f"over AttAcc and {rtx3090:.2g}x over the RTX 3090"
+        "(b) the published ratios mix bases: the RTX 3090's 173.6 s·mJ fits FP16 at board power, AttAcc's 5.36 FP16 "
+        "with memory and MACs, LP-Spec is INT8 with speculation; on the fair bases, by memory and MACs and by board or "
+        f"SoC power, its EDP gains are {gains('attacc')} over AttAcc and {gains('rtx3090')} over the RTX 3090"
     )

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.study import Outcome, Sensitivity, Study
-from lpspec.report.documents import reading_document, run_document
+from lpspec.report.documents import run_document
+from lpspec.report.reproduce_document import reading_document
 from lpspec.report.reproduce_table import reading_words
 from lpspec.report.wording import SHORT_NAMES, digits, new_table, trace_line
 

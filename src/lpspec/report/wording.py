@@ -49,6 +49,29 @@ def digits(value: float, significant: int = 4) -> str:
     return f"{value:,.{max(0, places)}f}"
 
 
+def carried(value: float, half_width: float) -> str:
+    """A number without digits below its uncertainty, of which the first counts, or the first two where it is a 1.
+
+    Args:
+        value: The number.
+        half_width: Half of its interval; at most four digits are given however small it is.
+    """
+    if value == 0 or half_width <= 0:
+        return digits(value)
+    last = math.floor(math.log10(half_width))
+    last -= round(half_width / 10**last, 9) < 2
+    places = min(-last, 3 - math.floor(math.log10(abs(value))))
+    return f"{round(value, places):,.{max(0, places)}f}"
+
+
+def plus_minus(value: float, half_width: float) -> str:
+    """A number with half of its interval, both to the digits that they carry."""
+    shown = carried(value, half_width)
+    places = len(shown.partition(".")[2])
+    width = f"{half_width:,.{places}f}" if places else carried(half_width, half_width)
+    return f"{shown} ± {width}" if float(width.replace(",", "")) else shown
+
+
 def energy_counts(platform: PlatformSpec) -> str:
     """What the energy of a machine counts."""
     return "memory and MACs" if platform.energy_basis == "model" else "board or SoC power"

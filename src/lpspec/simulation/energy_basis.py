@@ -1,7 +1,7 @@
 """What the energy of a machine counts: its memory and MACs, as devices count events, or its whole board or SoC."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from lpspec.devices.cost import COMPONENTS
 from lpspec.hardware.platform_spec import PlatformSpec
@@ -13,29 +13,29 @@ STATIC = COMPONENTS.index("static")
 
 
 @dataclass(frozen=True, slots=True)
-class Efficiency:
-    """What a token took on one energy basis.
+class Efficiency(Generic[Real]):
+    """What a token took on one energy basis: numbers, or an array of them for each figure.
 
     Attributes:
         tokens_per_s: Throughput, tokens per second.
         mj_per_token: Energy per token, mJ.
     """
 
-    tokens_per_s: float
-    mj_per_token: float
+    tokens_per_s: Real
+    mj_per_token: Real
 
     @property
-    def tokens_per_j(self) -> float:
+    def tokens_per_j(self) -> Real:
         """Energy efficiency, tokens per joule."""
         return 1e3 / self.mj_per_token
 
     @property
-    def edp_s_mj(self) -> float:
+    def edp_s_mj(self) -> Real:
         """Energy-delay product of a token, s x mJ."""
         return self.mj_per_token / self.tokens_per_s
 
     @property
-    def power_w(self) -> float:
+    def power_w(self) -> Real:
         """Power, W."""
         return self.tokens_per_s * self.mj_per_token / 1e3
 

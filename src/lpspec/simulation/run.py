@@ -112,17 +112,17 @@ class Run:
         return counted_pj(self.system.platform, float(self.decode_pj.sum()), self.decode_ns) / 1e9 / self.tokens
 
     @property
-    def counted(self) -> Efficiency:
+    def counted(self) -> Efficiency[float]:
         """What a token took on the energy basis of the platform."""
         return Efficiency(self.tokens_per_s, self.mj_per_token)
 
     @property
-    def memory_and_macs(self) -> Efficiency:
+    def memory_and_macs(self) -> Efficiency[float]:
         """What a token took in memory and MACs alone."""
         return Efficiency(self.tokens_per_s, float(self.decode_pj.sum()) / 1e9 / self.tokens)
 
     @property
-    def board(self) -> Efficiency | None:
+    def board(self) -> Efficiency[float] | None:
         """What a token took on the whole board or SoC; None for a platform that does not say."""
         platform = self.system.platform
         if not platform.knows_board_power:

@@ -1,0 +1,161 @@
+"""The fixed part of the reproduction: model, trace and profile, with price lists shared between readings."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+from lpspec.experiments.intervals import Resampling
+from lpspec.experiments.level import FAIR_BASES, Level
+from lpspec.experiments.quantities import furthest_off, quantities
+from lpspec.experiments.readings import Reading, all_readings
+from lpspec.experiments.systems import Basis, make_system
+from lpspec.hardware.loading import load_profile
+from lpspec.llm.loading import load_model
+from lpspec.simulation.command_cost import CommandCosts, command_costs
+from lpspec.simulation.run import Run, decode_steps, price_by_commands, price_steps, turn_bounds
+from lpspec.simulation.step_cost import StepCosts, step_costs
+from lpspec.simulation.workload import OBJECTIVES, Objective, System, TreePolicy, Workload
+from lpspec.speculation.rank_trace import RankTrace, load_trace
+
+MODEL = "llama2-7b"
+TRACE = "vicuna-7b"
+WORKLOAD = Workload(prompt_tokens=128, new_tokens=256)
+"""The paper runs Llama2-7B with Medusa on Alpaca and gives no lengths; MT-bench acceptance stands in for Alpaca's."""
+
+SPECULATING = {
+    "lp-spec": "lp-spec",
+    "npu": "npu-spec",
+    "pim-spec": "pim-spec",
+    "attacc": "attacc-spec",
+    "rtx3090": "rtx3090-spec",
+}
+"""The system that speculates on each machine of the published basis."""
+
+
+def paper_policy(reading: Reading, **differences: Any) -> TreePolicy:
+    """How trees are found on the published basis: all Medusa heads run at every step, as the paper has it."""
+    return replace(TreePolicy(objective=reading.objective, heads="all"), **differences)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingResult:
+    """What one reading gives for every published quantity, by id."""
+
+    reading: Reading
+    simulated: dict[str, float]
+    mean_l_spec: float
+
+    @property
+    def worst(self) -> tuple[str, float]:
+        """The quantity that is furthest off, and its ratio of simulated to published."""
+        return furthest_off(self.simulated)
+
+    @property
+    def worst_factor(self) -> float:
+        """By which factor the worst quantity is off, 1 when everything fits."""
+        ratio = self.worst[1]
+        return max(ratio, 1 / ratio)
+
+
+class Bench:
+    """Runs systems under readings, with price lists shared between readings."""
+
+    def __init__(self, energy_profile: str, trace: str = TRACE) -> None:
+        """Load model, trace and energy profile."""
+        self.profile = load_profile(energy_profile)
+        self.model = load_model(MODEL)
+        self.trace: RankTrace = load_trace(trace)
+        self.turns = turn_bounds(self.trace, WORKLOAD)
+        self._costs: dict[tuple[Any, ...], tuple[System, StepCosts]] = {}
+        self._autoregressive: dict[tuple[Any, ...], Run] = {}
+        self._commands: dict[tuple[Any, ...], CommandCosts | None] = {}
+
+    def results(self) -> list[ReadingResult]:
+        """All published quantities under every reading; machines side by side, since the compiled loops allow it."""
+        by_machine = groupby(sorted(all_readings(), key=lambda r: r.machine, reverse=True), key=lambda r: r.machine)
+        groups = [list(readings) for _, readings in by_machine]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return [result for group in pool.map(self._results_of_machine, groups) for result in group]
+
+    def _results_of_machine(self, readings: list[Reading]) -> list[ReadingResult]:
+        return [self.result(reading) for reading in readings]
+
+    def result(self, reading: Reading, size: int | None = None) -> ReadingResult:
+        """All published quantities under one reading, with trees of one size if it is given."""
+        runs = self.published_runs(reading, size)
+        simulated = quantities(lambda name, _: runs[name].counted)
+        return ReadingResult(reading, simulated, runs["lp-spec"].mean_l_spec)
+
+    def published_runs(self, reading: Reading, size: int | None = None) -> dict[str, Run]:
+        """Runs on the published basis. GEMV-PIM verifies the very trees of LP-Spec, so only the hardware differs."""
+        lp_spec = self.lp_spec(reading, paper_policy(reading, size=size))
+        pim_spec, pim_costs = self._priced("pim-spec", reading, "published")
+        return {
+            "lp-spec": lp_spec,
+            "npu": self._plain("npu", reading),
+            "pim-spec": price_steps(pim_spec, pim_costs, lp_spec.steps),
+            "attacc": self._plain("attacc", reading),
+            "rtx3090": self._plain("rtx3090", reading),
+        }
+
+    def lp_spec(self, reading: Reading, policy: TreePolicy) -> Run:
+        """LP-Spec alone, its energy that of memory and MACs."""
+        system, costs = self._priced("lp-spec", reading, "equal")
+        return self._run(system, policy, costs)
+
+    def fair_runs(self, reading: Reading, basis: Basis, objective: Objective) -> dict[str, Run]:
+        """Runs on a fair basis: INT8, and on every machine a pruner that serves the objective, heads by depth."""
+        runs = {}
+        for machine, name in SPECULATING.items():
+            system, costs = self._priced(name, reading, basis)
+            runs[machine] = self._run(system, TreePolicy(objective=objective), costs)
+        return runs
+
+    def level(self, reading: Reading, bases: Sequence[Basis] = FAIR_BASES) -> Level:
+        """What one reading gives on the published basis and on fair ones, in closed form."""
+        fair: dict[Basis, Mapping[Objective, dict[str, Run]]] = {
+            basis: {objective: self.fair_runs(reading, basis, objective) for objective in OBJECTIVES} for basis in bases
+        }
+        return Level(reading, "analytic", self.published_runs(reading), fair, Resampling(self.trace.turns))
+
+    def by_commands(self, closed: Level) -> Level:
+        """The same steps priced by commands, where systems have them."""
+
+        def priced(runs: Mapping[str, Run]) -> dict[str, Run]:
+            return {name: self.priced_by_commands(run, closed.reading) for name, run in runs.items()}
+
+        fair = {
+            basis: {objective: priced(runs) for objective, runs in by_objective.items()}
+            for basis, by_objective in closed.fair.items()
+        }
+        return replace(closed, fidelity="command", published=priced(closed.published), fair=fair)
+
+    def priced_by_commands(self, run: Run, reading: Reading) -> Run:
+        """The same steps priced by commands; the run itself where its system has no command level."""
+        key = (run.system.name, *reading.machine)
+        if key not in self._commands:
+            contexts = int(self.turns[:, 0].max())
+            self._commands[key] = command_costs(run.system, WORKLOAD.prompt_tokens, contexts)
+        costs = self._commands[key]
+        return run if costs is None else price_by_commands(run.system, costs, run.steps)
+
+    def _plain(self, name: str, reading: Reading) -> Run:
+        """An autoregressive run, which only the bus efficiency can change."""
+        key = (name, reading.bus_efficiency)
+        if key not in self._autoregressive:
+            system, costs = self._priced(name, reading, "published")
+            self._autoregressive[key] = self._run(system, TreePolicy(), costs)
+        return self._autoregressive[key]
+
+    def _run(self, system: System, policy: TreePolicy, costs: StepCosts) -> Run:
+        return price_steps(system, costs, decode_steps(system, self.trace, self.turns, policy, costs))
+
+    def _priced(self, name: str, reading: Reading, basis: Basis) -> tuple[System, StepCosts]:
+        key = (name, basis, *reading.machine)
+        if key not in self._costs:
+            system = make_system(name, self.model, self.profile, basis, reading.changes, reading.root_counts)
+            self._costs[key] = (system, step_costs(system, WORKLOAD.prompt_tokens, int(self.turns[:, 0].max())))
+        return self._costs[key]

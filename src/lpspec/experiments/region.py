@@ -1,0 +1,109 @@
+"""Where the scheduler decides anything: contexts, vocabularies and energy profiles, closed forms.
+
+Under the headline's work every step verifies as many tokens as PIM serves in one pass, whoever chooses. Here the pruner
+(DTP) is held against the best tree of one size, and the split (DAU) against PIM that computes all alone.
+"""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+
+from lpspec.errors import InputError
+from lpspec.experiments.readings import Reading
+from lpspec.experiments.systems import make_system
+from lpspec.hardware.loading import load_profile
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.simulation.run import Run, decode_steps, price_steps, turn_bounds
+from lpspec.simulation.step_cost import step_costs
+from lpspec.simulation.workload import Objective, TreePolicy, Workload
+from lpspec.speculation.rank_trace import RankTrace
+
+CONTEXTS = (128, 1024, 4096, 16384, 32768)
+VOCABULARIES = (32_000, 128_000)
+PROFILES = ("attacc", "specpim", "pimscope")
+SIZES = (1, 2, 3, 4, 5, 6, 8, 12, 16)
+NEW_TOKENS = 64
+OBJECTIVE: Objective = "edp"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """LP-Spec at one context, vocabulary and profile; figures are None where the model does not fit the package.
+
+    Attributes:
+        context: Tokens of the prompt.
+        vocabulary: Tokens that the model knows.
+        profile: Energy profile.
+        l_spec: Passes by tokens verified, smallest first.
+        best_size: The one size, of 1 to 6, 8, 12 and 16, whose energy-delay product is least.
+        dtp_edp_gain: Its energy-delay product over that of the pruner.
+        dau_speed_gain: Throughput with the split over that without.
+        dau_edp_gain: The energy-delay product without the split over that with it.
+    """
+
+    context: int
+    vocabulary: int
+    profile: str
+    l_spec: Mapping[int, int] | None = None
+    best_size: int | None = None
+    dtp_edp_gain: float | None = None
+    dau_speed_gain: float | None = None
+    dau_edp_gain: float | None = None
+
+
+def region(model: ModelSpec, trace: RankTrace, reading: Reading) -> tuple[Place, ...]:
+    """LP-Spec under a reading over contexts, vocabularies and profiles, trees for the energy-delay product.
+
+    Args:
+        model: The decoder; its vocabulary and its longest context are changed.
+        trace: Whose acceptance is replayed.
+        reading: The machine.
+    """
+
+    def place(vocabulary: int, context: int, profile: str) -> Place:
+        changed = model.model_copy(update={"vocab_size": vocabulary, "max_context": max(CONTEXTS) + 2 * NEW_TOKENS})
+        try:
+            return _Place(changed, trace, reading, context, profile).place()
+        except InputError as error:
+            if "does not fit" not in str(error):
+                raise
+            return Place(context, vocabulary, profile)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # side by side, since the compiled loops allow it
+        return tuple(pool.map(place, *zip(*product(VOCABULARIES, CONTEXTS, PROFILES), strict=True)))
+
+
+class _Place:
+    def __init__(self, model: ModelSpec, trace: RankTrace, reading: Reading, context: int, profile: str) -> None:
+        self.model, self.trace, self.reading = model, trace, reading
+        self.workload, self.profile = Workload(context, NEW_TOKENS), profile
+        self.turns = turn_bounds(trace, self.workload)
+
+    def place(self) -> Place:
+        runs = self._runs("replicated", (None, *SIZES))
+        whole, unsplit = runs[None], self._runs("pim-only", (None,))[None]
+        best_size = min(SIZES, key=lambda size: runs[size].edp_s_mj)
+        return Place(
+            self.workload.prompt_tokens,
+            self.model.vocab_size,
+            self.profile,
+            whole.l_spec_histogram,
+            best_size,
+            runs[best_size].edp_s_mj / whole.edp_s_mj,
+            whole.tokens_per_s / unsplit.tokens_per_s,
+            unsplit.edp_s_mj / whole.edp_s_mj,
+        )
+
+    def _runs(self, allocator: str, sizes: tuple[int | None, ...]) -> dict[int | None, Run]:
+        """LP-Spec with an allocator: the pruner's choice for None, or trees of one size."""
+        changes = self.reading.changes | {"allocator": allocator}
+        profile = load_profile(self.profile)
+        system = make_system("lp-spec", self.model, profile, "equal", changes, self.reading.root_counts)
+        costs = step_costs(system, self.workload.prompt_tokens, int(self.turns[:, 0].max()))
+        policies = {size: TreePolicy(objective=OBJECTIVE, size=size) for size in sizes}
+        return {
+            size: price_steps(system, costs, decode_steps(system, self.trace, self.turns, policy, costs))
+            for size, policy in policies.items()
+        }

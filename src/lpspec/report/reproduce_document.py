@@ -1,0 +1,133 @@
+"""The reproduction as a JSON document."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from lpspec.experiments.bench import ReadingResult
+from lpspec.experiments.intervals import PERCENT, RESAMPLES, SEED, Interval
+from lpspec.experiments.level import Level
+from lpspec.experiments.readings import Reading
+from lpspec.experiments.region import Place
+from lpspec.experiments.reproduce import LSpecPoint, Reproduction, Row, Variant
+from lpspec.report.documents import run_document
+from lpspec.simulation.run import Run
+
+
+def reproduction_document(reproduction: Reproduction) -> dict[str, Any]:
+    """What ``lpspec reproduce --json`` writes."""
+    closed = reproduction.closed
+    return {
+        "rows": [_row(row) for row in reproduction.rows],
+        "intervals": {"percent": PERCENT, "resamples": RESAMPLES, "seed": SEED, "over": "turns of the trace"},
+        "reading": reading_document(reproduction.chosen.reading) | _worst(reproduction.chosen),
+        "readings": [_reading_result(result) for result in reproduction.readings],
+        "variants": [_variant(variant) for variant in reproduction.variants],
+        "region": [_place(place) for place in reproduction.region],
+        "l_spec_scan": [_scan_point(point) for point in reproduction.l_spec_scan],
+        "systems": _systems(closed),
+        "fair_systems": _fair(closed),
+        "command_levels": [_command_level(level) for level in reproduction.command_levels],
+        "provenance": reproduction.provenance,
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "quantity": row.published.quantity,
+        "published": row.published.value,
+        "simulated": row.simulated,
+        "low": row.interval.low,
+        "high": row.interval.high,
+        "ratio": row.ratio,
+        "unit": row.published.unit,
+        "on": row.on,
+        "basis": row.basis,
+        "objective": row.objective,
+        "source": row.published.source,
+        "equal_basis": row.equal_basis,
+        "why": row.why,
+        "command": row.command,
+        "command_low": None if row.command_interval is None else row.command_interval.low,
+        "command_high": None if row.command_interval is None else row.command_interval.high,
+        "command_ratio": row.command_ratio,
+        "command_why": row.command_why,
+    }
+
+
+def reading_document(reading: Reading) -> dict[str, Any]:
+    """A reading by its parameters, and as the changes that ``lpspec compare --set`` takes."""
+    return {
+        "concurrent_ranks": reading.concurrent_ranks,
+        "mac_interval_ns": reading.mac_interval_ns,
+        "bus_efficiency": reading.bus_efficiency,
+        "objective": reading.objective,
+        "root_counts": reading.root_counts,
+        "changes": reading.changes,
+    }
+
+
+def _worst(result: ReadingResult | Level) -> dict[str, Any]:
+    worst_id, worst_ratio = result.worst
+    return {"worst_id": worst_id, "worst_ratio": worst_ratio}
+
+
+def _reading_result(result: ReadingResult) -> dict[str, Any]:
+    found = {"simulated": result.simulated, "mean_l_spec": result.mean_l_spec}
+    return reading_document(result.reading) | found | _worst(result)
+
+
+def _variant(variant: Variant) -> dict[str, Any]:
+    command = None if variant.command is None else run_document(variant.command)
+    return {"learning": variant.rule, "heads": variant.heads, "closed": run_document(variant.closed), "command": command}
+
+
+def _place(place: Place) -> dict[str, Any]:
+    sizes = None if place.l_spec is None else {str(size): count for size, count in place.l_spec.items()}
+    return asdict(place) | {"l_spec": sizes}
+
+
+def _scan_point(point: LSpecPoint) -> dict[str, Any]:
+    return {
+        "l_spec": point.l_spec,
+        "tokens_per_s": point.tokens_per_s,
+        "tokens_per_j": point.tokens_per_j,
+        "edp_s_mj": point.edp_s_mj,
+    }
+
+
+def _command_level(level: Level) -> dict[str, Any]:
+    """A reading by commands: every published quantity on every basis, and the runs behind them."""
+    return (
+        reading_document(level.reading)
+        | {"simulated": level.simulated}
+        | {f"{basis}_basis": level.on(basis) for basis in level.fair}
+        | _worst(level)
+        | {"intervals": _intervals(level.intervals("published")), "systems": _systems(level)}
+        | {"fair_systems": _fair(level)}
+    )
+
+
+def _intervals(intervals: Mapping[str, Interval]) -> dict[str, list[float]]:
+    return {name: [one.low, one.high] for name, one in intervals.items()}
+
+
+def _systems(level: Level) -> list[dict[str, Any]]:
+    """Runs of a reading on the published basis, then on the equal one with trees for the energy-delay product."""
+    published = [run_document(run) | {"basis": "published"} for run in level.published.values()]
+    equal = [run_document(run) | {"basis": "equal"} for run in level.fair["equal"]["edp"].values()]
+    objectives = [level.reading.objective] * len(published) + ["edp"] * len(equal)
+    return [run | {"objective": what} for run, what in zip([*published, *equal], objectives, strict=True)]
+
+
+def _fair(level: Level) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Runs on the fair bases, by basis and by what the pruners served."""
+
+    def documents(runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+        return [run_document(run) for run in runs.values()]
+
+    return {
+        basis: {objective: documents(runs) for objective, runs in by_objective.items()}
+        for basis, by_objective in level.fair.items()
+    }
