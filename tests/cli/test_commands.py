@@ -156,13 +156,25 @@ def shown(row: dict[str, Any], key: str, prefix: str = "") -> str:
     return plus_minus(row[key], (row[f"{prefix}high"] - row[f"{prefix}low"]) / 2)
 
 
+def cells_after(row: dict[str, Any], line: str) -> list[str]:
+    """What a table says of a row behind its name, signs and spaces around ± left out."""
+    cells = line.removeprefix(row["quantity"]).removeprefix(f", {row['unit']}")
+    return cells.replace("x", "").replace(" ± ", "±").split()
+
+
 def test_reproduction_prints_the_numbers_that_it_writes(reproduced: Results) -> None:
     rows = {row["id"]: row for row in reproduced.document["rows"]}
     own = [row for row in rows.values() if row["on"] == "published"]
     lines = reproduced.said.out.splitlines()
     for row in own:
         first, second = (line.strip() for line in lines if line.strip().startswith(row["quantity"]))
-        cells = first.removeprefix(row["quantity"]).replace(row["unit"], "").replace(" ± ", "±").split()
+        cells = (
+            first.removeprefix(row["quantity"])
+            .removeprefix(f", {row['unit']}")
+            .replace("x", "")
+            .replace(" ± ", "±")
+            .split()
+        )
         assert float(cells[0]) == row["published"]
         numbers = [cell for cell in cells if cell != "!"]
         ratios = f"{row['command_ratio']:.2f}", f"{row['ratio']:.2f}"
@@ -171,7 +183,13 @@ def test_reproduction_prints_the_numbers_that_it_writes(reproduced: Results) -> 
         assert numbers[1:5] == [command, ratios[0], closed, ratios[1]]
         assert cells.count("!") == sum(not 0.8 <= ratio <= 1.25 for ratio in (row["command_ratio"], row["ratio"]))
         twins = [rows[f"{row['id']}_{basis}_basis"] for basis in ("equal", "board")]
-        fair = second.removeprefix(row["quantity"]).replace(row["unit"], "").replace(" ± ", "±").split()
+        fair = (
+            second.removeprefix(row["quantity"])
+            .removeprefix(f", {row['unit']}")
+            .replace("x", "")
+            .replace(" ± ", "±")
+            .split()
+        )
         assert fair[1:3] == [shown(twin, "command", "command_").replace(" ± ", "±") for twin in twins]
         assert fair[3] == twins[0]["objective"]
 

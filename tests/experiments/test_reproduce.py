@@ -13,7 +13,7 @@ import pytest
 from lpspec.errors import InputError
 from lpspec.experiments import bench as module
 from lpspec.experiments.bench import Bench
-from lpspec.experiments.explanations import divisible_split, implied_bus_efficiency
+from lpspec.experiments.explanations import divisible_split, implied_bus_efficiency, whole_tiles
 from lpspec.experiments.intervals import Resampling, interval
 from lpspec.experiments.level import FAIR_BASES, Level
 from lpspec.experiments.published import PUBLISHED
@@ -284,7 +284,7 @@ def test_the_divisible_split_is_the_papers_closed_form(result: Reproduction) -> 
     assert share == pytest.approx(t_p / (t_n + t_p), rel=1e-12)
     row = rows_of(result)["lp_spec_tokens_per_j"]
     assert row.why == ""  # the NPU's accesses on the chip bring it within a quarter; beyond, this explains it:
-    why = module._why(row.published, 1.3 * row.published.value, run)
+    why = whole_tiles(run, row.published.value)
     assert f"{share:.1%}" in why
     assert f"{tokens_per_j:.1f} token/J" in why
     assert tokens_per_j < run.tokens_per_j  # more bits leave the chip than with whole tiles

@@ -26,7 +26,7 @@ def why(published: Published, level: Level) -> str:
     if level.fidelity == "command":
         return "the reading was chosen by closed forms; commands add rows, turns of the bus and the cache's layout"
     if published.id == "lp_spec_tokens_per_j" and ratio > HIGHEST_RATIO:  # whole tiles only ever save energy
-        return _tiles(level.published["lp-spec"], published.value)
+        return whole_tiles(level.published["lp-spec"], published.value)
     return "no reading brings every quantity into range; the table of readings shows which one this costs"
 
 
@@ -65,7 +65,13 @@ def _bus(npu: Run) -> str:
     return f"by commands the NPU's weights alone take {used:.2f} of its peak bandwidth, by its published token/s 0.72"
 
 
-def _tiles(lp_spec: Run, published: float) -> str:
+def whole_tiles(lp_spec: Run, published: float) -> str:
+    """Why LP-Spec takes less energy than published: what its split in whole tiles saves.
+
+    Args:
+        lp_spec: Its run.
+        published: Published energy efficiency, token/J.
+    """
     share, tokens_per_j = divisible_split(lp_spec)
     return (
         f"PIM works in whole tiles, so the best split leaves the NPU few columns and little off-chip traffic; "

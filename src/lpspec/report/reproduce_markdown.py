@@ -2,7 +2,7 @@
 
 from lpspec.experiments.level import FAIR_BASES
 from lpspec.experiments.reproduce import SUFFIXES, Reproduction, Row
-from lpspec.report.wording import carried, plus_minus
+from lpspec.report.wording import carried, named, plus_minus
 
 HEADER = (
     "Llama2-7B, decode steps only",
@@ -32,13 +32,13 @@ def _cells(row: Row, fair: list[Row]) -> tuple[str, ...]:
     assert row.command is not None
     assert row.command_interval is not None
     assert row.command_ratio is not None
-    unit = "x" if row.published.unit == "x" else ""
+    name, sign = named(row.published)
     return (
-        row.published.quantity if unit else f"{row.published.quantity}, {row.published.unit}",
-        f"{row.published.value:g}{unit}",
-        plus_minus(row.command, row.command_interval.half_width) + unit,
+        name,
+        f"{row.published.value:g}{sign}",
+        plus_minus(row.command, row.command_interval.half_width) + sign,
         f"{row.command_ratio:.2f}",
-        carried(row.simulated, row.interval.half_width) + unit,
+        carried(row.simulated, row.interval.half_width) + sign,
         f"{row.ratio:.2f}",
-        *(plus_minus(twin.best[0], twin.best[1].half_width) + unit for twin in fair),
+        *(plus_minus(twin.best[0], twin.best[1].half_width) + sign for twin in fair),
     )

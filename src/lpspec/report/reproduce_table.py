@@ -19,6 +19,7 @@ from lpspec.report.wording import (
     carried,
     digits,
     in_range,
+    named,
     new_table,
     plus_minus,
     ratio_text,
@@ -93,13 +94,12 @@ def _rows_table(reproduction: Reproduction, bases: dict[str, str]) -> Table:
 
 
 def _cells(row: Row, letter: str) -> tuple[str | Text, ...]:
-    published = row.published
-    unit = "x" if published.unit == "x" else f" {published.unit}"
+    name, sign = named(row.published)
     half_width = row.interval.half_width
     closed = carried(row.simulated, half_width) if row.command else plus_minus(row.simulated, half_width)
     return (
-        published.quantity,
-        f"{published.value:g}{unit}",
+        name,
+        f"{row.published.value:g}{sign}",
         *_command_cells(row),
         closed,
         ratio_text(row.ratio),
@@ -125,8 +125,8 @@ def _fair_table(reproduction: Reproduction) -> Table:
         if row.on == "published":
             twins = [by_id[row.id + SUFFIXES[basis]] for basis in FAIR_BASES]
             cells = [plus_minus(value, near.half_width) for value, near in (twin.best for twin in twins)]
-            unit = "x" if row.published.unit == "x" else f" {row.published.unit}"
-            table.add_row(row.published.quantity, f"{row.published.value:g}{unit}", *cells, twins[0].objective)
+            name, sign = named(row.published)
+            table.add_row(name, f"{row.published.value:g}{sign}", *cells, twins[0].objective)
     return table
 
 

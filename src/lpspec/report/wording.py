@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO
+from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, Published
 from lpspec.hardware.platform_spec import PlatformSpec
 
 OUT_OF_RANGE = "!"
@@ -47,6 +47,13 @@ def digits(value: float, significant: int = 4) -> str:
     if places > significant + 3 or places < -9:
         return f"{value:.{significant - 1}e}"
     return f"{value:,.{max(0, places)}f}"
+
+
+def named(published: Published) -> tuple[str, str]:
+    """A published quantity with its unit, and what is left to stand behind its numbers."""
+    if published.unit == "x":
+        return published.quantity, "x"
+    return f"{published.quantity}, {published.unit}", ""
 
 
 def carried(value: float, half_width: float) -> str:
