@@ -1,12 +1,15 @@
-"""Write the README's main table anew: what ``lpspec reproduce`` finds, by commands, in Markdown."""
+"""Write the README's main table and figure anew: what ``lpspec reproduce`` finds, by commands."""
 
 import sys
 from pathlib import Path
 
 from lpspec.experiments.reproduce import reproduce
+from lpspec.report.figures import figure_bytes
+from lpspec.report.reproduce_figure import reproduction_figure
 from lpspec.report.reproduce_markdown import HEADER, markdown_table
 
 README = Path(__file__).parents[1] / "README.md"
+FIGURE = README.parent / "docs/reproduce.png"
 
 
 def with_table(text: str, table: str) -> str:
@@ -28,6 +31,8 @@ def with_table(text: str, table: str) -> str:
 
 
 if __name__ == "__main__":
-    found = markdown_table(reproduce(fidelity="command"))
-    README.write_text(with_table(README.read_text("utf-8"), found), "utf-8")
-    sys.stdout.write(found)
+    found = reproduce(fidelity="command")
+    table = markdown_table(found)
+    README.write_text(with_table(README.read_text("utf-8"), table), "utf-8")
+    FIGURE.write_bytes(figure_bytes(reproduction_figure(found), ".png"))
+    sys.stdout.write(table)

@@ -21,12 +21,13 @@ def why(published: Published, level: Level) -> str:
         return ""
     if published.rival in GPUS:
         return _gpu(published.rival, level.published[published.rival])
-    if level.fidelity == "command" and published.rival == "npu":
+    if published.id in ("lp_spec_tokens_per_j", "energy_vs_npu") and ratio > HIGHEST_RATIO:  # tiles only save energy
+        npu = level.published["npu"] if published.id == "energy_vs_npu" else None
+        return whole_tiles(level.published["lp-spec"], published.value, npu)
+    if published.rival == "npu":
         return _bus(level.published["npu"])
     if level.fidelity == "command":
         return "the reading was chosen by closed forms; commands add rows, turns of the bus and the cache's layout"
-    if published.id == "lp_spec_tokens_per_j" and ratio > HIGHEST_RATIO:  # whole tiles only ever save energy
-        return whole_tiles(level.published["lp-spec"], published.value)
     return "no reading brings every quantity into range; the table of readings shows which one this costs"
 
 
@@ -62,21 +63,24 @@ def _bus(npu: Run) -> str:
     memory = npu.system.platform.memory
     assert memory is not None
     used = npu.tokens_per_s * _weight_bytes(verify_operators(npu.system.model, 1, 0)) / 1e9 / memory.peak_gb_per_s
-    return f"by commands the NPU's weights alone take {used:.2f} of its peak bandwidth, by its published token/s 0.72"
+    return f"the NPU's weights alone take {used:.2f} of its peak bandwidth, by its published token/s 0.72"
 
 
-def whole_tiles(lp_spec: Run, published: float) -> str:
+def whole_tiles(lp_spec: Run, published: float, npu: Run | None = None) -> str:
     """Why LP-Spec takes less energy than published: what its split in whole tiles saves.
 
     Args:
         lp_spec: Its run.
-        published: Published energy efficiency, token/J.
+        published: Published energy efficiency, token/J, or the gain over the NPU.
+        npu: The NPU's run, if the gain over it is explained.
     """
     share, tokens_per_j = divisible_split(lp_spec)
+    found = tokens_per_j if npu is None else tokens_per_j / npu.tokens_per_j
+    gain = "" if npu is None else f", {found:.2f} times the NPU's"
     return (
         f"PIM works in whole tiles, so the best split leaves the NPU few columns and little off-chip traffic; "
         f"the paper's divisible split would give the NPU {share:.1%} of the weights and LP-Spec {tokens_per_j:.1f} "
-        f"token/J, {tokens_per_j / published:.2f} of the published number"
+        f"token/J{gain}, {found / published:.2f} of the published number"
     )
 
 
