@@ -148,7 +148,8 @@ def test_reproduction_has_the_promised_keys(reproduced: Results) -> None:
         "equal": set(OBJECTIVES),
         "board": set(OBJECTIVES),
     }
-    assert [variant["learning"] for variant in document["variants"]] == ["full-feedback", "verified-nodes"]
+    variants = [(variant["learning"], variant["heads"]) for variant in document["variants"]]
+    assert variants == [(rule, heads) for rule in ("full-feedback", "verified-nodes") for heads in ("all", "by-depth")]
     assert document["systems"][0]["l_spec_histogram"] == {"4": 16293}
 
 

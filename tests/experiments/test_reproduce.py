@@ -181,14 +181,16 @@ def every_run(result: Reproduction) -> list[tuple[str, Run]]:
 def test_every_reported_run_is_one_that_can_be_made_alone(result: Reproduction) -> None:
     """From the system as it is reported, without the sharing between readings."""
     bench = Bench("attacc")
-    asked = {name: (run, result.chosen.reading.objective) for name, run in result.closed.published.items()}
+    own = TreePolicy(objective=result.chosen.reading.objective, heads="all")
+    asked = {name: (run, own) for name, run in result.closed.published.items()}
     del asked["pim-spec"]  # it verifies LP-Spec's trees, as its basis says
     for basis in FAIR_BASES:
         for objective, runs in result.closed.fair[basis].items():
-            asked |= {f"{name} {basis} {objective}": (run, objective) for name, run in runs.items()}
+            policy = TreePolicy(objective=objective)
+            asked |= {f"{name} {basis} {objective}": (run, policy) for name, run in runs.items()}
     assert len(asked) == 4 + 5 * 3 * 2
-    for run, objective in asked.values():
-        alone = simulate(run.system, bench.trace, module.WORKLOAD, TreePolicy(objective=objective))
+    for run, policy in asked.values():
+        alone = simulate(run.system, bench.trace, module.WORKLOAD, policy)
         assert alone.tokens_per_s == pytest.approx(run.tokens_per_s, rel=1e-12)
         assert alone.mj_per_token == pytest.approx(run.mj_per_token, rel=1e-12)
 
@@ -363,14 +365,17 @@ def test_the_energy_of_a_sample_is_on_the_basis_of_its_run(result: Reproduction)
 # What the scheduler decides
 
 
-def test_the_papers_learning_rule_is_shown_beside_the_headlines(result: Reproduction) -> None:
-    full, nodes = result.variants
-    assert (full.rule, nodes.rule) == ("full-feedback", "verified-nodes")
-    assert full.closed.edp_s_mj == result.closed.published["lp-spec"].edp_s_mj
-    policy = TreePolicy(objective=result.chosen.reading.objective, rule="verified-nodes")
-    alone = simulate(nodes.closed.system, Bench("attacc").trace, module.WORKLOAD, policy)
-    assert nodes.closed.edp_s_mj == pytest.approx(alone.edp_s_mj, rel=1e-12)
-    assert nodes.closed.tokens_per_s != full.closed.tokens_per_s
+def test_the_papers_learning_rule_and_both_uses_of_heads_are_shown(result: Reproduction) -> None:
+    named = {(variant.rule, variant.heads): variant.closed for variant in result.variants}
+    assert next(iter(named)) == ("full-feedback", "all")
+    assert len(named) == 4
+    assert named["full-feedback", "all"].edp_s_mj == result.closed.published["lp-spec"].edp_s_mj
+    trace, objective = Bench("attacc").trace, result.chosen.reading.objective
+    for (rule, heads), run in named.items():
+        alone = simulate(run.system, trace, module.WORKLOAD, TreePolicy(objective=objective, rule=rule, heads=heads))
+        assert run.edp_s_mj == pytest.approx(alone.edp_s_mj, rel=1e-12)
+    assert named["verified-nodes", "all"].tokens_per_s != named["full-feedback", "all"].tokens_per_s
+    assert named["full-feedback", "by-depth"].tokens_per_s >= named["full-feedback", "all"].tokens_per_s
 
 
 def test_the_region_says_what_pruner_and_split_are_worth() -> None:
@@ -383,15 +388,19 @@ def test_the_region_says_what_pruner_and_split_are_worth() -> None:
     place = places[32_000, 1024, "pimscope"]
     work = module.Workload(1024, 64)
 
-    def run(size: int | None, **changes: str) -> Run:
+    def run(size: int | None, depth: int | None = None, **changes: str) -> Run:
         system = make_system("lp-spec", bench.model, load_profile("pimscope"), "equal", reading.changes | changes)
-        return simulate(system, bench.trace, work, TreePolicy(objective="edp", size=size))
+        return simulate(system, bench.trace, work, TreePolicy(objective="edp", size=size, depth=depth))
 
     whole = run(None)
-    best = min((run(size) for size in (1, 2, 3, 4, 5, 6, 8, 12, 16)), key=lambda one: one.edp_s_mj)
+    sizes = (2, 3, 4, 5, 6, 8, 12, 16)
+    shapes = [(1, 0), *((size, depth) for size in sizes for depth in (1, 2, 3, 4) if depth < size <= 10**depth)]
+    found = {shape: run(*shape) for shape in shapes}
+    shape = min(found, key=lambda one: found[one].edp_s_mj)
+    best = found[shape]
     unsplit = run(None, allocator="pim-only")
     assert place.l_spec == whole.l_spec_histogram
-    assert place.best_size == best.mean_l_spec
+    assert place.best == shape
     assert place.dtp_edp_gain == pytest.approx(best.edp_s_mj / whole.edp_s_mj, rel=1e-9)
     assert place.dau_speed_gain == pytest.approx(whole.tokens_per_s / unsplit.tokens_per_s, rel=1e-9)
     assert place.dau_edp_gain == pytest.approx(unsplit.edp_s_mj / whole.edp_s_mj, rel=1e-9)
@@ -405,7 +414,7 @@ def test_the_scan_is_of_fixed_sizes_under_the_plain_reading(result: Reproduction
     bench = Bench("attacc")
     lp_spec = bench.published_runs(PLAIN)["lp-spec"].system
     for size in (1, 4, 16):
-        run = simulate(lp_spec, bench.trace, module.WORKLOAD, TreePolicy(size=size))
+        run = simulate(lp_spec, bench.trace, module.WORKLOAD, TreePolicy(size=size, heads="all"))
         point = result.l_spec_scan[size - 1]
         assert point.tokens_per_s == pytest.approx(run.tokens_per_s, rel=1e-12)
         assert point.tokens_per_j == pytest.approx(run.tokens_per_j, rel=1e-12)

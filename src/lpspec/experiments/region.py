@@ -1,11 +1,11 @@
 """Where the scheduler decides anything: contexts, vocabularies and energy profiles, closed forms.
 
 Under the headline's work every step verifies as many tokens as PIM serves in one pass, whoever chooses. Here the pruner
-(DTP) is held against the best tree of one size, and the split (DAU) against PIM that computes all alone.
+(DTP) is held against the best tree of one size and depth, and the split (DAU) against PIM that computes all alone.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -24,6 +24,9 @@ CONTEXTS = (128, 1024, 4096, 16384, 32768)
 VOCABULARIES = (32_000, 128_000)
 PROFILES = ("attacc", "specpim", "pimscope")
 SIZES = (1, 2, 3, 4, 5, 6, 8, 12, 16)
+Shape = tuple[int, int]
+"""Tokens of a tree, the root included, and how deep it is."""
+
 NEW_TOKENS = 64
 OBJECTIVE: Objective = "edp"
 
@@ -37,7 +40,7 @@ class Place:
         vocabulary: Tokens that the model knows.
         profile: Energy profile.
         l_spec: Passes by tokens verified, smallest first.
-        best_size: The one size, of 1 to 6, 8, 12 and 16, whose energy-delay product is least.
+        best: The one size and depth, of sizes 1 to 6, 8, 12 and 16, whose energy-delay product is least.
         dtp_edp_gain: Its energy-delay product over that of the pruner.
         dau_speed_gain: Throughput with the split over that without.
         dau_edp_gain: The energy-delay product without the split over that with it.
@@ -47,7 +50,7 @@ class Place:
     vocabulary: int
     profile: str
     l_spec: Mapping[int, int] | None = None
-    best_size: int | None = None
+    best: Shape | None = None
     dtp_edp_gain: float | None = None
     dau_speed_gain: float | None = None
     dau_edp_gain: float | None = None
@@ -82,28 +85,38 @@ class _Place:
         self.turns = turn_bounds(trace, self.workload)
 
     def place(self) -> Place:
-        runs = self._runs("replicated", (None, *SIZES))
+        shapes = list(_shapes(min(self.model.medusa_heads, self.trace.heads), self.trace.top_k))
+        runs = self._runs("replicated", (None, *shapes))
         whole, unsplit = runs[None], self._runs("pim-only", (None,))[None]
-        best_size = min(SIZES, key=lambda size: runs[size].edp_s_mj)
+        best = min(shapes, key=lambda shape: runs[shape].edp_s_mj)
         return Place(
             self.workload.prompt_tokens,
             self.model.vocab_size,
             self.profile,
             whole.l_spec_histogram,
-            best_size,
-            runs[best_size].edp_s_mj / whole.edp_s_mj,
+            best,
+            runs[best].edp_s_mj / whole.edp_s_mj,
             whole.tokens_per_s / unsplit.tokens_per_s,
             unsplit.edp_s_mj / whole.edp_s_mj,
         )
 
-    def _runs(self, allocator: str, sizes: tuple[int | None, ...]) -> dict[int | None, Run]:
-        """LP-Spec with an allocator: the pruner's choice for None, or trees of one size."""
+    def _runs(self, allocator: str, shapes: Sequence[Shape | None]) -> dict[Shape | None, Run]:
+        """LP-Spec with an allocator: the pruner's choice for None, or trees of one shape."""
         changes = self.reading.changes | {"allocator": allocator}
         profile = load_profile(self.profile)
         system = make_system("lp-spec", self.model, profile, "equal", changes, self.reading.root_counts)
         costs = step_costs(system, self.workload.prompt_tokens, int(self.turns[:, 0].max()))
-        policies = {size: TreePolicy(objective=OBJECTIVE, size=size) for size in sizes}
-        return {
-            size: price_steps(system, costs, decode_steps(system, self.trace, self.turns, policy, costs))
-            for size, policy in policies.items()
-        }
+        found = {}
+        for shape in shapes:
+            size, depth = shape or (None, None)
+            policy = TreePolicy(objective=OBJECTIVE, size=size, depth=depth)
+            found[shape] = price_steps(system, costs, decode_steps(system, self.trace, self.turns, policy, costs))
+        return found
+
+
+def _shapes(heads: int, top_k: int) -> Iterator[Shape]:
+    """Sizes and depths that a tree can have."""
+    for size in SIZES:
+        for depth in range(min(1, size - 1), min(heads, size - 1) + 1):
+            if size <= sum(top_k**level for level in range(depth + 1)):
+                yield size, depth

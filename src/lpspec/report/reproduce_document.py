@@ -80,7 +80,12 @@ def _reading_result(result: ReadingResult) -> dict[str, Any]:
 
 def _variant(variant: Variant) -> dict[str, Any]:
     command = None if variant.command is None else run_document(variant.command)
-    return {"learning": variant.rule, "heads": variant.heads, "closed": run_document(variant.closed), "command": command}
+    return {
+        "learning": variant.rule,
+        "heads": variant.heads,
+        "closed": run_document(variant.closed),
+        "command": command,
+    }
 
 
 def _place(place: Place) -> dict[str, Any]:

@@ -15,8 +15,8 @@ RULE_NAMES = {
 }
 
 REGION_NOTE = (
-    "L_spec: the sizes that the pruner chose, the commonest first. DTP: its gain in EDP over the best tree of one size "
-    "(below 1 it loses). DAU: the gain of the split over PIM alone, in token/s, which it serves, and in EDP"
+    "L_spec: the sizes that the pruner chose, the commonest first. DTP: its gain in EDP over the best tree of one "
+    "shape (below 1 it loses). DAU: the gain of the split over PIM alone, in token/s, which it serves, and in EDP"
 )
 
 
