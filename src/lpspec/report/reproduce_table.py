@@ -160,8 +160,8 @@ def compare_command(reading: Reading) -> str:
         f'--set {key}="{value}"' if " " in value else f"--set {key}={value}" for key, value in reading.changes.items()
     )
     return (
-        f"lpspec compare --basis published --objective {reading.objective} --prompt-tokens {WORKLOAD.prompt_tokens} "
-        f"--new-tokens {WORKLOAD.new_tokens} {changes}{'' if reading.root_counts else ' --no-root-counts'}"
+        f"lpspec compare --basis published --heads all --objective {reading.objective} "
+        f"--prompt-tokens {WORKLOAD.prompt_tokens} --new-tokens {WORKLOAD.new_tokens} {changes}{'' if reading.root_counts else ' --no-root-counts'}"
     )
 
 
