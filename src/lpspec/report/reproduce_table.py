@@ -159,9 +159,10 @@ def compare_command(reading: Reading) -> str:
     changes = " ".join(
         f'--set {key}="{value}"' if " " in value else f"--set {key}={value}" for key, value in reading.changes.items()
     )
+    root = "" if reading.root_counts else " --no-root-counts"
     return (
         f"lpspec compare --basis published --heads all --objective {reading.objective} "
-        f"--prompt-tokens {WORKLOAD.prompt_tokens} --new-tokens {WORKLOAD.new_tokens} {changes}{'' if reading.root_counts else ' --no-root-counts'}"
+        f"--prompt-tokens {WORKLOAD.prompt_tokens} --new-tokens {WORKLOAD.new_tokens} {changes}{root}"
     )
 
 
