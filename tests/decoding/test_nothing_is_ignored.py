@@ -10,6 +10,7 @@ from stored_folders import CONFIG, logits, weights, write_model
 from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint
+from lpspec.decoding.generate import Generation
 from lpspec.decoding.llama import Llama, load_llama
 from lpspec.errors import InputError
 
@@ -161,3 +162,21 @@ def test_an_adapter_beside_the_weights_is_refused(tmp_path: Path) -> None:
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match=r"holds an adapter \(adapter_config.json\), which is not applied: merge it"):
         load_llama(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e300])
+def test_a_weight_that_is_no_number_is_refused(dtype: torch.dtype, value: float, tmp_path: Path) -> None:
+    """The likeliest token of scores that are no numbers is the first, again and again."""
+    for name in ("model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight", "model.norm.weight"):
+        changed = TENSORS[name].to(dtype, copy=True)
+        changed.view(-1)[-1] = value if dtype == torch.float64 or abs(value) == float("inf") else value * 1e300
+        with pytest.raises(InputError, match=f"'{name}' holds values that are not finite"):
+            load_llama(write_model(tmp_path / "m", TENSORS | {name: changed}))
+
+
+def test_a_model_whose_numbers_grow_beyond_all_limits_is_refused(tmp_path: Path) -> None:
+    norm = torch.full_like(TENSORS["model.norm.weight"], 3e38)
+    model = load_llama(write_model(tmp_path / "m", TENSORS | {"model.norm.weight": norm}))
+    with pytest.raises(InputError, match="scores that are not finite"):
+        Generation(model, [1, 2, 3], 4)

@@ -86,6 +86,8 @@ class Checkpoint:
         """
         self.take_stored(name, *shape)
         values, found_with = weight_values(name, self.tensors, self.storage, self.said_as)
+        if not _is_finite(values):
+            raise InputError(f"{self.said_as}: '{name}' holds values that are not finite, or too large for float32")
         self._taken.update(found_with)
         return values
 
@@ -135,6 +137,10 @@ class Checkpoint:
             raise InputError(
                 f"{self.said_as} holds '{shown(rest[0], 60)}'{more}, which by its configuration is not used"
             )
+
+
+def _is_finite(values: Tensor) -> bool:
+    return bool((values.float() if values.dtype == torch.float64 else values).isfinite().all())
 
 
 def open_checkpoint(folder: str | Path) -> Checkpoint:

@@ -194,7 +194,10 @@ class Generation:
             self._cache.compact(range(len(rows)))
         hidden = torch.cat([done.hidden for done in passes])
         taps = {layer: torch.cat([done.taps[layer] for done in passes]) for layer in self._drafter.taps}
-        root = self._verifier.accept(ROOT_ALONE, self._model.logits(hidden[-1:])).next_token
+        logits = self._model.logits(hidden[-1:])
+        if not bool(logits.isfinite().all()):
+            raise InputError(f"'{self._model.config.spec.name}' computes scores that are not finite: it says nothing")
+        root = self._verifier.accept(ROOT_ALONE, logits).next_token
         self._drafter.start(self._prompt, Committed(np.append(self._prompt[1:], root), hidden, taps))
         return root
 
