@@ -104,6 +104,13 @@ def test_calibration_times_the_passes_that_decoding_makes(monkeypatch: pytest.Mo
     assert found(16)[63] > found(16)[0] > 0  # 64 tokens take longer than one
 
 
+def test_a_short_text_is_timed_at_the_shortest_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "SIZES", (1, 2))
+    found = calibration.calibrate(load_llama(demo_folder()), NoDrafter(), "none", "float32", longest=9, budget_s=0.01)
+    assert found.contexts == (16,)
+    assert found(3)[0] > 0
+
+
 def test_a_model_too_short_to_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_llama(demo_folder())
     short = model.config.model_copy(update={"spec": model.config.spec.model_copy(update={"max_context": 70})})

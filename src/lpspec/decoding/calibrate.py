@@ -73,7 +73,7 @@ def calibrate(
 
 
 def _contexts(model: Llama, longest: int) -> tuple[int, ...]:
-    last = min(longest, model.config.spec.max_context - max(SIZES))
+    last = min(max(longest, CONTEXTS[0]), model.config.spec.max_context - max(SIZES))
     if last < CONTEXTS[0]:
         raise InputError(
             f"'{model.config.spec.name}' reads {model.config.spec.max_context} tokens, too few to be timed: "
