@@ -105,6 +105,11 @@ _NEVER_OFF = re.compile(
 )
 """What all three families have; false or 0 would take it away."""
 
+_ACTIVATION = re.compile(
+    r"(activation|activation_function|hidden_activation|act_fn)=(silu|swish|swiglu)", re.IGNORECASE
+)
+"""The activation of all three families under the names of other libraries, as in Falcon3's Llamas."""
+
 _FACTORS = re.compile(r".*(multiplier|_scale|scaling|factor)")
 """Names of factors, of which 1 changes nothing."""
 
@@ -165,6 +170,8 @@ def _says_nothing(key: str, value: object) -> bool:
         return value is None or _NEVER_OFF.fullmatch(key) is None
     if type(value) in (int, float):
         return value == 1 and _FACTORS.fullmatch(key) is not None
+    if isinstance(value, str) and _ACTIVATION.fullmatch(f"{key}={value}"):
+        return True
     texts = value if isinstance(value, list) else [value]
     return all(isinstance(text, str) for text in texts) and _WORK.search(key.lower()) is None
 
