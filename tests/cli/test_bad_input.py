@@ -27,6 +27,7 @@ BAD = [
     (["compare", "--model", "vicuna-33b"], "does not fit"),
     (["compare", "--trace", "vicuna-7"], "did you mean 'vicuna-7b'"),
     (["compare", "--trace", "gone.npz"], "gone.npz"),
+    (["compare", "--trace", ""], "unknown trace ''"),
     (["compare", "--tree", "mc_sim"], "did you mean 'mc_sim_7b_63'"),
     (["compare", "--tree", "65"], "1 to 64"),
     (["compare", "--tree", "-3"], "1 to 64"),

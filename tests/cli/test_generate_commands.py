@@ -208,6 +208,7 @@ def test_a_prompt_may_come_from_standard_input(lpspec: Callable[..., Said], monk
         (("--prompt", "a", "--new-tokens", "2000"), "takes 1024 at most"),
         (("--prompt", "a " * 2000), "takes 1024 at most"),
         (("--prompt", "a", "--as", "lama2-7b"), "did you mean 'llama2-7b'"),
+        (("--prompt", "a", "--as", ""), "unknown model ''"),
         (("--prompt", "a", "--basis", "fair"), "unknown basis"),
         (("--prompt", "a", "--dtype", "fp8"), "unknown dtype"),
         (("--prompt", "a", "--prices", "p.json"), "--prices needs --objective machine"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lpspec.experiments.compare import Comparison, compare
-from lpspec.experiments.notes import drafting_notes
+from lpspec.experiments.notes import DEFAULT_NODES, drafting_notes, recording_notes
 from lpspec.report.documents import run_document
 
 SMALL: dict[str, Any] = {"model": "tinyllama", "new_tokens": 12, "prompt_tokens": 64}
@@ -41,6 +41,10 @@ NPU, GPU, SPEC = ["npu"], ["rtx3090"], ["npu-spec"]
         (NPU, {"basis": "published"}, "--basis published"),
         (SPEC, {"new_tokens": 5000}, "--new-tokens 5000"),
         (GPU, {"changes": {"gpu.matrix_fp16": "1 TFLOPS"}}, "--set gpu.matrix_fp16"),
+        (["lp-spec", "npu"], {"tree": "1", "objective": "energy"}, "--objective"),
+        (["lp-spec"], {"tree": "1", "learning": "verified-nodes"}, "--learning"),
+        (["lp-spec"], {"tree": "1", "heads": "all"}, "--heads"),
+        (["lp-spec"], {"tree": "1", "root_counts": False}, "--no-root-counts"),
         (GPU, {"basis": "published", "changes": {"gpu.matrix_int8": "1 TOPS"}}, "--set gpu.matrix_int8"),
     ],
 )
@@ -49,6 +53,8 @@ def test_an_option_with_a_note_changes_nothing(systems: list[str], option: dict[
     without = {key: value for key, value in option.items() if key == "model"} | (
         {"basis": option["basis"]} if "changes" in option and "basis" in option else {}
     )
+    if "tree" in option and name != "--tree":
+        without["tree"] = option["tree"]
     if "new_tokens" in option:
         without["new_tokens"] = None
     with_it = compared(systems=systems, **option)
@@ -114,5 +120,18 @@ def test_notes_of_real_decoding() -> None:
     everything = dict.fromkeys(nothing, True)
     assert list(drafting_notes("none", nothing)) == []
     assert [note.split()[0] for note in drafting_notes("none", everything)] == list(nothing)
-    assert [note.split()[0] for note in drafting_notes("prompt-lookup", everything)] == ["--heads", "--seed"]
+    assert [note.split()[0] for note in drafting_notes("prompt-lookup", everything)] == [
+        "--objective",
+        "--heads",
+        "--seed",
+    ]
+    assert list(drafting_notes("eagle", nothing | {"--objective": True})) == []
+    assert list(drafting_notes("eagle", nothing | {"--tree": True})) == []
     assert [note.split()[0] for note in drafting_notes("medusa", everything)] == ["--seed"]
+
+
+def test_notes_of_recordings() -> None:
+    assert list(recording_notes("medusa", "heads", DEFAULT_NODES)) == []
+    assert list(recording_notes("eagle", "heads", 5)) == []
+    assert [note.split()[0] for note in recording_notes("medusa", None, 5)] == ["--nodes"]
+    assert [note.split()[0] for note in recording_notes("prompt-lookup", "heads", 5)] == ["--heads"]

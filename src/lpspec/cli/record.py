@@ -63,6 +63,7 @@ def record(
         raise InputError(f"--to {to} must end in .npz")
     need_models()
     announce_compiling()
+    from lpspec.experiments.notes import recording_notes
     from lpspec.experiments.recordings import record as run_recording
     from lpspec.report.recording_table import recording_blocks, recording_document
 
@@ -71,4 +72,5 @@ def record(
             texts, Path(to).stem, model, drafter, heads, new_tokens, nodes, dtype, lambda done: say(done / len(texts))
         )
     others = [(target, recording.file_content)]
-    deliver(outputs, recording_document(recording), recording_blocks(recording), others=others)
+    document = recording_document(recording) | {"notes": list(recording_notes(drafter, heads, nodes))}
+    deliver(outputs, document, recording_blocks(recording), others=others)

@@ -94,7 +94,7 @@ def compare(
     workload = Workload(prompt_tokens, new_tokens)
     spec = load_model(model) if isinstance(model, str) else model
     profile = load_profile(energy_profile)
-    acceptance = load_trace(trace or spec.default_trace or FALLBACK_TRACE)
+    acceptance = load_trace(spec.default_trace or FALLBACK_TRACE if trace is None else trace)
     names = list(dict.fromkeys(systems if systems is not None else SYSTEMS))
     check_changes(names, changes or {})
     asked = [make_system(name, spec, profile, basis, changes, root_counts) for name in names]

@@ -162,7 +162,7 @@ def generate(
     policy, fidelity = tree_policy(request), parse_fidelity(request.fidelity)
     _check_names(request)
     verifiers = [_verifier(request, number) for number in range(len(request.prompts))]
-    priced = load_model(request.priced_as) if request.priced_as else None
+    priced = None if request.priced_as is None else load_model(request.priced_as)
     decoder = load_decoder(request.model, request.drafter, request.heads, policy, request.dtype)
     prompts = prompt_tokens(decoder, request.prompts, request.new_tokens)
     spec = priced or decoder.model.config.spec

@@ -5,7 +5,7 @@ from math import isclose
 
 from lpspec.experiments.systems import Basis
 from lpspec.simulation.run import Run
-from lpspec.simulation.workload import System, TreePolicy, Workload
+from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, Workload
 from lpspec.speculation.rank_trace import RankTrace
 
 DEFAULT_POLICY = TreePolicy(objective="edp")
@@ -13,6 +13,9 @@ DEFAULT_POLICY = TreePolicy(objective="edp")
 
 WITHOUT_WEIGHTS = ("none", "prompt-lookup")
 """Drafters that read no weights of their own."""
+
+DEFAULT_NODES = MAX_TREE_SIZE - 1
+"""Drafts per recorded tree at most, where nothing is said."""
 
 _INT8 = 8
 
@@ -38,8 +41,14 @@ def policy_notes(systems: Sequence[System], tree: str, policy: TreePolicy, root_
             if is_given:
                 yield f"{option} has no effect: no system here speculates"
         return
+    migrates = any(system.platform.allocator == "dynamic" for system in systems)
+    if policy.size == 1:
+        for option in ("--learning", "--no-root-counts", "--heads", *(() if migrates else ("--objective",))):
+            if given[option]:
+                yield f"{option} has no effect: --tree {tree} is the root alone"
+        return
     sized = policy.fixed is not None or policy.depth is not None
-    if sized and given["--objective"] and not any(system.platform.allocator == "dynamic" for system in systems):
+    if sized and given["--objective"] and not migrates:
         yield f"--objective has no effect: with --tree {tree} neither size nor depth is chosen"
     if policy.fixed is not None and given["--learning"]:
         yield f"--learning has no effect: --tree {tree} is the same at every step"
@@ -69,6 +78,14 @@ def basis_notes(systems: Sequence[System], basis: Basis, changes: Mapping[str, s
         yield f"--set gpu.matrix_int8 has no effect: GPUs compute in FP16 under --basis {basis}"
 
 
+def recording_notes(drafter: str, heads: str | None, nodes: int) -> Iterator[str]:
+    """Options of recordings that change nothing."""
+    if drafter in WITHOUT_WEIGHTS and heads is not None:
+        yield f"--heads has no effect: drafter {drafter} has no weights"
+    if drafter == "medusa" and nodes != DEFAULT_NODES:
+        yield "--nodes has no effect: Medusa's lists are recorded whole"
+
+
 def drafting_notes(drafter: str, given: Mapping[str, bool]) -> Iterator[str]:
     """Options of real decoding that change nothing.
 
@@ -79,6 +96,8 @@ def drafting_notes(drafter: str, given: Mapping[str, bool]) -> Iterator[str]:
     for option in ("--tree", "--objective"):
         if drafter == "none" and given[option]:
             yield f"{option} has no effect: drafter none proposes nothing"
+    if drafter not in ("none", "medusa") and given["--tree"] and given["--objective"]:
+        yield "--objective has no effect: --tree gives the size of every tree"
     if drafter in WITHOUT_WEIGHTS and given["--heads"]:
         yield f"--heads has no effect: drafter {drafter} has no weights"
     if given["--seed"]:

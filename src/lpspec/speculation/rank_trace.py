@@ -176,7 +176,7 @@ def _shipped() -> Traversable:
 
 
 def _is_path(text: str) -> bool:
-    return "/" in text or os.sep in text or text.endswith(".npz") or Path(text).exists()
+    return "/" in text or os.sep in text or text.endswith(".npz") or (text != "" and Path(text).exists())
 
 
 # The file: ranks, turn_lengths, and everything else as one JSON text.
