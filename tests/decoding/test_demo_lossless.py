@@ -96,7 +96,9 @@ def drafter_of(name: str, model: Llama) -> Drafter:
 
 def platform_price(model: Llama, drafter: Drafter, objective: str) -> Price:
     system = make_system("lp-spec", priced_model(model.config.spec, drafter), load_profile("attacc"))
-    rows: FloatArray = live_costs(system, drafter, 1, CONTEXTS).price(next(o for o in OBJECTIVES if o == objective))
+    rows: FloatArray = live_costs(system, drafter, 1, CONTEXTS).prices(next(o for o in OBJECTIVES if o == objective))[0]
+    if not isinstance(drafter, Medusa):  # only Medusa heads are told what heads cost one by one
+        rows = rows[:, 0]
     return lambda context: rows[context - 1]
 
 

@@ -29,8 +29,10 @@ def drawn_chains(turns: list[int], depth: int = 4) -> DraftTrace:
     places = np.arange(1, depth + 1)
     path = np.where(places <= np.minimum(right, left)[:, None], places, -1)
     chain = np.tile(np.arange(depth), (positions, 1))
-    arrays = (chain, chain * 0, np.ones_like(chain) * 0.5, path, np.array(turns))
-    return DraftTrace(*arrays, labels=("",) * len(turns), drafter="chain", **SAID)
+    probability = np.full(chain.shape, 0.5, np.float32)
+    parent, rank, true_path = chain.astype(np.int16), np.zeros(chain.shape, np.int8), path.astype(np.int16)
+    lengths = np.array(turns, np.int32)
+    return DraftTrace(parent, rank, probability, true_path, lengths, labels=("",) * len(turns), drafter="chain", **SAID)
 
 
 def share(hits: list[bool]) -> float | None:

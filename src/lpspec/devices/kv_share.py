@@ -7,6 +7,7 @@ Within a channel a head's positions may be dealt to dies again (``lpspec.dram.kv
 
 from dataclasses import dataclass
 from math import gcd
+from typing import overload
 
 import numpy as np
 
@@ -62,10 +63,18 @@ class KvShare:
         heads = np.maximum(kv_heads, 1)
         return heads / (ceil_div(heads, self.quantum) * self.quantum)
 
+    @overload
+    def channel_keys(self, keys: int) -> int: ...
+    @overload
+    def channel_keys(self, keys: Count) -> Count: ...
     def channel_keys(self, keys: Count) -> Count:
         """Positions of a head on the channel that has the most of them."""
         return part_positions(keys, self.spread, self.row_columns)
 
+    @overload
+    def part_keys(self, keys: int) -> int: ...
+    @overload
+    def part_keys(self, keys: Count) -> Count: ...
     def part_keys(self, keys: Count) -> Count:
         """Positions of a head on the die that has the most of them."""
         return part_positions(self.channel_keys(keys), self.parts, self.row_columns)

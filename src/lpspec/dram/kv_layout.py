@@ -6,7 +6,7 @@ key is a k). So a new token adds one lane of head_dim columns to the keys, and o
 
 from dataclasses import dataclass
 from math import gcd
-from typing import TypeVar
+from typing import TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from lpspec.dram.layout import Cells, PimChannel, Tile, Unit, blocks_of
 from lpspec.errors import InputError
 
 _Index = TypeVar("_Index", int, NDArray[np.int64])
+_Positions: TypeAlias = int | NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,10 +277,15 @@ class KvPlacement:
         return row % self.parts, row // self.parts * width + positions % width
 
 
-def part_positions(positions: _Index, parts: int, width: int) -> _Index:
+@overload
+def part_positions(positions: int, parts: int, width: int) -> int: ...
+@overload
+def part_positions(positions: _Positions, parts: int, width: int) -> _Positions: ...
+def part_positions(positions: _Positions, parts: int, width: int) -> _Positions:
     """Positions of the part that has the most, of so many dealt out ``width`` by ``width``."""
     rows, rest = positions // width, positions % width
-    return -(-rows // parts) * width + rest * (rows % parts == 0)
+    most: _Positions = -(-rows // parts) * width + rest * (rows % parts == 0)
+    return most
 
 
 def parts_for(heads: int, concurrent: int) -> int:
