@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -21,11 +21,11 @@ from lpspec.experiments.quantities import OBJECTIVE_OF
 from lpspec.experiments.readings import PLAIN, Reading, all_readings
 from lpspec.experiments.region import region
 from lpspec.experiments.reproduce import Reproduction, Row, reproduce
-from lpspec.experiments.systems import make_system
+from lpspec.experiments.systems import ENERGY_BASES, make_system
 from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.workload import OBJECTIVES, System, TreePolicy
+from lpspec.simulation.workload import OBJECTIVES, Objective, System, TreePolicy, Workload
 
 IDS = [published.id for published in PUBLISHED]
 
@@ -206,8 +206,11 @@ def halves(result: Reproduction) -> tuple[dict[str, Run], dict[str, Run]]:
 def test_every_pruner_serves_the_quantity_that_is_compared(result: Reproduction) -> None:
     """Each row on a fair basis is made of runs sized for it, and no other sizing of a rival gives a better one."""
     level = result.closed
-    better = {"throughput": lambda run: run.tokens_per_s, "energy": lambda run: run.tokens_per_j}
-    better["edp"] = lambda run: 1 / run.edp_s_mj
+    better: dict[Objective, Callable[[Run], float]] = {
+        "throughput": lambda run: run.tokens_per_s,
+        "energy": lambda run: run.tokens_per_j,
+        "edp": lambda run: 1 / run.edp_s_mj,
+    }
     for basis in FAIR_BASES:
         for objective, value in better.items():
             for name, run in level.fair[basis][objective].items():
@@ -236,7 +239,7 @@ def test_bases_are_what_they_say(result: Reproduction) -> None:
     assert {name for name, run in published.items() if run.system.platform.energy_basis == "board-power"} == {"rtx3090"}
     assert {name for name, run in published.items() if run.system.speculates} == {"lp-spec", "pim-spec"}
     assert set(equal) == {"lp-spec", "npu-spec", "pim-spec", "attacc-spec", "rtx3090-spec"}
-    for basis, counts in (("equal", "model"), ("board", "board-power")):
+    for basis, counts in ENERGY_BASES.items():
         for runs in result.closed.fair[basis].values():
             for run in runs.values():
                 assert run.system.model == equal["lp-spec"].system.model
@@ -386,7 +389,7 @@ def test_the_region_says_what_pruner_and_split_are_worth() -> None:
     assert len(places) == 2 * 5 * 3
     assert places[128_000, 32_768, "attacc"].l_spec is None  # 8.6 GB of cache beside 9.7 GB of weights
     place = places[32_000, 1024, "pimscope"]
-    work = module.Workload(1024, 64)
+    work = Workload(1024, 64)
 
     def run(size: int | None, depth: int | None = None, **changes: str) -> Run:
         system = make_system("lp-spec", bench.model, load_profile("pimscope"), "equal", reading.changes | changes)

@@ -1,5 +1,7 @@
 """The figure of the reproduction: what LP-Spec gains on every basis, and what every reading gives."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -23,7 +25,7 @@ from lpspec.report.figures import (
 from lpspec.report.wording import SHORT_NAMES
 
 BAND = "#e4e4e4"
-BASIS_LOOKS: dict[Basis, tuple[str, dict[str, str]]] = {
+BASIS_LOOKS: dict[Basis, tuple[str, dict[str, Any]]] = {
     "published": ("simulated, published basis", {"marker": "o", "mfc": BLUE, "mec": BLUE}),
     "equal": ("fair: memory and MACs", {"marker": "D", "mfc": "white", "mec": VERMILION}),
     "board": ("fair: board or SoC power", {"marker": "s", "mfc": "white", "mec": GREEN}),

@@ -263,8 +263,13 @@ def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
         step_pj = step_pj + placed.energy_pj[:, steps.placement, steps.l_spec - 1] + moved_pj
     prefill_pj = float(costs.prefill_pj.sum())
     totals = float(step_ns.sum()), step_pj.sum(axis=1), migration_ns, costs.prefill_ns, prefill_pj
-    by_turn = TurnTotals(*(np.bincount(steps.turn, part) for part in (steps.committed, step_ns, step_pj.sum(axis=0))))
+    by_turn = TurnTotals(*(_summed(steps.turn, part) for part in (steps.committed, step_ns, step_pj.sum(axis=0))))
     return Run(system, steps, *totals, by_turn=by_turn)
+
+
+def _summed(turn: IntArray, part: IntArray | FloatArray) -> FloatArray:
+    """float64 [turns], the sum of a figure over the steps of each turn."""
+    return np.bincount(turn, part).astype(np.float64)
 
 
 def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
@@ -275,7 +280,7 @@ def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     turn_ns, turn_pj = priced(system, decode, (1, int(turn[-1]) + 1))
     prefill_ns, prefill_pj = priced(system, costs.prefill(), (1, 1))
     totals = float(turn_ns.sum()), turn_pj.sum(axis=(1, 2)), float(np.sum(moving.latency_ns))
-    by_turn = TurnTotals(np.bincount(turn, steps.committed), turn_ns[0], turn_pj.sum(axis=(0, 1)))
+    by_turn = TurnTotals(_summed(turn, steps.committed), turn_ns[0], turn_pj.sum(axis=(0, 1)))
     return Run(system, steps, *totals, float(prefill_ns[0, 0]), float(prefill_pj.sum()), "command", by_turn)
 
 
