@@ -65,7 +65,7 @@ def _draw_gains(axes: Axes, reproduction: Reproduction) -> None:
     axes.tick_params(axis="y", length=0)
     axes.set_xscale("log")
     plain_log_labels(axes.xaxis)
-    axes.set_xlim(0.6 * min(map(min, values)), 1.5 * max(map(max, values)))
+    axes.set_xlim(0.45 * min(map(min, values)), 1.5 * max(map(max, values)))
     axes.annotate("loses", (0.93, 1.0), xycoords=("data", "axes fraction"), ha="right", va="top", fontsize=7)
     axes.annotate("LP-Spec wins", (1.08, 1.0), xycoords=("data", "axes fraction"), ha="left", va="top", fontsize=7)
     axes.set_xlabel("gain of LP-Spec (log)")
