@@ -117,5 +117,5 @@ def test_rules_hold_on_machines_whoever_tries_them() -> None:
     rung = random_machines("random", 60, 0, lambda done: None)
     assert rung.lines == ()
     assert rung.passed
-    assert rung.values["command"] > 45
+    assert rung.values["command"] > 20
     assert rung.values["analytic"] == sum(try_machine(seed).compared["analytic"] for seed in range(60))
