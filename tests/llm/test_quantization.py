@@ -63,6 +63,7 @@ def test_awq_files_are_as_large_as_published(preset: str, gigabytes: float) -> N
         (GPTQ | {"group_size": -1}, 4 + 20 / 4096),
         (W4A16, 4 + 16 / 128),
         (W8A8, 8 + 16 / 4096),
+        (W8A8 | {"sparsity_config": {"format": "dense", "global_sparsity": 0.14}}, 8 + 16 / 4096),
     ],
 )
 def test_bits_of_a_linear_weight(config: dict[str, Any], bits: float) -> None:
@@ -123,6 +124,7 @@ def test_with_bits_makes_all_weights_alike() -> None:
         (AWQ | {"new_trick": 1}, "new_trick"),
         (GPTQ | {"bits": 3}, "bits = 3"),
         (GPTQ | {"lm_head": True}, "lm_head"),
+        (W8A8 | {"sparsity_config": {"sparsity_structure": "2:4"}}, "sparsity_config"),
         (GPTQ | {"dynamic": {"-:.*gate": {}}}, "dynamic"),
         (GPTQ | {"is_marlin_format": True}, "is_marlin_format"),
         (GPTQ | {"checkpoint_format": "marlin"}, "checkpoint_format = 'marlin'"),

@@ -80,7 +80,11 @@ def _compressed_tensors(config: Mapping[str, Any]) -> dict[str, int]:
     groups = config.get("config_groups")
     if not isinstance(groups, dict) or len(groups) != 1:
         raise ValueError("quantization_config.config_groups must hold one group for all linear layers")
-    _check_keys(config, {"quant_method", "format", "config_groups", "ignore"} | _PACKED_HARMLESS)
+    used = {"quant_method", "format", "config_groups", "ignore"}
+    sparsity = config.get("sparsity_config")
+    if isinstance(sparsity, dict) and sparsity.get("format") == "dense":
+        used.add("sparsity_config")  # zeros that are stored as any other number
+    _check_keys(config, used | _PACKED_HARMLESS)
     ignored = config.get("ignore")
     _check_kept("ignore", ignored)
     if "lm_head" not in (ignored or ()):
