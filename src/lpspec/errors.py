@@ -8,9 +8,24 @@ LONGEST = 190
 
 _PATH_SHOWN = 100
 
+_WORDS_SHOWN = (_PATH_SHOWN, 60, 40, 25)
+"""Characters of a word, such as a path, in a message that is too long, until it no longer is."""
+
 
 class InputError(Exception):
-    """Bad input, said in one line: what is wrong, where, and what is allowed."""
+    """Bad input, said in one line: what is wrong, where, and what is allowed.
+
+    Args:
+        text: The line; where it is longer than ``LONGEST``, long words such as paths lose their starts.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Keep the line."""
+        line = " ".join(text.splitlines())
+        for width in _WORDS_SHOWN:
+            if len(line) > LONGEST:
+                line = " ".join(shown(word, width) for word in line.split())
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}...")
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> InputError:
