@@ -76,7 +76,7 @@ def test_smaller_trees_than_mu_run_on_pim_alone(
     bench: ControlBench, monkeypatch: pytest.MonkeyPatch, mu: int, alone: int
 ) -> None:
     sizes = np.array([1, 2, 3, 4, 5, 60])
-    steps = ReplayedSteps(np.zeros(6, np.int64), sizes, np.ones(6, np.int64))
+    steps = ReplayedSteps(np.zeros(6, np.int64), sizes, np.ones(6, np.int64), np.zeros(6, np.int64))
     monkeypatch.setattr(bench, "steps", lambda control: steps)
     seen: dict[str, list[int]] = {}
 

@@ -68,7 +68,7 @@ def test_switching_takes_turns_from_either_run() -> None:
     def steps(size: int, roots: list[int]) -> Steps:
         count = len(roots)
         committed, heads = np.arange(count) + 10 * size, np.full(count, size // 4)
-        return Steps(np.array(roots), np.full(count, size), committed, np.zeros(count, np.int64), heads)
+        return Steps(np.array(roots), np.full(count, size), committed, np.zeros(count, np.int64), heads, committed % 3)
 
     small, large = steps(4, [0, 1, 2, 0, 3, 0, 0, 5]), steps(16, [0, 3, 0, 0, 0, 2, 4])
     found = switching(small, large, turns=1)

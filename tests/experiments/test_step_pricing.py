@@ -43,7 +43,9 @@ def test_every_step_is_charged_at_its_context_and_size() -> None:
     costs = live_costs(on, NoDrafter(), 20, 40)
     run = price_texts(on, costs, TEXTS, TreePolicy())
     contexts = [20, 23, 30, 32, 35]
-    assert run.decode_ns == pytest.approx(sum(costs.latency_ns[context - 20, TREE.size - 1] for context in contexts))
+    verify_ns = sum(costs.latency_ns[context - 20, TREE.size - 1] for context in contexts)
+    assert run.steps.moved.tolist() == [1, 0, 1, 1, 0]  # nodes 4, 2 and 3 belong at places 2, 1 and 2
+    assert run.decode_ns == pytest.approx(verify_ns + 3 * costs.compaction_ns[1])
     assert run.tokens == 3 + 1 + 2 + 3 + 2
     assert run.mean_l_spec == TREE.size
 

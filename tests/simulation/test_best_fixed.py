@@ -60,13 +60,13 @@ def replay(trace: RankTrace, turns: IntArray, size: int, depth: int) -> Steps:
     price = np.full((1, int(turns[:, 0].max()), 1, MAX_TREE_SIZE), np.inf)
     price[..., size - 1] = 1.0
     accuracy = prior_accuracy(depth, trace.top_k)
-    out = np.empty((5, int(turns[:, 0].sum())), np.int64)
+    out = np.empty((6, int(turns[:, 0].sum())), np.int64)
     ranks: NDArray[np.int8] = np.ascontiguousarray(trace.ranks[:, :depth])
     weight, growth = np.full_like(accuracy, PRIOR_WEIGHT), make_growth(depth, trace.top_k, MAX_TREE_SIZE)
     stay = np.zeros((1, 1))
     taken = replay_pruned(ranks, turns, price, accuracy, weight, True, False, DEFAULT_MEMORY, 0.0, growth, stay, *out)
-    l_spec, committed, position, placement, heads = out[:, :taken]
-    return Steps(position, l_spec, committed, placement, heads)
+    l_spec, committed, position, placement, heads, moved = out[:, :taken]
+    return Steps(position, l_spec, committed, placement, heads, moved)
 
 
 @cache
@@ -161,7 +161,7 @@ def test_by_commands_none_of_the_best_by_closed_forms_is_better_either(name: str
 def steps_of_root(turns: IntArray) -> Steps:
     position = np.concatenate([np.arange(wanted) for wanted in turns[:, 0].tolist()])
     one, none = np.ones_like(position), np.zeros_like(position)
-    return Steps(position, one, one, none, none)
+    return Steps(position, one, one, none, none, none)
 
 
 @pytest.mark.parametrize("fidelity", ["analytic", "command"])

@@ -11,6 +11,7 @@ from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.run import simulate
+from lpspec.simulation.step_cost import priced, step_costs
 from lpspec.simulation.step_phases import cost_of
 from lpspec.simulation.workload import FIDELITIES, Fidelity, System, Workload, parse_fidelity, parse_tree
 from lpspec.speculation.rank_trace import load_trace
@@ -40,9 +41,9 @@ def test_a_run_costs_what_its_steps_cost_one_by_one(name: str, root_counts: bool
     costs = costs_of(one)
     known: dict[tuple[int, int, int, int], tuple[float, float]] = {}
     total_ns = total_pj = 0.0
-    columns = run.steps.position, run.steps.l_spec, run.steps.committed, run.steps.heads
-    for position, l_spec, committed, heads in zip(*columns, strict=True):
-        kind = (int(l_spec), WORKLOAD.prompt_tokens + int(position), int(committed), int(heads))
+    columns = run.steps.position, run.steps.l_spec, run.steps.moved, run.steps.heads
+    for position, l_spec, moved, heads in zip(*columns, strict=True):
+        kind = (int(l_spec), WORKLOAD.prompt_tokens + int(position), int(moved), int(heads))
         if kind not in known:
             cost = cost_of(costs.step_phases(*kind), costs.planner.memory)
             known[kind] = float(cost.latency_ns), float(sum(cost.activity.energy_pj(PROFILE).values()))
@@ -58,12 +59,43 @@ def test_both_levels_take_the_same_steps(name: str) -> None:
     closed, commands = (
         simulate(system(name), TRACE, WORKLOAD, parse_tree("dtp", "edp"), level) for level in FIDELITIES
     )
-    for field in ("position", "l_spec", "committed", "heads"):
+    for field in ("position", "l_spec", "committed", "heads", "moved"):
         assert np.array_equal(getattr(closed.steps, field), getattr(commands.steps, field))
     assert (commands.decode_pj >= 0).all()
     assert sum(commands.energy_by_component_mj.values()) == pytest.approx(commands.mj_per_token)
     assert commands.prefill_ns > 0
     assert commands.prefill_pj > 0
+
+
+@pytest.mark.parametrize("name", ["pim-spec", "lp-spec"])
+@pytest.mark.parametrize("profile", ["attacc", "pimscope"])
+def test_compaction_costs_the_same_at_both_levels(name: str, profile: str) -> None:
+    one = make_system(name, load_model("llama2-7b"), load_profile(profile))
+    closed, commands = step_costs(one, 140, 1), command_costs(one, 140, 1)
+    assert commands is not None
+    nowhere = np.zeros(1, np.int64)
+    still = priced(one, commands.decode(nowhere, nowhere + 4, nowhere, nowhere, nowhere), (1, 1))
+    assert closed.compaction_ns[0] == 0
+    for moved in range(1, 5):
+        step = priced(one, commands.decode(nowhere, nowhere + 4, nowhere + moved, nowhere, nowhere), (1, 1))
+        assert closed.compaction_ns[moved] == pytest.approx(float((step[0] - still[0]).sum()), rel=0.1)
+        assert closed.compaction_pj[:, moved].sum() == pytest.approx(float((step[1] - still[1]).sum()), rel=0.1)
+
+
+@pytest.mark.parametrize("model", ["tinyllama", "llama3-8b"])
+@pytest.mark.parametrize("name", ["npu-spec", "pim-spec", "lp-spec"])
+def test_compaction_differs_by_little_of_a_step(name: str, model: str) -> None:
+    """In plain DRAM, or with few key-value heads, commands take longer by turns of the bus: next to nothing."""
+    one = make_system(name, load_model(model), PROFILE)
+    closed, commands = step_costs(one, 140, 1), command_costs(one, 140, 1)
+    assert commands is not None
+    for moved in (1, 3):
+        by_commands = priced(one, cost_of(commands.planner.compaction(moved), commands.planner.memory), (1, 1))
+        for ours, theirs, step in (
+            (closed.compaction_ns[moved], by_commands[0], closed.latency_ns[0, 3]),
+            (closed.compaction_pj[:, moved].sum(), by_commands[1], closed.energy_pj[:, 0, 3].sum()),
+        ):
+            assert abs(ours - theirs.sum()) < 2e-3 * step
 
 
 @pytest.mark.parametrize("name", ["attacc", "rtx3090-spec"])

@@ -81,10 +81,12 @@ def test_totals_are_those_of_steps_and_moves_one_by_one(objective: Objective) ->
     ns, moved_ns, pj = 0.0, 0.0, np.zeros(len(COMPONENTS))
     steps = found.steps
     where = steps.placement.tolist()
-    columns = steps.position, steps.l_spec, steps.heads, steps.placement
-    for position, size, heads, place in zip(*(column.tolist() for column in columns), strict=True):
+    columns = steps.position, steps.l_spec, steps.heads, steps.placement, steps.moved
+    for position, size, heads, place, drafts in zip(*(column.tolist() for column in columns), strict=True):
         ns += costs.latency_ns[position, size - 1] + costs.draft_ns[heads] + placed.latency_ns[place, size - 1]
         pj += costs.energy_pj[:, position, size - 1] + costs.draft_pj[:, heads] + placed.energy_pj[:, place, size - 1]
+        ns += costs.compaction_ns[drafts]
+        pj += costs.compaction_pj[:, drafts]
     for a, b in pairwise(where):
         moved_ns += placed.move_ns[a, b]
         pj += placed.move_pj[:, a, b]
@@ -121,6 +123,7 @@ def test_a_run_that_moves_takes_the_steps_of_the_readable_loop(tree: TreePolicy)
     assert steps.committed.tolist() == [step.committed for step in expected]
     assert steps.placement.tolist() == [step.placement for step in expected]
     assert steps.heads.tolist() == [step.heads for step in expected]
+    assert steps.moved.tolist() == [step.moved for step in expected]
     if tree.size is not None:
         assert steps.placement[-1] != 0
 

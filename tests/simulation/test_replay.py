@@ -3,13 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
@@ -20,8 +18,8 @@ from lpspec.speculation.pruner import DraftTokenPruner, LearningRule, sampling_s
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_lengths
 
-Record = tuple[int, int, int, int]  # position, tokens verified, tokens committed, heads run
-Placed = tuple[int, int, int, int, int]  # and where the weights lay, and heads run
+Record = tuple[int, int, int, int, int]  # position, tokens verified, tokens committed, heads run, drafts moved
+Placed = tuple[int, int, int, int, int, int]  # the same, with where the weights lay before the heads
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def cases(draw: st.DrawFn) -> Case:
 def compiled_placed(case: Case) -> tuple[list[Placed], FloatArray]:
     turns = turn_bounds(case.trace, Workload(new_tokens=case.new_tokens))
     accuracy, (heads, top_k) = case.prior.copy(), case.prior.shape
-    sizes, committed, positions, placements, heads_run = np.zeros((5, int(turns[:, 0].sum())), np.int64)
+    sizes, committed, positions, placements, heads_run, moved = np.zeros((6, int(turns[:, 0].sum())), np.int64)
     steps = replay_pruned(
         case.trace.ranks,
         turns,
@@ -106,20 +104,21 @@ def compiled_placed(case: Case) -> tuple[list[Placed], FloatArray]:
         positions,
         placements,
         heads_run,
+        moved,
     )
-    columns = (positions, sizes, committed, placements, heads_run)
+    columns = (positions, sizes, committed, placements, heads_run, moved)
     return list(zip(*(array[:steps].tolist() for array in columns), strict=True)), accuracy
 
 
 def compiled(case: Case) -> tuple[list[Record], FloatArray]:
     steps, accuracy = compiled_placed(case)
-    return [(*step[:3], step[4]) for step in steps], accuracy
+    return [(*step[:3], *step[4:]) for step in steps], accuracy
 
 
 def readable(case: Case) -> tuple[list[Placed], FloatArray]:
     pruner = DraftTokenPruner(case.prior, case.price.shape[3], case.rule, case.memory)
     steps = decode(case.trace, pruner, case.price, case.new_tokens, case.move)
-    placed = [(step.position, step.l_spec, step.committed, step.placement, step.heads) for step in steps]
+    placed = [(s.position, s.l_spec, s.committed, s.placement, s.heads, s.moved) for s in steps]
     return placed, pruner.accuracy
 
 
@@ -137,9 +136,9 @@ class NaiveModel:
         self.weight[head, rank] = weight
         self.average[head, rank] = self.average[head, rank] * ((weight - 1) / weight) + correct / weight
 
-    def best_tree(self, heads: int, top_k: int, price: list[list[float]]) -> set[Path]:
+    def best_tree(self, heads: int, top_k: int, price: list[list[float]]) -> list[Path]:
         """The likeliest open path is taken next; of all depths and sizes, the one with the most tokens per price."""
-        trees: list[set[Path]] = [{()}]
+        trees: list[list[Path]] = [[()]]
         values = [1.0 / price[0][0]]
         for limit in range(1, heads + 1):
             taken: dict[Path, float] = {(): 1.0}
@@ -154,12 +153,12 @@ class NaiveModel:
                     break
                 path = max(open_paths, key=lambda p: open_paths[p])
                 taken[path] = open_paths[path]
-                trees.append(set(taken))
+                trees.append(list(taken))
                 row = price[min(max(map(len, taken)), len(price) - 1)]
                 values.append(sum(sorted(taken.values(), reverse=True)) / row[len(taken) - 1])
         return trees[values.index(max(values))]
 
-    def heads_run(self, tree: set[Path], heads: int, price: list[list[float]], share: float) -> int:
+    def heads_run(self, tree: list[Path], heads: int, price: list[list[float]], share: float) -> int:
         """As many as the tree is deep; all once enough is set aside."""
         depth = max(map(len, tree))
         if depth < len(price) - 1:
@@ -197,7 +196,8 @@ def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int
             for h, rank in waiting.pop(token):
                 for k in range(top_k):
                     model.score(h, k, k == rank)
-        yield position, len(tree), end - position, ran
+        moved = sum(tree.index(tuple(truth[:place])) != place for place in range(1, accepted + 1))
+        yield position, len(tree), end - position, ran, moved
         position = end
 
 
@@ -239,10 +239,11 @@ def test_steps_cover_every_wanted_token_once(case: Case) -> None:
     for tokens in wanted:
         position = 0
         while position < tokens:
-            root, l_spec, committed, heads = steps.pop(0)
+            root, l_spec, committed, heads, moved = steps.pop(0)
             assert root == position
             assert 1 <= committed <= min(l_spec, heads + 1)
             assert heads <= case.trace.heads
+            assert 0 <= moved < committed
             position += committed
         assert position == tokens
     assert steps == []
@@ -270,7 +271,7 @@ def test_later_tokens_never_change_earlier_decisions(case: Case, data: st.DataOb
     def decisions(decoded: Case) -> list[tuple[int, int, int]]:
         """Root, size and heads of every step before the change."""
         found, turn_now = [], -1
-        for position, l_spec, _, heads in compiled(decoded)[0]:
+        for position, l_spec, _, heads, _ in compiled(decoded)[0]:
             turn_now += position == 0
             if turn_now > turn or (turn_now == turn and position >= token):
                 break
@@ -317,10 +318,11 @@ def test_a_fixed_tree_is_replayed_as_by_hand(case: Case, some: set[Path]) -> Non
     paths = {path[:depth] for path in some for depth in range(1, len(path) + 1)}
     tree = TokenTree.from_paths(paths)
     turns = turn_bounds(case.trace, Workload(new_tokens=case.new_tokens))
-    accepted: NDArray[Any] = accepted_lengths(tree, case.trace.ranks).astype(np.int64)
-    sizes, committed, positions = np.zeros((3, int(turns[:, 0].sum())), np.int64)
-    steps = replay_fixed(accepted, turns, tree.size, sizes, committed, positions)
-    expected: list[tuple[int, int, int]] = []
+    accepted, in_place = (accepted_lengths(part, case.trace.ranks).astype(np.int64) for part in (tree, tree.trunk()))
+    sizes, committed, positions, moved = np.zeros((4, int(turns[:, 0].sum())), np.int64)
+    steps = replay_fixed(accepted, in_place, turns, tree.size, sizes, committed, positions, moved)
+    expected: list[tuple[int, int, int, int]] = []
+    places = [(), *tree.paths()]
     for start, wanted in zip(case.trace.turn_starts.tolist(), turns[:, 0].tolist(), strict=True):
         position = 0
         while position < wanted:
@@ -328,6 +330,8 @@ def test_a_fixed_tree_is_replayed_as_by_hand(case: Case, some: set[Path]) -> Non
             row = case.trace.ranks[start + position].tolist()
             while walked <= len(row) and tuple(row[:walked]) in paths and position + walked < wanted:
                 walked += 1
-            expected.append((position, tree.size, walked))
+            out_of_place = sum(places.index(tuple(row[:j])) != j for j in range(1, walked))
+            expected.append((position, tree.size, walked, out_of_place))
             position += walked
-    assert list(zip(positions[:steps], sizes[:steps], committed[:steps], strict=True)) == expected
+    columns = (column[:steps].tolist() for column in (positions, sizes, committed, moved))
+    assert list(zip(*columns, strict=True)) == expected

@@ -50,11 +50,13 @@ def test_totals_are_the_sum_of_the_steps(name: str, basis: Basis) -> None:
     ns = 0.0
     pj = dict.fromkeys(COMPONENTS, 0.0)
     tokens = passes = verified = 0
-    columns = run.steps.position, run.steps.l_spec, run.steps.committed, run.steps.heads
-    for position, l_spec, committed, heads in zip(*(column.tolist() for column in columns), strict=True):
-        ns += costs.latency_ns[position, l_spec - 1] + costs.draft_ns[heads]
+    steps = run.steps
+    columns = steps.position, steps.l_spec, steps.committed, steps.heads, steps.moved
+    for position, l_spec, committed, heads, moved in zip(*(column.tolist() for column in columns), strict=True):
+        ns += costs.latency_ns[position, l_spec - 1] + costs.draft_ns[heads] + costs.compaction_ns[moved]
         for i, component in enumerate(COMPONENTS):
             pj[component] += costs.energy_pj[i, position, l_spec - 1] + costs.draft_pj[i, heads]
+            pj[component] += costs.compaction_pj[i, moved]
         tokens, passes, verified = tokens + committed, passes + 1, verified + l_spec
     parts_mj = sum(pj.values()) / 1e9
     gpu = {"attacc": 400, "rtx3090": 350}.get(name.removesuffix("-spec"))
@@ -112,6 +114,7 @@ def test_a_run_takes_the_steps_of_the_readable_loop(policy: TreePolicy, rule: Le
     assert steps.l_spec.tolist() == [step.l_spec for step in expected]
     assert steps.committed.tolist() == [step.committed for step in expected]
     assert steps.heads.tolist() == [step.heads for step in expected]
+    assert steps.moved.tolist() == [step.moved for step in expected]
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 64])

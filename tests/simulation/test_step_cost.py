@@ -58,7 +58,7 @@ def test_every_cell_is_the_price_of_that_step_alone(name: str, basis: Basis) -> 
     sizes = MAX_TREE_SIZE if one.speculates else 1
     assert costs.latency_ns.shape == (CONTEXTS, sizes)
     assert costs.energy_pj.shape == (len(COMPONENTS), CONTEXTS, sizes)
-    allocator = make_allocator(one.platform, one.model, sizes, FIRST + CONTEXTS)
+    allocator = make_allocator(one.platform, one.model, sizes, FIRST + CONTEXTS, one.profile)
     for row in (0, 2, CONTEXTS - 1):
         for tokens in {1, 2, 4, 5, 33, sizes} & set(range(1, sizes + 1)):
             operators = verify_operators(one.model, tokens, FIRST + row)

@@ -183,7 +183,12 @@ def test_acceptance_in_the_grown_tree_is_that_of_the_tree(
     size = grow_best_tree(accuracy, price, growth)
     tree = TokenTree(growth.parent[:size], growth.depth[:size], growth.rank[:size])
     ranks = np.array(row, np.int8)
-    assert kernels.accepted_in(growth, size, ranks) == accepted_length(tree, ranks)
+    places = {path: place for place, path in enumerate(tree.paths(), 1)}
+    right = [places[path] for length in range(1, 6) if (path := tuple(row[:length])) in places and length <= len(row)]
+    assert len(right) == accepted_length(tree, ranks)
+    moved = sum(place != wanted for wanted, place in enumerate(right, 1))
+    assert kernels.accepted_in(growth, size, ranks) == (len(right), moved)
+    assert accepted_length(tree.trunk(), ranks) == len(right) - moved
 
 
 def test_an_observed_rank_moves_the_whole_list() -> None:
@@ -209,10 +214,10 @@ def test_every_kernel_reads_the_same_uncompiled() -> None:
         for _ in range(20):
             size = grow(accuracy, 1 + 0.05 * np.arange(16) + 0.02 * np.arange(4)[:, None], growth)
             ranks = rng.integers(-1, 4, 3).astype(np.int8)
-            accepted = accepted_in(growth, size, ranks)
+            accepted, moved = accepted_in(growth, size, ranks)
             learn_verified(accuracy, weight, growth, size, ranks, accepted, 100.0)
             learn_rank(accuracy, weight, 2, int(ranks[2]), 100.0)
             learn_node(accuracy, weight, 1, 1, True, 100.0)
-            log.append((size, accepted, accuracy.tolist()))
+            log.append((size, accepted, moved, accuracy.tolist()))
         results.append(log)
     assert results[0] == results[1]

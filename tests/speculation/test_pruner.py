@@ -119,8 +119,9 @@ def test_the_choice_is_the_best_of_all_trees(
     by_component = np.stack([0.25 * energy_pj, 0.75 * energy_pj])[:, None, :]
     heads = len(accuracy)
     draft_ns, draft_pj = draft_ns[: heads + 1] - draft_ns[0], draft_pj[: heads + 1] - draft_pj[0]
+    nothing = np.zeros(1), np.zeros((2, 1)), 0.0, np.zeros(2)  # to move, to prefill
     costs = StepCosts(
-        0, latency_ns[None, :], by_component, draft_ns, np.stack([0.5 * draft_pj, 0.5 * draft_pj]), 0.0, np.zeros(2)
+        0, latency_ns[None, :], by_component, draft_ns, np.stack([0.5 * draft_pj, 0.5 * draft_pj]), *nothing
     )
     tree = DraftTokenPruner(accuracy, MAX_SIZE).choose(costs.prices(objective)[0, 0])
     paths = frozenset(tree.paths())

@@ -188,18 +188,19 @@ class BalancedAllocator:
     def _attention_cost(self, op: Attention) -> Cost:
         """Whole key-value heads go to either side; new keys and values are written to every side in use."""
         self.pim.check_precision(op)
-        return over_blocks(op, self.pim.spec.lanes.n, self._heads_cost) + self._appends(op)
+        return over_blocks(op, self.pim.spec.lanes.n, self._heads_cost) + self.appends(op)
 
     def _heads_cost(self, op: Attention) -> Cost:
         """Scores and values of all layers over whole blocks of keys."""
         latency_ns, pim_heads = self.attention_split(op)
         return Cost(latency_ns * op.count, self._heads_activity(op, pim_heads))
 
-    def _appends(self, op: Attention) -> Cost:
-        """New keys and values of all layers, on PIM ranks and, where it keeps them, on the DRAM rank."""
-        cost = append_to_pim(self.pim, op, blocks_of_positions(op.context, op.tokens, self.pim.spec.lanes.n))
+    def appends(self, op: Attention, read_first: bool = False) -> Cost:
+        """New keys and values of all layers, or moved ones, on PIM ranks and, where it keeps them, on the DRAM rank."""
+        blocks = blocks_of_positions(op.context, op.tokens, self.pim.spec.lanes.n)
+        cost = append_to_pim(self.pim, op, blocks, read_first)
         if self.kv_on_dram:
-            cost += append_to_dram(self.pim.timing, op)
+            cost += append_to_dram(self.pim.timing, op, read_first)
         return cost * float(op.count)
 
     def _heads_activity(self, op: Attention, pim_heads: Count) -> Activity:

@@ -179,12 +179,13 @@ class ReplayedSteps(NamedTuple):
     """What every verify pass of a replay did: int64 [steps] each, turn after turn.
 
     ``position``: tokens of the turn committed before the step. ``l_spec``: tokens verified, the root included.
-    ``committed``: tokens committed, the root included.
+    ``committed``: tokens committed, the root included. ``moved``: accepted drafts out of place in the cache.
     """
 
     position: IntArray
     l_spec: IntArray
     committed: IntArray
+    moved: IntArray
 
 
 def replay_drafts(trace: DraftTrace, price: FloatArray, new_tokens: int | None = None) -> ReplayedSteps:
@@ -234,12 +235,14 @@ def replay_sizes(trace: DraftTrace, sizes: IntArray, new_tokens: int | None = No
         new_tokens: Tokens to generate per turn at most; None for the whole turn.
     """
     accepted = ((trace.true_path > 0) & (trace.true_path < sizes[:, None])).sum(axis=1).tolist()
-    steps: list[tuple[int, int, int]] = []
+    in_place = (trace.true_path == np.arange(1, trace.true_path.shape[1] + 1)).cumprod(axis=1).sum(axis=1).tolist()
+    steps: list[tuple[int, int, int, int]] = []
     for start, wanted in _turns(trace, new_tokens):
         position = 0
         while position < wanted:
             committed = min(accepted[start + position] + 1, wanted - position)
-            steps.append((position, int(sizes[start + position]), committed))
+            moved = max(committed - 1 - in_place[start + position], 0)
+            steps.append((position, int(sizes[start + position]), committed, moved))
             position += committed
     return ReplayedSteps(*np.array(steps, np.int64).T)
 

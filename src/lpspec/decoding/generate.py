@@ -68,6 +68,11 @@ class Step:
         return len(self.path) - 1
 
     @property
+    def moved(self) -> int:
+        """Accepted drafts out of place: keys and values lie in growth order, the j-th accepted belong at place j."""
+        return sum(node != place for place, node in enumerate(self.path))
+
+    @property
     def right(self) -> tuple[int, ...]:
         """Nodes whose tokens are the text's, one for each place after the root."""
         return self.path[1:] + ((self.last_draft,) if self.last_draft else ())

@@ -168,7 +168,7 @@ class _Route:
         """Time, ns, and energy, pJ, of all verify passes."""
         if fidelity == "command":
             none = np.zeros_like(steps.position)
-            cost = self._commands.decode(*steps, placement=none, heads=none)
+            cost = self._commands.decode(steps.position, steps.l_spec, steps.moved, placement=none, heads=none)
             return self._total(cost, 1)
         context = self._prompt_tokens + steps.position
         cost = self.allocator.decode_cost(verify_operators(self.system.model, steps.l_spec, context))

@@ -32,7 +32,7 @@ def both_levels(system: System, l_spec: int, context: int, by_commands: bool = T
     if costs is None:
         return [closed]
     steps = closed.steps
-    cost = costs.decode(steps.position, steps.l_spec, steps.committed, steps.placement, steps.heads)
+    cost = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads)
     decode_ns, decode_pj = priced(system, cost, (1, 1))
     return [closed, replace(closed, decode_ns=float(decode_ns[0, 0]), decode_pj=decode_pj[:, 0, 0], fidelity="command")]
 

@@ -94,10 +94,11 @@ def switching(small: Steps, large: Steps, turns: int) -> Steps:
     for which, steps in enumerate((small, large)):
         turn = np.cumsum(steps.position == 0) - 1
         mine = turn // turns % 2 == which
-        parts.append((turn[mine], steps.position[mine], steps.l_spec[mine], steps.committed[mine], steps.heads[mine]))
-    turn, position, l_spec, committed, heads = (np.concatenate(column) for column in zip(*parts, strict=True))
+        columns = (turn, steps.position, steps.l_spec, steps.committed, steps.placement, steps.heads, steps.moved)
+        parts.append([column[mine] for column in columns])
+    turn, *joined = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(turn, kind="stable")
-    return Steps(position[order], l_spec[order], committed[order], np.zeros_like(order), heads[order])
+    return Steps(*(column[order] for column in joined))
 
 
 class _Study:

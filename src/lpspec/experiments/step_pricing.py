@@ -85,15 +85,15 @@ def price_texts(
 
 def _charged_steps(system: System, costs: StepCosts, texts: Sequence[Sequence[Step]], policy: TreePolicy) -> Steps:
     rows = [
-        (step.context, step.tree.size, len(step.tokens), step.heads)
+        (step.context, step.tree.size, len(step.tokens), step.heads, step.moved)
         if system.speculates
-        else (step.context + i, 1, 1, 0)
+        else (step.context + i, 1, 1, 0, 0)
         for steps in texts
         for step in steps
         for i in range(1 if system.speculates else len(step.tokens))
     ]
-    context, l_spec, committed, heads = np.array(rows, np.int64).reshape(-1, 4).T
-    steps = Steps(context - costs.first_context, l_spec, committed, np.zeros_like(context), heads)
+    context, l_spec, committed, heads, moved = np.array(rows, np.int64).reshape(-1, 5).T
+    steps = Steps(context - costs.first_context, l_spec, committed, np.zeros_like(context), heads, moved)
     return place_steps(steps, policy, costs)
 
 
@@ -118,5 +118,5 @@ def _drafting(level: CommandCosts, drafter: ConfidenceDrafter, steps: Steps) -> 
     """Cost of all levels of all trees: the first looks beyond the root, each further one beyond ``width`` nodes."""
     position = steps.position[steps.l_spec > 1]
     one, none = np.ones_like(position), np.zeros_like(position)
-    further = level.decode(position, one * min(drafter.width, MAX_TREE_SIZE), one, none, none)
-    return level.decode(position, one, one, none, none) + further * (drafter.depth - 1.0)
+    further = level.decode(position, one * min(drafter.width, MAX_TREE_SIZE), none, none, none)
+    return level.decode(position, one, none, none, none) + further * (drafter.depth - 1.0)

@@ -45,25 +45,27 @@ def representative_step(runs: Sequence[Run], workload: Workload, system: str) ->
     """
     run = next(run for run in runs if run.system.name == system)
     steps = run.steps
-    position, l_spec, committed, heads = _commonest(run)
+    position, l_spec, committed, heads, moved = _commonest(run)
     costs = command_costs(run.system, workload.prompt_tokens, int(steps.position.max()) + 1)
     if costs is None:
         raise InputError(f"a timeline shows memory commands: {system} has no command level")
     context = workload.prompt_tokens + position
     memory, profile = costs.planner.memory, run.system.profile
-    phases = tuple(run_step(costs.step_phases(l_spec, context, committed, heads), memory))
+    phases = tuple(run_step(costs.step_phases(l_spec, context, moved, heads), memory))
     energy = tuple(float(sum(done.phase.activity.energy_pj(profile).values())) for done in phases)
     burst_bytes = memory.device.organisation.burst_bytes.n
     return StepTimeline(system, l_spec, context, committed, memory.channels, burst_bytes, phases, energy)
 
 
-def _commonest(run: Run) -> tuple[int, int, int, int]:
-    """Position, tokens verified and committed, and heads of the step nearest the commonest kind's median context."""
+def _commonest(run: Run) -> tuple[int, ...]:
+    """Position, tokens verified and committed, heads, and drafts moved of the commonest kind, at its median context."""
     steps = run.steps
     kinds, which, counts = np.unique(
-        np.stack([steps.l_spec, steps.committed, steps.heads], 1), axis=0, return_inverse=True, return_counts=True
+        np.stack([steps.l_spec, steps.committed, steps.heads, steps.moved], 1),
+        axis=0,
+        return_inverse=True,
+        return_counts=True,
     )
     best = int(counts.argmax())
     positions = np.sort(steps.position[which.ravel() == best])
-    l_spec, committed, heads = map(int, kinds[best])
-    return int(positions[len(positions) // 2]), l_spec, committed, heads
+    return int(positions[len(positions) // 2]), *map(int, kinds[best])

@@ -87,9 +87,9 @@ def _passes(system: System, context: int, fidelity: Fidelity) -> Iterator[tuple[
             energy_pj = costs.energy_pj[:, 0, length - 1].sum() + costs.draft_pj[:, drafted].sum()
             yield float(latency_ns), float(energy_pj)
         return
-    start, one = np.array([0]), np.array([1])
+    none = np.array([0])
     for length in LENGTHS:
-        cost = commands.decode(start, np.array([length]), one, start, np.array([_heads(system, length)]))
+        cost = commands.decode(none, np.array([length]), none, none, np.array([_heads(system, length)]))
         latency_ns, parts_pj = priced(system, cost, (1, 1))
         yield float(latency_ns[0, 0]), float(parts_pj.sum())
 

@@ -31,11 +31,11 @@ SPEC = ModelSpec(
 )
 PATHS = [(0,), (1,), (2,), (3,), (0, 0), (0, 1), (1, 0), (2, 0), (0, 0, 0), (1, 0, 0)]
 
-Steps = list[tuple[int, int, int]]
+Steps = list[tuple[int, int, int, int]]
 
 
 def steps_of_both() -> tuple[Steps, Steps]:
-    """Position, tokens verified and tokens committed of every step: live, then replayed.
+    """Position, tokens verified, tokens committed and drafts moved of every step: live, then replayed.
 
     The heads are the model's own output layer, so their lists are good guesses wherever the text repeats itself.
     """
@@ -49,8 +49,9 @@ def steps_of_both() -> tuple[Steps, Steps]:
     live: Steps = []
     for prompt in prompts:
         generation = Generation(model, prompt.tokens, NEW_TOKENS, drafter, max_tree=len(PATHS) + 1)
-        live += [(step.context - len(prompt.tokens), step.tree.size, len(step.tokens)) for step in generation]
+        for step in generation:
+            live.append((step.context - len(prompt.tokens), step.tree.size, len(step.tokens), step.moved))
     trace = record_ranks(model, drafter, prompts, NEW_TOKENS, "validation")
     price = np.ones((1, NEW_TOKENS, 1, len(PATHS) + 1))
     replayed = decode(trace, FixedTree(TokenTree.from_paths(PATHS)), price)
-    return live, [(step.position, step.l_spec, step.committed) for step in replayed]
+    return live, [(step.position, step.l_spec, step.committed, step.moved) for step in replayed]

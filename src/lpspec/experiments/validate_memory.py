@@ -30,7 +30,7 @@ def checker(name: str, advance: Advance) -> Rung:
     costs = _costs()
     package = costs.planner.memory
     session = PhaseSession(package.device, package.controller)
-    for phase in costs.step_phases(4, 256, 2):
+    for phase in costs.step_phases(4, 256, 1):
         for work in phase.memory.works if phase.name not in ("gate_up", "lm_head", "medusa_lm_head") else ():
             session.run(work.program(), work.requests(), keep_commands=True)
     pim = _channel()
@@ -79,7 +79,7 @@ def reading_against_bus(name: str, advance: Advance) -> Rung:
 def step_against_sum(name: str, advance: Advance) -> Rung:
     """A whole step in one session, layer by layer, against its phases measured apart."""
     costs = _costs()
-    phases = costs.step_phases(4, 256, 2)
+    phases = costs.step_phases(4, 256, 1)
     apart_ns = float(cost_of(phases, costs.planner.memory).latency_ns)
     *_, last = run_step(phases, costs.planner.memory)
     off = last.end_ns / apart_ns - 1

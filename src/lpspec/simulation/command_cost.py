@@ -51,27 +51,27 @@ class CommandCosts:
         charged, keys, blocks = self._kinds(np.array([l_spec]), np.array([context - self.first_context]))[0]
         return charged, keys, blocks
 
-    def step_phases(self, l_spec: int, context: int, committed: int = 1, heads: int | None = None) -> tuple[Phase, ...]:
-        """The phases of one step, in their order: verify, move what was accepted, draft anew.
+    def step_phases(self, l_spec: int, context: int, moved: int = 0, heads: int | None = None) -> tuple[Phase, ...]:
+        """The phases of one step, in their order: verify, move what was accepted out of place, draft anew.
 
         Args:
             l_spec: Tokens verified, the root included.
             context: Tokens before the step.
-            committed: Tokens committed.
+            moved: Accepted drafts out of place.
             heads: Draft heads that run; all with a tree and none without if left out.
         """
         if heads is None:
             heads = self.planner.model.medusa_heads if l_spec > 1 else 0
         phases = self.planner.verify(*self.kind_of(l_spec, context))
-        if committed > 1:
-            phases += self.planner.compaction(committed - 1)
+        if moved > 0:
+            phases += self.planner.compaction(moved)
         return phases + self.planner.draft(heads)
 
     def decode(
         self,
         position: IntArray,
         l_spec: IntArray,
-        committed: IntArray,
+        moved: IntArray,
         placement: IntArray,
         heads: IntArray,
         turn: IntArray | None = None,
@@ -81,7 +81,7 @@ class CommandCosts:
         Args:
             position: int64 [steps], tokens of the turn before.
             l_spec: int64 [steps], tokens verified.
-            committed: int64 [steps], tokens committed.
+            moved: int64 [steps], accepted drafts out of place.
             placement: int64 [steps], where the weights lie.
             heads: int64 [steps], draft heads that ran.
             turn: int64 [steps], to which turn each belongs; all cost fields are then float64 [turns].
@@ -90,8 +90,8 @@ class CommandCosts:
         total = Cost()
         for kind, count in counted(np.column_stack([placement, self._kinds(l_spec, position)])):
             total += self._verify(*kind) * count
-        for (moved,), count in counted(committed[:, None] - 1, committed > 1):
-            total += self._compaction(moved) * count
+        for (tokens,), count in counted(moved[:, None], moved > 0):
+            total += self._compaction(tokens) * count
         for drafted, count in counted(np.column_stack([placement, heads]), heads > 0):
             total += self._draft(*drafted) * count
         return total

@@ -29,6 +29,7 @@ class Step:
         committed: Tokens committed, the root included.
         placement: Where the weights lay, as a number.
         heads: Draft heads that ran.
+        moved: Accepted drafts out of place, whose keys and values move up.
     """
 
     position: int
@@ -36,6 +37,7 @@ class Step:
     committed: int
     placement: int
     heads: int
+    moved: int
 
 
 def decode(
@@ -62,8 +64,9 @@ def decode(
             ranks = trace.ranks[start + position, : min(wanted - position - 1, heads)]  # draft: ranks of the truth
             mover.account(same_work(pruner, prices, placement, tree))  # allocate: move columns for what is to come
             committed = 1 + accepted_length(tree, ranks)  # verify, accept
+            moved = committed - 1 - accepted_length(tree.trunk(), ranks)
             pruner.observe(position, ranks, tree, committed)
-            yield Step(position, tree.size, committed, placement, heads)
+            yield Step(position, tree.size, committed, placement, heads, moved)
             position += committed
 
 

@@ -38,6 +38,7 @@ def replay_pruned(
     positions: IntArray,
     placements: IntArray,
     heads_run: IntArray,
+    moved: IntArray,
 ) -> int:
     """Decode every turn with the pruner choosing each tree.
 
@@ -59,6 +60,7 @@ def replay_pruned(
         positions: int64 out, position of the root in its turn.
         placements: int64 out, where the weights lay.
         heads_run: int64 out, draft heads that ran.
+        moved: int64 out, accepted drafts out of place.
 
     Returns:
         The number of steps.
@@ -82,7 +84,8 @@ def replay_pruned(
             size = grow_best_tree(accuracy, price[placement, position], growth)
             depth = depth_of(growth, size)
             heads_run[step], saved = heads_to_run(price[placement, position], size, depth, heads, saved, share)
-            tokens = accepted_in(growth, size, row) + 1
+            accepted, moved[step] = accepted_in(growth, size, row)
+            tokens = accepted + 1
             sizes[step] = size
             committed[step] = tokens
             positions[step] = position
@@ -117,11 +120,19 @@ def replay_pruned(
 
 @cached_njit(nogil=True)
 def replay_fixed(
-    accepted: IntArray, turn_lengths: IntArray, size: int, sizes: IntArray, committed: IntArray, positions: IntArray
+    accepted: IntArray,
+    in_place: IntArray,
+    turn_lengths: IntArray,
+    size: int,
+    sizes: IntArray,
+    committed: IntArray,
+    positions: IntArray,
+    moved: IntArray,
 ) -> int:
     """Decode every turn with one tree, whose accepted length at every position is known.
 
-    Arguments and result are as for ``replay_pruned``; ``accepted`` is int64 [positions].
+    Arguments and result are as for ``replay_pruned``; ``accepted`` is int64 [positions], and so is ``in_place``, how
+    many of these are not moved: the first ones.
     """
     step = 0
     start = 0
@@ -133,6 +144,7 @@ def replay_fixed(
             sizes[step] = size
             committed[step] = tokens
             positions[step] = position
+            moved[step] = max(tokens - 1 - in_place[start + position], 0)
             step += 1
             position += tokens
         start += turn_lengths[turn, 1]

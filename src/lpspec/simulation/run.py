@@ -18,7 +18,7 @@ from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import PRIOR_WEIGHT, sampling_share
 from lpspec.speculation.rank_trace import RankTrace
-from lpspec.speculation.token_tree import accepted_lengths
+from lpspec.speculation.token_tree import TokenTree, accepted_lengths
 
 IntArray = NDArray[np.int64]
 
@@ -33,6 +33,7 @@ class Steps:
         committed: Tokens committed, the root included.
         placement: Where the weights lay, as an index into the placements of the price list.
         heads: Draft heads that ran.
+        moved: Accepted drafts out of place, whose keys and values move up.
     """
 
     position: IntArray
@@ -40,6 +41,7 @@ class Steps:
     committed: IntArray
     placement: IntArray
     heads: IntArray
+    moved: IntArray
 
     @property
     def moves(self) -> IntArray:
@@ -221,7 +223,7 @@ def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
 def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
     if not system.speculates:
-        return place_steps(_replay_fixed(np.zeros(trace.positions, np.int64), turns, 1, 0), policy, costs)
+        return place_steps(_replay_fixed(TokenTree.from_paths([]), trace.ranks[:, :0], turns), policy, costs)
     heads = min(system.model.medusa_heads, trace.heads)
     if policy.fixed is not None:
         if policy.fixed.max_depth > heads:
@@ -229,8 +231,7 @@ def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: Tree
                 f"the tree is {policy.fixed.max_depth} deep, but {system.model.name} with trace '{trace.name}' "
                 f"has {heads} draft heads"
             )
-        accepted = accepted_lengths(policy.fixed, trace.ranks[:, :heads]).astype(np.int64)
-        steps = _replay_fixed(accepted, turns, policy.fixed.size, policy.fixed.max_depth)
+        steps = _replay_fixed(policy.fixed, trace.ranks[:, :heads], turns)
         steps = replace(steps, heads=_charged(steps.heads, system, policy))
         return place_steps(steps, policy, costs)
     if policy.pruner is not None:
@@ -252,7 +253,9 @@ def place_steps(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
 def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
     """Look up every step in a price list and add up."""
     step_ns = costs.latency_ns[steps.position, steps.l_spec - 1] + costs.draft_ns[steps.heads]
+    step_ns = step_ns + costs.compaction_ns[steps.moved]
     step_pj = costs.energy_pj[:, steps.position, steps.l_spec - 1] + costs.draft_pj[:, steps.heads]
+    step_pj = step_pj + costs.compaction_pj[:, steps.moved]
     migration_ns = 0.0
     if (placed := costs.placements) is not None:
         before = np.concatenate([steps.placement[:1], steps.placement[:-1]])
@@ -276,7 +279,7 @@ def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     """Price every step by commands and add up."""
     turn = steps.turn
     moving = costs.migrations(steps.placement, turn)
-    decode = costs.decode(steps.position, steps.l_spec, steps.committed, steps.placement, steps.heads, turn) + moving
+    decode = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads, turn) + moving
     turn_ns, turn_pj = priced(system, decode, (1, int(turn[-1]) + 1))
     prefill_ns, prefill_pj = priced(system, costs.prefill(), (1, 1))
     totals = float(turn_ns.sum()), turn_pj.sum(axis=(1, 2)), float(np.sum(moving.latency_ns))
@@ -330,7 +333,7 @@ def _replay_pruned(system: System, trace: RankTrace, turns: IntArray, policy: Tr
     price = allowed_prices(costs, policy, heads)
     accuracy = prior_accuracy(heads, trace.top_k)
     growth = make_growth(heads, trace.top_k, price.shape[-1])
-    out = np.empty((5, int(turns[:, 0].sum())), np.int64)
+    out = np.empty((6, int(turns[:, 0].sum())), np.int64)
     steps = replay_pruned(
         np.ascontiguousarray(trace.ranks[:, :heads]),
         turns,
@@ -345,8 +348,8 @@ def _replay_pruned(system: System, trace: RankTrace, turns: IntArray, policy: Tr
         costs.move_price(policy.objective),
         *out,
     )
-    l_spec, committed, position, placement, heads_run = out[:, :steps]
-    return Steps(position, l_spec, committed, placement, _charged(heads_run, system, policy))
+    l_spec, committed, position, placement, heads_run, moved = out[:, :steps]
+    return Steps(position, l_spec, committed, placement, _charged(heads_run, system, policy), moved)
 
 
 def _charged(heads_run: IntArray, system: System, policy: TreePolicy) -> IntArray:
@@ -362,15 +365,16 @@ def _replay_added(
     pruner = factory(prior_accuracy(trace.heads, trace.top_k))
     price, move = allowed_prices(costs, policy, trace.heads), costs.move_price(policy.objective)
     rows = [
-        (step.position, step.l_spec, step.committed, step.placement, step.heads)
+        (step.position, step.l_spec, step.committed, step.placement, step.heads, step.moved)
         for step in decode(trace, pruner, price, int(turns[:, 0].max()), move)
     ]
     steps = Steps(*np.array(rows, np.int64).T)
     return replace(steps, heads=_charged(steps.heads, system, policy))
 
 
-def _replay_fixed(accepted: IntArray, turns: IntArray, size: int, heads: int) -> Steps:
-    out = np.empty((3, int(turns[:, 0].sum())), np.int64)
-    steps = replay_fixed(accepted, turns, size, *out)
-    l_spec, committed, position = out[:, :steps]
-    return Steps(position, l_spec, committed, np.zeros_like(position), np.full_like(position, heads))
+def _replay_fixed(tree: TokenTree, ranks: NDArray[np.int8], turns: IntArray) -> Steps:
+    accepted, in_place = (accepted_lengths(part, ranks).astype(np.int64) for part in (tree, tree.trunk()))
+    out = np.empty((4, int(turns[:, 0].sum())), np.int64)
+    steps = replay_fixed(accepted, in_place, turns, tree.size, *out)
+    l_spec, committed, position, moved = out[:, :steps]
+    return Steps(position, l_spec, committed, np.zeros_like(position), np.full_like(position, tree.max_depth), moved)

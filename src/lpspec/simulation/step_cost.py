@@ -11,13 +11,17 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.allocation.allocator import make_allocator
+from lpspec.allocation.allocator import Allocator, make_allocator
 from lpspec.allocation.checking import checked_cost
 from lpspec.allocation.exclusive import DynamicAllocator
+from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.single import SingleDevice
 from lpspec.devices.cost import COMPONENTS, Cost
+from lpspec.devices.kv_append import append_to_dram
 from lpspec.errors import InputError
 from lpspec.hardware.platform_spec import PlatformSpec
-from lpspec.llm.operators import Gemm, draft_operators, prefill_operators, verify_operators
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.simulation.energy_basis import counted_pj
 from lpspec.simulation.workload import MAX_TREE_SIZE, Objective, System
 
@@ -54,6 +58,8 @@ class StepCosts:
         energy_pj: float64 [components, contexts, sizes], of memory and MACs, in the order of ``COMPONENTS``.
         draft_ns: float64 [heads + 1], time of the first 0, 1, ... draft heads.
         draft_pj: float64 [components, heads + 1], their energy.
+        compaction_ns: float64 [sizes], time to move keys and values of 0, 1, ... accepted drafts into place.
+        compaction_pj: float64 [components, sizes], its energy.
         prefill_ns: Time of the pass over the prompt.
         prefill_pj: float64 [components], its energy.
         placements: How all this changes when weights move; None where they stay.
@@ -65,6 +71,8 @@ class StepCosts:
     energy_pj: FloatArray
     draft_ns: FloatArray
     draft_pj: FloatArray
+    compaction_ns: FloatArray
+    compaction_pj: FloatArray
     prefill_ns: float
     prefill_pj: FloatArray
     placements: PlacementCosts | None = None
@@ -73,7 +81,8 @@ class StepCosts:
     def prices(self, objective: Objective, heads: Sequence[int] | None = None) -> FloatArray:
         """What the pruner divides expected tokens by: float64 [placements, contexts, rows, sizes].
 
-        Tokens per price is tokens per second, tokens per joule, or the root of the inverse energy-delay product.
+        Tokens per price is tokens per second, tokens per joule, or the root of the inverse energy-delay product. Moving
+        accepted drafts into place is left out: a few steps in a hundred do, and no tree is known to before.
 
         Args:
             objective: What is to be had for the price.
@@ -141,8 +150,31 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
     prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
     moving = _placement_costs(system, allocator, charged) if isinstance(allocator, DynamicAllocator) else None
     draft_at = np.concatenate(draft_ns)[:, 0], np.concatenate(draft_pj, axis=1)[:, :, 0]
+    moved_ns, moved_pj = priced(system, compaction_cost(allocator, model, np.maximum(np.arange(sizes), 1)), (1, sizes))
+    moved_ns[:, 0] = moved_pj[..., 0] = 0.0
+    compaction = moved_ns[0], moved_pj[:, 0]
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
-    return StepCosts(first_context, latency_ns, energy_pj, *draft_at, *one_prompt, moving, system.platform)
+    return StepCosts(first_context, latency_ns, energy_pj, *draft_at, *compaction, *one_prompt, moving, system.platform)
+
+
+def compaction_cost(allocator: Allocator, model: ModelSpec, moved: IntArray) -> Cost:
+    """Keys and values of accepted drafts out of place are read and written again, in every layer.
+
+    GPUs do it for less than 0.1 % of a step, which is not charged, as their kernel launches are not; nor is it to
+    allocators that somebody has added without one of the package's as their base.
+
+    Args:
+        allocator: Knows where keys and values lie.
+        model: Whose they are.
+        moved: int64 [sizes], tokens moved, 1 at least.
+    """
+    (op,) = (op for op in verify_operators(model, moved, 0) if isinstance(op, Attention))
+    if isinstance(allocator, BalancedAllocator):
+        return allocator.pim.timing.standing_by(allocator.appends(op, read_first=True))
+    if isinstance(allocator, SingleDevice) and allocator.timing is not None:
+        cost = append_to_dram(allocator.timing, op, read_first=True) * float(op.count)
+        return allocator.timing.standing_by(cost)
+    return Cost()
 
 
 def _placement_costs(system: System, allocator: DynamicAllocator, tokens: IntArray) -> PlacementCosts:

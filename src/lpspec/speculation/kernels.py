@@ -131,15 +131,20 @@ def learn_verified(
 
 
 @cached_njit()
-def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> int:
-    """Draft tokens accepted from the grown tree: growth order lets one sweep walk down the true path."""
+def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> tuple[int, int]:
+    """Draft tokens accepted from the grown tree, and how many of these lie out of place: one sweep in growth order.
+
+    Keys and values lie in growth order after the root's, so the j-th accepted draft is in place if it is node j.
+    """
     node = 0
     accepted = 0
+    moved = 0
     for i in range(1, size):
         if accepted < ranks.shape[0] and growth.parent[i] == node and growth.rank[i] == ranks[accepted]:
             node = i
             accepted += 1
-    return accepted
+            moved += i != accepted
+    return accepted, moved
 
 
 @cached_njit()

@@ -104,6 +104,15 @@ class TokenTree:
             raise InputError(f"token tree: size {size} is not possible, allowed are 1 to {self.size}")
         return TokenTree(self.parent[:size], self.depth[:size], self.rank[:size])
 
+    def trunk(self) -> TokenTree:
+        """The longest prefix without a branch: where it is accepted, keys and values lie in place as they were written.
+
+        They are written in growth order, so the j-th accepted draft is in place if it is node j, and once one is not,
+        none after it is.
+        """
+        branch = np.flatnonzero(self.parent[1:] != np.arange(self.size - 1))
+        return self.prefix(int(branch[0]) + 1 if len(branch) else self.size)
+
     def paths(self) -> list[Path]:
         """The path of ranks from the root to each node, in growth order, root excluded."""
         found: list[Path] = [()]
