@@ -27,6 +27,8 @@ def test_long_paths_leave_room_for_the_fault(length: int, paths: int) -> None:
     assert said.startswith("model config ")
     assert said.count("config.json") == paths
     assert said.endswith("p/config.json: model_type = 'x': allowed are llama, mistral")
+    quoted = str(InputError(f"model config '{path}' holds {'nothing that is read ' * 9}"))
+    assert quoted.startswith("model config '")
 
 
 def test_a_message_of_short_words_is_cut_at_its_end() -> None:

@@ -24,7 +24,7 @@ class InputError(Exception):
         line = " ".join(text.splitlines())
         for width in _WORDS_SHOWN:
             if len(line) > LONGEST:
-                line = " ".join(shown(word, width) for word in line.split())
+                line = " ".join(_shortened(word, width) for word in line.split())
         super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}...")
 
 
@@ -57,3 +57,8 @@ def shown(text: str, width: int = _PATH_SHOWN) -> str:
     """A name, path or value that somebody gave, on one line; of a long one only its end."""
     text = " ".join(text.splitlines())
     return text if len(text) <= width else f"...{text[3 - width :]}"
+
+
+def _shortened(word: str, width: int) -> str:
+    """A word of a message, its opening quotation mark kept."""
+    return f"'{shown(word[1:], width - 1)}" if word.startswith("'") else shown(word, width)
