@@ -123,10 +123,14 @@ def test_bus_efficiency_limits_both_levels(level: Fidelity) -> None:
     assert took_ns["0.5"] == pytest.approx(took_ns["1"] * 0.9325 / 0.5, rel=0.005)
 
 
-def test_a_die_that_the_command_level_lacks_keeps_its_closed_forms() -> None:
-    odd = make_system("npu", TINY, PROFILE, changes={"memory.die_capacity": "12 Gb"})
-    assert command_costs(odd, 100, 40) is None
-    assert simulate(odd, TRACE, WORKLOAD, parse_tree("dtp", "edp"), "command").fidelity == "analytic"
+@pytest.mark.parametrize("name", ["npu", "lp-spec"])
+def test_a_die_that_the_command_level_lacks_is_refused_there(name: str) -> None:
+    """Closed forms were taken instead, without a word."""
+    odd = make_system(name, TINY, PROFILE, changes={"memory.die_capacity": "12 Gb"})
+    policy = parse_tree("dtp", "edp")
+    with pytest.raises(InputError, match=r"memory.die_capacity is 1.5 GiB: .* hold 1 GiB or 2 GiB; .* take any"):
+        simulate(odd, TRACE, WORKLOAD, policy, "command")
+    assert simulate(odd, TRACE, WORKLOAD, policy).fidelity == "analytic"
 
 
 def test_static_power_flows_at_command_level_too() -> None:

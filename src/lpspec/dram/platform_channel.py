@@ -62,7 +62,10 @@ def device_of_memory(memory: MemorySpec) -> DeviceSpec:
     same = [device for device in _shipped() if device.organisation.density.bytes == memory.die_capacity.bytes]
     if not same:
         sizes = " or ".join(sorted({device.organisation.density.text() for device in _shipped()}))
-        raise InputError(f"memory.die_capacity is {memory.die_capacity.text()}: dies that have commands hold {sizes}")
+        raise InputError(
+            f"memory.die_capacity is {memory.die_capacity.text()}: dies that have commands hold {sizes}; "
+            "closed forms (fidelity analytic) take any"
+        )
     return _at_rate(same, memory)
 
 

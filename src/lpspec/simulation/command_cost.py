@@ -17,7 +17,6 @@ from lpspec.allocation.single import SingleDevice
 from lpspec.devices.cost import Cost, Real
 from lpspec.devices.npu import Npu
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.errors import InputError
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
@@ -145,7 +144,7 @@ class _Counted:
 
 
 def command_costs(system: System, first_context: int, contexts: int) -> CommandCosts | None:
-    """Prices by commands; None for a system without: a GPU, an unknown die, or an allocator of somebody else's.
+    """Prices by commands; None for a system without a command level: a GPU, or an allocator of somebody else's.
 
     Args:
         system: The model on its machine.
@@ -153,7 +152,7 @@ def command_costs(system: System, first_context: int, contexts: int) -> CommandC
         contexts: How many consecutive contexts the run may meet.
 
     Raises:
-        InputError: The model does not fit the machine.
+        InputError: The model does not fit the machine, or the command level does not know its dies.
     """
     platform = system.platform
     if platform.npu is None or platform.memory is None:
@@ -165,9 +164,5 @@ def command_costs(system: System, first_context: int, contexts: int) -> CommandC
     splits: Sequence[BalancedAllocator | None] = [allocator if isinstance(allocator, BalancedAllocator) else None]
     if isinstance(allocator, DynamicAllocator):
         splits = allocator.choices
-    npu = Npu(platform.npu, platform.memory)
-    try:
-        memory = PackageCommands(platform)
-    except InputError:  # no die like its memory's
-        return None
+    npu, memory = Npu(platform.npu, platform.memory), PackageCommands(platform)
     return CommandCosts(system, [PhasePlanner(system.model, npu, memory, split) for split in splits], first_context)
