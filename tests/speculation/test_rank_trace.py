@@ -213,7 +213,7 @@ def refused_content(content: bytes, folder: Path) -> str:
         load_trace(path)
     message = str(refused.value)
     assert message.startswith("trace file '")
-    assert f"{path.name}': " in message
+    assert f"{path.name}'" in message
     assert len(message) <= 190
     assert "\n" not in message
     return message
