@@ -137,7 +137,7 @@ def test_a_malformed_line_is_named(
     worse = line(row=-5).encode()
     with pytest.raises(InputError) as error:
         read(tmp_path, b"\n".join([line().encode(), b"", line().encode(), bad, worse]))
-    assert str(error.value).startswith(f"{tmp_path}/requests.jsonl: line 4: ")
+    assert "/requests.jsonl: line 4: " in str(error.value)
     assert hint in str(error.value)
     assert "\n" not in str(error.value)
 
