@@ -1,9 +1,12 @@
 """Rungs of the memory: its commands against the checker, another engine, integers and the bus."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.dram.checker import check_commands
+from lpspec.dram.checker import CheckOptions, check_commands
+from lpspec.dram.checker_table import CommandTable
 from lpspec.dram.checker_table import command_table as as_checked
 from lpspec.dram.checking import check_options
 from lpspec.dram.command_stream import command_table
@@ -19,28 +22,38 @@ from lpspec.experiments.validate_rung import Advance, Rung
 from lpspec.hardware.loading import load_platform, load_profile
 from lpspec.llm.loading import load_model
 from lpspec.simulation.command_cost import CommandCosts, command_costs
-from lpspec.simulation.step_phases import cost_of
+from lpspec.simulation.step_phases import Phase, cost_of
 from lpspec.simulation.step_session import run_step
 
 MODEL, SYSTEM, PROFILE = "llama2-7b", "lp-spec", "attacc"
 
 
 def checker(name: str, advance: Advance) -> Rung:
-    """Commands of phases of a step against the checker, which shares no code with the engine."""
+    """Commands of phases of a step against the checker, which shares no code with the engine.
+
+    It is told the tokens of each pass, so that it follows the inputs of every one: a verify pass's, then the heads'.
+    """
     costs = _costs()
-    package = costs.planner.memory
+    commands = broken = 0
+    for tokens, phases in ((4, costs.step_phases(4, 256, 1, heads=0)), (1, costs.planner.draft(1))):
+        report = check_commands(*_checked_phases(costs.planner.memory, phases, tokens))
+        commands, broken = commands + report.commands, broken + sum(report.counts.values())
+    figure = f"{commands:,} commands of a step's phases, {broken} broken rules"
+    return Rung(name, figure, broken == 0, {"commands": commands, "broken": broken})
+
+
+def _checked_phases(
+    package: PackageCommands, phases: tuple[Phase, ...], tokens: int
+) -> tuple[CommandTable, CheckOptions]:
+    """What one channel was sent for phases, but for the longest products, and by what rules it is checked."""
     session = PhaseSession(package.device, package.controller)
-    for phase in costs.step_phases(4, 256, 1):
+    for phase in phases:
         for work in phase.memory.works if phase.name not in ("gate_up", "lm_head", "medusa_lm_head") else ():
             session.run(work.program(), work.requests(), keep_commands=True)
-    pim = _channel()
-    options = check_options(package.device, package.ranks, pim.pim_ranks, refresh="all-bank")
+    options = check_options(package.device, package.ranks, _channel().pim_ranks, refresh="all-bank")
     t = command_table(np.concatenate(session.commands))
     stream = as_checked(t["ck"], t["command"], t["rank"], t["bank_group"], t["bank"], t["row"], t["column"])
-    report = check_commands(stream, options)
-    broken = sum(report.counts.values())
-    figure = f"{report.commands:,} commands of a step's phases, {broken} broken rules"
-    return Rung(name, figure, report.legal, {"commands": report.commands, "broken": broken})
+    return stream, replace(options, pim=replace(options.pim, tokens=tokens))
 
 
 def fast_is_exact(name: str, advance: Advance) -> Rung:
