@@ -67,7 +67,8 @@ def test_an_option_with_a_note_changes_nothing(systems: list[str], option: dict[
 @pytest.mark.parametrize(
     ("tree", "option", "value"),
     [
-        ("8x2", "objective", "throughput"),
+        ("8x1", "objective", "throughput"),
+        ("2", "objective", "throughput"),
         ("mc_sim_7b_63", "objective", "throughput"),
         ("mc_sim_7b_63", "learning", "verified-nodes"),
         ("mc_sim_7b_63", "heads", "all"),
@@ -77,6 +78,14 @@ def test_what_a_given_tree_makes_idle_has_a_note(tree: str, option: str, value: 
     with_it = compared(systems=SPEC, tree=tree, **{option: value})
     assert [note.partition(" has")[0] for note in with_it.notes] == [f"--{option}"]
     assert numbers(with_it) == numbers(compared(systems=SPEC, tree=tree))
+
+
+@pytest.mark.parametrize("tree", ["8", "8x2"])
+def test_a_size_leaves_the_depth_to_the_objective_unless_all_heads_run(tree: str) -> None:
+    assert compared(systems=SPEC, tree=tree, objective="throughput").notes == ()
+    together = compared(systems=SPEC, tree=tree, heads="all", objective="throughput")
+    assert [note.partition(" has")[0] for note in together.notes] == ["--objective"]
+    assert numbers(together) == numbers(compared(systems=SPEC, tree=tree, heads="all"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
 from lpspec.experiments.systems import Basis
-from lpspec.simulation.run import Run
+from lpspec.simulation.run import Run, most_depth
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, Workload
 from lpspec.speculation.rank_trace import RankTrace
 
@@ -47,12 +47,11 @@ def policy_notes(systems: Sequence[System], tree: str, policy: TreePolicy, root_
             if given[option]:
                 yield f"{option} has no effect: --tree {tree} is the root alone"
         return
-    sized = policy.fixed is not None or policy.depth is not None
-    if sized and given["--objective"] and not migrates:
+    most_heads = max(system.model.medusa_heads for system in systems if system.speculates)
+    if given["--objective"] and not migrates and not _chooses(policy, most_heads):
         yield f"--objective has no effect: with --tree {tree} neither size nor depth is chosen"
     if policy.fixed is not None and given["--learning"]:
         yield f"--learning has no effect: --tree {tree} is the same at every step"
-    most_heads = max(system.model.medusa_heads for system in systems if system.speculates)
     if policy.fixed is not None and given["--heads"] and policy.fixed.max_depth >= most_heads:
         yield f"--heads has no effect: --tree {tree} is as deep as there are heads"
     if policy.pruner is not None and given["--learning"]:
@@ -116,6 +115,13 @@ def rounding_notes(runs: Sequence[Run]) -> Iterator[str]:
             if not isclose(in_ck * ck_ns, given.ns, rel_tol=1e-3):
                 took = f"{in_ck} CK, {in_ck * ck_ns:.5g} ns"
                 yield f"pim.{key} of {platform.name} is {given.text()}: commands keep whole CK, {took}"
+
+
+def _chooses(policy: TreePolicy, heads: int) -> bool:
+    """Whether a price decides on the tree: on its size, or on its depth where heads run by it."""
+    if policy.fixed is not None or policy.size is None:
+        return policy.fixed is None
+    return policy.heads == "by-depth" and most_depth(policy, heads) > 1
 
 
 def _widest_bits(system: System) -> int:
