@@ -91,7 +91,7 @@ def ranks() -> RankTrace:
 
 BY_DEPTH = {
     "heads at a tenth each": PRICES["steps of four"][:, None] + 0.1 * np.arange(HEADS + 1)[:, None],
-    "heads dear, now and then all": PRICES["steps of four"][:, None] + 0.004 * 5.0 ** np.arange(HEADS + 1)[:, None],
+    "heads dear, at times one more": PRICES["steps of four"][:, None] + 0.004 * 5.0 ** np.arange(HEADS + 1)[:, None],
 }
 """Float64 [tokens of a turn, heads + 1, sizes]."""
 

@@ -107,18 +107,8 @@ def systems(model: str, profile: str) -> list[tuple[System, StepCosts]]:
     return found
 
 
-TOO_SHALLOW = pytest.mark.xfail(
-    strict=True,
-    reason="LP-Spec, EDP: a product of marginal accuracies predicts too short a length where right guesses come "
-    "together, so that trees one level too shallow are chosen; 1.7 % on llama3-8b under specpim",
-)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "model",
-    [pytest.param(name, marks=TOO_SHALLOW if name in ("llama3-8b", "qwen2.5-7b") else ()) for name in model_names()],
-)
+@pytest.mark.parametrize("model", model_names())
 def test_no_fixed_size_and_depth_is_better_by_more_than_a_hundredth(model: str) -> None:
     """On every system, for every objective and energy profile, by the closed forms that the pruner plans with."""
     spec = load_model(model)

@@ -159,15 +159,15 @@ class NaiveModel:
         return trees[values.index(max(values))]
 
     def heads_run(self, tree: list[Path], heads: int, price: list[list[float]], share: float) -> int:
-        """As many as the tree is deep; all once enough is set aside."""
+        """As many as the tree is deep; one more once enough is set aside."""
         depth = max(map(len, tree))
         if depth < len(price) - 1:
-            paid, whole = price[depth][len(tree) - 1], price[-1][len(tree) - 1]
+            paid, further = price[depth][len(tree) - 1], price[depth + 1][len(tree) - 1]
             self.set_aside += share * paid
-            if self.set_aside < whole - paid:
+            if self.set_aside < further - paid:
                 return depth
         self.set_aside = 0.0
-        return heads
+        return depth + 1 if depth + 1 < len(price) - 1 else heads
 
 
 def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int) -> Iterator[Record]:
@@ -177,7 +177,7 @@ def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int
     while position < wanted:
         price = case.price[0, position].tolist()
         tree = model.best_tree(heads, top_k, price)
-        ran = model.heads_run(tree, heads, price, 0.0 if case.rule == "verified-nodes" else 0.0025)
+        ran = model.heads_run(tree, heads, price, 0.0 if case.rule == "verified-nodes" else 0.0015)
         truth = [rank for h, rank in enumerate(rows[position]) if position + 1 + h < wanted]
         accepted = 0
         while accepted < len(truth) and tuple(truth[: accepted + 1]) in tree:

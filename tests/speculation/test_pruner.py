@@ -250,8 +250,8 @@ def test_where_heads_run_together_depth_is_free() -> None:
 
 
 @pytest.mark.parametrize("draft", [0.05, 0.4, 3.0])
-def test_samples_of_all_heads_cost_their_share_at_most(draft: float) -> None:
-    """Whatever a head costs; of what it spends, the share is the least that lets it see all heads."""
+def test_samples_of_one_more_head_cost_their_share_at_most(draft: float) -> None:
+    """Whatever a head costs; of what it spends, the share is the least that lets it see the next head."""
     pruner, paid, sampled = DraftTokenPruner(PAPER), 0.0, 0.0
     price = by_depth(1.0, draft)
     price[2] += 1.0  # the second head is dear
@@ -259,7 +259,7 @@ def test_samples_of_all_heads_cost_their_share_at_most(draft: float) -> None:
         tree = pruner.choose(price)
         paid += price[tree.max_depth, tree.size - 1]
         sampled += price[pruner.heads, tree.size - 1] - price[tree.max_depth, tree.size - 1]
-        assert pruner.heads in (tree.max_depth, 2)
+        assert pruner.heads in (tree.max_depth, tree.max_depth + 1)
     assert 0 < sampled <= SAMPLING_SHARE * paid
     assert sampled > SAMPLING_SHARE * paid - np.ptp(price)  # no more is kept back than one sample costs
 

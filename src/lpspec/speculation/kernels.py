@@ -333,15 +333,16 @@ def depth_of(growth: Growth, size: int) -> int:
 
 @cached_njit()
 def heads_to_run(price: FloatArray, size: int, depth: int, heads: int, saved: float, share: float) -> tuple[int, float]:
-    """Draft heads that a step runs: as many as its tree is deep, and now and then all of them, to learn from.
+    """Draft heads that a step runs: as many as its tree is deep, and now and then one more, to learn from.
 
     Args:
         price: float64 [rows, max_size], as for ``grow_best_tree``.
         size: Nodes of the tree.
         depth: Its depth.
         heads: Heads that there are.
-        saved: What has been set aside since all heads ran.
-        share: Part of what steps cost that is set aside; all heads run as soon as that pays for them.
+        saved: What has been set aside since one more ran.
+        share: Part of what steps cost that is set aside; one more head runs as soon as that pays for it. Where
+            only two more together would pay, they are not found.
 
     Returns:
         How many run, and what is set aside now.
@@ -349,10 +350,12 @@ def heads_to_run(price: FloatArray, size: int, depth: int, heads: int, saved: fl
     last = price.shape[0] - 1
     if depth >= last:
         return heads, 0.0
-    saved += share * price[depth, size - 1]
-    if saved >= price[last, size - 1] - price[depth, size - 1]:
-        return heads, 0.0
-    return depth, saved
+    paid = price[depth, size - 1]
+    extra = price[depth + 1, size - 1] - paid
+    saved += share * paid
+    if saved < extra:
+        return depth, saved
+    return (heads if depth + 1 == last else depth + 1), 0.0
 
 
 @cached_njit()
