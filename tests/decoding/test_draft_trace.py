@@ -57,8 +57,8 @@ def random_trace(random: np.random.Generator, lengths: list[int], nodes: int, de
     return small_trace(**changed, turn_lengths=np.array(lengths), labels=("",) * len(lengths))
 
 
-def naive_replay(trace: DraftTrace, price: np.ndarray) -> list[tuple[int, int, int]]:
-    """Position, size and committed tokens of every step, from Python lists."""
+def naive_replay(trace: DraftTrace, price: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Position, size, committed tokens and drafts out of place of every step, from Python lists."""
     steps, start = [], 0
     for length in trace.turn_lengths.tolist():
         position = 0
@@ -74,7 +74,8 @@ def naive_replay(trace: DraftTrace, price: np.ndarray) -> list[tuple[int, int, i
                     break
                 accepted += 1
             committed = min(accepted + 1, length - position)
-            steps.append((position, size, committed))
+            path = trace.true_path[row].tolist()[: committed - 1]
+            steps.append((position, size, committed, sum(node != place for place, node in enumerate(path, 1))))
             position += committed
         start += length
     return steps
