@@ -28,7 +28,7 @@ NEW_TOKENS = 26
 NODES = 15
 PROMPTS = [Prompt(np.random.default_rng(n).integers(0, 24, 3 + n), f"prompt {n}") for n in range(4)]
 
-Record = tuple[int, int, int]  # position, tokens verified, tokens committed
+Record = tuple[int, int, int, int]  # position, tokens verified, tokens committed, drafts moved
 
 SIZES = np.arange(1, NODES + 2)
 FLAT = np.ones((NEW_TOKENS, NODES + 1))
@@ -59,7 +59,7 @@ def row_of(price: FloatArray, before: int, context: int) -> FloatArray:
 
 
 def record_of(step: Step, before: int) -> Record:
-    return step.context - before, step.tree.size, len(step.tokens)
+    return step.context - before, step.tree.size, len(step.tokens), step.moved
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_medusa_runs_the_heads_that_the_replay_runs(
         found += [(*record_of(step, before), step.heads) for step in generation]
         assert generation.tokens == text
     replayed = decode(ranks, PRUNERS[pruner](), BY_DEPTH[price][None])
-    assert [(step.position, step.l_spec, step.committed, step.heads) for step in replayed] == found
+    assert [(step.position, step.l_spec, step.committed, step.moved, step.heads) for step in replayed] == found
     assert any(heads < HEADS for *_, heads in found) or pruner == "fixed"
 
 
@@ -121,8 +121,8 @@ def test_medusa_replays_as_it_decodes(ranks: RankTrace, pruner: str, price: str,
     records, texts = live(Medusa(medusa_heads(), PRUNERS[pruner]()), PRICES[price])
     assert texts == plain_texts
     replayed = decode(ranks, PRUNERS[pruner](), PRICES[price][None, :, None])
-    assert [(step.position, step.l_spec, step.committed) for step in replayed] == records
-    assert np.mean([committed for _, _, committed in records]) > 1.2
+    assert [(step.position, step.l_spec, step.committed, step.moved) for step in replayed] == records
+    assert np.mean([committed for _, _, committed, _ in records]) > 1.2
 
 
 def test_the_verified_nodes_rule_replays_within_a_turn(ranks: RankTrace) -> None:
@@ -134,7 +134,7 @@ def test_the_verified_nodes_rule_replays_within_a_turn(ranks: RankTrace) -> None
     trace = record_ranks(MODEL, drafter, [prompt], NEW_TOKENS, name="one turn")
     pruner = DraftTokenPruner(prior_accuracy(HEADS, 10), NODES + 1, "verified-nodes")
     assert [
-        (step.position, step.l_spec, step.committed) for step in decode(trace, pruner, FLAT[None, :, None])
+        (step.position, step.l_spec, step.committed, step.moved) for step in decode(trace, pruner, FLAT[None, :, None])
     ] == records
 
 
@@ -174,7 +174,7 @@ def test_confident_drafters_replay_as_they_decode(
     assert texts == plain_texts
     replayed = replay_drafts(trace, PRICES[price])
     assert list(zip(*(array.tolist() for array in replayed), strict=True)) == records
-    drafted = [committed for _, size, committed in records if size > 1]
+    drafted = [committed for _, size, committed, _ in records if size > 1]
     assert np.mean(drafted) > 1.2 if drafted else trace.drafter == "prompt-lookup"
 
 
