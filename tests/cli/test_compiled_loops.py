@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lpspec.cli.compiled import NOTICE
 
-COMPARE = [sys.executable, "-m", "lpspec", "compare", "--systems", "npu", "--new-tokens", "2", "--tree", "mc_sim_7b_63"]
+COMPARE = [sys.executable, "-m", "lpspec", "compare", "--systems", "npu", "--new-tokens", "2"]
 
 
 def test_the_user_is_told_once_and_only_when_it_compiles(tmp_path: Path) -> None:
