@@ -61,11 +61,12 @@ def _commonest(run: Run) -> tuple[int, ...]:
     """Position, tokens verified and committed, heads, and drafts moved of the commonest kind, at its median context."""
     steps = run.steps
     kinds, which, counts = np.unique(
-        np.stack([steps.l_spec, steps.committed, steps.heads, steps.moved], 1),
+        np.stack([steps.l_spec, steps.committed, steps.heads], 1),
         axis=0,
         return_inverse=True,
         return_counts=True,
     )
     best = int(counts.argmax())
-    positions = np.sort(steps.position[which.ravel() == best])
-    return int(positions[len(positions) // 2]), *map(int, kinds[best])
+    alike = np.flatnonzero(which.ravel() == best)
+    middle = alike[np.argsort(steps.position[alike], kind="stable")[len(alike) // 2]]
+    return int(steps.position[middle]), *map(int, kinds[best]), int(steps.moved[middle])
