@@ -68,10 +68,10 @@ def test_harder_text_takes_more_passes_as_measured() -> None:
 def test_gemv_pim_takes_a_pass_per_token_and_gemm_alus_one_for_four() -> None:
     points = {(p.system, p.l_spec): p for p in speculation_lengths(MODEL, PROFILE)}
     macs_ms, refreshing = 13.17, 168 / 3125  # a pass of MACs over all tiles; nRFCab / nREFI
-    for length in (length for length in LENGTHS if length > 2):
-        per_token = points["pim-spec", length].latency_ms - points["pim-spec", 2].latency_ms
+    for length in LENGTHS[1:]:
+        longer_ms = points["pim-spec", length].latency_ms - points["pim-spec", 2].latency_ms
         passes_ms = (length - 2) * macs_ms / (1 - refreshing)
-        assert 1 < per_token / passes_ms < 1.02  # opening the first row of each tile and reading it back
+        assert passes_ms <= longer_ms <= 1.02 * passes_ms  # opening the first row of each tile and reading it back
         assert points["lp-spec", length].latency_ms < points["pim-spec", length].latency_ms
         assert points["lp-spec", length].latency_ms < points["npu-spec", length].latency_ms
     steps = [points["lp-spec", length].latency_ms for length in (2, 4, 5, 8)]
