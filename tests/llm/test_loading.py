@@ -110,9 +110,10 @@ def test_names_are_sorted_and_unknown_ones_get_a_hint() -> None:
 
 def test_missing_file(tmp_path: Path) -> None:
     line = error_line(tmp_path / "none.json")
-    assert line.startswith(f"cannot read model config '{tmp_path / 'none.json'}': No such file or directory")
+    assert line.startswith("cannot read model config '")  # of a long path only the end is said
+    assert "/none.json': No such file or directory" in line
     assert "lpspec inspect lists them" in line
-    assert error_line(tmp_path).startswith(f"cannot read model config '{tmp_path / 'config.json'}'")
+    assert "/config.json': No such file or directory" in error_line(tmp_path)
     assert "No such file" in error_line("meta-llama/Llama-2-7b-hf")
 
 
@@ -120,7 +121,7 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_not_json(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "config.json"
     file.write_bytes(content)
-    assert error_line(file).startswith(f"model config '{file}' is not JSON: ")
+    assert "/config.json' is not JSON: " in error_line(file)
 
 
 @pytest.mark.parametrize(("content", "kind"), [([LLAMA2_7B], "list"), ("llama", "str"), (None, "NoneType")])
@@ -147,13 +148,14 @@ def test_not_an_object(tmp_path: Path, content: object, kind: str) -> None:
 )
 def test_wrong_value_names_path_key_and_rule(tmp_path: Path, change: dict[str, object], said: str) -> None:
     file = write_config(tmp_path, {**LLAMA2_7B, **change})
-    assert error_line(file).startswith(f"model config '{file}': {said}")
+    line = error_line(file)
+    assert line.startswith("model config '")  # of a long path only the end is said
+    assert f"/config.json': {said}" in line
 
 
 def test_the_first_errors_are_reported_at_once(tmp_path: Path) -> None:
     file = write_config(tmp_path, {**LLAMA2_7B, "vocab_size": 0, "hidden_size": 0})
-    where = f"model config '{file}': "
-    assert error_line(file).startswith(f"{where}hidden_size = 0: input should be greater than 0")
+    assert "/config.json': hidden_size = 0: input should be greater than 0" in error_line(file)
     assert error_line(file).endswith(("; vocab_size = 0: input should be greater than 0", " and 1 more"))
 
 
@@ -167,7 +169,7 @@ def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
 def test_other_encodings_and_comments_are_one_line(tmp_path: Path, start: bytes) -> None:
     file = tmp_path / "config.json"
     file.write_bytes(start + json.dumps(LLAMA2_7B).encode("utf-16-le" if start == b"\xff\xfe" else "utf-8"))
-    assert error_line(file).startswith(f"model config '{file}' is not JSON: ")
+    assert "/config.json' is not JSON: " in error_line(file)
 
 
 def test_a_long_path_leaves_room_for_what_is_wrong(tmp_path: Path) -> None:

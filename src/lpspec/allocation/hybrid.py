@@ -74,9 +74,8 @@ class BalancedAllocator:
             InputError: The platform has no NPU or no PIM, or its ranks cannot hold the model.
         """
         if platform.npu is None or platform.memory is None or platform.pim is None:
-            raise InputError(
-                f"platform '{platform.name}': allocator {platform.allocator} needs [npu], [memory] and [pim]"
-            )
+            wants = f"allocator {platform.allocator} needs [npu], [memory] and [pim]"
+            raise InputError(f"platform '{platform.name}': {wants}")
         self.npu = Npu(platform.npu, platform.memory)
         self.pim = LpddrPim(platform.pim, platform.memory)
         self.bus_gb_per_s = self.pim.timing.bus_gb_per_s
@@ -360,8 +359,8 @@ class BalancedAllocator:
 
     def _npu_wants(self, placed: PlacedGemm, tokens: NDArray[np.int64]) -> int:
         """Fewest tiles that the best splits of some token counts leave to PIM."""
-        fewest_columns = int(self._best_split(tokens, placed).pim_columns.min())
-        return min(ceil_div(fewest_columns, placed.tile_columns), placed.most)
+        fewest = int(self._best_split(tokens, placed).pim_columns.min())
+        return min(ceil_div(fewest, placed.tile_columns), placed.most)
 
     def _wanted_by_npu(self, placed: PlacedGemm) -> PlacedGemm:
         """Keep on the DRAM rank what the best split of any token count gives to the NPU."""

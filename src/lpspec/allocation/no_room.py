@@ -19,13 +19,11 @@ def why_no_room(allocator: "BalancedAllocator", name: str, max_tokens: int) -> s
             fits, low = middle, middle + 1
         except NoRoomError:
             high = middle
-    ranks = (
-        f"PIM ranks hold {allocator.memory.pim_capacity_bytes / 2**30:.2f} GiB and DRAM ranks "
-        f"{allocator.memory.dram_capacity_bytes / 2**30:.2f} GiB, and no placement satisfies both"
-    )
+    memory = allocator.memory
+    ranks = f"PIM {memory.pim_capacity_bytes / 2**30:.2f} GiB, DRAM {memory.dram_capacity_bytes / 2**30:.2f} GiB"
     if fits <= max_tokens:
-        return f"{allocator.model.name} does not fit {name}: {ranks}"
+        return f"{allocator.model.name} does not fit {name}: no placement satisfies both kinds of ranks ({ranks})"
     return (
         f"{allocator.model.name} does not fit {name} beyond a context of {fits - max_tokens} tokens, where the cache "
-        f"outgrows the ranks: {ranks}; asked for is {allocator.max_kv_tokens - max_tokens}"
+        f"outgrows the ranks ({ranks}); asked for is {allocator.max_kv_tokens - max_tokens}"
     )
