@@ -23,13 +23,13 @@ def validate(
 ) -> int:
     """Compare every level of the model with the one below it, and with what is published; exit code 1 if one fails.
 
-    Takes two minutes. The last rung decodes a small model and is left out without lpspec[models].
+    Takes a few minutes. The last rung decodes a small model and is left out without lpspec[models].
 
     Parameters
     ----------
     random
         Try rules that hold on every machine, such as that more bandwidth is never slower, on so many machines, models
-        and trees drawn at random, and nothing else; 2,000 take less than five minutes on two cores.
+        and trees drawn at random, and nothing else; 2,000 take nine minutes on two cores.
     seed
         Seed of the first random machine, 0 if not given; the others have the seeds after it, so that
         --random 1 --seed N repeats machine N.
