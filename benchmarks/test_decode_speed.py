@@ -12,8 +12,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from lpspec.experiments.reproduce import reproduce
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.run import decode_steps, price_steps, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs

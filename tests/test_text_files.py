@@ -11,8 +11,8 @@ from lpspec.dram.command_stream import CSV_HEADER
 from lpspec.dram.device import load_device
 from lpspec.dram.requests import read_requests
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_platform
 from lpspec.llm.loading import load_model, read_json_object
+from lpspec.machine.loading import load_platform
 from lpspec.text_files import BYTE_ORDER_MARK, read_text, split_lines
 
 ODD = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"

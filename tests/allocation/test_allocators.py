@@ -15,8 +15,8 @@ from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_platform, platform_names
 from lpspec.llm import Attention, Gemm, ModelSpec, Operator, load_model, prefill_operators, verify_operators
+from lpspec.machine.loading import load_platform, platform_names
 
 TINY = load_model("tinyllama")
 

@@ -16,9 +16,9 @@ from lpspec.allocation.migration import can_migrate, migrate_all, moved_bytes
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_platform
-from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm import Gemm, ModelSpec, load_model
+from lpspec.machine.loading import load_platform
+from lpspec.machine.platform_spec import PlatformSpec
 
 RANKS, AT_ONCE, SLICE = 3, 2, 32  # one channel, dies with one MPU of 32 lanes
 PRODUCTS = {"wide": (3, 10, 150), "narrow": (2, 25, 40)}  # copies, depth, columns

@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.larger_trees import no_dearer_than_larger
-from lpspec.hardware.loading import load_platform, load_profile
 from lpspec.llm import load_model, verify_operators
+from lpspec.machine.loading import load_platform, load_profile
 
 
 @given(arrays(np.int64, (2, 4, 9), elements=st.integers(0, 5)))

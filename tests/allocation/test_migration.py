@@ -24,8 +24,8 @@ from lpspec.dram.layout import place_weights
 from lpspec.dram.platform_channel import channel_of_platform
 from lpspec.dram.reallocation import DramPlacement, plan_move
 from lpspec.dram.reallocation_run import run_reallocation
-from lpspec.hardware.loading import load_platform, load_profile
 from lpspec.llm import Gemm, draft_operators, load_model, verify_operators
+from lpspec.machine.loading import load_platform, load_profile
 
 MODELS = ("llama2-7b", "llama2-13b")
 

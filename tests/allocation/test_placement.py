@@ -9,9 +9,9 @@ from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator, PimOnlyAllocator
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_platform
-from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm import Gemm, ModelSpec, load_model, verify_operators
+from lpspec.machine.loading import load_platform
+from lpspec.machine.platform_spec import PlatformSpec
 
 GIB = 2**30
 PRODUCTS = {"qkv", "out", "gate_up", "down", "lm_head", "medusa_block", "medusa_lm_head"}

@@ -11,9 +11,9 @@ from lpspec.allocation.placement import PlacedGemm
 from lpspec.devices.cost import Activity
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim, PimWork
-from lpspec.hardware.loading import load_platform, load_profile
-from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm import Attention, Gemm, ModelSpec, draft_operators, load_model, verify_operators
+from lpspec.machine.loading import load_platform, load_profile
+from lpspec.machine.platform_spec import PlatformSpec
 
 TREES = [1, 2, 3, 4, 5, 8, 13, 16, 32, 63, 64]
 MODELS = {name: load_model(name) for name in ("vicuna-7b", "vicuna-13b", "llama3.2-1b")}

@@ -11,9 +11,9 @@ from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator, GemmSplit
 from lpspec.allocation.weighed import WeighedAllocator
 from lpspec.devices.cost import Cost
-from lpspec.hardware.loading import load_platform, load_profile
 from lpspec.llm.loading import load_model
 from lpspec.llm.operators import Gemm, verify_operators
+from lpspec.machine.loading import load_platform, load_profile
 
 MODEL, PROFILE, LP_SPEC = load_model("llama2-7b"), load_profile("attacc"), load_platform("lp-spec")
 GEMMS = [op for op in verify_operators(MODEL, 4, 128) if isinstance(op, Gemm)]

@@ -17,7 +17,7 @@ import lpspec as package
 from lpspec.cli.compare import compare
 from lpspec.cli.main import run
 from lpspec.experiments.systems import BASES, SYSTEMS
-from lpspec.hardware.loading import platform_names, profile_names
+from lpspec.machine.loading import platform_names, profile_names
 from lpspec.report.wording import carried, digits, plus_minus
 from lpspec.simulation.workload import FIDELITIES, MAX_TREE_SIZE, OBJECTIVES
 from lpspec.speculation.rank_trace import trace_names

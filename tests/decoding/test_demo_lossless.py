@@ -22,7 +22,7 @@ from lpspec.decoding.model_files import demo_folder
 from lpspec.decoding.tokenizer import load_tokenizer
 from lpspec.experiments.step_pricing import live_costs, priced_model
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.workload import OBJECTIVES
 from lpspec.speculation.pruner import FixedTree
 from lpspec.speculation.token_tree import TokenTree

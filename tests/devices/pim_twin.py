@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from lpspec.devices.pim import LpddrPim
-from lpspec.hardware.loading import load_platform
+from lpspec.machine.loading import load_platform
 
 CK_NS = 1.25  # LPDDR5-6400
 BURST_BYTES, BURST_NS = 32, 2.5

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.devices.cost import COMPONENTS, Activity, Cost, macs_at, off_chip_read
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.loading import load_profile, profile_names
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.loading import load_profile, profile_names
 
 NAMES = [field.name for field in fields(Activity)]
 activities = st.builds(Activity, *(st.integers(0, 2**40) for _ in NAMES))

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from lpspec.devices.gpu import Gpu
 from lpspec.devices.hbm_pim import HbmPim
-from lpspec.hardware.loading import load_platform, load_profile
 from lpspec.llm import Attention, Elementwise, Gemm, load_model, verify_operators
+from lpspec.machine.loading import load_platform, load_profile
 
 _RTX3090 = load_platform("rtx3090", {"gpu.bus_efficiency": "1"}).gpu
 _HBM = load_platform("attacc").hbm_pim

@@ -9,9 +9,9 @@ from npu_twin import causal, dealt_cycles, even_pieces, fetches, walk
 from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.npu import Npu
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_platform, load_profile, profile_names
 from lpspec.llm import load_model, prefill_operators, verify_operators
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
+from lpspec.machine.loading import load_platform, load_profile, profile_names
 
 
 def npu(**changes: object) -> Npu:

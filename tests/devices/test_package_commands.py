@@ -18,7 +18,7 @@ from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.repeated import NO_PROGRAM, repeated
 from lpspec.dram.simulate import run_channel
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_platform, load_profile
+from lpspec.machine.loading import load_platform, load_profile
 
 LP_SPEC = load_platform("lp-spec")
 PACKAGE = PackageCommands(LP_SPEC)

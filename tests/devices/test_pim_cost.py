@@ -7,8 +7,8 @@ from pim_twin import ONE_BANK, SMALL, Machine, Tally, gemm, scores, values
 from lpspec.devices.cost import Activity
 from lpspec.devices.pim import LpddrPim, PimWork
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_profile, profile_names
 from lpspec.llm.operators import Attention, Gemm
+from lpspec.machine.loading import load_profile, profile_names
 
 LP_SPEC = Machine()
 TWELVE_DIES_GB_PER_S = 614.4

@@ -15,7 +15,7 @@ from lpspec.dram.fast import FastRun, run_fast
 from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.simulate import ChannelRun, run_channel
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_profile
+from lpspec.machine.loading import load_profile
 
 PROFILE = load_profile("attacc")
 Program = NDArray[np.int64]

@@ -22,7 +22,7 @@ from lpspec.dram.program import ProgramBuilder
 from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.simulate import run_channel
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_profile
+from lpspec.machine.loading import load_profile
 
 SHARED = Controller(ranks=4)
 NOTHING = np.empty((0, 17), np.int64)

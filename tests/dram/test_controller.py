@@ -17,7 +17,7 @@ from lpspec.dram.controller import Controller, Refresh
 from lpspec.dram.device import DeviceSpec, device_names, load_device
 from lpspec.dram.simulate import ChannelRun, Request, request_array, run_requests
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_profile
+from lpspec.machine.loading import load_profile
 
 IntArray = NDArray[np.int64]
 

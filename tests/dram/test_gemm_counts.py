@@ -12,8 +12,8 @@ from lpspec.devices.pim import LpddrPim, PimWork
 from lpspec.dram.gemm import PimProgram, compile_gemm, compile_scores, compile_values
 from lpspec.dram.kv_layout import KvPlacement, parts_for
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
-from lpspec.hardware.loading import load_platform
 from lpspec.llm.operators import Attention
+from lpspec.machine.loading import load_platform
 
 CHANNELS = 4
 

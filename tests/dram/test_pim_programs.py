@@ -18,7 +18,7 @@ from lpspec.dram.layout import PimChannel, place_weights
 from lpspec.dram.program import ProgramBuilder
 from lpspec.dram.simulate import ChannelRun, request_array, run_channel
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_profile
+from lpspec.machine.loading import load_profile
 
 NO_REQUESTS = np.empty((0, 5), np.int64)
 

@@ -8,7 +8,7 @@ from lpspec.dram.layout import PimChannel
 from lpspec.dram.platform_channel import channel_of_platform, device_at
 from lpspec.dram.verify import count_wrong
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_platform
+from lpspec.machine.loading import load_platform
 
 
 def test_lp_specs_channel_is_three_ranks_that_compute_and_one_that_does_not() -> None:

@@ -23,7 +23,7 @@ from lpspec.dram.reallocation import DramPlacement, MovePlan, plan_move
 from lpspec.dram.reallocation_run import POLICIES, Mover, ReallocationRun, run_reallocation
 from lpspec.dram.simulate import run_requests
 from lpspec.errors import InputError
-from lpspec.hardware.loading import load_profile
+from lpspec.machine.loading import load_profile
 
 CHANNEL = PimChannel(DIE, (0, 1, 2), 3, 4)
 QUIET = Controller(ranks=4, refresh="none")

@@ -10,7 +10,7 @@ import pytest
 from lpspec.errors import InputError
 from lpspec.experiments.compare import Comparison, compare
 from lpspec.experiments.systems import SYSTEMS
-from lpspec.hardware.loading import load_profile
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.run import Run
 from lpspec.speculation.rank_trace import load_trace
 
@@ -112,7 +112,7 @@ def test_both_energies_are_known_of_every_machine() -> None:
 
 def test_a_machine_of_unknown_board_power_says_so(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    npu = Path(__file__).parents[2] / "src/lpspec/hardware/platforms/mobile-npu.toml"
+    npu = Path(__file__).parents[2] / "src/lpspec/machine/platforms/mobile-npu.toml"
     text = "\n".join(line for line in npu.read_text("utf-8").splitlines() if not line.startswith("rest_of_soc"))
     file.write_text(text.replace('"mobile-npu"', '"mine"'), encoding="utf-8")
     assert runs(systems=[str(file)])["mine"].board is None

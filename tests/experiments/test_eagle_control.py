@@ -26,8 +26,8 @@ from lpspec.experiments.eagle_control import (
 )
 from lpspec.experiments.peers import CAPIM_ACCEPTED, CAPIM_ROUTES
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.step_cost import FloatArray, step_costs
 from lpspec.simulation.workload import System
 

@@ -22,8 +22,8 @@ from lpspec.experiments.readings import PLAIN, Reading, all_readings
 from lpspec.experiments.region import region
 from lpspec.experiments.reproduce import Reproduction, Row, reproduce
 from lpspec.experiments.systems import ENERGY_BASES, make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.run import Run, simulate
 from lpspec.simulation.workload import OBJECTIVES, Objective, System, TreePolicy, Workload
 

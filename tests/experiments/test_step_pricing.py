@@ -15,8 +15,8 @@ from lpspec.decoding.model_files import demo_folder
 from lpspec.experiments.acceptance import count_acceptance
 from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.step_cost import step_costs
 from lpspec.simulation.workload import FIDELITIES, Fidelity, System, TreePolicy
 from lpspec.speculation.token_tree import TokenTree

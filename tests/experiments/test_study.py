@@ -11,8 +11,8 @@ from lpspec.experiments.published import PUBLISHED
 from lpspec.experiments.readings import PLAIN
 from lpspec.experiments.study import STAGES, Assumption, Study, _alternatives, study
 from lpspec.experiments.sweeps import LENGTHS, context_lengths, rank_split, speculation_lengths
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.report.study_figures import study_figures
 from lpspec.report.study_table import study_blocks, study_document
 from lpspec.simulation.run import Run

@@ -16,8 +16,8 @@ from lpspec.experiments.acceptance import count_acceptance
 from lpspec.experiments.generation import Generated, Request, Written
 from lpspec.experiments.step_pricing import live_costs, price_texts
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.report.generation_document import generation_document
 from lpspec.report.generation_table import generation_blocks
 from lpspec.simulation.workload import TreePolicy

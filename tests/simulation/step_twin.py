@@ -11,7 +11,7 @@ from functools import cache
 from math import ceil, gcd
 from pathlib import Path
 
-HARDWARE = Path(__file__).parents[2] / "src" / "lpspec" / "hardware"
+HARDWARE = Path(__file__).parents[2] / "src" / "lpspec" / "machine"
 
 # LPDDR5-6400, 8 Gb, x16: CK 1.25 ns, a burst of 32 B in 2 CK.
 CK, BURST, REFI = 1.25, 2.5, 3906.25

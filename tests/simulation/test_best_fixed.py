@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from lpspec.errors import InputError
 from lpspec.experiments.systems import SYSTEMS, make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model, model_names
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.kernels import replay_pruned
 from lpspec.simulation.run import Run, Steps, decode_steps, price_by_commands, price_steps, turn_bounds

@@ -7,8 +7,8 @@ import pytest
 
 from lpspec.errors import InputError
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.run import simulate
 from lpspec.simulation.step_cost import priced, step_costs

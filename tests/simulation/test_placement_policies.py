@@ -9,8 +9,8 @@ import pytest
 
 from lpspec.devices.cost import COMPONENTS
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.run import Run, allowed_prices, decode_steps, price_steps, simulate, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs

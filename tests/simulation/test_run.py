@@ -8,8 +8,8 @@ import pytest
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
 from lpspec.experiments.systems import BASES, SYSTEMS, Basis, make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.run import (
     allowed_prices,

@@ -9,10 +9,10 @@ from lpspec.allocation.allocator import make_allocator
 from lpspec.devices.cost import COMPONENTS, Activity
 from lpspec.errors import InputError
 from lpspec.experiments.systems import BASES, SYSTEMS, Basis, make_system
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.loading import load_profile
 from lpspec.llm import ModelSpec, load_model
 from lpspec.llm.operators import draft_operators, prefill_operators, verify_operators
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import MAX_TREE_SIZE, OBJECTIVES, System
 

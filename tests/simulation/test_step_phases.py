@@ -8,9 +8,9 @@ from lpspec.devices.cost import Activity
 from lpspec.devices.npu import Npu
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
 from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
 

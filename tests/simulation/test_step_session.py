@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.step_phases import cost_of, in_order
 from lpspec.simulation.step_session import PhaseRun, run_step

@@ -6,8 +6,8 @@ import pytest
 from step_twin import GDDR6X, Decoder, Events, energy_pj, gpu_pass, hybrid_pass, npu_pass
 
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile, profile_names
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_profile, profile_names
 from lpspec.simulation.step_cost import step_costs
 
 MODELS = ("llama2-7b", "llama3-8b", "llama3.2-1b", "llama3.2-3b", "qwen2.5-1.5b", "tinyllama")

@@ -9,10 +9,10 @@ from lpspec.allocation.single import AttentionOnHbmPim, SingleDevice
 from lpspec.allocation.weighed import least_edp, least_energy
 from lpspec.devices.cost import Cost
 from lpspec.errors import InputError, unknown_name
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.plugins import load_plugin
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
 from lpspec.devices.pim import LpddrPim
-from lpspec.hardware.platform_spec import MemorySpec
 from lpspec.llm.counts import ceil_div
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.platform_spec import MemorySpec
 
 IntArray = NDArray[np.int64]
 

@@ -11,9 +11,9 @@ from lpspec.allocation.migration import can_migrate, migration_cost, moved_bytes
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
 from lpspec.devices.cost import Cost
 from lpspec.errors import InputError
-from lpspec.hardware.platform_spec import MemorySpec, PlatformSpec
 from lpspec.llm.counts import ceil_div
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 
 
 class StaticAllocator(BalancedAllocator):

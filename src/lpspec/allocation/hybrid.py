@@ -30,8 +30,6 @@ from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_po
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim, PimWork
 from lpspec.errors import InputError
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.platform_spec import MemorySpec, PlatformSpec
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
@@ -44,6 +42,8 @@ from lpspec.llm.operators import (
     eagle_operators,
     verify_operators,
 )
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from lpspec.devices.hbm_pim import HbmPim
 from lpspec.devices.memory_timing import MemoryTiming, timing_of
 from lpspec.devices.npu import Npu
 from lpspec.errors import InputError
-from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Operator
+from lpspec.machine.platform_spec import PlatformSpec
 
 
 class SingleDevice:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.devices.cost import Cost, Real
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.counts import Count
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Gemm, verify_operators
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.platform_spec import PlatformSpec
 
 
 class WeighedAllocator(BalancedAllocator):

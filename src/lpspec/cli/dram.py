@@ -71,7 +71,7 @@ def run(
     from lpspec.dram.device import load_device
     from lpspec.dram.request_stream import run_stream
     from lpspec.dram.requests import read_requests
-    from lpspec.hardware.loading import load_profile
+    from lpspec.machine.loading import load_profile
     from lpspec.report.dram_documents import run_document
     from lpspec.report.dram_table import run_blocks
 
@@ -203,7 +203,7 @@ def gemm(
     from lpspec.dram.device import load_device
     from lpspec.dram.package_gemm import package_of, run_gemm
     from lpspec.dram.verify import count_wrong
-    from lpspec.hardware.loading import load_platform, load_profile
+    from lpspec.machine.loading import load_platform, load_profile
     from lpspec.report.dram_documents import gemm_document
     from lpspec.report.dram_table import gemm_blocks
     from lpspec.report.dram_timeline import Timeline

@@ -69,9 +69,9 @@ def _toml_sheet(path: str, changes: dict[str, str]) -> "Sheet":
     """A platform or an energy profile, whichever the file turns out to be."""
     import tomllib
 
-    from lpspec.hardware.energy_profile import EnergyProfile
-    from lpspec.hardware.loading import load_platform, load_profile
-    from lpspec.hardware.platform_spec import PlatformSpec
+    from lpspec.machine.energy_profile import EnergyProfile
+    from lpspec.machine.loading import load_platform, load_profile
+    from lpspec.machine.platform_spec import PlatformSpec
     from lpspec.report.sheets import platform_sheet, profile_sheet
 
     try:
@@ -95,8 +95,8 @@ def _model_sheet(name: str) -> "Sheet":
 
 def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
     from lpspec.experiments.systems import SYSTEMS
-    from lpspec.hardware.loading import load_platform, load_profile, platform_names, profile_names
     from lpspec.llm import model_names
+    from lpspec.machine.loading import load_platform, load_profile, platform_names, profile_names
     from lpspec.report.sheets import platform_sheet, profile_sheet, trace_sheet, tree_sheet
     from lpspec.speculation.medusa_trees import named_tree, tree_names
     from lpspec.speculation.rank_trace import load_trace, trace_names
@@ -123,8 +123,8 @@ def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
 def _catalogue() -> dict[str, dict[str, Any]]:
     """Every name with a summary, by kind."""
     from lpspec.experiments.systems import SYSTEMS
-    from lpspec.hardware.loading import load_platform, load_profile, platform_names, profile_names
     from lpspec.llm import load_model, model_names
+    from lpspec.machine.loading import load_platform, load_profile, platform_names, profile_names
     from lpspec.speculation.medusa_trees import named_tree, tree_names
     from lpspec.speculation.rank_trace import load_trace, trace_names
 

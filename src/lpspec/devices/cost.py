@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.quantity import Power
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.quantity import Power
 
 Real: TypeAlias = float | NDArray[Any]
 

@@ -8,9 +8,9 @@ whose sums stay in registers; a MAC takes three operands from registers.
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
-from lpspec.hardware.platform_spec import GpuSpec
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
+from lpspec.machine.platform_spec import GpuSpec
 
 BLOCK_OUTPUTS = 128
 """Side of the outputs that a thread block computes; the AttAcc simulator picks sides from 8 to 512 for each product."""

@@ -1,8 +1,8 @@
 """AttAcc: GEMV units at every bank of the HBM stacks that do attention for a GPU (ASPLOS 2024)."""
 
 from lpspec.devices.cost import Activity, Cost, macs_at
-from lpspec.hardware.platform_spec import HbmPimSpec
 from lpspec.llm.operators import Attention
+from lpspec.machine.platform_spec import HbmPimSpec
 
 
 class HbmPim:

@@ -10,7 +10,7 @@ from functools import cache
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.platform_channel import likely_device
-from lpspec.hardware.platform_spec import MemorySpec
+from lpspec.machine.platform_spec import MemorySpec
 
 ACTIVATE_CK = 2
 """ACT-1 and ACT-2, back to back."""

@@ -11,10 +11,10 @@ from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
-from lpspec.hardware.platform_spec import MemorySpec, NpuSpec
 from lpspec.llm.counts import Count, ceil_div, packed_bytes
 from lpspec.llm.model_spec import WeightFormat
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
+from lpspec.machine.platform_spec import MemorySpec, NpuSpec
 
 ARRAY_BITS = 8
 """Width of the operands of a MAC array (LP-Spec Table II: INT8)."""

@@ -24,8 +24,8 @@ from lpspec.dram.platform_channel import channel_of_platform, device_of_memory
 from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.repeated import NO_PROGRAM, PhaseCommands, repeated
 from lpspec.errors import InputError
-from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.counts import ceil_div
+from lpspec.machine.platform_spec import PlatformSpec
 
 IntArray = NDArray[np.int64]
 

@@ -18,10 +18,10 @@ from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.kv_share import KvShare
 from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
-from lpspec.hardware.clock import whole_ck
-from lpspec.hardware.platform_spec import MemorySpec, PimSpec
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention, Gemm
+from lpspec.machine.clock import whole_ck
+from lpspec.machine.platform_spec import MemorySpec, PimSpec
 
 
 @dataclass(frozen=True, slots=True)

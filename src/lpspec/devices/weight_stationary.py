@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lpspec.devices.cost import Activity
-from lpspec.hardware.platform_spec import NpuSpec
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention
+from lpspec.machine.platform_spec import NpuSpec
 
 
 @dataclass(frozen=True, slots=True)

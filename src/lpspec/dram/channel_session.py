@@ -17,7 +17,7 @@ from lpspec.dram.repeat_kernels import start_segment
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.windows import windows_of
 from lpspec.errors import unknown_name
-from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.machine.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 Engine = Literal["exact", "fast"]

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lpspec.hardware.loading import load_described, shipped_names
-from lpspec.hardware.quantity import Count, Described, PositiveDuration, Size
+from lpspec.machine.loading import load_described, shipped_names
+from lpspec.machine.quantity import Count, Described, PositiveDuration, Size
 
 _PRESETS = files("lpspec.dram") / "presets"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lpspec.dram.device import DeviceSpec
-from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.machine.energy_profile import EnergyProfile
 
 COMPONENTS = ("activate", "column", "io", "mac", "register", "refresh", "background")
 """Where energy goes: rows sensed and restored, column accesses inside the die, the path off the die, MACs, registers

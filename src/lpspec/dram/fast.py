@@ -19,7 +19,7 @@ from lpspec.dram.energy import Activity, energy_pj
 from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.simulate import ChannelRun, Request
 from lpspec.dram.windows import Jumps
-from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.machine.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 

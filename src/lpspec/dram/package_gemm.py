@@ -15,8 +15,8 @@ from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform
 from lpspec.dram.simulate import ChannelRun, Take, run_channel
 from lpspec.errors import InputError, unknown_name
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.platform_spec import PlatformSpec
 
 ENGINES = ("exact", "fast")
 MOST_TOKENS = 1 << 16

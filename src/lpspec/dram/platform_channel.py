@@ -6,9 +6,9 @@ from functools import cache
 from lpspec.dram.device import DeviceSpec, PimExtension, Timing, device_names, load_device
 from lpspec.dram.layout import PimChannel
 from lpspec.errors import InputError
-from lpspec.hardware.clock import whole_ck
-from lpspec.hardware.platform_spec import MemorySpec, PimSpec, PlatformSpec
-from lpspec.hardware.quantity import Count, PositiveDuration
+from lpspec.machine.clock import whole_ck
+from lpspec.machine.platform_spec import MemorySpec, PimSpec, PlatformSpec
+from lpspec.machine.quantity import Count, PositiveDuration
 
 TIMES_NS = {
     "nCL": 21.25,

@@ -20,7 +20,7 @@ from lpspec.dram.device import DeviceSpec
 from lpspec.dram.reallocation import MovePlan
 from lpspec.dram.simulate import ChannelRun, Request, request_array, run_of, what_stopped
 from lpspec.errors import InputError, unknown_name
-from lpspec.hardware.energy_profile import TRANSFER_SHARE, EnergyProfile
+from lpspec.machine.energy_profile import TRANSFER_SHARE, EnergyProfile
 
 IntArray = NDArray[np.int64]
 MovePolicy = Literal["blocking", "background", "catch"]

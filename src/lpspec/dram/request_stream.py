@@ -14,7 +14,7 @@ from lpspec.dram import kernels, simulate
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.latencies import Latencies, Waits
-from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.machine.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 

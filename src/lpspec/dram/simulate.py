@@ -14,7 +14,7 @@ from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import Activity, energy_pj
 from lpspec.dram.rules import COMMANDS
 from lpspec.errors import InputError
-from lpspec.hardware.energy_profile import EnergyProfile
+from lpspec.machine.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.simulation.run import Run, simulate
 from lpspec.simulation.workload import Fidelity, Objective, System, TreePolicy, Workload
 from lpspec.speculation.medusa_trees import named_tree

@@ -12,8 +12,8 @@ from lpspec.experiments.level import FAIR_BASES, Level
 from lpspec.experiments.quantities import furthest_off, quantities
 from lpspec.experiments.readings import Reading, all_readings
 from lpspec.experiments.systems import Basis, make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.run import Run, decode_steps, price_by_commands, price_steps, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs

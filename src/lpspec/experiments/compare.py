@@ -8,9 +8,9 @@ from lpspec.errors import InputError, unknown_name
 from lpspec.experiments.notes import basis_notes, policy_notes, rounding_notes, workload_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.systems import BASES, REFERENCE, SYSTEMS, Basis, check_changes, make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.run import Run, simulate
 from lpspec.simulation.workload import Fidelity, System, TreePolicy, Workload, parse_fidelity, parse_tree
 from lpspec.speculation.rank_trace import RankTrace, load_trace

@@ -19,9 +19,9 @@ from lpspec.experiments.notes import basis_notes, drafting_notes
 from lpspec.experiments.provenance import generation_provenance
 from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
 from lpspec.experiments.systems import BASES, check_changes, make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.run import Run, allowed_prices, check_shape, most_depth
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import OBJECTIVES, System, TreePolicy, parse_fidelity, parse_tree

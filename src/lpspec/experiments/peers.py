@@ -30,8 +30,8 @@ from lpspec.experiments.thin_products import (
     pass_ms,
     thin_energy_mj,
 )
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.run import Run, simulate
 from lpspec.simulation.workload import FIDELITIES, OBJECTIVES, Fidelity, System, TreePolicy, Workload, parse_tree
 from lpspec.speculation.rank_trace import load_trace

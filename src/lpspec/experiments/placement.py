@@ -10,8 +10,8 @@ from lpspec.errors import InputError
 from lpspec.experiments.compare import FALLBACK_TRACE
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.systems import REFERENCE, make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import (
     Run,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile, profile_names
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.loading import load_profile, profile_names
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 PLATFORM_KINDS = {"lp-spec": 0.60, "pim-spec": 0.15, "npu-spec": 0.20, "attacc-spec": 0.03, "rtx3090-spec": 0.02}

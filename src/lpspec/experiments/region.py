@@ -13,8 +13,8 @@ from itertools import product
 from lpspec.errors import InputError
 from lpspec.experiments.readings import Reading
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.loading import load_profile
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.loading import load_profile
 from lpspec.simulation.run import Run, decode_steps, price_steps, turn_bounds
 from lpspec.simulation.step_cost import step_costs
 from lpspec.simulation.workload import Objective, TreePolicy, Workload

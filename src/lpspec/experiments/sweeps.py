@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lpspec.experiments.systems import make_system
-from lpspec.hardware.energy_profile import EnergyProfile
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run, simulate
 from lpspec.simulation.step_cost import priced, step_costs

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from lpspec.errors import InputError, unknown_name
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.loading import constant_keys, is_path, load_platform
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.loading import constant_keys, is_path, load_platform
 from lpspec.simulation.workload import System
 
 Basis = Literal["equal", "board", "published"]

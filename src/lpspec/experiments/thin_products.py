@@ -11,11 +11,11 @@ from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.gpu import Gpu
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.npu import Npu
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.loading import load_platform, load_profile
-from lpspec.hardware.quantity import Count, EnergyPerBit
 from lpspec.llm.loading import load_model
 from lpspec.llm.operators import Gemm, verify_operators
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.loading import load_platform, load_profile
+from lpspec.machine.quantity import Count, EnergyPerBit
 
 TOKENS = (1, 4, 16, 64)
 CONSTANTS_PJ_PER_BIT = {"scratchpad": 0.30, "local_buffer": 0.16, "core_register": 0.0675 / 8}

@@ -12,9 +12,9 @@ from lpspec.errors import InputError
 from lpspec.experiments.one_step import both_levels
 from lpspec.experiments.systems import make_system
 from lpspec.experiments.validate_rung import Advance, Rung
-from lpspec.hardware.loading import load_profile, profile_names
 from lpspec.llm.loading import load_model, model_names
 from lpspec.llm.operators import verify_operators
+from lpspec.machine.loading import load_profile, profile_names
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run
 from lpspec.simulation.step_cost import step_costs

@@ -19,8 +19,8 @@ from lpspec.dram.simulate import run_channel
 from lpspec.dram.verify import count_wrong
 from lpspec.experiments.systems import make_system
 from lpspec.experiments.validate_rung import Advance, Rung
-from lpspec.hardware.loading import load_platform, load_profile
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_platform, load_profile
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.step_phases import Phase, cost_of
 from lpspec.simulation.step_session import run_step

@@ -7,8 +7,8 @@ from lpspec.experiments.peers import peer_rows
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.reproduce import reproduce
 from lpspec.experiments.validate_rung import Advance, Rung
-from lpspec.hardware.loading import load_platform
 from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_platform
 
 MODEL, SYSTEM, PROFILE = "llama2-7b", "lp-spec", "attacc"
 CLOSE = 1e-3

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.platform_spec import GpuSpec, HbmPimSpec, MemorySpec, NpuSpec, PimSpec, PlatformSpec
-from lpspec.hardware.quantity import Quantity
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.platform_spec import GpuSpec, HbmPimSpec, MemorySpec, NpuSpec, PimSpec, PlatformSpec
+from lpspec.machine.quantity import Quantity
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import TokenTree
 

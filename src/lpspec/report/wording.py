@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, Published
-from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.machine.platform_spec import PlatformSpec
 
 OUT_OF_RANGE = "!"
 """Stands after a ratio outside the range, beside its colour."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lpspec.devices.cost import COMPONENTS
-from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.speculation.kernels import FloatArray
 
 Real = TypeVar("Real", float, FloatArray)

@@ -19,9 +19,9 @@ from lpspec.allocation.single import SingleDevice
 from lpspec.devices.cost import COMPONENTS, Cost
 from lpspec.devices.kv_append import append_to_dram
 from lpspec.errors import InputError
-from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
+from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.simulation.energy_basis import counted_pj
 from lpspec.simulation.workload import MAX_TREE_SIZE, Objective, System
 

@@ -8,9 +8,9 @@ from importlib.metadata import entry_points
 from typing import Literal, TypeAlias, get_args
 
 from lpspec.errors import InputError, unknown_name
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.platform_spec import PlatformSpec
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.plugins import load_plugin
 from lpspec.speculation.checked_pruner import checked_pruner
 from lpspec.speculation.kernels import FloatArray

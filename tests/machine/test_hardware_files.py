@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lpspec.errors import InputError
-from lpspec.hardware.loading import constant_keys, load_platform, load_profile, platform_names
-from lpspec.hardware.platform_spec import PlatformSpec
-from lpspec.hardware.quantity import Quantity
+from lpspec.machine.loading import constant_keys, load_platform, load_profile, platform_names
+from lpspec.machine.platform_spec import PlatformSpec
+from lpspec.machine.quantity import Quantity
 
 PROFILE = """
 name = "mine"
@@ -297,7 +297,7 @@ def test_impossible_machines_are_refused(tmp_path: Path, text: str, expected: st
 
 
 def test_board_power_must_be_known_to_be_counted(tmp_path: Path) -> None:
-    npu = Path(__file__).parents[2] / "src/lpspec/hardware/platforms/mobile-npu.toml"
+    npu = Path(__file__).parents[2] / "src/lpspec/machine/platforms/mobile-npu.toml"
     lines = [line for line in npu.read_text("utf-8").splitlines() if not line.startswith("rest_of_soc_power")]
     assert not load_platform(write(tmp_path, "\n".join(lines))).knows_board_power
     lines.insert(4, 'energy_basis = "board-power"')

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lpspec.hardware.quantity import (
+from lpspec.machine.quantity import (
     Bandwidth,
     Count,
     CountOrZero,

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from lpspec.hardware.quantity import DataRate
+from lpspec.machine.quantity import DataRate
 
 BITS_PER_CK = 8
 """Bits that a pin moves in one CK of LPDDR5: WCK:CK is 4:1, two bits a WCK cycle (JESD209-5)."""

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.loading import load_platform, load_profile, platform_names, profile_names
-from lpspec.hardware.platform_spec import MemorySpec, NpuSpec, PimSpec, PlatformSpec
-from lpspec.hardware.quantity import Count, Described, Quantity, Share
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.loading import load_platform, load_profile, platform_names, profile_names
+from lpspec.machine.platform_spec import MemorySpec, NpuSpec, PimSpec, PlatformSpec
+from lpspec.machine.quantity import Count, Described, Quantity, Share
 
 SHIPPED = [*(("platforms", name) for name in platform_names()), *(("energy_profiles", n) for n in profile_names())]
 
@@ -20,7 +20,7 @@ def load(folder: str, name: str) -> BaseModel:
 
 
 def text_of(folder: str, name: str) -> str:
-    return (files("lpspec.hardware") / folder / f"{name}.toml").read_text(encoding="utf-8")
+    return (files("lpspec.machine") / folder / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def quantities(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Quantity]]:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lpspec.hardware.clock import BITS_PER_CK, FASTEST_MBPS, SLOWEST_MBPS, in_ns, whole_ck
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.quantity import (
+from lpspec.machine.clock import BITS_PER_CK, FASTEST_MBPS, SLOWEST_MBPS, in_ns, whole_ck
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.quantity import (
     Bandwidth,
     Count,
     CountOrZero,

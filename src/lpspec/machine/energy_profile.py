@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from lpspec.hardware.quantity import Described, EnergyPerBit, EnergyPerOperation, Power
+from lpspec.machine.quantity import Described, EnergyPerBit, EnergyPerOperation, Power
 
 TRANSFER_SHARE = 0.15
 """Energy of moving a bit from die to die over that of reading it off the chip (LP-Spec: 15 % [P])."""

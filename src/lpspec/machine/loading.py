@@ -14,12 +14,12 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from lpspec.errors import LONGEST, InputError, listed, shown, unknown_name
-from lpspec.hardware.energy_profile import EnergyProfile
-from lpspec.hardware.platform_spec import PlatformSpec
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.text_files import read_text
 
-_PLATFORMS = files("lpspec.hardware") / "platforms"
-_PROFILES = files("lpspec.hardware") / "energy_profiles"
+_PLATFORMS = files("lpspec.machine") / "platforms"
+_PROFILES = files("lpspec.machine") / "energy_profiles"
 _T = TypeVar("_T", bound=BaseModel)
 
 
