@@ -1,4 +1,4 @@
-"""How the near-memory controller in front of a channel is set up, and what of it the compiled engine takes."""
+"""How the near-data memory controller in front of a channel is set up, and what of it the compiled engine takes."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeVar

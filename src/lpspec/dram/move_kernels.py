@@ -1,4 +1,4 @@
-"""How the near-memory controller moves bursts between ranks, compiled: it lets its own requests in beside the NPU's.
+"""How the NMC moves bursts between ranks, compiled: it lets its own requests in beside the NPU's.
 
 It stands before the queues of ``lpspec.dram.kernels``, which it steps command by command. A burst is read into a
 buffer of a few KiB, and its write let in once its data have come. Until then its old home counts: reads of the NPU go

@@ -1,6 +1,6 @@
 """Move bursts between ranks while the channel serves requests and runs a PIM program, command by command.
 
-The near-memory controller moves a burst by a RD on its old rank and a WR on its new one. Both are commands of the
+The near-data memory controller moves a burst by a RD on its old rank and a WR on its new one. Both are commands of the
 channel and keep every rule: the ranks share one command bus and one data bus, and no path between dies beside it is
 published, so a burst takes DQ twice (once if it was caught). What stays inside the package needs no pins of the SoC:
 its path costs ``TRANSFER_SHARE`` of an off-chip bit.
@@ -37,7 +37,7 @@ _NO_PROGRAM = np.empty((0, kernels.INSTRUCTION_FIELDS), np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """The part of the near-memory controller that moves bursts; no public source gives its sizes.
+    """The part of the near-data memory controller that moves bursts; no public source gives its sizes.
 
     Args:
         buffer_bursts: Bursts of 32 B between RD and WR: two rows of a bank; assumed, range 8 to 1024.

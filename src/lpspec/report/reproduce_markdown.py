@@ -7,9 +7,9 @@ from lpspec.report.wording import carried, named, plus_minus
 HEADER = (
     "Llama2-7B, decode steps only",
     "published",
-    "by commands",
+    "command level",
     "ratio",
-    "closed form",
+    "analytic",
     "ratio",
     "fair: memory and MACs",
     "fair: board or SoC power",
