@@ -171,6 +171,12 @@ def test_the_channel_that_is_checked_can_be_told(lpspec: Lpspec, folder: Path) -
     both = ("dram", "check", "macs.csv", "--ranks", "2", "--pim-ranks", "0,1", "--wck", "always-on")
     assert lpspec(*both).code == 0
     assert "concurrent_ranks" in lpspec(*both, "--concurrent-ranks", "1").out
+    late = lpspec(*both, "--tokens", "2")  # of a second token, whose 64 inputs follow the first one's, none was sent
+    assert (late.code, "input_ready" in late.out) == (1, True)
+    second = macs.replace("90,PIM_IN,3,,,,0\n", "90,PIM_IN,3,,,,0\n94,PIM_IN,3,,,,2\n").replace("123", "127")
+    save(HEADER + "\n", "0,PIM_ENTER,3,,,,\n80,PIM_ACT,3,,0,9,\n", second.replace("124", "128"), name="macs.csv")
+    assert lpspec(*both, "--tokens", "2").code == 0
+    assert "input_ready" in lpspec(*both, "--tokens", "3").out
 
 
 def test_a_product_on_a_package(lpspec: Lpspec, folder: Path) -> None:
@@ -288,6 +294,8 @@ BAD = [
     ("dram check one.csv --pim-ranks 1", "PIM ranks must be among 0..0"),
     ("dram check one.csv --ranks 9", "ranks must be 1..8"),
     ("dram check one.csv --concurrent-ranks 0", "must be at least 1"),
+    ("dram check one.csv --tokens 0", "tokens of a MAC must be 1..4, is 0"),
+    ("dram check one.csv --tokens 5", "tokens of a MAC must be 1..4, is 5"),
     ("dram check one.csv --activation ACT3", "known are ACT1, ACT2"),
     ("dram gemm --m 1 --k 64", "--n"),
     ("dram gemm --m 0 --k 64 --n 64", "m is 0: allowed is 1 to"),

@@ -1,6 +1,5 @@
 """Whole programs against the rules that span many commands: input registers of any size, and the power budget."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ def tokens_of(device: DeviceSpec) -> int:
 
 def findings(table: NDArray[Any], device: DeviceSpec, concurrent: int = 2) -> dict[str, int]:
     options = check_options(device, 4, (0, 1, 2), refresh="all-bank", concurrent=concurrent)
-    options = replace(options, pim=replace(options.pim, tokens=tokens_of(device)))
+    options = options.serving(tokens_of(device))
     columns: list[Any] = [table[name] for name in table.dtype.names or ()]
     return check_commands(command_table(*columns), options).counts
 

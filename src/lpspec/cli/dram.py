@@ -106,6 +106,7 @@ def check(
     refresh: str = "none",
     activation: str = "ACT2",
     concurrent_ranks: WholeNumber = 8,
+    tokens: WholeNumber = 1,
     json: JsonFile = None,
 ) -> int:
     """Check a stream of commands against every timing and state rule; exit code 1 if one is broken.
@@ -128,6 +129,8 @@ def check(
         ACT2 or ACT1: the command that nRRD and nFAW count from.
     concurrent_ranks
         PIM ranks that may compute at once, as the power budget allows, 1 to 8.
+    tokens
+        Tokens that every MAC serves at least, 1 to the ALUs of an MPU: the inputs of all of them must have arrived.
     json
         Write the result as JSON to this file; - prints it instead of the verdict.
     """
@@ -148,7 +151,7 @@ def check(
         one_of("--refresh", refresh, REFRESH),
         one_of("--activation", activation, ("ACT2", "ACT1")) == "ACT1",
         concurrent_ranks,
-    )
+    ).serving(tokens)
     with progress("checking commands") as line:
         report = check_csv(commands, options, progress=lambda n: _say(line, f"checking commands: {n:,}"))
     deliver(outputs, check_document(report), check_blocks(report))

@@ -5,7 +5,7 @@ alone on the CA bus, its data alone on DQ. Units are CK unless a name says other
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -89,6 +89,14 @@ class CheckOptions:
             raise InputError(f"tokens of a MAC must be 1..{self.pim.alus}, is {self.pim.tokens}")
         if self.pim.input_depth < 1 or self.pim.concurrent_ranks < 1:
             raise InputError("input_depth and concurrent_ranks must be at least 1")
+
+    def serving(self, tokens: int) -> "CheckOptions":
+        """The same for a stream whose every MAC serves so many tokens at least: their inputs must all be there.
+
+        Raises:
+            InputError: There are fewer ALUs, or none is served.
+        """
+        return replace(self, pim=replace(self.pim, tokens=tokens))
 
 
 class Violation(NamedTuple):

@@ -1,7 +1,5 @@
 """Rungs of the memory: its commands against the checker, another engine, integers and the bus."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from lpspec.devices.package_commands import PackageCommands
@@ -53,7 +51,7 @@ def _checked_phases(
     options = check_options(package.device, package.ranks, _channel().pim_ranks, refresh="all-bank")
     t = command_table(np.concatenate(session.commands))
     stream = as_checked(t["ck"], t["command"], t["rank"], t["bank_group"], t["bank"], t["row"], t["column"])
-    return stream, replace(options, pim=replace(options.pim, tokens=tokens))
+    return stream, options.serving(tokens)
 
 
 def fast_is_exact(name: str, advance: Advance) -> Rung:
