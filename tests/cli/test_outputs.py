@@ -5,9 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from whole_files import write_all
 
 from lpspec.cli.options import parse_changes, split_names
-from lpspec.cli.outputs import plan_outputs, write_all
+from lpspec.cli.outputs import plan_outputs
 from lpspec.errors import InputError
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from whole_files import write_all
 
 from lpspec.cli import signals
 from lpspec.cli.main import run
-from lpspec.cli.outputs import write_all
 
 PATIENCE_S = 300.0
 """Time that a loaded machine may take to start the program."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lossless import first_parting
 from tiny_llama import tiny_llama
 
 from lpspec.decoding.calibrate import calibrate
@@ -17,7 +18,6 @@ from lpspec.decoding.drafters.draft_model import DraftModel
 from lpspec.decoding.drafters.medusa import Medusa
 from lpspec.decoding.generate import Generation, Price, fixed_size
 from lpspec.decoding.llama import Llama, load_llama
-from lpspec.decoding.lossless import first_parting
 from lpspec.decoding.model_files import demo_folder
 from lpspec.decoding.tokenizer import load_tokenizer
 from lpspec.experiments.step_pricing import live_costs, priced_model

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from lossless import EPSILON, first_parting
 from tiny_llama import OracleDrafter, tiny_llama
 
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.lossless import EPSILON, first_parting
 
 
 def test_equal_texts_do_not_part() -> None:

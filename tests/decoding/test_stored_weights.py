@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from stored_folders import (
     CONFIG,
     Stored,
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
 from lpspec.decoding.llama import Llama, load_llama
-from lpspec.decoding.quantized import QuantizedLinear, quantize_folder
+from lpspec.decoding.quantized import QuantizedLinear, quantized
 from lpspec.decoding.stored_weights import Storage, read_storage
 from lpspec.errors import InputError
 
@@ -114,15 +113,12 @@ def test_asking_for_int8_takes_the_integers_of_bitsandbytes_and_rounds_float8(tm
     assert ((down.scale[:, None] * down.weight - meant[f"{PREFIX}weight"]).abs() <= 0.501 * step).all()
 
 
-def test_an_int8_folder_of_a_float8_one_says_no_more_that_it_is_float8(tmp_path: Path) -> None:
+def test_int8_weights_of_a_float8_checkpoint_keep_none_of_its_scales(tmp_path: Path) -> None:
     stored, meant = stored_model(lambda w: float8_blocks(w, 16, 24))
-    write_model(tmp_path / "float8", stored, quantization_config=FP8)
-    quantize_folder(tmp_path / "float8", tmp_path / "int8")
-    names = load_file(tmp_path / "int8" / "model.safetensors").keys()
-    assert not any(name.endswith("weight_scale_inv") for name in names)
-    assert open_checkpoint(tmp_path / "int8").storage == Storage()
+    found = quantized(open_checkpoint(write_model(tmp_path / "float8", stored, quantization_config=FP8)))
+    assert not any(name.endswith("weight_scale_inv") for name in found.tensors)
     exact = logits(Llama(CONFIG, Checkpoint(meant, "meant")))
-    assert (logits(load_llama(tmp_path / "int8")) - exact).norm() / exact.norm() < 0.1
+    assert (logits(Llama(CONFIG, found)) - exact).norm() / exact.norm() < 0.1
 
 
 def test_every_tensor_may_be_in_fewer_bits_if_it_has_its_scale(tmp_path: Path) -> None:

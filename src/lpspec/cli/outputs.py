@@ -197,17 +197,6 @@ class FilesTogether:
             self._waiting.pop(0)
 
 
-def write_all(contents: Iterable[tuple[Path, bytes]]) -> None:
-    """Write every file beside its place first, then move all into place, so that none is left half written.
-
-    Raises:
-        InputError: A file cannot be written; then none of them has changed.
-    """
-    with FilesTogether() as files:
-        for path, content in contents:
-            files.write(path, content)
-
-
 @contextlib.contextmanager
 def _blamed(path: Path) -> Iterator[None]:
     try:

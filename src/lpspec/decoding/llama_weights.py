@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint
-from lpspec.decoding.linear import FloatLinear, Linear
-from lpspec.decoding.llama import DecoderLayer, Llama
 from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.llm.model_spec import ModelSpec
 
@@ -54,44 +52,3 @@ def random_weights(config: LlamaConfig, seed: int, scale: float = 0.02) -> Check
         return torch.zeros(shape) if name.endswith(".bias") else torch.randn(shape, generator=generator) * scale
 
     return Checkpoint({name: draw(name, shape) for name, shape in weight_shapes(config.spec).items()}, "random weights")
-
-
-def parameters(model: Llama) -> list[Tensor]:
-    """Every weight as the model holds it, fused: what training changes; a tied embedding is there once."""
-    found = [model.embedding, model.norm]
-    for layer in model.layers:
-        norms = [layer.post_norm] if layer.input_norm is None else [layer.input_norm, layer.post_norm]
-        found += norms
-        for linear in (layer.attention.qkv, layer.attention.out, layer.mlp.gate_up, layer.mlp.down):
-            found += _float_weights(linear)
-    return found if model.config.spec.tied_embeddings else found + _float_weights(model.head)
-
-
-def unfused_weights(model: Llama) -> dict[str, Tensor]:
-    """A float model's weights under the names and in the shapes of a checkpoint, ready for ``save_file``."""
-    found = {"model.embed_tokens.weight": model.embedding, "model.norm.weight": model.norm}
-    if not model.config.spec.tied_embeddings:
-        found["lm_head.weight"] = _float_weights(model.head)[0]
-    for index, layer in enumerate(model.layers):
-        found |= {f"model.layers.{index}.{name}": t for name, t in _unfused_layer(layer, model.config.spec).items()}
-    return {name: tensor.detach().contiguous() for name, tensor in found.items()}
-
-
-def _unfused_layer(layer: DecoderLayer, spec: ModelSpec) -> dict[str, Tensor]:
-    found = {"post_attention_layernorm.weight": layer.post_norm}
-    if layer.input_norm is not None:
-        found["input_layernorm.weight"] = layer.input_norm
-    fused = [layer.attention.qkv] * 3 + [layer.attention.out] + [layer.mlp.gate_up] * 2 + [layer.mlp.down]
-    used: dict[int, int] = {}
-    for linear, ((name, rows), _, _) in zip(fused, _projections(spec), strict=True):
-        start = used.get(id(linear), 0)
-        for kind, tensor in zip(("weight", "bias"), _float_weights(linear), strict=False):
-            found[f"{name}.{kind}"] = tensor[start : start + rows]
-        used[id(linear)] = start + rows
-    return found
-
-
-def _float_weights(linear: Linear) -> list[Tensor]:
-    if not isinstance(linear, FloatLinear):
-        raise TypeError("only a model in floating point can be trained or taken apart")
-    return [linear.weight] if linear.bias is None else [linear.weight, linear.bias]

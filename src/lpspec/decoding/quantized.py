@@ -6,21 +6,15 @@ Stored as plain safetensors: where a float checkpoint has ``X.weight``, there ar
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from lpspec.decoding.block_product import LANES, add_product
-from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
-from lpspec.errors import InputError
-from lpspec.llm.loading import read_json_object
+from lpspec.decoding.checkpoint import Checkpoint
 
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
@@ -100,34 +94,3 @@ def quantized(checkpoint: Checkpoint) -> Checkpoint:
     if _HEAD not in rounded and _EMBEDDING in stored:
         round_as(_HEAD, _EMBEDDING)
     return Checkpoint(rest | rounded, stored.said_as, stored.storage)
-
-
-def quantize_folder(folder: str | Path, to: str | Path) -> None:
-    """Write the W8A8 form of a float model folder as a new one, with everything else that is no weight.
-
-    Raises:
-        InputError: The folder is no sound checkpoint, or the new one exists already or cannot be written.
-    """
-    folder, to = Path(folder), Path(to)
-    tensors = {name: tensor.contiguous() for name, tensor in quantized(open_checkpoint(folder)).tensors.items()}
-    others = [file for file in folder.iterdir() if file.is_file() and not _holds_weights(file)]
-    try:
-        to.mkdir()
-        for file in others:
-            shutil.copyfile(file, to / file.name)
-        _forget_storage(to / "config.json")
-        save_file(tensors, to / ".unfinished")
-        (to / ".unfinished").replace(to / "model.safetensors")
-    except OSError as error:
-        raise InputError(f"model folder '{to}' cannot be written: {error.strerror}") from None
-
-
-def _forget_storage(config: Path) -> None:
-    """Take out what the configuration said of how the weights were stored before."""
-    content = read_json_object(config, f"model config '{config}'") if config.is_file() else {}
-    if content.pop("quantization_config", None) is not None:
-        config.write_text(json.dumps(content, indent=2), encoding="utf-8")
-
-
-def _holds_weights(file: Path) -> bool:
-    return file.suffix in (".safetensors", ".bin", ".pt", ".pth", ".gguf") or file.name.endswith(".index.json")

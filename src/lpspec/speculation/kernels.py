@@ -365,8 +365,3 @@ def expected_length(growth: Growth, size: int) -> float:
     for node in range(size):
         length += growth.path_probability[node]
     return length
-
-
-def expected_lengths(growth: Growth, size: int) -> FloatArray:
-    """Expected acceptance length of every prefix of a grown tree, the root counting one: float64 [size]."""
-    return np.cumsum(growth.path_probability[:size])

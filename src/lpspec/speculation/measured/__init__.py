@@ -29,11 +29,6 @@ class MtbenchTurns(NamedTuple):
     """Question, turn and category, such as ``"mtbench-81-1 writing"``."""
 
 
-def model_names() -> list[str]:
-    """The models that were measured, smallest first."""
-    return list(_load("medusa_head_accuracy.toml")["models"])
-
-
 def head_accuracy(model: str) -> NDArray[np.float64]:
     """How often the true token has each of the first five ranks in each head's list: float [heads, ranks].
 
@@ -41,7 +36,7 @@ def head_accuracy(model: str) -> NDArray[np.float64]:
     standard error of up to 0.0067.
 
     Args:
-        model: One of `model_names()`.
+        model: A model that was measured, such as ``vicuna-7b``.
 
     Raises:
         InputError: Nobody measured this model.
@@ -65,7 +60,7 @@ def rank_probabilities(model: str, top_k: int = 10) -> NDArray[np.float64]:
     (least squares in the logarithms).
 
     Args:
-        model: One of `model_names()`.
+        model: A model that was measured, such as ``vicuna-7b``.
         top_k: How many ranks, 1 to 127.
 
     Raises:
@@ -95,7 +90,7 @@ def mtbench_turns(model: str) -> MtbenchTurns:
     Source: FasterDecoding/Medusa, llm_judge/data/mt_bench/model_answer, run 0.
 
     Args:
-        model: One of `model_names()`.
+        model: A model that was measured, such as ``vicuna-7b``.
 
     Raises:
         InputError: Nobody measured this model.
