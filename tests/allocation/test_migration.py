@@ -244,8 +244,8 @@ def test_the_closed_form_is_what_the_commands_take(to_pim: bool) -> None:
     on_pim = place_weights(channel, 4096, 256)
     on_dram = DramPlacement(channel.device, 3, 4096, 256, start_row=on_pim.end_row)
     plan = plan_move(on_dram, on_pim, 0, 256) if to_pim else plan_move(on_pim, on_dram, 0, 256)
-    moved = run_reallocation(plan, channel.device, Controller(ranks=4), policy="blocking", profile=profile)
+    moved = run_reallocation(plan, channel.device, Controller(ranks=4), policy="blocking")
     cost = migration_cost(4 * moved.moved_bytes, 51.2 * 0.85)
     assert cost.latency_ns == pytest.approx(moved.finished_ck * 1.25, rel=0.03)
     closed_pj = cost.activity.energy_pj(profile)["migration"]
-    assert closed_pj == pytest.approx(0.94 * 4 * sum(moved.energy_pj.values()), rel=0.01)
+    assert closed_pj == pytest.approx(0.94 * 4 * sum(moved.activity.energy_pj(profile).values()), rel=0.01)

@@ -100,8 +100,8 @@ def test_a_short_list_command_by_command(lpspec: Lpspec, folder: Path) -> None:
     assert (found["row_hits"], found["row_misses"], found["row_conflicts"]) == (1, 1, 1)
     assert found["latency_ck"] == {"mean": (35 + 85 + 39) / 3, "p50": 39, "p99": pytest.approx(84.08), "max": 85}
     row_pj, burst_pj = 2048 * 8 * 0.11, 256 * (0.44 + 3.04)
-    assert found["energy_pj"]["activate"] == pytest.approx(2 * row_pj)
-    assert found["energy_pj"]["column"] + found["energy_pj"]["io"] == pytest.approx(3 * burst_pj)
+    assert found["energy_by_event_pj"]["activate_bits"] == pytest.approx(2 * row_pj)
+    assert found["energy_pj"]["array"] + found["energy_pj"]["io"] == pytest.approx(2 * row_pj + 3 * burst_pj)
     assert "wrote" not in said.out
 
 
@@ -192,7 +192,7 @@ def test_a_product_on_a_package(lpspec: Lpspec, folder: Path) -> None:
     assert found["ca_share"] == pytest.approx(sum(counts.values()) / (4 * found["total_ck"]))
     assert found["dq_share"] == pytest.approx((counts["PIM_IN"] + counts["PIM_OUT"]) * 2 / (4 * found["total_ck"]))
     assert found["energy_pj"]["mac"] == pytest.approx(4 * 128 * 4096 * 0.32)
-    assert found["energy_pj"]["io"] == pytest.approx((counts["PIM_IN"] + counts["PIM_OUT"]) * 256 * 3.04)
+    assert found["energy_pj"]["activation"] == pytest.approx((counts["PIM_IN"] + counts["PIM_OUT"]) * 256 * 3.04)
     assert 0 < found["array_gb_per_s"] < 614.4
     table = lpspec(*GEMM, "--verify").out
     assert f"{found['mac_utilisation']:.1%}" in table

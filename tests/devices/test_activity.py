@@ -33,6 +33,7 @@ def price_by_hand(activity: Activity, profile: EnergyProfile) -> float:
         "migrated_bits": 2 * profile.activate.pj_per_bit
         + 2 * profile.column.pj_per_bit
         + 0.15 * way_off,  # read here, written there, and between the two 15 % of a read off the chip
+        "transferred_bits": 0.15 * way_off,
     }
     assert set(pj_per_event) == set(NAMES)
     return sum(float(getattr(activity, name)) * pj for name, pj in pj_per_event.items())

@@ -1,6 +1,7 @@
 """Costs of the memory by commands: bounds that none beats, energy that adds up, streams that go on as they run."""
 
 from dataclasses import fields
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.devices.cost import Activity
-from lpspec.devices.package_commands import LONGEST_STREAM, Heads, MemoryPart, PackageCommands, activity_of
+from lpspec.devices.package_commands import LONGEST_STREAM, Heads, MemoryPart, PackageCommands
 from lpspec.devices.pim import LpddrPim
-from lpspec.dram import energy
 from lpspec.dram.controller import Controller
+from lpspec.dram.energy import activity_of, standing_by
 from lpspec.dram.gemm import compile_gemm
 from lpspec.dram.layout import place_weights
 from lpspec.dram.read_stream import ReadStream
@@ -34,24 +35,34 @@ def test_gpus_have_no_command_level() -> None:
 
 
 @pytest.mark.parametrize("profile", ["attacc", "specpim", "pimscope"])
-def test_events_cost_what_the_commands_cost(profile: str) -> None:
-    """The energy of a phase is that of its commands by the memory's own account, and of the NPU's buffers on top."""
+@pytest.mark.parametrize("written", ["data", "activations"])
+def test_events_cost_what_the_commands_cost(profile: str, written: Literal["data", "activations"]) -> None:
+    """By hand, command by command: rows of 2 KiB, bursts of 32 B, 8 MPUs of 32 lanes. What is written changes names."""
     constants = load_profile(profile)
     program = compile_gemm(place_weights(CHANNEL, 512, 768, split="never"), 3).lines
     requests = ReadStream(3, 900).requests(PACKAGE.device)
     requests[600:, 1] = 1
     mean = repeated(program, requests, PACKAGE.device, PACKAGE.controller)
-    counts = {name: round(n * 1e9) for name, n in mean.rank_counts.items()}
-    bus = {name: round(n * 1e9) for name, n in mean.command_counts.items()}
-    scaled = (round(mean.mac_tokens * 1e9), round(mean.ck * 1e9), round(mean.active_ck * 1e9))
-    expected = energy.energy_pj(energy.Activity(counts, bus, *scaled, PACKAGE.ranks), PACKAGE.device, constants)
-    found = activity_of(mean, PACKAGE.device)
-    idle_ns = mean.ck * PACKAGE.ranks * PACKAGE.device.tCK.ns - float(found.active_die_ns)
-    found += Activity(idle_die_ns=idle_ns)
-    buffers = found.scratchpad_bits * constants.scratchpad.pj_per_bit
-    buffers += found.local_buffer_bits * constants.local_buffer.pj_per_bit
-    assert sum(found.energy_pj(constants).values()) - buffers == pytest.approx(sum(expected.values()) / 1e9, rel=1e-6)
-    assert found.energy_pj(constants)["mac"] == pytest.approx(expected["mac"] / 1e9, rel=1e-6)
+    die, bus, ck_ns = mean.rank_counts, mean.command_counts, 1.25
+    rows = die["ACT2"] + 8 * die["PIM_ACT"]
+    columns = die["RD"] + die["WR"] + 8 * die["PIM_MAC"]
+    registers = 8 * die["PIM_MAC"] + die["PIM_IN"] + die["PIM_OUT"]
+    bursts = bus["RD"] + bus["WR"] + bus["PIM_IN"] + bus["PIM_OUT"]
+    expected_pj = rows * 2048 * 8 * constants.activate.pj_per_bit
+    expected_pj += columns * 256 * constants.column.pj_per_bit
+    expected_pj += registers * 256 * constants.pim_register.pj_per_bit
+    expected_pj += bursts * 256 * constants.io.pj_per_bit
+    expected_pj += mean.mac_tokens * 8 * 32 * constants.mac_int8.pj
+    if constants.refresh and constants.idle_power and constants.active_power:
+        expected_pj += (die["REFAB"] + die.get("PIM_REFAB", 0)) * constants.refresh.pj
+        expected_pj += mean.active_ck * ck_ns * constants.active_power.watts * 1e3
+        expected_pj += (4 * mean.ck - mean.active_ck) * ck_ns * constants.idle_power.watts * 1e3
+    found = standing_by(activity_of(mean, PACKAGE.device, written), PACKAGE.device, 4 * mean.ck)
+    found_pj = found.energy_pj(constants)
+    assert sum(found_pj.values()) == pytest.approx(expected_pj, rel=1e-9)
+    assert found_pj["mac"] == pytest.approx(3 * 512 * 768 * constants.mac_int8.pj)
+    activation_bursts = bus["PIM_IN"] + bus["PIM_OUT"] + (bus["WR"] if written == "activations" else 0)
+    assert float(found.activation_io_bits + found.activation_memory_bits) == pytest.approx(activation_bursts * 256)
 
 
 @pytest.mark.slow

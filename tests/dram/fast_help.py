@@ -15,9 +15,7 @@ from lpspec.dram.fast import FastRun, run_fast
 from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.simulate import ChannelRun, run_channel
 from lpspec.errors import InputError
-from lpspec.machine.loading import load_profile
 
-PROFILE = load_profile("attacc")
 Program = NDArray[np.int64]
 
 
@@ -35,13 +33,13 @@ def both(program: Program, device: DeviceSpec = DIE, requests: Any = NO_REQUESTS
     controller = Controller(**{"ranks": 4, **policies})
     listed = requests.requests(device) if isinstance(requests, ReadStream) else requests
     try:
-        exact = run_channel(listed, program, device, controller, profile=PROFILE)
+        exact = run_channel(listed, program, device, controller)
     except InputError as refused:
         with pytest.raises(InputError, match=str(refused).split(" (CK", maxsplit=1)[0]):
-            run_fast(program, device, controller, requests=requests, profile=PROFILE)
+            run_fast(program, device, controller, requests=requests)
         nothing = np.empty(0, np.int64)
         return FastRun(ChannelRun(0, 0, 0, 0, 0.0, {}, {}, 0, 0, 0, 0, 0, nothing, nothing), 0, 0, 0)
-    fast = run_fast(program, device, controller, requests=requests, profile=PROFILE)
+    fast = run_fast(program, device, controller, requests=requests)
     assert differences(exact, fast.run) == []
     assert fast.issued + fast.jumped == sum(exact.command_counts.values())
     return fast

@@ -193,23 +193,34 @@ def test_no_refresh_when_none_is_wanted() -> None:
 
 
 def test_energy_is_counted_by_component() -> None:
-    run = run_requests(streaming(1000), DIE, Controller(refresh="none"), profile=load_profile("attacc"))
-    rows = run.command_counts["ACT2"]
-    assert run.energy_pj["activate"] == pytest.approx(rows * 2048 * 8 * 0.11)
-    assert run.energy_pj["column"] == pytest.approx(1000 * 256 * 0.44)
-    assert run.energy_pj["io"] == pytest.approx(1000 * 256 * 3.04)
-    assert run.energy_pj["refresh"] == run.energy_pj["background"] == run.energy_pj["mac"] == 0
+    run = run_requests(streaming(1000), DIE, Controller(refresh="none"))
+    rows, energy_pj = run.command_counts["ACT2"], run.activity.energy_pj(load_profile("attacc"))
+    assert energy_pj["array"] == pytest.approx(rows * 2048 * 8 * 0.11 + 1000 * 256 * 0.44)
+    assert energy_pj["io"] == pytest.approx(1000 * 256 * 3.04)
+    assert all(energy_pj[other] == 0 for other in ("buffer", "mac", "activation", "migration", "static"))
+
+
+def test_what_is_written_pays_for_column_and_path_as_what_is_read() -> None:
+    profile = load_profile("pimscope")
+    reads, writes = (
+        run_requests(requests, DIE, Controller(refresh="none")).activity.by_event_pj(profile)
+        for requests in ([kind(0, column=16 * c) for c in range(8)] for kind in (rd, wr))
+    )
+    assert {name: reads[name] for name in ("activate_bits", "column_bits", "io_bits")} == {
+        name: writes[name] for name in ("activate_bits", "column_bits", "io_bits")
+    }
 
 
 def test_idd_profile_prices_refresh_and_background() -> None:
     requests = [rd(0), rd(40_000)]
-    run = run_requests(requests, DIE, Controller(ranks=2), profile=load_profile("pimscope"))
-    assert run.energy_pj["refresh"] == pytest.approx(run.command_counts["REFAB"] * 30_870)
+    run = run_requests(requests, DIE, Controller(ranks=2))
+    energy_pj = run.activity.by_event_pj(load_profile("pimscope"))
+    assert energy_pj["refreshed_dies"] == pytest.approx(run.command_counts["REFAB"] * 30_870)
     # Rank 0 has a row open from ACT-2 at 1 to PREAB at 3125, and from its last ACT-2 on; all else is idle.
     active = 3124 + run.end_ck - (40_000 + 1)
-    expected = (40.95 * active + 31.5 * (2 * run.total_ck - active)) * 1.25
     assert run.active_ck == active
-    assert run.energy_pj["background"] == pytest.approx(expected)
+    assert energy_pj["active_die_ns"] == pytest.approx(40.95 * active * 1.25)
+    assert energy_pj["idle_die_ns"] == pytest.approx(31.5 * (2 * run.total_ck - active) * 1.25)
 
 
 # Input and output

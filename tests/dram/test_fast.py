@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from drawn_programs import commands_in, programs
 from engine_help import DIE, streaming
-from fast_help import PROFILE, both, differences
+from fast_help import both, differences
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -168,7 +168,7 @@ def test_whole_layers_of_llama2_7b(tokens: int, keys: int, refresh: str) -> None
 def test_every_product_of_a_layer_by_itself() -> None:
     for program in layer(4, 512):
         fast = both(program)
-        again = run_fast(program, DIE, Controller(ranks=4), profile=PROFILE)
+        again = run_fast(program, DIE, Controller(ranks=4))
         assert differences(fast.run, again.run) == []
         assert (again.issued, again.jumped) == (0, fast.issued + fast.jumped)
 
@@ -187,9 +187,9 @@ def test_beside_requests(fairness: str, writes: float) -> None:
 def test_a_stream_is_its_reads() -> None:
     stream = ReadStream(rank=3, bursts=5000, row=7, at=100)
     controller, program = Controller(ranks=4), rows(20)
-    exact = run_channel(stream.requests(DIE), program, DIE, controller, profile=PROFILE)
+    exact = run_channel(stream.requests(DIE), program, DIE, controller)
     for most_issued in (0.9 * sum(exact.command_counts.values()), 0):
-        fast = run_fast(program, DIE, controller, requests=stream, profile=PROFILE)
+        fast = run_fast(program, DIE, controller, requests=stream)
         assert differences(exact, fast.run) == []
         assert fast.issued <= most_issued
     assert exact.row_hits > 4900

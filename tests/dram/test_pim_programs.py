@@ -223,12 +223,15 @@ def test_activation_of_all_banks_obeys_the_window_at_any_speed() -> None:
 
 def test_energy_of_a_program() -> None:
     controller = Controller(ranks=4, refresh="none")
-    run = run_channel(NO_REQUESTS, one_tile(2), DIE, controller, profile=load_profile("attacc"))
+    run = run_channel(NO_REQUESTS, one_tile(2), DIE, controller)
+    energy_pj = run.activity.by_event_pj(load_profile("attacc"))
     macs = 4 * 64 * 3 * 8  # MACs x columns x ranks x MPUs
-    assert run.energy_pj["mac"] == pytest.approx(macs * 32 * 4 * 0.32)
-    assert run.energy_pj["column"] == pytest.approx(macs * 256 * 0.44)
-    assert run.energy_pj["activate"] == pytest.approx(5 * 3 * 8 * 2048 * 8 * 0.11)
-    assert run.energy_pj["io"] == pytest.approx((5 * 8 + 3 * 128) * 256 * 3.04)
+    assert energy_pj["macs_int8"] == pytest.approx(macs * 32 * 4 * 0.32)
+    assert energy_pj["column_bits"] == pytest.approx(macs * 256 * 0.44)
+    assert energy_pj["activate_bits"] == pytest.approx(5 * 3 * 8 * 2048 * 8 * 0.11)
+    assert "io_bits" not in energy_pj  # nobody reads or writes beside the program
+    assert energy_pj["activation_io_bits"] == pytest.approx((5 * 8 + 3 * 128) * 256 * 3.04)
+    assert energy_pj["pim_register_bits"] == pytest.approx((macs + 3 * (5 * 8 + 128)) * 256 * 0.000425)
 
 
 # What no die could do

@@ -391,10 +391,10 @@ def test_energy_of_moved_bits() -> None:
     plan = into_pim(256, 256)
     requests = DramPlacement(DIE, 3, 256, 256).reads()
     bits = len(plan.source) * 256
-    alone = run_reallocation(plan, DIE, QUIET, policy="blocking", profile=profile)
-    assert alone.energy_pj["io"] == pytest.approx(0)
-    assert alone.energy_pj["transfer"] == pytest.approx(bits * 0.15 * (0.11 + 0.44 + 3.04))
-    assert alone.energy_pj["column"] == pytest.approx(2 * bits * 0.44)
-    caught = run_reallocation(plan, DIE, QUIET, policy="catch", requests=requests, profile=profile)
-    assert caught.energy_pj["io"] == pytest.approx(bits * 3.04)  # the NPU's own reads
-    assert caught.energy_pj["transfer"] == pytest.approx(alone.energy_pj["transfer"])
+    alone = run_reallocation(plan, DIE, QUIET, policy="blocking").activity.by_event_pj(profile)
+    assert "io_bits" not in alone
+    assert alone["transferred_bits"] == pytest.approx(bits * 0.15 * (0.11 + 0.44 + 3.04))
+    assert alone["column_bits"] == pytest.approx(2 * bits * 0.44)
+    caught = run_reallocation(plan, DIE, QUIET, policy="catch", requests=requests).activity.by_event_pj(profile)
+    assert caught["io_bits"] == pytest.approx(bits * 3.04)  # the NPU's own reads
+    assert caught["transferred_bits"] == pytest.approx(alone["transferred_bits"])

@@ -227,4 +227,4 @@ def test_every_constant_has_a_plausible_range(folder: str, name: str) -> None:
     for section in sections(load(folder, name)):
         assert isinstance(section, Described)
         constants = {key for key in type(section).model_fields if isinstance(getattr(section, key), Quantity)}
-        assert constants <= set(section.RANGES)
+        assert "*" in section.RANGES or constants <= set(section.RANGES)

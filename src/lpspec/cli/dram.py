@@ -88,10 +88,10 @@ def run(
             _say(line, f"serving requests: {n:,}, CK {ck:,}")
 
         pieces = read_requests(requests, device, ranks)
-        done, latency = run_stream(pieces, device, controller, profile=profile, take=take, progress=served)
-        document = run_document(done, device, controller, profile.name, latency)
+        done, latency = run_stream(pieces, device, controller, take=take, progress=served)
+        document = run_document(done, device, controller, profile, latency)
         write_json(files, outputs, document)
-    show_result(outputs, document, run_blocks(done, device, controller, profile.name, latency), [commands_path])
+    show_result(outputs, document, run_blocks(done, device, controller, profile, latency), [commands_path])
 
 
 @app.command
@@ -225,7 +225,6 @@ def gemm(
             m,
             k,
             n,
-            profile,
             engine=engine,
             take=take,
             progress=lambda _, ck: _say(line, f"computing: CK {ck:,}"),
@@ -234,9 +233,9 @@ def gemm(
             timeline.close()
         _say(line, "comparing with integer arithmetic")
         wrong = count_wrong(package.channel, package.channels, m, k, n) if verify else None
-        document = gemm_document(done, engine, wrong)
+        document = gemm_document(done, profile, engine, wrong)
         write_json(files, outputs, document)
-    show_result(outputs, document, gemm_blocks(done, engine, wrong), [trace_path])
+    show_result(outputs, document, gemm_blocks(done, profile, engine, wrong), [trace_path])
     return DIFFERS if wrong else 0
 
 

@@ -7,7 +7,7 @@ among copies that follow each other (``lpspec.dram.repeated``), so they hold the
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from lpspec.devices.cost import Activity
 from lpspec.devices.kv_share import KvShare
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
+from lpspec.dram.energy import activity_of, sum_of
 from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
 from lpspec.dram.kv_layout import KvPlacement
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
@@ -245,9 +246,9 @@ class PackageCommands:
         Bursts follow each other no faster than the platform lets them, whatever commands could do; refresh goes on.
         """
         took_ns = commands.ck * self.device.tCK.ns
-        latency_ns = max(took_ns, _sum(commands.command_counts, *_ON_BUS) * self._least_burst_ns)
+        latency_ns = max(took_ns, sum_of(commands.command_counts, *_ON_BUS) * self._least_burst_ns)
         waiting = Activity(refreshed_dies=(latency_ns - took_ns) / self.refresh_interval_ns * self.dies)
-        activity = activity_of(commands, self.device) * (share * self.channels)
+        activity = _of_package(commands, self.device) * (share * self.channels)
         return MemoryPart(latency_ns, activity + waiting, (work,))
 
 
@@ -258,35 +259,14 @@ def _nothing() -> IntArray:
     return NO_PROGRAM
 
 
-def activity_of(commands: PhaseCommands, device: DeviceSpec) -> Activity:
-    """The events of one channel's commands, as an energy profile prices them; standby of idle dies is left out.
+def _of_package(commands: PhaseCommands, device: DeviceSpec) -> Activity:
+    """The events of one channel's commands, and of the scratchpad and buffers through which the NPU's reads go.
 
-    Reads are weights and keys and values read by the NPU, whose scratchpad and buffers each write and read them; writes
-    are new keys and values. Rows count whole, however little of them is used.
+    What is written are new keys and values.
     """
-    die, bus = commands.rank_counts, commands.command_counts
-    row_bits = device.organisation.row_bytes.n * 8
-    burst_bits = device.organisation.burst_bytes.n * 8
-    read_bits, written_bits = _sum(bus, "RD", "RDA") * burst_bits, _sum(bus, "WR", "WRA") * burst_bits
-    mac_bits = _sum(die, "PIM_MAC") * device.mpus * burst_bits
-    rows = _sum(die, "ACT2") + _sum(die, "PIM_ACT") * device.mpus
-    return Activity(
-        activate_bits=rows * row_bits - written_bits,
-        column_bits=read_bits + mac_bits,
-        io_bits=read_bits,
-        scratchpad_bits=2 * read_bits,
-        local_buffer_bits=2 * read_bits,
-        pim_register_bits=mac_bits + _sum(die, "PIM_IN", "PIM_OUT") * burst_bits,
-        macs_int8=commands.mac_tokens * device.mpus * device.pim.lanes.n,
-        activation_io_bits=_sum(bus, "PIM_IN", "PIM_OUT") * burst_bits,
-        activation_memory_bits=written_bits,
-        refreshed_dies=_sum(die, "REFAB", "PIM_REFAB") + _sum(die, "REFPB") / 8,
-        active_die_ns=commands.active_ck * device.tCK.ns,
-    )
-
-
-def _sum(counts: Mapping[str, float], *names: str) -> float:
-    return sum(counts.get(name, 0.0) for name in names)
+    activity = activity_of(commands, device, written="activations")
+    passed_bits = 2 * activity.io_bits
+    return replace(activity, scratchpad_bits=passed_bits, local_buffer_bits=passed_bits)
 
 
 def _extended(whole: PhaseCommands, half: PhaseCommands, times: float) -> PhaseCommands:

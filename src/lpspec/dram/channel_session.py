@@ -11,13 +11,11 @@ from lpspec.dram import kernels as k
 from lpspec.dram import simulate
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.energy import Activity, energy_pj
 from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.repeat_kernels import start_segment
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.windows import windows_of
 from lpspec.errors import unknown_name
-from lpspec.machine.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 Engine = Literal["exact", "fast"]
@@ -61,12 +59,6 @@ class SegmentRun:
     mac_tokens: int
     refreshes: tuple[tuple[int, ...], ...]
     jumped: int = field(default=0, compare=False)
-
-    def energy_pj(self, device: DeviceSpec, profile: EnergyProfile) -> dict[str, float]:
-        """Energy by component, pJ, background since the segment before included."""
-        counts = (self.rank_counts, self.command_counts)
-        total_ck, ranks = self.end_ck - self.since_ck, len(self.refreshes)
-        return energy_pj(Activity(*counts, self.mac_tokens, total_ck, self.active_ck, ranks), device, profile)
 
 
 @dataclass(frozen=True)

@@ -1,60 +1,74 @@
-"""What commands cost: counts of a run priced by an energy profile, component by component."""
+"""The events behind commands: what a channel did, as an energy profile prices it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from lpspec.dram.device import DeviceSpec
-from lpspec.machine.energy_profile import EnergyProfile
-
-COMPONENTS = ("activate", "column", "io", "mac", "register", "refresh", "background")
-"""Where energy goes: rows sensed and restored, column accesses inside the die, the path off the die, MACs, registers
-of the MPUs, refresh, and what dies draw while they wait. The last two are zero where the profile has no constant."""
+from lpspec.machine.energy_profile import Activity
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """What a run did, as far as it costs energy.
+class Commands(Protocol):
+    """Commands that a channel issued, or the mean of several runs."""
 
-    Attributes:
-        rank_counts: Commands by name, each times the ranks that take it.
-        command_counts: Commands by name: bursts cross the bus once, whoever listens.
-        mac_tokens: Sum over PIM_MACs of ranks times tokens served.
-        total_ck: CK of the run.
-        active_ck: CK with a row open, summed over ranks.
-        ranks: Ranks that draw background power.
+    @property
+    def command_counts(self) -> Mapping[str, float]:
+        """By name; one that several ranks take counts once."""
+
+    @property
+    def rank_counts(self) -> Mapping[str, float]:
+        """By name, each times the ranks that take it."""
+
+    @property
+    def mac_tokens(self) -> float:
+        """Sum over PIM_MACs of ranks times tokens served."""
+
+    @property
+    def active_ck(self) -> float:
+        """CK with a row open, summed over ranks."""
+
+
+def activity_of(commands: Commands, device: DeviceSpec, written: Literal["data", "activations"] = "data") -> Activity:
+    """The events of one channel's commands; standby of idle dies is left out, as it depends on the time.
+
+    Rows count whole, however little of them is used.
+
+    Args:
+        commands: What the channel did.
+        device: The die of every rank.
+        written: What writes bring: data that pay for column and path as reads do, or activations (new keys and values),
+            which also pay for their share of the row.
     """
-
-    rank_counts: Mapping[str, int]
-    command_counts: Mapping[str, int]
-    mac_tokens: int
-    total_ck: int
-    active_ck: int
-    ranks: int
-
-
-def energy_pj(activity: Activity, device: DeviceSpec, profile: EnergyProfile) -> dict[str, float]:
-    """Energy of one channel by component, pJ."""
-    die = activity.rank_counts
+    die, bus = commands.rank_counts, commands.command_counts
     row_bits = device.organisation.row_bytes.n * 8
     burst_bits = device.organisation.burst_bytes.n * 8
-    accesses = sum(die.get(name, 0) for name in ("RD", "WR", "RDA", "WRA"))
-    bursts = sum(activity.command_counts.get(name, 0) for name in ("RD", "WR", "RDA", "WRA", "PIM_IN", "PIM_OUT"))
-    rows = die.get("ACT2", 0) + die.get("PIM_ACT", 0) * device.mpus
-    macs = die.get("PIM_MAC", 0) * device.mpus
-    register_bits = (macs + die.get("PIM_IN", 0) + die.get("PIM_OUT", 0)) * burst_bits
-    refreshed_rows = die.get("REFAB", 0) + die.get("PIM_REFAB", 0) + die.get("REFPB", 0) / 8
-    idle_ck = activity.total_ck * activity.ranks - activity.active_ck
-    standby_mw_ck = _milliwatts(profile.idle_power) * idle_ck + _milliwatts(profile.active_power) * activity.active_ck
-    return {
-        "activate": rows * row_bits * profile.activate.pj_per_bit,
-        "column": (accesses + macs) * burst_bits * profile.column.pj_per_bit,
-        "io": bursts * burst_bits * profile.io.pj_per_bit,
-        "mac": activity.mac_tokens * device.mpus * device.pim.lanes.n * profile.mac_int8.pj,
-        "register": register_bits * profile.pim_register.pj_per_bit,
-        "refresh": refreshed_rows * (profile.refresh.pj if profile.refresh is not None else 0.0),
-        "background": standby_mw_ck * device.tCK.ns,
-    }
+    read_bits, written_bits = sum_of(bus, "RD", "RDA") * burst_bits, sum_of(bus, "WR", "WRA") * burst_bits
+    mac_bits = sum_of(die, "PIM_MAC") * device.mpus * burst_bits
+    rows = sum_of(die, "ACT2") + sum_of(die, "PIM_ACT") * device.mpus
+    data_bits, activation_bits = (written_bits, 0.0) if written == "data" else (0.0, written_bits)
+    return Activity(
+        activate_bits=rows * row_bits - activation_bits,
+        column_bits=read_bits + mac_bits + data_bits,
+        io_bits=read_bits + data_bits,
+        pim_register_bits=mac_bits + sum_of(die, "PIM_IN", "PIM_OUT") * burst_bits,
+        macs_int8=commands.mac_tokens * device.mpus * device.pim.lanes.n,
+        activation_io_bits=sum_of(bus, "PIM_IN", "PIM_OUT") * burst_bits,
+        activation_memory_bits=activation_bits,
+        refreshed_dies=sum_of(die, "REFAB", "PIM_REFAB") + sum_of(die, "REFPB") / 8,
+        active_die_ns=commands.active_ck * device.tCK.ns,
+    )
 
 
-def _milliwatts(power: object) -> float:
-    return getattr(power, "watts", 0.0) * 1e3
+def standing_by(activity: Activity, device: DeviceSpec, rank_ck: float) -> Activity:
+    """The same with what dies draw while they wait, all rows closed.
+
+    Args:
+        activity: Of one channel's commands.
+        device: The die of every rank.
+        rank_ck: CK of the run, times its ranks.
+    """
+    return activity + Activity(idle_die_ns=rank_ck * device.tCK.ns - activity.active_die_ns)
+
+
+def sum_of(counts: Mapping[str, float], *names: str) -> float:
+    """How many of these commands there are."""
+    return sum(counts.get(name, 0.0) for name in names)

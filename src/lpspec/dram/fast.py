@@ -5,7 +5,7 @@ the engine issues every command. Runs are kept whole as well: the same again cos
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
@@ -15,11 +15,9 @@ from lpspec.dram import kernels as k
 from lpspec.dram import simulate, windows
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.energy import Activity, energy_pj
 from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.simulate import ChannelRun, Request
 from lpspec.dram.windows import Jumps
-from lpspec.machine.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 
@@ -98,7 +96,6 @@ def run_fast(
     controller: Controller | None = None,
     *,
     requests: Iterable[Request] | IntArray | ReadStream = _NO_REQUESTS,
-    profile: EnergyProfile | None = None,
 ) -> FastRun:
     """Run a PIM program as ``run_channel`` does, with jumps wherever the same was seen before.
 
@@ -107,7 +104,6 @@ def run_fast(
         device: The die of every rank.
         controller: Policies; by default one rank with all-bank refresh.
         requests: As for ``run_channel``, or a stream of reads, which is known again without looking at each of them.
-        profile: Energy constants; without it energy is not counted.
 
     Raises:
         InputError: As ``run_channel``.
@@ -123,7 +119,7 @@ def run_fast(
     name = _name_of(setup, program, requests)
     run = _RUNS.find(name)
     if run is not None:
-        return FastRun(_priced(run, device, controller, profile), 0, sum(run.command_counts.values()), 1)
+        return FastRun(run, 0, sum(run.command_counts.values()), 1)
     jumps = Jumps(0, 0)
     if isinstance(requests, ReadStream):
         run, jumps = _run_windows(program, device, controller, requests, setup.channel.copy())
@@ -132,7 +128,7 @@ def run_fast(
     run.served_at.flags.writeable = run.refreshes.flags.writeable = False
     _RUNS.keep(name, run)
     issued = sum(run.command_counts.values()) - jumps.jumped
-    return FastRun(_priced(run, device, controller, profile), issued, jumps.jumped, jumps.jumps)
+    return FastRun(run, issued, jumps.jumped, jumps.jumps)
 
 
 def _name_of(setup: _Setup, program: IntArray, requests: IntArray | ReadStream) -> bytes:
@@ -153,7 +149,7 @@ def _run_windows(
     if len(program):
         k.start_program(channel, program)
     jumps = known.run(channel, program, reads, served_at)
-    return simulate.run_of(channel, device, controller, None, served_at), jumps
+    return simulate.run_of(channel, device, controller, served_at), jumps
 
 
 def _setup_of(device: DeviceSpec, controller: Controller) -> _Setup:
@@ -168,11 +164,3 @@ def _setup_of(device: DeviceSpec, controller: Controller) -> _Setup:
             name.update(part.tobytes())
         setup = _SETUPS[id(device), controller] = _Setup(device, channel, name.digest())
     return setup
-
-
-def _priced(run: ChannelRun, device: DeviceSpec, controller: Controller, profile: EnergyProfile | None) -> ChannelRun:
-    if profile is None:
-        return run
-    counts = (run.rank_counts, run.command_counts)
-    activity = Activity(*counts, run.mac_tokens, run.total_ck, run.active_ck, controller.ranks)
-    return replace(run, energy_pj=energy_pj(activity, device, profile))

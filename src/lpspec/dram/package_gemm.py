@@ -2,20 +2,20 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.energy import Activity, energy_pj
+from lpspec.dram.energy import standing_by
 from lpspec.dram.fast import run_fast
 from lpspec.dram.gemm import compile_gemm
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform
 from lpspec.dram.simulate import ChannelRun, Take, run_channel
 from lpspec.errors import InputError, unknown_name
-from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.energy_profile import Activity
 from lpspec.machine.platform_spec import PlatformSpec
 
 ENGINES = ("exact", "fast")
@@ -54,7 +54,6 @@ class PackageGemm:
 
     Attributes:
         package: The package.
-        profile: Energy constants.
         m: Tokens.
         k: Inputs.
         n: Outputs of all channels.
@@ -62,7 +61,6 @@ class PackageGemm:
     """
 
     package: Package
-    profile: EnergyProfile
     m: int
     k: int
     n: int
@@ -92,19 +90,14 @@ class PackageGemm:
         return dict(counts)
 
     @property
-    def energy_pj(self) -> dict[str, float]:
-        """Energy by component, pJ; every channel waits until the last is done."""
-        total: dict[str, float] = {}
-        ranks = self.package.channel.ranks
+    def activity(self) -> Activity:
+        """Events that cost energy; every channel waits until the last is done."""
+        rank_ck = self.total_ck * self.package.channel.ranks
         idle = self.package.channels - sum(share.channels for share in self.shares)
-        activities = [(idle, Activity({}, {}, 0, self.total_ck, 0, ranks))]
+        total = standing_by(Activity(), self.device, rank_ck) * idle
         for share in self.shares:
-            run = share.run
-            counts = (run.rank_counts, run.command_counts, run.mac_tokens)
-            activities.append((share.channels, Activity(*counts, self.total_ck, run.active_ck, ranks)))
-        for channels, activity in activities:
-            for component, pj in energy_pj(activity, self.device, self.profile).items():
-                total[component] = total.get(component, 0.0) + channels * pj
+            done = replace(share.run.activity, idle_die_ns=0.0)
+            total += standing_by(done, self.device, rank_ck) * share.channels
         return total
 
     @property
@@ -155,7 +148,6 @@ def run_gemm(
     m: int,
     k: int,
     n: int,
-    profile: EnergyProfile,
     *,
     engine: str = "exact",
     take: Take | None = None,
@@ -168,7 +160,6 @@ def run_gemm(
         m: Tokens.
         k: Inputs.
         n: Outputs.
-        profile: Energy constants.
         engine: ``exact`` issues every command; ``fast`` jumps where it has seen the same before, to the same result.
         take: Given the commands of the first channel, piece by piece; the exact engine's only.
         progress: Called now and then with requests served (none) and CK reached.
@@ -196,4 +187,4 @@ def run_gemm(
             run = run_channel(_NO_REQUESTS, lines, channel.device, controller, take=take, progress=progress)
         take = None
         shares.append(Share(channels, width, run))
-    return PackageGemm(package, profile, m, k, n, tuple(shares))
+    return PackageGemm(package, m, k, n, tuple(shares))

@@ -3,11 +3,11 @@
 The near-data memory controller moves a burst by a RD on its old rank and a WR on its new one. Both are commands of the
 channel and keep every rule: the ranks share one command bus and one data bus, and no path between dies beside it is
 published, so a burst takes DQ twice (once if it was caught). What stays inside the package needs no pins of the SoC:
-its path costs ``TRANSFER_SHARE`` of an off-chip bit.
+its path costs a share of an off-chip bit (``EnergyProfile.transfer_pj_per_bit``).
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from lpspec.dram.device import DeviceSpec
 from lpspec.dram.reallocation import MovePlan
 from lpspec.dram.simulate import ChannelRun, Request, request_array, run_of, what_stopped
 from lpspec.errors import InputError, unknown_name
-from lpspec.machine.energy_profile import TRANSFER_SHARE, EnergyProfile
+from lpspec.machine.energy_profile import Activity
 
 IntArray = NDArray[np.int64]
 MovePolicy = Literal["blocking", "background", "catch"]
@@ -68,7 +68,7 @@ class ReallocationRun:
         read_at: int64 [moves], end of the data of the RD that each move took, CK.
         written_at: int64 [moves], end of the data of its WR, CK.
         burst_bytes: Bytes of each move.
-        energy_pj: Energy by component, pJ, ``transfer`` that of moved bits on their way; empty without a profile.
+        activity: Events that cost energy; moved bits do not leave the chip, but go from rank to rank.
     """
 
     run: ChannelRun
@@ -77,7 +77,7 @@ class ReallocationRun:
     read_at: IntArray
     written_at: IntArray
     burst_bytes: int
-    energy_pj: dict[str, float] = field(default_factory=dict)
+    activity: Activity
 
     @property
     def caught(self) -> int:
@@ -99,7 +99,6 @@ def run_reallocation(
     mover: Mover | None = None,
     requests: Iterable[Request] | IntArray = _NO_REQUESTS,
     program: IntArray = _NO_PROGRAM,
-    profile: EnergyProfile | None = None,
     keep_commands: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReallocationRun:
@@ -118,7 +117,6 @@ def run_reallocation(
         mover: Sizes of the moving part.
         requests: Of the NPU, as for ``simulate.run_requests``.
         program: PIM program, as for ``simulate.run_channel``. A rank in PIM mode takes no RD or WR: moves wait.
-        profile: Energy constants; without it energy is not counted.
         keep_commands: Keep every command, 40 B each.
         progress: Called now and then with requests served, those of moves included, and CK reached.
 
@@ -130,14 +128,7 @@ def run_reallocation(
     if policy not in POLICIES:
         raise unknown_name("policy", policy, POLICIES)
     work = _Work(plan, device, controller, request_array(requests, device, controller.ranks), mover or Mover(), policy)
-    run = work.run(program, profile, keep_commands, progress)
-    if profile is None:
-        return run
-    inside = (run.reads + len(run.read_at)) / max(1, run.run.dq_bursts)  # of all bursts, those of moves
-    moved_bits = run.moved_bytes * 8
-    energy = {**run.run.energy_pj, "transfer": moved_bits * profile.off_chip_pj_per_bit * TRANSFER_SHARE}
-    energy["io"] *= 1 - inside
-    return ReallocationRun(**{**run.__dict__, "energy_pj": energy})
+    return work.run(program, keep_commands, progress)
 
 
 class _Work:
@@ -169,7 +160,6 @@ class _Work:
     def run(
         self,
         program: IntArray,
-        profile: EnergyProfile | None,
         keep_commands: bool,
         progress: Callable[[int, int], None] | None,
     ) -> ReallocationRun:
@@ -186,7 +176,7 @@ class _Work:
         table = self._whole_table()
         serve = kernels.run
         self._repeat(lambda: serve(self.channel, table, self.served, program, log, _AT_ONCE), log, progress)
-        return self._result(profile, keep_commands)
+        return self._result(keep_commands)
 
     def _drive(self, npu: IntArray, program: IntArray, log: IntArray) -> int:
         state = move_kernels.drive(
@@ -231,16 +221,18 @@ class _Work:
         self.owner[first : first + len(left)] = np.arange(rest, len(self.npu))
         return self.table[: first + len(left)]
 
-    def _result(self, profile: EnergyProfile | None, keep_commands: bool) -> ReallocationRun:
+    def _result(self, keep_commands: bool) -> ReallocationRun:
         mine = self.owner >= 0
         served_at = np.empty(len(self.npu), np.int64)
         served_at[self.owner[mine]] = self.served[mine]
         commands = command_table(np.concatenate(self.parts)) if keep_commands else None
-        run = run_of(self.channel, self.device, self.controller, profile, served_at, commands)
+        run = run_of(self.channel, self.device, self.controller, served_at, commands)
         read_at, written_at = self.moves[:, move_kernels.M_READ_CK], self.moves[:, move_kernels.M_WRITTEN_CK]
         reads = len(self.moves) - int(self.scalars[move_kernels.W_CAUGHT])
-        finished_ck = int(written_at.max(initial=0))
-        return ReallocationRun(run, finished_ck, reads, read_at, written_at, self.device.organisation.burst_bytes.n)
+        finished_ck, burst_bytes = int(written_at.max(initial=0)), self.device.organisation.burst_bytes.n
+        inside_bits, moved_bits = ((reads + len(read_at)) * burst_bytes * 8, len(read_at) * burst_bytes * 8)
+        activity = replace(run.activity, io_bits=run.activity.io_bits - inside_bits, transferred_bits=moved_bits)
+        return ReallocationRun(run, finished_ck, reads, read_at, written_at, burst_bytes, activity)
 
 
 def _moves_of(plan: MovePlan, device: DeviceSpec, ranks: int) -> IntArray:

@@ -14,7 +14,6 @@ from lpspec.dram import kernels, simulate
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.latencies import Latencies, Waits
-from lpspec.machine.energy_profile import EnergyProfile
 
 IntArray = NDArray[np.int64]
 
@@ -37,7 +36,6 @@ def run_stream(
     device: DeviceSpec,
     controller: Controller,
     *,
-    profile: EnergyProfile | None = None,
     take: simulate.Take | None = None,
     progress: Callable[[int, int], None] = lambda requests, ck: None,
 ) -> StreamRun:
@@ -47,7 +45,6 @@ def run_stream(
         pieces: Requests in order, each piece int64 [n, 5] as ``lpspec.dram.requests`` reads them.
         device: The die of every rank.
         controller: Policies.
-        profile: Energy constants; without it energy is not counted.
         take: Given each piece of the command table, in order.
         progress: Told the requests served and the CK reached, now and then.
 
@@ -61,7 +58,7 @@ def run_stream(
         progress(window.served, int(window.channel[kernels.STATE, kernels.S_NOW]))
     if state < 0:
         raise simulate.what_stopped(window.channel, state)
-    run = simulate.run_of(window.channel, device, controller, profile, np.empty(0, np.int64), requests=window.served)
+    run = simulate.run_of(window.channel, device, controller, np.empty(0, np.int64), requests=window.served)
     return StreamRun(run, window.latencies.summary_ck())
 
 

@@ -1,7 +1,7 @@
 """Run requests and PIM programs on one channel, command by command, and see time, commands and energy."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +11,10 @@ from lpspec.dram import kernels
 from lpspec.dram.command_stream import command_table
 from lpspec.dram.controller import Controller, channel_of
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.energy import Activity, energy_pj
+from lpspec.dram.energy import activity_of, standing_by
 from lpspec.dram.rules import COMMANDS
 from lpspec.errors import InputError
-from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.energy_profile import Activity
 
 IntArray = NDArray[np.int64]
 
@@ -47,7 +47,7 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class ChannelRun:
-    """What a run did: times in CK, commands, and the energy of them.
+    """What a run did: times in CK, commands, and the events that cost energy.
 
     Attributes:
         requests: How many were served.
@@ -58,7 +58,7 @@ class ChannelRun:
         row_hits: Requests that found their row open.
         row_misses: Requests whose bank was closed.
         row_conflicts: Requests that had another row closed first.
-        energy_pj: Energy by component, pJ; empty without a profile.
+        activity: Events that cost energy, those of waiting dies included.
         refreshes: int64 [ranks, 16], times that each bank was refreshed.
         served_at: int64 [requests], CK at which each request's data ends, in the order given; empty if not
             kept.
@@ -79,7 +79,7 @@ class ChannelRun:
     mac_tokens: int
     refreshes: IntArray
     served_at: IntArray
-    energy_pj: dict[str, float] = field(default_factory=dict)
+    activity: Activity = field(default_factory=Activity)
     commands: NDArray[Any] | None = None
 
     @property
@@ -93,7 +93,6 @@ def run_requests(
     device: DeviceSpec,
     controller: Controller | None = None,
     *,
-    profile: EnergyProfile | None = None,
     keep_commands: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ChannelRun:
@@ -103,22 +102,13 @@ def run_requests(
         requests: Requests, or int64 [n, 5] of CK, 0 read or 1 write, bank of the channel, row, column; in order of CK.
         device: The die of every rank.
         controller: Policies; by default one rank with all-bank refresh.
-        profile: Energy constants; without it energy is not counted.
         keep_commands: Keep every command, 40 B each.
         progress: Called now and then with requests served and CK reached.
 
     Raises:
         InputError: A request out of range or out of order, or, where commands are kept, after a gap with too many.
     """
-    return run_channel(
-        requests,
-        NO_PROGRAM,
-        device,
-        controller,
-        profile=profile,
-        keep_commands=keep_commands,
-        progress=progress,
-    )
+    return run_channel(requests, NO_PROGRAM, device, controller, keep_commands=keep_commands, progress=progress)
 
 
 def run_channel(
@@ -127,7 +117,6 @@ def run_channel(
     device: DeviceSpec,
     controller: Controller | None = None,
     *,
-    profile: EnergyProfile | None = None,
     keep_commands: bool = False,
     take: Take | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -159,7 +148,7 @@ def run_channel(
     if state < 0:
         raise what_stopped(channel, state)
     commands = np.concatenate(parts) if keep_commands else None
-    return run_of(channel, device, controller, profile, served_at, commands)
+    return run_of(channel, device, controller, served_at, commands)
 
 
 def hand_over(channel: IntArray, log: IntArray, *takers: Take) -> None:
@@ -253,7 +242,6 @@ def run_of(
     channel: IntArray,
     device: DeviceSpec,
     controller: Controller,
-    profile: EnergyProfile | None,
     served_at: IntArray,
     commands: NDArray[Any] | None = None,
     requests: int | None = None,
@@ -294,8 +282,4 @@ def run_of(
         served_at=served_at,
         commands=commands,
     )
-    if profile is None:
-        return run
-    activity = Activity(run.rank_counts, run.command_counts, run.mac_tokens, total_ck, active, controller.ranks)
-    object.__setattr__(run, "energy_pj", energy_pj(activity, device, profile))
-    return run
+    return replace(run, activity=standing_by(activity_of(run, device), device, total_ck * controller.ranks))

@@ -1,10 +1,21 @@
-"""What one event costs in energy: a profile prices the activity that devices count."""
+"""The energy of a machine, counted in one place: events, what one of them costs, and the component that it goes to.
 
-from typing import ClassVar
+Whoever models hardware counts events and never joules, so the same counts can be priced by any profile. A new
+component is a constant in ``EnergyProfile`` and a line in ``Activity``, and is counted where it happens.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field
 
 from lpspec.machine.quantity import Described, EnergyPerBit, EnergyPerOperation, Power
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Real: TypeAlias = "float | NDArray[Any]"
 
 TRANSFER_SHARE = 0.15
 """Energy of moving a bit from die to die over that of reading it off the chip (LP-Spec: 15 % [P])."""
@@ -13,13 +24,7 @@ TRANSFER_SHARE = 0.15
 class EnergyProfile(Described):
     """Energy constants of one published set, the same for every platform that it prices."""
 
-    RANGES: ClassVar = {
-        **dict.fromkeys(("activate", "column", "io"), (0, 1e3)),
-        **dict.fromkeys(("scratchpad", "local_buffer", "core_register", "pim_register"), (0, 1e3)),
-        **dict.fromkeys(("mac_int8", "mac_fp16"), (0, 1e3)),
-        "refresh": (0, 1e7),
-        **dict.fromkeys(("idle_power", "active_power"), (0, 100)),
-    }
+    RANGES: ClassVar = {"*": (0, 1e3), "refresh": (0, 1e7), **dict.fromkeys(("idle_power", "active_power"), (0, 100))}
 
     name: str
     summary: str
@@ -47,6 +52,107 @@ class EnergyProfile(Described):
         return self.in_bank_pj_per_bit + self.io.pj_per_bit
 
     @property
+    def transfer_pj_per_bit(self) -> float:
+        """The way from one die to another of the same package, pJ per bit."""
+        return TRANSFER_SHARE * self.off_chip_pj_per_bit
+
+    @property
     def moved_pj_per_bit(self) -> float:
         """A whole row read from one die, moved and written to another of the same package, pJ per bit."""
-        return 2 * self.in_bank_pj_per_bit + TRANSFER_SHARE * self.off_chip_pj_per_bit
+        return 2 * self.in_bank_pj_per_bit + self.transfer_pj_per_bit
+
+    def pj_of(self, constant: str) -> float:
+        """A constant or sum of constants by name, in pJ per event; 0 where this profile has none.
+
+        A power is priced per ns: 1 W is 1000 pJ per ns.
+        """
+        found = getattr(self, constant)
+        if found is None or isinstance(found, float):
+            return found or 0.0
+        return float(found.value * (1e3 if isinstance(found, Power) else 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of event.
+
+    Attributes:
+        component: Where its energy goes.
+        constant: What one costs, by its name in ``EnergyProfile``.
+        text: What tables call it.
+    """
+
+    component: str
+    constant: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Counts of physical events: numbers, or arrays that broadcast over a (context, tokens) grid.
+
+    An access of an on-chip memory or register is a read or a write.
+    """
+
+    activate_bits: Annotated[Real, Event("array", "activate", "bits of rows opened")] = 0.0
+    column_bits: Annotated[Real, Event("array", "column", "bits read or written in rows")] = 0.0
+    io_bits: Annotated[Real, Event("io", "io", "bits on and off the chip")] = 0.0
+    scratchpad_bits: Annotated[Real, Event("buffer", "scratchpad", "scratchpad bits")] = 0.0
+    local_buffer_bits: Annotated[Real, Event("buffer", "local_buffer", "local buffer bits")] = 0.0
+    register_bits: Annotated[Real, Event("buffer", "core_register", "register bits of cores")] = 0.0
+    pim_register_bits: Annotated[Real, Event("buffer", "pim_register", "register bits of PIM units")] = 0.0
+    macs_int8: Annotated[Real, Event("mac", "mac_int8", "INT8 MACs")] = 0.0
+    macs_fp16: Annotated[Real, Event("mac", "mac_fp16", "FP16 MACs")] = 0.0
+    activation_io_bits: Annotated[Real, Event("activation", "io", "bits of PIM inputs and results on the bus")] = 0.0
+    activation_memory_bits: Annotated[Real, Event("activation", "off_chip_pj_per_bit", "activation bits to memory")] = (
+        0.0
+    )
+    migrated_bits: Annotated[Real, Event("migration", "moved_pj_per_bit", "bits moved, rows and all")] = 0.0
+    transferred_bits: Annotated[Real, Event("migration", "transfer_pj_per_bit", "bits from rank to rank")] = 0.0
+    refreshed_dies: Annotated[Real, Event("static", "refresh", "refreshes of a die")] = 0.0
+    idle_die_ns: Annotated[Real, Event("static", "idle_power", "ns of dies with all banks closed")] = 0.0
+    active_die_ns: Annotated[Real, Event("static", "active_power", "ns of dies with a row open")] = 0.0
+
+    def __add__(self, other: "Activity") -> "Activity":
+        """Events of both, one after the other or side by side."""
+        return Activity(*map(_plus, self._counts(), other._counts()))
+
+    def __mul__(self, factor: Real) -> "Activity":
+        """Events of ``factor`` repetitions."""
+        return Activity(*(count if _is_nothing(count) else count * factor for count in self._counts()))
+
+    def _counts(self) -> Iterator[Real]:
+        return (getattr(self, name) for name in self.__slots__)
+
+    def by_event_pj(self, profile: EnergyProfile) -> dict[str, Real]:
+        """Energy of every event that occurred, pJ, by its name."""
+        found = ((name, getattr(self, name)) for name in EVENTS)
+        return {name: count * profile.pj_of(EVENTS[name].constant) for name, count in found if not _is_nothing(count)}
+
+    def energy_pj(self, profile: EnergyProfile) -> dict[str, Real]:
+        """Energy by component, pJ; static power of a whole platform is left to whoever knows the time."""
+        total: dict[str, Real] = dict.fromkeys(COMPONENTS, 0.0)
+        for name, pj in self.by_event_pj(profile).items():
+            total[EVENTS[name].component] = _plus(total[EVENTS[name].component], pj)
+        return total
+
+
+EVENTS: dict[str, Event] = {name: counted.__metadata__[0] for name, counted in Activity.__annotations__.items()}
+"""What is counted, by the name of its field in ``Activity``."""
+
+COMPONENTS = tuple(dict.fromkeys(event.component for event in EVENTS.values()))
+"""Where energy goes: DRAM array, path off the chip, on-chip memories and registers (of weights, activations and
+partial sums), multiply-accumulates, activation traffic (PIM inputs, accumulator readback, KV writes), weights moved
+between ranks, and what flows whatever runs: static or board power, and, where commands are timed and the profile
+prices them, refresh and standby of the dies."""
+
+
+def _is_nothing(count: Real) -> bool:
+    """Most devices cause few kinds of events, and a number is not spread over a grid for nothing."""
+    return isinstance(count, float) and count == 0.0
+
+
+def _plus(one: Real, other: Real) -> Real:
+    if _is_nothing(one):
+        return other
+    return one if _is_nothing(other) else one + other

@@ -79,7 +79,7 @@ def _draw_energy(axes: Axes, runs: Sequence[Run]) -> None:
     parts = [run.energy_by_component_mj for run in runs]
     left = [0.0] * len(runs)
     for component in COMPONENTS:
-        name, colour, hatch = LOOKS[component]
+        name, colour, hatch = LOOKS.get(component, (component, GREY, "||||"))
         widths = [min(part[component], limit - start) for part, start in zip(parts, left, strict=True)]
         if max(part[component] for part in parts) > 0:
             axes.barh(

@@ -8,10 +8,11 @@ from lpspec.dram.device import DeviceSpec
 from lpspec.dram.latencies import Waits
 from lpspec.dram.package_gemm import PackageGemm, Share
 from lpspec.dram.simulate import ChannelRun
+from lpspec.machine.energy_profile import Activity, EnergyProfile
 
 
 def run_document(
-    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: str, latency: Waits
+    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: EnergyProfile, latency: Waits
 ) -> dict[str, Any]:
     """What ``lpspec dram run --json`` writes."""
     return {
@@ -21,7 +22,7 @@ def run_document(
         "row_hits": run.row_hits,
         "row_misses": run.row_misses,
         "row_conflicts": run.row_conflicts,
-        "energy_pj": run.energy_pj,
+        **_energy(run.activity, profile),
         "requests": run.requests,
         "latency_ck": latency,
         "first_ck": run.first_ck,
@@ -32,7 +33,7 @@ def run_document(
         "ranks": controller.ranks,
         "refresh": controller.refresh,
         "wck": controller.wck,
-        "energy_profile": profile,
+        "energy_profile": profile.name,
     }
 
 
@@ -59,11 +60,12 @@ def _violation(found: Violation) -> dict[str, Any]:
     }
 
 
-def gemm_document(gemm: PackageGemm, engine: str, wrong: int | None) -> dict[str, Any]:
+def gemm_document(gemm: PackageGemm, profile: EnergyProfile, engine: str, wrong: int | None) -> dict[str, Any]:
     """What ``lpspec dram gemm --json`` writes; counts and energy are those of all channels together.
 
     Args:
         gemm: The product.
+        profile: Energy constants.
         engine: Which engine counted.
         wrong: Results of the functional check that are not the integer ones; None if it was not asked for.
     """
@@ -72,7 +74,7 @@ def gemm_document(gemm: PackageGemm, engine: str, wrong: int | None) -> dict[str
         "total_ck": gemm.total_ck,
         "total_ns": gemm.total_ns,
         "command_counts": gemm.command_counts,
-        "energy_pj": gemm.energy_pj,
+        **_energy(gemm.activity, profile),
         "mac_utilisation": gemm.mac_utilisation,
         "dq_share": gemm.dq_share,
         "ca_share": gemm.ca_share,
@@ -91,9 +93,14 @@ def gemm_document(gemm: PackageGemm, engine: str, wrong: int | None) -> dict[str
         "alus": die.pim.alus.n,
         "banks_per_mpu": die.pim.banks_per_mpu.n,
         "mac_interval_ck": die.pim.nMAC.n,
-        "energy_profile": gemm.profile.name,
+        "energy_profile": profile.name,
         "shares": [_share(share) for share in gemm.shares],
     }
+
+
+def _energy(activity: Activity, profile: EnergyProfile) -> dict[str, Any]:
+    """Energy by component, and by every event that occurred."""
+    return {"energy_pj": activity.energy_pj(profile), "energy_by_event_pj": activity.by_event_pj(profile)}
 
 
 def _share(share: Share) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from lpspec.dram.device import DeviceSpec
 from lpspec.dram.latencies import Waits
 from lpspec.dram.package_gemm import PackageGemm
 from lpspec.dram.simulate import ChannelRun
+from lpspec.machine.energy_profile import EVENTS, Activity, EnergyProfile
 from lpspec.report.wording import digits, new_table
 
 MOST_SHOWN = 20
@@ -20,7 +21,7 @@ Rows = list[tuple[str, str, str]]
 
 
 def run_blocks(
-    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: str, latency: Waits
+    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: EnergyProfile, latency: Waits
 ) -> Iterator[Any]:
     """A run of requests: totals, commands, energy, and what stands behind them."""
     ns, requests = run.total_ck * device.tCK.ns, run.requests
@@ -36,9 +37,9 @@ def run_blocks(
         ],
     )
     yield _counts(run.command_counts, run.total_ck)
-    yield _energy(run.energy_pj, ns)
+    yield _energy(run.activity, profile, ns)
     yield f"channel  {_ranks(controller.ranks)}, refresh {controller.refresh}, WCK {controller.wck}"
-    yield f"energy   profile {profile}"
+    yield f"energy   profile {profile.name}"
 
 
 def _waited(latency: Waits) -> tuple[str, str]:
@@ -65,7 +66,7 @@ def check_blocks(report: CheckReport) -> Iterator[Any]:
         yield f"and {left:,} more"
 
 
-def gemm_blocks(gemm: PackageGemm, engine: str, wrong: int | None) -> Iterator[Any]:
+def gemm_blocks(gemm: PackageGemm, profile: EnergyProfile, engine: str, wrong: int | None) -> Iterator[Any]:
     """A product: totals, commands, energy, and what stands behind them."""
     die, channel, package = gemm.device, gemm.package.channel, gemm.package
     peak = die.mpus * die.organisation.burst_bytes.n / (die.pim.nMAC.n * die.tCK.ns)
@@ -81,10 +82,10 @@ def gemm_blocks(gemm: PackageGemm, engine: str, wrong: int | None) -> Iterator[A
         ],
     )
     yield _counts(gemm.command_counts, gemm.total_ck * package.channels)
-    yield _energy(gemm.energy_pj, gemm.total_ns)
+    yield _energy(gemm.activity, profile, gemm.total_ns)
     yield f"channel  {_ranks(channel.ranks)}, {len(channel.pim_ranks)} with PIM, {channel.concurrent} at once"
     yield f"MPU      {die.pim.banks_per_mpu.n} banks, {die.pim.alus.n} ALUs, a MAC each {die.pim.nMAC.n} CK"
-    yield f"energy   profile {gemm.profile.name}"
+    yield f"energy   profile {profile.name}"
     yield f"engine   {engine}"
     if wrong is not None:
         results = f"{gemm.m * gemm.n:,} results"
@@ -116,13 +117,17 @@ def _counts(counts: Mapping[str, int], slots: int) -> Table:
     return table
 
 
-def _energy(energy_pj: Mapping[str, float], ns: float) -> Table:
-    total = sum(energy_pj.values())
+def _energy(activity: Activity, profile: EnergyProfile, ns: float) -> Table:
+    """Every event that occurred, with its component."""
+    by_event = {name: float(pj) for name, pj in activity.by_event_pj(profile).items()}
+    total = sum(by_event.values())
     table = new_table()
     table.add_column("energy", no_wrap=True)
+    table.add_column("of")
     table.add_column("nJ", justify="right")
     table.add_column("share", justify="right")
-    for component, pj in energy_pj.items():
-        table.add_row(component, digits(pj / 1e3), f"{pj / total:.1%}" if total else "")
-    table.add_row("all", digits(total / 1e3), f"{digits(total / ns)} mW" if ns else "")
+    for name, pj in by_event.items():
+        share = f"{pj / total:.1%}" if total else ""
+        table.add_row(EVENTS[name].component, EVENTS[name].text, digits(pj / 1e3), share)
+    table.add_row("all", "", digits(total / 1e3), f"{digits(total / ns)} mW" if ns else "")
     return table
