@@ -3,9 +3,10 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from lpspec.allocation import allocator as registry
-from lpspec.allocation.allocator import ENTRY_POINTS, Allocator, make_allocator
-from lpspec.allocation.hybrid import BalancedAllocator, PimOnlyAllocator
+from lpspec import plugins
+from lpspec.allocation.allocator import ALLOCATORS, Allocator, make_allocator
+from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.pim_only import PimOnlyAllocator
 from lpspec.allocation.single import AttentionOnHbmPim, SingleDevice
 from lpspec.devices.cost import Cost
 from lpspec.devices.gpu import Gpu
@@ -56,8 +57,8 @@ class ThirdParty(SingleDevice):
 
 
 def test_installed_packages_can_offer_allocators(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("third-party", f"{__name__}:ThirdParty", ENTRY_POINTS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints([point]).select(group=group))
+    point = EntryPoint("third-party", f"{__name__}:ThirdParty", ALLOCATORS.group)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: EntryPoints([point]).select(group=group))
     platform = load_platform("mobile-npu", {"allocator": "third-party"})
     assert type(make_allocator(platform, TINY, 64, 1024)).__name__ == "ThirdParty"
     near = load_platform("mobile-npu", {"allocator": "third-part"})

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.allocation.allocator import make_allocator
-from lpspec.allocation.hybrid import BalancedAllocator, PimOnlyAllocator
+from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.pim_only import PimOnlyAllocator
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.errors import InputError
 from lpspec.llm import Gemm, ModelSpec, load_model, verify_operators

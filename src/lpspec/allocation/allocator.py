@@ -1,26 +1,24 @@
 """What an allocator is, and the ones that the package knows: policies that put operators on devices."""
 
-from importlib.metadata import entry_points
+from collections.abc import Callable
+from inspect import signature
 from typing import Protocol
 
-from lpspec.allocation.exclusive import DynamicAllocator, StaticAllocator
-from lpspec.allocation.hybrid import BalancedAllocator, PimOnlyAllocator
-from lpspec.allocation.single import AttentionOnHbmPim, SingleDevice
-from lpspec.allocation.weighed import least_edp, least_energy
 from lpspec.devices.cost import Cost
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import InputError
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
-from lpspec.plugins import load_plugin
+from lpspec.plugins import Registry
 
 
 class Allocator(Protocol):
     """Puts the operators of a pass on the devices of one platform and says what the pass costs.
 
     It is made once per run, for the largest tree and context that the run will see, so that everything that can
-    be decided then is a table afterwards.
+    be decided then is a table afterwards. One that weighs energy
+    also takes ``profile``, an EnergyProfile, by that name.
     """
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
@@ -35,21 +33,21 @@ class Allocator(Protocol):
         ...
 
 
-ENTRY_POINTS = "lpspec.allocators"
-"""Entry-point group under which an installed package offers an allocator of its own."""
-
-ALLOCATORS: dict[str, type[Allocator]] = {
-    "single": SingleDevice,
-    "static": StaticAllocator,
-    "dynamic": DynamicAllocator,
-    "replicated": BalancedAllocator,
-    "pim-only": PimOnlyAllocator,
-    "attention-on-hbm-pim": AttentionOnHbmPim,
-}
+ALLOCATORS: Registry[Callable[..., Allocator]] = Registry(
+    "allocator",
+    "lpspec.allocators",
+    {
+        "single": "lpspec.allocation.single:SingleDevice",
+        "static": "lpspec.allocation.exclusive:StaticAllocator",
+        "dynamic": "lpspec.allocation.exclusive:DynamicAllocator",
+        "replicated": "lpspec.allocation.hybrid:BalancedAllocator",
+        "pim-only": "lpspec.allocation.pim_only:PimOnlyAllocator",
+        "attention-on-hbm-pim": "lpspec.allocation.single:AttentionOnHbmPim",
+        "least-energy": "lpspec.allocation.weighed:least_energy",
+        "least-edp": "lpspec.allocation.weighed:least_edp",
+    },
+)
 """Allocators by the name that a platform file gives; a script may add its own (``examples/custom_allocator.py``)."""
-
-ENERGY_AWARE = {"least-energy": least_energy, "least-edp": least_edp}
-"""Allocators that need to know what events cost."""
 
 
 def make_allocator(
@@ -75,24 +73,12 @@ def make_allocator(
             f"{max_context + max_tokens} tokens need {needed / 2**30:.2f} GiB, it holds "
             f"{platform.capacity_bytes / 2**30:.2f} GiB"
         )
-    if profile is not None and platform.allocator in ENERGY_AWARE:
-        return ENERGY_AWARE[platform.allocator](platform, model, max_tokens, max_context, profile)
-    make = ALLOCATORS.get(platform.allocator) or _installed(platform.allocator)
-    allocator = make(platform, model, max_tokens, max_context)
+    make = ALLOCATORS.load(platform.allocator)
+    known, wanted = {"profile": profile}, signature(make).parameters
+    allocator = make(platform, model, max_tokens, max_context, **{k: v for k, v in known.items() if k in wanted})
     if not all(callable(getattr(allocator, method, None)) for method in ("decode_cost", "prefill_cost")):
         raise InputError(
             f"allocator '{platform.allocator}' is a {type(allocator).__name__}: methods decode_cost and prefill_cost "
             "are needed"
         )
-    for placed in allocator.choices if isinstance(allocator, DynamicAllocator) else [allocator]:
-        if isinstance(placed, BalancedAllocator):
-            placed.profile = profile
     return allocator
-
-
-def _installed(name: str) -> type[Allocator]:
-    offered = entry_points(group=ENTRY_POINTS)
-    if name not in offered.names:
-        raise unknown_name("allocator", name, [*ALLOCATORS, *ENERGY_AWARE, *offered.names])
-    loaded: type[Allocator] = load_plugin("allocator", offered[name])
-    return loaded

@@ -13,6 +13,7 @@ from lpspec.devices.cost import Cost
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 
 
@@ -36,7 +37,7 @@ class _PlacedFor(StaticAllocator):
 
     def __init__(self, home: StaticAllocator, platform: PlatformSpec, max_tokens: int, tokens: int) -> None:
         self._tokens, self._home = tokens, home
-        super().__init__(platform, home.model, max_tokens, home.max_kv_tokens - max_tokens)
+        super().__init__(platform, home.model, max_tokens, home.max_kv_tokens - max_tokens, home.profile)
 
     def _placed_for(self, max_tokens: int) -> NDArray[np.int64]:
         return np.array([self._tokens])
@@ -62,9 +63,16 @@ class DynamicAllocator(StaticAllocator):
         choices: Allocators for all placements among which columns may move, the first one first.
     """
 
-    def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
+    def __init__(
+        self,
+        platform: PlatformSpec,
+        model: ModelSpec,
+        max_tokens: int,
+        max_context: int,
+        profile: EnergyProfile | None = None,
+    ) -> None:
         """Find the placements that trees of any size want."""
-        super().__init__(platform, model, max_tokens, max_context)
+        super().__init__(platform, model, max_tokens, max_context, profile)
         self.choices: list[StaticAllocator] = [self]
         self._maps = [self.column_map(self.max_kv_tokens)]
         for tokens in self._sizes_with_other_splits(max_tokens):

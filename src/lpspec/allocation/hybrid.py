@@ -64,11 +64,16 @@ class BalancedAllocator:
     """
 
     _uses_dram = True
-    profile: EnergyProfile | None = None
-    """What energy costs, so that no tree costs more than a larger one; None where only time is known."""
 
-    def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
-        """Place every column, then keep the placement for the run.
+    def __init__(
+        self,
+        platform: PlatformSpec,
+        model: ModelSpec,
+        max_tokens: int,
+        max_context: int,
+        profile: EnergyProfile | None = None,
+    ) -> None:
+        """Place every column, then keep the placement for the run; with a profile no tree costs more than a larger one.
 
         Raises:
             InputError: The platform has no NPU or no PIM, or its ranks cannot hold the model.
@@ -80,7 +85,7 @@ class BalancedAllocator:
         self.pim = LpddrPim(platform.pim, platform.memory)
         self.bus_gb_per_s = self.pim.timing.bus_gb_per_s
         self.memory = platform.memory
-        self.model = model
+        self.model, self.profile = model, profile
         self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
         self._columns_of: dict[PlacedGemm, NDArray[np.int64]] = {}
         self._heads_over: dict[int, NDArray[np.int64]] = {}
@@ -388,13 +393,3 @@ class BalancedAllocator:
     def _dram_tile_loss_ns(self, placed: PlacedGemm, tokens: int) -> float:
         fewer = replace(placed, fewest=placed.fewest + 1)
         return float(self._best_split(tokens, fewer).latency_ns - self._best_split(tokens, placed).latency_ns)
-
-
-class PimOnlyAllocator(BalancedAllocator):
-    """Products and attention on PIM wherever its ranks have room; the NPU does the rest (GEMV-PIM baseline)."""
-
-    _uses_dram = False
-
-    def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
-        """All that PIM ranks hold."""
-        return np.array([placed.most])

@@ -88,8 +88,7 @@ def least_edp(
     With time T0 and energy E0 of that pass, no split of least E + (E0 / T0) T has a larger product: E T (E0 / T0) is at
     most the square of half that sum, and the sum at most 2 E0; both allocators place columns and cache alike.
     """
-    soonest = BalancedAllocator(platform, model, max_tokens, max_context)
-    soonest.profile = profile
+    soonest = BalancedAllocator(platform, model, max_tokens, max_context, profile)
     tokens, context = np.arange(1, max_tokens + 1)[None], np.array([[max(max_context - max_tokens, 1)]])
     cost: Cost = soonest.decode_cost(verify_operators(model, tokens, context))
     energies: Mapping[str, Real] = cost.activity.energy_pj(profile)

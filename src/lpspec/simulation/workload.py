@@ -4,14 +4,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
-from importlib.metadata import entry_points
 from typing import Literal, TypeAlias, get_args
 
 from lpspec.errors import InputError, unknown_name
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
-from lpspec.plugins import load_plugin
+from lpspec.plugins import Registry
 from lpspec.speculation.checked_pruner import checked_pruner
 from lpspec.speculation.kernels import FloatArray
 from lpspec.speculation.medusa_trees import named_tree, tree_names
@@ -33,11 +32,10 @@ HEAD_USES: tuple[HeadUse, ...] = get_args(HeadUse)
 PrunerFactory: TypeAlias = Callable[[FloatArray], Pruner]
 """Makes a pruner from the prior accuracies, float64 [heads, top_k]."""
 
-PRUNERS: dict[str, PrunerFactory] = {}
-"""Further pruners by name; a script may add its own (``examples/custom_pruner.py``)."""
-
-ENTRY_POINTS = "lpspec.pruners"
-"""Entry-point group under which an installed package offers a pruner."""
+PRUNERS: Registry[PrunerFactory] = Registry(
+    "pruner", "lpspec.pruners", {"dtp": "lpspec.speculation.pruner:DraftTokenPruner"}
+)
+"""Pruners by name; a script may add its own (``examples/custom_pruner.py``)."""
 
 MAX_TREE_SIZE = 64
 """Largest tree that the pruner considers, root included: Medusa's published trees have 64 tokens."""
@@ -153,14 +151,10 @@ def parse_tree(text: str, objective: str, learning: str = "full-feedback", heads
 
 def _added_pruner(name: str) -> PrunerFactory:
     """A pruner that a script or an installed package adds, its trees checked."""
-    factory = PRUNERS.get(name)
-    if factory is None:
-        offered = entry_points(group=ENTRY_POINTS)
-        if name not in offered.names:
-            sizes = f"a size from 1 to {MAX_TREE_SIZE}", "size x depth as in 8x2"
-            raise unknown_name("tree", name, ["dtp", *sizes, *tree_names(), *PRUNERS, *offered.names])
-        factory = load_plugin("pruner", offered[name])
-    made: PrunerFactory = factory
+    if name not in PRUNERS:
+        sizes = f"a size from 1 to {MAX_TREE_SIZE}", "size x depth as in 8x2"
+        raise unknown_name("tree", name, [*sizes, *tree_names(), *PRUNERS])
+    made = PRUNERS[name]
 
     @wraps(made)
     def checked(accuracy: FloatArray) -> Pruner:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import InputError
+from lpspec.plugins import Registry
 
 if TYPE_CHECKING:
     from lpspec.decoding.drafter import Drafter
@@ -51,14 +52,18 @@ def _prompt_lookup(model: Llama, source: Source) -> Drafter:
     return PromptLookup()
 
 
-DRAFTERS: dict[str, Callable[[Llama, Source], Drafter]] = {
-    "none": _none,
-    "medusa": _medusa,
-    "eagle": _eagle,
-    "eagle3": _eagle3,
-    "draft-model": _draft_model,
-    "prompt-lookup": _prompt_lookup,
-}
+DRAFTERS: Registry[Callable[[Llama, Source], Drafter]] = Registry(
+    "drafter",
+    "lpspec.drafters",
+    {
+        "none": _none,
+        "medusa": _medusa,
+        "eagle": _eagle,
+        "eagle3": _eagle3,
+        "draft-model": _draft_model,
+        "prompt-lookup": _prompt_lookup,
+    },
+)
 """Makes a drafter for a model from the file or folder of its weights, if it has any."""
 
 
@@ -73,11 +78,10 @@ def load_drafter(name: str, model: Llama, source: str | Path | None = None) -> D
     Raises:
         InputError: The name is unknown, weights are needed, or they are wrong or don't match the model.
     """
-    if name not in DRAFTERS:
-        raise unknown_name("drafter", name, DRAFTERS)
+    make = DRAFTERS.load(name)
     from lpspec.decoding.checked_draft import check_drafter
 
-    drafter = DRAFTERS[name](model, None if source is None else Path(source))
+    drafter = make(model, None if source is None else Path(source))
     check_drafter(drafter, name, model.config.spec.layers)
     return drafter
 

@@ -1,0 +1,54 @@
+"""One form of registry for all parts: of the package, of a script, of an installed package."""
+
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from lpspec import plugins
+from lpspec.errors import InputError
+from lpspec.plugins import Registry
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> Registry[object]:
+    points = EntryPoints([EntryPoint("installed", "math:tau", "lpspec.parts"), EntryPoint("not ours", "math:pi", "x")])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points.select(group=group))
+    return Registry("part", "lpspec.parts", {"shipped": "math:e", "gone": "math:nothing"})
+
+
+def test_parts_of_the_package_of_scripts_and_of_installed_packages_are_alike(parts: Registry[object]) -> None:
+    import math
+
+    parts["mine"] = 3
+    assert [parts.load(name) for name in ("shipped", "mine", "installed")] == [math.e, 3, math.tau]
+    assert list(parts) == ["shipped", "gone", "mine", "installed"]
+    assert len(parts) == 4
+    assert "installed" in parts
+    assert "not ours" not in parts
+
+
+def test_a_script_may_replace_a_part_and_forget_it(parts: Registry[object]) -> None:
+    parts["shipped"] = 1
+    assert parts["shipped"] == 1
+    del parts["shipped"]
+    assert "shipped" not in parts
+
+
+def test_an_unknown_part_is_one_line_with_the_nearest_name(parts: Registry[object]) -> None:
+    with pytest.raises(InputError, match="unknown part 'instaled': did you mean 'installed'"):
+        parts.load("instaled")
+
+
+def test_a_part_that_cannot_be_imported_is_one_line(parts: Registry[object]) -> None:
+    with pytest.raises(InputError, match=r"part 'gone' \(math:nothing\) cannot be loaded: AttributeError"):
+        parts.load("gone")
+
+
+def test_every_shipped_part_can_be_loaded() -> None:
+    pytest.importorskip("torch")
+    from lpspec.allocation.allocator import ALLOCATORS
+    from lpspec.decoding.drafters import DRAFTERS
+    from lpspec.simulation.workload import PRUNERS
+
+    registries: tuple[Registry[object], ...] = (ALLOCATORS, DRAFTERS, PRUNERS)
+    assert all(callable(registry.load(name)) for registry in registries for name in registry)
