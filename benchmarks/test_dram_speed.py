@@ -1,6 +1,6 @@
 """How fast the memory is simulated at command level: ``make bench``.
 
-The fast engine stands beside its exact twin in each group; the products are those of Llama2-7B on one of four channels,
+The products are those of Llama2-7B on one of four channels,
 three ranks of which compute. ``layers in a row`` are one program of 32 layers, refreshes running on through them.
 """
 
@@ -12,11 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from lpspec.dram import windows
-from lpspec.dram.channel_session import ChannelSession, Engine, SegmentRun
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import load_device
-from lpspec.dram.fast import FastRun, forget, run_fast
 from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
 from lpspec.dram.kv_layout import KvPlacement
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
@@ -63,8 +60,8 @@ def _compiled() -> None:
     run_channel(streams()[1].requests(DIE), layer()[1], DIE, SHARED)
 
 
-def _time(benchmark: BenchmarkFixture, work: Callable[[], Any], rounds: int, setup: Callable[[], None] | None) -> Any:
-    return benchmark.pedantic(work, setup=setup, rounds=rounds)  # type: ignore[no-untyped-call]
+def _time(benchmark: BenchmarkFixture, work: Callable[[], Any], rounds: int) -> Any:
+    return benchmark.pedantic(work, rounds=rounds)  # type: ignore[no-untyped-call]
 
 
 def _report(benchmark: BenchmarkFixture, name: str, count: float) -> None:
@@ -72,19 +69,16 @@ def _report(benchmark: BenchmarkFixture, name: str, count: float) -> None:
     benchmark.extra_info[name] = round(count / benchmark.stats["min"])
 
 
-# The exact engine
-
-
-@pytest.mark.benchmark(group="dram: commands of a PIM program, exact")
-def test_exact_commands(benchmark: BenchmarkFixture) -> None:
+@pytest.mark.benchmark(group="dram: commands of a PIM program")
+def test_commands(benchmark: BenchmarkFixture) -> None:
     program = np.concatenate(layer() * 8)
     run = benchmark(lambda: run_channel(NO_REQUESTS, program, DIE, SHARED))
     _report(benchmark, "commands_per_s", sum(run.command_counts.values()))
 
 
 @pytest.mark.parametrize("pattern", ["streaming", "random"])
-@pytest.mark.benchmark(group="dram: requests under FR-FCFS, exact")
-def test_exact_requests(benchmark: BenchmarkFixture, pattern: str) -> None:
+@pytest.mark.benchmark(group="dram: requests under FR-FCFS")
+def test_requests(benchmark: BenchmarkFixture, pattern: str) -> None:
     requests = ReadStream(0, REQUESTS).requests(DIE)
     if pattern == "random":
         rng = np.random.default_rng(1)
@@ -97,17 +91,9 @@ def test_exact_requests(benchmark: BenchmarkFixture, pattern: str) -> None:
 # A verify pass
 
 
-def exact_pass(programs: list[Program], reads: list[ReadStream]) -> list[ChannelRun]:
+def verify_pass(programs: list[Program], reads: list[ReadStream]) -> list[ChannelRun]:
     return [
         run_channel(stream.requests(DIE), program, DIE, SHARED)
-        for _ in range(LAYERS)
-        for program, stream in zip(programs, reads, strict=True)
-    ]
-
-
-def fast_pass(programs: list[Program], reads: list[ReadStream]) -> list[FastRun]:
-    return [
-        run_fast(program, DIE, SHARED, requests=stream)
         for _ in range(LAYERS)
         for program, stream in zip(programs, reads, strict=True)
     ]
@@ -119,33 +105,15 @@ TRAFFIC = [pytest.param(1.0, ALONE, id="PIM alone"), pytest.param(1 - NPU_SHARE,
 
 @pytest.mark.parametrize(("share", "reads"), TRAFFIC)
 @pytest.mark.benchmark(group="dram: Llama2-7B verify pass, product by product")
-def test_pass_exact(benchmark: BenchmarkFixture, share: float, reads: list[ReadStream]) -> None:
+def test_pass(benchmark: BenchmarkFixture, share: float, reads: list[ReadStream]) -> None:
     programs = layer(share=share)
-    _time(benchmark, lambda: exact_pass(programs, reads), 2, None)
-
-
-@pytest.mark.parametrize("start", ["cold", "warm"])
-@pytest.mark.parametrize(("share", "reads"), TRAFFIC)
-@pytest.mark.benchmark(group="dram: Llama2-7B verify pass, product by product")
-def test_pass_fast(benchmark: BenchmarkFixture, share: float, reads: list[ReadStream], start: str) -> None:
-    programs = layer(share=share)
-    fast_pass(programs, reads)
-    _time(benchmark, lambda: fast_pass(programs, reads), 5, forget if start == "cold" else None)
+    _time(benchmark, lambda: verify_pass(programs, reads), 2)
 
 
 @pytest.mark.benchmark(group="dram: Llama2-7B verify pass, layers in a row")
-def test_row_of_layers_exact(benchmark: BenchmarkFixture) -> None:
+def test_row_of_layers(benchmark: BenchmarkFixture) -> None:
     program = np.concatenate(layer() * LAYERS)
-    _time(benchmark, lambda: run_channel(NO_REQUESTS, program, DIE, SHARED), 5, None)
-
-
-@pytest.mark.parametrize("start", ["cold", "warm"])
-@pytest.mark.benchmark(group="dram: Llama2-7B verify pass, layers in a row")
-def test_row_of_layers_fast(benchmark: BenchmarkFixture, start: str) -> None:
-    program = np.concatenate(layer() * LAYERS)
-    run_fast(program, DIE, SHARED)
-    fast = _time(benchmark, lambda: run_fast(program, DIE, SHARED), 5, forget if start == "cold" else None)
-    benchmark.extra_info.update(issued=fast.issued, jumped=fast.jumped, jumps=fast.jumps)
+    _time(benchmark, lambda: run_channel(NO_REQUESTS, program, DIE, SHARED), 5)
 
 
 # Reallocation
@@ -166,83 +134,14 @@ def move_of_a_tile() -> tuple[MovePlan, Program]:
         pytest.param("catch", "the same", id="caught from the NPU's reads"),
     ],
 )
-@pytest.mark.benchmark(group="dram: moving 3 MiB of weights between ranks, exact")
+@pytest.mark.benchmark(group="dram: moving 3 MiB of weights between ranks")
 def test_reallocation(benchmark: BenchmarkFixture, policy: MovePolicy, traffic: str) -> None:
     plan, same = move_of_a_tile()
     reads = same if traffic == "the same" else ReadStream(3, 0 if traffic == "none" else REQUESTS, 2000).requests(DIE)
     if traffic == "every 8 CK":
         reads[:, 0] = 8 * np.arange(len(reads))
-    run = _time(benchmark, lambda: run_reallocation(plan, DIE, SHARED, policy=policy, requests=reads), 2, None)
+    run = _time(benchmark, lambda: run_reallocation(plan, DIE, SHARED, policy=policy, requests=reads), 2)
     busy_ck = int(run.run.served_at.max()) if len(reads) else run.finished_ck
     moved = int((run.written_at <= busy_ck).sum()) * run.burst_bytes
     _report(benchmark, "bursts_per_s", len(plan.source))
     benchmark.extra_info["moved_mb_per_s"] = round(moved / (busy_ck * DIE.tCK.ns) * 1e3)  # while the NPU reads
-
-
-# One channel, on which the products of all layers run one after the other
-
-
-def session_pass(engine: Engine, programs: list[Program], reads: list[ReadStream]) -> list[SegmentRun]:
-    session = ChannelSession(DIE, SHARED, engine)
-    pairs = list(zip(programs, reads, strict=True)) * LAYERS
-    return [session.run(program, stream, session.end_ck) for program, stream in pairs]
-
-
-def forget_segments() -> None:
-    """Keep what is known of windows, as another pass at other phases of the refreshes finds it."""
-    for known in windows.known():
-        known.segments.clear()
-
-
-@pytest.mark.parametrize(("share", "reads"), TRAFFIC)
-@pytest.mark.benchmark(group="dram: Llama2-7B verify pass, one channel")
-def test_session_exact(benchmark: BenchmarkFixture, share: float, reads: list[ReadStream]) -> None:
-    programs = layer(share=share)
-    _time(benchmark, lambda: session_pass("exact", programs, reads), 2, None)
-
-
-@pytest.mark.parametrize("start", ["cold", "windows known", "warm"])
-@pytest.mark.parametrize(("share", "reads"), TRAFFIC)
-@pytest.mark.benchmark(group="dram: Llama2-7B verify pass, one channel")
-def test_session_fast(benchmark: BenchmarkFixture, share: float, reads: list[ReadStream], start: str) -> None:
-    programs = layer(share=share)
-    setup = {"cold": forget, "windows known": forget_segments, "warm": None}[start]
-    session_pass("fast", programs, reads)
-    runs = _time(benchmark, lambda: session_pass("fast", programs, reads), 3, setup)
-    commands = sum(sum(run.command_counts.values()) for run in runs)
-    benchmark.extra_info.update(commands=commands, jumped=sum(run.jumped for run in runs))
-
-
-# Growth
-
-
-def one_product(k: int = 4096, n: int = 1024, tokens: int = 4) -> Program:
-    return compile_gemm(place_weights(CHANNEL, k, n), tokens).lines
-
-
-GROWTH: dict[str, Callable[[int], Program]] = {
-    "K": lambda size: one_product(k=size),
-    "N": lambda size: one_product(n=size // 4),
-    "L": lambda size: one_product(tokens=size // 1024),
-    "context": lambda size: layer(keys=min(size, 4096))[2],
-}
-
-
-@pytest.mark.parametrize("size", [1024, 4096, 16384])
-@pytest.mark.parametrize("what", GROWTH)
-@pytest.mark.benchmark(group="dram: growth of a product, fast and cold")
-def test_growth(benchmark: BenchmarkFixture, what: str, size: int) -> None:
-    program = GROWTH[what](size)
-    fast = _time(benchmark, lambda: run_fast(program, DIE, SHARED), 5, forget)
-    benchmark.extra_info["commands"] = fast.issued + fast.jumped
-
-
-@pytest.mark.parametrize("size", [1024, 4096, 16384])
-@pytest.mark.parametrize("what", GROWTH)
-@pytest.mark.benchmark(group="dram: growth of a product beside reads, fast and cold")
-def test_growth_beside_reads(benchmark: BenchmarkFixture, what: str, size: int) -> None:
-    program = GROWTH[what](size)
-    alone = run_fast(program, DIE, SHARED).run
-    reads = ReadStream(3, alone.total_ck // 3)  # about as long as the product takes
-    fast = _time(benchmark, lambda: run_fast(program, DIE, SHARED, requests=reads), 5, forget)
-    benchmark.extra_info.update(commands=fast.issued + fast.jumped, jumped=fast.jumped)

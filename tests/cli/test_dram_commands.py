@@ -337,26 +337,3 @@ def test_an_interrupt_leaves_no_file(lpspec: Lpspec, folder: Path, monkeypatch: 
     said = lpspec("dram", *argv.split(), *(GEMM[2:] if argv.startswith("gemm") else ()))
     assert (said.code, said.out, said.err) == (130, "", "lpspec: interrupted\n")
     assert [path.name for path in folder.iterdir()] == ["requests.jsonl"]
-
-
-def test_both_engines_say_the_same(lpspec: Callable[..., Said]) -> None:
-    gemm = ("dram", "gemm", "--m", "3", "--k", "700", "--n", "5000", "--json", "-")
-    exact, fast = (json.loads(lpspec(*gemm, "--engine", engine).out) for engine in ("exact", "fast"))
-    assert (exact.pop("engine"), fast.pop("engine")) == ("exact", "fast")
-    assert exact == fast
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (("--engine", "fas"), "unknown engine 'fas': did you mean 'fast'?"),
-        (("--engine", "fast", "--trace", "out.gz"), "allowed with a trace is exact"),
-    ],
-)
-def test_an_engine_that_cannot_is_refused(
-    options: tuple[str, ...], said: str, lpspec: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = lpspec("dram", "gemm", "--m", "1", "--k", "64", "--n", "64", *options)
-    assert (result.code, result.out, list(tmp_path.iterdir())) == (2, "", [])
-    assert said in result.err

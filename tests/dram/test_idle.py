@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from lpspec.dram import kernels, simulate
 from lpspec.dram.controller import Controller, channel_of
-from lpspec.dram.fast import run_fast
 from lpspec.dram.program import ProgramBuilder
-from lpspec.dram.read_stream import ReadStream
 from lpspec.dram.request_stream import run_stream
 from lpspec.dram.simulate import run_requests
 from lpspec.errors import InputError
@@ -88,15 +86,6 @@ def test_a_program_that_waits_is_jumped_too(refresh: Any, in_pim_mode: bool) -> 
     jumped, walked = (final_state(requests, controller, walk, builder.build()) for walk in (False, True))
     np.testing.assert_array_equal(jumped[1], walked[1])
     np.testing.assert_array_equal(jumped[0], walked[0])
-
-
-@pytest.mark.parametrize("refresh", ["all-bank", "per-bank"])
-def test_the_fast_engine_jumps_as_the_exact_one(refresh: Any) -> None:
-    reads, controller = ReadStream(0, 100, at=LATEST), Controller(refresh=refresh)
-    fast = run_fast(simulate.NO_PROGRAM, DIE, controller, requests=reads).run
-    exact = run_requests(reads.requests(DIE), DIE, controller)
-    assert (fast.command_counts, fast.end_ck) == (exact.command_counts, exact.end_ck)
-    np.testing.assert_array_equal(fast.refreshes, exact.refreshes)
 
 
 @pytest.mark.parametrize("refresh", ["all-bank", "per-bank"])

@@ -166,7 +166,6 @@ def gemm(
     n: WholeNumber,
     platform: str | None = None,
     preset: str | None = None,
-    engine: str = "exact",
     verify: Annotated[bool, Parameter(negative=())] = False,
     energy_profile: str = "attacc",
     trace: str | None = None,
@@ -189,8 +188,6 @@ def gemm(
     preset
         Another die than the platform's, such as lpddr5x-9600, lp5x-pim or a TOML file. Its own PIM side counts if no
         platform is given, the platform's if one is.
-    engine
-        exact issues every command; fast jumps where it has seen the same before, to the same result.
     verify
         Compute on random INT8 data, too, and compare with integer arithmetic; exit code 1 if a result differs.
     energy_profile
@@ -225,7 +222,6 @@ def gemm(
             m,
             k,
             n,
-            engine=engine,
             take=take,
             progress=lambda _, ck: _say(line, f"computing: CK {ck:,}"),
         )
@@ -233,9 +229,9 @@ def gemm(
             timeline.close()
         _say(line, "comparing with integer arithmetic")
         wrong = count_wrong(package.channel, package.channels, m, k, n) if verify else None
-        document = gemm_document(done, profile, engine, wrong)
+        document = gemm_document(done, profile, wrong)
         write_json(files, outputs, document)
-    show_result(outputs, document, gemm_blocks(done, profile, engine, wrong), [trace_path])
+    show_result(outputs, document, gemm_blocks(done, profile, wrong), [trace_path])
     return DIFFERS if wrong else 0
 
 

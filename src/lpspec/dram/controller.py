@@ -130,7 +130,6 @@ def channel_of(device: DeviceSpec, controller: Controller) -> NDArray[np.int64]:
         kernels.P_NRFCAB: t["nRFCab"],
         kernels.P_OPENED: last,
         kernels.P_ACT_ACT: again,
-        kernels.P_MPUS: device.mpus,
         kernels.P_SLOTS: device.pim.slots_per_set,
         kernels.P_OUTS: device.pim.readback_bursts,
         kernels.P_NPPD: t["nPPD"],

@@ -46,7 +46,6 @@ R_TARGET = 17  # what is held for refresh: -1 nothing, a pair of banks, or ALL_B
 R_ROUND = 18  # pairs refreshed in this round, one bit each
 R_QUEUED = 19  # requests in the queues
 R_MODE = 20  # 0 plain, 1 held for PIM_ENTER, 2 in PIM mode
-R_REFRESHES = 21  # REFAB and PIM_REFAB
 R_FAW1, R_FAW2 = 24, 28  # times of the last four ACT-1s, ACT-2s
 R_FAW1_AT, R_FAW2_AT = 32, 33  # which of them is the oldest
 # PIM mode: when each may go
@@ -79,8 +78,8 @@ AT_ONCE = -1  # an ACT-2 that can't wait any longer
     S_ERROR, S_LOGGED, S_NEXT_DUE, S_LAST_WINNER, S_DQ_OWNER, S_DQ_BURSTS, S_DQ_WAITS, S_PIM_WANTS, S_FINISHED,
     S_PIM_FLOOR, S_REF_DECIDED, S_REF_LEFT, S_REF_STAGE, S_MAC_TOKENS, S_PIM_RANKS, S_COLUMNS_HELD,
     S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS, S_OPENINGS, S_SECOND,
-    S_SAMPLES, S_STOP, S_UNTIL, S_DRAIN, S_STOP_SERVED,
-) = range(47)
+    S_UNTIL, S_DRAIN,
+) = range(44)
 # fmt: on
 
 # Parameters that don't.
@@ -88,9 +87,8 @@ AT_ONCE = -1  # an ACT-2 that can't wait any longer
 (
     P_RANKS, P_REFRESH, P_POSTPONE, P_WCK_ALWAYS, P_DRAIN_HIGH, P_DRAIN_LOW, P_PAGE_CLOSED, P_POLICY, P_QUANTUM,
     P_PATIENCE, P_NREFI, P_NFAW, P_NAAD, P_NCL, P_NCWL, P_NBL, P_WCKPST, P_WCKIDLE, P_WAIT,
-    P_NMODE, P_NMAC, P_NRCD, P_NRAS, P_NRTP, P_NRPAB, P_NRFCAB, P_OPENED, P_ACT_ACT, P_MPUS, P_SLOTS, P_OUTS, P_NPPD,
-    P_WINDOW,
-) = range(33)
+    P_NMODE, P_NMAC, P_NRCD, P_NRAS, P_NRTP, P_NRPAB, P_NRFCAB, P_OPENED, P_ACT_ACT, P_SLOTS, P_OUTS, P_NPPD,
+) = range(31)
 # fmt: on
 PARAMETERS = 40
 REFRESH_NONE, REFRESH_ALL, REFRESH_PAIR = range(3)
@@ -109,10 +107,8 @@ W_PC, W_DEPTH, W_LEFT, W_START = 0, 1, 2, 6
 W_DONE = 10  # commands of the current instruction already issued
 W_AT = 11  # what the unit stands before
 W_POINTS = 12  # refresh points passed
-W_TURNS = 13  # ends of loops passed
 AT_RUN, AT_BARRIER, AT_POINT, AT_END = range(4)
 DECISIONS = 64
-MOST_SAMPLES = 96  # looks at what is owed that are noted between two stops: CK, mask, and 1 if it was a barrier's
 
 # What units tell each other, counted per rank: instructions done against instructions passed over.
 C_ACT, C_MAC, C_SET, C_IN, C_OUT = 0, 2, 4, 6, 8
@@ -139,8 +135,7 @@ DECIDED = MAY + MAX_RANKS  # refresh points: whether refresh is due there
 WALKER = DECIDED + 1
 DONE = WALKER + 4  # nine counters per rank: instructions done
 SEEN = DONE + 9  # the same for each of the four units: instructions passed over
-SAMPLED = SEEN + 36
-LATENCY = SAMPLED + 4
+LATENCY = SEEN + 36
 AT_BANK, AT_GROUP, AT_RANK, AT_OTHER = 0, 19, 38, 57  # levels of the latency table, 19 commands each
 ROWS = LATENCY + 76
 WIDTH = 72  # fields of a row; nine cache lines, so that rows spread over all sets of the cache
@@ -419,7 +414,6 @@ def _skip_refreshes(m: IntArray, until: int) -> bool:
             elif m[GIVEN, P_REFRESH] == REFRESH_ALL:
                 m[COUNT, REFAB] += n
                 m[COUNT + 1, REFAB] += n
-                m[RANK + r, R_REFRESHES] += n
                 for b in range(r * BANKS, (r + 1) * BANKS):
                     m[b, B_REFRESHES] += n
             else:
@@ -718,7 +712,6 @@ def _issue(
             _row_closed(m, r, m[RANK + r, R_OPEN], now)
         else:
             m[RANK + r, R_DEBT] -= 1
-            m[RANK + r, R_REFRESHES] += 1
             m[RANK + r, R_TARGET] = -1
             for b in range(r * BANKS, (r + 1) * BANKS):
                 m[b, B_REFRESHES] += 1
@@ -799,8 +792,6 @@ def _issue(
         m[STATE, S_END] = max(m[STATE, S_END], end)
         served_at[age] = end
         m[STATE, S_SERVED] += 1
-        if m[STATE, S_SERVED] == m[STATE, S_STOP_SERVED]:
-            m[STATE, S_STOP] = 1
         m[STATE, S_DQ_BURSTS] += 1
         if code != command:
             m[place, B_ROW] = -1
@@ -844,20 +835,13 @@ def _tell(m: IntArray, first: int, program: IntArray, pc: int) -> None:
 
 
 @cached_njit(allocates=False)
-def _refresh_owed(m: IntArray, mask: int, barrier: int) -> int:
+def _refresh_owed(m: IntArray, mask: int) -> int:
     """All-bank refreshes that the ranks of a mask owe, the most of any of them."""
     unit = 8 if m[GIVEN, P_REFRESH] == REFRESH_PAIR else 1
     owed = 0
     for r in range(m[GIVEN, P_RANKS]):
         if (mask >> r) & 1:
             owed = max(owed, m[RANK + r, R_DEBT] // unit)
-    if m[GIVEN, P_WINDOW] > 0:
-        n = m[STATE, S_SAMPLES]
-        m[STATE, S_SAMPLES] = n + 1
-        if n < MOST_SAMPLES:
-            m[SAMPLED + n // 24, n % 24 * 3] = m[STATE, S_NOW]
-            m[SAMPLED + n // 24, n % 24 * 3 + 1] = mask
-            m[SAMPLED + n // 24, n % 24 * 3 + 2] = barrier
     return owed
 
 
@@ -878,9 +862,6 @@ def _go_on(m: IntArray, program: IntArray, unit: int) -> None:
         elif op == END:
             depth = m[WALKER + unit, W_DEPTH] - 1
             m[WALKER + unit, W_LEFT + depth] -= 1
-            m[WALKER + unit, W_TURNS] += 1
-            if unit == U_MAC and m[GIVEN, P_WINDOW] > 0 and m[WALKER + unit, W_LEFT + depth] == 0:
-                m[STATE, S_STOP] = 1
             if m[WALKER + unit, W_LEFT + depth] > 0:
                 m[WALKER + unit, W_PC] = m[WALKER + unit, W_START + depth]
                 continue
@@ -892,7 +873,7 @@ def _go_on(m: IntArray, program: IntArray, unit: int) -> None:
                 if point - last >= DECISIONS - 1:
                     m[WALKER + unit, W_AT] = AT_POINT
                     return
-                owed = _refresh_owed(m, program[pc, I_MASK], 0)
+                owed = _refresh_owed(m, program[pc, I_MASK])
                 m[DECIDED, point % DECISIONS] = 1 if owed > 0 else 0
                 m[STATE, S_REF_DECIDED] = point + 1
             if point >= m[STATE, S_REF_DECIDED]:
@@ -988,7 +969,7 @@ def _pick_barrier(m: IntArray, program: IntArray, now: int) -> tuple[int, int, i
     # A refresh point at which refresh is due: close what is open, refresh, open it again.
     stage = m[STATE, S_REF_STAGE]
     if stage == 0:
-        m[STATE, S_REF_LEFT] = _refresh_owed(m, mask, 1)
+        m[STATE, S_REF_LEFT] = _refresh_owed(m, mask)
         for parity in range(2):
             m[STATE, S_MASK0 + parity] = 0
             for r in range(m[GIVEN, P_RANKS]):
@@ -1172,9 +1153,6 @@ def _issue_pim(m: IntArray, program: IntArray, log: IntArray, unit: int, command
         column = (program[pc, I_COLUMN] + done) << 4
         _write_down(m, log, now, command, mask, ranks, parity | program[pc, I_SET] << 2, _word(-1, column))
         m[STATE, S_MAC_TOKENS] += program[pc, I_TOKENS] * ranks
-        window = m[GIVEN, P_WINDOW]
-        if window > 0 and ((done + 1) % window == 0 or done + 1 == program[pc, I_COUNT]):
-            m[STATE, S_STOP] = 1
         for r in range(m[GIVEN, P_RANKS]):
             if (mask >> r) & 1:
                 if m[RANK + r, R_PIM_ROW + parity] < 0:
@@ -1249,7 +1227,6 @@ def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now:
     elif command == PIM_REFAB:
         m[RANK + r, R_READY] = now + m[GIVEN, P_NRFCAB]
         m[RANK + r, R_DEBT] -= 8 if m[GIVEN, P_REFRESH] == REFRESH_PAIR else 1
-        m[RANK + r, R_REFRESHES] += 1
         for b in range(r * BANKS, (r + 1) * BANKS):
             m[b, B_REFRESHES] += 1
     elif command == PIM_ENTER:
@@ -1271,13 +1248,8 @@ def _issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most
     n = min(program[pc, I_COUNT] - 1 - done, (before - 1 - first) // step + 1, most)
     if log.shape[0] > 0:
         n = min(n, log.shape[0] - 1 - m[STATE, S_LOGGED])
-    window = m[GIVEN, P_WINDOW]
-    if window > 0:
-        n = min(n, (window - done % window) % window)
     if done == 0 or n <= 0:
         return 0
-    if window > 0 and (done + n) % window == 0:
-        m[STATE, S_STOP] = 1
     mask = program[pc, I_MASK]
     parity = program[pc, I_BANK]
     ranks = 0
@@ -1364,10 +1336,9 @@ def _alone(m: IntArray, place: int, now: int) -> bool:
 def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
     """Run the channel until all is done, the log is full, or so many commands are issued.
 
-    With P_WINDOW it also stops (S_STOP) after so many MACs of a row, and when MACs leave a loop, so that
-    ``lpspec.dram.window_kernels`` can look whether it has seen this state before. With S_UNTIL it stops at that CK at
-    the latest, and takes nothing for done or stuck before, so that ``lpspec.dram.move_kernels`` can add requests; with
-    S_DRAIN all writes go before reads. Where nothing but refresh happens for long, and no log is kept, it jumps.
+    With S_UNTIL it stops at that CK at the latest, and takes nothing for done or stuck before, so that
+    ``lpspec.dram.move_kernels`` can add requests; with S_DRAIN all writes go before reads. Where nothing but refresh
+    happens for long, and no log is kept, it jumps.
 
     Args:
         m: State, which the run moves on.
@@ -1407,7 +1378,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             stale = True
         if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0 and m[STATE, S_UNTIL] == NEVER:
             return 1
-        if m[STATE, S_STOP] != 0 or m[STATE, S_NOW] >= m[STATE, S_UNTIL]:
+        if m[STATE, S_NOW] >= m[STATE, S_UNTIL]:
             return 0
         if stale_pim and m[STATE, S_FINISHED] == 0:
             at_pim, unit, command_pim = _pick_pim(m, program)

@@ -9,16 +9,14 @@ import numpy as np
 from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import standing_by
-from lpspec.dram.fast import run_fast
 from lpspec.dram.gemm import compile_gemm
 from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform
 from lpspec.dram.simulate import ChannelRun, Take, run_channel
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import InputError
 from lpspec.machine.energy_profile import Activity
 from lpspec.machine.platform_spec import PlatformSpec
 
-ENGINES = ("exact", "fast")
 MOST_TOKENS = 1 << 16
 LARGEST = 10**9  # beyond what any package holds
 _NO_REQUESTS = np.empty((0, 5), np.int64)
@@ -149,7 +147,6 @@ def run_gemm(
     k: int,
     n: int,
     *,
-    engine: str = "exact",
     take: Take | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PackageGemm:
@@ -160,18 +157,12 @@ def run_gemm(
         m: Tokens.
         k: Inputs.
         n: Outputs.
-        engine: ``exact`` issues every command; ``fast`` jumps where it has seen the same before, to the same result.
-        take: Given the commands of the first channel, piece by piece; the exact engine's only.
+        take: Given the commands of the first channel, piece by piece.
         progress: Called now and then with requests served (none) and CK reached.
 
     Raises:
-        InputError: A size out of range, weights that the PIM ranks can't hold, an unknown engine, or commands asked of
-            the fast one.
+        InputError: A size out of range, or weights that the PIM ranks can't hold.
     """
-    if engine not in ENGINES:
-        raise unknown_name("engine", engine, ENGINES)
-    if engine == "fast" and take is not None:
-        raise InputError("the fast engine doesn't issue every command: allowed with a trace is exact")
     for name, size, most in (("m", m, MOST_TOKENS), ("k", k, LARGEST), ("n", n, LARGEST)):
         if not 1 <= size <= most:
             raise InputError(f"{name} is {size}: allowed is 1 to {most}")
@@ -181,10 +172,7 @@ def run_gemm(
     shares = []
     for width, channels in sorted(((w, c) for w, c in widths.items() if w), reverse=True):
         lines = compile_gemm(place_weights(channel, k, width), m).lines
-        if engine == "fast":
-            run = run_fast(lines, channel.device, controller).run
-        else:
-            run = run_channel(_NO_REQUESTS, lines, channel.device, controller, take=take, progress=progress)
+        run = run_channel(_NO_REQUESTS, lines, channel.device, controller, take=take, progress=progress)
         take = None
         shares.append(Share(channels, width, run))
     return PackageGemm(package, m, k, n, tuple(shares))

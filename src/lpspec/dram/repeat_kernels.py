@@ -7,6 +7,7 @@ from lpspec.compiled import cached_njit
 from lpspec.dram import kernels
 from lpspec.dram.kernels import (
     DECIDED,
+    LATENCY,
     S_END,
     S_FINISHED,
     S_LAST,
@@ -16,7 +17,6 @@ from lpspec.dram.kernels import (
     S_REF_DECIDED,
     S_REF_STAGE,
     S_SERVED,
-    SAMPLED,
     STATE,
 )
 
@@ -28,7 +28,7 @@ _AT_ONCE = 1 << 40  # commands
 @cached_njit(allocates=False)
 def start_segment(m: IntArray, program: IntArray, start_ck: int) -> None:
     """Bring a program before its first line, not to go before a CK, and let requests count from none."""
-    for row in range(DECIDED, SAMPLED):
+    for row in range(DECIDED, LATENCY):
         for column in range(m.shape[1]):
             m[row, column] = 0
     for cell in (S_FINISHED, S_NEXT, S_SERVED, S_REF_DECIDED, S_REF_STAGE):

@@ -50,10 +50,7 @@ class PhaseCommands:
 
 
 class PhaseSession:
-    """A channel on which phases run one after the other, refreshes going on between them and across.
-
-    Unlike ``lpspec.dram.channel_session`` it takes any requests, writes among them, and can keep every command.
-    """
+    """A channel on which phases run one after the other, refreshes going on between them and across."""
 
     def __init__(self, device: DeviceSpec, controller: Controller) -> None:
         """Begin at CK 0 with every bank closed."""

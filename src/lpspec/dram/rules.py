@@ -137,7 +137,7 @@ RULE_GROUPS: tuple[RuleGroup, ...] = (
         (
             Rule(("REFAB",), ("ACT1", "REFPB", *_IDLE), "rank", "nRFCab"),
             Rule(("REFPB",), ("ACT1", "REFPB"), "bank", "nRFCpb"),
-            Rule(("REFPB",), _IDLE, "rank", "nRFCpb"),
+            Rule(("REFPB",), ("PREAB", *_IDLE), "rank", "nRFCpb"),
             Rule(("REFPB",), ("REFPB",), "rank", "nPBR2PBR"),
             Rule(("REFPB",), ("ACT1",), "rank", "nPBR2ACT"),
         ),

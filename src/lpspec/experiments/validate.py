@@ -9,7 +9,7 @@ from functools import partial
 from lpspec.decoding import need_models_extra
 from lpspec.errors import InputError
 from lpspec.experiments.validate_levels import closed_against_commands, larger_trees
-from lpspec.experiments.validate_memory import checker, fast_is_exact, functional, reading_against_bus, step_against_sum
+from lpspec.experiments.validate_memory import checker, functional, reading_against_bus, step_against_sum
 from lpspec.experiments.validate_published import figures_of_others, identities, published_tables
 from lpspec.experiments.validate_random import random_machines
 from lpspec.experiments.validate_rung import Advance, Rung
@@ -55,7 +55,6 @@ def replay_against_decoder(name: str, advance: Advance) -> Rung:
 RUNGS: dict[str, Callable[[str, Advance], Rung]] = {
     "identities": identities,
     "commands against the checker": checker,
-    "fast engine against exact engine": fast_is_exact,
     "PIM products against integers": functional,
     "reads against the bus": reading_against_bus,
     "closed forms against commands": closed_against_commands,

@@ -1,4 +1,4 @@
-"""Rungs of the memory: its commands against the checker, another engine, integers and the bus."""
+"""Rungs of the memory: its commands against the checker, integers and the bus."""
 
 import numpy as np
 
@@ -8,12 +8,8 @@ from lpspec.dram.checker_table import CommandTable
 from lpspec.dram.checker_table import command_table as as_checked
 from lpspec.dram.checking import check_options
 from lpspec.dram.command_stream import command_table
-from lpspec.dram.controller import Controller
-from lpspec.dram.fast import run_fast
-from lpspec.dram.gemm import compile_gemm
-from lpspec.dram.layout import PimChannel, place_weights
+from lpspec.dram.layout import PimChannel
 from lpspec.dram.repeated import PhaseSession
-from lpspec.dram.simulate import run_channel
 from lpspec.dram.verify import count_wrong
 from lpspec.experiments.systems import make_system
 from lpspec.experiments.validate_rung import Advance, Rung
@@ -52,20 +48,6 @@ def _checked_phases(
     t = command_table(np.concatenate(session.commands))
     stream = as_checked(t["ck"], t["command"], t["rank"], t["bank_group"], t["bank"], t["row"], t["column"])
     return stream, options.serving(tokens)
-
-
-def fast_is_exact(name: str, advance: Advance) -> Rung:
-    """Products of a verify pass in jumps and one by one; what was learnt in one is known in the next."""
-    channel, controller = _channel(), Controller(ranks=4)
-    worst = commands = 0
-    for tokens, k, n in ((1, 4096, 3072), (4, 4096, 3072), (4, 4096, 5376), (8, 4096, 1024), (4, 11008, 1024)):
-        lines = compile_gemm(place_weights(channel, k, n), tokens).lines
-        fast = run_fast(lines, channel.device, controller).run
-        exact = run_channel([], lines, channel.device, controller)
-        counts = (abs(fast.rank_counts.get(command, 0) - n) for command, n in exact.rank_counts.items())
-        worst = max(worst, abs(fast.total_ck - exact.total_ck), *counts)
-        commands += sum(exact.command_counts.values())
-    return Rung(name, f"{commands:,} commands of 5 products, largest difference {worst}", worst == 0, {"off": worst})
 
 
 def functional(name: str, advance: Advance) -> Rung:

@@ -60,13 +60,12 @@ def _violation(found: Violation) -> dict[str, Any]:
     }
 
 
-def gemm_document(gemm: PackageGemm, profile: EnergyProfile, engine: str, wrong: int | None) -> dict[str, Any]:
+def gemm_document(gemm: PackageGemm, profile: EnergyProfile, wrong: int | None) -> dict[str, Any]:
     """What ``lpspec dram gemm --json`` writes; counts and energy are those of all channels together.
 
     Args:
         gemm: The product.
         profile: Energy constants.
-        engine: Which engine counted.
         wrong: Results of the functional check that are not the integer ones; None if it was not asked for.
     """
     die, channel = gemm.device, gemm.package.channel
@@ -83,7 +82,6 @@ def gemm_document(gemm: PackageGemm, profile: EnergyProfile, engine: str, wrong:
         "m": gemm.m,
         "k": gemm.k,
         "n": gemm.n,
-        "engine": engine,
         "platform": gemm.package.name,
         "preset": die.name,
         "channels": gemm.package.channels,

@@ -66,7 +66,7 @@ def check_blocks(report: CheckReport) -> Iterator[Any]:
         yield f"and {left:,} more"
 
 
-def gemm_blocks(gemm: PackageGemm, profile: EnergyProfile, engine: str, wrong: int | None) -> Iterator[Any]:
+def gemm_blocks(gemm: PackageGemm, profile: EnergyProfile, wrong: int | None) -> Iterator[Any]:
     """A product: totals, commands, energy, and what stands behind them."""
     die, channel, package = gemm.device, gemm.package.channel, gemm.package
     peak = die.mpus * die.organisation.burst_bytes.n / (die.pim.nMAC.n * die.tCK.ns)
@@ -86,7 +86,6 @@ def gemm_blocks(gemm: PackageGemm, profile: EnergyProfile, engine: str, wrong: i
     yield f"channel  {_ranks(channel.ranks)}, {len(channel.pim_ranks)} with PIM, {channel.concurrent} at once"
     yield f"MPU      {die.pim.banks_per_mpu.n} banks, {die.pim.alus.n} ALUs, a MAC each {die.pim.nMAC.n} CK"
     yield f"energy   profile {profile.name}"
-    yield f"engine   {engine}"
     if wrong is not None:
         results = f"{gemm.m * gemm.n:,} results"
         yield f"data     {results} equal the integer product" if not wrong else f"data     {wrong:,} of {results} WRONG"
