@@ -17,8 +17,8 @@ class Allocator(Protocol):
     """Puts the operators of a pass on the devices of one platform and says what the pass costs.
 
     It is made once per run, for the largest tree and context that the run will see, so that everything that can
-    be decided then is a table afterwards. One that weighs energy
-    also takes ``profile``, an EnergyProfile, by that name.
+    be decided then is a table afterwards. By name it also gets what it has a parameter for: ``profile``, an
+    EnergyProfile, to weigh energy; ``tree_size``, the tokens of every tree, or None where sizes change.
     """
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
@@ -51,7 +51,12 @@ ALLOCATORS: Registry[Callable[..., Allocator]] = Registry(
 
 
 def make_allocator(
-    platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, profile: EnergyProfile | None = None
+    platform: PlatformSpec,
+    model: ModelSpec,
+    max_tokens: int,
+    max_context: int,
+    profile: EnergyProfile | None = None,
+    tree_size: int | None = None,
 ) -> Allocator:
     """Make the allocator that the platform names.
 
@@ -61,6 +66,7 @@ def make_allocator(
         max_tokens: Most tokens that one pass verifies.
         max_context: Longest context of the run.
         profile: Energy constants, for allocators that weigh energy, and so that no tree costs more than a larger one.
+        tree_size: Tokens that every pass verifies; None where that changes.
 
     Raises:
         InputError: Unknown allocator, or a model that does not fit.
@@ -74,7 +80,7 @@ def make_allocator(
             f"{platform.capacity_bytes / 2**30:.2f} GiB"
         )
     make = ALLOCATORS.load(platform.allocator)
-    known, wanted = {"profile": profile}, signature(make).parameters
+    known, wanted = {"profile": profile, "tree_size": tree_size}, signature(make).parameters
     allocator = make(platform, model, max_tokens, max_context, **{k: v for k, v in known.items() if k in wanted})
     if not all(callable(getattr(allocator, method, None)) for method in ("decode_cost", "prefill_cost")):
         raise InputError(

@@ -1,5 +1,6 @@
 """Placements without copies: every column of a weight lies on one side, for good or until it is moved."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,38 +14,92 @@ from lpspec.devices.cost import Cost
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import draft_operators, verify_operators
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 
 
 class StaticAllocator(BalancedAllocator):
-    """The split that suits one tree size, for the whole run: N_ALU tokens, one pass over the weights.
+    """The split that suits one tree size, for the whole run: that of every tree, or N_ALU tokens, which take one pass.
 
     The cache lies on both sides where there is room, as under every policy: the NPU writes it anyway, and a
     second write is cheaper than moving heads.
     """
 
+    def __init__(
+        self,
+        platform: PlatformSpec,
+        model: ModelSpec,
+        max_tokens: int,
+        max_context: int,
+        profile: EnergyProfile | None = None,
+        tree_size: int | None = None,
+    ) -> None:
+        """Place every column for trees of ``tree_size`` tokens; None where sizes change."""
+        self._tree_size = tree_size
+        super().__init__(platform, model, max_tokens, max_context, profile)
+        if tree_size is not None:
+            self._settle(platform)
+
     def _placed_for(self, max_tokens: int) -> NDArray[np.int64]:
-        return np.array([min(self.pim.spec.alus.n, max_tokens)])
+        return np.array([min(self._tree_size or self.pim.spec.alus.n, max_tokens)])
+
+    @property
+    def _main_tokens(self) -> int:
+        return int(self._trees[0])
 
     def _kept(self, placed: list[PlacedGemm]) -> list[PlacedGemm]:
         """Nothing that the DRAM rank holds."""
         return [replace(p, most=p.fewest) for p in placed]
+
+    def _settle(self, platform: PlatformSpec) -> None:
+        """Where room is short, what gives way is found one tile at a time, and what suits other sizes may serve better.
+
+        Tried is one size for each number of passes over the weights.
+        """
+        if set(self.placements) == set(self._kept([self._wanted_by_npu(p) for p in self._whole])):
+            return
+        alus = self.pim.spec.alus.n
+        others = self._placed_for_each(range(alus, self.max_tokens + 1, alus), platform)
+        best = min([self, *others], key=lambda one: one._step_ns(self._main_tokens))
+        self.placements = best.placements
+
+    def _step_ns(self, tokens: int) -> float:
+        """Time of a verify pass of so many tokens, and of all draft heads."""
+        passes = verify_operators(self.model, tokens, self.max_kv_tokens - self.max_tokens)
+        return float(self.decode_cost(passes + draft_operators(self.model)).latency_ns)
+
+    def _placed_for_each(self, sizes: Iterable[int], platform: PlatformSpec) -> Iterator["_PlacedFor"]:
+        """The placements for trees of other sizes, as far as there is room for them."""
+        for tokens in sizes:
+            try:
+                yield _PlacedFor(self, platform, self.max_tokens, tokens)
+            except (InputError, NoRoomError):
+                continue
+
+    def _sizes_with_other_splits(self) -> list[int]:
+        """A tree size for each way in which the columns may want to be divided, that of the start excepted."""
+        sizes = np.arange(1, self.max_tokens + 1)
+        wanted = np.array([self._wanted_tiles(p, sizes) for p in self._fit_pim(self._whole, self.max_kv_tokens)])
+        start = wanted[:, self._trees[0] - 1]
+        _, first = np.unique(wanted, axis=1, return_index=True)
+        return [int(sizes[i]) for i in sorted(first.tolist()) if (wanted[:, i] != start).any()]
+
+    def _wanted_tiles(self, placed: PlacedGemm, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        tokens = np.ones_like(sizes) if placed.gemm.name in self._drafts else sizes
+        return np.asarray(ceil_div(self._best_split(tokens, placed).pim_columns, placed.tile_columns))
 
 
 class _PlacedFor(StaticAllocator):
     """The same for another tree size, the cache lying where another allocator has it."""
 
     def __init__(self, home: StaticAllocator, platform: PlatformSpec, max_tokens: int, tokens: int) -> None:
-        self._tokens, self._home = tokens, home
-        super().__init__(platform, home.model, max_tokens, home.max_kv_tokens - max_tokens, home.profile)
+        self._home = home
+        context = home.max_kv_tokens - max_tokens
+        super().__init__(platform, home.model, max_tokens, context, home.profile, tokens)
 
-    def _placed_for(self, max_tokens: int) -> NDArray[np.int64]:
-        return np.array([self._tokens])
-
-    @property
-    def _main_tokens(self) -> int:
-        return self._tokens
+    def _settle(self, platform: PlatformSpec) -> None:
+        """It stays as it is, one of those among which others settle."""
 
     def _prepare(self, memory: MemorySpec) -> None:
         self._drafts, self._whole, self.blocks = self._home._drafts, self._home._whole, self._home.blocks
@@ -70,17 +125,14 @@ class DynamicAllocator(StaticAllocator):
         max_tokens: int,
         max_context: int,
         profile: EnergyProfile | None = None,
+        tree_size: int | None = None,
     ) -> None:
-        """Find the placements that trees of any size want."""
-        super().__init__(platform, model, max_tokens, max_context, profile)
+        """Find the placements that trees of any size want; a run starts in that for ``tree_size``."""
+        super().__init__(platform, model, max_tokens, max_context, profile, tree_size)
         self.choices: list[StaticAllocator] = [self]
         self._maps = [self.column_map(self.max_kv_tokens)]
-        for tokens in self._sizes_with_other_splits(max_tokens):
-            try:
-                choice = _PlacedFor(self, platform, max_tokens, tokens)
-                self._offer(choice, choice.column_map(self.max_kv_tokens))
-            except (InputError, NoRoomError):
-                continue
+        for choice in self._placed_for_each(self._sizes_with_other_splits(), platform):
+            self._offer(choice, choice.column_map(self.max_kv_tokens))
 
     def migration(self, start: int, goal: int) -> Cost:
         """Cost of moving from one choice to another, by number."""
@@ -93,15 +145,3 @@ class DynamicAllocator(StaticAllocator):
         if all(can_migrate(other, lies) and can_migrate(lies, other) for other in self._maps):
             self.choices.append(choice)
             self._maps.append(lies)
-
-    def _sizes_with_other_splits(self, max_tokens: int) -> list[int]:
-        """A tree size for each way in which the columns may want to be divided, that of the start excepted."""
-        sizes = np.arange(1, max_tokens + 1)
-        wanted = np.array([self._wanted_tiles(p, sizes) for p in self._fit_pim(self._whole, self.max_kv_tokens)])
-        start = wanted[:, self._trees[0] - 1]
-        _, first = np.unique(wanted, axis=1, return_index=True)
-        return [int(sizes[i]) for i in sorted(first.tolist()) if (wanted[:, i] != start).any()]
-
-    def _wanted_tiles(self, placed: PlacedGemm, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        tokens = np.ones_like(sizes) if placed.gemm.name in self._drafts else sizes
-        return np.asarray(ceil_div(self._best_split(tokens, placed).pim_columns, placed.tile_columns))

@@ -18,13 +18,7 @@ from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, la
 from lpspec.allocation.key_blocks import in_whole_blocks, over_blocks
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.no_room import why_no_room
-from lpspec.allocation.placement import (
-    NoRoomError,
-    PlacedGemm,
-    first_copies,
-    give_up_dram_tiles,
-    give_up_pim_tiles,
-)
+from lpspec.allocation.placement import NoRoomError, PlacedGemm, first_copies, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_positions
 from lpspec.devices.npu import Npu
@@ -89,6 +83,7 @@ class BalancedAllocator:
         self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
         self._columns_of: dict[PlacedGemm, NDArray[np.int64]] = {}
         self._heads_over: dict[int, NDArray[np.int64]] = {}
+        self._least_of: dict[tuple[int, PlacedGemm], float] = {}
         self._trees = self._placed_for(max_tokens)
         self._prepare(platform.memory)
         try:
@@ -375,21 +370,26 @@ class BalancedAllocator:
         """Time lost when PIM loses its last tile, with the token count that PIM is built for."""
         if placed.most == 0:
             return float("inf")
-        fewer, tokens = replace(placed, most=placed.most - 1), self.pim.spec.alus.n
-        return float(self._best_split(tokens, fewer).latency_ns - self._best_split(tokens, placed).latency_ns)
+        return self._lost_ns(self.pim.spec.alus.n, placed, replace(placed, most=placed.most - 1))
 
     def _spare_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when the NPU loses a tile that the main size does without, with the tree that wants it most."""
         if placed.fewest >= self._main_tiles(placed):
             return float("inf")
-        return self._dram_tile_loss_ns(placed, int(self._passes_of(placed)[-1]))
+        return self._lost_ns(int(self._passes_of(placed)[-1]), placed, replace(placed, fewest=placed.fewest + 1))
 
     def _main_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when the NPU loses a tile, with the main tree size."""
         if placed.fewest >= placed.most:
             return float("inf")
-        return self._dram_tile_loss_ns(placed, self._main_tokens)
+        return self._lost_ns(self._main_tokens, placed, replace(placed, fewest=placed.fewest + 1))
 
-    def _dram_tile_loss_ns(self, placed: PlacedGemm, tokens: int) -> float:
-        fewer = replace(placed, fewest=placed.fewest + 1)
-        return float(self._best_split(tokens, fewer).latency_ns - self._best_split(tokens, placed).latency_ns)
+    def _lost_ns(self, tokens: int, before: PlacedGemm, after: PlacedGemm) -> float:
+        return self._least_ns(tokens, after) - self._least_ns(tokens, before)
+
+    def _least_ns(self, tokens: int, placed: PlacedGemm) -> float:
+        """Time of one copy by its best split; where room is short the same are asked for again and again."""
+        key = tokens, replace(placed, gemm=replace(placed.gemm, count=1))
+        if key not in self._least_of:
+            self._least_of[key] = float(self._best_split(tokens, placed).latency_ns)
+        return self._least_of[key]

@@ -10,15 +10,15 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.exclusive import DynamicAllocator
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.single import SingleDevice
 from lpspec.devices.cost import Cost, Real
 from lpspec.devices.npu import Npu
 from lpspec.devices.package_commands import PackageCommands
+from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
-from lpspec.simulation.workload import MAX_TREE_SIZE, System
+from lpspec.simulation.workload import System
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -118,7 +118,7 @@ class CommandCosts:
 
     def _kinds(self, l_spec: IntArray, position: IntArray) -> IntArray:
         """int64 [steps, 3] as ``kind_of`` says."""
-        charged = l_spec if self.system.root_counts else np.maximum(l_spec - 1, 1)
+        charged = self.system.charged(l_spec)
         context = self.first_context + position
         last = context + charged
         blocks = (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1
@@ -157,8 +157,7 @@ def command_costs(system: System, first_context: int, contexts: int) -> CommandC
     platform = system.platform
     if platform.npu is None or platform.memory is None:
         return None
-    sizes = MAX_TREE_SIZE if system.speculates else 1
-    allocator = make_allocator(platform, system.model, sizes, first_context + contexts, system.profile)
+    allocator = allocator_of(system, first_context + contexts)
     if not isinstance(allocator, BalancedAllocator | SingleDevice):
         return None
     splits: Sequence[BalancedAllocator | None] = [allocator if isinstance(allocator, BalancedAllocator) else None]

@@ -207,6 +207,7 @@ def simulate(
     """
     turns = turn_bounds(trace, workload)
     contexts = int(turns[:, 0].max())
+    system = system.under(policy)
     costs = step_costs(system, workload.prompt_tokens, contexts)
     steps = decode_steps(system, trace, turns, policy, costs)
     commands = command_costs(system, workload.prompt_tokens, contexts) if fidelity == "command" else None

@@ -134,9 +134,8 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
             f"{model.name} reads at most {model.max_context} tokens: a prompt of {first_context} with "
             f"{contexts} new tokens needs {last_context}"
         )
-    allocator = make_allocator(system.platform, model, sizes, last_context, system.profile)
-    tokens = np.arange(1, sizes + 1)[None, :]
-    charged = tokens if system.root_counts else np.maximum(tokens - 1, 1)
+    allocator = allocator_of(system, last_context)
+    charged = system.charged(np.arange(1, sizes + 1)[None, :])
     context = np.arange(first_context, last_context)[:, None]
     name, grid = system.platform.allocator, (contexts, sizes)
     verify = checked_cost(allocator.decode_cost(verify_operators(model, charged, context)), name, "verify passes", grid)
@@ -155,6 +154,17 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
     compaction = moved_ns[0], moved_pj[:, 0]
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
     return StepCosts(first_context, latency_ns, energy_pj, *draft_at, *compaction, *one_prompt, moving, system.platform)
+
+
+def allocator_of(system: System, last_context: int) -> Allocator:
+    """The allocator of a system for contexts up to the last one, and for as many tokens as its passes may verify.
+
+    Raises:
+        InputError: The model does not fit the machine.
+    """
+    sizes = MAX_TREE_SIZE if system.speculates else 1
+    tree_size = None if system.tree_size is None else int(system.charged(np.array(system.tree_size)))
+    return make_allocator(system.platform, system.model, sizes, last_context, system.profile, tree_size)
 
 
 def compaction_cost(allocator: Allocator, model: ModelSpec, moved: IntArray) -> Cost:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Literal, TypeAlias, get_args
 
+import numpy as np
+
 from lpspec.errors import InputError, unknown_name
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.plugins import Registry
 from lpspec.speculation.checked_pruner import checked_pruner
-from lpspec.speculation.kernels import FloatArray
+from lpspec.speculation.kernels import FloatArray, IntArray
 from lpspec.speculation.medusa_trees import named_tree, tree_names
 from lpspec.speculation.pruner import DEFAULT_MEMORY, LearningRule, Pruner
 from lpspec.speculation.token_tree import TokenTree
@@ -52,6 +54,7 @@ class System:
         profile: Prices of the events that devices count.
         speculates: Whether draft heads propose trees; otherwise one token per pass.
         root_counts: Whether the root is among the tokens that a pass is charged for (physically it is).
+        tree_size: Tokens that every pass verifies, the root included, where that never changes.
     """
 
     name: str
@@ -60,6 +63,15 @@ class System:
     profile: EnergyProfile
     speculates: bool
     root_counts: bool = True
+    tree_size: int | None = None
+
+    def charged(self, tokens: IntArray) -> IntArray:
+        """Tokens that passes are charged for, of those that they verify."""
+        return tokens if self.root_counts else np.maximum(tokens - 1, 1)
+
+    def under(self, policy: "TreePolicy") -> "System":
+        """The same system, which knows beforehand whether all trees will have one size."""
+        return replace(self, tree_size=policy.constant_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,11 @@ class TreePolicy:
     objective: Objective = "throughput"
     rule: LearningRule = "full-feedback"
     memory: float = DEFAULT_MEMORY
+
+    @property
+    def constant_size(self) -> int | None:
+        """Tokens of every tree, the root included; None where sizes change."""
+        return self.size if self.fixed is None else self.fixed.size
 
 
 def parse_fidelity(text: str) -> Fidelity:
