@@ -12,15 +12,15 @@ import pytest
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from lpspec.dram.controller import Controller
 from lpspec.dram.device import load_device
-from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
-from lpspec.dram.kv_layout import KvPlacement
-from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
-from lpspec.dram.read_stream import ReadStream
-from lpspec.dram.reallocation import DramPlacement, MovePlan, plan_move
-from lpspec.dram.reallocation_run import MovePolicy, run_reallocation
-from lpspec.dram.simulate import ChannelRun, run_channel, run_requests
+from lpspec.dram.pim.cache import KvPlacement
+from lpspec.dram.pim.moves import DramPlacement, MovePlan, plan_move
+from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
+from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.mover import MovePolicy, run_reallocation
+from lpspec.dram.run.read_stream import ReadStream
+from lpspec.dram.run.simulate import ChannelRun, run_channel, run_requests
 
 DIE = load_device()
 CHANNEL = PimChannel(DIE, (0, 1, 2), 3, 4)

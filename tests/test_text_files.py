@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lpspec.dram.checker import CheckOptions, check_csv
-from lpspec.dram.checker_timing import LPDDR5_6400_8Gb
-from lpspec.dram.command_stream import CSV_HEADER
+from lpspec.dram.check.checker import CheckOptions, check_csv
+from lpspec.dram.check.timing import LPDDR5_6400_8Gb
 from lpspec.dram.device import load_device
-from lpspec.dram.requests import read_requests
+from lpspec.dram.run.command_log import CSV_HEADER
+from lpspec.dram.run.request_file import read_requests
 from lpspec.errors import InputError
 from lpspec.llm.loading import load_model, read_json_object
 from lpspec.machine.loading import load_platform

@@ -19,11 +19,11 @@ from lpspec.allocation.migration import (
     next_placement,
 )
 from lpspec.allocation.placement import NoRoomError
-from lpspec.dram.controller import Controller
-from lpspec.dram.layout import place_weights
+from lpspec.dram.pim.moves import DramPlacement, plan_move
+from lpspec.dram.pim.weights import place_weights
 from lpspec.dram.platform_channel import channel_of_platform
-from lpspec.dram.reallocation import DramPlacement, plan_move
-from lpspec.dram.reallocation_run import run_reallocation
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.mover import run_reallocation
 from lpspec.llm import Gemm, draft_operators, load_model, verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 

@@ -11,7 +11,7 @@ import pytest
 from command_line import Said
 
 from lpspec.dram.device import device_names
-from lpspec.dram.kernels import run as run_kernel
+from lpspec.dram.engine.kernels import run as run_kernel
 
 Lpspec = Callable[..., Said]
 HEADER = "ck,command,rank,bank_group,bank,row,column"
@@ -230,7 +230,7 @@ def test_a_preset_alone_brings_its_own_pim(lpspec: Lpspec, folder: Path) -> None
 
 
 def test_wrong_data_is_told_and_fails(lpspec: Lpspec, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lpspec.dram.verify.count_wrong", lambda *_: 3)
+    monkeypatch.setattr("lpspec.dram.pim.verify.count_wrong", lambda *_: 3)
     said = lpspec(*GEMM, "--verify")
     assert said.code == 1
     assert "3 of 16,384 results WRONG" in said.out
@@ -333,7 +333,7 @@ def test_an_interrupt_leaves_no_file(lpspec: Lpspec, folder: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     scattered(100)
-    monkeypatch.setattr("lpspec.dram.kernels.run", interrupt)
+    monkeypatch.setattr("lpspec.dram.engine.kernels.run", interrupt)
     said = lpspec("dram", *argv.split(), *(GEMM[2:] if argv.startswith("gemm") else ()))
     assert (said.code, said.out, said.err) == (130, "", "lpspec: interrupted\n")
     assert [path.name for path in folder.iterdir()] == ["requests.jsonl"]

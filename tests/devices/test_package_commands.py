@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from lpspec.devices.cost import Activity
 from lpspec.devices.package_commands import LONGEST_STREAM, Heads, MemoryPart, PackageCommands
 from lpspec.devices.pim import LpddrPim
-from lpspec.dram.controller import Controller
 from lpspec.dram.energy import activity_of, standing_by
-from lpspec.dram.gemm import compile_gemm
-from lpspec.dram.layout import place_weights
-from lpspec.dram.read_stream import ReadStream
-from lpspec.dram.repeated import NO_PROGRAM, repeated
-from lpspec.dram.simulate import run_channel
+from lpspec.dram.pim.products import compile_gemm
+from lpspec.dram.pim.weights import place_weights
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.read_stream import ReadStream
+from lpspec.dram.run.session import NO_PROGRAM, repeated
+from lpspec.dram.run.simulate import run_channel
 from lpspec.errors import InputError
 from lpspec.machine.loading import load_platform, load_profile
 

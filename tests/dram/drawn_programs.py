@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from pim_help import die
 
 from lpspec.dram.device import DeviceSpec, load_device
-from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
-from lpspec.dram.kv_layout import KvPlacement
-from lpspec.dram.layout import PimChannel, place_weights
-from lpspec.dram.program import ProgramBuilder
+from lpspec.dram.pim.cache import KvPlacement
+from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
+from lpspec.dram.pim.program import ProgramBuilder
+from lpspec.dram.pim.weights import PimChannel, place_weights
 
 Program = NDArray[np.int64]
 

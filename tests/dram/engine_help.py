@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.checker import CheckOptions, check_commands
-from lpspec.dram.checker_table import CommandTable, command_table
-from lpspec.dram.checker_timing import timing_from
-from lpspec.dram.controller import Controller
+from lpspec.dram.check.checker import CheckOptions, check_commands
+from lpspec.dram.check.table import CommandTable, command_table
+from lpspec.dram.check.timing import timing_from
 from lpspec.dram.device import DeviceSpec, load_device
-from lpspec.dram.simulate import ChannelRun, Request, run_requests
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.simulate import ChannelRun, Request, run_requests
 
 DIE = load_device("lpddr5-6400-8gb")
 

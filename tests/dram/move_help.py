@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.layout import Cells
-from lpspec.dram.reallocation import MovePlan
-from lpspec.dram.reallocation_run import ReallocationRun
+from lpspec.dram.pim.moves import MovePlan
+from lpspec.dram.pim.weights import Cells
+from lpspec.dram.run.mover import ReallocationRun
 
 IntArray = NDArray[np.int64]
 Int8 = NDArray[np.int8]

@@ -6,16 +6,16 @@ import numpy as np
 from engine_help import DIE
 from numpy.typing import NDArray
 
-from lpspec.dram import kernels
-from lpspec.dram.checker import CheckOptions, PimRules, check_commands
-from lpspec.dram.checker_table import command_table
-from lpspec.dram.checker_timing import timing_from
-from lpspec.dram.controller import Controller
+from lpspec.dram.check.checker import CheckOptions, PimRules, check_commands
+from lpspec.dram.check.table import command_table
+from lpspec.dram.check.timing import timing_from
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.functional import unroll
-from lpspec.dram.gemm import PimProgram
-from lpspec.dram.kv_layout import KvPlacement
-from lpspec.dram.simulate import ChannelRun, run_channel
+from lpspec.dram.engine import kernels
+from lpspec.dram.pim.cache import KvPlacement
+from lpspec.dram.pim.functional import unroll
+from lpspec.dram.pim.products import PimProgram
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.simulate import ChannelRun, run_channel
 
 Int8 = NDArray[np.int8]
 NO_REQUESTS = np.empty((0, 5), np.int64)

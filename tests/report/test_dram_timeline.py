@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lpspec.dram.command_stream import COMMAND_TABLE
-from lpspec.dram.controller import Controller
 from lpspec.dram.device import load_device
-from lpspec.dram.simulate import Request, run_requests
+from lpspec.dram.run.command_log import COMMAND_TABLE
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.simulate import Request, run_requests
 from lpspec.errors import InputError
 from lpspec.report import dram_timeline
 from lpspec.report.dram_timeline import Timeline

@@ -66,11 +66,11 @@ def run(
     outputs = plan_outputs(json)
     commands_path = plan_file("--commands", commands, outputs.paths)
     announce_compiling()
-    from lpspec.dram.command_stream import CSV_HEADER, csv_lines
-    from lpspec.dram.controller import Controller
     from lpspec.dram.device import load_device
-    from lpspec.dram.request_stream import run_stream
-    from lpspec.dram.requests import read_requests
+    from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
+    from lpspec.dram.run.controller import Controller
+    from lpspec.dram.run.request_file import read_requests
+    from lpspec.dram.run.request_stream import run_stream
     from lpspec.machine.loading import load_profile
     from lpspec.report.dram_documents import run_document
     from lpspec.report.dram_table import run_blocks
@@ -137,9 +137,9 @@ def check(
     outputs = plan_outputs(json)
     computing = rank_numbers("--pim-ranks", pim_ranks)
     announce_compiling()
-    from lpspec.dram.checker import check_csv
-    from lpspec.dram.checking import check_options
+    from lpspec.dram.check.checker import check_csv
     from lpspec.dram.device import load_device
+    from lpspec.dram.run.checking import check_options
     from lpspec.report.dram_documents import check_document
     from lpspec.report.dram_table import check_blocks
 
@@ -201,8 +201,8 @@ def gemm(
     trace_path = plan_file("--trace", trace, outputs.paths)
     announce_compiling()
     from lpspec.dram.device import load_device
-    from lpspec.dram.package_gemm import package_of, run_gemm
-    from lpspec.dram.verify import count_wrong
+    from lpspec.dram.pim.package import package_of, run_gemm
+    from lpspec.dram.pim.verify import count_wrong
     from lpspec.machine.loading import load_platform, load_profile
     from lpspec.report.dram_documents import gemm_document
     from lpspec.report.dram_table import gemm_blocks

@@ -2,7 +2,7 @@
 
 Heads are dealt to the channels, as many to each. Where channels don't divide them, the positions of a head are dealt to
 several channels, so that all have the same parts of as many heads: the NPU puts scores side by side and adds results.
-Within a channel a head's positions may be dealt to dies again (``lpspec.dram.kv_layout``).
+Within a channel a head's positions may be dealt to dies again (``lpspec.dram.pim.cache``).
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import overload
 import numpy as np
 
 from lpspec.devices.cost import Real
-from lpspec.dram.kv_layout import part_positions, parts_for
+from lpspec.dram.pim.cache import part_positions, parts_for
 from lpspec.llm.counts import Count, ceil_div
 
 

@@ -2,7 +2,7 @@
 
 Channels work alike, so the one with the largest share is run, and what it did counts for all of them: exact where
 shares are equal, which they are for widths that are multiples of 32 outputs times channels. Costs are those of a copy
-among copies that follow each other (``lpspec.dram.repeated``), so they hold their share of refresh and may be added.
+among copies that follow each other (``lpspec.dram.run.session``), so they hold their share of refresh and may be added.
 """
 
 import json
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from lpspec.devices.cost import Activity
 from lpspec.devices.kv_share import KvShare
-from lpspec.dram.controller import Controller
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import activity_of, sum_of
-from lpspec.dram.gemm import compile_gemm, compile_scores, compile_values
-from lpspec.dram.kv_layout import KvPlacement
-from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
+from lpspec.dram.pim.cache import KvPlacement
+from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
+from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform, device_of_memory
-from lpspec.dram.read_stream import ReadStream
-from lpspec.dram.repeated import NO_PROGRAM, PhaseCommands, repeated
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.read_stream import ReadStream
+from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands, repeated
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div
 from lpspec.machine.platform_spec import PlatformSpec

@@ -6,8 +6,8 @@ weights. Inputs are broadcast over the data bus (one burst reaches all ranks of 
 own), accumulators are read back over it once a tile is done. While one bank of an MPU streams its row, the other
 opens the next; with one bank per MPU nothing streams meanwhile.
 
-These are the counts of the programs in ``lpspec.dram.gemm``, times the timings of the die: a pass opens its first rows
-under nFAW, streams its columns, and reads its accumulators back; all dies stop together to refresh.
+These are the counts of the programs in ``lpspec.dram.pim.products``, times the timings of the die: a pass opens its
+first rows under nFAW, streams its columns, and reads its accumulators back; all dies stop together to refresh.
 """
 
 from dataclasses import dataclass

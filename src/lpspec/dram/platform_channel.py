@@ -4,7 +4,7 @@ import math
 from functools import cache
 
 from lpspec.dram.device import DeviceSpec, PimExtension, Timing, device_names, load_device
-from lpspec.dram.layout import PimChannel
+from lpspec.dram.pim.weights import PimChannel
 from lpspec.errors import InputError
 from lpspec.machine.clock import whole_ck
 from lpspec.machine.platform_spec import MemorySpec, PimSpec, PlatformSpec

@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from lpspec.dram.controller import Controller, Refresh, all_bank_activate_ck
 from lpspec.dram.device import DeviceSpec, load_device
-from lpspec.dram.gemm import compile_gemm
-from lpspec.dram.layout import PimChannel, place_weights, share_of_channel
-from lpspec.dram.simulate import ChannelRun, run_channel, run_requests
+from lpspec.dram.pim.products import compile_gemm
+from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
+from lpspec.dram.run.controller import Controller, Refresh, all_bank_activate_ck
+from lpspec.dram.run.simulate import ChannelRun, run_channel, run_requests
 
 PUBLISHED_SPEED_UP = (6.0, 6.2)
 PUBLISHED_SPEED_UP_WITH_FENCE = 5.0

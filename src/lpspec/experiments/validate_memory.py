@@ -3,14 +3,14 @@
 import numpy as np
 
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.dram.checker import CheckOptions, check_commands
-from lpspec.dram.checker_table import CommandTable
-from lpspec.dram.checker_table import command_table as as_checked
-from lpspec.dram.checking import check_options
-from lpspec.dram.command_stream import command_table
-from lpspec.dram.layout import PimChannel
-from lpspec.dram.repeated import PhaseSession
-from lpspec.dram.verify import count_wrong
+from lpspec.dram.check.checker import CheckOptions, check_commands
+from lpspec.dram.check.table import CommandTable
+from lpspec.dram.check.table import command_table as as_checked
+from lpspec.dram.pim.verify import count_wrong
+from lpspec.dram.pim.weights import PimChannel
+from lpspec.dram.run.checking import check_options
+from lpspec.dram.run.command_log import command_table
+from lpspec.dram.run.session import PhaseSession
 from lpspec.experiments.systems import make_system
 from lpspec.experiments.validate_rung import Advance, Rung
 from lpspec.llm.loading import load_model

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from lpspec.dram.checker import CheckReport, Violation
-from lpspec.dram.controller import Controller
+from lpspec.dram.check.checker import CheckReport, Violation
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.latencies import Waits
-from lpspec.dram.package_gemm import PackageGemm, Share
-from lpspec.dram.simulate import ChannelRun
+from lpspec.dram.pim.package import PackageGemm, Share
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.latencies import Waits
+from lpspec.dram.run.simulate import ChannelRun
 from lpspec.machine.energy_profile import Activity, EnergyProfile
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from rich.table import Table
 
-from lpspec.dram.checker import CheckReport
-from lpspec.dram.controller import Controller
+from lpspec.dram.check.checker import CheckReport
 from lpspec.dram.device import DeviceSpec
-from lpspec.dram.latencies import Waits
-from lpspec.dram.package_gemm import PackageGemm
-from lpspec.dram.simulate import ChannelRun
+from lpspec.dram.pim.package import PackageGemm
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.latencies import Waits
+from lpspec.dram.run.simulate import ChannelRun
 from lpspec.machine.energy_profile import EVENTS, Activity, EnergyProfile
 from lpspec.report.wording import digits, new_table
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.dram import kernels as k
-from lpspec.dram.repeated import PhaseSession
+from lpspec.dram.engine import kernels as k
+from lpspec.dram.run.session import PhaseSession
 from lpspec.simulation.step_phases import Phase, in_order
 
 IntArray = NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""An independent checker of command streams, which shares no code with whoever makes them."""

@@ -1,0 +1,73 @@
+"""Copies of a phase one after the other, compiled: most are so short that calls from Python would take longer."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.compiled import cached_njit
+from lpspec.dram.engine import kernels
+from lpspec.dram.engine.kernels import (
+    DECIDED,
+    LATENCY,
+    S_END,
+    S_FINISHED,
+    S_LAST,
+    S_NEXT,
+    S_PIM_FLOOR,
+    S_PROGRESS,
+    S_REF_DECIDED,
+    S_REF_STAGE,
+    S_SERVED,
+    STATE,
+)
+
+IntArray = NDArray[np.int64]
+
+_AT_ONCE = 1 << 40  # commands
+
+
+@cached_njit(allocates=False)
+def start_segment(m: IntArray, program: IntArray, start_ck: int) -> None:
+    """Bring a program before its first line, not to go before a CK, and let requests count from none."""
+    for row in range(DECIDED, LATENCY):
+        for column in range(m.shape[1]):
+            m[row, column] = 0
+    for cell in (S_FINISHED, S_NEXT, S_SERVED, S_REF_DECIDED, S_REF_STAGE):
+        m[STATE, cell] = 0
+    m[STATE, S_PIM_FLOOR] = start_ck
+    m[STATE, S_PROGRESS] = start_ck
+    if program.shape[0] > 0:
+        kernels.start_program(m, program)
+
+
+@cached_njit(allocates=False)
+def run_copies(
+    m: IntArray, program: IntArray, requests: IntArray, shifted: IntArray, served_at: IntArray, log: IntArray, ck: int
+) -> tuple[int, int, int]:
+    """Run copies of a phase until so many CK have passed.
+
+    Args:
+        m: State of the channel, which the run moves on; every bank closed, at CK 0.
+        program: int64 [instructions, INSTRUCTION_FIELDS], empty for none.
+        requests: int64 [n, 5], their CK counted from the start of the phase.
+        shifted: int64 [n, 5], a copy of ``requests`` to write in.
+        served_at: int64 [n], to write in.
+        log: int64 [0, 5].
+        ck: What is enough.
+
+    Returns:
+        Copies that ran, the CK at which the last one ended, and the engine's error if it could not go on, else 1.
+    """
+    now_ck = 0
+    copies = 0
+    while now_ck < ck:
+        for i in range(requests.shape[0]):
+            shifted[i, 0] = requests[i, 0] + now_ck
+        start_segment(m, program, now_ck)
+        done = 0
+        while done == 0:
+            done = kernels.run(m, shifted, served_at, program, log, _AT_ONCE)
+        if done < 0:
+            return copies, now_ck, done
+        now_ck = max(now_ck, m[STATE, S_END], m[STATE, S_LAST])
+        copies += 1
+    return copies, now_ck, 1

@@ -1,0 +1,293 @@
+"""Where the KV cache lies in the banks of one channel's PIM ranks, and how it grows with the context.
+
+A head's keys are weights of QK^T (k runs over head_dim, every key is an output), its values are weights of PV (every
+key is a k). So a new token adds one lane of head_dim columns to the keys, and one column of a row to the values.
+"""
+
+from dataclasses import dataclass
+from math import gcd
+from typing import TypeAlias, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.dram.pim.weights import Cells, PimChannel, Tile, Unit, blocks_of
+from lpspec.errors import InputError
+
+_Index = TypeVar("_Index", int, NDArray[np.int64])
+_Positions: TypeAlias = int | NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMatrices:
+    """Matrices K x N of several heads, ``per_die`` of them sharing a die, each on one rank.
+
+    Every head of a die has the same number of MPUs; its outputs go on in further units where they don't suffice.
+    """
+
+    channel: PimChannel
+    heads: int
+    k: int
+    n: int
+    start_row: int
+    per_die: int
+
+    @property
+    def _mpus(self) -> int:
+        """MPUs of each head."""
+        return self.channel.device.mpus // self.per_die
+
+    @property
+    def units_per_group(self) -> int:
+        """Units that the heads of one die take, one after the other."""
+        return -(-self.n // (self._mpus * self.channel.lanes))
+
+    @property
+    def rows(self) -> int:
+        """Rows of each bank that they take."""
+        last = max(self._share(head)[0] for head in range(self.heads))
+        turns = last // len(self.channel.pim_ranks) + 1
+        return turns * self.units_per_group * self.channel.rows(self.k)
+
+    def tiles(self, k: int, n: int) -> list[Tile]:
+        """Tiles of the product with the first ``k`` x ``n`` of every head."""
+        if not (1 <= k <= self.k and 1 <= n <= self.n):
+            raise InputError(f"{k} x {n} of a head's matrix: allowed is 1 x 1 to {self.k} x {self.n}")
+        groups: dict[int, list[int]] = {}
+        for head in range(self.heads):
+            groups.setdefault(self._share(head)[0], []).append(head)
+        dies = [groups[key] for key in sorted(groups)]
+        slots = range(-(-n // (self._mpus * self.channel.lanes)))
+        tiles: list[Tile] = []
+        for first in range(0, len(dies), self.channel.concurrent):
+            together = dies[first : first + self.channel.concurrent]
+            tiles += [tuple(self._unit(heads, slot, k, n) for heads in together) for slot in slots]
+        return tiles
+
+    def write_column(self, cells: Cells, head: int, column: int, values: NDArray[np.int8]) -> None:
+        """Write one output column of a head, int8 [k]."""
+        block, lane = divmod(column, self.channel.lanes)
+        slot, mpu = divmod(block, self._mpus)
+        rank, first_row = self._place(head, slot)
+        bank, row, place = self._within(np.arange(len(values)))
+        cells[rank, self._first_mpu(head) + mpu, bank, first_row + row, place, lane] = values
+
+    def write_row(self, cells: Cells, head: int, k: int, values: NDArray[np.int8]) -> None:
+        """Write one k of a head, int8 [n]."""
+        bank, row, place = self._within(k)
+        for first in range(0, len(values), self.channel.lanes):
+            slot, mpu = divmod(first // self.channel.lanes, self._mpus)
+            rank, first_row = self._place(head, slot)
+            part = values[first : first + self.channel.lanes]
+            cells[rank, self._first_mpu(head) + mpu, bank, first_row + row, place, : len(part)] = part
+
+    def column_places(self, head: int, column: int) -> NDArray[np.int64]:
+        """Where one output column of a head lies: int64 [k, 4] of rank, flat bank, row, column (in bursts)."""
+        slot, mpu = divmod(column // self.channel.lanes, self._mpus)
+        return self._places(head, slot, mpu, np.arange(self.k))
+
+    def row_places(self, head: int, k: int) -> NDArray[np.int64]:
+        """Where one k of a head lies: the same for each block of 32 outputs."""
+        blocks = (divmod(block, self._mpus) for block in range(-(-self.n // self.channel.lanes)))
+        return np.concatenate([self._places(head, slot, mpu, np.array([k])) for slot, mpu in blocks])
+
+    def _places(self, head: int, slot: int, mpu: int, k: NDArray[np.int64]) -> NDArray[np.int64]:
+        rank, first_row = self._place(head, slot)
+        bank, row, place = self._within(k)
+        flat = (self._first_mpu(head) + mpu) * self.channel.device.pim.banks_per_mpu.n + bank
+        return np.stack([np.full(len(k), rank), flat, first_row + row, place], 1)
+
+    def _unit(self, heads: list[int], slot: int, k: int, n: int) -> Unit:
+        first = slot * self._mpus * self.channel.lanes
+        count = min(self._mpus * self.channel.lanes, n - first)
+        blocks = [b for h in heads for b in blocks_of(self.channel, h, first, count, self._first_mpu(h))]
+        rank, row = self._place(heads[0], slot)
+        return Unit(rank, row, 0, k, tuple(blocks), tuple(heads))
+
+    def _share(self, head: int) -> tuple[int, int]:
+        """Number of the group, and share of its die.
+
+        Heads go to all dies that compute at once before any of these takes a second one.
+        """
+        dies = self.channel.concurrent
+        tile, within = divmod(head, dies * self.per_die)
+        return tile * dies + within % dies, within // dies
+
+    def _place(self, head: int, slot: int) -> tuple[int, int]:
+        """Rank, and first row in every bank."""
+        turn, rank = divmod(self._share(head)[0], len(self.channel.pim_ranks))
+        row = self.start_row + (turn * self.units_per_group + slot) * self.channel.rows(self.k)
+        return self.channel.pim_ranks[rank], row
+
+    def _first_mpu(self, head: int) -> int:
+        return self._share(head)[1] * self._mpus
+
+    def _within(self, k: _Index) -> tuple[_Index, _Index, _Index]:
+        """Bank of the MPU, row from the first, and column of some k."""
+        width, banks = self.channel.device.organisation.columns, self.channel.device.pim.banks_per_mpu.n
+        return k // width % banks, k // width // banks, k % width
+
+
+@dataclass(frozen=True, slots=True)
+class KvPlacement:
+    """Keys and values of some heads of one layer on one channel, with room for ``max_keys`` positions.
+
+    A head's keys are a matrix of head_dim x keys whose columns are added one by one; its values one of keys x head_dim,
+    whose rows are. All of a head lies on one rank, so ranks work on different heads at once. All MPUs of a die get
+    the same inputs, so heads that share a die also share its tokens: each ALU computes for all of them, and what it
+    computed with another head's inputs is not read. Heads share a die as far as their outputs fit into its MPUs: for
+    values that is head_dim, for keys it is ``key_heads_per_die`` by choice, since keys grow.
+
+    Where heads are too few for the ranks, ``parts`` deals the positions of each head out to so many dies, 64 by 64 (a
+    row of values): matrices of the programs are then parts, head by head, with scores side by side and results to add.
+
+    Attributes:
+        channel: The ranks.
+        heads: Key-value heads on this channel.
+        head_dim: Width of a head.
+        max_keys: Positions that there is room for.
+        start_row: First row in every bank.
+        key_heads_per_die: Heads (or parts of heads) whose keys share the MPUs of a die.
+        parts: Dies over which the positions of one head are dealt.
+    """
+
+    channel: PimChannel
+    heads: int
+    head_dim: int
+    max_keys: int
+    start_row: int = 0
+    key_heads_per_die: int = 1
+    parts: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a cache that is none, or that goes beyond the banks."""
+        for name in ("heads", "head_dim", "max_keys", "parts"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: allowed is at least 1")
+        if not 1 <= self.key_heads_per_die <= self.channel.device.mpus:
+            raise InputError(
+                f"key_heads_per_die is {self.key_heads_per_die}: allowed is 1 to {self.channel.device.mpus}"
+            )
+        self.channel.check_rows(self.start_row, self.rows)
+
+    @property
+    def keys(self) -> HeadMatrices:
+        """Where the keys lie: head_dim x max_keys for each head."""
+        room = self.part_keys(self.max_keys)
+        return HeadMatrices(self.channel, self.matrices, self.head_dim, room, self.start_row, self.key_heads_per_die)
+
+    @property
+    def values(self) -> HeadMatrices:
+        """Where the values lie: max_keys x head_dim for each head."""
+        channel, start, room = self.channel, self.start_row + self.keys.rows, self.part_keys(self.max_keys)
+        per_die = max(1, min(channel.device.mpus // -(-self.head_dim // channel.lanes), self.matrices))
+        return HeadMatrices(channel, self.matrices, room, self.head_dim, start, per_die)
+
+    @property
+    def matrices(self) -> int:
+        """Matrices of keys, and of values: the parts of all heads."""
+        return self.heads * self.parts
+
+    def part_keys(self, keys: int) -> int:
+        """Positions of the fullest part of a head with so many keys."""
+        return part_positions(keys, self.parts, self.channel.device.organisation.columns)
+
+    @property
+    def rows(self) -> int:
+        """Rows of each bank that the cache takes."""
+        return self.keys.rows + self.values.rows
+
+    @property
+    def end_row(self) -> int:
+        """First row behind it."""
+        return self.start_row + self.rows
+
+    def append_bursts(self, position: int, tokens: int) -> int:
+        """Bursts of 32 B that appending tokens writes, most of them for one byte of each.
+
+        A key is one lane of head_dim columns, so it takes head_dim masked writes per head; keys of the same block of 32
+        share them if they are written together. A value is one burst per 32 of head_dim.
+        """
+        lanes = self.channel.lanes
+        blocks = (position + tokens - 1) // lanes - position // lanes + 1
+        return self.heads * (blocks * self.head_dim + tokens * -(-self.head_dim // lanes))
+
+    def append_places(self, position: int, tokens: int) -> NDArray[np.int64]:
+        """The bursts that appending tokens writes: int64 [bursts, 4] of rank, flat bank, row, column.
+
+        Banks take turns, each row by row, so that every row is opened once and bank groups alternate where they can.
+        """
+        parts, positions = (found.tolist() for found in self._dealt(np.arange(position, position + tokens)))
+        lanes = self.channel.lanes
+        blocks = dict.fromkeys((part, place // lanes) for part, place in zip(parts, positions, strict=True))
+        keys, values = self.keys, self.values
+
+        def of_head(head: int) -> NDArray[np.int64]:
+            first = head * self.parts
+            columns = [keys.column_places(first + part, block * lanes) for part, block in blocks]
+            rows = [values.row_places(first + part, place) for part, place in zip(parts, positions, strict=True)]
+            return np.concatenate(columns + rows)
+
+        places = np.concatenate([of_head(head) for head in range(self.heads)])
+        bank = places[:, 0] * self.channel.device.organisation.banks + places[:, 1]
+        by_row = np.lexsort((places[:, 3], places[:, 2], bank))
+        first = np.searchsorted(bank[by_row], bank[by_row])
+        turn = np.arange(len(places)) - first
+        return places[by_row][np.lexsort((bank[by_row], turn))]
+
+    def write(self, cells: Cells, position: int, keys: NDArray[np.int8], values: NDArray[np.int8]) -> None:
+        """Append new tokens to the cache: int8 [heads, tokens, head_dim] each, from ``position`` on."""
+        tokens = keys.shape[1]
+        if position < 0 or position + tokens > self.max_keys:
+            raise InputError(
+                f"positions {position} to {position + tokens - 1}: the cache has room for 0 to {self.max_keys - 1}"
+            )
+        parts, places = self._dealt(np.arange(position, position + tokens))
+        for head in range(self.heads):
+            for at, (part, place) in enumerate(zip(parts.tolist(), places.tolist(), strict=True)):
+                self.keys.write_column(cells, head * self.parts + part, place, keys[head, at])
+                self.values.write_row(cells, head * self.parts + part, place, values[head, at])
+
+    def spread_queries(self, queries: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Inputs of QK^T for every part, from int8 [heads, queries, head_dim]."""
+        return np.repeat(queries, self.parts, axis=0)
+
+    def spread_probabilities(self, probabilities: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Inputs of PV for every part, from int8 [heads, queries, keys]; zero for positions that a part lacks."""
+        heads, queries, keys = probabilities.shape
+        parts, places = self._dealt(np.arange(keys))
+        spread = np.zeros((heads, self.parts, self.part_keys(keys), queries), np.int8)
+        spread[:, parts, places] = probabilities.swapaxes(1, 2)
+        return spread.reshape(self.matrices, -1, queries).swapaxes(1, 2)
+
+    def join_scores(self, scores: NDArray[np.int64], keys: int) -> NDArray[np.int64]:
+        """Scores int64 [heads, queries, keys] from those of all parts."""
+        parts, places = self._dealt(np.arange(keys))
+        by_part = scores.reshape(self.heads, self.parts, *scores.shape[1:])
+        return by_part[:, parts, :, places].transpose(1, 2, 0)
+
+    def join_values(self, results: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Results int64 [heads, queries, head_dim]: the sums of all parts, which the NPU adds."""
+        return np.asarray(results.reshape(self.heads, self.parts, *results.shape[1:]).sum(axis=1))
+
+    def _dealt(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Part of each position, and its place there."""
+        width = self.channel.device.organisation.columns
+        row = positions // width
+        return row % self.parts, row // self.parts * width + positions % width
+
+
+@overload
+def part_positions(positions: int, parts: int, width: int) -> int: ...
+@overload
+def part_positions(positions: _Positions, parts: int, width: int) -> _Positions: ...
+def part_positions(positions: _Positions, parts: int, width: int) -> _Positions:
+    """Positions of the part that has the most, of so many dealt out ``width`` by ``width``."""
+    rows, rest = positions // width, positions % width
+    most: _Positions = -(-rows // parts) * width + rest * (rows % parts == 0)
+    return most
+
+
+def parts_for(heads: int, concurrent: int) -> int:
+    """Into how many parts the heads of a channel are best dealt, so that few of them leave no die idle."""
+    return 1 if heads >= 2 * concurrent else concurrent // gcd(heads, concurrent)

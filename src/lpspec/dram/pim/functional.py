@@ -1,0 +1,265 @@
+"""What a PIM program computes: its instructions, or the very commands of a run, executed on INT8 data.
+
+Dies know nothing of matrices. They have banks that a layout has written, input registers that only PIM_IN fills,
+accumulators that only PIM_MAC changes and only PIM_OUT reads, and rows that must be open. A wrong row, slot or set
+gives wrong numbers, and a sum that leaves INT32 is an error.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.dram.engine import kernels
+from lpspec.dram.pim.products import PimProgram
+from lpspec.dram.pim.weights import Cells, PimChannel
+from lpspec.errors import InputError
+
+GARBAGE = 0x55
+"""Content of registers at power-on: not zero, so that whoever uses them unfilled sees it."""
+
+_LARGEST = 2**31 - 1
+
+
+class PimDies:
+    """The PIM side of all dies of a channel, vectorised over MPUs, tokens and lanes."""
+
+    def __init__(self, channel: PimChannel, cells: Cells) -> None:
+        """Take the banks as a layout has written them; rows beyond those modelled can't be opened.
+
+        Args:
+            channel: The ranks.
+            cells: int8 [ranks, mpus, banks of an MPU, rows, columns, lanes].
+        """
+        pim = channel.device.pim
+        self.channel = channel
+        self.cells = cells
+        self.inside = np.zeros(channel.ranks, np.bool_)
+        self.open_row = np.full((channel.ranks, pim.banks_per_mpu.n), -1)
+        self.registers = np.full((channel.ranks, 2, pim.slots_per_set * 32), GARBAGE, np.int8)
+        self.sums = np.zeros((channel.ranks, channel.device.mpus, pim.alus.n, pim.lanes.n), np.int64)
+        self.stale = np.ones(channel.ranks, np.bool_)  # sums that the next MAC forgets
+
+    def enter(self, mask: int) -> None:
+        """Ranks take PIM commands from now on."""
+        for rank in self._ranks(mask):
+            self.inside[rank] = True
+
+    def leave(self, mask: int) -> None:
+        """Ranks become plain DRAM; their rows must be closed."""
+        for rank in self._ranks_inside(mask):
+            if self.open_row[rank].max() >= 0:
+                raise InputError(f"rank {rank} leaves PIM mode with a row open")
+            self.inside[rank] = False
+
+    def activate(self, mask: int, parity: int, row: int) -> None:
+        """Open a row in one bank of every MPU."""
+        for rank in self._ranks_inside(mask):
+            if self.open_row[rank, parity] >= 0:
+                raise InputError(f"rank {rank} opens row {row} while row {self.open_row[rank, parity]} is open")
+            if row >= self.cells.shape[3]:
+                raise InputError(f"row {row} is opened: data lies in rows 0 to {self.cells.shape[3] - 1}")
+            self.open_row[rank, parity] = row
+
+    def precharge(self, mask: int, parity: int) -> None:
+        """Close it."""
+        for rank in self._ranks_inside(mask):
+            self.open_row[rank, parity] = -1
+
+    def load(self, mask: int, slot: int, burst: NDArray[np.int8]) -> None:
+        """Latch 32 B into a slot of the input registers."""
+        inputs, place = divmod(slot, self.channel.device.pim.slots_per_set)
+        for rank in self._ranks_inside(mask):
+            self.registers[rank, inputs, place * 32 : place * 32 + 32] = burst
+
+    def mac(self, mask: int, parity: int, inputs: int, column: int, count: int = 1) -> None:
+        """Multiply consecutive columns of the open row with the inputs of the same k, and add."""
+        pim = self.channel.device.pim
+        depth = self.channel.chunk
+        k = (column + np.arange(count)) % depth
+        for rank in self._ranks_inside(mask):
+            row = self.open_row[rank, parity]
+            if row < 0:
+                raise InputError(f"rank {rank} multiplies from a closed row")
+            weights = self.cells[rank, :, parity, row, column : column + count]  # [mpus, count, lanes]
+            registers = self.registers[rank, inputs, : depth * pim.alus.n].reshape(pim.alus.n, depth)
+            before = self.sums[rank] * (not self.stale[rank])
+            self.stale[rank] = False
+            self.sums[rank] = _add_products(before, registers[:, k].T, weights)
+
+    def read(self, rank: int, mpu: int, burst: int) -> NDArray[np.int32]:
+        """Eight accumulators of an MPU; the next MAC of the rank starts new sums."""
+        self._ranks_inside(1 << rank)
+        self.stale[rank] = True
+        return np.asarray(self.sums[rank, mpu].reshape(-1, 8)[burst], np.int32)
+
+    def _ranks(self, mask: int) -> list[int]:
+        return [rank for rank in range(self.channel.ranks) if mask >> rank & 1]
+
+    def _ranks_inside(self, mask: int) -> list[int]:
+        ranks = self._ranks(mask)
+        if not self.inside[ranks].all():
+            raise InputError(f"a PIM command for ranks {ranks}, of which one is not in PIM mode")
+        return ranks
+
+
+def _add_products(sums: NDArray[Any], inputs: NDArray[np.int8], weights: NDArray[np.int8]) -> NDArray[Any]:
+    """Sums [mpus, tokens, lanes] after inputs [k, tokens] times weights [mpus, k, lanes], never beyond INT32.
+
+    Products of 64 k are below 2^24, so single precision adds them exactly. Where a sum might leave INT32 on
+    the way, each step is looked at.
+    """
+    x, w = inputs.astype(np.float32).T, weights.astype(np.float32)
+    if len(inputs) <= 1024 and np.abs(sums).max() + len(inputs) * 2**14 <= _LARGEST:
+        return np.asarray(sums + np.matmul(x, w).astype(np.int64))
+    steps = sums[:, None] + np.cumsum(x.T[None, :, :, None] * w[:, :, None, :], axis=1, dtype=np.float64)
+    if steps.max() > _LARGEST or steps.min() < -_LARGEST - 1:
+        raise InputError("an accumulator leaves INT32: the product needs a smaller k, or smaller operands")
+    return np.asarray(steps[:, -1].astype(np.int64))
+
+
+class _Output:
+    """The output image; each burst comes once."""
+
+    def __init__(self, bursts: int) -> None:
+        self.image = np.zeros((bursts, 8), np.int32)
+        self.written = np.zeros(bursts, np.int64)
+
+    def put(self, place: int, burst: NDArray[np.int32]) -> None:
+        self.image[place] = burst
+        self.written[place] += 1
+
+    def whole(self) -> NDArray[np.int32]:
+        if (self.written != 1).any():
+            place = int(np.flatnonzero(self.written != 1)[0])
+            raise InputError(f"output burst {place} was read {self.written[place]} times: allowed is once")
+        return self.image
+
+
+def execute(program: PimProgram, cells: Cells, inputs: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Execute a program instruction by instruction, in the order of its lines.
+
+    Args:
+        program: As compiled.
+        cells: Banks as a layout has written them.
+        inputs: int8 [matrices, tokens, k].
+
+    Returns:
+        int64 [matrices, tokens, outputs], every accumulator within INT32; the NPU has added partial sums.
+
+    Raises:
+        InputError: A sum leaves INT32, or the program does what no die can.
+    """
+    dies = PimDies(program.channel, cells)
+    image = program.input_image(inputs)
+    output = _Output(program.output_bursts)
+    for line in unroll(program.lines):
+        _do_line(dies, line, image, output)
+    return program.collect(output.whole())
+
+
+def unroll(lines: NDArray[np.int64]) -> Iterator[list[int]]:
+    """Instructions in the order of execution, loops taken out, rows and marks as they are in that round."""
+    table = lines.tolist()
+    ends: dict[int, int] = {}
+    starts: list[int] = []
+    for i, line in enumerate(table):
+        if line[kernels.I_OP] == kernels.LOOP:
+            starts.append(i)
+        elif line[kernels.I_OP] == kernels.END:
+            ends[starts.pop()] = i
+    yield from _rounds(table, 0, len(table), ends, ())
+
+
+def _rounds(
+    table: list[list[int]], first: int, last: int, ends: dict[int, int], done: tuple[int, ...]
+) -> Iterator[list[int]]:
+    i = first
+    while i < last:
+        line = table[i]
+        if line[kernels.I_OP] == kernels.LOOP:
+            for turn in range(line[kernels.I_COUNT]):
+                yield from _rounds(table, i + 1, ends[i], ends, (*done, turn))
+            i = ends[i]
+        else:
+            now = list(line)
+            for depth, turn in enumerate(done):
+                now[kernels.I_ROW] += turn * line[kernels.I_ROW_STEP + depth]
+                now[kernels.I_DATA] += turn * line[kernels.I_DATA_STEP + depth]
+            yield now
+        i += 1
+
+
+def _do_line(dies: PimDies, line: list[int], image: NDArray[np.int8], output: _Output) -> None:
+    op, mask, bank = line[kernels.I_OP], line[kernels.I_MASK], line[kernels.I_BANK]
+    column, count, data = line[kernels.I_COLUMN], line[kernels.I_COUNT], line[kernels.I_DATA]
+    if op == kernels.PIM_ENTER:
+        dies.enter(mask)
+    elif op == kernels.PIM_EXIT:
+        dies.leave(mask)
+    elif op == kernels.PIM_ACT:
+        dies.activate(mask, bank, line[kernels.I_ROW])
+    elif op == kernels.PIM_PRE:
+        dies.precharge(mask, bank)
+    elif op == kernels.PIM_IN:
+        for i in range(count):
+            dies.load(mask, column + i, image[data + i])
+    elif op == kernels.PIM_MAC:
+        dies.mac(mask, bank, line[kernels.I_SET], column, count)
+    elif op == kernels.PIM_OUT:
+        for i in range(count):
+            mpu, burst = divmod(column + i, dies.channel.device.pim.readback_bursts)
+            output.put(data + i, dies.read(mask.bit_length() - 1, mpu, burst))
+
+
+def execute_commands(
+    program: PimProgram, commands: NDArray[Any], cells: Cells, inputs: NDArray[np.int8]
+) -> NDArray[np.int64]:
+    """Execute the commands of a run in the order and at the times in which the channel carried them.
+
+    Input data takes effect when its burst has landed, so a MAC that comes too early, or a burst that overwrites what
+    is still needed, gives wrong numbers. What a command doesn't carry (which burst of data it is) comes from the
+    program, whose inputs and readbacks each keep their order.
+
+    Args:
+        program: The program that ran.
+        commands: Command table, as ``run_channel`` keeps it; commands of other ranks are passed over.
+        cells: Banks as a layout has written them.
+        inputs: int8 [matrices, tokens, k].
+    """
+    dies = PimDies(program.channel, cells)
+    image, output = program.input_image(inputs), _Output(program.output_bursts)
+    marks = _marks(program)
+    timing = program.channel.device.timing
+    landing: list[tuple[int, int, int, int]] = []  # CK, mask, slot, burst
+    for ck, name, rank, group, bank, row, column in commands.tolist():
+        while landing and landing[0][0] <= ck:
+            _, mask, slot, place = landing.pop(0)
+            dies.load(mask, slot, image[place])
+        if name == "PIM_IN":
+            landing.append((ck + timing.nCWL.n + timing.nBL_min.n, rank, column, next(marks["PIM_IN"])))
+        elif name == "PIM_MAC":
+            dies.mac(rank, bank, group, column // 16)
+        elif name == "PIM_OUT":
+            output.put(next(marks["PIM_OUT"]), dies.read(rank, group * 4 + bank, column))
+        elif name == "PIM_ACT":
+            dies.activate(rank, bank, row)
+        elif name == "PIM_PRE":
+            dies.precharge(rank, bank)
+        elif name == "PIM_ENTER":
+            dies.enter(rank)
+        elif name == "PIM_EXIT":
+            dies.leave(rank)
+    return program.collect(output.whole())
+
+
+def _marks(program: PimProgram) -> dict[str, Iterator[int]]:
+    """For each kind of command with data, the bursts that its program lines name, in order."""
+
+    def of(op: int) -> Iterator[int]:
+        for line in unroll(program.lines):
+            if line[kernels.I_OP] == op:
+                yield from range(line[kernels.I_DATA], line[kernels.I_DATA] + line[kernels.I_COUNT])
+
+    return {"PIM_IN": of(kernels.PIM_IN), "PIM_OUT": of(kernels.PIM_OUT)}

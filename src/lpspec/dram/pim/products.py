@@ -1,0 +1,142 @@
+"""From a product and its placement to the PIM program of one channel, and from its bursts back to the result.
+
+A die computes one tile for up to N_ALU tokens in a pass: inputs come segment by segment (the 64 k of a row) into
+alternating register sets, one broadcast for all computing ranks where they share their inputs; MACs stream the row
+while the other bank of each MPU opens the next; then the accumulators are read back, since there is one set of them.
+
+Registers, as bytes: an input set holds the inputs of one token behind those of another, and nothing is sent for tokens
+that a pass doesn't have. An MPU's accumulators are read token by token, 32 lanes of INT32 in 4 bursts, so a pass of
+fewer tokens reads fewer bursts.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.dram.pim.cache import HeadMatrices, KvPlacement
+from lpspec.dram.pim.tiles import (
+    BURST_SUMS,
+    InputStream,
+    Readout,
+    Step,
+    TileWriter,
+    difference,
+    end_of,
+    passes_of,
+    repeats,
+)
+from lpspec.dram.pim.weights import PimChannel, Tile, WeightPlacement, period_of
+from lpspec.errors import InputError
+
+
+@dataclass(frozen=True)
+class PimProgram:
+    """A program, with what its input and output bursts mean.
+
+    Attributes:
+        lines: Instructions, as ``lpspec.dram.run.simulate.run_channel`` takes them.
+        channel: The ranks.
+        streams: Inputs.
+        readouts: Outputs; those of the same place are partial sums, which the NPU adds.
+        input_bursts: Bursts of the input image; a program may send them several times.
+        output_bursts: Bursts of the output image.
+        shape: Matrices, tokens and outputs of the result.
+    """
+
+    lines: NDArray[np.int64]
+    channel: PimChannel
+    streams: tuple[InputStream, ...]
+    readouts: tuple[Readout, ...]
+    input_bursts: int
+    output_bursts: int
+    shape: tuple[int, int, int]
+
+    def input_image(self, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Bursts to send, int8 [bursts, 32], for inputs int8 [matrices, tokens, k]."""
+        channel, pim = self.channel, self.channel.device.pim
+        width, filled = channel.device.organisation.columns, channel.chunk * pim.alus.n
+        image = np.zeros((self.input_bursts, 32), np.int8)
+        for stream in self.streams:
+            if inputs.shape[1:] != (stream.tokens, stream.k):
+                raise InputError(f"inputs are {inputs.shape}: the program takes [.., {stream.tokens}, {stream.k}]")
+            tokens = inputs[list(stream.matrices)].reshape(-1, stream.k)
+            passes, rows = -(-len(tokens) // pim.alus.n), channel.segments(stream.k)
+            padded = np.zeros((passes * pim.alus.n, rows * width), np.int8)
+            padded[: len(tokens), : stream.k] = tokens
+            chunks = np.zeros((passes, pim.alus.n, rows, channel.chunks * channel.chunk), np.int8)
+            chunks[..., :width] = padded.reshape(passes, pim.alus.n, rows, width)
+            by_token = chunks.reshape(passes, pim.alus.n, -1, channel.chunk).transpose(0, 2, 1, 3)
+            sets = np.zeros((passes * rows * channel.chunks, pim.slots_per_set * 32), np.int8)
+            sets[:, :filled] = by_token.reshape(len(sets), filled)
+            image[stream.first : stream.first + sets.size // 32] = sets.reshape(-1, 32)
+        return image
+
+    def collect(self, image: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The result, int64 [matrices, tokens, outputs], from bursts int32 [bursts, 8]; partial sums are added."""
+        result = np.zeros(self.shape, np.int64)
+        for out in self.readouts:
+            bursts = -(-out.lanes // BURST_SUMS)
+            sums = image[out.first : out.first + out.tokens * bursts].reshape(out.tokens, -1)[:, : out.lanes]
+            result[out.matrix, out.token : out.token + out.tokens, out.column : out.column + out.lanes] += sums
+        return result
+
+
+def compile_gemm(placement: WeightPlacement, tokens: int, fence_ck: int = 0) -> PimProgram:
+    """Compile the product of ``tokens`` activations with the weights at a placement.
+
+    Args:
+        placement: One channel's share of the weights.
+        tokens: Tokens, at least 1.
+        fence_ck: Wait of the host before it reads a tile back, CK.
+    """
+    tiles = placement.tiles()
+    return _compile(placement.channel, tiles, tokens, placement.k, (1, tokens, placement.n), fence_ck)
+
+
+def compile_scores(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, heads: int = 0) -> PimProgram:
+    """Compile QK^T: ``queries`` query rows of each of the first ``heads`` heads (0: all) with its first ``keys`` keys.
+
+    Grouped queries count as so many rows: tokens times query heads that share a key head. The program's matrices are
+    the parts of all heads: ``kv.spread_queries`` gives their inputs, ``kv.join_scores`` takes their results.
+    """
+    some = replace(kv.keys, heads=(heads or kv.heads) * kv.parts)
+    return _compile_heads(some, kv.head_dim, kv.part_keys(keys), queries, fence_ck)
+
+
+def compile_values(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, heads: int = 0) -> PimProgram:
+    """Compile PV: ``queries`` rows of probabilities over the first ``keys`` keys of the same heads, with their values.
+
+    Inputs come from ``kv.spread_probabilities``, and ``kv.join_values`` takes the results.
+    """
+    some = replace(kv.values, heads=(heads or kv.heads) * kv.parts)
+    return _compile_heads(some, kv.part_keys(keys), kv.head_dim, queries, fence_ck)
+
+
+def _compile_heads(matrices: HeadMatrices, k: int, n: int, queries: int, fence_ck: int) -> PimProgram:
+    return _compile(matrices.channel, matrices.tiles(k, n), queries, k, (matrices.heads, queries, n), fence_ck)
+
+
+def _compile(
+    channel: PimChannel, tiles: list[Tile], tokens: int, k: int, shape: tuple[int, int, int], fence_ck: int
+) -> PimProgram:
+    if tokens < 1:
+        raise InputError(f"tokens is {tokens}: allowed is at least 1")
+    alus = channel.device.pim.alus.n
+    streams: dict[tuple[int, ...], InputStream] = {}
+    bursts = 0
+    for matrices in dict.fromkeys(unit.matrices for tile in tiles for unit in tile):
+        streams[matrices] = InputStream(bursts, matrices, k, tokens)
+        bursts += -(-len(matrices) * tokens // alus) * channel.segments(k) * channel.row_bursts
+    readouts: list[Readout] = []
+    plans = [passes_of(channel, tile, tokens, k, streams, readouts) for tile in tiles]
+    writer = TileWriter(channel, fence_ck)
+    writer.builder.enter(channel.mask)
+    for first, period, rounds in repeats(plans, period_of(channel)):
+        step = difference(plans[first], plans[first + period]) if rounds > 1 else Step()
+        with writer.loop(rounds, step):
+            for plan in plans[first : first + period]:
+                writer.tile(plan)
+    writer.builder.leave(channel.mask)
+    outputs = end_of(readouts)
+    return PimProgram(writer.builder.build(), channel, tuple(streams.values()), tuple(readouts), bursts, outputs, shape)

@@ -1,0 +1,165 @@
+"""PIM programs: few instructions that stand for many commands, written as the loops that they are.
+
+An instruction names the ranks that take it (a bit mask) and stands for one command or a run of them: 64 MACs over a
+row are one line. Four units take their instructions in order, each on its own: rows (activate, precharge), MACs,
+inputs, readback. What must wait for what follows from the order of the lines: a MAC for the rows and inputs above it,
+inputs for the MACs above that still use their registers, a readback for the MACs above it, a precharge likewise. So
+the line for the next row's inputs may stand before the MACs of this row, and they will overlap.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.dram.device import DeviceSpec
+from lpspec.dram.engine import kernels
+from lpspec.errors import InputError
+
+
+class ProgramBuilder:
+    """Writes a PIM program for dies of one kind, and refuses lines that no such die could execute."""
+
+    def __init__(self, device: DeviceSpec, ranks: int) -> None:
+        """Start an empty program for a channel of ``ranks`` such dies."""
+        self._device = device
+        self._ranks = ranks
+        self._lines: list[list[int]] = []
+        self._depth = 0
+
+    def enter(self, mask: int) -> None:
+        """Switch ranks into PIM mode, their open rows closed first."""
+        self._add(kernels.PIM_ENTER, mask)
+
+    def leave(self, mask: int) -> None:
+        """Switch ranks back; all their rows must have been precharged."""
+        self._add(kernels.PIM_EXIT, mask)
+
+    def activate(self, mask: int, parity: int, row: int, row_steps: Sequence[int] = ()) -> None:
+        """Open a row in one bank of every MPU.
+
+        Args:
+            mask: Ranks.
+            parity: Which bank of each MPU.
+            row: Row in the first round of all loops.
+            row_steps: By how much it grows with each round of the enclosing loops, outermost first.
+        """
+        self._check("parity", parity, self._device.pim.banks_per_mpu.n)
+        self._check("row", row, self._device.organisation.rows.n)
+        if len(row_steps) > self._depth:
+            raise InputError(f"{len(row_steps)} row steps inside {self._depth} loops")
+        self._add(kernels.PIM_ACT, mask, bank=parity, row=row, row_steps=row_steps)
+
+    def precharge(self, mask: int, parity: int) -> None:
+        """Close the rows of one bank of every MPU, once the MACs above are done with them."""
+        self._check("parity", parity, self._device.pim.banks_per_mpu.n)
+        self._add(kernels.PIM_PRE, mask, bank=parity)
+
+    def load_inputs(self, mask: int, slot: int, count: int, data: int = 0, data_steps: Sequence[int] = ()) -> None:
+        """Send bursts over DQ into consecutive input slots of one set, all ranks of the mask listening.
+
+        Args:
+            mask: Ranks.
+            slot: First slot; slots from ``slots_per_set`` on are those of the second set.
+            count: Bursts.
+            data: Mark for whoever compiles or executes the program; the engine doesn't read it.
+            data_steps: How the mark grows with the enclosing loops, outermost first.
+        """
+        slots = self._device.pim.slots_per_set
+        self._check("slot", slot, 2 * slots)
+        if count < 1 or slot // slots != (slot + count - 1) // slots:
+            raise InputError(f"{count} input bursts from slot {slot} don't fit into one set of {slots}")
+        self._add(kernels.PIM_IN, mask, column=slot, count=count, data=data, data_steps=data_steps)
+
+    def mac(self, mask: int, parity: int, inputs: int, column: int = 0, count: int = 64, tokens: int = 0) -> None:
+        """Multiply consecutive columns of the open row with one set of inputs.
+
+        Args:
+            mask: Ranks.
+            parity: Which bank of each MPU.
+            inputs: Set of input registers, 0 or 1.
+            column: First column, counted in bursts (0 to 63).
+            count: Columns.
+            tokens: Tokens that each serves, for energy; 0 means all ALUs.
+        """
+        self._check("parity", parity, self._device.pim.banks_per_mpu.n)
+        self._check("inputs", inputs, 2)
+        self._check("tokens", tokens, self._device.pim.alus.n + 1)
+        columns = self._device.organisation.columns
+        if count < 1 or column < 0 or column + count > columns:
+            raise InputError(f"{count} columns from {column} don't fit into a row of {columns}")
+        tokens = tokens or self._device.pim.alus.n
+        self._add(kernels.PIM_MAC, mask, bank=parity, column=column, count=count, inputs=inputs, tokens=tokens)
+
+    def read_back(
+        self, rank: int, burst: int = 0, count: int = 0, data: int = 0, data_steps: Sequence[int] = ()
+    ) -> None:
+        """Read accumulators of one rank over DQ.
+
+        Args:
+            rank: Rank.
+            burst: First burst, counted over the MPUs of the die (``readback_bursts`` each).
+            count: Bursts; 0 means all up to the last MPU's.
+            data: Mark as for ``load_inputs``.
+            data_steps: How it grows with the enclosing loops.
+        """
+        total = self._device.mpus * self._device.pim.readback_bursts
+        self._check("rank", rank, self._ranks)
+        self._check("burst", burst, total)
+        count = count or total - burst
+        if count < 1 or burst + count > total:
+            raise InputError(f"{count} bursts from {burst}: a die has {total}")
+        self._add(kernels.PIM_OUT, 1 << rank, column=burst, count=count, data=data, data_steps=data_steps)
+
+    def refresh_point(self, mask: int) -> None:
+        """Let the ranks refresh here if they owe it: rows are closed, refreshed, and opened again."""
+        self._add(kernels.PIM_REFAB, mask)
+
+    def wait(self, ck: int) -> None:
+        """Let everything above be issued, then issue nothing for some CK (a fence)."""
+        self._add(kernels.WAIT, 1, count=ck)
+
+    @contextmanager
+    def loop(self, rounds: int) -> Iterator[None]:
+        """Repeat the lines inside."""
+        if rounds < 1:
+            raise InputError(f"a loop of {rounds} rounds: allowed is at least 1")
+        if self._depth == kernels.MAX_DEPTH:
+            raise InputError(f"loops nest at most {kernels.MAX_DEPTH} deep")
+        self._add(kernels.LOOP, 1, count=rounds)
+        self._depth += 1
+        yield
+        self._depth -= 1
+        self._add(kernels.END, 1)
+
+    def build(self) -> NDArray[np.int64]:
+        """The program as the engine takes it: int64 [instructions, fields]."""
+        return np.array(self._lines, np.int64).reshape(-1, kernels.INSTRUCTION_FIELDS)
+
+    def _add(
+        self,
+        op: int,
+        mask: int,
+        *,
+        bank: int = 0,
+        row: int = 0,
+        column: int = 0,
+        count: int = 0,
+        inputs: int = 0,
+        tokens: int = 0,
+        row_steps: Sequence[int] = (),
+        data: int = 0,
+        data_steps: Sequence[int] = (),
+    ) -> None:
+        if not 0 < mask < 1 << self._ranks:
+            raise InputError(f"mask {mask:#b} names no rank, or one beyond the {self._ranks} of the channel")
+        depth = kernels.MAX_DEPTH
+        steps = [*row_steps, *[0] * (depth - len(row_steps))]
+        marks = [*data_steps, *[0] * (depth - len(data_steps))]
+        self._lines.append([op, mask, bank, row, column, count, inputs, tokens, *steps, data, *marks])
+
+    @staticmethod
+    def _check(name: str, value: int, limit: int) -> None:
+        if not 0 <= value < limit:
+            raise InputError(f"{name} is {value}: allowed is 0 to {limit - 1}")

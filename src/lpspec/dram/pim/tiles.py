@@ -1,0 +1,319 @@
+"""The lines of a PIM program, tile by tile and pass by pass, with loops where tiles or passes repeat.
+
+The lines are written in the plainest order: close a row, open the next, send its inputs, stream it. What overlaps
+follows from the units of the engine, each of which runs ahead as far as the lines above allow: a row opens and inputs
+come while the other bank streams.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from lpspec.dram.pim.program import ProgramBuilder
+from lpspec.dram.pim.weights import PimChannel, Tile, Unit, ranks_of
+
+REFRESH_INTERVALS = 2
+"""Refresh intervals of MACs between two refresh points: a stop pays for both, and retention has room for 9."""
+
+BURST_SUMS = 8
+"""Accumulators in a burst."""
+
+BURST_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class InputStream:
+    """The inputs of some matrices as bursts: [pass, row of k, burst], from ``first`` in the program's input image.
+
+    Attributes:
+        first: First burst.
+        matrices: Whose inputs, one after the other; the tokens of all of them share the ALUs.
+        k: Inputs of one token.
+        tokens: Tokens of each matrix.
+    """
+
+    first: int
+    matrices: tuple[int, ...]
+    k: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """Accumulators of one MPU after one pass, from burst ``first`` of the output image: [tokens, bursts of 8 lanes]."""
+
+    first: int
+    matrix: int
+    token: int
+    tokens: int
+    column: int
+    lanes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How rows, input bursts and output bursts move on with each round of a loop."""
+
+    row: int = 0
+    inputs: int = 0
+    outputs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One unit in one pass: its tokens, its first input burst, and the runs of accumulators to read (burst, count)."""
+
+    unit: Unit
+    tokens: int
+    inputs: int
+    runs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What the units of a tile do in one pass.
+
+    Attributes:
+        works: Units that still have tokens.
+        tokens: Tokens served, the most of any unit.
+        outputs: First output burst.
+    """
+
+    works: tuple[Work, ...]
+    tokens: int
+    outputs: int
+
+    def shape(self) -> tuple[object, ...]:
+        """Everything but the rows and bursts that may move on in a loop."""
+        first = self.works[0]
+        return (
+            self.tokens,
+            tuple(
+                (w.unit.rank, w.unit.k, w.tokens, w.runs, w.unit.row - first.unit.row, w.inputs - first.inputs)
+                for w in self.works
+            ),
+        )
+
+
+Plan = tuple[Pass, ...]
+
+
+def passes_of(
+    channel: PimChannel,
+    tile: Tile,
+    tokens: int,
+    k: int,
+    streams: dict[tuple[int, ...], InputStream],
+    readouts: list[Readout],
+) -> Plan:
+    """The passes of a tile, each readout noted in the order in which bursts come."""
+    alus = channel.device.pim.alus.n
+    passes: list[Pass] = []
+    for first in range(0, tokens * max(len(unit.matrices) for unit in tile), alus):
+        works: list[Work] = []
+        outputs = end_of(readouts)
+        served = 0
+        for unit in tile:
+            here = min(alus, tokens * len(unit.matrices) - first)
+            if here <= 0:
+                continue
+            served = max(served, here)
+            rows_before = first // alus * channel.segments(k) + unit.k_first // channel.device.organisation.columns
+            inputs = streams[unit.matrices].first + rows_before * channel.row_bursts
+            works.append(Work(unit, here, inputs, tuple(_runs(channel, unit, first, here, tokens, readouts))))
+        passes.append(Pass(tuple(works), served, outputs))
+    return tuple(passes)
+
+
+def _filled(tokens: int, count: int, depth: int) -> list[tuple[int, int]]:
+    """Runs of slots (first, bursts) that hold the first ``count`` of ``depth`` inputs of each token."""
+    runs: list[tuple[int, int]] = []
+    for token in range(tokens):
+        first, last = token * depth // BURST_BYTES, (token * depth + count - 1) // BURST_BYTES
+        if runs and first <= sum(runs[-1]):
+            runs[-1] = (runs[-1][0], last + 1 - runs[-1][0])
+        else:
+            runs.append((first, last + 1 - first))
+    return runs
+
+
+def end_of(readouts: Sequence[Readout]) -> int:
+    """Output bursts noted so far."""
+    if not readouts:
+        return 0
+    return readouts[-1].first + readouts[-1].tokens * -(-readouts[-1].lanes // BURST_SUMS)
+
+
+def _runs(
+    channel: PimChannel, unit: Unit, first: int, here: int, tokens: int, readouts: list[Readout]
+) -> list[tuple[int, int]]:
+    """Runs of accumulator bursts (first, count) of one unit after the pass of its token rows from ``first``."""
+    runs: list[tuple[int, int]] = []
+    for block in unit.blocks:
+        start = unit.matrices.index(block.matrix) * tokens  # of the matrix among the unit's token rows
+        low, high = max(first, start), min(first + here, start + tokens)
+        if low >= high:
+            continue
+        readouts.append(Readout(end_of(readouts), block.matrix, low - start, high - low, block.first, block.lanes))
+        per_token = channel.lanes // BURST_SUMS
+        used = -(-block.lanes // BURST_SUMS)
+        for slot in range(low - first, high - first):
+            burst = block.mpu * channel.device.pim.readback_bursts + slot * per_token
+            if runs and sum(runs[-1]) == burst:
+                runs[-1] = (runs[-1][0], runs[-1][1] + used)
+            else:
+                runs.append((burst, used))
+    return runs
+
+
+def difference(plan: Plan, later: Plan) -> Step:
+    """How far a later tile's rows and bursts lie from a tile's."""
+    a, b = plan[0], later[0]
+    return Step(b.works[0].unit.row - a.works[0].unit.row, b.works[0].inputs - a.works[0].inputs, b.outputs - a.outputs)
+
+
+def repeats(plans: list[Plan], period: int) -> Iterator[tuple[int, int, int]]:
+    """Runs of tiles that a loop can express: first tile, tiles of a round, rounds."""
+
+    def follows(i: int, step: Step) -> bool:
+        """Whether a period of tiles from i on repeats the one before it, moved on by the step."""
+        return i + period <= len(plans) and all(
+            len(plans[j]) == len(plans[j - period])
+            and all(a.shape() == b.shape() for a, b in zip(plans[j - period], plans[j], strict=True))
+            and difference(plans[j - period], plans[j]) == step
+            for j in range(i, i + period)
+        )
+
+    at = 0
+    while at < len(plans):
+        rounds = 1
+        if at + 2 * period <= len(plans):
+            step = difference(plans[at], plans[at + period])
+            while follows(at + rounds * period, step):
+                rounds += 1
+        width = period if rounds > 1 else 1
+        yield at, width, rounds
+        at += width * rounds
+
+
+@dataclass
+class TileWriter:
+    """Writes the lines of tiles, keeping track of open rows and of the loops around."""
+
+    channel: PimChannel
+    fence_ck: int
+    builder: ProgramBuilder = field(init=False)
+    steps: list[Step] = field(default_factory=list)
+    open: dict[int, int] = field(default_factory=dict)  # parity: ranks
+
+    def __post_init__(self) -> None:
+        """Start a program without lines."""
+        self.builder = ProgramBuilder(self.channel.device, self.channel.ranks)
+
+    @contextmanager
+    def loop(self, rounds: int, step: Step) -> Iterator[None]:
+        """A loop, left out where it would have one round."""
+        if rounds == 1:
+            yield
+            return
+        with self.builder.loop(rounds):
+            self.steps.append(step)
+            yield
+            self.steps.pop()
+
+    def tile(self, plan: Plan) -> None:
+        """All passes of a tile; equal ones as a loop."""
+        for _, same in groupby(plan, lambda p: p.shape()):
+            passes = tuple(same)
+            step = difference(passes, passes[1:]) if len(passes) > 1 else Step()
+            with self.loop(len(passes), step):
+                self._pass(passes[0])
+
+    def _pass(self, work: Pass) -> None:
+        """Stream all segments through the MPUs, close the rows, read the accumulators back."""
+        device = self.channel.device
+        width, banks = device.organisation.columns, device.pim.banks_per_mpu.n
+        full = min(w.unit.k for w in work.works) // width
+        longest = max(self.channel.segments(w.unit.k) for w in work.works)
+        rounds = max(0, full - 2) // 2
+        for j in range(min(2, longest)):
+            self._segment(work, j)
+        spacing_ck = REFRESH_INTERVALS * device.timing.nREFI.n
+        block = max(1, spacing_ck // (2 * width * device.pim.nMAC.n))
+        pair = Step(2 // banks, 2 * self.channel.row_bursts)
+        if rounds >= block:
+            with self.loop(rounds // block, Step(pair.row * block, pair.inputs * block)):
+                self._pairs(work, 2, block, pair)
+        if rounds % block:
+            self._pairs(work, 2 + rounds // block * block * 2, rounds % block, pair)
+        for j in range(2 + 2 * rounds, longest):
+            self._segment(work, j)
+        for parity in sorted(self.open):
+            self.builder.precharge(self.open.pop(parity), parity)
+        if self.fence_ck:
+            self.builder.wait(self.fence_ck)
+        burst = work.outputs
+        marks = [step.outputs for step in self.steps]
+        for w in work.works:
+            for first, count in w.runs:
+                self.builder.read_back(w.unit.rank, first, count, burst, marks)
+                burst += count
+        self.builder.refresh_point(self.channel.mask)
+
+    def _pairs(self, work: Pass, first: int, pairs: int, step: Step) -> None:
+        """Pairs of whole segments from the even segment ``first``, with a refresh point in the first of them."""
+        self._segment(work, first, refresh=True)
+        self._segment(work, first + 1)
+        if pairs > 1:
+            with self.loop(pairs - 1, step):
+                self._segment(work, first + 2)
+                self._segment(work, first + 3)
+
+    def _segment(self, work: Pass, j: int, refresh: bool = False) -> None:
+        """Open the row of segment j, send its inputs, and stream it."""
+        device, b = self.channel.device, self.builder
+        width, banks = device.organisation.columns, device.pim.banks_per_mpu.n
+        parity = j % banks
+        counts = [(w, min(width, w.unit.k - j * width)) for w in work.works if w.unit.k > j * width]
+        units = [w.unit for w, _ in counts]
+        if parity in self.open:
+            b.precharge(self.open.pop(parity), parity)
+        if refresh and banks == 1:
+            b.refresh_point(self.channel.mask)
+        by_row = {row: ranks_of([u for u in units if u.row == row]) for row in dict.fromkeys(u.row for u in units)}
+        steps = [step.row for step in self.steps]
+        for row, mask in by_row.items():
+            b.activate(mask, parity, row + j // banks, steps)
+        self.open[parity] = ranks_of(units)
+        chunk, chunks = self.channel.chunk, self.channel.chunks
+        for c in range(chunks):
+            lengths = [(w, min(chunk, count - c * chunk)) for w, count in counts if count > c * chunk]
+            inputs = (j * chunks + c) % 2
+            self._inputs(lengths, (j * chunks + c), inputs)
+            if refresh and banks == 2 and c == 0:
+                self._refresh_between(parity, by_row)
+            done = 0
+            for length in sorted({count for _, count in lengths}):
+                mask = ranks_of([w.unit for w, count in lengths if count >= length])
+                b.mac(mask, parity, inputs, c * chunk + done, length - done, work.tokens)
+                done = length
+
+    def _inputs(self, lengths: Sequence[tuple[Work, int]], chunk: int, inputs: int) -> None:
+        """Send one set of inputs: once for all ranks where they are the same."""
+        pim = self.channel.device.pim
+        marks = [step.inputs for step in self.steps]
+        for (first, tokens, count), same in groupby(lengths, lambda pair: (pair[0].inputs, pair[0].tokens, pair[1])):
+            mask = ranks_of([w.unit for w, _ in same])
+            data = first + chunk * pim.slots_per_set
+            for slot, bursts in _filled(tokens, count, self.channel.chunk):
+                self.builder.load_inputs(mask, inputs * pim.slots_per_set + slot, bursts, data + slot, marks)
+
+    def _refresh_between(self, parity: int, by_row: dict[int, int]) -> None:
+        """Refresh where only the row that comes next is open: it is opened again, for nothing else was opened yet."""
+        if 1 - parity in self.open:
+            self.builder.precharge(self.open.pop(1 - parity), 1 - parity)
+        idle = self.channel.mask & ~sum(by_row.values())
+        for mask in by_row.values():  # ranks with different rows open refresh one after the other
+            self.builder.refresh_point(mask | idle)
+            idle = 0

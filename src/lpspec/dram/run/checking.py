@@ -1,0 +1,44 @@
+"""What the independent checker has to be told about a channel: names and numbers, nothing that schedules commands."""
+
+from lpspec.dram.check.checker import MAX_RANKS, CheckOptions, PimRules
+from lpspec.dram.check.timing import timing_from
+from lpspec.dram.device import DeviceSpec
+from lpspec.dram.rules import timings_of
+from lpspec.dram.run.controller import Refresh, Wck
+
+
+def check_options(
+    device: DeviceSpec,
+    ranks: int = 1,
+    pim_ranks: tuple[int, ...] = (),
+    wck: Wck = "on-demand",
+    refresh: Refresh = "none",
+    from_act1: bool = False,
+    concurrent: int = MAX_RANKS,
+) -> CheckOptions:
+    """A channel of these dies in the checker's terms.
+
+    Args:
+        device: The die of every rank.
+        ranks: Ranks of the channel.
+        pim_ranks: Those that can enter PIM mode.
+        wck: Whether accesses need a CAS once WCK has stopped.
+        refresh: How banks are kept alive; ``none`` expects nobody to.
+        from_act1: Whether nRRD and nFAW count from ACT-1 instead of ACT-2.
+        concurrent: Ranks that may compute at once.
+    """
+    timing = timings_of(device)
+    timing["nRKSW"] = timing.pop("nRTRS")
+    timing["nREFIpb"] = timing["nREFI"] // 8  # the engine's eight REFPB never take longer than nREFI
+    pim = device.pim
+    rules = PimRules(pim.alus.n, pim.input_depth.n, pim.banks_per_mpu.n, pim.activate, concurrent)
+    return CheckOptions(
+        ranks=ranks,
+        pim_ranks=pim_ranks,
+        timing=timing_from(timing),
+        wck=wck,
+        refresh=refresh,
+        pim=rules,
+        rows=device.organisation.rows.n,
+        activation="ACT1" if from_act1 else "ACT2",
+    )

@@ -1,0 +1,139 @@
+"""How the near-data memory controller in front of a channel is set up, and what of it the compiled engine takes."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.dram.device import DeviceSpec
+from lpspec.dram.engine import kernels
+from lpspec.dram.rules import latency_table, timings_of
+from lpspec.errors import InputError, unknown_name
+
+Refresh = Literal["none", "all-bank", "per-bank"]
+Wck = Literal["on-demand", "always-on"]
+Page = Literal["open", "closed"]
+Fairness = Literal["pim-first", "npu-first", "round-robin"]
+_T = TypeVar("_T")
+
+_REFRESH = {
+    "none": kernels.REFRESH_NONE,
+    "all-bank": kernels.REFRESH_ALL,
+    "per-bank": kernels.REFRESH_PAIR,
+}
+_FAIRNESS = {
+    "pim-first": kernels.PIM_FIRST,
+    "npu-first": kernels.NPU_FIRST,
+    "round-robin": kernels.ROUND_ROBIN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """Policies of the controller: FR-FCFS over two queues of 32 requests, and who yields to whom.
+
+    Args:
+        ranks: Ranks on the channel, 1 to 8.
+        refresh: ``all-bank`` (REFAB each nREFI), ``per-bank`` (REFPB on a pair of banks, eight per nREFI) or ``none``.
+        postpone: Refreshes of nREFI each that a busy rank may put off, 0 to 8; an idle rank refreshes at once.
+        wck: ``on-demand`` starts WCK by CAS; ``always-on`` never needs one.
+        page: ``open`` keeps rows open; ``closed`` closes a row with the last queued access to it.
+        drain_high: Queued writes at which they are drained.
+        drain_low: Queued writes down to which they are drained while reads wait.
+        patience: CK that a read waits for an older write to its address before writes are drained for it.
+        fairness: Who gets a slot that NPU and PIM program both could use.
+        quantum: Bursts on DQ after which ``round-robin`` hands it over.
+        pim_wait: CK that ``npu-first`` keeps a PIM burst waiting at most.
+    """
+
+    ranks: int = 1
+    refresh: Refresh = "all-bank"
+    postpone: int = 0
+    wck: Wck = "on-demand"
+    page: Page = "open"
+    drain_high: int = 26
+    drain_low: int = 6
+    patience: int = 256
+    fairness: Fairness = "pim-first"
+    quantum: int = 16
+    pim_wait: int = 4096
+
+    def __post_init__(self) -> None:
+        """Refuse what no controller can be."""
+        _within("ranks", self.ranks, 1, 8)
+        _within("postpone", self.postpone, 0, 8)
+        _within("drain_high", self.drain_high, 1, kernels.QUEUE)
+        _within("drain_low", self.drain_low, 0, self.drain_high - 1)
+        _within("patience", self.patience, 0, 1 << 30)
+        _within("quantum", self.quantum, 1, 1 << 30)
+        _within("pim_wait", self.pim_wait, 0, 1 << 30)
+        _choice("refresh", self.refresh, _REFRESH)
+        _choice("wck", self.wck, {"on-demand": 0, "always-on": 1})
+        _choice("page", self.page, {"open": 0, "closed": 1})
+        _choice("fairness", self.fairness, _FAIRNESS)
+
+
+def _within(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise InputError(f"{name} is {value}: allowed is {low} to {high}")
+
+
+def _choice(name: str, value: str, allowed: dict[str, int]) -> int:
+    if value not in allowed:
+        raise unknown_name(name, value, allowed)
+    return allowed[value]
+
+
+def all_bank_activate_ck(device: DeviceSpec) -> tuple[int, int]:
+    """Span of one all-bank activation: CK from PIM_ACT to its last bank's, and to the rank's next PIM_ACT.
+
+    Four banks are activated nRRD apart, the next four once nFAW and four nRRD have passed.
+    """
+    t = timings_of(device)
+    four = max(t["nFAW"], 4 * t["nRRD_L"])
+    rounds = -(-device.mpus // 4)
+    last = (rounds - 1) * four + 3 * t["nRRD_L"]
+    return (0 if device.pim.activate == "at_once" else last), rounds * four
+
+
+def channel_of(device: DeviceSpec, controller: Controller) -> NDArray[np.int64]:
+    """A channel at CK 0, ready to run."""
+    t = timings_of(device)
+    last, again = all_bank_activate_ck(device)
+    values = {
+        kernels.P_RANKS: controller.ranks,
+        kernels.P_REFRESH: _REFRESH[controller.refresh],
+        kernels.P_POSTPONE: controller.postpone,
+        kernels.P_WCK_ALWAYS: int(controller.wck == "always-on"),
+        kernels.P_DRAIN_HIGH: controller.drain_high,
+        kernels.P_DRAIN_LOW: controller.drain_low,
+        kernels.P_PAGE_CLOSED: int(controller.page == "closed"),
+        kernels.P_POLICY: _FAIRNESS[controller.fairness],
+        kernels.P_QUANTUM: controller.quantum,
+        kernels.P_PATIENCE: controller.patience,
+        kernels.P_NREFI: t["nREFI"],
+        kernels.P_NFAW: t["nFAW"],
+        kernels.P_NAAD: t["nAAD"],
+        kernels.P_NCL: t["nCL"],
+        kernels.P_NCWL: t["nCWL"],
+        kernels.P_NBL: t["nBL_min"],
+        kernels.P_WCKPST: t["nWCKPST"],
+        kernels.P_WCKIDLE: t["nWCKIDLE"],
+        kernels.P_WAIT: controller.pim_wait,
+        kernels.P_NMODE: t["nMODE"],
+        kernels.P_NMAC: t["nMAC"],
+        kernels.P_NRCD: t["nRCD"],
+        kernels.P_NRAS: t["nRAS"],
+        kernels.P_NRTP: t["nRTP"],
+        kernels.P_NRPAB: t["nRPab"],
+        kernels.P_NRFCAB: t["nRFCab"],
+        kernels.P_OPENED: last,
+        kernels.P_ACT_ACT: again,
+        kernels.P_SLOTS: device.pim.slots_per_set,
+        kernels.P_OUTS: device.pim.readback_bursts,
+        kernels.P_NPPD: t["nPPD"],
+    }
+    parameter = np.zeros(kernels.PARAMETERS, np.int64)
+    parameter[list(values)] = list(values.values())
+    return kernels.new_channel(parameter, latency_table(device))

@@ -1,0 +1,102 @@
+"""Phases one after the other: the first is a plain run, all obey the rules, and refresh takes its share."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pim_help import NO_REQUESTS, count, die, violations
+
+from lpspec.dram.pim.products import PimProgram, compile_gemm
+from lpspec.dram.pim.weights import PimChannel, place_weights
+from lpspec.dram.run.command_log import command_table
+from lpspec.dram.run.controller import Controller, Refresh
+from lpspec.dram.run.read_stream import ReadStream
+from lpspec.dram.run.session import NO_PROGRAM, REFRESH_INTERVALS, PhaseSession, repeated
+from lpspec.dram.run.simulate import ChannelRun, run_channel
+from lpspec.errors import InputError
+
+DIE = die()
+CHANNEL = PimChannel(DIE, (0, 1, 2), ranks=4)
+CONTROLLER = Controller(ranks=4)
+
+
+def product(tokens: int = 4, k: int = 256, n: int = 768) -> PimProgram:
+    return compile_gemm(place_weights(CHANNEL, k, n, split="never"), tokens)
+
+
+@pytest.mark.parametrize(("tokens", "bursts"), [(1, 0), (4, 500), (6, 3000)])
+def test_the_first_phase_is_a_run_of_its_own(tokens: int, bursts: int) -> None:
+    program, reads = product(tokens).lines, ReadStream(3, bursts).requests(DIE)
+    alone = run_channel(reads, program, DIE, CONTROLLER)
+    assert PhaseSession(DIE, CONTROLLER).run(program, reads) == alone.end_ck
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 800)), min_size=2, max_size=8), st.integers(0, 2))
+def test_phases_in_any_order_obey_every_rule(phases: list[tuple[int, int]], refresh: int) -> None:
+    """The independent checker reads one stream, in which every rank stays alive across phases."""
+    kinds: tuple[Refresh, ...] = ("all-bank", "per-bank", "none")
+    kind = kinds[refresh]
+    session = PhaseSession(DIE, Controller(ranks=4, refresh=kind))
+    for tokens, bursts in phases:
+        program = product(tokens).lines if tokens else NO_PROGRAM
+        reads = ReadStream(3, max(bursts, 1)).requests(DIE)
+        reads[:, 1] = bursts % 2
+        before = session.now_ck
+        assert session.run(program, reads, keep_commands=True) == session.now_ck - before > 0
+    commands = command_table(np.concatenate(session.commands))
+    done = ChannelRun(0, 0, 0, 0, 0.0, {}, {}, 0, 0, 0, 0, 0, NO_REQUESTS, NO_REQUESTS, commands=commands)
+    assert violations(done, product(), kind) == []
+
+
+def test_no_phase_begins_before_the_last_has_ended() -> None:
+    session = PhaseSession(DIE, CONTROLLER)
+    reads = ReadStream(3, 100).requests(DIE)
+    for _ in range(5):
+        begin = session.now_ck
+        session.run(product().lines, reads, keep_commands=True)
+        log = np.concatenate(session.commands)
+        session.commands.clear()
+        assert log[0, 0] >= begin
+        assert log[-1, 0] <= session.now_ck
+
+
+@pytest.mark.parametrize(("tokens", "k", "n", "bursts"), [(1, 256, 768, 0), (4, 512, 1536, 700), (9, 192, 500, 64)])
+def test_a_copy_holds_every_command_of_its_lines_and_no_less_time(tokens: int, k: int, n: int, bursts: int) -> None:
+    program = product(tokens, k, n)
+    mean = repeated(program.lines, ReadStream(3, bursts).requests(DIE), DIE, CONTROLLER)
+    expected = count(program)
+    for name in ("PIM_MAC", "PIM_IN", "PIM_OUT"):
+        assert mean.command_counts[name] == pytest.approx(expected[name])
+    assert mean.command_counts.get("RD", 0) == pytest.approx(bursts)
+    on_bus = expected["PIM_IN"] + expected["PIM_OUT"] + bursts
+    assert mean.ck >= on_bus * DIE.timing.nBL_min.n
+    assert mean.ck >= expected["PIM_MAC"] * DIE.pim.nMAC.n
+    assert 0 < mean.active_ck <= mean.ck * CONTROLLER.ranks
+
+
+@pytest.mark.parametrize("bursts", [0, 300])
+def test_refresh_takes_its_share_of_copies_shorter_than_its_interval(bursts: int) -> None:
+    reads = ReadStream(3, bursts).requests(DIE)
+    mean = repeated(product().lines, reads, DIE, CONTROLLER)
+    calm = repeated(product().lines, reads, DIE, Controller(ranks=4, refresh="none"))
+    assert mean.ck < DIE.timing.nREFI.n
+    refreshes = (mean.rank_counts["PIM_REFAB"] + mean.rank_counts["REFAB"]) / CONTROLLER.ranks
+    assert refreshes * DIE.timing.nREFI.n / mean.ck == pytest.approx(1, abs=0.05)
+    assert calm.ck < mean.ck < calm.ck * 1.12
+
+
+@pytest.mark.parametrize(("tokens", "bursts"), [(0, 3), (4, 0), (6, 700)])
+def test_copies_are_phases_of_a_session(tokens: int, bursts: int) -> None:
+    program = product(tokens).lines if tokens else NO_PROGRAM
+    reads = ReadStream(3, bursts).requests(DIE)
+    session, copies = PhaseSession(DIE, CONTROLLER), 0
+    while session.now_ck < REFRESH_INTERVALS * DIE.timing.nREFI.n:
+        session.run(program, reads)
+        copies += 1
+    assert repeated(program, reads, DIE, CONTROLLER) == session.mean_of(copies)
+
+
+def test_nothing_is_no_phase() -> None:
+    with pytest.raises(InputError, match="without commands"):
+        repeated(NO_PROGRAM, NO_REQUESTS, DIE, CONTROLLER)
