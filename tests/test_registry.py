@@ -1,6 +1,7 @@
 """One form of registry for all parts: of the package, of a script, of an installed package."""
 
 from importlib.metadata import EntryPoint, EntryPoints
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,8 @@ def test_every_shipped_part_can_be_loaded() -> None:
     pytest.importorskip("torch")
     from lpspec.allocation.allocator import ALLOCATORS
     from lpspec.decoding.drafters import DRAFTERS
+    from lpspec.machine.device_kinds import DEVICES
     from lpspec.simulation.workload import PRUNERS
 
-    registries: tuple[Registry[object], ...] = (ALLOCATORS, DRAFTERS, PRUNERS)
+    registries: tuple[Registry[Any], ...] = (ALLOCATORS, DEVICES, DRAFTERS, PRUNERS)
     assert all(callable(registry.load(name)) for registry in registries for name in registry)

@@ -84,8 +84,8 @@ def test_commands_find_the_weights_there_too() -> None:
         placed = make_allocator(system.platform, system.model, 64, 168, None, tokens)
         assert commands is not None
         assert isinstance(placed, BalancedAllocator)
-        assert commands.planner.split is not None
-        assert commands.planner.split.placements == placed.placements
+        assert isinstance(layout := commands.planner.layout, BalancedAllocator)
+        assert layout.placements == placed.placements
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

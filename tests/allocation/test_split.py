@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpspec.allocation.hybrid import BalancedAllocator, GemmSplit
+from lpspec.allocation.division import GemmSplit
+from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.pim_only import PimOnlyAllocator
 from lpspec.allocation.placement import PlacedGemm
 from lpspec.devices.cost import Activity

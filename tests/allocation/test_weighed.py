@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.allocation.allocator import make_allocator
-from lpspec.allocation.hybrid import BalancedAllocator, GemmSplit
+from lpspec.allocation.division import GemmSplit
+from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.weighed import WeighedAllocator
 from lpspec.devices.cost import Cost
 from lpspec.llm.loading import load_model

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.devices.cost import Activity
-from lpspec.devices.package_commands import LONGEST_STREAM, Heads, MemoryPart, PackageCommands
+from lpspec.devices.kv_share import Heads
+from lpspec.devices.package_commands import LONGEST_STREAM, MemoryPart, PackageCommands
 from lpspec.devices.pim import LpddrPim
 from lpspec.dram.energy import activity_of, standing_by
 from lpspec.dram.pim.products import compile_gemm

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lpspec.allocation.allocator import ALLOCATORS
 from lpspec.errors import InputError
 from lpspec.experiments.compare import compare
+from lpspec.machine.device_kinds import DEVICES
 from lpspec.simulation.workload import PRUNERS
 from lpspec.speculation.token_tree import TokenTree
 
@@ -52,6 +53,18 @@ def test_a_drafter_of_ones_own_is_found_by_name_and_leaves_the_text_alone(
     assert rows["none"] == [199.0, 1.0]
     assert rows["bigrams"][0] < 150
     assert "the" in rows, "it says 'the same text'"
+
+
+def test_a_kind_of_device_of_ones_own_runs_beside_the_shipped_ones(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (EXAMPLES / "custom_device.py").read_text("utf-8").splitlines()
+    assert len(lines) < 80
+    monkeypatch.setitem(DEVICES, "cpu", None)  # forgotten afterwards
+    runpy.run_path(str(EXAMPLES / "custom_device.py"), run_name="__main__")
+    npu, cpu = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert (npu[0], cpu[:2]) == ("npu-spec", ["phone-cpu", "analytic"]), "it has no command level"
+    assert 0.7 < float(cpu[2]) / float(npu[2]) < 1.2, "both wait for the same package"
 
 
 def test_a_platform_file_runs_beside_the_shipped_ones() -> None:

@@ -4,13 +4,14 @@ import pytest
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.single import SingleDevice
 from lpspec.devices.cost import Activity
 from lpspec.devices.npu import Npu
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
 from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
-from lpspec.machine.loading import load_profile
+from lpspec.machine.loading import load_platform, load_profile
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
 
@@ -20,15 +21,13 @@ TINY = load_model("tinyllama")
 
 
 def planner(system: System, max_context: int = 4200) -> PhasePlanner:
-    platform = system.platform
-    assert platform.npu is not None
-    assert platform.memory is not None
-    allocator = make_allocator(platform, system.model, 64, max_context)
-    split = allocator if isinstance(allocator, BalancedAllocator) else None
-    return PhasePlanner(system.model, Npu(platform.npu, platform.memory), PackageCommands(platform), split)
+    allocator = make_allocator(system.platform, system.model, 64, max_context)
+    assert isinstance(allocator, BalancedAllocator | SingleDevice)
+    return PhasePlanner(system.model, PackageCommands(system.platform), allocator)
 
 
 LP_SPEC = planner(make_system("lp-spec", LLAMA, PROFILE))
+NPU = Npu.of(load_platform("lp-spec"))
 SYSTEMS = {name: planner(make_system(name, TINY, PROFILE), 300) for name in ("npu-spec", "pim-spec", "lp-spec")}
 
 
@@ -91,8 +90,7 @@ def test_commands_and_closed_forms_agree_on_the_papers_step(tokens: int, context
     keys = -(-(context + tokens) // KEY_BLOCK) * KEY_BLOCK
     blocks = (context + tokens - 1) // KEY_BLOCK - context // KEY_BLOCK + 1
     found = cost_of(LP_SPEC.verify(tokens, keys, blocks), LP_SPEC.memory)
-    assert LP_SPEC.split is not None
-    closed = LP_SPEC.split.decode_cost(verify_operators(LLAMA, tokens, context))
+    closed = LP_SPEC.layout.decode_cost(verify_operators(LLAMA, tokens, context))
     assert float(closed.latency_ns) == pytest.approx(float(found.latency_ns), rel=0.01)
     found_pj, closed_pj = (sum(cost.activity.energy_pj(load_profile(profile)).values()) for cost in (found, closed))
     assert float(closed_pj) == pytest.approx(float(found_pj), rel=0.01)
@@ -138,7 +136,7 @@ def test_both_levels_prefill_the_triangle(tokens: int) -> None:
     one = SYSTEMS["npu-spec"]
     (op,) = (op for op in prefill_operators(TINY, tokens) if isinstance(op, Attention))
     halves = [phase for phase in one.prefill(tokens) if phase.name in ("scores", "values")]
-    assert sum(phase.npu_ns for phase in halves) == pytest.approx(float(one.npu.attention_compute_ns(op, op.kv_heads)))
+    assert sum(phase.npu_ns for phase in halves) == pytest.approx(float(NPU.attention_compute_ns(op, op.kv_heads)))
 
 
 def test_longer_contexts_and_larger_trees_take_longer() -> None:
@@ -159,16 +157,15 @@ def test_moving_accepted_entries_costs_reads_and_writes() -> None:
 @pytest.mark.parametrize("tokens", [4, 16])
 def test_the_split_of_the_closed_form_is_nearly_the_best_by_commands(tokens: int) -> None:
     """The DAU decides by closed forms; of all numbers of tiles none is much faster when commands are timed."""
-    assert LP_SPEC.split is not None
     took_ns = least_ns = 0.0
     for op in verify_operators(LLAMA, tokens, 100):
         if not isinstance(op, Gemm):
             continue
-        chosen = int(LP_SPEC.split.gemm_splits(op)[0].pim_columns)
+        chosen = int(next(iter(LP_SPEC.layout.divided(op))).shares[1][1] or 0)
         by_columns = {
             columns: max(
                 LP_SPEC.memory.product(tokens, op.k, columns, (op.n - columns) * op.column_bytes).latency_ns,
-                float(LP_SPEC.npu.gemm_compute_ns(tokens, op.k, op.n - columns)),
+                float(NPU.gemm_compute_ns(tokens, op.k, op.n - columns)),
             )
             for columns in {min(tiles * 3072, op.n) for tiles in range(-(-op.n // 3072) + 1)}
         }

@@ -1,13 +1,14 @@
 """What an allocator is, and the ones that the package knows: policies that put operators on devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from typing import Protocol
 
+from lpspec.allocation.division import Division
 from lpspec.devices.cost import Cost
 from lpspec.errors import InputError
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import Operator
+from lpspec.llm.operators import Attention, Operator
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.plugins import Registry
@@ -30,6 +31,45 @@ class Allocator(Protocol):
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the pass over the prompt."""
+        ...
+
+
+class Layout(Protocol):
+    """One placement of the weights, and who computes what under it."""
+
+    @property
+    def kv_on_pim(self) -> bool:
+        """Whether new keys and values are written to the PIM ranks."""
+        ...
+
+    @property
+    def kv_on_dram(self) -> bool:
+        """Whether they are written to plain DRAM."""
+        ...
+
+    def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
+        """Cost of a verify or draft pass under this placement, as ``Allocator.decode_cost``."""
+        ...
+
+    def divided(self, op: Operator, prompt: bool = False) -> Iterable[Division]:
+        """Who computes what of an operator whose counts are numbers; ``prompt`` for the pass over the prompt."""
+        ...
+
+
+class Commanded(Protocol):
+    """What an allocator with a command level has besides, whatever its base class is."""
+
+    @property
+    def layouts(self) -> Sequence[Layout]:
+        """Its placements of the weights, the one that runs start in first; a single one where weights never move."""
+        ...
+
+    def compaction_cost(self, op: Attention) -> Cost:
+        """Cost of moving keys and values of all layers up to the root's: read and written again."""
+        ...
+
+    def migration(self, start: int, goal: int) -> Cost:
+        """Cost of moving the weights from one layout to another, by number; asked for where there are several."""
         ...
 
 

@@ -134,6 +134,11 @@ class DynamicAllocator(StaticAllocator):
         for choice in self._placed_for_each(self._sizes_with_other_splits(), platform):
             self._offer(choice, choice.column_map(self.max_kv_tokens))
 
+    @property
+    def layouts(self) -> tuple[BalancedAllocator, ...]:
+        """The placements among which columns may move, the first one first."""
+        return tuple(self.choices)
+
     def migration(self, start: int, goal: int) -> Cost:
         """Cost of moving from one choice to another, by number."""
         return migration_cost(moved_bytes(self._maps[start], self._maps[goal]), self.bus_gb_per_s)

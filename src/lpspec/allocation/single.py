@@ -1,13 +1,16 @@
 """Allocators without a choice: every operator has its one device."""
 
+from collections.abc import Iterator
 from functools import reduce
 from operator import add
 
+from lpspec.allocation.division import Division
 from lpspec.devices.cost import Cost
+from lpspec.devices.device import Device
 from lpspec.devices.gpu import Gpu
 from lpspec.devices.hbm_pim import HbmPim
-from lpspec.devices.memory_timing import MemoryTiming, timing_of
-from lpspec.devices.npu import Npu
+from lpspec.devices.kinds import device_alone
+from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Operator
@@ -15,18 +18,14 @@ from lpspec.machine.platform_spec import PlatformSpec
 
 
 class SingleDevice:
-    """Everything on the NPU, or everything on the GPU."""
+    """Everything on the one device of the platform that stands alone: its NPU, its GPU, or another kind."""
+
+    kv_on_pim, kv_on_dram = False, True
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
-        """Take the one device of the platform."""
-        self.device: Npu | Gpu
-        self.timing: MemoryTiming | None = None
-        if platform.npu is not None and platform.memory is not None:
-            self.device = Npu(platform.npu, platform.memory)
-            self.timing = timing_of(platform.memory)
-        else:
-            assert platform.gpu is not None
-            self.device = Gpu(platform.gpu)
+        """Take the device, and the package that it reads if the platform has one."""
+        self.device: Device = device_alone(platform)
+        self.timing = timing_of(platform.memory) if platform.memory is not None else None
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the operators one after the other, and of all dies of an LPDDR package meanwhile."""
@@ -37,6 +36,15 @@ class SingleDevice:
         """The same as decoding."""
         return self.decode_cost(operators)
 
+    @property
+    def layouts(self) -> "tuple[SingleDevice, ...]":
+        """Its one placement."""
+        return (self,)
+
+    def divided(self, op: Operator, prompt: bool = False) -> Iterator[Division]:
+        """All of it on the device."""
+        yield Division(op.count, ((self.device, None),))
+
 
 class AttentionOnHbmPim:
     """AttAcc as published: attention of decode passes in the HBM, everything else on the GPU."""
@@ -45,8 +53,7 @@ class AttentionOnHbmPim:
         """Take GPU and HBM-PIM of the platform."""
         if platform.gpu is None or platform.hbm_pim is None:
             raise InputError(f"platform '{platform.name}': allocator attention-on-hbm-pim needs [gpu] and [hbm_pim]")
-        self.gpu = Gpu(platform.gpu)
-        self.hbm_pim = HbmPim(platform.hbm_pim)
+        self.gpu, self.hbm_pim = Gpu.of(platform), HbmPim.of(platform)
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the operators one after the other, each on its device."""

@@ -70,9 +70,9 @@ def _toml_sheet(path: str, changes: dict[str, str]) -> "Sheet":
     import tomllib
 
     from lpspec.machine.energy_profile import EnergyProfile
-    from lpspec.machine.loading import load_platform, load_profile
+    from lpspec.machine.loading import load_profile
     from lpspec.machine.platform_spec import PlatformSpec
-    from lpspec.report.sheets import platform_sheet, profile_sheet
+    from lpspec.report.sheets import profile_sheet
 
     try:
         keys = set(tomllib.loads(read_text(Path(path))))
@@ -82,7 +82,16 @@ def _toml_sheet(path: str, changes: dict[str, str]) -> "Sheet":
     sections = keys & (set(PlatformSpec.model_fields) - set(EnergyProfile.model_fields))
     if len(prices) > len(sections):
         return profile_sheet(load_profile(path))
-    return platform_sheet(load_platform(path, changes))
+    return _platform_sheet(path, changes)
+
+
+def _platform_sheet(name: str, changes: dict[str, str]) -> "Sheet":
+    from lpspec.devices.kinds import devices_of
+    from lpspec.machine.loading import load_platform
+    from lpspec.report.sheets import platform_sheet
+
+    platform = load_platform(name, changes)
+    return platform_sheet(platform, devices_of(platform).values())
 
 
 def _model_sheet(name: str) -> "Sheet":
@@ -96,15 +105,15 @@ def _model_sheet(name: str) -> "Sheet":
 def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
     from lpspec.experiments.systems import SYSTEMS
     from lpspec.llm import model_names
-    from lpspec.machine.loading import load_platform, load_profile, platform_names, profile_names
-    from lpspec.report.sheets import platform_sheet, profile_sheet, trace_sheet, tree_sheet
+    from lpspec.machine.loading import load_profile, platform_names, profile_names
+    from lpspec.report.sheets import profile_sheet, trace_sheet, tree_sheet
     from lpspec.speculation.medusa_trees import named_tree, tree_names
     from lpspec.speculation.rank_trace import load_trace, trace_names
 
     sheets = []
     platform = SYSTEMS[name].platform if name in SYSTEMS and name not in platform_names() else name
     if platform in platform_names():
-        sheets.append(platform_sheet(load_platform(platform, changes)))
+        sheets.append(_platform_sheet(platform, changes))
     if name in profile_names():
         sheets.append(profile_sheet(load_profile(name)))
     if name in model_names():

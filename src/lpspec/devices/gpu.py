@@ -5,12 +5,16 @@ each tile. Tiles are the AttAcc simulator's: a thread block computes 128 x 128 o
 whose sums stay in registers; a MAC takes three operands from registers.
 """
 
+from collections.abc import Iterator
+from typing import Self
+
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
+from lpspec.devices.device import Identity
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
-from lpspec.machine.platform_spec import GpuSpec
+from lpspec.machine.platform_spec import GpuSpec, PlatformSpec
 
 BLOCK_OUTPUTS = 128
 """Side of the outputs that a thread block computes; the AttAcc simulator picks sides from 8 to 512 for each product."""
@@ -23,9 +27,17 @@ MAC_OPERANDS = 3
 class Gpu:
     """Costs of operators on a GPU. Kernel launches are not counted, which favours the GPU."""
 
+    Spec = GpuSpec
+    stands_alone = True
+
     def __init__(self, gpu: GpuSpec) -> None:
         """Take the data of one platform."""
         self.spec = gpu
+
+    @classmethod
+    def of(cls, platform: PlatformSpec) -> Self:
+        """The GPU of a platform that has one."""
+        return cls(platform.device(GpuSpec))
 
     def price(self, op: Operator) -> Cost:
         """Cost of all copies of an operator."""
@@ -42,6 +54,14 @@ class Gpu:
             on_chip = (scores + values) * (op.count * op.kv_heads * seen)
             return self._roofline(op.macs, bits, op.kv_read_bytes, on_chip) + self.kv_write(op)
         return self._elementwise(op)
+
+    def phase_parts(self, op: Operator, amount: int | None = None) -> None:
+        """It has no command level."""
+
+    def describe(self) -> Iterator[Identity]:
+        """Its bandwidth."""
+        yield Identity("off_chip_peak", self.spec.bandwidth.gb_per_s, "GB/s", "GPU memory")
+        yield Identity("off_chip_sustained", self.spec.sustained_gb_per_s, "GB/s", "GPU memory, at bus efficiency")
 
     def kv_write(self, op: Attention) -> Cost:
         """Cost of writing the new tokens' keys and values to memory."""

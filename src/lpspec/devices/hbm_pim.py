@@ -1,19 +1,38 @@
 """AttAcc: GEMV units at every bank of the HBM stacks that do attention for a GPU (ASPLOS 2024)."""
 
+from collections.abc import Iterator
+from typing import Self
+
 from lpspec.devices.cost import Activity, Cost, macs_at
-from lpspec.llm.operators import Attention
-from lpspec.machine.platform_spec import HbmPimSpec
+from lpspec.devices.device import Identity
+from lpspec.errors import InputError
+from lpspec.llm.operators import Attention, Operator
+from lpspec.machine.platform_spec import HbmPimSpec, PlatformSpec
 
 
 class HbmPim:
     """Costs of attention inside HBM. The units are GEMV units: each query reads the KV cache anew."""
 
+    Spec = HbmPimSpec
+    stands_alone = False
+
     def __init__(self, spec: HbmPimSpec) -> None:
         """Take the data of one platform."""
         self.spec = spec
 
-    def price(self, op: Attention) -> Cost:
-        """Cost of all layers of attention, without the KV writes."""
+    @classmethod
+    def of(cls, platform: PlatformSpec) -> Self:
+        """The HBM-PIM of a platform that has it."""
+        return cls(platform.device(HbmPimSpec))
+
+    def price(self, op: Operator) -> Cost:
+        """Cost of all layers of attention, without the KV writes.
+
+        Raises:
+            InputError: It is no attention.
+        """
+        if not isinstance(op, Attention):
+            raise InputError(f"HBM-PIM computes attention: '{op.name}' is none")
         queries = op.tokens * (op.heads // op.kv_heads)
         array_bits = op.kv_read_bytes * queries * 8.0
         bus_bits = (2 * op.query_bytes + 2 * op.score_bytes) * 8.0
@@ -25,3 +44,12 @@ class HbmPim:
         )
         latency_ns = op.kv_read_bytes * queries / self.spec.internal_bandwidth.gb_per_s
         return Cost(latency_ns, activity + macs_at(op.macs, max(op.kv_bits, op.activation_bits)))
+
+    def phase_parts(self, op: Operator, amount: int | None = None) -> None:
+        """It has no command level."""
+
+    def describe(self) -> Iterator[Identity]:
+        """Its bandwidth inside."""
+        yield Identity(
+            "in_array", self.spec.internal_bandwidth.gb_per_s, "GB/s", "from the banks into their GEMV units"
+        )

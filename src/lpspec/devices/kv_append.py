@@ -8,10 +8,11 @@ the two banks of one MPU, which are of one bank group and take a burst per nCCD_
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real
-from lpspec.devices.memory_timing import MemoryTiming
+from lpspec.devices.memory_timing import MemoryTiming, timing_of
 from lpspec.devices.pim import LpddrPim
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention
+from lpspec.machine.platform_spec import PlatformSpec
 
 BANKS_PER_GROUP = 4
 
@@ -56,6 +57,17 @@ def append_to_dram(timing: MemoryTiming, op: Attention, read_first: bool = False
     write_bytes = op.kv_write_bytes / op.count
     latency_ns = timing.write_ns(write_bytes)
     return _moved(latency_ns, write_bytes * 8.0, write_bytes * 8.0, timing.channels, read_first, timing)
+
+
+def moved_in_dram(platform: PlatformSpec, op: Attention) -> Cost:
+    """Keys and values of all layers move inside the plain DRAM of a package, all dies standing by.
+
+    GPUs do it for less than 0.1 % of a step, which is not charged, as their kernel launches are not.
+    """
+    if platform.memory is None:
+        return Cost()
+    timing = timing_of(platform.memory)
+    return timing.standing_by(append_to_dram(timing, op, read_first=True) * float(op.count))
 
 
 def _moved(once_ns: Real, bits: Real, row_bits: Real, dies: float, read_first: bool, timing: MemoryTiming) -> Cost:

@@ -17,6 +17,25 @@ from lpspec.llm.counts import Count, ceil_div
 
 
 @dataclass(frozen=True, slots=True)
+class Heads:
+    """One layer's attention as the memory sees it.
+
+    Attributes:
+        pim: Key-value heads that PIM computes, of all channels.
+        kv_heads: Key-value heads of the layer.
+        head_dim: Width of a head.
+        queries: Query rows that share the keys of one head.
+        keys: Positions, whole blocks of lanes.
+    """
+
+    pim: int
+    kv_heads: int
+    head_dim: int
+    queries: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
 class KvShare:
     """Where the heads of one layer lie.
 

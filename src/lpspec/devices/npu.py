@@ -3,18 +3,21 @@
 Which accesses a product costs on the chip is said in ``weight_stationary.py``.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
+from lpspec.devices.device import Identity, PhasePart
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, packed_bytes
 from lpspec.llm.model_spec import WeightFormat
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
-from lpspec.machine.platform_spec import MemorySpec, NpuSpec
+from lpspec.machine.platform_spec import MemorySpec, NpuSpec, PlatformSpec
 
 ARRAY_BITS = 8
 """Width of the operands of a MAC array (LP-Spec Table II: INT8)."""
@@ -25,6 +28,9 @@ class Npu:
 
     Arithmetic and memory traffic overlap (double buffering), so an operator takes the longer of the two.
     """
+
+    Spec = NpuSpec
+    stands_alone = True
 
     def __init__(self, npu: NpuSpec, memory: MemorySpec) -> None:
         """Take the data of one platform."""
@@ -40,6 +46,36 @@ class Npu:
             return self._attention(op)
         return self._elementwise(op)
 
+    @classmethod
+    def of(cls, platform: PlatformSpec) -> Self:
+        """The NPU of a platform that has one, which always has a package beside it."""
+        assert platform.memory is not None
+        return cls(platform.device(NpuSpec), platform.memory)
+
+    def describe(self) -> Iterator[Identity]:
+        """Its peak throughput."""
+        yield Identity("npu_matrix", self.spec.matrix_tops, "TOPS", "INT8, all MAC arrays")
+        yield Identity("npu_vector", self.spec.vector_tops, "TOPS", "all vector lanes")
+
+    def phase_parts(self, op: Operator, amount: int | None = None) -> tuple[PhasePart, ...]:
+        """What one copy of an operator reads from the package and how long arrays or lanes take."""
+        if isinstance(op, Elementwise):
+            once = op.vector_ops / op.count
+            busy_ns = float(once / (self.spec.vector_tops * 1e3))
+            read_bytes = float(op.memory_bytes / op.count)
+            return (PhasePart(op.name, read_bytes, busy_ns, "vector", Activity(macs_int8=once / 2)),)
+        if isinstance(op, Gemm):
+            n = op.n if amount is None else amount
+            busy_ns = float(self.product_compute_ns(op, n))
+            return (PhasePart(op.name, float(self.gemm_read_bytes(op, n)), busy_ns, activity=self.gemm_on_chip(op, n)),)
+        heads = op.kv_heads if amount is None else amount
+        half_bytes = float(self.attention_read_bytes(op, heads)) / 2
+        scores_ns, values_ns = float(self.scores_compute_ns(op, heads)), float(self.values_compute_ns(op, heads))
+        return (
+            PhasePart("scores", half_bytes, scores_ns, activity=self.scores_on_chip(op, heads)),
+            PhasePart("values", half_bytes, values_ns, activity=self.values_on_chip(op, heads)),
+        )
+
     # Time of the MAC arrays
 
     def gemm_compute_ns(self, tokens: Count, k: Count, n: Count) -> Real:
@@ -52,8 +88,10 @@ class Npu:
         loading = ceil_div(ceil_div(n, self.spec.array_columns.n) * k, self.spec.cores.n)
         return np.maximum(loading, ceil_div(tiles, self.spec.cores.n) * tokens) / self.spec.clock.ghz
 
-    def product_compute_ns(self, op: Gemm) -> Real:
-        """Time of the MAC arrays for one copy of a product, ns: a weight of 16 bits takes its 8-bit multipliers twice.
+    def product_compute_ns(self, op: Gemm, columns: Count | None = None) -> Real:
+        """Time of the MAC arrays for one copy of a product, or some columns of it, ns.
+
+        A weight of 16 bits takes its 8-bit multipliers twice.
 
         Narrow weights are widened on their way in; their scales take no time of the arrays.
 
@@ -61,7 +99,9 @@ class Npu:
             InputError: The activations are wider than the arrays take.
         """
         self._check_precision(op.activation_bits)
-        return ceil_div(op.weight_bits, ARRAY_BITS) * self.gemm_compute_ns(op.tokens, op.k, op.n)
+        return ceil_div(op.weight_bits, ARRAY_BITS) * self.gemm_compute_ns(
+            op.tokens, op.k, op.n if columns is None else columns
+        )
 
     def attention_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
         """Time of the MAC arrays for one layer of attention over ``kv_heads`` of its heads, ns."""

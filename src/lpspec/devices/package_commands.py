@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.devices.cost import Activity
-from lpspec.devices.kv_share import KvShare
+from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import activity_of, sum_of
 from lpspec.dram.pim.cache import KvPlacement
@@ -62,25 +62,6 @@ class MemoryPart:
     def __add__(self, other: "MemoryPart") -> "MemoryPart":
         """One after the other."""
         return MemoryPart(self.latency_ns + other.latency_ns, self.activity + other.activity, self.works + other.works)
-
-
-@dataclass(frozen=True, slots=True)
-class Heads:
-    """One layer's attention as the memory sees it.
-
-    Attributes:
-        pim: Key-value heads that PIM computes, of all channels.
-        kv_heads: Key-value heads of the layer.
-        head_dim: Width of a head.
-        queries: Query rows that share the keys of one head.
-        keys: Positions, whole blocks of lanes.
-    """
-
-    pim: int
-    kv_heads: int
-    head_dim: int
-    queries: int
-    keys: int
 
 
 class PackageCommands:

@@ -10,18 +10,25 @@ These are the counts of the programs in ``lpspec.dram.pim.products``, times the 
 first rows under nFAW, streams its columns, and reads its accumulators back; all dies stop together to refresh.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isclose
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real
-from lpspec.devices.kv_share import KvShare
+from lpspec.devices.device import Identity, PhasePart
+from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div
-from lpspec.llm.operators import Attention, Gemm
+from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
 from lpspec.machine.clock import whole_ck
-from lpspec.machine.platform_spec import MemorySpec, PimSpec
+from lpspec.machine.platform_spec import MemorySpec, PimSpec, PlatformSpec
+
+if TYPE_CHECKING:
+    from lpspec.devices.package_commands import MemoryPart, PackageCommands
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +65,14 @@ class PimWork:
 class LpddrPim:
     """Costs of products on the PIM ranks of a package, and the bus traffic that they cause."""
 
+    Spec = PimSpec
+    stands_alone = False
+
     def __init__(self, pim: PimSpec, memory: MemorySpec) -> None:
         """Take the data of one platform."""
         self.spec = pim
         self.timing = timing_of(memory)
+        self.memory = memory
         self.channels = memory.channels.n
         self.pim_ranks = memory.pim_ranks.n
         self.mpus_per_rank = memory.dies_per_rank * pim.mpus
@@ -86,8 +97,50 @@ class LpddrPim:
         self.next_row_ns = max(0.0, (t.nRTP.n + t.nRPab.n) * ck_ns + self.open_ns - hidden_ns)
         self.turnaround_ns = (t.nCL.n + t.nRTRS.n - t.nCWL.n) * ck_ns
 
-    def price(self, op: Gemm | Attention) -> Cost:
+    @classmethod
+    def of(cls, platform: PlatformSpec) -> Self:
+        """The PIM dies of a platform that has them, which always has a package."""
+        assert platform.memory is not None
+        return cls(platform.device(PimSpec), platform.memory)
+
+    def describe(self) -> Iterator[Identity]:
+        """Throughput, bandwidth in the array, times in CK, and the tile."""
+        pim, memory = self.spec, self.memory
+        dies = pim.concurrent_ranks.n * memory.dies_per_rank
+        yield Identity("pim_die", pim.die_gops, "GOPS", "INT8, one die")
+        yield Identity("pim_all", pim.die_gops * dies / 1e3, "TOPS", f"INT8, the {dies} dies that compute at once")
+        yield Identity("pim_die_bandwidth", pim.die_gb_per_s, "GB/s", "from the banks of a die into its MPUs")
+        yield Identity("in_array", pim.die_gb_per_s * dies, "GB/s", f"into the MPUs of {dies} dies")
+        ck = f"CK of {memory.ck_ns:.4g} ns"
+        for key, duration in (("mac_interval", pim.mac_interval), ("mode_switch", pim.mode_switch)):
+            in_ck = memory.in_ck(duration)
+            is_whole = isclose(in_ck * memory.ck_ns, duration.ns, rel_tol=1e-6)
+            rounded = "" if is_whole else f"; {duration.text()} is rounded up"
+            yield Identity(f"{key}_ck", in_ck, ck, f"at command level{rounded}")
+        yield Identity("pim_tile", self.tile_columns, "outputs", "of one tile over those dies")
+
+    def phase_parts(self, op: Operator, amount: int | None = None) -> tuple[PhasePart, ...]:
+        """Programs of the package; inputs and results cross the bus beside what others read."""
+        if isinstance(op, Gemm):
+            n, tokens, k = op.n if amount is None else amount, int(op.tokens), op.k
+
+            def product(memory: "PackageCommands", read_bytes: float) -> "MemoryPart":
+                return memory.product(tokens, k, n, read_bytes)
+
+            return (PhasePart(op.name, in_memory=product, amount=n),)
+        if not isinstance(op, Attention):
+            raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
+        on_pim = op.kv_heads if amount is None else amount
+        heads = Heads(on_pim, op.kv_heads, op.head_dim, int(_queries(op)), int(op.keys))
+        return (
+            PhasePart("scores", in_memory=lambda memory, read_bytes: memory.scores(heads, read_bytes), amount=on_pim),
+            PhasePart("values", in_memory=lambda memory, read_bytes: memory.values(heads, read_bytes), amount=on_pim),
+        )
+
+    def price(self, op: Operator) -> Cost:
         """Cost of all copies of a product computed by PIM alone, the bus serving nothing else."""
+        if isinstance(op, Elementwise):
+            raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         self.check_precision(op)
         if isinstance(op, Gemm):
             works = [self.gemm(op.tokens, op.k, op.n)]

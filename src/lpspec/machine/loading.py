@@ -11,9 +11,10 @@ from os.path import abspath
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
 from lpspec.errors import LONGEST, InputError, listed, shown, unknown_name
+from lpspec.machine.device_kinds import DEVICES, device_kind
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.text_files import read_text
@@ -48,7 +49,22 @@ def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -
     data = _resolve("platform", name_or_path, _PLATFORMS, seen=())
     for key, value in (changes or {}).items():
         _change(data, key, value, where=f"platform '{shown(name_or_path, 60)}'")
-    return _validated(PlatformSpec, data, f"platform '{shown(name_or_path, 60)}'")
+    return _validated(_schema_of(data), data, f"platform '{shown(name_or_path, 60)}'")
+
+
+def _schema_of(data: Mapping[str, Any]) -> type[PlatformSpec]:
+    """The schema of a platform, with the tables of devices that are not the package's own."""
+    tables = [name for name, table in data.items() if isinstance(table, dict) and name not in PlatformSpec.model_fields]
+    added = tuple((name, device_kind(name).Spec) for name in tables if name in DEVICES)
+    return _extended_schema(added) if added else PlatformSpec
+
+
+@lru_cache(64)
+def _extended_schema(added: tuple[tuple[str, Any], ...]) -> type[PlatformSpec]:
+    fields: dict[str, Any] = {name: (spec | None, None) for name, spec in added}
+    schema = create_model("PlatformSpec", __base__=PlatformSpec, **fields)
+    schema.DEVICES = (*PlatformSpec.DEVICES, *fields)
+    return schema
 
 
 def constant_keys(name_or_path: str) -> list[str]:

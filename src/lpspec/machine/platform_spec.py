@@ -3,7 +3,7 @@
 Field names follow LP-Spec Table II and JESD209-5. Sizes count bytes, bandwidths 10^9 bytes per second.
 """
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,8 @@ from lpspec.machine.quantity import (
     Size,
     Throughput,
 )
+
+_Spec = TypeVar("_Spec", bound=Described)
 
 DIE_WIDTH_BITS = 16
 """Data pins of an LPDDR5 die (JESD209-5: x16)."""
@@ -244,7 +246,13 @@ class MemoryEnergySpec(Described):
 
 
 class PlatformSpec(Described):
-    """One machine. Either an NPU with an LPDDR package, or a GPU with or without HBM-PIM."""
+    """One machine: an NPU with an LPDDR package, a GPU with or without HBM-PIM, or other devices beside these parts.
+
+    Attributes:
+        DEVICES: Tables of devices that a file may have.
+    """
+
+    DEVICES: ClassVar[tuple[str, ...]] = ("npu", "pim", "gpu", "hbm_pim")
 
     RANGES: ClassVar = {
         "static_power": (0, 1e4),
@@ -280,15 +288,19 @@ class PlatformSpec(Described):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.gpu is None) == (self.npu is None):
+        added = not set(self.device_tables) <= set(PlatformSpec.DEVICES)
+        shipped = (self.npu is not None) + (self.gpu is not None)
+        if shipped > 1 or (shipped == 0 and not added):
             raise ValueError("a platform has either [npu] with [memory], or [gpu]")
-        if (self.npu is None) != (self.memory is None):
+        if (self.npu is None) != (self.memory is None) and not (added and self.npu is None):
             raise ValueError("[npu] and [memory] go together")
+        if self.memory is None and not self._own_memories:
+            raise ValueError("a platform needs [memory], or a device with a memory of its own")
         if self.hbm_pim is not None and self.gpu is None:
             raise ValueError("[hbm_pim] needs a [gpu]")
         if self.energy_basis == "board-power" and not self.knows_board_power:
             raise ValueError('energy_basis = "board-power" needs a [gpu] or rest_of_soc_power')
-        if self.rest_of_soc_power is not None and self.gpu is not None:
+        if self.rest_of_soc_power is not None and self.board_power is not None:
             raise ValueError("rest_of_soc_power is a phone's: a [gpu] has board_power")
         self._check_pim()
         return self
@@ -303,9 +315,23 @@ class PlatformSpec(Described):
             )
 
     @property
+    def device_tables(self) -> tuple[str, ...]:
+        """Names of the devices that it has."""
+        return tuple(name for name in self.DEVICES if getattr(self, name) is not None)
+
+    def device(self, spec: type[_Spec]) -> _Spec:
+        """What the file says of a device that it has, by the schema of its table."""
+        return next(part for part in self._devices if isinstance(part, spec))
+
+    @property
+    def board_power(self) -> Power | None:
+        """Power of the whole board under load, of a device that says so, as GPUs do."""
+        return next((part.board_power for part in self._devices if hasattr(part, "board_power")), None)
+
+    @property
     def knows_board_power(self) -> bool:
         """Whether the power of the whole board or SoC can be told."""
-        return self.gpu is not None or self.rest_of_soc_power is not None
+        return self.board_power is not None or self.rest_of_soc_power is not None
 
     @property
     def uncounted_watts(self) -> float:
@@ -323,7 +349,13 @@ class PlatformSpec(Described):
     @property
     def capacity_bytes(self) -> int:
         """Memory that can hold weights and KV cache, bytes."""
-        if self.gpu is not None:
-            return self.gpu.memory.bytes
-        assert self.memory is not None
-        return self.memory.capacity_bytes
+        return self._own_memories[0] if self.memory is None else self.memory.capacity_bytes
+
+    @property
+    def _devices(self) -> list[Described]:
+        return [getattr(self, name) for name in self.device_tables]
+
+    @property
+    def _own_memories(self) -> list[int]:
+        """Bytes of the memories that devices have themselves."""
+        return [part.memory.bytes for part in self._devices if hasattr(part, "memory")]

@@ -97,7 +97,7 @@ def board_line(runs: Iterable[Run]) -> Iterator[str]:
 
 def basis_text(basis: str, runs: Sequence[Run]) -> str:
     """Precision and energy accounting, with the weights of the mobile systems where there are some."""
-    models = [run.system.model for run in sorted(runs, key=lambda run: run.system.platform.gpu is not None)]
+    models = [run.system.model for run in sorted(runs, key=lambda run: run.system.platform.board_power is not None)]
     return BASES[basis].format(weights=_weights(models[0]) if models else "INT8 weights")
 
 

@@ -1,16 +1,16 @@
 """Data sheets of what can be inspected: every value with its unit, meaning and source, and what follows from them."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
+from lpspec.devices.device import Device, Identity
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.energy_profile import EnergyProfile
-from lpspec.machine.platform_spec import GpuSpec, HbmPimSpec, MemorySpec, NpuSpec, PimSpec, PlatformSpec
+from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 from lpspec.machine.quantity import Quantity
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import TokenTree
@@ -42,16 +42,6 @@ class Fact:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A number that follows from the facts."""
-
-    key: str
-    value: float
-    unit: str
-    description: str
-
-
 @dataclass(frozen=True)
 class Sheet:
     """Everything to be said of one thing."""
@@ -77,13 +67,11 @@ def _without_key(item: Fact | Identity) -> dict[str, Any]:
     return {name: value for name, value in asdict(item).items() if name != "key"}
 
 
-def platform_sheet(platform: PlatformSpec) -> Sheet:
-    """The sheet of a machine."""
+def platform_sheet(platform: PlatformSpec, devices: Iterable[Device]) -> Sheet:
+    """The sheet of a machine with its devices."""
     identities = (
-        *_npu_identities(platform.npu),
         *_memory_identities(platform.memory),
-        *_pim_identities(platform.pim, platform.memory),
-        *_gpu_identities(platform.gpu, platform.hbm_pim),
+        *(identity for device in devices for identity in device.describe()),
         Identity("capacity", platform.capacity_bytes / GIB, "GiB", "memory for weights and KV cache"),
     )
     return Sheet("platform", platform.name, platform.summary, tuple(_facts(platform)), identities)
@@ -173,43 +161,12 @@ def _model_facts(model: ModelSpec) -> Iterator[Fact]:
         yield Fact(name, value, "bit" if is_bits else "", str(value), meaning, source)
 
 
-def _npu_identities(npu: NpuSpec | None) -> Iterator[Identity]:
-    if npu is not None:
-        yield Identity("npu_matrix", npu.matrix_tops, "TOPS", "INT8, all MAC arrays")
-        yield Identity("npu_vector", npu.vector_tops, "TOPS", "all vector lanes")
-
-
 def _memory_identities(memory: MemorySpec | None) -> Iterator[Identity]:
     if memory is not None:
         yield Identity("off_chip_peak", memory.peak_gb_per_s, "GB/s", "all channels")
         yield Identity("off_chip_sustained", memory.sustained_gb_per_s, "GB/s", "all channels, at bus efficiency")
         yield Identity("dram_capacity", memory.dram_capacity_bytes / GIB, "GiB", "plain DRAM ranks")
         yield Identity("pim_capacity", memory.pim_capacity_bytes / GIB, "GiB", "PIM ranks")
-
-
-def _pim_identities(pim: PimSpec | None, memory: MemorySpec | None) -> Iterator[Identity]:
-    if pim is None or memory is None:
-        return
-    dies = pim.concurrent_ranks.n * memory.dies_per_rank
-    yield Identity("pim_die", pim.die_gops, "GOPS", "INT8, one die")
-    yield Identity("pim_all", pim.die_gops * dies / 1e3, "TOPS", f"INT8, the {dies} dies that compute at once")
-    yield Identity("pim_die_bandwidth", pim.die_gb_per_s, "GB/s", "from the banks of a die into its MPUs")
-    yield Identity("in_array", pim.die_gb_per_s * dies, "GB/s", f"into the MPUs of {dies} dies")
-    ck = f"CK of {memory.ck_ns:.4g} ns"
-    for key, duration in (("mac_interval", pim.mac_interval), ("mode_switch", pim.mode_switch)):
-        in_ck = memory.in_ck(duration)
-        is_whole = math.isclose(in_ck * memory.ck_ns, duration.ns, rel_tol=1e-6)
-        rounded = "" if is_whole else f"; {duration.text()} is rounded up"
-        yield Identity(f"{key}_ck", in_ck, ck, f"at command level{rounded}")
-    yield Identity("pim_tile", pim.mpus * pim.lanes.n * dies, "outputs", "of one tile over those dies")
-
-
-def _gpu_identities(gpu: GpuSpec | None, hbm_pim: HbmPimSpec | None) -> Iterator[Identity]:
-    if gpu is not None:
-        yield Identity("off_chip_peak", gpu.bandwidth.gb_per_s, "GB/s", "GPU memory")
-        yield Identity("off_chip_sustained", gpu.sustained_gb_per_s, "GB/s", "GPU memory, at bus efficiency")
-    if hbm_pim is not None:
-        yield Identity("in_array", hbm_pim.internal_bandwidth.gb_per_s, "GB/s", "from the banks into their GEMV units")
 
 
 def _head_accuracies(trace: RankTrace) -> Iterator[Identity]:

@@ -6,16 +6,17 @@ only price what it chose. Steps of as many tokens over as many blocks of keys ar
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.allocation.exclusive import DynamicAllocator
-from lpspec.allocation.hybrid import BalancedAllocator
-from lpspec.allocation.single import SingleDevice
+from lpspec.allocation.allocator import Commanded, Layout
 from lpspec.devices.cost import Cost, Real
-from lpspec.devices.npu import Npu
+from lpspec.devices.device import Device
 from lpspec.devices.package_commands import PackageCommands
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Operator, verify_operators
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
@@ -27,15 +28,17 @@ BoolArray = NDArray[np.bool_]
 class CommandCosts:
     """Prices the steps of one system."""
 
-    def __init__(self, system: System, planners: Sequence[PhasePlanner], first_context: int) -> None:
-        """Take who lays steps out.
+    def __init__(self, system: System, allocator: Commanded, memory: PackageCommands, first_context: int) -> None:
+        """Lay passes out as phases, for each placement of the weights.
 
         Args:
             system: What runs.
-            planners: Lay passes out as phases, one for each placement of the weights.
+            allocator: Says which device computes what.
+            memory: Whose commands are issued.
             first_context: Tokens of the prompt.
         """
-        self.system, self.planners, self.first_context = system, planners, first_context
+        self.system, self.allocator, self.first_context = system, allocator, first_context
+        planners = [PhasePlanner(system.model, memory, layout) for layout in allocator.layouts]
         self.planner = planners[0]
         self._verify = cache(lambda placement, *kind: self._cost(planners[placement].verify(*kind)))
         self._draft = cache(lambda placement, heads: self._cost(planners[placement].draft(heads)))
@@ -105,11 +108,9 @@ class CommandCosts:
     def migrations(self, placement: IntArray, turn: IntArray | None = None) -> Cost:
         """Cost of changes of placement between steps, in closed form: they are few. Arguments as for ``decode``."""
         total = Cost()
-        allocator = self.planner.split
         before = np.concatenate([placement[:1], placement[:-1]])
         for (start, goal), count in _Counted(turn)(np.column_stack([before, placement]), before != placement):
-            assert isinstance(allocator, DynamicAllocator)
-            total += allocator.migration(start, goal) * count
+            total += self.allocator.migration(start, goal) * count
         return total
 
     def prefill(self) -> Cost:
@@ -144,7 +145,7 @@ class _Counted:
 
 
 def command_costs(system: System, first_context: int, contexts: int) -> CommandCosts | None:
-    """Prices by commands; None for a system without a command level: a GPU, or an allocator of somebody else's.
+    """Prices by commands; None for a system without a command level, as its devices or its allocator say.
 
     Args:
         system: The model on its machine.
@@ -154,14 +155,19 @@ def command_costs(system: System, first_context: int, contexts: int) -> CommandC
     Raises:
         InputError: The model does not fit the machine, or the command level does not know its dies.
     """
-    platform = system.platform
-    if platform.npu is None or platform.memory is None:
+    allocator: Any = allocator_of(system, first_context + contexts)
+    if not has_command_level(allocator, system.model):
         return None
-    allocator = allocator_of(system, first_context + contexts)
-    if not isinstance(allocator, BalancedAllocator | SingleDevice):
-        return None
-    splits: Sequence[BalancedAllocator | None] = [allocator if isinstance(allocator, BalancedAllocator) else None]
-    if isinstance(allocator, DynamicAllocator):
-        splits = allocator.choices
-    npu, memory = Npu(platform.npu, platform.memory), PackageCommands(platform)
-    return CommandCosts(system, [PhasePlanner(system.model, npu, memory, split) for split in splits], first_context)
+    return CommandCosts(system, allocator, PackageCommands(system.platform), first_context)
+
+
+def has_command_level(allocator: object, model: ModelSpec) -> bool:
+    """Whether an allocator says who computes what, and every device that it names lays out its part."""
+    layouts: Sequence[Layout] = getattr(allocator, "layouts", ())
+    shares = (share for layout in layouts for op in verify_operators(model, 1, 1) for share in _shares(layout, op))
+    return bool(layouts) and all(device.phase_parts(op, amount) is not None for op, device, amount in shares)
+
+
+def _shares(layout: Layout, op: Operator) -> Iterator[tuple[Operator, Device, int | None]]:
+    """Who computes how much of an operator."""
+    return ((op, *share) for division in layout.divided(op) for share in division.shares)

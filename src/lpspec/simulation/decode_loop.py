@@ -3,7 +3,7 @@
 It runs any pruner, one step at a time; ``kernels.py`` is the same loop compiled for the pruner that ships.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from lpspec.allocation.migration import ColumnMover
 from lpspec.errors import InputError
 from lpspec.simulation.step_cost import FloatArray
-from lpspec.speculation.pruner import DraftTokenPruner, Pruner, heads_run
+from lpspec.speculation.pruner import Pruner, heads_run
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import TokenTree, accepted_length
 
@@ -80,8 +80,9 @@ def same_work(pruner: Pruner, prices: FloatArray, placement: int, tree: TokenTre
     if tree.size > sizes:
         raise InputError(f"the pruner chose a tree of {tree.size} tokens: allowed is 1 to {sizes}")
     of_tree = prices[:, min(tree.max_depth, rows - 1), tree.size - 1]
-    if not isinstance(pruner, DraftTokenPruner):
+    best_rate: Callable[[FloatArray], float] | None = getattr(pruner, "best_rate", None)
+    if best_rate is None:
         return of_tree
     present = of_tree[placement]
-    rates = [pruner.best_rate(price) for price in prices]
+    rates = [best_rate(price) for price in prices]
     return np.array([present * (rates[placement] / rate) for rate in rates])

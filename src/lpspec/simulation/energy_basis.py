@@ -45,8 +45,8 @@ def board_pj(platform: PlatformSpec, memory_and_macs_pj: Real, latency_ns: Real)
 
     The platform must know its board power.
     """
-    if platform.gpu is not None:
-        return latency_ns * (platform.gpu.board_power.watts * 1e3)
+    if platform.board_power is not None:
+        return latency_ns * (platform.board_power.watts * 1e3)
     assert platform.rest_of_soc_power is not None
     return memory_and_macs_pj + latency_ns * (platform.rest_of_soc_power.watts * 1e3)
 
@@ -62,6 +62,6 @@ def counted_parts_pj(platform: PlatformSpec, parts_pj: FloatArray, latency_ns: f
     """float64 [components] on the basis of the platform: what a board draws beside its parts is its static part."""
     if platform.energy_basis == "model":
         return parts_pj
-    counted = parts_pj.copy() if platform.gpu is None else parts_pj * 0.0
+    counted = parts_pj.copy() if platform.board_power is None else parts_pj * 0.0
     counted[STATIC] += board_pj(platform, float(parts_pj.sum()), latency_ns) - counted.sum()
     return counted

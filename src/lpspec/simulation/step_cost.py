@@ -4,22 +4,19 @@ Computed once, vectorised over the whole grid, then looked up at every step: thi
 pruner as well as the bookkeeping of the simulation, so both see the same machine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.allocation.allocator import Allocator, make_allocator
+from lpspec.allocation.allocator import Allocator, Commanded, make_allocator
 from lpspec.allocation.checking import checked_cost
-from lpspec.allocation.exclusive import DynamicAllocator
-from lpspec.allocation.hybrid import BalancedAllocator
-from lpspec.allocation.single import SingleDevice
 from lpspec.devices.cost import COMPONENTS, Cost
-from lpspec.devices.kv_append import append_to_dram
+from lpspec.devices.kv_append import moved_in_dram
 from lpspec.errors import InputError
-from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.simulation.energy_basis import counted_pj
@@ -147,9 +144,10 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
     draft_ns, draft_pj = zip(*(priced(system, cost, (1, 1)) for cost in drafts), strict=True)
     prefill = checked_cost(allocator.prefill_cost(prefill_operators(model, first_context)), name, "a prompt", (1, 1))
     prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
-    moving = _placement_costs(system, allocator, charged) if isinstance(allocator, DynamicAllocator) else None
+    several: Any = allocator if len(getattr(allocator, "layouts", ())) > 1 else None
+    moving = None if several is None else _placement_costs(system, several, charged)
     draft_at = np.concatenate(draft_ns)[:, 0], np.concatenate(draft_pj, axis=1)[:, :, 0]
-    moved_ns, moved_pj = priced(system, compaction_cost(allocator, model, np.maximum(np.arange(sizes), 1)), (1, sizes))
+    moved_ns, moved_pj = priced(system, compaction_cost(system, allocator, np.maximum(np.arange(sizes), 1)), (1, sizes))
     moved_ns[:, 0] = moved_pj[..., 0] = 0.0
     compaction = moved_ns[0], moved_pj[:, 0]
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
@@ -167,31 +165,26 @@ def allocator_of(system: System, last_context: int) -> Allocator:
     return make_allocator(system.platform, system.model, sizes, last_context, system.profile, tree_size)
 
 
-def compaction_cost(allocator: Allocator, model: ModelSpec, moved: IntArray) -> Cost:
+def compaction_cost(system: System, allocator: Allocator, moved: IntArray) -> Cost:
     """Keys and values of accepted drafts out of place are read and written again, in every layer.
 
-    GPUs do it for less than 0.1 % of a step, which is not charged, as their kernel launches are not; nor is it to
-    allocators that somebody has added without one of the package's as their base.
+    An allocator that does not say what it costs has them in the plain DRAM of the package, if the platform has one.
 
     Args:
+        system: Whose they are.
         allocator: Knows where keys and values lie.
-        model: Whose they are.
         moved: int64 [sizes], tokens moved, 1 at least.
     """
-    (op,) = (op for op in verify_operators(model, moved, 0) if isinstance(op, Attention))
-    if isinstance(allocator, BalancedAllocator):
-        return allocator.pim.timing.standing_by(allocator.appends(op, read_first=True))
-    if isinstance(allocator, SingleDevice) and allocator.timing is not None:
-        cost = append_to_dram(allocator.timing, op, read_first=True) * float(op.count)
-        return allocator.timing.standing_by(cost)
-    return Cost()
+    (op,) = (op for op in verify_operators(system.model, moved, 0) if isinstance(op, Attention))
+    own: Callable[[Attention], Cost] | None = getattr(allocator, "compaction_cost", None)
+    return moved_in_dram(system.platform, op) if own is None else own(op)
 
 
-def _placement_costs(system: System, allocator: DynamicAllocator, tokens: IntArray) -> PlacementCosts:
+def _placement_costs(system: System, allocator: Commanded, tokens: IntArray) -> PlacementCosts:
     """Price the products of a step under every placement, and every move."""
-    model, count = system.model, len(allocator.choices)
+    model, count = system.model, len(allocator.layouts)
     products = [op for op in verify_operators(model, tokens, 0) if isinstance(op, Gemm)]
-    costs = [choice.decode_cost(tuple(products)) for choice in allocator.choices]
+    costs = [layout.decode_cost(tuple(products)) for layout in allocator.layouts]
     by_choice = [priced(system, cost, tokens.shape) for cost in costs]
     latency_ns = np.concatenate([ns - by_choice[0][0] for ns, _ in by_choice])
     energy_pj = np.concatenate([pj - by_choice[0][1] for _, pj in by_choice], axis=1)

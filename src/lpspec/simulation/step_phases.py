@@ -6,19 +6,18 @@ and multiplies them; it ends when all are done. Vector work is a phase of the NP
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import groupby
-from typing import Literal
+from operator import add
 
-from lpspec.allocation.hybrid import BalancedAllocator, GemmSplit
+from lpspec.allocation.allocator import Layout
 from lpspec.devices.cost import Activity, Cost
-from lpspec.devices.npu import Npu
-from lpspec.devices.package_commands import Heads, MemoryPart, PackageCommands
+from lpspec.devices.device import PhasePart, Unit
+from lpspec.devices.package_commands import MemoryPart, PackageCommands
 from lpspec.llm.counts import ceil_div
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
     Attention,
-    Elementwise,
-    Gemm,
     Operator,
     draft_operators,
     eagle_operators,
@@ -29,8 +28,6 @@ from lpspec.llm.operators import (
 KEY_BLOCK = 32
 """Positions that lie side by side in the lanes of a column; a cache is computed block by block, the rest masked."""
 
-Unit = Literal["matrix", "vector"]
-
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -40,7 +37,7 @@ class Phase:
         name: The operator, or its half.
         copies: How often it runs.
         memory: Time and events of the memory, of one copy.
-        npu_ns: Time of the NPU's arrays or lanes beside it.
+        npu_ns: Time of the NPU's arrays or lanes beside it, or of another device's own units.
         unit: Which of them.
         activity: Everything that one copy does, memory included.
         pim_columns: Columns or heads that PIM computes; 0 if it has no part.
@@ -63,9 +60,9 @@ class Phase:
 class PhasePlanner:
     """Lays the passes of one model on one platform out as phases."""
 
-    def __init__(self, model: ModelSpec, npu: Npu, memory: PackageCommands, split: BalancedAllocator | None) -> None:
-        """Take who works, and who decides what PIM computes; nobody does where the NPU is alone."""
-        self.model, self.npu, self.memory, self.split = model, npu, memory, split
+    def __init__(self, model: ModelSpec, memory: PackageCommands, layout: Layout) -> None:
+        """Take whose memory commands are issued, and who says which device computes what."""
+        self.model, self.memory, self.layout = model, memory, layout
 
     def verify(self, tokens: int, keys: int, append_blocks: int) -> tuple[Phase, ...]:
         """A verify pass.
@@ -88,78 +85,45 @@ class PhasePlanner:
         return tuple(phase for op in operators for phase in self._phases(op, append_blocks))
 
     def prefill(self, prompt_tokens: int) -> tuple[Phase, ...]:
-        """The pass over a prompt, all of it on the NPU."""
-        alone = PhasePlanner(self.model, self.npu, self.memory, None)
+        """The pass over a prompt."""
         operators = prefill_operators(self.model, prompt_tokens)
         blocks = ceil_div(prompt_tokens, KEY_BLOCK)
-        found = [phase for op in operators for phase in alone._phases(op, blocks)]
-        if self.split is None:
-            return tuple(found)
-        attention = next(op for op in operators if isinstance(op, Attention))
-        appends = self._append(attention, blocks)
-        return tuple(appends if phase.name == appends.name else phase for phase in found)
+        return tuple(phase for op in operators for phase in self._phases(op, blocks, prompt=True))
 
     def compaction(self, moved: int) -> tuple[Phase, ...]:
         """Keys and values of accepted tokens move up to the root's: read and written again, in every layer."""
         attention = next(op for op in verify_operators(self.model, moved, 0) if isinstance(op, Attention))
         return (self._append(attention, ceil_div(moved, KEY_BLOCK), read_first=True),)
 
-    def _phases(self, op: Operator, append_blocks: int) -> Iterator[Phase]:
-        if isinstance(op, Elementwise):
-            yield self._vector(op)
-        elif isinstance(op, Gemm):
-            if self.split is None:
-                yield self._product_on_npu(op)
-            else:
-                yield from (self._product(op, split) for split in self.split.gemm_splits(op))
-        else:
+    def _phases(self, op: Operator, append_blocks: int, prompt: bool = False) -> Iterator[Phase]:
+        """Every device of a division does its part of the same phases."""
+        if isinstance(op, Attention):
             yield self._append(op, append_blocks)
-            yield from self._attention(op)
+        for division in self.layout.divided(op, prompt):
+            parts = [device.phase_parts(op, amount) or () for device, amount in division.shares]
+            for pieces in zip(*parts, strict=True):
+                yield self._together(pieces, division.copies)
 
-    def _vector(self, op: Elementwise) -> Phase:
-        once = op.vector_ops / op.count
-        memory = self.memory.reads(float(op.memory_bytes / op.count))
-        compute_ns = float(once / (self.npu.spec.vector_tops * 1e3))
-        return Phase(op.name, op.count, memory, compute_ns, "vector", memory.activity + Activity(macs_int8=once / 2))
-
-    def _product_on_npu(self, op: Gemm) -> Phase:
-        memory = self.memory.reads(float(self.npu.gemm_read_bytes(op)))
-        compute_ns = float(self.npu.product_compute_ns(op))
-        activity = memory.activity + self.npu.gemm_on_chip(op, op.n)
-        return Phase(op.name, op.count, memory, compute_ns, "matrix", activity)
-
-    def _product(self, op: Gemm, split: GemmSplit) -> Phase:
-        pim_columns = int(split.pim_columns)
-        npu_columns = op.n - pim_columns
-        npu_bytes = float(self.npu.gemm_read_bytes(op, npu_columns))
-        memory = self.memory.product(int(op.tokens), op.k, pim_columns, npu_bytes)
-        compute_ns = float(self.npu.gemm_compute_ns(op.tokens, op.k, npu_columns))
-        on_chip = self.npu.gemm_on_chip(op, npu_columns)
-        copies = split.placed.gemm.count
-        return Phase(op.name, copies, memory, compute_ns, "matrix", memory.activity + on_chip, pim_columns)
-
-    def _attention(self, op: Attention) -> Iterator[Phase]:
-        pim_heads = int(self.split.heads_on_pim(op)) if self.split is not None else 0
-        npu_heads = op.kv_heads - pim_heads
-        queries = int(op.tokens) * (op.heads // op.kv_heads)
-        heads = Heads(pim_heads, op.kv_heads, op.head_dim, queries, int(op.keys))
-        npu, npu_bytes = self.npu, float(self.npu.attention_read_bytes(op, npu_heads)) / 2
-        scores_ns, values_ns = npu.scores_compute_ns(op, npu_heads), npu.values_compute_ns(op, npu_heads)
-        halves = (
-            ("scores", self.memory.scores(heads, npu_bytes), scores_ns, npu.scores_on_chip(op, npu_heads)),
-            ("values", self.memory.values(heads, npu_bytes), values_ns, npu.values_on_chip(op, npu_heads)),
-        )
-        for name, memory, compute_ns, on_chip in halves:
-            yield Phase(name, op.count, memory, float(compute_ns), "matrix", memory.activity + on_chip, pim_heads)
+    def _together(self, pieces: Sequence[PhasePart], copies: int) -> Phase:
+        """What one computes in the package goes beside what all read from it."""
+        read_bytes = sum(piece.read_bytes for piece in pieces)
+        inside = next((piece for piece in pieces if piece.in_memory is not None), None)
+        if inside is None or inside.in_memory is None:
+            memory, amount = self.memory.reads(read_bytes), 0
+        else:
+            memory, amount = inside.in_memory(self.memory, read_bytes), inside.amount
+        activity = reduce(add, (piece.activity for piece in pieces), memory.activity)
+        slowest = max(pieces, key=lambda piece: piece.busy_ns)
+        return Phase(pieces[0].name, copies, memory, slowest.busy_ns, slowest.unit, activity, amount)
 
     def _append(self, op: Attention, blocks: int, read_first: bool = False) -> Phase:
         """New keys and values are written to every side in use, one after the other."""
         name = "kv_compaction" if read_first else "kv_append"
         write_bytes = float(op.kv_write_bytes / op.count)
         memory = MemoryPart()
-        if self.split is None or self.split.kv_on_dram:
+        if self.layout.kv_on_dram:
             memory += self.memory.append_to_dram(write_bytes, read_first)
-        if self.split is not None:
+        if self.layout.kv_on_pim:
             memory += self.memory.append_to_pim(op.kv_heads, op.head_dim, blocks, int(op.tokens), read_first)
         return Phase(name, op.count, memory, 0.0, "vector", memory.activity)
 

@@ -13,7 +13,7 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.plugins import Registry
-from lpspec.speculation.checked_pruner import checked_pruner
+from lpspec.speculation.checked_pruner import CheckedPruner
 from lpspec.speculation.kernels import FloatArray, IntArray
 from lpspec.speculation.medusa_trees import named_tree, tree_names
 from lpspec.speculation.pruner import DEFAULT_MEMORY, LearningRule, Pruner
@@ -175,6 +175,6 @@ def _added_pruner(name: str) -> PrunerFactory:
 
     @wraps(made)
     def checked(accuracy: FloatArray) -> Pruner:
-        return checked_pruner(name, made(accuracy), accuracy)
+        return CheckedPruner(name, made(accuracy), *accuracy.shape)
 
     return checked

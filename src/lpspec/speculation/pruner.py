@@ -39,7 +39,12 @@ it the EDP of every preset is within 0.9 % of that of the best fixed size and de
 
 
 class Pruner(Protocol):
-    """Chooses the tree of each step and learns from what the step committed."""
+    """Chooses the tree of each step and learns from what the step committed.
+
+    Two more are asked for where a pruner has them, as the DTP does: ``heads``, the draft heads to run for the tree that
+    it chose last (as many as it is deep if there is no such attribute), and ``best_rate(price)``, the expected tokens
+    per price of the tree that it would choose, by which weights move between ranks.
+    """
 
     def choose(self, price: FloatArray) -> TokenTree:
         """Choose a tree; the first draft heads run, as many as it is deep.
@@ -180,6 +185,7 @@ def sampling_share(rule: LearningRule) -> float:
 
 def heads_run(pruner: Pruner, tree: TokenTree, price: FloatArray, heads: int) -> int:
     """Draft heads that a step with the pruner's tree runs, of those that there are."""
-    if isinstance(pruner, DraftTokenPruner):
-        return pruner.heads
+    own: int | None = getattr(pruner, "heads", None)
+    if own is not None:
+        return own
     return heads if tree.max_depth >= len(np.atleast_2d(price)) - 1 else tree.max_depth

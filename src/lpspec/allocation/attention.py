@@ -1,0 +1,124 @@
+"""The DAU's split of attention: whole key-value heads go to either side, scores and values both."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.allocation.key_blocks import in_whole_blocks, over_blocks
+from lpspec.allocation.larger_trees import no_dearer_than_larger
+from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_positions
+from lpspec.devices.npu import Npu
+from lpspec.devices.pim import LpddrPim, PimWork
+from lpspec.llm.counts import Count
+from lpspec.llm.operators import Attention
+from lpspec.machine.energy_profile import EnergyProfile
+
+
+class AttentionSplits:
+    """The part of a hybrid allocator that divides heads between NPU and PIM."""
+
+    npu: Npu
+    pim: LpddrPim
+    profile: EnergyProfile | None
+    max_tokens: int
+    kv_on_dram: bool
+    _uses_dram: bool
+    _heads_over: dict[int, NDArray[np.int64]]
+
+    def _attention_cost(self, op: Attention) -> Cost:
+        """Whole key-value heads go to either side; new keys and values are written to every side in use."""
+        self.pim.check_precision(op)
+        return over_blocks(op, self.pim.spec.lanes.n, self._heads_cost) + self.appends(op)
+
+    def _heads_cost(self, op: Attention) -> Cost:
+        """Scores and values of all layers over whole blocks of keys."""
+        latency_ns, pim_heads = self.attention_split(op)
+        return Cost(latency_ns * op.count, self._heads_activity(op, pim_heads))
+
+    def appends(self, op: Attention, read_first: bool = False) -> Cost:
+        """New keys and values of all layers, or moved ones, on PIM ranks and, where it keeps them, on the DRAM rank."""
+        blocks = blocks_of_positions(op.context, op.tokens, self.pim.spec.lanes.n)
+        cost = append_to_pim(self.pim, op, blocks, read_first)
+        if self.kv_on_dram:
+            cost += append_to_dram(self.pim.timing, op, read_first)
+        return cost * float(op.count)
+
+    def _heads_activity(self, op: Attention, pim_heads: Count) -> Activity:
+        """Events of all layers of attention of which PIM computes some heads and the NPU the others; writes apart."""
+        on_pim = self.pim.activity(self.pim.scores(op, pim_heads)) + self.pim.activity(self.pim.values(op, pim_heads))
+        return self.npu.attention_activity(op, op.kv_heads - pim_heads) + on_pim * float(op.count)
+
+    def heads_on_pim(self, op: Attention) -> NDArray[np.int64]:
+        """Key-value heads on PIM, which are decided anew whenever another block of lanes has been filled with keys."""
+        return self.attention_split(in_whole_blocks(op, self.pim.spec.lanes.n))[1]
+
+    def attention_split(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
+        if self.profile is None or not np.size(op.keys) or np.max(op.tokens) > self.max_tokens:
+            return self._best_heads(op)
+        keys, tokens = np.broadcast_arrays(op.keys, op.tokens)
+        found, row = np.unique(keys, return_inverse=True)
+        heads = self._heads_by_size(op, found, self.profile)[row.reshape(keys.shape), tokens - 1]
+        return self._attention_makespan_ns(op, heads), heads
+
+    def _heads_by_size(self, op: Attention, keys: NDArray[np.int64], profile: EnergyProfile) -> NDArray[np.int64]:
+        """Heads on PIM over some numbers of keys, for trees of 1, 2, 3 and more tokens: int64 [keys, sizes]."""
+        new = np.array([k for k in keys.tolist() if k not in self._heads_over], np.int64)[:, None]
+        if new.size:
+            sizes = np.arange(1, self.max_tokens + 1)
+            one = replace(op, count=1, tokens=sizes, context=new - sizes, pairs=sizes * new)
+            own = self._best_heads(one)[1]
+            choices = np.unique(own)
+            costs = [Cost(self._attention_makespan_ns(one, h), self._heads_activity(one, h)) for h in choices.tolist()]
+            latency_ns = np.stack([np.broadcast_to(cost.latency_ns, own.shape) for cost in costs])
+            energy_pj = np.stack([np.broadcast_to(self._energy_pj(cost, profile), own.shape) for cost in costs])
+            chosen = choices[no_dearer_than_larger(np.searchsorted(choices, own), latency_ns, energy_pj)]
+            self._heads_over |= dict(zip(new[:, 0].tolist(), chosen, strict=True))
+        return np.stack([self._heads_over[k] for k in keys.tolist()])
+
+    def _best_heads(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Time of one layer, and the heads of the best division, each size by itself."""
+        choices = self._allowed_heads(op)
+        best_ns = self._attention_makespan_ns(op, choices[0])
+        best_weight = self._heads_weight(op, choices[0], best_ns)
+        best_heads = np.full(best_ns.shape, choices[0], dtype=np.int64)
+        for heads in choices[1:]:
+            latency_ns = self._attention_makespan_ns(op, heads)
+            weight = self._heads_weight(op, heads, latency_ns)
+            better = weight < best_weight
+            best_ns = np.where(better, latency_ns, best_ns)
+            best_weight = np.where(better, weight, best_weight)
+            best_heads = np.where(better, heads, best_heads)
+        return best_ns, best_heads
+
+    def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the best division of the heads of one layer has least of: time."""
+        return latency_ns
+
+    def _allowed_heads(self, op: Attention) -> list[int]:
+        """Candidates, most heads on PIM first, each the same work for every channel.
+
+        Without a copy on the DRAM rank, either side takes all.
+        """
+        if self.kv_on_dram:
+            return list(range(op.kv_heads, -1, -self.pim.kv_share(op).quantum))
+        return [op.kv_heads, 0] if self._uses_dram else [op.kv_heads]
+
+    def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> NDArray[np.float64]:
+        """Time of one layer: scores, then values, each as long as the slowest of PIM, arrays and bus."""
+        npu_heads = op.kv_heads - pim_heads
+        read_bytes = self.npu.attention_read_bytes(op, npu_heads) / 2
+        scores, values = self.pim.scores(op, pim_heads), self.pim.values(op, pim_heads)
+        scores_ns = np.maximum(self._beside_ns(scores, read_bytes), self.npu.scores_compute_ns(op, npu_heads))
+        values_ns = np.maximum(self._beside_ns(values, read_bytes), self.npu.values_compute_ns(op, npu_heads))
+        return np.asarray(scores_ns + values_ns)
+
+    def _beside_ns(self, work: PimWork, read_bytes: Real) -> Real:
+        """Time of PIM and the bus, on which the NPU reads so much beside it."""
+        return np.maximum(self.pim.busy_ns(work), self.pim.bus_ns(work, read_bytes))
+
+    def _energy_pj(self, cost: Cost, profile: EnergyProfile) -> NDArray[np.float64]:
+        """Energy, of all dies meanwhile too."""
+        return np.asarray(sum(self.pim.timing.standing_by(cost).activity.energy_pj(profile).values()), np.float64)
