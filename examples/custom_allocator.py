@@ -6,10 +6,10 @@ Run it: python examples/custom_allocator.py
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec import compare
 from lpspec.allocation.allocator import ALLOCATORS
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.placement import PlacedGemm
-from lpspec.experiments.compare import compare
 
 
 class HalvesAllocator(BalancedAllocator):
@@ -25,7 +25,7 @@ def main() -> None:
     """Compare it with the DAU on LP-Spec."""
     ALLOCATORS["halves"] = HalvesAllocator
     for allocator in ("replicated", "halves"):
-        run = compare(systems=["lp-spec"], changes={"allocator": allocator}).runs[0]
+        run = compare(systems=["lp-spec"], fidelity="analytic", changes={"allocator": allocator}).runs[0]
         print(f"{allocator:10} {run.tokens_per_s:6.1f} token/s, {run.tokens_per_j:5.1f} token/J")
 
 

@@ -10,10 +10,10 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field
 
+from lpspec import compare
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.device import Identity
 from lpspec.devices.memory_timing import timing_of
-from lpspec.experiments.compare import compare
 from lpspec.llm.operators import Attention, Gemm, Operator
 from lpspec.machine.device_kinds import DEVICES
 from lpspec.machine.platform_spec import PlatformSpec
@@ -75,5 +75,6 @@ class Cpu:
 DEVICES["cpu"] = Cpu
 
 if __name__ == "__main__":
-    for run in compare(systems=["npu-spec", str(Path(__file__).with_suffix(".toml"))]).runs:
+    systems = ["npu-spec", str(Path(__file__).with_suffix(".toml"))]
+    for run in compare(systems=systems, fidelity="analytic").runs:
         print(f"{run.system.name:10} {run.fidelity:8} {run.tokens_per_s:6.2f} token/s, {run.tokens_per_j:5.2f} token/J")

@@ -6,7 +6,7 @@ Run it: python examples/custom_pruner.py
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.experiments.compare import compare
+from lpspec import compare
 from lpspec.simulation.workload import PRUNERS
 from lpspec.speculation.token_tree import TokenTree
 
@@ -36,7 +36,7 @@ def main() -> None:
     """Compare it with the DTP on LP-Spec."""
     PRUNERS["threshold"] = ThresholdPruner
     for tree in ("dtp", "threshold"):
-        run = compare(systems=["lp-spec"], tree=tree).runs[0]
+        run = compare(systems=["lp-spec"], fidelity="analytic", tree=tree).runs[0]
         print(f"{tree:10} L_spec {run.mean_l_spec:5.2f}, {run.tokens_per_s:6.1f} token/s, {run.edp_s_mj:.3f} s·mJ")
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from lpspec.decoding.draft_trace import DraftTrace
 from lpspec.experiments.recordings import record
+from lpspec.scenario import Request
 from lpspec.speculation.rank_trace import RankTrace
 
 PROBLEMS, NEW_TOKENS = 12, 128
@@ -35,7 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     prompts = first_prompts(arguments.problems.read_text(encoding="utf-8"))
     for name, drafter in (("demo-eagle2", "eagle"), ("demo-medusa", "medusa")):
-        trace = record(prompts, name, drafter=drafter, new_tokens=NEW_TOKENS, nodes=NODES)
+        trace = record(Request(tuple(prompts), drafter=drafter, new_tokens=NEW_TOKENS), name, NODES)
         assert isinstance(trace, DraftTrace | RankTrace)
         (rounded(trace) if isinstance(trace, DraftTrace) else trace).save(arguments.folder / f"{name}.npz")
         print(f"{name}: {trace.positions} positions in {len(trace.turn_lengths)} turns")

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from lpspec.experiments.bench import PAPER
 from lpspec.experiments.reproduce import reproduce
 from lpspec.report.figures import figure_bytes
 from lpspec.report.reproduce_figure import reproduction_figure
@@ -31,7 +32,7 @@ def with_table(text: str, table: str) -> str:
 
 
 if __name__ == "__main__":
-    found = reproduce(fidelity="command")
+    found = reproduce(PAPER)
     table = markdown_table(found)
     README.write_text(with_table(README.read_text("utf-8"), table), "utf-8")
     FIGURE.write_bytes(figure_bytes(reproduction_figure(found), ".png"))

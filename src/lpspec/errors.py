@@ -1,4 +1,4 @@
-"""The one error that means "your input is wrong": a single line, shown as is, exit code 2."""
+"""The one error that means "your input is wrong": a line for each fault, shown as is, exit code 2."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -13,19 +13,24 @@ _WORDS_SHOWN = (_PATH_SHOWN, 60, 40, 25)
 
 
 class InputError(Exception):
-    """Bad input, said in one line: what is wrong, where, and what is allowed.
+    """Bad input, said in one line: what is wrong, where, and what is allowed. Several faults have a line each.
 
     Args:
         text: The line; where it is longer than ``LONGEST``, long words such as paths lose their starts.
+        faults: Further lines, such as the faults of a file of which ``text`` says how many there are.
     """
 
-    def __init__(self, text: str) -> None:
-        """Keep the line."""
-        line = " ".join(text.splitlines())
-        for width in _WORDS_SHOWN:
-            if len(line) > LONGEST:
-                line = " ".join(_shortened(word, width) for word in line.split())
-        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}...")
+    def __init__(self, text: str, *faults: str) -> None:
+        """Keep the lines."""
+        super().__init__("\n".join(map(_one_line, (text, *faults))))
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.splitlines())
+    for width in _WORDS_SHOWN:
+        if len(line) > LONGEST:
+            line = " ".join(_shortened(word, width) for word in line.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> InputError:

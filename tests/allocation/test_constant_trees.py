@@ -11,10 +11,12 @@ from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
 from lpspec.llm.operators import draft_operators, verify_operators
-from lpspec.machine.loading import load_platform, load_profile
+from lpspec.machine.loading import load_platform
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.workload import OBJECTIVES, Objective, TreePolicy, Workload
+from lpspec.simulation.workload import TreePolicy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
@@ -61,8 +63,8 @@ def trace() -> RankTrace:
 
 
 def run(allocator: str, policy: TreePolicy, root_counts: bool = True) -> Run:
-    profile, changes = load_profile("attacc"), {"allocator": allocator}
-    system = make_system("lp-spec", load_model("llama2-7b"), profile, "equal", changes, root_counts)
+    scenario = Scenario(changes={"allocator": allocator}, root_counts=root_counts)
+    system = make_system("lp-spec", load_model("llama2-7b"), scenario)
     return simulate(system, trace(), Workload(128, 40), policy)
 
 
@@ -78,7 +80,7 @@ def test_a_run_with_one_tree_starts_where_it_stays(policy: TreePolicy) -> None:
 
 
 def test_commands_find_the_weights_there_too() -> None:
-    system = make_system("lp-spec", load_model("llama2-7b"), load_profile("attacc"), changes={"allocator": "static"})
+    system = make_system("lp-spec", load_model("llama2-7b"), Scenario(changes={"allocator": "static"}))
     for policy, tokens in ((TreePolicy(size=16), 16), (TreePolicy(fixed=named_tree("mc_sim_7b_63")), 64)):
         commands = command_costs(system.under(policy), 128, 40)
         placed = make_allocator(system.platform, system.model, 64, 168, None, tokens)

@@ -14,12 +14,14 @@ import pytest
 from command_line import Results, Said
 
 import lpspec as package
-from lpspec.cli.compare import compare
 from lpspec.cli.main import run
-from lpspec.experiments.systems import BASES, SYSTEMS
+from lpspec.experiments.systems import SYSTEMS
 from lpspec.machine.loading import platform_names, profile_names
 from lpspec.report.wording import carried, digits, plus_minus
-from lpspec.simulation.workload import FIDELITIES, MAX_TREE_SIZE, OBJECTIVES
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import BASES, FIDELITIES, OBJECTIVES
+from lpspec.scenario.option import options_of
+from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.rank_trace import trace_names
 
 SYSTEM_KEYS = {
@@ -85,7 +87,7 @@ def test_version(lpspec: Callable[..., Said]) -> None:
 
 
 def test_help_names_every_choice() -> None:
-    text = " ".join((compare.__doc__ or "").split())
+    text = " ".join(option.help for option in options_of(Scenario))
     for name in (*SYSTEMS, *OBJECTIVES, *BASES, *FIDELITIES, *profile_names(), *trace_names()):
         assert name in text
     assert f"1 to {MAX_TREE_SIZE}" in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lpspec.cli.prompts import read_prompts
+from lpspec.cli.prompts import Prompts, read_prompts
 from lpspec.errors import InputError
 
 ODD = "a\u2028b\u2029c\x85d\x0be\x0cf"
@@ -24,14 +24,14 @@ def test_a_line_ends_at_its_line_feed(file: Path, end: str, mark: str, escaped: 
     text = ODD if escaped else ODD.replace("\x0b", "").replace("\x0c", "")  # JSON wants these two escaped
     lines = [json.dumps(line, ensure_ascii=escaped) for line in ({"prompt": text}, {"turns": [text, "no"]}, text)]
     file.write_bytes((mark + end.join([*lines, "", " \t"])).encode())
-    assert read_prompts(None, str(file)) == [text] * 3
+    assert read_prompts(Prompts(None, str(file))) == [text] * 3
 
 
 @pytest.mark.parametrize("between", ["\u2028", "\x85", "\ufeff", "\x0c"])
 def test_only_what_json_calls_blank_is_a_blank_line(file: Path, between: str) -> None:
     file.write_bytes(f'"a"\n{between}\n"b"\n'.encode())
     with pytest.raises(InputError, match="line 2 is not JSON"):
-        read_prompts(None, str(file))
+        read_prompts(Prompts(None, str(file)))
 
 
 @pytest.mark.parametrize(
@@ -53,19 +53,19 @@ def test_only_what_json_calls_blank_is_a_blank_line(file: Path, between: str) ->
 def test_what_is_wrong_is_said_by_its_line(file: Path, content: bytes, said: str) -> None:
     file.write_bytes(content)
     with pytest.raises(InputError, match=said) as error:
-        read_prompts(None, str(file))
+        read_prompts(Prompts(None, str(file)))
     assert "\n" not in str(error.value)
 
 
 def test_standard_input_is_a_text_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
     for content, text in ((b"\xef\xbb\xbfa\r\nb", "a\r\nb"), ("é\u2028".encode(), "é\u2028")):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
-        assert read_prompts("-", None) == [text]
+        assert read_prompts(Prompts("-", None)) == [text]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a\xff")))
     with pytest.raises(InputError, match="standard input is no text in UTF-8"):
-        read_prompts("-", None)
+        read_prompts(Prompts("-", None))
 
 
 def test_half_a_letter_on_the_command_line_is_refused() -> None:
     with pytest.raises(InputError, match="the prompt holds bytes"):
-        read_prompts("a\udcff", None)
+        read_prompts(Prompts("a\udcff", None))

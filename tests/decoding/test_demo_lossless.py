@@ -22,8 +22,7 @@ from lpspec.decoding.model_files import demo_folder
 from lpspec.decoding.tokenizer import load_tokenizer
 from lpspec.experiments.step_pricing import live_costs, priced_model
 from lpspec.experiments.systems import make_system
-from lpspec.machine.loading import load_profile
-from lpspec.simulation.workload import OBJECTIVES
+from lpspec.scenario.names import OBJECTIVES
 from lpspec.speculation.pruner import FixedTree
 from lpspec.speculation.token_tree import TokenTree
 
@@ -95,7 +94,7 @@ def drafter_of(name: str, model: Llama) -> Drafter:
 
 
 def platform_price(model: Llama, drafter: Drafter, objective: str) -> Price:
-    system = make_system("lp-spec", priced_model(model.config.spec, drafter), load_profile("attacc"))
+    system = make_system("lp-spec", priced_model(model.config.spec, drafter))
     rows: FloatArray = live_costs(system, drafter, 1, CONTEXTS).prices(next(o for o in OBJECTIVES if o == objective))[0]
     if not isinstance(drafter, Medusa):  # only Medusa heads are told what heads cost one by one
         rows = rows[:, 0]

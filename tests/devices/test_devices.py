@@ -21,6 +21,8 @@ from lpspec.machine.device_kinds import DEVICES
 from lpspec.machine.loading import load_platform, platform_names
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Count, Described
+from lpspec.scenario.names import FIDELITIES
+from lpspec.scenario.scenario import DEFAULT
 
 GEMM = Gemm("out", count=2, tokens=3, k=256, n=512, weight_bits=8, activation_bits=8)
 
@@ -101,10 +103,8 @@ def test_a_device_that_cannot_compute_something_says_so(name: str) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_a_new_kind_runs_at_command_level_where_it_has_one(slow: str) -> None:
-    closed, found = (
-        compare(model="tinyllama", systems=[slow], new_tokens=8, trace="vicuna-7b", fidelity=fidelity).runs[0]
-        for fidelity in ("analytic", "command")
-    )
+    base = DEFAULT.replace(model="tinyllama", trace="vicuna-7b", systems=[slow], new_tokens=8)
+    closed, found = (compare(base.replace(fidelity=fidelity)).runs[0] for fidelity in FIDELITIES)
     assert (closed.fidelity, found.fidelity) == ("analytic", "command")
     assert found.decode_ns == pytest.approx(closed.decode_ns, rel=0.03)  # bound by the bus, as the NPU is
     assert found.decode_ns != closed.decode_ns

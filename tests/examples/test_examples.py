@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import lpspec
 from lpspec.allocation.allocator import ALLOCATORS
 from lpspec.errors import InputError
-from lpspec.experiments.compare import compare
 from lpspec.machine.device_kinds import DEVICES
 from lpspec.simulation.workload import PRUNERS
 from lpspec.speculation.token_tree import TokenTree
@@ -67,8 +67,19 @@ def test_a_kind_of_device_of_ones_own_runs_beside_the_shipped_ones(
     assert 0.7 < float(cpu[2]) / float(npu[2]) < 1.2, "both wait for the same package"
 
 
+def test_the_tour_of_the_api_ends_where_it_began(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = _rows("api_tour.py", capsys)
+    assert rows["lp-spec:"][0] > rows["npu-spec:"][0]
+    speeds = [rows[ranks][-1] for ranks in ("3", "2", "1")]
+    assert speeds == sorted(speeds, reverse=True)
+    assert speeds[0] == rows["lp-spec:"][0]
+    assert "again" in rows
+
+
 def test_a_platform_file_runs_beside_the_shipped_ones() -> None:
-    lp_spec, own = compare(systems=["lp-spec", str(EXAMPLES / "custom_platform.toml")], new_tokens=8).runs
+    lp_spec, own = lpspec.compare(
+        systems=["lp-spec", str(EXAMPLES / "custom_platform.toml")], new_tokens=8, fidelity="analytic"
+    ).runs
     assert own.system.platform.name == "lpddr5x-pim-8"
     assert own.tokens_per_s > lp_spec.tokens_per_s
 
@@ -86,4 +97,4 @@ def test_a_tree_larger_than_any_priced_is_refused(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(PRUNERS, "too-large", TooLarge)
     with pytest.raises(InputError, match="tree of 111 tokens: allowed is 1 to 64"):
-        compare(systems=["lp-spec"], tree="too-large", new_tokens=4)
+        lpspec.compare(systems=["lp-spec"], tree="too-large", new_tokens=4)

@@ -11,19 +11,21 @@ from lpspec.errors import InputError
 from lpspec.experiments.compare import Comparison, compare
 from lpspec.experiments.systems import SYSTEMS
 from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario
+from lpspec.scenario.scenario import DEFAULT
 from lpspec.simulation.run import Run
 from lpspec.speculation.rank_trace import load_trace
 
-QUICK: dict[str, Any] = {"new_tokens": 8}
+QUICK: dict[str, Any] = {"new_tokens": 8, "fidelity": "analytic"}
 
 
 def runs(**options: Any) -> dict[str, Run]:
-    return {run.system.name: run for run in compare(**(QUICK | options)).runs}
+    return {run.system.name: run for run in compare(DEFAULT.replace(**QUICK | options)).runs}
 
 
 def refusal(**options: Any) -> str:
     with pytest.raises(InputError) as refused:
-        compare(**(QUICK | options))
+        compare(DEFAULT.replace(**QUICK | options))
     line = str(refused.value)
     assert "\n" not in line
     return line
@@ -31,7 +33,7 @@ def refusal(**options: Any) -> str:
 
 @pytest.fixture(scope="module")
 def everyone() -> Comparison:
-    return compare(**QUICK)
+    return compare(DEFAULT.replace(**QUICK))
 
 
 def test_all_systems_take_part_in_order(everyone: Comparison) -> None:
@@ -60,7 +62,7 @@ def test_where_every_token_costs_a_pass_nothing_is_speculated(everyone: Comparis
     ("trace", "length"), [("vicuna-7b", 43754 / 17058), ("vicuna-13b", 2.639), ("vicuna-33b", 2.514)]
 )
 def test_medusas_tree_accepts_what_was_measured(trace: str, length: float) -> None:
-    (run,) = compare(trace=trace, systems=["lp-spec"], tree="mc_sim_7b_63").runs
+    (run,) = compare(Scenario(trace=trace, systems=("lp-spec",), tree="mc_sim_7b_63", fidelity="analytic")).runs
     assert run.mean_acceptance_length == pytest.approx(length, rel=0.01)
     assert run.mean_l_spec == 64.0
 
@@ -149,7 +151,7 @@ def test_a_profile_of_one_memory_does_not_price_another() -> None:
 
 def test_a_system_that_cannot_hold_the_model_is_left_out_with_the_reason() -> None:
     """13 billion FP16 parameters and draft heads exceed 24 GiB; LP-Spec's INT8 does not exceed 16."""
-    result = compare("llama2-13b", basis="published", **QUICK)
+    result = compare(DEFAULT.replace(model="llama2-13b", basis="published", **QUICK))
     assert [name for name, _ in result.left_out] == ["rtx3090", "rtx3090-spec"]
     for _, why in result.left_out:
         assert why.startswith("llama2-13b does not fit rtx3090: ")
@@ -235,7 +237,7 @@ def test_a_hugging_face_config_is_the_model_that_it_describes(tmp_path: Path) ->
         "max_position_embeddings": 4096,
     }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    result = compare(str(folder / "config.json"), systems=["lp-spec", "npu"], **QUICK)
+    result = compare(DEFAULT.replace(model=str(folder / "config.json"), systems=["lp-spec", "npu"], **QUICK))
     preset = runs(systems=["lp-spec", "npu"])
     assert (result.model.name, result.trace.name) == ("my-llama", "vicuna-7b")
     for run in result.runs:
@@ -245,13 +247,13 @@ def test_a_hugging_face_config_is_the_model_that_it_describes(tmp_path: Path) ->
 def test_a_trace_of_ones_own_is_replayed(tmp_path: Path) -> None:
     file = tmp_path / "two-heads.npz"
     load_trace("vicuna-7b").with_heads(2).save(file)
-    (run,) = compare(trace=str(file), systems=["lp-spec"], tree="6", **QUICK).runs
+    (run,) = compare(DEFAULT.replace(trace=str(file), systems=["lp-spec"], tree="6", **QUICK)).runs
     assert run.steps.committed.max() == 3
 
 
 def test_models_come_with_their_trace() -> None:
-    assert compare("vicuna-13b", systems=["npu"], **QUICK).trace.name == "vicuna-13b"
-    assert compare("tinyllama", systems=["npu"], **QUICK).trace.name == "vicuna-7b"
+    assert compare(DEFAULT.replace(model="vicuna-13b", systems=["npu"], **QUICK)).trace.name == "vicuna-13b"
+    assert compare(DEFAULT.replace(model="tinyllama", systems=["npu"], **QUICK)).trace.name == "vicuna-7b"
 
 
 # One line for what cannot be used
@@ -263,18 +265,18 @@ def test_models_come_with_their_trace() -> None:
         ({"model": "llama2-7"}, "unknown model 'llama2-7': did you mean 'llama2-7b'? "),
         ({"trace": "vicuna7b"}, "unknown trace 'vicuna7b': did you mean 'vicuna-7b'? "),
         ({"systems": ["lpspec"]}, "unknown system 'lpspec': did you mean 'lp-spec'? "),
-        ({"systems": []}, "no system given: known are npu, "),
-        ({"objective": "engery"}, "unknown objective 'engery': did you mean 'energy'? "),
+        ({"systems": []}, "systems: is empty: name one at least"),
+        ({"objective": "engery"}, "objective: unknown value 'engery': did you mean 'energy'? "),
         ({"tree": "dpt"}, "unknown tree 'dpt': did you mean 'dtp'? "),
         ({"tree": "65"}, "tree size 65 is not possible: "),
-        ({"basis": "publish"}, "unknown basis 'publish': did you mean 'published'? "),
+        ({"basis": "publish"}, "basis: unknown value 'publish': did you mean 'published'? "),
         ({"energy_profile": "spec-pim"}, "unknown energy profile 'spec-pim': did you mean 'specpim'? "),
-        ({"learning": "verified"}, "unknown learning rule 'verified': did you mean 'verified-nodes'? "),
+        ({"learning": "verified"}, "learning: unknown value 'verified': did you mean 'verified-nodes'? "),
         ({"changes": {"pim.mac_intervall": "5 ns"}}, "unknown constant 'pim.mac_intervall': did you mean 'pim.mac_in"),
         ({"changes": {"pim.mac_interval": "5"}}, "platform 'lpddr5-pim': pim.mac_interval"),
         ({"systems": ["npu"], "changes": {"pim.alus": "4"}}, "unknown constant 'pim.alus': "),
-        ({"prompt_tokens": 0}, "prompt tokens must be at least 1, not 0"),
-        ({"new_tokens": 0}, "new tokens must be at least 1, not 0"),
+        ({"prompt_tokens": 0}, "workload.prompt_tokens: must be at least 1, not 0"),
+        ({"new_tokens": 0}, "workload.new_tokens: must be at least 1, not 0"),
         ({"prompt_tokens": 4090}, "llama2-7b reads at most 4096 tokens: "),
         ({"trace": "nowhere/trace.npz"}, "trace file 'nowhere/trace.npz' cannot be read: "),
         ({"model": "nowhere/config.json"}, "cannot read model config 'nowhere/config.json': "),

@@ -7,8 +7,10 @@ import pytest
 from lpspec.decoding.drafters.medusa import Medusa
 from lpspec.decoding.model_files import demo_folder
 from lpspec.errors import InputError
-from lpspec.experiments.decoder import DTYPES, fresh_drafter, load_decoder
-from lpspec.simulation.workload import TreePolicy, parse_tree
+from lpspec.experiments.decoder import fresh_drafter, load_decoder
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import DTYPES
+from lpspec.simulation.workload import TreePolicy, tree_policy
 from lpspec.speculation.pruner import FixedTree
 from lpspec.speculation.token_tree import TokenTree
 
@@ -23,7 +25,7 @@ def test_the_demos_heads_lie_beside_it() -> None:
 
 
 def test_a_published_tree_becomes_the_drafters_own() -> None:
-    drafter = load_decoder("demo", "medusa", policy=parse_tree("mc_sim_7b_63", "edp")).drafter
+    drafter = load_decoder("demo", "medusa", policy=tree_policy(Scenario(tree="mc_sim_7b_63"))).drafter
     assert isinstance(drafter, Medusa)
     assert isinstance(drafter.pruner, FixedTree)
     assert drafter.pruner.tree.size == 64

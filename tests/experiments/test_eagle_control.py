@@ -27,14 +27,13 @@ from lpspec.experiments.eagle_control import (
 from lpspec.experiments.peers import CAPIM_ACCEPTED, CAPIM_ROUTES
 from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
-from lpspec.machine.loading import load_profile
 from lpspec.simulation.step_cost import FloatArray, step_costs
 from lpspec.simulation.workload import System
 
 
 @pytest.fixture(scope="module")
 def system() -> System:
-    return eagle_system(make_system("lp-spec", load_model("llama2-7b"), load_profile("attacc")))
+    return eagle_system(make_system("lp-spec", load_model("llama2-7b")))
 
 
 @pytest.fixture(scope="module")

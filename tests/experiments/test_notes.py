@@ -9,13 +9,14 @@ import pytest
 from lpspec.experiments.compare import Comparison, compare
 from lpspec.experiments.notes import DEFAULT_NODES, drafting_notes, recording_notes
 from lpspec.report.documents import run_document
+from lpspec.scenario.scenario import DEFAULT
 
-SMALL: dict[str, Any] = {"model": "tinyllama", "new_tokens": 12, "prompt_tokens": 64}
+SMALL: dict[str, Any] = {"model": "tinyllama", "new_tokens": 12, "prompt_tokens": 64, "fidelity": "analytic"}
 
 
 @cache
 def _compared(options: str) -> Comparison:
-    return compare(**SMALL | json.loads(options))
+    return compare(DEFAULT.replace(**SMALL | json.loads(options)))
 
 
 def compared(**options: Any) -> Comparison:

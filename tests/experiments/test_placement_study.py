@@ -9,13 +9,17 @@ import pytest
 from lpspec.errors import InputError
 from lpspec.experiments.placement import LASTING, PLACEMENTS, PlacementRow, PlacementStudy, placement_study, switching
 from lpspec.report.placement_table import MEANING, placement_document
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import FIDELITIES
 from lpspec.simulation.run import Steps
 from lpspec.speculation.rank_trace import load_trace
+
+CLOSED = Scenario(fidelity="analytic")
 
 
 @cache
 def study(model: str = "llama2-7b") -> PlacementStudy:
-    return placement_study(model, new_tokens=60)
+    return placement_study(CLOSED.replace(model=model, new_tokens=60))
 
 
 def row(case: str, model: str = "llama2-7b") -> PlacementRow:
@@ -54,7 +58,7 @@ def test_the_longer_sizes_last_the_nearer_moving_comes_to_copies() -> None:
 
 def test_sizes_that_change_right_after_each_move_cost_more_than_never_moving() -> None:
     """What no rule without foresight can avoid: it pays for each move and the gain does not come."""
-    rows = {found.case: found.runs for found in placement_study(new_tokens=24).rows}
+    rows = {found.case: found.runs for found in placement_study(CLOSED.replace(new_tokens=24)).rows}
     stays, moves, free = (run.decode_ns for run in rows["4 or 16 tokens, 1 turn each"])
     assert free < stays < moves < 1.25 * stays
 
@@ -93,7 +97,7 @@ def test_commands_say_the_same_of_every_placement() -> None:
     """Gains by commands are those of closed forms within 12 %: static placement leaves the largest trees to the NPU
     alone, whose reads by commands are faster than the bus efficiency that closed forms assume.
     """
-    closed, timed = (placement_study(new_tokens=8, fidelity=name) for name in ("analytic", "command"))
+    closed, timed = (placement_study(CLOSED.replace(new_tokens=8, fidelity=name)) for name in FIDELITIES)
     for by_form, by_commands in zip(closed.rows, timed.rows, strict=True):
         stays, moves, free = (run.decode_ns for run in by_commands.runs)
         assert {run.fidelity for run in by_commands.runs} == {"command"}
@@ -105,7 +109,7 @@ def test_commands_say_the_same_of_every_placement() -> None:
 
 def test_what_cannot_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not fit"):
-        placement_study("vicuna-33b")
+        placement_study(Scenario(model="vicuna-33b"))
     load_trace("vicuna-7b").with_heads(2).save(tmp_path / "short.npz")
     with pytest.raises(InputError, match="too few draft heads for mc_sim_7b_63"):
-        placement_study(trace=str(tmp_path / "short.npz"))
+        placement_study(Scenario(trace=str(tmp_path / "short.npz")))

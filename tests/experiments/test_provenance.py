@@ -12,13 +12,14 @@ import pytest
 
 from lpspec import __version__
 from lpspec.experiments.compare import compare
+from lpspec.scenario.scenario import DEFAULT
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
-BASE: dict[str, Any] = {"systems": ["npu", "lp-spec"], "new_tokens": 4, "prompt_tokens": 16}
+BASE: dict[str, Any] = {"systems": ["npu", "lp-spec"], "new_tokens": 4, "prompt_tokens": 16, "fidelity": "analytic"}
 
 
 def origin(**options: Any) -> dict[str, Any]:
-    return compare(**(BASE | options)).provenance
+    return compare(DEFAULT.replace(**BASE | options)).provenance
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,8 @@ def test_trees_are_told_apart_by_their_nodes() -> None:
 def test_a_trace_is_told_by_its_content(tmp_path: Path, plain: dict[str, Any]) -> None:
     trace = load_trace("vicuna-7b")
     trace.save(tmp_path / "copy.npz")
-    assert origin(trace=str(tmp_path / "copy.npz")) == plain
+    copied = origin(trace=str(tmp_path / "copy.npz"))
+    assert copied | {"scenario": plain["scenario"]} == plain
     ranks = trace.ranks.copy()
     place = np.argwhere(ranks == 0)[-1]
     ranks[tuple(place)] = 1
@@ -73,7 +75,8 @@ def test_a_trace_is_told_by_its_content(tmp_path: Path, plain: dict[str, Any]) -
 def test_what_cannot_matter_does_not_count(plain: dict[str, Any]) -> None:
     assert origin() == plain
     assert origin(systems=["npu", "lp-spec", "npu"]) == plain
-    assert origin(trace="vicuna-7b", changes={}) == plain
+    assert origin(changes={}) == plain
+    assert origin(trace="vicuna-7b")["config_sha256"] == plain["config_sha256"]
 
 
 def test_it_says_where_everything_came_from(plain: dict[str, Any]) -> None:
@@ -95,7 +98,7 @@ def test_it_is_plain_json(plain: dict[str, Any]) -> None:
 
 
 def test_the_hash_is_the_same_in_every_process(plain: dict[str, Any]) -> None:
-    code = f"from lpspec.experiments.compare import compare; print(compare(**{BASE!r}).provenance['config_sha256'])"
+    code = f"import lpspec; print(lpspec.compare(**{BASE!r}).provenance['config_sha256'])"
     for seed in ("1", "2"):
         environment = os.environ | {"PYTHONHASHSEED": seed}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

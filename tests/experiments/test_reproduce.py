@@ -12,7 +12,7 @@ import pytest
 
 from lpspec.errors import InputError
 from lpspec.experiments import bench as module
-from lpspec.experiments.bench import Bench
+from lpspec.experiments.bench import PAPER, Bench
 from lpspec.experiments.explanations import divisible_split, implied_bus_efficiency, whole_tiles
 from lpspec.experiments.intervals import Resampling, interval
 from lpspec.experiments.level import FAIR_BASES, Level
@@ -24,15 +24,20 @@ from lpspec.experiments.reproduce import Reproduction, Row, reproduce
 from lpspec.experiments.systems import ENERGY_BASES, make_system
 from lpspec.llm import load_model
 from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.workload import OBJECTIVES, Objective, System, TreePolicy, Workload
+from lpspec.simulation.workload import System, TreePolicy
 
 IDS = [published.id for published in PUBLISHED]
 
 
+CLOSED = PAPER.replace(fidelity="analytic")
+
+
 @pytest.fixture(scope="module")
 def result() -> Reproduction:
-    return reproduce()
+    return reproduce(CLOSED)
 
 
 def rows_of(result: Reproduction) -> dict[str, Row]:
@@ -119,7 +124,7 @@ def test_a_reading_shared_between_threads_is_the_reading_alone(result: Reproduct
     """Price lists and autoregressive runs are shared while the readings are searched side by side."""
     for place in (0, 17, -1):
         expected = result.readings[place]
-        assert Bench("attacc").result(expected.reading) == expected
+        assert Bench(PAPER).result(expected.reading) == expected
 
 
 # Nothing is set per system
@@ -128,14 +133,14 @@ def test_a_reading_shared_between_threads_is_the_reading_alone(result: Reproduct
 def test_every_system_gets_the_same_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, set[tuple[tuple[tuple[str, str], ...], bool]]] = defaultdict(set)
 
-    def spy(name: str, model: Any, profile: Any, basis: Any, changes: Mapping[str, str], root_counts: bool) -> System:
-        asked[name].add((tuple(changes.items()), root_counts))
-        assert (model, profile.name) == (load_model("llama2-7b"), "attacc")
-        return make_system(name, model, profile, basis, changes, root_counts)
+    def spy(name: str, model: Any, scenario: Scenario) -> System:
+        asked[name].add((tuple(scenario.changes.items()), scenario.root_counts))
+        assert (model, scenario.energy_profile) == (load_model("llama2-7b"), "attacc")
+        return make_system(name, model, scenario)
 
     monkeypatch.setattr(module, "make_system", spy)
     reading = Reading(2, 10.0, 0.7, "energy", False)
-    bench = Bench("attacc")
+    bench = Bench(PAPER)
     bench.published_runs(reading)
     bench.fair_runs(reading, "equal", "energy")
     same = (tuple(reading.changes.items()), False)
@@ -167,9 +172,11 @@ def test_the_row_of_a_gpu_names_the_bus_efficiency_that_the_paper_implies(result
     assert share == pytest.approx(0.63, abs=0.015)
     assert f"{share:.2f} of its bandwidth" in row.why
     assert "0.85" in row.why
-    bench = Bench("attacc")
-    changed = make_system("rtx3090", bench.model, bench.profile, "published", {"gpu.bus_efficiency": f"{share}"})
-    found = simulate(changed, bench.trace, module.WORKLOAD, TreePolicy())
+    bench = Bench(PAPER)
+    changed = make_system(
+        "rtx3090", bench.model, Scenario(basis="published", changes={"gpu.bus_efficiency": f"{share}"})
+    )
+    found = simulate(changed, bench.trace, PAPER.workload, TreePolicy())
     assert found.edp_s_mj == pytest.approx(173.6, rel=0.01)
 
 
@@ -180,7 +187,7 @@ def every_run(result: Reproduction) -> list[tuple[str, Run]]:
 
 def test_every_reported_run_is_one_that_can_be_made_alone(result: Reproduction) -> None:
     """From the system as it is reported, without the sharing between readings."""
-    bench = Bench("attacc")
+    bench = Bench(PAPER)
     own = TreePolicy(objective=result.chosen.reading.objective, heads="all")
     asked = {name: (run, own) for name, run in result.closed.published.items()}
     del asked["pim-spec"]  # it verifies LP-Spec's trees, as its basis says
@@ -190,7 +197,7 @@ def test_every_reported_run_is_one_that_can_be_made_alone(result: Reproduction) 
             asked |= {f"{name} {basis} {objective}": (run, policy) for name, run in runs.items()}
     assert len(asked) == 4 + 5 * 3 * 2
     for run, policy in asked.values():
-        alone = simulate(run.system, bench.trace, module.WORKLOAD, policy)
+        alone = simulate(run.system, bench.trace, PAPER.workload, policy)
         assert alone.tokens_per_s == pytest.approx(run.tokens_per_s, rel=1e-12)
         assert alone.mj_per_token == pytest.approx(run.mj_per_token, rel=1e-12)
 
@@ -260,13 +267,13 @@ def test_systems_are_reported_under_the_chosen_reading(result: Reproduction) -> 
 
 def test_what_a_result_was_made_from_does_not_depend_on_the_threads(result: Reproduction) -> None:
     """An autoregressive system is the same whether or not the root counts, so it must not tell which came first."""
-    bench = Bench("attacc")
+    bench = Bench(PAPER)
     counted = bench.published_runs(PLAIN)
-    uncounted = Bench("attacc").published_runs(dataclasses.replace(PLAIN, root_counts=False))
+    uncounted = Bench(PAPER).published_runs(dataclasses.replace(PLAIN, root_counts=False))
     for name in ("npu", "attacc", "rtx3090"):
         assert counted[name].system == uncounted[name].system
         assert counted[name].tokens_per_s == uncounted[name].tokens_per_s
-    assert reproduce().provenance == result.provenance
+    assert reproduce(CLOSED).provenance == result.provenance
 
 
 def test_pim_spec_verifies_the_trees_of_lp_spec_on_the_published_basis(result: Reproduction) -> None:
@@ -351,7 +358,7 @@ def test_an_interval_is_as_wide_as_the_theory_of_a_ratio_says(result: Reproducti
 
 
 def test_the_seed_is_fixed_and_matters() -> None:
-    run = Bench("attacc").lp_spec(PLAIN, TreePolicy())
+    run = Bench(PAPER).lp_spec(PLAIN, TreePolicy())
     widths = [interval(Resampling(160, seed=seed).efficiency(run).tokens_per_s) for seed in (1, 1, 2)]
     assert widths[0] == widths[1] != widths[2]
 
@@ -373,9 +380,9 @@ def test_the_papers_learning_rule_and_both_uses_of_heads_are_shown(result: Repro
     assert next(iter(named)) == ("full-feedback", "all")
     assert len(named) == 4
     assert named["full-feedback", "all"].edp_s_mj == result.closed.published["lp-spec"].edp_s_mj
-    trace, objective = Bench("attacc").trace, result.chosen.reading.objective
+    trace, objective = Bench(PAPER).trace, result.chosen.reading.objective
     for (rule, heads), run in named.items():
-        alone = simulate(run.system, trace, module.WORKLOAD, TreePolicy(objective=objective, rule=rule, heads=heads))
+        alone = simulate(run.system, trace, PAPER.workload, TreePolicy(objective=objective, rule=rule, heads=heads))
         assert run.edp_s_mj == pytest.approx(alone.edp_s_mj, rel=1e-12)
     assert named["verified-nodes", "all"].tokens_per_s != named["full-feedback", "all"].tokens_per_s
     assert named["full-feedback", "by-depth"].tokens_per_s >= named["full-feedback", "all"].tokens_per_s
@@ -383,7 +390,7 @@ def test_the_papers_learning_rule_and_both_uses_of_heads_are_shown(result: Repro
 
 def test_the_region_says_what_pruner_and_split_are_worth() -> None:
     """Against runs made one by one, at a place where they decide something and at one that has no room."""
-    bench = Bench("attacc")
+    bench = Bench(PAPER)
     reading = Reading(3, 10.0, 0.7, "throughput", True)
     places = {(p.vocabulary, p.context, p.profile): p for p in region(bench.model, bench.trace, reading)}
     assert len(places) == 2 * 5 * 3
@@ -392,7 +399,8 @@ def test_the_region_says_what_pruner_and_split_are_worth() -> None:
     work = Workload(1024, 64)
 
     def run(size: int | None, depth: int | None = None, **changes: str) -> Run:
-        system = make_system("lp-spec", bench.model, load_profile("pimscope"), "equal", reading.changes | changes)
+        scenario = Scenario(energy_profile="pimscope", changes=reading.changes | changes)
+        system = make_system("lp-spec", bench.model, scenario)
         return simulate(system, bench.trace, work, TreePolicy(objective="edp", size=size, depth=depth))
 
     whole = run(None)
@@ -414,10 +422,10 @@ def test_the_region_says_what_pruner_and_split_are_worth() -> None:
 
 def test_the_scan_is_of_fixed_sizes_under_the_plain_reading(result: Reproduction) -> None:
     assert [point.l_spec for point in result.l_spec_scan] == list(range(1, 17))
-    bench = Bench("attacc")
+    bench = Bench(PAPER)
     lp_spec = bench.published_runs(PLAIN)["lp-spec"].system
     for size in (1, 4, 16):
-        run = simulate(lp_spec, bench.trace, module.WORKLOAD, TreePolicy(size=size, heads="all"))
+        run = simulate(lp_spec, bench.trace, PAPER.workload, TreePolicy(size=size, heads="all"))
         point = result.l_spec_scan[size - 1]
         assert point.tokens_per_s == pytest.approx(run.tokens_per_s, rel=1e-12)
         assert point.tokens_per_j == pytest.approx(run.tokens_per_j, rel=1e-12)
@@ -439,4 +447,4 @@ def test_objectives_are_best_at_what_they_optimise(result: Reproduction) -> None
 
 def test_unknown_profiles_are_refused() -> None:
     with pytest.raises(InputError, match=r"^unknown energy profile 'atacc': did you mean 'attacc'\? known are "):
-        reproduce("atacc")
+        reproduce(PAPER.replace(energy_profile="atacc"))

@@ -16,9 +16,9 @@ from lpspec.experiments.acceptance import count_acceptance
 from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
 from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
-from lpspec.machine.loading import load_profile
+from lpspec.scenario.names import FIDELITIES, Fidelity
 from lpspec.simulation.step_cost import step_costs
-from lpspec.simulation.workload import FIDELITIES, Fidelity, System, TreePolicy
+from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.token_tree import TokenTree
 
 TREE = TokenTree.from_paths([(0,), (1,), (0, 0), (0, 1), (1, 0)])  # nodes 1 to 5
@@ -35,7 +35,7 @@ TEXTS = [
 
 
 def system(name: str, drafter: Any) -> System:
-    return make_system(name, priced_model(load_model("llama2-7b"), drafter), load_profile("attacc"))
+    return make_system(name, priced_model(load_model("llama2-7b"), drafter))
 
 
 def test_every_step_is_charged_at_its_context_and_size() -> None:
@@ -119,7 +119,7 @@ def test_medusa_is_priced_as_the_simulator_prices_it() -> None:
 def test_eagle_is_charged_for_one_layer_at_every_level() -> None:
     drafter: Any = load_drafter("eagle", load_llama(demo_folder()), demo_folder() / "eagle")
     on = system("npu-spec", drafter)
-    one = make_system("npu-spec", on.model.model_copy(update={"layers": 1}), load_profile("attacc"))
+    one = make_system("npu-spec", on.model.model_copy(update={"layers": 1}))
     plain, layer = step_costs(on, 20, 4).latency_ns, step_costs(one, 20, 4).latency_ns
     levels = (drafter.depth - 1) * layer[:, drafter.width - 1] + layer[:, 0]
     np.testing.assert_allclose(live_costs(on, drafter, 20, 4).latency_ns[:, 7], plain[:, 7] + levels)

@@ -6,20 +6,22 @@ from math import ceil
 import pytest
 
 from lpspec.experiments.ablation import FULL, Reduced, ablation
-from lpspec.experiments.bench import TRACE, WORKLOAD, Bench
+from lpspec.experiments.bench import PAPER, Bench
 from lpspec.experiments.published import PUBLISHED
 from lpspec.experiments.readings import PLAIN
-from lpspec.experiments.study import STAGES, Assumption, Study, _alternatives, study
+from lpspec.experiments.study import STAGES, TRACE, Assumption, Study, _alternatives, study
 from lpspec.experiments.sweeps import LENGTHS, context_lengths, rank_split, speculation_lengths
 from lpspec.llm.loading import load_model
-from lpspec.machine.loading import load_profile
 from lpspec.report.study_figures import study_figures
 from lpspec.report.study_table import study_blocks, study_document
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import FIDELITIES, OBJECTIVES
 from lpspec.simulation.run import Run
-from lpspec.simulation.workload import FIDELITIES, OBJECTIVES, TreePolicy, Workload
 from lpspec.speculation.rank_trace import load_trace
 
-MODEL, PROFILE = load_model("llama2-7b"), load_profile("attacc")
+MODEL = load_model("llama2-7b")
+CLOSED = PAPER.replace(fidelity="analytic")
+ALONE = Scenario(fidelity="analytic", objective="throughput")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def whole() -> tuple[Study, int]:
         nonlocal stages
         stages += 1
 
-    result = study(advance=advance)
+    result = study(PAPER.replace(fidelity="analytic"), advance)
     return result, stages
 
 
@@ -52,7 +54,7 @@ def _flat(assumption: Assumption) -> dict[str, object]:
 
 
 def test_a_size_is_held_throughout() -> None:
-    bench = Bench("attacc")
+    bench = Bench(PAPER)
     assert bench.result(PLAIN, 6).mean_l_spec == 6
     assert bench.result(PLAIN).simulated != bench.result(PLAIN, 6).simulated
 
@@ -60,13 +62,13 @@ def test_a_size_is_held_throughout() -> None:
 def test_harder_text_takes_more_passes_as_measured() -> None:
     easy, hard = load_trace(TRACE), load_trace("vicuna-7b-spec-bench")
     assert easy.positions == hard.positions
-    results = [Bench("attacc", trace.name).result(PLAIN, 4).simulated for trace in (easy, hard)]
+    results = [Bench(PAPER.replace(trace=trace.name)).result(PLAIN, 4).simulated for trace in (easy, hard)]
     assert results[1]["lp_spec_tokens_per_s"] < results[0]["lp_spec_tokens_per_s"]
     assert results[1]["npu_tokens_per_s"] == pytest.approx(results[0]["npu_tokens_per_s"])  # doesn't speculate
 
 
 def test_gemv_pim_takes_a_pass_per_token_and_gemm_alus_one_for_four() -> None:
-    points = {(p.system, p.l_spec): p for p in speculation_lengths(MODEL, PROFILE)}
+    points = {(p.system, p.l_spec): p for p in speculation_lengths(CLOSED, MODEL)}
     macs_ms, refreshing = 13.17, 168 / 3125  # a pass of MACs over all tiles; nRFCab / nREFI
     for length in LENGTHS[1:]:
         longer_ms = points["pim-spec", length].latency_ms - points["pim-spec", 2].latency_ms
@@ -81,8 +83,8 @@ def test_gemv_pim_takes_a_pass_per_token_and_gemm_alus_one_for_four() -> None:
 
 @pytest.fixture(scope="module")
 def reduced() -> dict[str, tuple[Reduced, ...]]:
-    trace, workload = load_trace(TRACE), Workload(128, 64)
-    return {name: ablation(MODEL, trace, workload, PROFILE, name) for name in OBJECTIVES}
+    trace = load_trace(TRACE)
+    return {name: ablation(CLOSED.replace(new_tokens=64, objective=name), MODEL, trace) for name in OBJECTIVES}
 
 
 BETTER: dict[str, Callable[[Run], float]] = {
@@ -114,10 +116,10 @@ def test_the_dau_matters_for_speed_and_its_objective_for_energy(reduced: dict[st
 
 def test_commands_agree_with_closed_forms_on_which_parts_matter() -> None:
     """Five percent of slower commands leave the order of parts as it is."""
-    trace, workload = load_trace(TRACE), Workload(128, 8)
+    trace = load_trace(TRACE)
     orders = []
     for fidelity in FIDELITIES:
-        found = ablation(MODEL, trace, workload, PROFILE, "edp", fidelity)
+        found = ablation(PAPER.replace(new_tokens=8, fidelity=fidelity), MODEL, trace)
         assert all(part.run.fidelity == fidelity for part in found)
         big = [part for part in found if part.name not in ("DAU for speed alone", "without migration", FULL)]
         orders.append([part.name for part in sorted(big, key=lambda part: part.run.edp_s_mj)])
@@ -125,14 +127,14 @@ def test_commands_agree_with_closed_forms_on_which_parts_matter() -> None:
 
 
 def test_more_pim_ranks_make_a_pass_faster() -> None:
-    points = rank_split(MODEL, load_trace(TRACE), Workload(128, 32), PROFILE, TreePolicy())
+    points = rank_split(ALONE.replace(new_tokens=32), MODEL, load_trace(TRACE))
     speeds = [point.run.tokens_per_s for point in points]
     assert speeds == sorted(speeds)
     assert all(point.pim_ranks + point.dram_ranks == 4 for point in points)
 
 
 def test_longer_contexts_never_help() -> None:
-    points = context_lengths(MODEL, load_trace(TRACE), PROFILE, TreePolicy(size=4), (64, 1024))
+    points = context_lengths(ALONE.replace(tree="4"), MODEL, load_trace(TRACE), (64, 1024))
     for short, long in zip(points[::2], points[1::2], strict=True):
         assert short.run.system == long.run.system
         assert long.run.tokens_per_s < short.run.tokens_per_s
@@ -152,7 +154,7 @@ def test_the_best_joint_reading_is_no_worse_than_any_variation_of_it(whole: tupl
 @pytest.mark.slow
 def test_the_joint_search_beats_the_machine_alone(whole: tuple[Study, int]) -> None:
     result, _ = whole
-    machine_alone = min(Bench("attacc").results(), key=lambda r: r.worst_factor)
+    machine_alone = min(Bench(PAPER).results(), key=lambda r: r.worst_factor)
     assert result.best.result.worst_factor <= machine_alone.worst_factor
     assert set(result.residuals) == {published.id for published in PUBLISHED}
     assert result.unmatched == {name: r for name, r in result.residuals.items() if not 0.8 <= r <= 1.25}
@@ -165,4 +167,4 @@ def test_table_document_and_figures_hold_every_experiment(whole: tuple[Study, in
     assert {"best", "residuals", "sensitivities", "l_spec", "parts", "ranks", "contexts", "provenance"} <= set(document)
     assert len(list(study_blocks(result))) > 8
     assert len(study_figures(result)) == 5
-    assert document["provenance"]["config"]["workload"]["prompt_tokens"] == WORKLOAD.prompt_tokens
+    assert document["provenance"]["config"]["workload"]["prompt_tokens"] == PAPER.workload.prompt_tokens

@@ -9,16 +9,24 @@ from lpspec.experiments.compare import Comparison, compare
 from lpspec.report.compare_figure import CUT_ABOVE, comparison_figure
 from lpspec.report.figures import DOUBLE_COLUMN_IN, figure_bytes
 from lpspec.report.wording import digits
+from lpspec.scenario.scenario import DEFAULT
 
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
-    return compare(systems=["npu", "pim", "lp-spec", "attacc", "rtx3090"], new_tokens=10, basis="published")
+    return compare(
+        DEFAULT.replace(
+            systems=["npu", "pim", "lp-spec", "attacc", "rtx3090"],
+            new_tokens=10,
+            basis="published",
+            fidelity="analytic",
+        )
+    )
 
 
 @pytest.fixture(scope="module")
 def figure(comparison: Comparison) -> Figure:
-    return comparison_figure(comparison)
+    return comparison_figure(comparison.runs)
 
 
 def test_every_value_is_written_in_the_figure(comparison: Comparison, figure: Figure) -> None:
@@ -45,8 +53,8 @@ def test_a_bar_that_dwarfs_the_others_is_cut(comparison: Comparison, figure: Fig
 
 
 def test_one_system_alone_can_be_drawn() -> None:
-    alone = compare(systems=["lp-spec"], new_tokens=2)
-    assert figure_bytes(comparison_figure(alone), ".png").startswith(b"\x89PNG")
+    alone = compare(DEFAULT.replace(systems=["lp-spec"], new_tokens=2, fidelity="analytic"))
+    assert figure_bytes(comparison_figure(alone.runs), ".png").startswith(b"\x89PNG")
 
 
 def test_a_figure_is_as_wide_as_a_page_and_has_small_type(figure: Figure) -> None:
@@ -56,7 +64,7 @@ def test_a_figure_is_as_wide_as_a_page_and_has_small_type(figure: Figure) -> Non
 
 @pytest.mark.parametrize("suffix", [".pdf", ".png"])
 def test_equal_results_give_equal_files(comparison: Comparison, suffix: str) -> None:
-    first, second = (figure_bytes(comparison_figure(comparison), suffix) for _ in range(2))
+    first, second = (figure_bytes(comparison_figure(comparison.runs), suffix) for _ in range(2))
     assert first == second
 
 

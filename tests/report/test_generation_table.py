@@ -13,13 +13,13 @@ from lpspec.decoding.drafter import NoDrafter
 from lpspec.decoding.generate import Step
 from lpspec.devices.cost import COMPONENTS
 from lpspec.experiments.acceptance import count_acceptance
-from lpspec.experiments.generation import Generated, Request, Written
+from lpspec.experiments.generation import Generated, Written
 from lpspec.experiments.step_pricing import live_costs, price_texts
 from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
-from lpspec.machine.loading import load_profile
 from lpspec.report.generation_document import generation_document
 from lpspec.report.generation_table import generation_blocks
+from lpspec.scenario import Request
 from lpspec.simulation.workload import TreePolicy
 from lpspec.speculation.token_tree import TokenTree
 
@@ -36,7 +36,7 @@ MACHINE = {"processor": "some processor", "threads": 2, "dtype": "float32"}
 @pytest.fixture
 def generated() -> Generated:
     model = load_model("llama2-7b")
-    systems = [make_system(name, model, load_profile("attacc")) for name in ("lp-spec", "npu")]
+    systems = [make_system(name, model) for name in ("lp-spec", "npu")]
     runs = [price_texts(system, live_costs(system, NoDrafter(), 20, 8), [STEPS], TreePolicy()) for system in systems]
     runs = [
         replace(run, decode_ns=4e7, decode_pj=np.full(len(COMPONENTS), 1.2e10 / len(COMPONENTS)), prefill_ns=1e8)

@@ -11,18 +11,19 @@ from lpspec.errors import InputError
 from lpspec.experiments.compare import Comparison, compare
 from lpspec.experiments.step_timeline import StepTimeline, representative_step
 from lpspec.report.step_timeline import TRACKS, timeline_bytes
+from lpspec.scenario.scenario import DEFAULT
 
 Event = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def compared() -> Comparison:
-    return compare("tinyllama", systems=["lp-spec", "rtx3090"], new_tokens=40, tree="5", fidelity="command")
+    return compare(DEFAULT.replace(model="tinyllama", systems=["lp-spec", "rtx3090"], new_tokens=40, tree="5"))
 
 
 @pytest.fixture(scope="module")
 def step(compared: Comparison) -> StepTimeline:
-    return representative_step(compared.runs, compared.workload, "lp-spec")
+    return representative_step(compared.runs, compared.scenario.workload, "lp-spec")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_the_step_shown_is_the_commonest_kind(compared: Comparison, step: StepTi
     assert step.l_spec == 5
     committed = steps.committed.tolist()
     assert step.committed == max(set(committed), key=committed.count)
-    assert step.context - compared.workload.prompt_tokens in steps.position
+    assert step.context - compared.scenario.workload.prompt_tokens in steps.position
 
 
 def test_every_track_has_a_name_and_no_overlap(events: list[Event]) -> None:
@@ -91,4 +92,4 @@ def test_counters_hold_the_energy_and_the_bytes_of_the_step(events: list[Event],
 
 def test_a_timeline_needs_a_system_with_commands(compared: Comparison) -> None:
     with pytest.raises(InputError, match="no command level"):
-        representative_step(compared.runs, compared.workload, "rtx3090")
+        representative_step(compared.runs, compared.scenario.workload, "rtx3090")

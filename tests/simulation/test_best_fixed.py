@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from lpspec.errors import InputError
 from lpspec.experiments.systems import SYSTEMS, make_system
 from lpspec.llm.loading import load_model, model_names
-from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.kernels import replay_pruned
 from lpspec.simulation.run import Run, Steps, decode_steps, price_by_commands, price_steps, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import MAX_TREE_SIZE, OBJECTIVES, Objective, System, TreePolicy, Workload
+from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 from lpspec.speculation.kernels import FloatArray, IntArray, make_growth
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import DEFAULT_MEMORY, PRIOR_WEIGHT
@@ -99,7 +100,7 @@ def systems(model: str, profile: str) -> list[tuple[System, StepCosts]]:
     found = []
     for name, named in SYSTEMS.items():
         if named.speculates:
-            one = make_system(name, spec, load_profile(profile))
+            one = make_system(name, spec, Scenario(energy_profile=profile))
             try:
                 found.append((one, step_costs(one, PROMPT_TOKENS, int(turns[:, 0].max()))))
             except InputError:  # the model is too large for it
@@ -132,7 +133,7 @@ def test_no_fixed_size_and_depth_is_better_by_more_than_a_hundredth(model: str) 
 @pytest.mark.parametrize("name", ["lp-spec", "npu-spec"])
 def test_by_commands_none_of_the_best_by_closed_forms_is_better_either(name: str, model: str) -> None:
     """The four best by closed forms, priced by commands."""
-    one = make_system(name, load_model(model), load_profile("attacc"))
+    one = make_system(name, load_model(model))
     trace, turns = trace_and_turns("vicuna-7b")
     costs = step_costs(one, PROMPT_TOKENS, int(turns[:, 0].max()))
     commands = command_costs(one, PROMPT_TOKENS, int(turns[:, 0].max()))
@@ -158,7 +159,7 @@ def steps_of_root(turns: IntArray) -> Steps:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_small_model_gains_by_speculating_on_lp_spec(objective: Objective, fidelity: str) -> None:
     """Heads of a 1B model cost nearly as much as the model: with all of them running, plain decoding is best."""
-    one = make_system("lp-spec", load_model("llama3.2-1b"), load_profile("attacc"))
+    one = make_system("lp-spec", load_model("llama3.2-1b"))
     trace, turns = trace_and_turns("vicuna-7b")
     costs = step_costs(one, PROMPT_TOKENS, int(turns[:, 0].max()))
     commands = command_costs(one, PROMPT_TOKENS, int(turns[:, 0].max()))

@@ -9,14 +9,17 @@ from lpspec.errors import InputError
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
 from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import FIDELITIES, Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.run import simulate
 from lpspec.simulation.step_cost import priced, step_costs
 from lpspec.simulation.step_phases import cost_of
-from lpspec.simulation.workload import FIDELITIES, Fidelity, System, Workload, parse_fidelity, parse_tree
+from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.rank_trace import load_trace
 
-PROFILE = load_profile("pimscope")  # refresh and standby are priced, too
+PIMSCOPE = Scenario(energy_profile="pimscope")  # refresh and standby are priced, too
+PROFILE = load_profile("pimscope")
 TINY = load_model("tinyllama")
 TRACE = load_trace("vicuna-7b")
 WORKLOAD = Workload(100, 40)
@@ -24,7 +27,7 @@ NAMES = ("npu", "npu-spec", "pim", "pim-spec", "lp-spec")
 
 
 def system(name: str, root_counts: bool = True) -> System:
-    return make_system(name, TINY, PROFILE, root_counts=root_counts)
+    return make_system(name, TINY, PIMSCOPE.replace(root_counts=root_counts))
 
 
 def costs_of(one: System) -> CommandCosts:
@@ -37,7 +40,7 @@ def costs_of(one: System) -> CommandCosts:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_costs_what_its_steps_cost_one_by_one(name: str, root_counts: bool) -> None:
     one = system(name, root_counts)
-    run = simulate(one, TRACE, WORKLOAD, parse_tree("dtp", "edp"), "command")
+    run = simulate(one, TRACE, WORKLOAD, TreePolicy(objective="edp"), "command")
     costs = costs_of(one)
     known: dict[tuple[int, int, int, int], tuple[float, float]] = {}
     total_ns = total_pj = 0.0
@@ -57,7 +60,7 @@ def test_a_run_costs_what_its_steps_cost_one_by_one(name: str, root_counts: bool
 @pytest.mark.parametrize("name", NAMES)
 def test_both_levels_take_the_same_steps(name: str) -> None:
     closed, commands = (
-        simulate(system(name), TRACE, WORKLOAD, parse_tree("dtp", "edp"), level) for level in FIDELITIES
+        simulate(system(name), TRACE, WORKLOAD, TreePolicy(objective="edp"), level) for level in FIDELITIES
     )
     for field in ("position", "l_spec", "committed", "heads", "moved"):
         assert np.array_equal(getattr(closed.steps, field), getattr(commands.steps, field))
@@ -70,7 +73,7 @@ def test_both_levels_take_the_same_steps(name: str) -> None:
 @pytest.mark.parametrize("name", ["pim-spec", "lp-spec"])
 @pytest.mark.parametrize("profile", ["attacc", "pimscope"])
 def test_compaction_costs_the_same_at_both_levels(name: str, profile: str) -> None:
-    one = make_system(name, load_model("llama2-7b"), load_profile(profile))
+    one = make_system(name, load_model("llama2-7b"), Scenario(energy_profile=profile))
     closed, commands = step_costs(one, 140, 1), command_costs(one, 140, 1)
     assert commands is not None
     nowhere = np.zeros(1, np.int64)
@@ -86,7 +89,7 @@ def test_compaction_costs_the_same_at_both_levels(name: str, profile: str) -> No
 @pytest.mark.parametrize("name", ["npu-spec", "pim-spec", "lp-spec"])
 def test_compaction_differs_by_little_of_a_step(name: str, model: str) -> None:
     """In plain DRAM, or with few key-value heads, commands take longer by turns of the bus: next to nothing."""
-    one = make_system(name, load_model(model), PROFILE)
+    one = make_system(name, load_model(model), PIMSCOPE)
     closed, commands = step_costs(one, 140, 1), command_costs(one, 140, 1)
     assert commands is not None
     for moved in (1, 3):
@@ -101,23 +104,20 @@ def test_compaction_differs_by_little_of_a_step(name: str, model: str) -> None:
 @pytest.mark.parametrize("name", ["attacc", "rtx3090-spec"])
 def test_gpus_have_no_command_level(name: str) -> None:
     assert command_costs(system(name), 100, 40) is None
-    closed, asked = (simulate(system(name), TRACE, WORKLOAD, parse_tree("4", "edp"), level) for level in FIDELITIES)
+    closed, asked = (
+        simulate(system(name), TRACE, WORKLOAD, TreePolicy(size=4, objective="edp"), level) for level in FIDELITIES
+    )
     assert asked.fidelity == "analytic"
     assert asked.decode_ns == closed.decode_ns
-
-
-def test_an_unknown_fidelity_is_refused() -> None:
-    with pytest.raises(InputError, match="did you mean 'command'"):
-        parse_fidelity("comand")
 
 
 @pytest.mark.parametrize("level", FIDELITIES)
 def test_bus_efficiency_limits_both_levels(level: Fidelity) -> None:
     """Half of the peak is less than commands sustain, 0.95 of it is more."""
-    policy = parse_tree("1", "edp")
+    policy = TreePolicy(size=1, objective="edp")
     took_ns = {}
     for share in ("0.5", "0.95", "1"):
-        one = make_system("npu", TINY, PROFILE, changes={"memory.bus_efficiency": share})
+        one = make_system("npu", TINY, PIMSCOPE.replace(changes={"memory.bus_efficiency": share}))
         took_ns[share] = simulate(one, TRACE, WORKLOAD, policy, level).decode_ns
     assert took_ns["0.95"] == took_ns["1"]
     assert took_ns["0.5"] == pytest.approx(took_ns["1"] * 0.9325 / 0.5, rel=0.005)
@@ -126,16 +126,16 @@ def test_bus_efficiency_limits_both_levels(level: Fidelity) -> None:
 @pytest.mark.parametrize("name", ["npu", "lp-spec"])
 def test_a_die_that_the_command_level_lacks_is_refused_there(name: str) -> None:
     """Closed forms were taken instead, without a word."""
-    odd = make_system(name, TINY, PROFILE, changes={"memory.die_capacity": "12 Gb"})
-    policy = parse_tree("dtp", "edp")
+    odd = make_system(name, TINY, PIMSCOPE.replace(changes={"memory.die_capacity": "12 Gb"}))
+    policy = TreePolicy(objective="edp")
     with pytest.raises(InputError, match=r"memory.die_capacity is 1.5 GiB: .* hold 1 GiB or 2 GiB; .* take any"):
         simulate(odd, TRACE, WORKLOAD, policy, "command")
     assert simulate(odd, TRACE, WORKLOAD, policy).fidelity == "analytic"
 
 
 def test_static_power_flows_at_command_level_too() -> None:
-    powered = make_system("npu", TINY, PROFILE, changes={"static_power": "2 W"})
-    policy = parse_tree("dtp", "edp")
+    powered = make_system("npu", TINY, PIMSCOPE.replace(changes={"static_power": "2 W"}))
+    policy = TreePolicy(objective="edp")
     plain, more = (simulate(one, TRACE, WORKLOAD, policy, "command") for one in (system("npu"), powered))
     assert more.decode_pj.sum() - plain.decode_pj.sum() == pytest.approx(2e3 * plain.decode_ns)
 
@@ -159,6 +159,6 @@ def test_every_placement_policy_has_a_command_level(policy: str) -> None:
     """Steps are priced where the weights lie; moves keep their closed form."""
     platform = system("lp-spec").platform.model_copy(update={"allocator": policy})
     one = replace(system("lp-spec"), platform=platform)
-    runs = [simulate(one, TRACE, WORKLOAD, parse_tree("dtp", "energy"), level) for level in FIDELITIES]
+    runs = [simulate(one, TRACE, WORKLOAD, TreePolicy(objective="energy"), level) for level in FIDELITIES]
     assert runs[0].migration_ns == runs[1].migration_ns
     assert runs[1].decode_ns == pytest.approx(runs[0].decode_ns, rel=0.35)

@@ -10,11 +10,12 @@ import pytest
 from lpspec.devices.cost import COMPONENTS
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
-from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.run import Run, allowed_prices, decode_steps, price_steps, simulate, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import OBJECTIVES, Objective, System, TreePolicy, Workload
+from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.kernels import FloatArray
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.medusa_trees import named_tree
@@ -28,7 +29,7 @@ WORK = Workload(128, 90)
 
 @cache
 def system(policy: str, model: str = "llama2-7b") -> System:
-    return make_system("lp-spec", load_model(model), load_profile("attacc"), changes={"allocator": policy})
+    return make_system("lp-spec", load_model(model), Scenario(changes={"allocator": policy}))
 
 
 @cache

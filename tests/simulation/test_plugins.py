@@ -15,6 +15,7 @@ from lpspec.devices.cost import Activity, Cost
 from lpspec.errors import InputError
 from lpspec.experiments.compare import compare
 from lpspec.plugins import load_plugin
+from lpspec.scenario.scenario import DEFAULT
 from lpspec.simulation.workload import PRUNERS
 from lpspec.speculation.pruner import DraftTokenPruner
 from lpspec.speculation.token_tree import TokenTree
@@ -22,7 +23,7 @@ from lpspec.speculation.token_tree import TokenTree
 
 def refused(**options: Any) -> str:
     with pytest.raises(InputError) as caught:
-        compare(model="tinyllama", new_tokens=8, **options)
+        compare(DEFAULT.replace(model="tinyllama", new_tokens=8, fidelity="analytic", **options))
     line = str(caught.value)
     assert "\n" not in line
     assert len(line) <= 190
@@ -141,14 +142,19 @@ def test_trees_of_a_pruner_are_checked(monkeypatch: pytest.MonkeyPatch, made: An
 
 def test_a_sound_pruner_is_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRUNERS, "chain", lambda accuracy: Choosing(chain(4)))
-    run = compare(model="tinyllama", new_tokens=8, systems=["npu-spec"], tree="chain").runs[0]
+    run = compare(
+        DEFAULT.replace(model="tinyllama", new_tokens=8, systems=["npu-spec"], tree="chain", fidelity="analytic")
+    ).runs[0]
     assert run.mean_l_spec == 5
 
 
 def test_the_dtp_under_another_name_stays_the_dtp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRUNERS, "again", DraftTokenPruner)
     again, own = (
-        compare(model="tinyllama", new_tokens=8, systems=["npu-spec"], tree=tree).runs[0] for tree in ("again", "dtp")
+        compare(
+            DEFAULT.replace(model="tinyllama", new_tokens=8, systems=["npu-spec"], tree=tree, fidelity="analytic")
+        ).runs[0]
+        for tree in ("again", "dtp")
     )
     assert again.tokens_per_s == pytest.approx(own.tokens_per_s)
 

@@ -20,6 +20,7 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Operator
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
+from lpspec.scenario.scenario import DEFAULT
 from lpspec.simulation.run import Run
 from lpspec.simulation.workload import PRUNERS
 from lpspec.speculation.pruner import DraftTokenPruner, FixedTree
@@ -29,7 +30,7 @@ from lpspec.speculation.token_tree import TokenTree
 def run(fidelity: str, tree: str = "8", allocator: str = "replicated", **options: Any) -> Run:
     changes = {"allocator": allocator}
     given: dict[str, Any] = {"model": "tinyllama", "systems": ["lp-spec"], "new_tokens": 24, **options}
-    return compare(tree=tree, fidelity=fidelity, changes=changes, **given).runs[0]
+    return compare(DEFAULT.replace(tree=tree, fidelity=fidelity, changes=changes, **given)).runs[0]
 
 
 def same(one: Run, other: Run) -> None:

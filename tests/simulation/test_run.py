@@ -7,9 +7,10 @@ import pytest
 
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
-from lpspec.experiments.systems import BASES, SYSTEMS, Basis, make_system
+from lpspec.experiments.systems import SYSTEMS, make_system
 from lpspec.llm import load_model
-from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import BASES, FIDELITIES, LEARNING_RULES, Basis, Fidelity, LearningRule
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.run import (
     allowed_prices,
@@ -18,19 +19,19 @@ from lpspec.simulation.run import (
     turn_bounds,
 )
 from lpspec.simulation.step_cost import step_costs
-from lpspec.simulation.workload import FIDELITIES, LEARNING_RULES, Fidelity, System, TreePolicy, Workload
+from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.medusa_trees import named_tree
-from lpspec.speculation.pruner import DraftTokenPruner, LearningRule
+from lpspec.speculation.pruner import DraftTokenPruner
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
-MODEL, PROFILE = load_model("llama2-7b"), load_profile("attacc")
+MODEL = load_model("llama2-7b")
 TRACE = load_trace("vicuna-7b")
 SHORT = Workload(prompt_tokens=50, new_tokens=12)
 
 
 def system(name: str, basis: Basis = "equal") -> System:
-    return make_system(name, MODEL, PROFILE, basis)
+    return make_system(name, MODEL, Scenario(basis=basis))
 
 
 def with_first(trace: RankTrace, turns: int) -> RankTrace:

@@ -8,13 +8,15 @@ import pytest
 from lpspec.allocation.allocator import make_allocator
 from lpspec.devices.cost import COMPONENTS, Activity
 from lpspec.errors import InputError
-from lpspec.experiments.systems import BASES, SYSTEMS, Basis, make_system
+from lpspec.experiments.systems import SYSTEMS, make_system
 from lpspec.llm import ModelSpec, load_model
 from lpspec.llm.operators import draft_operators, prefill_operators, verify_operators
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import BASES, OBJECTIVES, Basis
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import MAX_TREE_SIZE, OBJECTIVES, System
+from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 PROFILE = load_profile("attacc")
 TINY = load_model("tinyllama")
@@ -23,7 +25,8 @@ SPECULATING = [name for name, system in SYSTEMS.items() if system.speculates]
 
 
 def system(name: str, model: ModelSpec = TINY, basis: Basis = "equal", **changes: str) -> System:
-    return make_system(name, model, PROFILE, basis, {key.replace("__", "."): text for key, text in changes.items()})
+    constants = {key.replace("__", "."): text for key, text in changes.items()}
+    return make_system(name, model, Scenario(basis=basis, changes=constants))
 
 
 def prices_of(activity: Activity, profile: EnergyProfile) -> dict[str, float]:

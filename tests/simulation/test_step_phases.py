@@ -12,6 +12,7 @@ from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
 from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.machine.loading import load_platform, load_profile
+from lpspec.scenario import Scenario
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
 
@@ -26,9 +27,9 @@ def planner(system: System, max_context: int = 4200) -> PhasePlanner:
     return PhasePlanner(system.model, PackageCommands(system.platform), allocator)
 
 
-LP_SPEC = planner(make_system("lp-spec", LLAMA, PROFILE))
+LP_SPEC = planner(make_system("lp-spec", LLAMA))
 NPU = Npu.of(load_platform("lp-spec"))
-SYSTEMS = {name: planner(make_system(name, TINY, PROFILE), 300) for name in ("npu-spec", "pim-spec", "lp-spec")}
+SYSTEMS = {name: planner(make_system(name, TINY), 300) for name in ("npu-spec", "pim-spec", "lp-spec")}
 
 
 def total_ns(phases: tuple[Phase, ...]) -> float:
@@ -98,8 +99,8 @@ def test_commands_and_closed_forms_agree_on_the_papers_step(tokens: int, context
 
 def test_an_npu_alone_takes_what_its_reads_take() -> None:
     """Weights and cache at the rate that commands sustain, 0.93 of the peak."""
-    one = planner(make_system("npu", LLAMA, PROFILE), 300)
-    allocator = make_allocator(make_system("npu", LLAMA, PROFILE).platform, LLAMA, 1, 300)
+    one = planner(make_system("npu", LLAMA), 300)
+    allocator = make_allocator(make_system("npu", LLAMA).platform, LLAMA, 1, 300)
     phases = one.verify(1, 128, 1)
     assert total_ns(phases) == pytest.approx(6.6e9 / (0.9325 * 51.2), rel=0.02)
     closed_pj = sum(allocator.decode_cost(verify_operators(LLAMA, 1, 127)).activity.energy_pj(PROFILE).values())
@@ -119,7 +120,7 @@ def on_chip(activity: Activity) -> tuple[float, float, float]:
 def test_both_levels_price_the_same_work_of_the_npu(name: str, sums: str, scratchpad: str) -> None:
     """On the chip to the bit, with activations that spill or not; off the chip to the bursts begun."""
     constants = {"npu.partial_sums": sums, "npu.accumulator_bits": "24", "npu.scratchpad": scratchpad}
-    system = make_system(name, TINY, PROFILE, changes=constants)
+    system = make_system(name, TINY, Scenario(changes=constants))
     one, allocator = planner(system, 300), make_allocator(system.platform, TINY, 64, 4200)
     for phases, cost in (
         (one.verify(7, 96, 1), allocator.decode_cost(verify_operators(TINY, 7, 89))),

@@ -18,7 +18,7 @@ KINDS = [("lp-spec", 4, 2), ("lp-spec", 13, 3), ("pim-spec", 3, 1)]
 
 
 def costs_of(name: str) -> CommandCosts:
-    costs = command_costs(make_system(name, TINY, PROFILE), 100, 100)
+    costs = command_costs(make_system(name, TINY), 100, 100)
     assert costs is not None
     return costs
 

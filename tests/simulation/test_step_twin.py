@@ -7,7 +7,8 @@ from step_twin import GDDR6X, Decoder, Events, energy_pj, gpu_pass, hybrid_pass,
 
 from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
-from lpspec.machine.loading import load_profile, profile_names
+from lpspec.machine.loading import profile_names
+from lpspec.scenario import Scenario
 from lpspec.simulation.step_cost import step_costs
 
 MODELS = ("llama2-7b", "llama3-8b", "llama3.2-1b", "llama3.2-3b", "qwen2.5-1.5b", "tinyllama")
@@ -31,7 +32,8 @@ def compare(system: str, name: str, twin: Twin, contexts: Sequence[int], sizes: 
     on_gpu = twin is gpu_pass
     for context in contexts:
         for profile in profile_names():
-            built = make_system(system, model, load_profile(profile), "published" if on_gpu else "equal")
+            scenario = Scenario(energy_profile=profile, basis="published" if on_gpu else "equal")
+            built = make_system(system, model, scenario)
             costs = step_costs(built, context, 1)
             for size in sizes:
                 total_ns, events = twin(decoder(name), size, context, profile)

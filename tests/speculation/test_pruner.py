@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lpspec.scenario.names import OBJECTIVES, LearningRule, Objective
 from lpspec.simulation.step_cost import StepCosts
-from lpspec.simulation.workload import OBJECTIVES, Objective
 from lpspec.speculation.kernels import FloatArray
-from lpspec.speculation.pruner import PRIOR_WEIGHT, SAMPLING_SHARE, DraftTokenPruner, FixedTree, LearningRule
+from lpspec.speculation.pruner import PRIOR_WEIGHT, SAMPLING_SHARE, DraftTokenPruner, FixedTree
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_length
 
 PAPER = np.array([[0.5, 0.3], [0.2, 0.1]])  # p_1 and p_2 of LP-Spec section IV-B

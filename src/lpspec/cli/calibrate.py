@@ -1,43 +1,39 @@
 """``lpspec calibrate``: what decoding steps take on this machine, so that the DTP sizes trees for real speed."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from cyclopts import Parameter
 
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import counted
 from lpspec.cli.deliver import deliver
 from lpspec.cli.generate import need_models
-from lpspec.cli.options import FigureFile, JsonFile, WholeNumber
+from lpspec.cli.options import FigureFile, JsonFile, WholeNumber, flattened, given_options
 from lpspec.cli.outputs import plan_outputs
+from lpspec.scenario import Request
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    Options: TypeAlias = Any
+else:
+    Options = flattened(Request, "model", "drafter", "heads", "dtype")
+
 
 def calibrate(
     *,
-    model: str = "demo",
-    drafter: str = "medusa",
-    heads: str | None = None,
-    dtype: str = "float32",
+    options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     longest: WholeNumber = 1024,
     seconds: float = 10.0,
     json: JsonFile = None,
     figure: FigureFile = None,
 ) -> None:
-    """Time verify passes on this machine, over tree sizes and contexts.
+    """Time verify passes on this machine, over tree sizes and contexts, and the drafter's time beside them.
 
     `lpspec generate --objective machine --prices FILE` then sizes trees for real speed by the file of --json.
 
     Parameters
     ----------
-    model
-        demo, a model folder, or a Hugging Face hub id, which is fetched.
-    drafter
-        Whose time beside the passes is measured: medusa, eagle, eagle3, draft-model, prompt-lookup or none.
-    heads
-        Weights of the drafter; those in the model's folder if left out.
-    dtype
-        Precision: float32, bfloat16 or int8 (W8A8).
     longest
         Longest context to time, tokens; the model's own limit if that is less.
     seconds
@@ -55,7 +51,8 @@ def calibrate(
     from lpspec.report.machine_table import machine_blocks
 
     check_calibration(longest, seconds)
-    decoder = load_decoder(model, drafter, heads, dtype=dtype)
+    request = Request(**given_options(Request, options))
+    decoder = load_decoder(request.model, request.drafter, request.heads, dtype=request.dtype)
     with counted("timing verify passes") as say:
         prices = machine_prices(decoder, longest, say=say, budget_s=seconds)
     curve = None

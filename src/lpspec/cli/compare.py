@@ -1,16 +1,27 @@
 """``lpspec compare``: several systems on the same requests."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from cyclopts import Parameter
 
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import Changes, FigureFile, JsonFile, Names, WholeNumber, parse_changes, split_names
+from lpspec.cli.options import FigureFile, JsonFile, ScenarioFile, flattened, read_scenario
 from lpspec.cli.outputs import plan_file, plan_outputs
 from lpspec.errors import InputError
+from lpspec.scenario import Scenario
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from lpspec.experiments.compare import Comparison
+
+    Options: TypeAlias = Any
+else:
+    Options = flattened(Scenario)
 
 TIMELINE_SYSTEM = "lp-spec"
 """The system a step of which is drawn."""
@@ -18,21 +29,8 @@ TIMELINE_SYSTEM = "lp-spec"
 
 def compare(
     *,
-    model: str = "llama2-7b",
-    weights: WholeNumber | None = None,
-    trace: str | None = None,
-    systems: Names = (),
-    objective: str = "edp",
-    tree: str = "dtp",
-    prompt_tokens: WholeNumber = 128,
-    new_tokens: WholeNumber | None = None,
-    basis: str = "equal",
-    energy_profile: str = "attacc",
-    changes: Changes = (),
-    learning: str = "full-feedback",
-    root_counts: bool = True,
-    fidelity: str = "command",
-    heads: str = "by-depth",
+    scenario: ScenarioFile = None,
+    options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     json: JsonFile = None,
     figure: FigureFile = None,
     timeline: str | None = None,
@@ -41,41 +39,8 @@ def compare(
 
     Parameters
     ----------
-    model
-        Preset (llama2-7b, vicuna-13b, llama3-8b, ...: see `lpspec inspect`) or a Hugging Face config.json.
-    weights
-        Bits per weight: 4, 8 or 16. Left out: what a quantised config.json stores (AWQ, GPTQ, compressed-tensors), and
-        8 for all others. PIM takes 8 only.
-    trace
-        Whose acceptance is replayed: vicuna-7b, vicuna-13b, vicuna-33b (MT-bench), vicuna-7b-spec-bench (harder) or an
-        .npz file; the model's own if left out.
-    systems
-        Comma-separated: npu, npu-spec, pim, pim-spec, lp-spec, attacc, attacc-spec, rtx3090, rtx3090-spec, or
-        platform files; all if left out.
-    objective
-        What the pruner optimises: throughput, energy or edp.
-    tree
-        dtp (the pruner decides), a published tree such as mc_sim_7b_63, a size from 1 to 64, or size x depth as in 8x2.
-    prompt_tokens
-        Tokens of each prompt.
-    new_tokens
-        Tokens to generate per turn at most; whole turns if left out.
-    basis
-        equal (INT8 everywhere, energy of memory and MACs), board (INT8 everywhere, board or SoC power) or published
-        (FP16 on GPUs, board power for the RTX 3090).
-    energy_profile
-        attacc, specpim, pimscope or a TOML file.
-    changes
-        Change a constant of the platforms, as KEY=VALUE: --set pim.mac_interval="10 ns". May be repeated.
-    learning
-        How the pruner learns: full-feedback (from every committed token), chain-feedback (of a head only where the
-        heads before it were right), or verified-nodes (the paper's rule).
-    root_counts
-        Whether a pass is charged for the root of its tree too; the paper leaves it open.
-    fidelity
-        command (every memory command of the steps taken is timed; GPUs stay closed forms) or analytic (closed forms).
-    heads
-        Draft heads that a step runs: by-depth (as many as its tree is deep) or all (wherever there is a tree).
+    scenario
+        Take what is not given here from this .toml or .json file, or from a result that --json wrote.
     json
         Write the result as JSON to this file; - prints it instead of the table.
     figure
@@ -85,46 +50,41 @@ def compare(
     """
     outputs = plan_outputs(json, figure)
     timeline_path = plan_file("--timeline", timeline, outputs.paths)
-    if timeline_path is not None and fidelity == "analytic":
-        raise InputError("--timeline shows memory commands: it needs --fidelity command")
-    names, constants = split_names("--systems", systems), parse_changes(changes)
-    if timeline_path is not None and names is not None and TIMELINE_SYSTEM not in names:
-        raise InputError(f"--timeline shows a step of {TIMELINE_SYSTEM}: it is not among the systems compared")
+    asked = read_scenario(scenario, options)
+    if timeline_path is not None:
+        _check_timeline(asked)
     announce_compiling()
     from lpspec.experiments.compare import compare as run_comparison
-    from lpspec.llm.loading import load_model
     from lpspec.report.compare_table import comparison_blocks
     from lpspec.report.documents import comparison_document
 
-    with progress(f"decoding on {len(names) if names else 'all'} systems"):
-        result = run_comparison(
-            load_model(model, weights),
-            trace,
-            names,
-            objective,
-            tree,
-            prompt_tokens,
-            new_tokens,
-            basis,
-            energy_profile,
-            constants,
-            learning,
-            root_counts,
-            fidelity,
-            heads,
-        )
+    with progress(f"decoding on {len(asked.systems) if asked.systems else 'all'} systems"):
+        result = run_comparison(asked)
 
     def draw() -> "Figure":
         from lpspec.report.compare_figure import comparison_figure
 
-        return comparison_figure(result)
+        return comparison_figure(result.runs)
+
+    others = [] if timeline_path is None else [_timeline(timeline_path, result)]
+    deliver(outputs, comparison_document(result), comparison_blocks(result), draw, others)
+
+
+def _check_timeline(scenario: Scenario) -> None:
+    if scenario.fidelity == "analytic":
+        raise InputError("--timeline shows memory commands: it needs --fidelity command")
+    if scenario.systems is not None and TIMELINE_SYSTEM not in scenario.systems:
+        raise InputError(f"--timeline shows a step of {TIMELINE_SYSTEM}: it is not among the systems compared")
+
+
+def _timeline(path: Path, result: "Comparison") -> "tuple[Path, Callable[[], bytes]]":
+    """The file of a timeline, and who makes its content."""
 
     def step_bytes() -> bytes:
         from lpspec.experiments.step_timeline import representative_step
         from lpspec.report.step_timeline import timeline_bytes
 
         with progress("issuing every command of one step"):
-            return timeline_bytes(representative_step(result.runs, result.workload, TIMELINE_SYSTEM))
+            return timeline_bytes(representative_step(result.runs, result.scenario.workload, TIMELINE_SYSTEM))
 
-    others = [] if timeline_path is None else [(timeline_path, step_bytes)]
-    deliver(outputs, comparison_document(result), comparison_blocks(result), draw, others)
+    return path, step_bytes

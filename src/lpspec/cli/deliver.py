@@ -1,5 +1,6 @@
 """Hand over a result: files whole or not at all, then either its JSON or its table."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,19 +34,27 @@ def deliver(
     with FilesTogether() as files:
         write_json(files, outputs, document)
         if outputs.figures and draw is not None:
-            _write_figures(files, outputs, draw())
+            _write_figures(files, outputs, draw(), _scenario(document))
         for path, make in others:
             files.write(path, make())
     show_result(outputs, document, blocks, [path for path, _ in others])
 
 
-def _write_figures(files: FilesTogether, outputs: Outputs, drawn: "Figure | Sequence[Figure]") -> None:
+def _write_figures(
+    files: FilesTogether, outputs: Outputs, drawn: "Figure | Sequence[Figure]", scenario: str | None
+) -> None:
     from lpspec.report.figures import figure_bytes
 
     figures = drawn if isinstance(drawn, Sequence) else [drawn]
     each_twice = [figure for figure in figures for _ in FIGURE_SUFFIXES]
     for path, figure in zip(outputs.figures, each_twice, strict=True):
-        files.write(path, figure_bytes(figure, path.suffix))
+        files.write(path, figure_bytes(figure, path.suffix, scenario))
+
+
+def _scenario(document: dict[str, Any]) -> str | None:
+    """What gives a result again, on one line; None where nothing says."""
+    found = document.get("provenance", {}).get("scenario")
+    return None if found is None else json.dumps(found, ensure_ascii=False)
 
 
 def write_json(files: FilesTogether, outputs: Outputs, document: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ def run(argv: Sequence[str]) -> int:
         answer = app(_joined(argv))
         sys.stdout.flush()
     except InputError as error:
-        return _refuse(str(error))
+        return _refuse(*str(error).splitlines())
     except CycloptsError as error:
         return _refuse(_said(error))
     except KeyboardInterrupt:
@@ -95,8 +95,9 @@ def _joined(argv: Sequence[str]) -> list[str]:
     return joined
 
 
-def _refuse(message: str) -> int:
-    _complain(message)
+def _refuse(*lines: str) -> int:
+    for line in lines:
+        _complain(line)
     return BAD_INPUT
 
 

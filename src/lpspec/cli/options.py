@@ -1,16 +1,17 @@
 """Options that commands share, and the checks that the parser cannot do."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field, make_dataclass
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter, Token
 
 from lpspec.errors import InputError, unknown_name
+from lpspec.scenario.checking import LARGEST
+from lpspec.scenario.option import Option, options_of
+from lpspec.scenario.scenario import DEFAULT, Scenario
 
 _Choice = TypeVar("_Choice", bound=str)
-
-LARGEST = 10**9
-"""Beyond every context length; keeps counts of tokens in machine integers."""
 
 
 def whole_number(_type: Any, tokens: Sequence[Token]) -> int:
@@ -29,7 +30,73 @@ WholeNumber = Annotated[int, Parameter(allow_leading_hyphen=True, converter=whol
 JsonFile = Annotated[str | None, Parameter(name="--json")]
 FigureFile = Annotated[str | None, Parameter(name="--figure")]
 Names = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
+ScenarioFile = Annotated[str | None, Parameter(name="--scenario")]
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)]
+
+
+def flattened(description: type, *names: str) -> Any:
+    """A class whose fields are options of a description, for cyclopts to flatten; a field is None where none is given.
+
+    Args:
+        description: What the options are of, which says what they mean.
+        names: Of the options; all if none is named.
+    """
+    wanted = [option for option in options_of(description) if not names or option.name in names]
+    fields = [(option.name, _annotation(option), field(default=None)) for option in wanted]
+    return make_dataclass(f"{description.__name__}Options", fields, frozen=True, namespace={"__module__": __name__})
+
+
+def _annotation(option: Option) -> Any:
+    kind: Any = option.kind if option.kind in (int, float, bool) else str
+    special: dict[str, Any] = {}
+    if kind is int:
+        special = {"allow_leading_hyphen": True, "converter": whole_number}
+    elif option.is_list or option.is_table:
+        kind, special = tuple[str, ...], {"negative": ()}
+    if option.default is False:
+        special["negative"] = ()
+    shown = None if option.default is None or option.default is False or option.is_table else str(option.default)
+    if option.flag:
+        special["name"] = f"--{option.flag}"
+    show_default: Any = False if shown is None else lambda _: shown
+    return Annotated[kind | None, Parameter(help=option.help, show_default=show_default, **special)]
+
+
+def given_options(description: type, options: Any) -> dict[str, Any]:
+    """Options that the command line gave, by name, lists and changes read.
+
+    Raises:
+        InputError: A list with an empty name, or a change that is no KEY=VALUE.
+    """
+    found: dict[str, Any] = {}
+    for option in options_of(description):
+        value = getattr(options, option.name, None)
+        if value is None:
+            continue
+        flag = f"--{option.flag or option.name.replace('_', '-')}"
+        found[option.name] = split_names(flag, value) if option.is_list else value
+        if option.is_table:
+            found[option.name] = parse_changes(value)
+    return found
+
+
+def read_scenario(file: str | None, options: Any, base: Scenario = DEFAULT) -> Scenario:
+    """The scenario of a file, or else the base, with what the command line gives in place of what it says.
+
+    Single changes are laid over those of the file.
+
+    Args:
+        file: A scenario or a result; None for none.
+        options: What ``flattened`` made of the command line.
+        base: What is run where nothing is said.
+
+    Raises:
+        InputError: The file cannot be used, or a value is not allowed.
+    """
+    scenario = base if file is None else Scenario.load(file)
+    given = given_options(Scenario, options)
+    changes: Mapping[str, str] = given.pop("changes", {})
+    return scenario.replace(**given, changes={**scenario.changes, **changes})
 
 
 def one_of(option: str, text: str, allowed: Sequence[_Choice]) -> _Choice:

@@ -2,8 +2,11 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from lpspec.errors import InputError
 from lpspec.text_files import read_text, split_lines
@@ -13,16 +16,33 @@ JSON_BLANKS = " \t\r"
 NO_UNICODE = "holds bytes or escapes that are no text in Unicode"
 
 
-def read_prompts(prompt: str | None, file: str | None) -> list[str]:
-    """The prompts asked for: one text, or those of a file.
+@dataclass(frozen=True)
+class Prompts:
+    """Where prompts come from, for cyclopts to flatten."""
 
-    Args:
-        prompt: The text; ``-`` for standard input.
-        file: A JSONL file.
+    prompt: Annotated[
+        str | None,
+        Parameter(allow_leading_hyphen=True, help="The text to continue; - reads it from standard input."),
+    ] = None
+    prompts: Annotated[
+        str | None,
+        Parameter(
+            help='A JSONL file of prompts, one a line: {"prompt": "..."} or {"turns": ["...", ...]}, whose first is '
+            "taken."
+        ),
+    ] = None
+
+
+NO_PROMPTS = Prompts()
+
+
+def read_prompts(source: Prompts) -> list[str]:
+    """The prompts asked for: one text, or those of a file.
 
     Raises:
         InputError: Both or neither is given, a prompt is empty or no text, or the file holds something else.
     """
+    prompt, file = source.prompt, source.prompts
     if (prompt is None) == (file is None):
         raise InputError("give either --prompt TEXT or --prompts FILE.jsonl")
     if file is not None:

@@ -1,19 +1,25 @@
 """``lpspec reproduce``: every published number beside the simulated one."""
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from cyclopts import Parameter
 
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import FigureFile, JsonFile
-from lpspec.cli.outputs import plan_outputs
-from lpspec.errors import InputError
+from lpspec.cli.options import FigureFile, JsonFile, ScenarioFile, flattened, read_scenario
+from lpspec.cli.outputs import Outputs, plan_outputs
+from lpspec.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.figure import Figure
+
+    Options: TypeAlias = Any
+else:
+    Options = flattened(Scenario, "energy_profile", "fidelity")
 
 FIGURES = ("sensitivity", "lengths", "parts", "ranks", "contexts")
 """What the figures of the study are called behind the name that was given."""
@@ -21,8 +27,8 @@ FIGURES = ("sensitivity", "lengths", "parts", "ranks", "contexts")
 
 def reproduce(
     *,
-    energy_profile: str = "attacc",
-    fidelity: str = "command",
+    scenario: ScenarioFile = None,
+    options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     study: bool = False,
     json: JsonFile = None,
     figure: FigureFile = None,
@@ -31,10 +37,8 @@ def reproduce(
 
     Parameters
     ----------
-    energy_profile
-        attacc, specpim, pimscope or a TOML file.
-    fidelity
-        command (closed forms choose the reading, memory commands then price it and the plain one) or analytic.
+    scenario
+        Take what is not given here from this .toml or .json file, or from a result that --json wrote.
     study
         Vary everything that the paper leaves open, energy profile and acceptance included, and repeat its other
         experiments: speculation lengths, parts taken away, PIM ranks, contexts. Takes half a minute.
@@ -43,17 +47,20 @@ def reproduce(
     figure
         Write a figure to this path, as .pdf and .png; the study writes one per experiment.
     """
-    if study:
-        _study(energy_profile, fidelity, json, figure)
-        return
-    outputs = plan_outputs(json, figure)
+    outputs = plan_outputs(json, figure, FIGURES if study else ())
     announce_compiling()
+    from lpspec.experiments.bench import PAPER
+
+    asked = read_scenario(scenario, options, PAPER)
+    if study:
+        _study(outputs, asked)
+        return
     from lpspec.experiments.reproduce import reproduce as run_reproduction
     from lpspec.report.reproduce_document import reproduction_document
     from lpspec.report.reproduce_table import reproduction_blocks
 
     with progress("simulating every reading of what the paper leaves open"):
-        result = run_reproduction(energy_profile, fidelity)
+        result = run_reproduction(asked)
 
     def draw() -> "Figure":
         from lpspec.report.reproduce_figure import reproduction_figure
@@ -63,14 +70,9 @@ def reproduce(
     deliver(outputs, reproduction_document(result), reproduction_blocks(result), draw)
 
 
-def _study(energy_profile: str, fidelity: str, json: str | None, figure: str | None) -> None:
-    if energy_profile != "attacc":
-        raise InputError("--study varies the energy profile itself: leave --energy-profile out")
-    outputs = plan_outputs(json, figure, FIGURES)
-    announce_compiling()
+def _study(outputs: Outputs, scenario: Scenario) -> None:
     from lpspec.experiments.study import STAGES, study
     from lpspec.report.study_table import study_blocks, study_document
-    from lpspec.simulation.workload import parse_fidelity
 
     what, done = "varying everything that the paper leaves open", count(1)
     with progress(what) as line:
@@ -79,7 +81,7 @@ def _study(energy_profile: str, fidelity: str, json: str | None, figure: str | N
             if line is not None:
                 line.update(f"{what}: {next(done)} of {STAGES}")
 
-        result = study(fidelity=parse_fidelity(fidelity), advance=advance)
+        result = study(scenario, advance)
 
     def draw() -> "Sequence[Figure]":
         from lpspec.report.study_figures import study_figures

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 from lpspec.experiments.systems import make_system
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import Objective
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.workload import Fidelity, Objective, System, TreePolicy, Workload
+from lpspec.simulation.workload import System, TreePolicy, tree_policy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.rank_trace import RankTrace
 
@@ -33,7 +34,7 @@ class Part:
 
     name: str
     effect: str
-    system: Callable[[System], System] = lambda system: system
+    system: Callable[[System, Scenario], System] = lambda system, _: system
     policy: Callable[[TreePolicy], TreePolicy] = lambda policy: policy
 
 
@@ -46,38 +47,31 @@ class Reduced:
     run: Run
 
 
-def ablation(
-    model: ModelSpec,
-    trace: RankTrace,
-    workload: Workload,
-    profile: EnergyProfile,
-    objective: Objective,
-    fidelity: Fidelity = "analytic",
-) -> tuple[Reduced, ...]:
+def ablation(scenario: Scenario, model: ModelSpec, trace: RankTrace) -> tuple[Reduced, ...]:
     """Run LP-Spec, then LP-Spec without each of its parts, every pruner sizing trees for its own machine.
 
     Args:
+        scenario: Its objective is what pruner and DAU optimise.
         model: The decoder.
         trace: Whose acceptance is replayed.
-        workload: Prompt and answer lengths.
-        profile: Energy constants.
-        objective: What pruner and DAU optimise.
-        fidelity: ``analytic`` or ``command``.
 
     Raises:
         InputError: The model does not fit.
     """
-    policy = TreePolicy(objective=objective, heads="all")
-    whole = make_system("lp-spec", model, profile, changes={"allocator": SPLITS[objective]})
-    found = [Reduced(FULL, "", simulate(whole, trace, workload, policy, fidelity))]
-    for part in PARTS:
-        run = simulate(part.system(whole), trace, workload, part.policy(policy), fidelity)
-        found.append(Reduced(part.name, part.effect, run))
-    return tuple(found)
+    policy = tree_policy(scenario)
+    whole = make_system("lp-spec", model, scenario.replace(changes={"allocator": SPLITS[scenario.objective]}))
+
+    def run(system: System, policy: TreePolicy) -> Run:
+        return simulate(system, trace, scenario.workload, policy, scenario.level)
+
+    reduced = [
+        Reduced(part.name, part.effect, run(part.system(whole, scenario), part.policy(policy))) for part in PARTS
+    ]
+    return Reduced(FULL, "", run(whole, policy)), *reduced
 
 
-def _with_allocator(name: str) -> Callable[[System], System]:
-    def change(system: System) -> System:
+def _with_allocator(name: str) -> Callable[[System, Scenario], System]:
+    def change(system: System, scenario: Scenario) -> System:
         return replace(system, platform=system.platform.model_copy(update={"allocator": name}))
 
     return change
@@ -86,17 +80,17 @@ def _with_allocator(name: str) -> Callable[[System], System]:
 _paper_dau = _with_allocator(SPLITS["throughput"])
 
 
-def _gemv_alus(system: System) -> System:
+def _gemv_alus(system: System, scenario: Scenario) -> System:
     """One ALU per MPU, as in the GEMV-only PIM that LP-Spec starts from."""
     changes = {"pim.alus": "1", "allocator": system.platform.allocator}
-    return make_system("lp-spec", system.model, system.profile, changes=changes)
+    return make_system("lp-spec", system.model, scenario.replace(changes=changes))
 
 
-def _without_pim(system: System) -> System:
-    return make_system("npu-spec", system.model, system.profile)
+def _without_pim(system: System, scenario: Scenario) -> System:
+    return make_system("npu-spec", system.model, scenario)
 
 
-def _without_drafts(system: System) -> System:
+def _without_drafts(system: System, scenario: Scenario) -> System:
     return replace(system, model=system.model.model_copy(update={"medusa_heads": 0}), speculates=False)
 
 

@@ -11,18 +11,19 @@ from lpspec.experiments.intervals import Resampling
 from lpspec.experiments.level import FAIR_BASES, Level
 from lpspec.experiments.quantities import furthest_off, quantities
 from lpspec.experiments.readings import Reading, all_readings
-from lpspec.experiments.systems import Basis, make_system
+from lpspec.experiments.setting import trace_name
+from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
 from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import OBJECTIVES, Basis, Objective
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.run import Run, decode_steps, price_by_commands, price_steps, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import OBJECTIVES, Objective, System, TreePolicy, Workload
+from lpspec.simulation.workload import System, TreePolicy, tree_policy
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
-MODEL = "llama2-7b"
-TRACE = "vicuna-7b"
-WORKLOAD = Workload(prompt_tokens=128, new_tokens=256)
+PAPER = Scenario(model="llama2-7b", trace="vicuna-7b", workload=Workload(128, 256), heads="all")
 """The paper runs Llama2-7B with Medusa on Alpaca and gives no lengths; MT-bench acceptance stands in for Alpaca's."""
 
 SPECULATING = {
@@ -37,7 +38,7 @@ SPECULATING = {
 
 def paper_policy(reading: Reading, **differences: Any) -> TreePolicy:
     """How trees are found on the published basis: all Medusa heads run at every step, as the paper has it."""
-    return replace(TreePolicy(objective=reading.objective, heads="all"), **differences)
+    return replace(tree_policy(reading.applied(PAPER)), **differences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,13 @@ class ReadingResult:
 class Bench:
     """Runs systems under readings, with price lists shared between readings."""
 
-    def __init__(self, energy_profile: str, trace: str = TRACE) -> None:
-        """Load model, trace and energy profile."""
-        self.profile = load_profile(energy_profile)
-        self.model = load_model(MODEL)
-        self.trace: RankTrace = load_trace(trace)
-        self.turns = turn_bounds(self.trace, WORKLOAD)
+    def __init__(self, scenario: Scenario) -> None:
+        """Load model and trace of a scenario like the paper's, and refuse an energy profile that cannot be used."""
+        self.scenario = scenario
+        self.model = load_model(scenario.model)
+        load_profile(scenario.energy_profile)
+        self.trace: RankTrace = load_trace(trace_name(scenario, self.model))
+        self.turns = turn_bounds(self.trace, scenario.workload)
         self._costs: dict[tuple[Any, ...], tuple[System, StepCosts]] = {}
         self._autoregressive: dict[tuple[Any, ...], Run] = {}
         self._commands: dict[tuple[Any, ...], CommandCosts | None] = {}
@@ -138,7 +140,7 @@ class Bench:
         key = (run.system.name, *reading.machine)
         if key not in self._commands:
             contexts = int(self.turns[:, 0].max())
-            self._commands[key] = command_costs(run.system, WORKLOAD.prompt_tokens, contexts)
+            self._commands[key] = command_costs(run.system, self.scenario.workload.prompt_tokens, contexts)
         costs = self._commands[key]
         return run if costs is None else price_by_commands(run.system, costs, run.steps)
 
@@ -156,6 +158,9 @@ class Bench:
     def _priced(self, name: str, reading: Reading, basis: Basis) -> tuple[System, StepCosts]:
         key = (name, basis, *reading.machine)
         if key not in self._costs:
-            system = make_system(name, self.model, self.profile, basis, reading.changes, reading.root_counts)
-            self._costs[key] = (system, step_costs(system, WORKLOAD.prompt_tokens, int(self.turns[:, 0].max())))
+            system = make_system(name, self.model, reading.applied(self.scenario).replace(basis=basis))
+            self._costs[key] = (
+                system,
+                step_costs(system, self.scenario.workload.prompt_tokens, int(self.turns[:, 0].max())),
+            )
         return self._costs[key]

@@ -15,12 +15,10 @@ from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.model_files import heads_source, model_folder
 from lpspec.decoding.tokenizer import TextTokenizer, load_tokenizer
 from lpspec.errors import InputError, unknown_name
+from lpspec.scenario.names import DTYPES, LearningRule
 from lpspec.simulation.workload import TreePolicy
 from lpspec.speculation.measured import prior_accuracy
-from lpspec.speculation.pruner import DraftTokenPruner, FixedTree, LearningRule
-
-DTYPES = ("float32", "bfloat16", "int8")
-"""Precisions: INT8 is W8A8, weights and activations in 8 bits with what lies between in float32."""
+from lpspec.speculation.pruner import DraftTokenPruner, FixedTree
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,10 @@ from lpspec.allocation.allocator import make_allocator
 from lpspec.decoding.draft_trace import DraftTrace, ReplayedSteps, gated_sizes, replay_drafts, replay_sizes
 from lpspec.devices.cost import Cost
 from lpspec.llm.operators import eagle_operators, verify_operators
+from lpspec.scenario.names import Fidelity, Objective
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.step_cost import FloatArray, priced, step_costs
-from lpspec.simulation.workload import MAX_TREE_SIZE, Fidelity, Objective, System
+from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 IntArray = NDArray[np.int64]
 

@@ -1,7 +1,7 @@
 """Real text, and what platforms would have taken for its very steps."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,72 +12,25 @@ from lpspec.decoding.generate import Generation, Price, Step, fixed_size
 from lpspec.decoding.machine_prices import MachinePrices, describe_machine
 from lpspec.decoding.tokenizer import TextTokenizer
 from lpspec.decoding.verification import Greedy, Sampling, Target, TypicalAcceptance, Verifier
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import InputError
 from lpspec.experiments.acceptance import PositionAcceptance, count_acceptance
 from lpspec.experiments.decoder import ON_MACHINE, Decoder, load_decoder, prompt_tokens, unlearnt, warm_up
 from lpspec.experiments.notes import basis_notes, drafting_notes
 from lpspec.experiments.provenance import generation_provenance
 from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
-from lpspec.experiments.systems import BASES, check_changes, make_system
+from lpspec.experiments.systems import check_changes, make_system
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.loading import load_profile
+from lpspec.scenario import Request
+from lpspec.scenario.names import MACHINE
+from lpspec.scenario.scenario import DEFAULT, Scenario
 from lpspec.simulation.run import Run, allowed_prices, check_shape, most_depth
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import OBJECTIVES, System, TreePolicy, parse_fidelity, parse_tree
+from lpspec.simulation.workload import System, TreePolicy, tree_policy
 
-MACHINE = "machine"
-"""The objective of real speed here, by calibrated prices."""
-
-ACCEPT = ("exact", "typical")
-"""How drafts are accepted when sampling."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to generate, and on what to price it.
-
-    Attributes:
-        prompts: One or several.
-        model: ``demo``, a model folder, or a hub id.
-        drafter: Who drafts.
-        heads: Weights of the drafter; None for those inside the model's folder.
-        systems: Platforms; trees are sized for the first, and all are charged for the steps.
-        tree: ``dtp``, a size, or a published tree.
-        objective: ``throughput``, ``energy``, ``edp``, or ``machine`` for real speed on this machine.
-        new_tokens: Tokens to generate per prompt.
-        temperature: 0 for greedy decoding.
-        top_p: Share of probability kept when sampling.
-        seed: Of sampling; each prompt draws from its own stream, by its place among the prompts.
-        accept: ``exact``, or ``typical``: more drafts, but no longer the model's own distribution.
-        priced_as: Model whose dimensions are priced; None for the model's own.
-        basis: ``equal``, ``board`` or ``published``.
-        energy_profile: Shipped name or path.
-        changes: Constants of the platforms to change.
-        dtype: Precision on this machine.
-        strict: Compute every row by the same kernels whatever the tree.
-        fidelity: ``analytic``, or ``command``: what prices the steps; trees are sized in closed form.
-    """
-
-    prompts: tuple[str, ...]
-    model: str = "demo"
-    drafter: str = "medusa"
-    heads: str | None = None
-    systems: tuple[str, ...] = ("lp-spec",)
-    tree: str = "dtp"
-    objective: str = "edp"
-    new_tokens: int = 128
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    accept: str = "exact"
-    priced_as: str | None = None
-    basis: str = "equal"
-    energy_profile: str = "attacc"
-    changes: dict[str, str] = field(default_factory=dict)
-    dtype: str = "float32"
-    strict: bool = False
-    fidelity: str = "analytic"
+ASKED = Request()
+"""What is asked for where nothing is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,14 +112,15 @@ def generate(
     Raises:
         InputError: Anything asked for that cannot be.
     """
-    policy, fidelity = tree_policy(request), parse_fidelity(request.fidelity)
+    scenario = _scenario(request)
+    policy = _policy(request, scenario)
     _check_names(request)
     verifiers = [_verifier(request, number) for number in range(len(request.prompts))]
     priced = None if request.priced_as is None else load_model(request.priced_as)
     decoder = load_decoder(request.model, request.drafter, request.heads, policy, request.dtype)
     prompts = prompt_tokens(decoder, request.prompts, request.new_tokens)
     spec = priced or decoder.model.config.spec
-    systems = _systems(request, priced_model(spec, decoder.drafter))
+    systems = _systems(scenario, priced_model(spec, decoder.drafter))
     costs = [_costs(system, decoder.drafter, list(map(len, prompts)), request.new_tokens) for system in systems]
     machine = prices(decoder, max(map(len, prompts)) + request.new_tokens) if request.objective == MACHINE else None
     price = _price(policy, decoder.drafter, costs[0], machine)
@@ -182,49 +136,49 @@ def generate(
         say_done(len(texts))
     steps = [text.steps for text in texts]
     on = list(zip(systems, costs, strict=True)) if any(steps) else []  # a text may end with its first token
-    runs = tuple(price_texts(system, cost, steps, policy, decoder.drafter, fidelity) for system, cost in on)
+    runs = tuple(price_texts(system, cost, steps, policy, decoder.drafter, scenario.level) for system, cost in on)
     sized_by = None if machine is None else machine.document()
     origin = generation_provenance(
-        asdict(request), systems, policy, describe_machine(decoder.model, decoder.dtype), sized_by, fidelity
+        request, systems, policy, describe_machine(decoder.model, decoder.dtype), sized_by, scenario.level
     )
-    return Generated(request, tuple(texts), runs, count_acceptance(steps), spec.name, origin, _notes(request, systems))
+    return Generated(
+        request, tuple(texts), runs, count_acceptance(steps), spec.name, origin, _notes(request, scenario, systems)
+    )
 
 
-def _notes(request: Request, systems: Sequence[System]) -> tuple[str, ...]:
+def _notes(request: Request, scenario: Scenario, systems: Sequence[System]) -> tuple[str, ...]:
     given = {
-        "--tree": request.tree != "dtp",
-        "--objective": request.objective != "edp",
+        "--tree": request.tree != ASKED.tree,
+        "--objective": request.objective != ASKED.objective,
         "--heads": request.heads is not None,
-        "--seed": request.seed != 0 and request.temperature == 0,
+        "--seed": request.seed != ASKED.seed and request.temperature == 0,
     }
-    basis = next(basis for basis in BASES if basis == request.basis)
-    return (*drafting_notes(request.drafter, given), *basis_notes(systems, basis, request.changes))
+    return (*drafting_notes(request.drafter, given), *basis_notes(systems, scenario.basis, scenario.changes))
 
 
-def tree_policy(request: Request) -> TreePolicy:
-    """How the request wants trees found.
+def _scenario(request: Request) -> Scenario:
+    """What steps are priced on, and how trees are found.
 
     Raises:
-        InputError: Tree or objective is unknown.
+        InputError: A value is not allowed.
     """
-    if request.objective not in (*OBJECTIVES, MACHINE):
-        raise unknown_name("objective", request.objective, (*OBJECTIVES, MACHINE))
-    if request.objective == MACHINE:
-        policy = parse_tree(request.tree, "throughput", ON_MACHINE)
-        if policy.depth is not None:
-            raise InputError(f"objective {MACHINE} has no prices by depth: give --tree dtp or a size")
-        return policy
-    return parse_tree(request.tree, request.objective)
+    same = ("systems", "tree", "objective", "basis", "energy_profile", "changes", "fidelity")
+    wanted = {name: getattr(request, name) for name in same}
+    on_machine = {"objective": "throughput", "learning": ON_MACHINE} if request.objective == MACHINE else {}
+    return DEFAULT.replace(**wanted | on_machine)
+
+
+def _policy(request: Request, scenario: Scenario) -> TreePolicy:
+    policy = tree_policy(scenario)
+    if request.objective == MACHINE and policy.depth is not None:
+        raise InputError(f"objective {MACHINE} has no prices by depth: give --tree dtp or a size")
+    return policy
 
 
 def _verifier(request: Request, number: int) -> Verifier:
     """Who accepts drafts for one prompt; what it draws depends on no other prompt."""
-    if request.accept not in ACCEPT:
-        raise unknown_name("acceptance", request.accept, ACCEPT)
     if request.temperature == 0 and (request.top_p != 1 or request.accept != "exact"):
         raise InputError("greedy decoding has neither top-p nor typical acceptance: give a temperature too")
-    if request.seed < 0:
-        raise InputError(f"seed {request.seed} is not possible: 0 is the least")
     if request.temperature == 0:
         return Greedy()
     target = Target(request.temperature, request.top_p)
@@ -234,22 +188,14 @@ def _verifier(request: Request, number: int) -> Verifier:
 
 def _check_names(request: Request) -> None:
     """Refuse what can be refused before a model is loaded."""
-    if request.basis not in BASES:
-        raise unknown_name("basis", request.basis, BASES)
     if not request.prompts:
         raise InputError("there is no prompt")
-    if request.new_tokens < 2:
-        raise InputError(
-            f"{request.new_tokens} new tokens leave no step to price: 2 are the least, since the first is prefill's"
-        )
     check_changes(request.systems, request.changes)
     load_profile(request.energy_profile)
 
 
-def _systems(request: Request, model: ModelSpec) -> list[System]:
-    profile = load_profile(request.energy_profile)
-    basis = next(known for known in BASES if known == request.basis)
-    return [make_system(name, model, profile, basis, request.changes) for name in dict.fromkeys(request.systems)]
+def _systems(scenario: Scenario, model: ModelSpec) -> list[System]:
+    return [make_system(name, model, scenario) for name in scenario.systems or ()]
 
 
 def _costs(system: System, drafter: Drafter, prompt_lengths: Sequence[int], new_tokens: int) -> StepCosts:

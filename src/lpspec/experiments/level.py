@@ -12,9 +12,8 @@ from functools import cached_property
 from lpspec.experiments.intervals import Interval, Resampling, interval
 from lpspec.experiments.quantities import furthest_off, quantities
 from lpspec.experiments.readings import Reading
-from lpspec.experiments.systems import Basis
+from lpspec.scenario.names import Basis, Fidelity, Objective
 from lpspec.simulation.run import Run
-from lpspec.simulation.workload import Fidelity, Objective
 
 FAIR_BASES: tuple[Basis, ...] = ("equal", "board")
 """INT8 and speculation on every system, by memory and MACs or by board and SoC power."""

@@ -7,13 +7,13 @@ allocators; on machines without a choice of device it costs no less of either.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lpspec.experiments.random_machines import CK_NS, DENSITIES, FEWEST_CK_PER_MAC, Dice, Scenario, mac_interval
+from lpspec.experiments.random_machines import CK_NS, DENSITIES, FEWEST_CK_PER_MAC, Dice, RandomStep, mac_interval
 from lpspec.simulation.workload import MAX_TREE_SIZE
 
 LANES = 32
 """Positions of a block: one for each lane of an MPU, on every machine here."""
 
-Change = Callable[[Scenario, Dice], Scenario | None]
+Change = Callable[[RandomStep, Dice], RandomStep | None]
 """Another scenario, or None where it cannot be changed so."""
 
 
@@ -33,7 +33,7 @@ class Rule:
 def _times(key: str, factor: float, least: float = 0.0) -> Change:
     """Scale a constant, unless that takes it below the least that can be."""
 
-    def change(scenario: Scenario, dice: Dice) -> Scenario | None:
+    def change(scenario: RandomStep, dice: Dice) -> RandomStep | None:
         if key not in scenario.changes:
             return None
         number, _, unit = scenario.changes[key].partition(" ")
@@ -46,7 +46,7 @@ def _times(key: str, factor: float, least: float = 0.0) -> Change:
 def _one_more(key: str, but_at_most: str | None = None) -> Change:
     """Add one to a constant, unless another one limits it."""
 
-    def change(scenario: Scenario, dice: Dice) -> Scenario | None:
+    def change(scenario: RandomStep, dice: Dice) -> RandomStep | None:
         if key not in scenario.changes:
             return None
         more = int(scenario.changes[key]) + 1
@@ -57,7 +57,7 @@ def _one_more(key: str, but_at_most: str | None = None) -> Change:
     return change
 
 
-def _quicker_macs(scenario: Scenario, dice: Dice) -> Scenario | None:
+def _quicker_macs(scenario: RandomStep, dice: Dice) -> RandomStep | None:
     """One CK less from MAC to MAC."""
     if "pim.mac_interval" not in scenario.changes:
         return None
@@ -66,11 +66,11 @@ def _quicker_macs(scenario: Scenario, dice: Dice) -> Scenario | None:
     return scenario.with_change("pim.mac_interval", mac_interval(ck, rate)) if ck >= FEWEST_CK_PER_MAC else None
 
 
-def _macs_ck(scenario: Scenario) -> int:
+def _macs_ck(scenario: RandomStep) -> int:
     return round(float(scenario.changes["pim.mac_interval"].split()[0]) / CK_NS[scenario.changes["memory.data_rate"]])
 
 
-def _higher_rate(scenario: Scenario, dice: Dice) -> Scenario | None:
+def _higher_rate(scenario: RandomStep, dice: Dice) -> RandomStep | None:
     """The next grade of the same capacity; MACs keep their CK."""
     rate, density = (scenario.changes.get(f"memory.{key}", "") for key in ("data_rate", "die_capacity"))
     rates = list(CK_NS)
@@ -85,14 +85,14 @@ def _higher_rate(scenario: Scenario, dice: Dice) -> Scenario | None:
     return changed
 
 
-def _larger_tree(scenario: Scenario, dice: Dice) -> Scenario | None:
+def _larger_tree(scenario: RandomStep, dice: Dice) -> RandomStep | None:
     most = min(MAX_TREE_SIZE, 2 * scenario.l_spec + 1)
     if scenario.l_spec == most:
         return None
     return replace(scenario, l_spec=dice.between(scenario.l_spec + 1, most))
 
 
-def _longer_context(scenario: Scenario, dice: Dice) -> Scenario | None:
+def _longer_context(scenario: RandomStep, dice: Dice) -> RandomStep | None:
     """By whole blocks of positions: at other places of a block the tokens may lie in fewer, and cost less to write."""
     return replace(scenario, context=scenario.context + LANES * dice.spread(1, scenario.context // LANES + 2))
 
@@ -104,7 +104,7 @@ def _larger(key: str, step: int, most_steps: int) -> Change:
     )
 
 
-def _more_kv_heads(scenario: Scenario, dice: Dice) -> Scenario | None:
+def _more_kv_heads(scenario: RandomStep, dice: Dice) -> RandomStep | None:
     """Twice the heads of both kinds, as many queries for each key-value head as before."""
     return scenario.with_model(**{key: 2 * int(scenario.model[key]) for key in ("heads", "kv_heads")})
 
@@ -142,7 +142,7 @@ WITHOUT_CHOICE = ("npu-spec", "pim-spec", "attacc-spec", "rtx3090-spec")
 """Systems on which every operator has its device."""
 
 
-def must_not_fall(rule: Rule, scenario: Scenario) -> tuple[str, ...]:
+def must_not_fall(rule: Rule, scenario: RandomStep) -> tuple[str, ...]:
     """Which of time, energy and EDP must not be better after a change to more work, or worse on a better machine.
 
     An allocator that saves time may give a wider product to another device, where it takes more time but less energy,

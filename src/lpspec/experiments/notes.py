@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
-from lpspec.experiments.systems import Basis
+from lpspec.scenario import Workload
+from lpspec.scenario.names import Basis
+from lpspec.scenario.scenario import DEFAULT, Scenario
 from lpspec.simulation.run import Run, most_depth
-from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, Workload
+from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 from lpspec.speculation.rank_trace import RankTrace
-
-DEFAULT_POLICY = TreePolicy(objective="edp")
-"""How trees are found where nothing is said."""
 
 WITHOUT_WEIGHTS = ("none", "prompt-lookup")
 """Drafters that read no weights of their own."""
@@ -20,21 +19,21 @@ DEFAULT_NODES = MAX_TREE_SIZE - 1
 _INT8 = 8
 
 
-def policy_notes(systems: Sequence[System], tree: str, policy: TreePolicy, root_counts: bool = True) -> Iterator[str]:
+def policy_notes(systems: Sequence[System], scenario: Scenario, policy: TreePolicy) -> Iterator[str]:
     """Options of trees that change nothing.
 
     Args:
         systems: What was compared.
-        tree: The tree setting as it was written.
+        scenario: What was asked for.
         policy: How trees were found.
-        root_counts: Whether the root of a tree was to be charged for.
     """
+    tree = scenario.tree
     given = {
-        "--objective": policy.objective != DEFAULT_POLICY.objective,
-        "--learning": policy.rule != DEFAULT_POLICY.rule,
-        "--tree": tree != "dtp",
-        "--no-root-counts": not root_counts,
-        "--heads": policy.heads != DEFAULT_POLICY.heads,
+        "--objective": scenario.objective != DEFAULT.objective,
+        "--learning": scenario.learning != DEFAULT.learning,
+        "--tree": tree != DEFAULT.tree,
+        "--no-root-counts": scenario.root_counts != DEFAULT.root_counts,
+        "--heads": scenario.heads != DEFAULT.heads,
     }
     if not any(system.speculates for system in systems):
         for option, is_given in given.items():

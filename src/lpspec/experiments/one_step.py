@@ -5,10 +5,11 @@ from functools import cache
 
 import numpy as np
 
+from lpspec.scenario import Workload
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run, simulate
 from lpspec.simulation.step_cost import priced
-from lpspec.simulation.workload import MAX_TREE_SIZE, System, Workload, parse_tree
+from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 from lpspec.speculation.rank_trace import RankTrace
 
 
@@ -26,7 +27,7 @@ def both_levels(system: System, l_spec: int, context: int, by_commands: bool = T
     Raises:
         InputError: The model does not fit the machine.
     """
-    policy = parse_tree(str(l_spec), "throughput", heads="all")
+    policy = TreePolicy(size=l_spec, objective="throughput", heads="all")
     closed = simulate(system, _nothing_accepted(system.model.medusa_heads), Workload(context, 1), policy)
     costs = command_costs(system, context, 1) if by_commands else None
     if costs is None:

@@ -19,6 +19,7 @@ from lpspec.experiments.pim_gemv import (
     run_gemv,
 )
 from lpspec.experiments.provenance import provenance
+from lpspec.experiments.setting import trace_name
 from lpspec.experiments.systems import make_system
 from lpspec.experiments.thin_products import (
     ARRAYS_US,
@@ -31,12 +32,16 @@ from lpspec.experiments.thin_products import (
     thin_energy_mj,
 )
 from lpspec.llm.loading import load_model
-from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import FIDELITIES, OBJECTIVES, Fidelity
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.workload import FIDELITIES, OBJECTIVES, Fidelity, System, TreePolicy, Workload, parse_tree
+from lpspec.simulation.workload import System, TreePolicy, tree_policy
 from lpspec.speculation.rank_trace import load_trace
 
-MODEL, PROFILE, TRACE, HARDER_TRACE = "llama2-7b", "attacc", "vicuna-7b", "vicuna-7b-spec-bench"
+SCENARIO = Scenario(workload=Workload(128, 256), trace="vicuna-7b", objective="throughput")
+"""Model, trace, energy profile and work that all neighbours share."""
+
+HARDER_TRACE = "vicuna-7b-spec-bench"
 MEDUSA_TREE = "mc_sim_7b_63"
 
 CAPIM = "idanhochman/capim, thesis 2026 (analytic, Vicuna-7B INT8, Alpaca)"
@@ -169,7 +174,7 @@ def peers() -> Peers:
         "demo_drafts_sha256": bench.eagle.trace.content_hash,
         "demo_ranks_sha256": demo_rank_trace().content_hash,
     }
-    made_from = provenance(systems, bench.trace, bench.workload, TreePolicy(), **demo)
+    made_from = provenance(bench.scenario, systems, bench.trace, TreePolicy(), **demo)
     return Peers(tuple(_rows(bench)), gpus, controls, made_from)
 
 
@@ -182,13 +187,14 @@ class _Bench:
     """Model, trace and energy profile that all neighbours share."""
 
     def __init__(self) -> None:
-        self.model, self.profile = load_model(MODEL), load_profile(PROFILE)
-        self.trace, self.harder = load_trace(TRACE), load_trace(HARDER_TRACE)
-        self.workload = Workload(128, 256)
+        self.scenario = SCENARIO
+        self.model = load_model(self.scenario.model)
+        self.trace, self.harder = load_trace(trace_name(self.scenario, self.model)), load_trace(HARDER_TRACE)
+        self.workload = self.scenario.workload
 
     def system(self, name: str, bits: int = 8) -> System:
         """A system with dynamic energy whatever its precision."""
-        return make_system(name, self.model.with_bits(bits, bits, bits), self.profile, "equal")
+        return make_system(name, self.model.with_bits(bits, bits, bits), self.scenario)
 
     def run(
         self,
@@ -200,7 +206,7 @@ class _Bench:
     ) -> Run:
         """Run the shared work; or one token after a context."""
         workload, trace = self.workload if context is None else Workload(context, 1), self.trace
-        policy = parse_tree(tree, "throughput")
+        policy = tree_policy(self.scenario.replace(tree=tree))
         return simulate(system, self.harder if harder else trace, workload, policy, fidelity)
 
     @cached_property
@@ -225,8 +231,8 @@ class _Bench:
         for name, control in named.items():
             run = self.eagle.run(control, "command")
             yield NamedControl(name, run.tokens_per_s, run.tokens_per_j, run.mean_nodes, run.mean_accepted)
-        system = make_system("lp-spec", self.model, self.profile, changes={"allocator": "replicated"})
-        medusa = simulate(system, demo_rank_trace(), self.workload, parse_tree("dtp", "throughput"), "command")
+        system = make_system("lp-spec", self.model, self.scenario.replace(changes={"allocator": "replicated"}))
+        medusa = simulate(system, demo_rank_trace(), self.workload, tree_policy(self.scenario), "command")
         yield _named_run("Medusa, DTP for throughput", medusa)
         plain = replace(system, model=self.model.model_copy(update={"medusa_heads": 0}), speculates=False)
         yield _named_run("no drafts", simulate(plain, demo_rank_trace(), self.workload, TreePolicy(), "command"))

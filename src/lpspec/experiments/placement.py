@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from lpspec.errors import InputError
-from lpspec.experiments.compare import FALLBACK_TRACE
 from lpspec.experiments.provenance import provenance
+from lpspec.experiments.setting import trace_name
 from lpspec.experiments.systems import REFERENCE, make_system
 from lpspec.llm.loading import load_model
-from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import OBJECTIVES, Fidelity
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import (
     Run,
@@ -23,9 +24,12 @@ from lpspec.simulation.run import (
     turn_bounds,
 )
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import OBJECTIVES, Fidelity, System, TreePolicy, Workload, parse_fidelity
+from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.rank_trace import RankTrace, load_trace
+
+OPTIONS = ("model", "weights", "trace", "prompt_tokens", "new_tokens", "energy_profile", "fidelity")
+"""Options of a scenario that this study takes; it varies placement and trees itself."""
 
 PLACEMENTS = ("static", "dynamic", "replicated")
 SIZES = (4, 8, 12, 16, 32)
@@ -59,33 +63,23 @@ class PlacementStudy:
     provenance: dict[str, Any]
 
 
-def placement_study(
-    model: str = "llama2-7b",
-    trace: str | None = None,
-    prompt_tokens: int = 128,
-    new_tokens: int | None = None,
-    fidelity: str = "analytic",
-) -> PlacementStudy:
+def placement_study(scenario: Scenario) -> PlacementStudy:
     """Run LP-Spec under every placement for every way to size trees.
 
     Args:
-        model: Preset name, or path of a Hugging Face ``config.json``.
-        trace: Shipped name or path of a rank trace; None for the one that suits the model.
-        prompt_tokens: Tokens of each prompt.
-        new_tokens: Tokens to generate per turn at most; None for whole turns.
-        fidelity: ``analytic`` or ``command``: what prices steps; closed forms decide on sizes and moves.
+        scenario: Its ``OPTIONS``; its fidelity is what prices steps, while closed forms decide on sizes and moves.
 
     Raises:
         InputError: Any name, value or file that cannot be used, or a model that does not fit.
     """
-    level = parse_fidelity(fidelity)
-    spec, profile, workload = load_model(model), load_profile("attacc"), Workload(prompt_tokens, new_tokens)
-    acceptance = load_trace(trace or spec.default_trace or FALLBACK_TRACE)
+    scenario = scenario.only(OPTIONS, "a study of placements")
+    spec = load_model(scenario.model, scenario.weights)
+    acceptance = load_trace(trace_name(scenario, spec))
     if min(spec.medusa_heads, acceptance.heads) < named_tree(WHOLE_TREE).max_depth:
         raise InputError(f"{spec.name} with trace '{acceptance.name}' has too few draft heads for {WHOLE_TREE}")
-    systems = [make_system(REFERENCE, spec, profile, changes={"allocator": name}) for name in PLACEMENTS]
-    rows = tuple(_Study(systems, acceptance, workload, level).rows())
-    return PlacementStudy(rows, provenance(systems, acceptance, workload, TreePolicy(), level))
+    systems = [make_system(REFERENCE, spec, scenario.replace(changes={"allocator": name})) for name in PLACEMENTS]
+    rows = tuple(_Study(systems, acceptance, scenario.workload, scenario.level).rows())
+    return PlacementStudy(rows, provenance(scenario, systems, acceptance, TreePolicy()))
 
 
 def switching(small: Steps, large: Steps, turns: int) -> Steps:

@@ -3,42 +3,47 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from lpspec import __version__
-from lpspec.simulation.workload import Fidelity, System, TreePolicy, Workload
-from lpspec.speculation.rank_trace import RankTrace
+from lpspec.experiments.systems import SYSTEMS
+from lpspec.llm.loading import model_names
+from lpspec.machine.loading import profile_names
+from lpspec.scenario import Request, Scenario
+from lpspec.scenario.checking import is_path
+from lpspec.scenario.description import Description
+from lpspec.scenario.names import Fidelity
+from lpspec.simulation.workload import System, TreePolicy
+from lpspec.speculation.rank_trace import RankTrace, trace_names
+
+_Description = TypeVar("_Description", bound=Description)
 
 
 def provenance(
-    systems: Iterable[System],
-    trace: RankTrace,
-    workload: Workload,
-    policy: TreePolicy,
-    fidelity: Fidelity = "analytic",
-    **options: Any,
+    scenario: Scenario, systems: Iterable[System], trace: RankTrace, policy: TreePolicy, **options: Any
 ) -> dict[str, Any]:
     """Describe the inputs of a result: versions, hashes, seed, and the fidelity of its costs.
 
     Args:
+        scenario: What was asked for; ``--scenario`` with it, or with the whole result, gives the result again.
         systems: Every system that ran, with its resolved platform, model and energy profile.
         trace: The acceptance trace.
-        workload: Prompt and answer lengths.
         policy: How trees were found.
-        fidelity: What priced steps, where it could.
         options: Further settings that the result depends on.
     """
     settings = {
         "systems": [_resolved(system) for system in systems],
         "trace_sha256": trace.content_hash,
-        "workload": {"prompt_tokens": workload.prompt_tokens, "new_tokens": workload.new_tokens},
+        "workload": scenario.workload.to_dict(),
         "tree": _policy(policy),
-        "fidelity": fidelity,
+        "fidelity": scenario.level,
         **options,
     }
     return {
         "lpspec": __version__,
-        "fidelity": fidelity,
+        "fidelity": scenario.level,
+        "scenario": repeatable(scenario).to_dict(),
         "config_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
         "trace": trace.name,
         "trace_kind": trace.kind,
@@ -51,7 +56,7 @@ def provenance(
 
 
 def generation_provenance(
-    request: dict[str, Any],
+    request: Request,
     systems: Iterable[System],
     policy: TreePolicy,
     machine: dict[str, Any],
@@ -68,15 +73,35 @@ def generation_provenance(
         prices: The machine's calibrated price list, if trees were sized by one.
         fidelity: What priced the steps, where it could.
     """
-    settings = {"request": request, "systems": [_resolved(system) for system in systems], "tree": _policy(policy)}
+    settings = {
+        "request": request.to_dict(),
+        "systems": [_resolved(system) for system in systems],
+        "tree": _policy(policy),
+    }
     return {
         "lpspec": __version__,
         "fidelity": fidelity,
         "config_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+        "request": _anywhere(request).to_dict(),
         "machine": machine,
         "machine_prices": prices,
         "config": settings,
     }
+
+
+def repeatable(scenario: Scenario) -> Scenario:
+    """The scenario with absolute paths, so that it means the same wherever it lies."""
+    return _anywhere(scenario)
+
+
+def _anywhere(description: _Description) -> _Description:
+    names = {*model_names(), *trace_names(), *profile_names(), *SYSTEMS}
+
+    def place(text: str) -> str:
+        is_file = text not in names and (is_path(text) or Path(text).exists())
+        return str(Path(text).absolute()) if is_file else text
+
+    return description.with_paths(place)
 
 
 def _resolved(system: System) -> dict[str, Any]:

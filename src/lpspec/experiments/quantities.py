@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from lpspec.experiments.published import READ
+from lpspec.scenario.names import Objective
 from lpspec.simulation.energy_basis import Efficiency, Real
-from lpspec.simulation.workload import Objective
 
 OBJECTIVE_OF: dict[str, Objective] = {
     "speedup_vs_npu": "throughput",

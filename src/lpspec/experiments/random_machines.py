@@ -11,7 +11,8 @@ import numpy as np
 
 from lpspec.experiments.systems import make_system
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.machine.loading import load_profile, profile_names
+from lpspec.machine.loading import profile_names
+from lpspec.scenario import Scenario
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 PLATFORM_KINDS = {"lp-spec": 0.60, "pim-spec": 0.15, "npu-spec": 0.20, "attacc-spec": 0.03, "rtx3090-spec": 0.02}
@@ -30,7 +31,7 @@ LONGEST_PASS = 4 * (MOST_KEYS + MAX_TREE_SIZE)
 
 
 @dataclass(frozen=True)
-class Scenario:
+class RandomStep:
     """One step of one model on one machine.
 
     Attributes:
@@ -59,18 +60,18 @@ class Scenario:
         """The system that all this describes."""
         fixed: dict[str, object] = {"name": "random", "source": "drawn at random", "max_context": LONGEST_PASS}
         model = ModelSpec.model_validate({**fixed, **self.model})
-        return make_system(self.system, model, load_profile(self.profile), changes=self.changes)
+        return make_system(self.system, model, Scenario(energy_profile=self.profile, changes=self.changes))
 
-    def with_change(self, key: str, value: object) -> "Scenario":
+    def with_change(self, key: str, value: object) -> "RandomStep":
         """The same on a machine with another constant."""
         return replace(self, changes={**self.changes, key: str(value)})
 
-    def with_model(self, **changes: int) -> "Scenario":
+    def with_model(self, **changes: int) -> "RandomStep":
         """The same with another model."""
         return replace(self, model={**self.model, **changes})
 
-    def against(self, other: "Scenario") -> str:
-        """What differs in another scenario, in words."""
+    def against(self, other: "RandomStep") -> str:
+        """What differs in another step, in words."""
         mine, others = ({**s.changes, **s.model, "L_spec": s.l_spec, "context": s.context} for s in (self, other))
         return ", ".join(f"{key} {mine[key]} -> {value}" for key, value in others.items() if mine[key] != value)
 
@@ -103,14 +104,14 @@ class Dice:
         return [texts[i] for i in self._generator.permutation(len(texts))]
 
 
-def draw(seed: int) -> Scenario:
-    """The scenario of a seed."""
+def draw(seed: int) -> RandomStep:
+    """The step of a seed."""
     dice = Dice(seed, 0)
     system = dice.one_of(*PLATFORM_KINDS, shares=tuple(PLATFORM_KINDS.values()))
     changes = {} if system in ("attacc-spec", "rtx3090-spec") else _machine(dice, system)
     model = _model(dice)
     l_spec = dice.spread(1, MAX_TREE_SIZE)
-    return Scenario(system, changes, model, dice.one_of(*profile_names()), l_spec, dice.spread(1, MOST_KEYS))
+    return RandomStep(system, changes, model, dice.one_of(*profile_names()), l_spec, dice.spread(1, MOST_KEYS))
 
 
 def mac_interval(ck: int, rate: str) -> str:

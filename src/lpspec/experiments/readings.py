@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from lpspec.simulation.workload import OBJECTIVES, Objective
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import OBJECTIVES, Objective
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Reading:
             "pim.mac_interval": f"{self.mac_interval_ns:g} ns",
             "memory.bus_efficiency": f"{self.bus_efficiency:g}",
         }
+
+    def applied(self, scenario: Scenario) -> Scenario:
+        """A scenario under this reading."""
+        return scenario.replace(changes=self.changes, objective=self.objective, root_counts=self.root_counts)
 
     @property
     def machine(self) -> tuple[int, float, float, bool]:

@@ -14,10 +14,11 @@ from lpspec.errors import InputError
 from lpspec.experiments.readings import Reading
 from lpspec.experiments.systems import make_system
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.machine.loading import load_profile
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import Objective
 from lpspec.simulation.run import Run, decode_steps, price_steps, turn_bounds
 from lpspec.simulation.step_cost import step_costs
-from lpspec.simulation.workload import Objective, TreePolicy, Workload
+from lpspec.simulation.workload import TreePolicy
 from lpspec.speculation.rank_trace import RankTrace
 
 CONTEXTS = (128, 1024, 4096, 16384, 32768)
@@ -102,9 +103,9 @@ class _Place:
 
     def _runs(self, allocator: str, shapes: Sequence[Shape | None]) -> dict[Shape | None, Run]:
         """LP-Spec with an allocator: the pruner's choice for None, or trees of one shape."""
+        scenario = self.reading.applied(Scenario(energy_profile=self.profile))
         changes = self.reading.changes | {"allocator": allocator}
-        profile = load_profile(self.profile)
-        system = make_system("lp-spec", self.model, profile, "equal", changes, self.reading.root_counts)
+        system = make_system("lp-spec", self.model, scenario.replace(changes=changes))
         costs = step_costs(system, self.workload.prompt_tokens, int(self.turns[:, 0].max()))
         found = {}
         for shape in shapes:

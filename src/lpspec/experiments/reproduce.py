@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from lpspec.experiments.bench import WORKLOAD, Bench, ReadingResult, paper_policy
+from lpspec.experiments.bench import PAPER, Bench, ReadingResult, paper_policy
 from lpspec.experiments.explanations import why
 from lpspec.experiments.intervals import PERCENT, RESAMPLES, SEED, Interval
 from lpspec.experiments.level import FAIR_BASES, Level
@@ -20,10 +20,12 @@ from lpspec.experiments.published import PUBLISHED, Published
 from lpspec.experiments.quantities import OBJECTIVE_OF
 from lpspec.experiments.readings import PLAIN, Reading, all_readings
 from lpspec.experiments.region import Place, region
-from lpspec.experiments.systems import Basis
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import Basis, HeadUse, LearningRule, Objective
 from lpspec.simulation.run import Run
-from lpspec.simulation.workload import HeadUse, Objective, parse_fidelity
-from lpspec.speculation.pruner import LearningRule
+
+OPTIONS = ("energy_profile", "fidelity")
+"""Options of the paper's scenario that may differ; the reproduction varies others itself."""
 
 L_SPEC_SCAN = tuple(range(1, 17))
 SUFFIXES: dict[Basis, str] = {"published": "", "equal": "_equal_basis", "board": "_board_basis"}
@@ -146,34 +148,32 @@ class Reproduction:
         return self.command_levels[0] if self.command_levels else self.closed
 
 
-def reproduce(energy_profile: str = "attacc", fidelity: str = "analytic") -> Reproduction:
+def reproduce(scenario: Scenario = PAPER) -> Reproduction:
     """Simulate every published quantity under every reading and choose the reading that fits best.
 
     Readings are compared by closed forms; ``command`` then prices the chosen one and the plain one by commands.
 
     Args:
-        energy_profile: Shipped name or path of the energy profile.
-        fidelity: ``analytic`` or ``command``.
+        scenario: The paper's, but for the ``OPTIONS`` that may differ.
 
     Raises:
-        InputError: The profile cannot be used.
+        InputError: Another option differs, or the profile cannot be used.
     """
-    asked = parse_fidelity(fidelity)
-    bench = Bench(energy_profile)
+    scenario = scenario.only(OPTIONS, "the reproduction", PAPER)
+    bench = Bench(scenario)
     order = {reading: place for place, reading in enumerate(all_readings())}
     readings = sorted(bench.results(), key=lambda r: (round(r.worst_factor, 2), order[r.reading]))
     chosen = readings[0]
     closed = bench.level(chosen.reading)
     levels: tuple[Level, ...] = ()
-    if asked == "command":
+    if scenario.level == "command":
         others = () if chosen.reading == PLAIN else (bench.level(PLAIN, ("equal",)),)
         levels = tuple(map(bench.by_commands, (closed, *others)))
     origin = provenance(
+        scenario,
         [run.system for runs in _every_run(closed) for run in runs],
         bench.trace,
-        WORKLOAD,
         paper_policy(chosen.reading),
-        asked,
         bootstrap={"resamples": RESAMPLES, "seed": SEED, "percent": PERCENT},
     )
     return Reproduction(

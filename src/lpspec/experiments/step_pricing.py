@@ -12,10 +12,11 @@ from lpspec.decoding.drafters.medusa import Medusa
 from lpspec.decoding.generate import Step
 from lpspec.devices.cost import Cost
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.run import Run, Steps, place_steps, price_by_commands, price_steps
 from lpspec.simulation.step_cost import StepCosts, priced, step_costs
-from lpspec.simulation.workload import MAX_TREE_SIZE, Fidelity, System, TreePolicy
+from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 
 
 def priced_model(spec: ModelSpec, drafter: Drafter) -> ModelSpec:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lpspec.errors import InputError
+from lpspec.scenario import Workload
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run
 from lpspec.simulation.step_session import PhaseRun, run_step
-from lpspec.simulation.workload import Workload
 
 
 @dataclass(frozen=True)

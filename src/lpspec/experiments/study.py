@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lpspec.experiments.ablation import Reduced, ablation
-from lpspec.experiments.bench import TRACE, WORKLOAD, Bench, ReadingResult
+from lpspec.experiments.bench import PAPER, Bench, ReadingResult
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.readings import BUS_EFFICIENCIES, CONCURRENT_RANKS, MAC_INTERVALS_NS, Reading
@@ -21,9 +21,12 @@ from lpspec.experiments.sweeps import (
     rank_split,
     speculation_lengths,
 )
-from lpspec.simulation.workload import OBJECTIVES, Fidelity, Objective, TreePolicy
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import OBJECTIVES, Objective
+from lpspec.simulation.workload import tree_policy
 
 PROFILES = ("attacc", "specpim", "pimscope")
+TRACE = "vicuna-7b"
 TRACES = (TRACE, "vicuna-7b-spec-bench")
 """MT-bench's acceptance, and the harder mean of Spec-Bench; Alpaca's is not published."""
 
@@ -125,7 +128,7 @@ class Benches:
     def bench(self, profile: str, trace: str) -> Bench:
         """The bench of a profile and a trace."""
         if (profile, trace) not in self._benches:
-            self._benches[profile, trace] = Bench(profile, trace)
+            self._benches[profile, trace] = Bench(PAPER.replace(energy_profile=profile, trace=trace))
         return self._benches[profile, trace]
 
     def outcome(self, assumption: Assumption) -> Outcome:
@@ -148,38 +151,39 @@ STAGES = len(PROFILES) * len(TRACES) + 2
 """How often ``study`` calls ``advance``."""
 
 
-def study(
-    objective: Objective = "edp", fidelity: Fidelity = "analytic", advance: Callable[[], None] = lambda: None
-) -> Study:
+OPTIONS = ("objective", "fidelity")
+"""Options of the paper's scenario that may differ in a study, for its experiments beside the published quantities;
+readings are compared in closed form."""
+
+
+def study(scenario: Scenario = PAPER, advance: Callable[[], None] = lambda: None) -> Study:
     """Vary everything that is open.
 
     Args:
-        objective: What the pruner optimises in the experiments beside the published quantities.
-        fidelity: What prices these experiments; readings are compared in closed form.
+        scenario: The paper's, but for the ``OPTIONS`` that may differ.
         advance: Called after each of ``STAGES`` stages.
+
+    Raises:
+        InputError: Another option differs.
     """
+    scenario = scenario.only(OPTIONS, "the study", PAPER)
     benches = Benches()
     joint = benches.joint(advance)
     sensitivities = tuple(_sensitivities(benches, joint[0]))
     advance()
-    bench = benches.bench("attacc", TRACE)
-    model, trace, profile, policy = (
-        bench.model,
-        bench.trace,
-        bench.profile,
-        TreePolicy(objective=objective, heads="all"),
-    )
-    reduced = ablation(model, trace, WORKLOAD, profile, objective, fidelity)
+    bench = benches.bench(PAPER.energy_profile, TRACE)
+    model, trace = bench.model, bench.trace
+    reduced = ablation(scenario, model, trace)
     result = Study(
         best=joint[0],
         joint=len(joint),
         sensitivities=sensitivities,
-        lengths=speculation_lengths(model, profile, fidelity=fidelity),
-        objective=objective,
+        lengths=speculation_lengths(scenario, model),
+        objective=scenario.objective,
         reduced=reduced,
-        ranks=rank_split(model, trace, WORKLOAD, profile, policy, fidelity),
-        contexts=context_lengths(model, trace, profile, policy, fidelity=fidelity),
-        provenance=provenance([part.run.system for part in reduced], trace, WORKLOAD, policy, fidelity),
+        ranks=rank_split(scenario, model, trace),
+        contexts=context_lengths(scenario, model, trace),
+        provenance=provenance(scenario, [part.run.system for part in reduced], trace, tree_policy(scenario)),
     )
     advance()
     return result

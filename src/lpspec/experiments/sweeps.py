@@ -7,11 +7,12 @@ import numpy as np
 
 from lpspec.experiments.systems import make_system
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run, simulate
 from lpspec.simulation.step_cost import priced, step_costs
-from lpspec.simulation.workload import Fidelity, System, TreePolicy, Workload
+from lpspec.simulation.workload import System, tree_policy
 from lpspec.speculation.rank_trace import RankTrace
 
 LENGTHS = tuple(range(1, 17))
@@ -57,22 +58,19 @@ class ContextPoint:
     run: Run
 
 
-def speculation_lengths(
-    model: ModelSpec, profile: EnergyProfile, context: int = 128, fidelity: Fidelity = "analytic"
-) -> tuple[LengthPoint, ...]:
+def speculation_lengths(scenario: Scenario, model: ModelSpec, context: int = 128) -> tuple[LengthPoint, ...]:
     """Latency and energy of a pass for L_spec 1 to 16 on GEMV PIM, NPU and LP-Spec.
 
     Args:
+        scenario: Its energy profile and fidelity.
         model: The decoder.
-        profile: Energy constants.
         context: Committed tokens in the key-value cache.
-        fidelity: ``analytic`` or ``command``.
     """
     return tuple(
         LengthPoint(name, length, latency_ns / 1e6, energy_pj / 1e9)
         for name in LENGTH_SYSTEMS
-        for system in [make_system(name, model, profile)]
-        for length, (latency_ns, energy_pj) in zip(LENGTHS, _passes(system, context, fidelity), strict=True)
+        for system in [make_system(name, model, scenario)]
+        for length, (latency_ns, energy_pj) in zip(LENGTHS, _passes(system, context, scenario.level), strict=True)
     )
 
 
@@ -99,36 +97,27 @@ def _heads(system: System, length: int) -> int:
     return system.model.medusa_heads if length > 1 else 0
 
 
-def rank_split(
-    model: ModelSpec,
-    trace: RankTrace,
-    workload: Workload,
-    profile: EnergyProfile,
-    policy: TreePolicy,
-    fidelity: Fidelity = "analytic",
-) -> tuple[RankPoint, ...]:
+def rank_split(scenario: Scenario, model: ModelSpec, trace: RankTrace) -> tuple[RankPoint, ...]:
     """LP-Spec with one to three of four ranks computing, all of them at once."""
     points = []
     for pim_ranks in PIM_RANKS:
         ranks = {"memory.pim_ranks": pim_ranks, "memory.dram_ranks": 4 - pim_ranks, "pim.concurrent_ranks": pim_ranks}
         changes = {key: str(value) for key, value in ranks.items()}
-        system = make_system("lp-spec", model, profile, changes=changes)
-        points.append(RankPoint(pim_ranks, 4 - pim_ranks, simulate(system, trace, workload, policy, fidelity)))
+        system = make_system("lp-spec", model, scenario.replace(changes=changes))
+        run = simulate(system, trace, scenario.workload, tree_policy(scenario), scenario.level)
+        points.append(RankPoint(pim_ranks, 4 - pim_ranks, run))
     return tuple(points)
 
 
 def context_lengths(
-    model: ModelSpec,
-    trace: RankTrace,
-    profile: EnergyProfile,
-    policy: TreePolicy,
-    contexts: Sequence[int] = CONTEXTS,
-    fidelity: Fidelity = "analytic",
+    scenario: Scenario, model: ModelSpec, trace: RankTrace, contexts: Sequence[int] = CONTEXTS
 ) -> tuple[ContextPoint, ...]:
     """Answers of 64 tokens after prompts of several lengths, on NPU, GEMV PIM and LP-Spec."""
+    policy = tree_policy(scenario)
     return tuple(
-        ContextPoint(context, simulate(make_system(name, model, profile), trace, workload, policy, fidelity))
+        ContextPoint(context, simulate(system, trace, workload, policy, scenario.level))
         for name in CONTEXT_SYSTEMS
+        for system in [make_system(name, model, scenario)]
         for context in contexts
         for workload in [Workload(context, ANSWER_TOKENS)]
     )

@@ -2,18 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from lpspec.errors import InputError, unknown_name
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.machine.energy_profile import EnergyProfile
-from lpspec.machine.loading import constant_keys, is_path, load_platform
+from lpspec.machine.loading import constant_keys, is_path, load_platform, load_profile
+from lpspec.scenario.names import Basis
+from lpspec.scenario.scenario import DEFAULT, Scenario
 from lpspec.simulation.workload import System
-
-Basis = Literal["equal", "board", "published"]
-BASES: tuple[Basis, ...] = get_args(Basis)
-"""``equal``: INT8 everywhere, and the energy of memory and MACs. ``board``: INT8 everywhere, and board or SoC power.
-``published``: each system as its own publication has it, that is FP16 on GPUs and board power for the RTX 3090."""
 
 ENERGY_BASES: dict[Basis, Literal["model", "board-power"]] = {"equal": "model", "board": "board-power"}
 
@@ -43,31 +39,23 @@ SYSTEMS: dict[str, NamedSystem] = {
 }
 
 
-def make_system(
-    name: str,
-    model: ModelSpec,
-    profile: EnergyProfile,
-    basis: Basis = "equal",
-    changes: Mapping[str, str] | None = None,
-    root_counts: bool = True,
-) -> System:
+def make_system(name: str, model: ModelSpec, scenario: Scenario = DEFAULT) -> System:
     """Build a system by name, or from the TOML file of a platform (which then speculates).
 
     Args:
         name: One of ``SYSTEMS``, or the path of a platform file.
         model: The decoder at the precision of the mobile systems.
-        profile: Energy profile that prices events, but for memory of a kind whose energies the platform has itself.
-        basis: Whose precision to use, and what energy counts.
-        changes: Constants of the platform to change; those that it does not have are left out.
-        root_counts: Whether the root is among the tokens that a pass is charged for.
+        scenario: Its energy profile prices events, but for memory of a kind whose energies the platform has itself;
+            its basis says whose precision to use and what energy counts; of its changes, the platform takes those of
+            constants that it has; it says, too, whether the root is among the tokens that a pass is charged for.
 
     Raises:
         InputError: Unknown system, a bad platform, or one whose board power is not known on a basis that counts it.
     """
-    named = _named(name)
-    if basis in ENERGY_BASES and "energy_basis" in (changes or {}):
+    named, basis, changes = _named(name), scenario.basis, scenario.changes
+    if basis in ENERGY_BASES and "energy_basis" in changes:
         raise InputError(f"energy_basis follows from the basis '{basis}': choose 'equal' or 'board' instead")
-    platform = load_platform(named.platform, _applicable(named.platform, changes or {}))
+    platform = load_platform(named.platform, _applicable(named.platform, changes))
     if platform.gpu is not None and basis == "published":
         model = model.with_bits(weight=16, activation=16, kv=16)
     if not named.speculates:
@@ -78,8 +66,8 @@ def make_system(
         platform = platform.model_copy(update={"energy_basis": ENERGY_BASES[basis]})
     label = name if named.summary else platform.name
     # A lone token is the root and always charged, so the reading must not tell two plain systems apart.
-    prices = platform.priced_by(profile)
-    return System(label, platform, model, prices, named.speculates, root_counts or not named.speculates)
+    prices = platform.priced_by(load_profile(scenario.energy_profile))
+    return System(label, platform, model, prices, named.speculates, scenario.root_counts or not named.speculates)
 
 
 def _named(name: str) -> NamedSystem:

@@ -14,7 +14,8 @@ from lpspec.experiments.systems import make_system
 from lpspec.experiments.validate_rung import Advance, Rung
 from lpspec.llm.loading import load_model, model_names
 from lpspec.llm.operators import verify_operators
-from lpspec.machine.loading import load_profile, profile_names
+from lpspec.machine.loading import profile_names
+from lpspec.scenario import Scenario
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run
 from lpspec.simulation.step_cost import step_costs
@@ -106,7 +107,7 @@ def _step(model: str, l_spec: int, context: int, profile: str) -> Step:
 
 @cache
 def _system(model: str, profile: str) -> System:
-    return make_system("lp-spec", load_model(model), load_profile(profile))
+    return make_system("lp-spec", load_model(model), Scenario(energy_profile=profile))
 
 
 def closed_against_commands(name: str, advance: Advance) -> Rung:

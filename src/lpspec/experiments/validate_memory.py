@@ -14,7 +14,8 @@ from lpspec.dram.run.session import PhaseSession
 from lpspec.experiments.systems import make_system
 from lpspec.experiments.validate_rung import Advance, Rung
 from lpspec.llm.loading import load_model
-from lpspec.machine.loading import load_platform, load_profile
+from lpspec.machine.loading import load_platform
+from lpspec.scenario import Scenario
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.step_phases import Phase, cost_of
 from lpspec.simulation.step_session import run_step
@@ -80,7 +81,7 @@ def step_against_sum(name: str, advance: Advance) -> Rung:
 
 
 def _costs() -> CommandCosts:
-    system = make_system(SYSTEM, load_model(MODEL), load_profile(PROFILE))
+    system = make_system(SYSTEM, load_model(MODEL), Scenario(energy_profile=PROFILE))
     costs = command_costs(system, 64, 4096 - 64)
     assert costs is not None
     return costs

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from lpspec.devices.package_commands import PackageCommands
+from lpspec.experiments.bench import PAPER
 from lpspec.experiments.peers import peer_rows
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.reproduce import reproduce
@@ -38,7 +39,7 @@ def identities(name: str, advance: Advance) -> Rung:
 
 def published_tables(name: str, advance: Advance) -> Rung:
     """Every published quantity under the chosen reading, by closed forms and by commands."""
-    rows = [row for row in reproduce(PROFILE, "command").rows if row.on == "published"]
+    rows = [row for row in reproduce(PAPER).rows if row.on == "published"]
     closed = {row.id: row.ratio for row in rows}
     commands = {f"{row.id}_by_commands": row.command_ratio or 0.0 for row in rows}
     inside = [sum(LOWEST_RATIO <= ratio <= HIGHEST_RATIO for ratio in found.values()) for found in (closed, commands)]

@@ -11,10 +11,10 @@ import numpy as np
 
 from lpspec.experiments.machine_rules import RULES, must_not_fall
 from lpspec.experiments.one_step import both_levels
-from lpspec.experiments.random_machines import Dice, Scenario, draw
+from lpspec.experiments.random_machines import Dice, RandomStep, draw
 from lpspec.experiments.validate_rung import Advance, Rung
+from lpspec.scenario.names import Fidelity
 from lpspec.simulation.run import Run
-from lpspec.simulation.workload import Fidelity
 
 TOLERANCES: dict[Fidelity, float] = {"analytic": 1e-9, "command": 0.005}
 """Relative. Closed forms: rounding of floating-point numbers. Commands: a cost is the mean over 32 refresh intervals of
@@ -140,5 +140,5 @@ def strange(run: Run) -> list[str]:
     return wrong
 
 
-def _steps(scenario: Scenario, by_commands: bool = True) -> list[Run]:
+def _steps(scenario: RandomStep, by_commands: bool = True) -> list[Run]:
     return both_levels(scenario.build(), scenario.l_spec, scenario.context, by_commands)

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lpspec.devices.cost import COMPONENTS
-from lpspec.experiments.compare import Comparison
 from lpspec.report.figures import (
     BLUE,
     DOUBLE_COLUMN_IN,
@@ -42,9 +41,8 @@ CUT_ABOVE = 4.0
 BAR = 0.68
 
 
-def comparison_figure(comparison: Comparison) -> Figure:
+def comparison_figure(runs: Sequence[Run]) -> Figure:
     """Three panels that share the systems on their vertical axis; every value is written beside its mark."""
-    runs = comparison.runs
     with in_style():
         figure = Figure(figsize=(DOUBLE_COLUMN_IN, 1.0 + 0.21 * len(runs)), layout="constrained")
         throughput, energy, edp = figure.subplots(1, 3, sharey=True, width_ratios=(1, 1.45, 1))

@@ -71,14 +71,14 @@ PHONE_NOTE = (
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
-    workload = comparison.workload
+    workload = comparison.scenario.workload
     answer = "whole turns" if workload.new_tokens is None else f"at most {workload.new_tokens} new tokens a turn"
-    costs = costs_text(comparison.runs, comparison.provenance["fidelity"])
+    costs = costs_text(comparison.runs, comparison.scenario.level)
     yield f"costs   {costs}, energy profile {_profile(comparison)}"
     yield f"trace   {trace_line(comparison.provenance)}"
     yield f"work    {workload.prompt_tokens} prompt tokens, {answer}, {comparison.trace.turns} turns"
     yield f"trees   {_trees(comparison)}"
-    yield f"basis   {basis_text(comparison.basis, comparison.runs)}"
+    yield f"basis   {basis_text(comparison.scenario.basis, comparison.runs)}"
     yield from board_line(comparison.runs)
     for run in comparison.runs:
         if run.migrations:
@@ -142,7 +142,7 @@ def _profile(comparison: Comparison) -> str:
 def _trees(comparison: Comparison) -> str:
     drafting = "; all draft heads run" if comparison.policy.heads == "all" else ""
     if comparison.policy.fixed is not None:
-        return f"{comparison.tree}, {comparison.policy.fixed.size} tokens at every step{drafting}"
+        return f"{comparison.scenario.tree}, {comparison.policy.fixed.size} tokens at every step{drafting}"
     if comparison.policy.size is not None:
         deep = "" if comparison.policy.depth is None else f", {comparison.policy.depth} deep at most"
         return f"{comparison.policy.size} tokens at every step, the most probable ones{deep}{drafting}"

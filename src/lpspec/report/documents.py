@@ -25,14 +25,10 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "left_out": [{"system": name, "why": why} for name, why in comparison.left_out],
         "model": comparison.model.name,
         "trace": comparison.trace.name,
-        "tree": comparison.tree,
-        "objective": comparison.policy.objective,
-        "basis": comparison.basis,
-        "workload": {
-            "prompt_tokens": comparison.workload.prompt_tokens,
-            "new_tokens": comparison.workload.new_tokens,
-            "turns": comparison.trace.turns,
-        },
+        "tree": comparison.scenario.tree,
+        "objective": comparison.scenario.objective,
+        "basis": comparison.scenario.basis,
+        "workload": {**comparison.scenario.workload.to_dict(), "turns": comparison.trace.turns},
         "notes": list(comparison.notes),
         "provenance": comparison.provenance,
     }

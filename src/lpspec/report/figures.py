@@ -56,14 +56,18 @@ def in_style() -> AbstractContextManager[None]:
     return style.context(["default", dict(STYLE)])
 
 
-def figure_bytes(figure: Figure, suffix: str) -> bytes:
+def figure_bytes(figure: Figure, suffix: str, scenario: str | None = None) -> bytes:
     """A figure as the bytes of a file, the same for the same figure.
 
     Args:
         figure: What to write.
         suffix: ``.pdf`` or ``.png``.
+        scenario: JSON text of what gives the result again, to be kept as keywords (.pdf) or description (.png).
     """
-    metadata = {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
+    is_pdf = suffix == ".pdf"
+    metadata: dict[str, str | None] = {"CreationDate": None} if is_pdf else {"Software": None}
+    if scenario is not None:
+        metadata["Keywords" if is_pdf else "Description"] = scenario
     buffer = io.BytesIO()
     with in_style():
         figure.savefig(buffer, format=suffix[1:], dpi=PNG_DPI, metadata=metadata)

@@ -9,7 +9,6 @@ from lpspec.experiments.bench import ReadingResult
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.readings import CONCURRENT_RANKS, MAC_INTERVALS_NS, PLAIN
 from lpspec.experiments.reproduce import SUFFIXES, Reproduction
-from lpspec.experiments.systems import Basis
 from lpspec.report.figures import (
     BLACK,
     BLUE,
@@ -23,6 +22,7 @@ from lpspec.report.figures import (
     plain_log_labels,
 )
 from lpspec.report.wording import SHORT_NAMES
+from lpspec.scenario.names import Basis
 
 BAND = "#e4e4e4"
 BASIS_LOOKS: dict[Basis, tuple[str, dict[str, Any]]] = {

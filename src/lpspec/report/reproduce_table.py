@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lpspec.experiments.bench import WORKLOAD, ReadingResult
+from lpspec.experiments.bench import PAPER, ReadingResult
 from lpspec.experiments.level import FAIR_BASES
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED, READ
 from lpspec.experiments.readings import FITTED_BUS_EFFICIENCY, PLAIN, Reading
@@ -162,7 +162,7 @@ def compare_command(reading: Reading) -> str:
     root = "" if reading.root_counts else " --no-root-counts"
     return (
         f"lpspec compare --basis published --heads all --objective {reading.objective} "
-        f"--prompt-tokens {WORKLOAD.prompt_tokens} --new-tokens {WORKLOAD.new_tokens} {changes}{root}"
+        f"--prompt-tokens {PAPER.workload.prompt_tokens} --new-tokens {PAPER.workload.new_tokens} {changes}{root}"
     )
 
 

@@ -19,8 +19,9 @@ from lpspec.devices.kv_append import moved_in_dram
 from lpspec.errors import InputError
 from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
+from lpspec.scenario.names import Objective
 from lpspec.simulation.energy_basis import counted_pj
-from lpspec.simulation.workload import MAX_TREE_SIZE, Objective, System
+from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -1,10 +1,10 @@
-"""What is run: a system, the requests it serves, and how it sizes its token tree."""
+"""What is run: a system, and how it sizes its token tree."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 
@@ -13,23 +13,13 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.plugins import Registry
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import HeadUse, LearningRule, Objective
 from lpspec.speculation.checked_pruner import CheckedPruner
 from lpspec.speculation.kernels import FloatArray, IntArray
 from lpspec.speculation.medusa_trees import named_tree, tree_names
-from lpspec.speculation.pruner import DEFAULT_MEMORY, LearningRule, Pruner
+from lpspec.speculation.pruner import DEFAULT_MEMORY, Pruner
 from lpspec.speculation.token_tree import TokenTree
-
-Fidelity = Literal["analytic", "command"]
-FIDELITIES: tuple[Fidelity, ...] = get_args(Fidelity)
-"""Closed forms, or every memory command of the steps that were taken."""
-
-Objective = Literal["throughput", "energy", "edp"]
-OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
-LEARNING_RULES: tuple[LearningRule, ...] = get_args(LearningRule)
-
-HeadUse = Literal["by-depth", "all"]
-HEAD_USES: tuple[HeadUse, ...] = get_args(HeadUse)
-"""Draft heads that a step runs: as many as its tree is deep, or all wherever there is a tree, as in Medusa."""
 
 PrunerFactory: TypeAlias = Callable[[FloatArray], Pruner]
 """Makes a pruner from the prior accuracies, float64 [heads, top_k]."""
@@ -75,26 +65,6 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
-    """Requests: every turn of a trace, after a prompt.
-
-    Attributes:
-        prompt_tokens: Tokens of each prompt, at least 1.
-        new_tokens: Tokens to generate per turn at most; None for the whole turn.
-    """
-
-    prompt_tokens: int = 128
-    new_tokens: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse empty prompts and answers."""
-        if self.prompt_tokens < 1:
-            raise InputError(f"prompt tokens must be at least 1, not {self.prompt_tokens}")
-        if self.new_tokens is not None and self.new_tokens < 1:
-            raise InputError(f"new tokens must be at least 1, not {self.new_tokens}")
-
-
-@dataclass(frozen=True, slots=True)
 class TreePolicy:
     """How the tree of a step is found.
 
@@ -124,31 +94,16 @@ class TreePolicy:
         return self.size if self.fixed is None else self.fixed.size
 
 
-def parse_fidelity(text: str) -> Fidelity:
-    """Read ``analytic`` or ``command``.
+def tree_policy(scenario: Scenario) -> TreePolicy:
+    """How a scenario wants trees found.
+
+    Its tree is ``dtp``, a size, size x depth, the name of a published tree, or that of a pruner somebody added.
 
     Raises:
-        InputError: Another name.
+        InputError: Unknown name, or a size or depth that no tree has.
     """
-    for fidelity in FIDELITIES:
-        if text == fidelity:
-            return fidelity
-    raise unknown_name("fidelity", text, FIDELITIES)
-
-
-def parse_tree(text: str, objective: str, learning: str = "full-feedback", heads: str = "by-depth") -> TreePolicy:
-    """Read ``dtp``, a size, size x depth, the name of a published tree, or that of a pruner somebody added.
-
-    Raises:
-        InputError: Unknown name, objective, learning rule or use of heads, or a size or depth that no tree has.
-    """
-    if objective not in OBJECTIVES:
-        raise unknown_name("objective", objective, OBJECTIVES)
-    if learning not in LEARNING_RULES:
-        raise unknown_name("learning rule", learning, LEARNING_RULES)
-    if heads not in HEAD_USES:
-        raise unknown_name("use of draft heads", heads, HEAD_USES)
-    grown = TreePolicy(objective=objective, rule=learning, heads=heads)
+    text = scenario.tree
+    grown = TreePolicy(objective=scenario.objective, rule=scenario.learning, heads=scenario.heads)
     if text == "dtp":
         return grown
     if shape := re.fullmatch(r"([+-]?[0-9]{1,18})(?:x([+-]?[0-9]{1,18}))?", text):

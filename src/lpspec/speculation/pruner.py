@@ -5,11 +5,12 @@ lets a hardware estimator price every size. The estimator comes in as a list of 
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.scenario.names import LearningRule
 from lpspec.speculation.kernels import (
     FloatArray,
     Growth,
@@ -23,8 +24,6 @@ from lpspec.speculation.kernels import (
     make_growth,
 )
 from lpspec.speculation.token_tree import TokenTree
-
-LearningRule = Literal["full-feedback", "chain-feedback", "verified-nodes"]
 
 DEFAULT_MEMORY = 4096.0
 """Observations that a head remembers. Assumed: so long that noise does not switch between sizes of nearly equal price

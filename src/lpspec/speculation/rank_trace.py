@@ -117,6 +117,11 @@ class RankTrace:
             raise InputError(f"trace '{self.name}': cannot take {heads} heads, allowed are 1 to {self.heads}")
         return replace(self, ranks=self.ranks[:, :heads])
 
+    @staticmethod
+    def load(name_or_path: str | Path) -> RankTrace:
+        """The trace of a shipped name or a file, as ``load_trace`` has it."""
+        return load_trace(name_or_path)
+
     def file_content(self) -> bytes:
         """What ``save`` writes."""
         return _FORMAT.content(vars(self))

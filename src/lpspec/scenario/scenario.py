@@ -1,0 +1,115 @@
+"""What is run, in words: one description that the command line, the Python API, files and results share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lpspec.scenario.changes import Changes
+from lpspec.scenario.description import Description
+from lpspec.scenario.names import (
+    BASES,
+    FIDELITIES,
+    HEAD_USES,
+    LEARNING_RULES,
+    OBJECTIVES,
+    Basis,
+    Fidelity,
+    HeadUse,
+    LearningRule,
+    Objective,
+)
+from lpspec.scenario.option import option
+
+
+@dataclass(frozen=True)
+class Workload(Description):
+    """Requests: every turn of a trace, after a prompt."""
+
+    KIND = "workload"
+
+    prompt_tokens: int = option(128, "Tokens of each prompt.", least=1)
+    new_tokens: int | None = option(None, "Tokens to generate per turn at most; whole turns if left out.", least=1)
+
+
+@dataclass(frozen=True)
+class Scenario(Description):
+    """A run: which model on which systems, whose acceptance, how trees are found, and what is priced how."""
+
+    KIND = "scenario"
+
+    model: str = option(
+        "llama2-7b",
+        "Preset (llama2-7b, vicuna-13b, llama3-8b, ...: see `lpspec inspect`) or a Hugging Face config.json.",
+        is_path=True,
+    )
+    weights: int | None = option(
+        None,
+        "Bits per weight: 4, 8 or 16. Left out: what a quantised config.json stores (AWQ, GPTQ, compressed-tensors), "
+        "and 8 for all others. PIM takes 8 only.",
+    )
+    trace: str | None = option(
+        None,
+        "Whose acceptance is replayed: vicuna-7b, vicuna-13b, vicuna-33b (MT-bench), vicuna-7b-spec-bench (harder) or "
+        "an .npz file; the model's own if left out.",
+        is_path=True,
+    )
+    systems: tuple[str, ...] | None = option(
+        None,
+        "npu, npu-spec, pim, pim-spec, lp-spec, attacc, attacc-spec, rtx3090, rtx3090-spec, or platform files (commas "
+        "between them on the command line); all if left out.",
+        is_path=True,
+    )
+    objective: Objective = option("edp", "What the pruner optimises: throughput, energy or edp.", choices=OBJECTIVES)
+    tree: str = option(
+        "dtp",
+        "dtp (the pruner decides), a published tree such as mc_sim_7b_63, a size from 1 to 64, or size x depth as in "
+        "8x2.",
+    )
+    workload: Workload = Workload()
+    basis: Basis = option(
+        "equal",
+        "equal (INT8 everywhere, energy of memory and MACs), board (INT8 everywhere, board or SoC power) or published "
+        "(FP16 on GPUs, board power for the RTX 3090).",
+        choices=BASES,
+    )
+    energy_profile: str = option("attacc", "attacc, specpim, pimscope or a TOML file.", is_path=True)
+    changes: Mapping[str, str] = option(
+        Changes,
+        'Constants of the platforms to change, KEY=VALUE on the command line: --set pim.mac_interval="10 ns". May be '
+        "repeated.",
+        flag="set",
+    )
+    learning: LearningRule = option(
+        "full-feedback",
+        "How the pruner learns: full-feedback (from every committed token), chain-feedback (of a head only where the "
+        "heads before it were right), or verified-nodes (the paper's rule).",
+        choices=LEARNING_RULES,
+    )
+    root_counts: bool = option(
+        True, "Whether a pass is charged for the root of its tree too; the paper leaves it open."
+    )
+    fidelity: Fidelity | None = option(
+        None,
+        "command (every memory command of the steps taken is timed) or analytic (closed forms). Left out: command for "
+        "all systems that have a command level; GPUs have none.",
+        choices=FIDELITIES,
+    )
+    heads: HeadUse = option(
+        "by-depth",
+        "Draft heads that a step runs: by-depth (as many as its tree is deep) or all (wherever there is a tree).",
+        choices=HEAD_USES,
+    )
+
+    def __post_init__(self) -> None:
+        """Name each system once."""
+        super().__post_init__()
+        if self.systems is not None:
+            object.__setattr__(self, "systems", tuple(dict.fromkeys(self.systems)))
+
+    @property
+    def level(self) -> Fidelity:
+        """What prices steps, where a system has it."""
+        return self.fidelity or "command"
+
+
+DEFAULT = Scenario()
+"""What is run where nothing is said."""
