@@ -62,8 +62,13 @@ def test_who_controls_trees_best_is_who_the_note_says(result: Peers) -> None:
     assert max(eagle, key=lambda name: eagle[name]) == "EAGLE-2, sized for throughput"
     assert max(speed, key=lambda name: speed[name]) == "Medusa, DTP for throughput"
     assert max(energy, key=lambda name: energy[name]) == "Medusa, DTP for throughput"
-    nodes = [row.mean_nodes for row in result.controls if row.name.endswith("for throughput")]
-    assert nodes == pytest.approx([3.0] * len(nodes), abs=0.01)  # a few trees in a thousand have fewer
+    nodes = {row.name: row.mean_nodes for row in result.controls if row.name.endswith("for throughput")}
+    # At two of EAGLE-2's 681 steps, 253 tokens in, a fourth token would be the 257th and open another block of 32 keys:
+    # 3.0 % of a step for 2.3 % more tokens, so it is left out.
+    assert nodes == {
+        "EAGLE-2, sized for throughput": pytest.approx(3 - 2 / 681, rel=1e-12),
+        "Medusa, DTP for throughput": 3.0,
+    }
     accepted = {row.name: row.mean_accepted for row in result.controls}
     assert accepted["Medusa, DTP for throughput"] > accepted["EAGLE-2, sized for throughput"]
     passes = {name: speed[name] / (1 + accepted[name]) for name in speed}
