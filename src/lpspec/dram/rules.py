@@ -26,6 +26,11 @@ COMMANDS = (
 )
 """Every command that the channel carries; the index is the command's code in the engine."""
 
+PIM_COMMANDS = tuple(name for name in COMMANDS if name.startswith("PIM_"))
+
+MASKED = tuple(name for name in PIM_COMMANDS if name != "PIM_OUT")
+"""Commands that several ranks take at once, whose rank is a bit mask."""
+
 CLASSES = ("ACT1", "ACT2", "RD", "WR", "PRE", "PREAB", "REFAB", "REFPB")
 """Commands that wait. RDA and WRA wait as RD and WR do, PIM_ENTER as REFAB, PIM_IN as WR, PIM_OUT as RD."""
 

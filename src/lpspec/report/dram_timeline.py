@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 
 from lpspec.dram.device import DeviceSpec
+from lpspec.dram.rules import MASKED
 from lpspec.errors import InputError
 
 MOST_COMMANDS = 2_000_000
@@ -25,7 +26,6 @@ _WHOLE, _MAC, _BANKS = 1, 2, 3  # threads of a rank: what takes all of it, MACs,
 _PARITIES = 20
 
 _READS, _WRITES = ("RD", "RDA", "PIM_OUT"), ("WR", "WRA", "PIM_IN")
-_MASKED = ("PIM_ENTER", "PIM_EXIT", "PIM_ACT", "PIM_PRE", "PIM_IN", "PIM_MAC", "PIM_REFAB")
 
 Slice = tuple[int, int, str, int, int, str]
 """Process, thread, name, CK, CK that it lasts, arguments as JSON."""
@@ -111,7 +111,7 @@ class Timeline:
         if name in _READS or name in _WRITES:
             data = ck + (t["nCL"] if name in _READS else t["nCWL"])
             yield _CHANNEL, _DQ, name, data, t["nBL_min"], f'{{"ck":{ck},"rank":{rank}}}'
-        mask = rank if name in _MASKED else 1 << rank
+        mask = rank if name in MASKED else 1 << rank
         for process in range(1, self._ranks + 1):
             if mask >> (process - 1) & 1:
                 yield from self._on_rank(process, ck, name, group * self._groups + bank, bank, row, column)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.engine import kernels as k
+from lpspec.dram.rules import COMMANDS, PIM_COMMANDS
 from lpspec.dram.run.session import PhaseSession
 from lpspec.simulation.step_phases import Phase, in_order
 
@@ -25,7 +26,7 @@ HOST_NS = 5_000.0
 longer, so it costs no time. The compiled pruner takes 5 us per decision on one core of a small cloud machine."""
 
 _READS, _WRITES, _PIM_BURSTS = (k.RD, k.RDA), (k.WR, k.WRA), (k.PIM_IN, k.PIM_OUT)
-_PIM = (k.PIM_ENTER, k.PIM_EXIT, k.PIM_ACT, k.PIM_PRE, k.PIM_IN, k.PIM_MAC, k.PIM_OUT, k.PIM_REFAB)
+_PIM = tuple(COMMANDS.index(name) for name in PIM_COMMANDS)
 
 
 @dataclass(frozen=True, slots=True)
