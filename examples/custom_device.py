@@ -75,6 +75,5 @@ class Cpu:
 DEVICES["cpu"] = Cpu
 
 if __name__ == "__main__":
-    systems = ["npu-spec", str(Path(__file__).with_suffix(".toml"))]
-    for run in compare(systems=systems, fidelity="analytic").runs:
+    for run in compare(systems=["npu-spec", str(Path(__file__).with_suffix(".toml"))], new_tokens=64).runs:
         print(f"{run.system.name:10} {run.fidelity:8} {run.tokens_per_s:6.2f} token/s, {run.tokens_per_j:5.2f} token/J")
