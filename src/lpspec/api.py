@@ -182,9 +182,9 @@ class Reproduction(reproducing.Reproduction, Result):
         return f"<Reproduction of {len(self.rows)} quantities; furthest off on the published basis: {name} {ratio:.2f}>"
 
 
-def _with_options(*left_out: str) -> Callable[[_Function], _Function]:
-    """Give a function the options of a scenario as its signature and in its text, from the one place that has them."""
-    options = [option for option in options_of(Scenario) if option.name not in left_out]
+def _with_options(*names: str) -> Callable[[_Function], _Function]:
+    """Give a function options of a scenario as its signature and in its text, from the one place that has them."""
+    options = [option for option in options_of(Scenario) if option.name in names]
 
     def describe(function: _Function) -> _Function:
         own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -199,7 +199,10 @@ def _with_options(*left_out: str) -> Callable[[_Function], _Function]:
     return describe
 
 
-@_with_options()
+EVERY_OPTION = tuple(option.name for option in options_of(Scenario))
+
+
+@_with_options(*EVERY_OPTION)
 def compare(scenario: Scenario | str | Path | None = None, /, **options: Any) -> Comparison:
     """Run systems on the same requests, as ``lpspec compare`` does.
 
@@ -214,7 +217,7 @@ def compare(scenario: Scenario | str | Path | None = None, /, **options: Any) ->
     return _comparison(comparing.compare(asked))
 
 
-@_with_options("systems")
+@_with_options(*(name for name in EVERY_OPTION if name != "systems"))
 def run(system: str, scenario: Scenario | str | Path | None = None, /, **options: Any) -> Run:
     """Run one system.
 
@@ -231,12 +234,13 @@ def run(system: str, scenario: Scenario | str | Path | None = None, /, **options
     return compare(_asked(scenario, options), systems=[system]).runs[0]
 
 
+@_with_options(*reproducing.OPTIONS)
 def reproduce(scenario: Scenario | str | Path | None = None, /, **options: Any) -> Reproduction:
     """Put every published number of LP-Spec beside the simulated one, as ``lpspec reproduce`` does.
 
     Args:
         scenario: The paper's, or a file that says it; None for the paper's.
-        options: ``energy_profile`` (default ``"attacc"``) and ``fidelity`` (default ``"command"``).
+        options: Options of the scenario in place of what it says, by name.
 
     Raises:
         InputError: Another option, or a value that cannot be used.

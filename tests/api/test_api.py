@@ -44,7 +44,7 @@ SIGNATURES = {
     "compare": ["scenario", *OPTIONS],
     "load_machine": ["name_or_path", "changes"],
     "load_model": ["name_or_path", "weight_bits"],
-    "reproduce": ["scenario", "options"],
+    "reproduce": ["scenario", "energy_profile", "fidelity"],
     "run": ["system", "scenario", *(name for name in OPTIONS if name != "systems")],
 }
 

@@ -86,6 +86,7 @@ def test_switching_takes_turns_from_either_run() -> None:
 def test_the_document_has_every_run() -> None:
     document = placement_document(study())
     assert [len(found["runs"]) for found in document["rows"]] == [3] * len(study().rows)
+    assert Scenario.from_dict(document["provenance"]["scenario"]) == CLOSED.replace(new_tokens=60)
     dynamic = document["rows"][-1]["runs"][1]
     assert dynamic["placement"] == "dynamic"
     assert dynamic["migrations"] > 0

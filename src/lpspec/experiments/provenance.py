@@ -61,7 +61,7 @@ def generation_provenance(
     policy: TreePolicy,
     machine: dict[str, Any],
     prices: dict[str, Any] | None,
-    fidelity: Fidelity = "analytic",
+    fidelity: Fidelity,
 ) -> dict[str, Any]:
     """Describe what real text was made from, and what its steps were priced by.
 

@@ -39,7 +39,7 @@ class Request(Description):
         help="What the pruner optimises: throughput, energy or edp on the platform, or machine: real speed here.",
         choices=(*OBJECTIVES, MACHINE),
     )
-    new_tokens: int = option(128, "Tokens to generate per prompt.", least=2)
+    new_tokens: int = option(128, "Tokens to generate per prompt, the first of which is prefill's.", least=2)
     temperature: float = option(0.0, "0 is greedy decoding; more samples from the model's distribution.")
     top_p: float = option(1.0, "When sampling, keep the likeliest tokens that add up to this probability.")
     seed: int = option(
