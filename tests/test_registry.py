@@ -1,5 +1,6 @@
 """One form of registry for all parts: of the package, of a script, of an installed package."""
 
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
 
@@ -54,3 +55,20 @@ def test_every_shipped_part_can_be_loaded() -> None:
 
     registries: tuple[Registry[Any], ...] = (ALLOCATORS, DEVICES, DRAFTERS, PRUNERS)
     assert all(callable(registry.load(name)) for registry in registries for name in registry)
+
+
+def test_help_names_every_shipped_part() -> None:
+    from lpspec.decoding.drafters import DRAFTERS
+    from lpspec.machine.loading import profile_names
+    from lpspec.scenario import Scenario
+    from lpspec.scenario.option import options_of
+    from lpspec.scenario.request import Request
+    from lpspec.simulation.workload import PRUNERS
+
+    helps = {option.name: option.help for described in (Scenario, Request) for option in options_of(described)}
+    registries: tuple[tuple[str, Iterable[str]], ...] = (
+        ("drafter", DRAFTERS),
+        ("tree", PRUNERS),
+        ("energy_profile", profile_names()),
+    )
+    assert [(name, part) for name, parts in registries for part in parts if part not in helps[name]] == []
