@@ -112,10 +112,19 @@ def test_findings_do_not_depend_on_who_finds_them(monkeypatch: pytest.MonkeyPatc
     assert alone == random_machines("random", 4, 0, told.append)
 
 
+def test_both_levels_place_weights_for_the_tree_of_the_step() -> None:
+    """Static placement follows the size of a constant tree, so both levels must be told of it."""
+    scenario = next(s for s in map(draw, range(600)) if s.changes.get("allocator") == "static" and s.l_spec > 16)
+    closed, commands = both_levels(scenario.build(), scenario.l_spec, scenario.context)
+    assert closed.system.tree_size == scenario.l_spec
+    assert commands.decode_ns == pytest.approx(closed.decode_ns, rel=0.1)
+
+
 @pytest.mark.slow
 def test_rules_hold_on_machines_whoever_tries_them() -> None:
     rung = random_machines("random", 60, 0, lambda done: None)
     assert rung.lines == ()
     assert rung.passed
-    assert rung.values["command"] > 20
+    assert rung.values["machines_by_commands"] >= 12
+    assert rung.values["command"] >= 10
     assert rung.values["analytic"] == sum(try_machine(seed).compared["analytic"] for seed in range(60))

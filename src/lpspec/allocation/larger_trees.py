@@ -22,7 +22,10 @@ def no_dearer_than_larger(best: IntArray, latency_ns: FloatArray, energy_pj: Flo
     """
     chosen = best.copy()
     own_ns, own_pj = (np.take_along_axis(cost, best[None], 0)[0] for cost in (latency_ns, energy_pj))
-    for size in range(best.shape[-1] - 2, -1, -1):
+    falls = (own_ns[..., :-1] > own_ns[..., 1:]) | (own_pj[..., :-1] > own_pj[..., 1:])
+    sizes_that_fall = np.flatnonzero(falls.any(axis=tuple(range(falls.ndim - 1))))
+    last = int(sizes_that_fall[-1]) if sizes_that_fall.size else -1  # all from the next size on keep their own
+    for size in range(last, -1, -1):
         after = chosen[..., size + 1]
         after_ns, after_pj = (
             np.take_along_axis(cost[..., size + 1], after[None], 0)[0] for cost in (latency_ns, energy_pj)

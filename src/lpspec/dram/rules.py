@@ -10,6 +10,7 @@ one command per CK. What a pair (from, to) of latencies cannot say stands in ``W
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -210,7 +211,12 @@ def timings_of(device: DeviceSpec) -> dict[str, int]:
 
 def latency_table(device: DeviceSpec) -> NDArray[np.int64]:
     """Least CK from one command to another: int64 [level, from command, to class], 0 where no rule binds them."""
-    timings = timings_of(device)
+    return _latencies(tuple(timings_of(device).items())).copy()
+
+
+@cache
+def _latencies(counts: tuple[tuple[str, int], ...]) -> NDArray[np.int64]:
+    timings = dict(counts)
     table = np.zeros((len(LEVELS), len(COMMANDS), len(CLASSES)), np.int64)
     for rule in (rule for group in RULE_GROUPS for rule in group.rules):
         latency = max(1, evaluate(rule.latency, timings))

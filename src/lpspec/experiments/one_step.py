@@ -7,8 +7,8 @@ import numpy as np
 
 from lpspec.scenario import Workload
 from lpspec.simulation.command_cost import command_costs
-from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.step_cost import priced
+from lpspec.simulation.run import Run, decode_steps, price_steps, turn_bounds
+from lpspec.simulation.step_cost import allocator_of, priced, step_costs
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 from lpspec.speculation.rank_trace import RankTrace
 
@@ -28,11 +28,14 @@ def both_levels(system: System, l_spec: int, context: int, by_commands: bool = T
         InputError: The model does not fit the machine.
     """
     policy = TreePolicy(size=l_spec, objective="throughput", heads="all")
-    closed = simulate(system, _nothing_accepted(system.model.medusa_heads), Workload(context, 1), policy)
-    costs = command_costs(system, context, 1) if by_commands else None
+    trace, system = _nothing_accepted(system.model.medusa_heads), system.under(policy)
+    allocator = allocator_of(system, context + 1)
+    prices = step_costs(system, context, 1, allocator)
+    steps = decode_steps(system, trace, turn_bounds(trace, Workload(context, 1)), policy, prices)
+    closed = price_steps(system, prices, steps)
+    costs = command_costs(system, context, 1, allocator) if by_commands else None
     if costs is None:
         return [closed]
-    steps = closed.steps
     cost = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads)
     decode_ns, decode_pj = priced(system, cost, (1, 1))
     return [closed, replace(closed, decode_ns=float(decode_ns[0, 0]), decode_pj=decode_pj[:, 0, 0], fidelity="command")]

@@ -4,8 +4,9 @@ Whoever models hardware counts events and never joules, so the same counts can b
 component is a constant in ``EnergyProfile`` and a line in ``Activity``, and is counted where it happens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field
@@ -115,14 +116,11 @@ class Activity:
 
     def __add__(self, other: "Activity") -> "Activity":
         """Events of both, one after the other or side by side."""
-        return Activity(*map(_plus, self._counts(), other._counts()))
+        return Activity(*map(_plus, _counts_of(self), _counts_of(other)))
 
     def __mul__(self, factor: Real) -> "Activity":
         """Events of ``factor`` repetitions."""
-        return Activity(*(count if _is_nothing(count) else count * factor for count in self._counts()))
-
-    def _counts(self) -> Iterator[Real]:
-        return (getattr(self, name) for name in self.__slots__)
+        return Activity(*[count if _is_nothing(count) else count * factor for count in _counts_of(self)])
 
     def by_event_pj(self, profile: EnergyProfile) -> dict[str, Real]:
         """Energy of every event that occurred, pJ, by its name."""
@@ -140,6 +138,8 @@ class Activity:
 EVENTS: dict[str, Event] = {name: counted.__metadata__[0] for name, counted in Activity.__annotations__.items()}
 """What is counted, by the name of its field in ``Activity``."""
 
+_counts_of: Callable[[Activity], tuple[Real, ...]] = attrgetter(*EVENTS)
+
 COMPONENTS = tuple(dict.fromkeys(event.component for event in EVENTS.values()))
 """Where energy goes: DRAM array, path off the chip, on-chip memories and registers (of weights, activations and
 partial sums), multiply-accumulates, activation traffic (PIM inputs, accumulator readback, KV writes), weights moved
@@ -149,10 +149,10 @@ prices them, refresh and standby of the dies."""
 
 def _is_nothing(count: Real) -> bool:
     """Most devices cause few kinds of events, and a number is not spread over a grid for nothing."""
-    return isinstance(count, float) and count == 0.0
+    return type(count) is float and count == 0.0
 
 
 def _plus(one: Real, other: Real) -> Real:
-    if _is_nothing(one):
+    if type(one) is float and one == 0.0:  # spelled out: sums of costs are most of what closed forms do
         return other
-    return one if _is_nothing(other) else one + other
+    return one if type(other) is float and other == 0.0 else one + other

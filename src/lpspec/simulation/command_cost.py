@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.allocation.allocator import Commanded, Layout
+from lpspec.allocation.allocator import Allocator, Commanded, Layout
 from lpspec.devices.cost import Cost, Real
 from lpspec.devices.device import Device
 from lpspec.devices.package_commands import PackageCommands
@@ -144,18 +144,21 @@ class _Counted:
         yield from zip(kinds.tolist(), counts.reshape(-1, self._turns).astype(np.float64), strict=True)
 
 
-def command_costs(system: System, first_context: int, contexts: int) -> CommandCosts | None:
+def command_costs(
+    system: System, first_context: int, contexts: int, made: Allocator | None = None
+) -> CommandCosts | None:
     """Prices by commands; None for a system without a command level, as its devices or its allocator say.
 
     Args:
         system: The model on its machine.
         first_context: Shortest context, which is also the length of the prompt.
         contexts: How many consecutive contexts the run may meet.
+        made: The allocator of the system for these contexts, where there is one already.
 
     Raises:
         InputError: The model does not fit the machine, or the command level does not know its dies.
     """
-    allocator: Any = allocator_of(system, first_context + contexts)
+    allocator: Any = made or allocator_of(system, first_context + contexts)
     if not has_command_level(allocator, system.model):
         return None
     return CommandCosts(system, allocator, PackageCommands(system.platform), first_context)

@@ -113,13 +113,14 @@ class StepCosts:
         return np.sqrt(product, out=product)
 
 
-def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
+def step_costs(system: System, first_context: int, contexts: int, allocator: Allocator | None = None) -> StepCosts:
     """Price every step that a run can meet.
 
     Args:
         system: The model on its machine.
         first_context: Shortest context, which is also the length of the prompt.
         contexts: How many consecutive contexts to price.
+        allocator: That of the system for these contexts, where somebody has made it already.
 
     Raises:
         InputError: The model does not fit the machine, or its devices lack the precision.
@@ -132,7 +133,7 @@ def step_costs(system: System, first_context: int, contexts: int) -> StepCosts:
             f"{model.name} reads at most {model.max_context} tokens: a prompt of {first_context} with "
             f"{contexts} new tokens needs {last_context}"
         )
-    allocator = allocator_of(system, last_context)
+    allocator = allocator or allocator_of(system, last_context)
     charged = system.charged(np.arange(1, sizes + 1)[None, :])
     context = np.arange(first_context, last_context)[:, None]
     name, grid = system.platform.allocator, (contexts, sizes)

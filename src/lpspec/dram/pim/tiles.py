@@ -150,16 +150,16 @@ def _runs(
 ) -> list[tuple[int, int]]:
     """Runs of accumulator bursts (first, count) of one unit after the pass of its token rows from ``first``."""
     runs: list[tuple[int, int]] = []
+    per_token, per_mpu = channel.lanes // BURST_SUMS, channel.device.pim.readback_bursts
     for block in unit.blocks:
         start = unit.matrices.index(block.matrix) * tokens  # of the matrix among the unit's token rows
         low, high = max(first, start), min(first + here, start + tokens)
         if low >= high:
             continue
         readouts.append(Readout(end_of(readouts), block.matrix, low - start, high - low, block.first, block.lanes))
-        per_token = channel.lanes // BURST_SUMS
         used = -(-block.lanes // BURST_SUMS)
         for slot in range(low - first, high - first):
-            burst = block.mpu * channel.device.pim.readback_bursts + slot * per_token
+            burst = block.mpu * per_mpu + slot * per_token
             if runs and sum(runs[-1]) == burst:
                 runs[-1] = (runs[-1][0], runs[-1][1] + used)
             else:
