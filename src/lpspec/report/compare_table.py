@@ -120,17 +120,12 @@ def _moving(run: Run) -> str:
 
 
 def costs_text(runs: Sequence[Run], fidelity: str) -> str:
-    """What priced which systems, and why not by commands."""
-    by_commands = [run.system.name for run in runs if run.fidelity == "command"]
-    others = [run.system for run in runs if run.fidelity != "command"]
-    gpus = [system.name for system in others if system.platform.gpu is not None]
-    unknown = [system.name for system in others if system.platform.gpu is None]
+    """What priced which systems; whose devices or allocator have no command level is priced in closed form."""
     if fidelity == "analytic":
         return "closed forms (analytic)"
     parts = {
-        "memory commands (command)": by_commands,
-        "closed forms (analytic)": gpus,
-        "closed forms, for want of such a die or allocator at command level": unknown,
+        "memory commands (command)": [run.system.name for run in runs if run.fidelity == "command"],
+        "closed forms (analytic)": [run.system.name for run in runs if run.fidelity != "command"],
     }
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
 
