@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from lpspec.dram.device import load_device
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.moves import DramPlacement, MovePlan, plan_move
 from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
@@ -21,8 +20,9 @@ from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.mover import MovePolicy, run_reallocation
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.simulate import ChannelRun, run_channel, run_requests
+from lpspec.machine.loading import load_die
 
-DIE = load_device()
+DIE = load_die()
 CHANNEL = PimChannel(DIE, (0, 1, 2), 3, 4)
 SHARED = Controller(ranks=4)
 NO_REQUESTS = np.empty((0, 5), np.int64)

@@ -7,12 +7,11 @@ import pytest
 
 from lpspec.dram.check.checker import CheckOptions, check_csv
 from lpspec.dram.check.timing import LPDDR5_6400_8Gb
-from lpspec.dram.device import load_device
 from lpspec.dram.run.command_log import CSV_HEADER
 from lpspec.dram.run.request_file import read_requests
 from lpspec.errors import InputError
 from lpspec.llm.loading import load_model, read_json_object
-from lpspec.machine.loading import load_platform
+from lpspec.machine.loading import load_die, load_platform
 from lpspec.text_files import BYTE_ORDER_MARK, read_text, split_lines
 
 ODD = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"
@@ -64,21 +63,21 @@ def test_json_and_toml_may_begin_with_a_mark(tmp_path: Path) -> None:
 def test_requests_may_begin_with_a_mark(tmp_path: Path, mark: bytes, end: str) -> None:
     file = tmp_path / "requests.jsonl"
     file.write_bytes(mark + (json.dumps(REQUEST) + end).encode() * 2)
-    pieces = list(read_requests(file, load_device(), 1))
+    pieces = list(read_requests(file, load_die(), 1))
     assert [piece.tolist() for piece in pieces] == [[[5, 0, 0, 0, 16]] * 2]
     file.write_bytes(mark + (json.dumps(REQUEST) + end).encode() + b'{"at": 6}')
     with pytest.raises(InputError, match="line 2: op and rank"):
-        list(read_requests(file, load_device(), 1))
+        list(read_requests(file, load_die(), 1))
     file.write_bytes(mark)
     with pytest.raises(InputError, match="no requests"):
-        list(read_requests(file, load_device(), 1))
+        list(read_requests(file, load_die(), 1))
 
 
 def test_a_mark_within_requests_is_no_mark(tmp_path: Path) -> None:
     file = tmp_path / "requests.jsonl"
     file.write_bytes((json.dumps(REQUEST) + "\n\ufeff" + json.dumps(REQUEST)).encode())
     with pytest.raises(InputError, match="line 2: not JSON"):
-        list(read_requests(file, load_device(), 1))
+        list(read_requests(file, load_die(), 1))
 
 
 def test_command_files_may_begin_with_a_mark(tmp_path: Path) -> None:

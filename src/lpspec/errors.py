@@ -42,8 +42,9 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> InputError:
         allowed: Every name that would have been accepted; as many are said as the line has room for.
     """
     names = sorted(allowed)
-    near = get_close_matches(name.lower(), names, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    spelt = {each.lower(): each for each in names}
+    near = get_close_matches(name.lower(), spelt, n=1)
+    hint = f"did you mean '{spelt[near[0]]}'? " if near else ""
     start = f"unknown {kind} '{shown(name, 60)}': {hint}known are "
     return InputError(start + listed(names, LONGEST - len(start)))
 

@@ -26,10 +26,16 @@ KV_HEADS, LAYERS, HEAD_DIM = 2, 2, 4
 SIDES = st.sampled_from([PIM, DRAM])
 
 
+def small_die(die_bytes: int) -> dict[str, str]:
+    """Changes that make a die of two banks, one MPU, and rows of 1 KiB."""
+    sizes = {"bank_groups": 1, "banks_per_group": 2, "row_bytes": 1024, "rows": die_bytes // 2048}
+    return {f"memory.organisation.{key}": str(n) for key, n in sizes.items()}
+
+
 @cache
 def small_platform(die_bytes: int) -> PlatformSpec:
-    changes = {"memory.channels": "1", "pim.banks": "2", "pim.concurrent_ranks": str(AT_ONCE)}
-    return load_platform("lp-spec", {**changes, "memory.die_capacity": f"{die_bytes} B"})
+    changes = {"memory.channels": "1", "pim.concurrent_ranks": str(AT_ONCE), **small_die(die_bytes)}
+    return load_platform("lp-spec", changes)
 
 
 def small_model() -> ModelSpec:

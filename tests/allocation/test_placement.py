@@ -84,7 +84,7 @@ def assert_sound(allocator: BalancedAllocator, platform: PlatformSpec, kv_tokens
     assert copies == {name: count for name, (count, _, _) in products_of(model).items()}
     pim_bytes, dram_bytes = held_bytes(allocator)
     kv_bytes = kv_tokens * model.kv_bytes_per_token
-    die_bytes = memory.channels.n * memory.die_capacity.bytes
+    die_bytes = memory.channels.n * memory.organisation.die_bytes
     assert pim_bytes + kv_bytes <= memory.pim_ranks.n * die_bytes
     copied_bytes = kv_bytes if allocator.kv_on_dram else 0
     assert dram_bytes + other_bytes(model) + copied_bytes <= memory.dram_ranks.n * die_bytes
@@ -95,7 +95,7 @@ def rank_loads(model: ModelSpec, platform: PlatformSpec, kv_tokens: int) -> list
     assert platform.memory is not None
     assert platform.pim is not None
     ranks, channels = platform.memory.pim_ranks.n, platform.memory.channels.n
-    slice_columns = channels * platform.pim.banks.n // platform.pim.banks_per_mpu.n * platform.pim.lanes.n
+    slice_columns = channels * platform.memory.organisation.banks // platform.pim.banks_per_mpu.n * platform.pim.lanes.n
     loads = [0] * ranks
     for _, (copies, n, column_bytes) in sorted(products_of(model).items()):
         for _ in range(copies):
@@ -237,10 +237,12 @@ def test_any_placement_is_sound_or_refused(
         memory__channels="1",
         memory__dram_ranks=dram,
         memory__pim_ranks=pim,
-        memory__die_capacity=f"{die_bytes} B",
+        memory__organisation__row_bytes="1024",
+        memory__organisation__rows=str(die_bytes // 2048),
+        memory__organisation__bank_groups="1",
+        memory__organisation__banks_per_group="2",
         pim__concurrent_ranks=at_once,
         pim__alus=alus,
-        pim__banks="2",
     )
     memory = platform.memory
     assert memory is not None

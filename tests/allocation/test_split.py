@@ -44,7 +44,7 @@ def both_sides(platform: PlatformSpec) -> tuple[Npu, LpddrPim, float]:
     assert platform.memory is not None
     assert platform.pim is not None
     memory = platform.memory
-    bus_gb_per_s = memory.channels.n * memory.channel_width_bits.n * memory.data_rate.mbps / 8000
+    bus_gb_per_s = memory.channels.n * memory.organisation.data_pins.n * memory.data_rate.mbps / 8000
     share = min(STREAM, memory.bus_efficiency.fraction)
     return Npu(platform.npu, memory), LpddrPim(platform.pim, memory), bus_gb_per_s * share
 

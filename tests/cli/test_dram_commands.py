@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from command_line import Said
 
-from lpspec.dram.device import device_names
 from lpspec.dram.engine.kernels import run as run_kernel
+from lpspec.machine.loading import die_names
 
 Lpspec = Callable[..., Said]
 HEADER = "ck,command,rank,bank_group,bank,row,column"
@@ -113,7 +113,7 @@ def test_wck_always_on_needs_no_cas(lpspec: Lpspec, folder: Path) -> None:
 def test_presets_and_profiles_reach_the_run(lpspec: Lpspec, folder: Path) -> None:
     """LPDDR5X-9600: RD 1 + nRCD 22, data until 23 + RL 26 + 2."""
     name = save(request(0))
-    fast = document(lpspec("dram", "run", name, "--preset", "lpddr5x-9600", "--refresh", "none", "--json", "-"))
+    fast = document(lpspec("dram", "run", name, "--die", "lpddr5x-9600", "--refresh", "none", "--json", "-"))
     assert fast["total_ck"] == 51
     priced = document(lpspec("dram", "run", name, "--energy-profile", "specpim", "--json", "-"))
     assert priced["energy_pj"]["io"] == pytest.approx(256 * 4.65)
@@ -131,7 +131,7 @@ def test_whatever_run_writes_check_finds_legal(lpspec: Lpspec, folder: Path, ref
     assert (found["legal"], found["counts"], found["violations"]) == (True, {}, [])
     assert found["commands"] == len((folder / "new" / "out.csv").read_text("utf-8").splitlines()) - 1
     assert "no rule broken" in lpspec("dram", "check", "new/out.csv", *policies).out
-    other = lpspec("dram", "check", "new/out.csv", *policies, "--preset", "lpddr5x-9600")
+    other = lpspec("dram", "check", "new/out.csv", *policies, "--die", "lpddr5x-9600")
     assert (other.code, other.err) == (1, "")
 
 
@@ -220,12 +220,12 @@ def test_pim_values_of_the_platform_reach_the_die(lpspec: Lpspec, folder: Path) 
     assert (found["alus"], found["mac_interval_ck"], found["concurrent_ranks"]) == (2, 8, 1)
     assert found["command_counts"]["PIM_MAC"] == 4 * 2 * 4 * 128  # two passes, four dies one after the other
     assert found["total_ck"] > 2 * 4 * 128 * 8
-    other = document(lpspec(*GEMM, "--platform", "mine.toml", "--preset", "lpddr5x-9600", "--json", "-"))
+    other = document(lpspec(*GEMM, "--platform", "mine.toml", "--die", "lpddr5x-9600", "--json", "-"))
     assert (other["alus"], other["mac_interval_ck"], other["preset"]) == (2, 12, "lpddr5x-9600")
 
 
-def test_a_preset_alone_brings_its_own_pim(lpspec: Lpspec, folder: Path) -> None:
-    found = document(lpspec(*GEMM, "--preset", "lp5x-pim", "--verify", "--json", "-"))
+def test_a_die_alone_brings_its_own_pim(lpspec: Lpspec, folder: Path) -> None:
+    found = document(lpspec(*GEMM, "--die", "lp5x-pim", "--verify", "--json", "-"))
     assert (found["alus"], found["banks_per_mpu"], found["verified"]) == (1, 1, True)
 
 
@@ -281,8 +281,8 @@ BAD = [
     ("dram run good --ranks 9", "ranks is 9: allowed is 1 to 8"),
     ("dram run good --ranks 0", "ranks is 0: allowed is 1 to 8"),
     ("dram run good --ranks 1.5", "no whole number"),
-    ("dram run good --preset lpddr5-640", "did you mean"),
-    ("dram run good --preset gone.toml", "gone.toml"),
+    ("dram run good --die lpddr5-640", "did you mean"),
+    ("dram run good --die gone.toml", "gone.toml"),
     ("dram run good --energy-profile atacc", "did you mean 'attacc'"),
     ("dram run good --commands .", "is a folder"),
     ("dram run good --commands=-", "--commands needs a file name"),
@@ -304,7 +304,7 @@ BAD = [
     ("dram gemm --m 1 --k 999999999 --n 999999999", "rows"),
     ("dram gemm --m 1 --k 64 --n 64 --platform rtx3090", "'rtx3090' has no PIM ranks"),
     ("dram gemm --m 1 --k 64 --n 64 --platform lp-spc", "did you mean 'lp-spec'"),
-    ("dram gemm --m 1 --k 64 --n 64 --preset lp5x-pm", "did you mean 'lp5x-pim'"),
+    ("dram gemm --m 1 --k 64 --n 64 --die lp5x-pm", "did you mean 'lp5x-pim'"),
     ("dram gemm --m 1 --k 64 --n 64 --trace .", "is a folder"),
 ]
 
@@ -320,9 +320,9 @@ def test_bad_input_is_one_line(lpspec: Lpspec, folder: Path, argv: str, hint: st
     assert sorted(folder.iterdir()) == before
 
 
-def test_help_names_every_preset(lpspec: Lpspec) -> None:
+def test_help_names_every_die(lpspec: Lpspec) -> None:
     text = "".join(lpspec("dram", "run", "--help").out.split())
-    for name in device_names():
+    for name in die_names():
         assert name in text
 
 

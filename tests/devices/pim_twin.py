@@ -12,7 +12,7 @@ from lpspec.devices.pim import LpddrPim
 from lpspec.machine.loading import load_platform
 
 CK_NS = 1.25  # LPDDR5-6400
-BURST_BYTES, BURST_NS = 32, 2.5
+BURST_NS = 2.5  # BL/n_min of 2 CK
 REFRESH_EVERY_NS, REFRESH_NS = 3906.25, 21.25 + 210.0  # rows closed, then refreshed
 CLOSE_NS = 10.0 + 21.25  # nRTP, nRPab
 ANSWER_NS = 21.25  # nCL
@@ -62,11 +62,14 @@ class Machine:
             "memory.channels": self.channels,
             "memory.pim_ranks": self.ranks,
             "pim.concurrent_ranks": self.ranks,
-            "pim.banks": self.banks,
+            "memory.organisation.bank_groups": 1,
+            "memory.organisation.banks_per_group": self.banks,
+            "memory.organisation.data_pins": self.lanes // 2,  # 16 bits a pin in BL/n_min: a burst is one column
+            "memory.organisation.burst_bytes": self.column_bytes,
+            "memory.organisation.row_bytes": self.row_bytes,
+            "memory.timing.nRFCab": "210 ns",
             "pim.banks_per_mpu": self.banks_per_mpu,
             "pim.lanes": self.lanes,
-            "pim.column_bytes": self.column_bytes,
-            "pim.row_bytes": self.row_bytes,
             "pim.alus": self.alus,
             "pim.accumulator_bits": 8 * self.accumulator_bytes,
             "pim.mac_interval": f"{self.mac_interval_ns} ns",
@@ -142,7 +145,7 @@ def run_tile(machine: Machine, tally: Tally, dies: list[Die], k: int, same_input
                 for chunk in groups_of(min(machine.row_columns, k - column), min(SET_INPUTS, machine.row_columns)):
                     depth = min(SET_INPUTS, machine.row_columns)
                     for served in busy[:1] if same_inputs else busy:
-                        places = {(t * depth + i) // BURST_BYTES for t in range(served) for i in range(chunk)}
+                        places = {(t * depth + i) // machine.column_bytes for t in range(served) for i in range(chunk)}
                         tally.input_sets += 1
                         tally.input_bursts += len(places)
             for served in busy:
@@ -151,7 +154,7 @@ def run_tile(machine: Machine, tally: Tally, dies: list[Die], k: int, same_input
         first += machine.alus
     for die in dies:
         for lanes, tokens in die.readouts:
-            tally.output_bursts += tokens * ceil(lanes * machine.accumulator_bytes / BURST_BYTES)
+            tally.output_bursts += tokens * ceil(lanes * machine.accumulator_bytes / machine.column_bytes)
 
 
 def gemm(machine: Machine, tokens: int, k: int, columns: int) -> Tally:

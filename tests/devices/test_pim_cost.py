@@ -37,7 +37,7 @@ def assert_same(work: PimWork, tally: Tally, machine: Machine, share: float = 1.
     column_bits, row_bits = machine.column_bytes * 8 * total, machine.row_bytes * 8 * total
     mac_ns = -(-machine.mac_interval_ns // 1.25) * 1.25
     too_early = tally.die_macs * mac_ns / (2 * 3906.25)  # rows closed to refresh, two refreshes at a time
-    bus_bits = (tally.input_bursts + tally.output_bursts) * 256 * total
+    bus_bits = (tally.input_bursts + tally.output_bursts) * machine.column_bytes * 8 * total
     assert activity.column_bits == pytest.approx(tally.die_macs * machine.mpus * column_bits)
     assert activity.activate_bits == pytest.approx((tally.die_rows + too_early) * machine.mpus * row_bits)
     assert activity.pim_register_bits == pytest.approx(activity.column_bits + bus_bits)
@@ -226,7 +226,7 @@ def test_grids_of_tokens_and_contexts_agree_with_numbers(machine: Machine) -> No
 def rows_alone(pim: LpddrPim, work: PimWork) -> Activity:
     """The events without the rows that a refresh closes too early."""
     activity = pim.activity(work)
-    row_bits = work.die_rows * pim.spec.mpus * pim.channels * pim.spec.row_bytes.n * 8
+    row_bits = work.die_rows * pim.die.mpus * pim.channels * pim.die.organisation.row_bytes.n * 8
     assert row_bits <= activity.activate_bits <= 1.05 * row_bits
     return Activity(activate_bits=row_bits, column_bits=activity.column_bits)
 

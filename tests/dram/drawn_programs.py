@@ -5,19 +5,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pim_help import die
 
-from lpspec.dram.device import DeviceSpec, load_device
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
 from lpspec.dram.pim.program import ProgramBuilder
 from lpspec.dram.pim.weights import PimChannel, place_weights
+from lpspec.machine.die import DieSpec
+from lpspec.machine.loading import load_die
 
 Program = NDArray[np.int64]
 
 
 @st.composite
-def devices(draw: st.DrawFn) -> DeviceSpec:
+def devices(draw: st.DrawFn) -> DieSpec:
     """A die with other timings, most of all other refresh intervals, which no period of a program fits."""
-    device = load_device(draw(st.sampled_from(["lpddr5-6400-8gb", "lpddr5x-9600"])))
+    device = load_die(draw(st.sampled_from(["lpddr5-6400-8gb", "lpddr5x-9600"])))
     timing = device.timing
     changed = {"nREFI": timing.nREFI.model_copy(update={"value": draw(st.integers(900, 4000))})}
     for name in draw(st.sets(st.sampled_from(["nRFCab", "nRCD", "nRTP", "nRPab", "nRAS", "nFAW", "nCL", "nCWL"]))):
@@ -32,9 +33,9 @@ def devices(draw: st.DrawFn) -> DeviceSpec:
     )
 
 
-def write_lines(draw: st.DrawFn, build: ProgramBuilder, device: DeviceSpec, mask: int, depth: int) -> None:
+def write_lines(draw: st.DrawFn, build: ProgramBuilder, device: DieSpec, mask: int, depth: int) -> None:
     """Lines as they may follow each other, in loops within loops; no row stays open."""
-    slots, ranks = device.pim.slots_per_set, [r for r in range(4) if mask >> r & 1]
+    slots, ranks = device.slots_per_set, [r for r in range(4) if mask >> r & 1]
     for _ in range(draw(st.integers(1, 4))):
         kind = draw(st.sampled_from(["loop", "row", "row", "refresh", "read back", "wait", "leave"]))
         if kind == "loop" and depth < 4:
@@ -80,7 +81,7 @@ def commands_in(program: Program) -> int:
 
 
 @st.composite
-def lines_for(draw: st.DrawFn, device: DeviceSpec) -> Program:
+def lines_for(draw: st.DrawFn, device: DieSpec) -> Program:
     """Any program of a die."""
     build, mask = ProgramBuilder(device, 4), draw(st.sampled_from([0b1, 0b110, 0b111, 0b1111]))
     build.enter(mask)
@@ -90,13 +91,13 @@ def lines_for(draw: st.DrawFn, device: DeviceSpec) -> Program:
 
 
 @st.composite
-def programs(draw: st.DrawFn) -> tuple[Program, DeviceSpec]:
+def programs(draw: st.DrawFn) -> tuple[Program, DieSpec]:
     device = draw(devices())
     return draw(lines_for(device)), device
 
 
 @st.composite
-def products_for(draw: st.DrawFn, device: DeviceSpec) -> Program:
+def products_for(draw: st.DrawFn, device: DieSpec) -> Program:
     """A compiled product, of weights or of attention; often one that begins as another does and ends elsewhere."""
     concurrent, row, tokens = (draw(st.sampled_from(some)) for some in ((1, 2, 3, 3), (0, 0, 50), (1, 1, 4, 6)))
     channel = PimChannel(device, draw(st.sampled_from([(0, 1, 2), (0, 1, 2), (2, 0, 1)])), concurrent, 4)
@@ -112,7 +113,7 @@ def products_for(draw: st.DrawFn, device: DeviceSpec) -> Program:
 
 
 @st.composite
-def sequences(draw: st.DrawFn, device: DeviceSpec) -> list[Program]:
+def sequences(draw: st.DrawFn, device: DieSpec) -> list[Program]:
     """Programs that run one after the other, one of them twice."""
     one = st.one_of(products_for(device), products_for(device), lines_for(device))
     some = draw(st.lists(one.filter(lambda lines: commands_in(lines) < 20_000), min_size=1, max_size=4))

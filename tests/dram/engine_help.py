@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from lpspec.dram.check.checker import CheckOptions, check_commands
 from lpspec.dram.check.table import CommandTable, command_table
 from lpspec.dram.check.timing import timing_from
-from lpspec.dram.device import DeviceSpec, load_device
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.simulate import ChannelRun, Request, run_requests
+from lpspec.machine.die import DieSpec
+from lpspec.machine.loading import load_die
 
-DIE = load_device("lpddr5-6400-8gb")
+DIE = load_die("lpddr5-6400-8gb")
 
 
 def read(at: int, bank_group: int = 0, bank: int = 0, row: int = 0, column: int = 0, rank: int = 0) -> Request:
@@ -39,7 +40,7 @@ def at(run: ChannelRun, command: str) -> list[int]:
     return [int(ck) for ck in table["ck"][table["command"] == command]]
 
 
-def serve(*requests: Request, device: DeviceSpec = DIE, **policies: Any) -> ChannelRun:
+def serve(*requests: Request, device: DieSpec = DIE, **policies: Any) -> ChannelRun:
     """Run requests without refresh unless asked for, keeping the commands."""
     return run_requests(requests, device, Controller(**{"refresh": "none", **policies}), keep_commands=True)
 
@@ -64,9 +65,9 @@ def _checkable(table: NDArray[Any]) -> CommandTable:
     )
 
 
-def violations(run: ChannelRun, device: DeviceSpec, controller: Controller, pim: tuple[int, ...] = ()) -> list[str]:
+def violations(run: ChannelRun, device: DieSpec, controller: Controller, pim: tuple[int, ...] = ()) -> list[str]:
     """What the independent checker finds in a run."""
-    timing = {**device.timing.counts(), "nMODE": device.mode_ck, "nMAC": device.pim.nMAC.n}
+    timing = {**device.timing.counts(), "nMODE": device.mode_ck, "nMAC": device.mac_ck}
     timing["nRKSW"] = timing.pop("nRTRS")
     timing["nREFIpb"] = timing["nREFI"] // 8
     options = CheckOptions(

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.pim.moves import MovePlan
 from lpspec.dram.pim.weights import Cells
 from lpspec.dram.run.mover import ReallocationRun
+from lpspec.machine.die import DieSpec
 
 IntArray = NDArray[np.int64]
 Int8 = NDArray[np.int8]
@@ -31,7 +31,7 @@ def homes(plan: MovePlan) -> dict[Place, Place]:
 
 
 def execute_moves(
-    done: ReallocationRun, plan: MovePlan, device: DeviceSpec, requests: IntArray, data: Int8, cells: Cells
+    done: ReallocationRun, plan: MovePlan, device: DieSpec, requests: IntArray, data: Int8, cells: Cells
 ) -> Int8:
     """Execute the RDs and WRs of a run on banks, in their order; return what each request read, int8 [n, 32].
 

@@ -9,24 +9,26 @@ from numpy.typing import NDArray
 from lpspec.dram.check.checker import CheckOptions, PimRules, check_commands
 from lpspec.dram.check.table import command_table
 from lpspec.dram.check.timing import timing_from
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.engine import kernels
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.functional import unroll
 from lpspec.dram.pim.products import PimProgram
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.simulate import ChannelRun, run_channel
+from lpspec.machine.die import DieSpec
 
 Int8 = NDArray[np.int8]
 NO_REQUESTS = np.empty((0, 5), np.int64)
 
 
-def die(device: DeviceSpec = DIE, activate: str = "faw", **counts: int) -> DeviceSpec:
-    """A die with other PIM parameters, such as ``alus=1``."""
+def die(device: DieSpec = DIE, activate: str = "faw", **counts: float) -> DieSpec:
+    """A die with other PIM parameters, such as ``alus=1``; ``nMAC`` is its MAC interval in CK."""
+    if "nMAC" in counts:
+        counts["mac_interval"] = counts.pop("nMAC") * device.ck_ns
     fields: dict[str, Any] = {
         name: getattr(device.pim, name).model_copy(update={"value": n}) for name, n in counts.items()
     }
-    return device.model_copy(update={"pim": device.pim.model_copy(update={**fields, "activate": activate})})
+    return device.model_copy(update={"pim_side": device.pim.model_copy(update={**fields, "activate": activate})})
 
 
 def random_int8(rng: np.random.Generator, *shape: int) -> Int8:
@@ -58,7 +60,7 @@ def run(program: PimProgram, requests: Any = NO_REQUESTS, **policies: Any) -> Ch
 def violations(done: ChannelRun, program: PimProgram, refresh: Any = "all-bank") -> list[str]:
     """What the independent checker finds in a run."""
     device = program.channel.device
-    timing = {**device.timing.counts(), "nMODE": device.mode_ck, "nMAC": device.pim.nMAC.n}
+    timing = {**device.timing.counts(), "nMODE": device.mode_ck, "nMAC": device.mac_ck}
     timing["nRKSW"] = timing.pop("nRTRS")
     timing["nREFIpb"] = timing["nREFI"] // 8
     pim = device.pim

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from lpspec.machine.clock import CkCount
 from lpspec.machine.quantity import (
     Bandwidth,
     Count,
@@ -27,6 +28,7 @@ from lpspec.machine.quantity import (
 ONE: dict[type[Quantity], dict[str, float]] = {
     Count: {"": 1},
     CountOrZero: {"": 1},
+    CkCount: {"CK": 1, "": 1},
     Share: {"": 1, "%": 1 / 100},
     Frequency: {"GHz": 1, "MHz": 1 / 1000},
     Duration: {"ps": 1 / 1000, "ns": 1, "us": 1000, "ms": 1000**2},

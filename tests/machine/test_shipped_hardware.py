@@ -1,22 +1,32 @@
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import EnergyProfile
-from lpspec.machine.loading import load_platform, load_profile, platform_names, profile_names
+from lpspec.machine.loading import die_names, load_die, load_platform, load_profile, platform_names, profile_names
 from lpspec.machine.platform_spec import MemorySpec, NpuSpec, PimSpec, PlatformSpec
 from lpspec.machine.quantity import Count, Described, Quantity, Share
 
-SHIPPED = [*(("platforms", name) for name in platform_names()), *(("energy_profiles", n) for n in profile_names())]
+SHIPPED = [
+    *(("platforms", name) for name in platform_names()),
+    *(("energy_profiles", name) for name in profile_names()),
+    *(("dies", name) for name in die_names()),
+]
+LOAD: dict[str, Callable[[str], BaseModel]] = {
+    "platforms": load_platform,
+    "energy_profiles": load_profile,
+    "dies": load_die,
+}
 
 
 def load(folder: str, name: str) -> BaseModel:
-    return load_platform(name) if folder == "platforms" else load_profile(name)
+    return LOAD[folder](name)
 
 
 def text_of(folder: str, name: str) -> str:
@@ -53,6 +63,7 @@ def lp_spec() -> tuple[PlatformSpec, NpuSpec, MemorySpec, PimSpec]:
 def test_what_ships() -> None:
     assert platform_names() == ("attacc", "lp-spec", "lpddr5-pim", "mobile-npu", "rtx3090")
     assert profile_names() == ("attacc", "pimscope", "specpim")
+    assert die_names() == ("lp5x-pim", "lpddr5-6400-16gb", "lpddr5-6400-8gb", "lpddr5x-8533", "lpddr5x-9600")
 
 
 @pytest.mark.parametrize(("folder", "name"), SHIPPED)
@@ -70,14 +81,14 @@ def test_no_number_of_a_file_escapes_its_source(folder: str, name: str) -> None:
     """Read without the models: whatever is not in a value-source pair is a text of the description."""
     for path, value in bare_leaves(tomllib.loads(text_of(folder, name))):
         assert isinstance(value, str), path
-        choices = {"npu.dataflow", "npu.partial_sums"}
+        choices = {"npu.dataflow", "npu.partial_sums", "memory.die", "pim.activate"}
         assert path in {"name", "summary", "extends", "allocator", "energy_basis"} | choices
 
 
 @pytest.mark.parametrize(("folder", "name"), SHIPPED)
 def test_names_are_those_of_the_files_and_summaries_are_lines(folder: str, name: str) -> None:
     model = load(folder, name)
-    assert isinstance(model, PlatformSpec | EnergyProfile)
+    assert isinstance(model, PlatformSpec | EnergyProfile | DieSpec)
     assert model.name == name
     assert len(model.summary) > 20
     assert "\n" not in model.summary
@@ -127,27 +138,27 @@ def test_every_mobile_package_has_16_gib_behind_51_2_gb_per_s(name: str) -> None
 
 
 def test_package_has_twelve_pim_dies_and_four_dram_dies() -> None:
-    _, _, memory, pim = lp_spec()
+    platform, _, memory, _ = lp_spec()
     assert memory.pim_capacity_bytes == 12 * 2**30
     assert memory.dram_capacity_bytes == 4 * 2**30
     assert memory.pim_ranks.n * memory.dies_per_rank == 12
-    assert pim.mpus == 8
+    assert platform.die.mpus == 8
 
 
 def test_pim_die_throughput_and_bandwidth_are_the_papers() -> None:
-    _, _, memory, pim = lp_spec()
-    assert pim.die_gops == pytest.approx(409.6, rel=1e-12)
-    assert pim.die_gb_per_s == pytest.approx(51.2, rel=1e-12)
-    assert 12 * pim.die_gb_per_s == pytest.approx(614.4, rel=1e-12)
+    platform, _, memory, pim = lp_spec()
+    die = platform.die
+    assert die.pim_gops == pytest.approx(409.6, rel=1e-12)
+    assert die.pim_gb_per_s == pytest.approx(51.2, rel=1e-12)
+    assert 12 * die.pim_gb_per_s == pytest.approx(614.4, rel=1e-12)
     # Sixteen banks and four dies, were each bank to have an MPU of its own: 409.6 GB/s per rank.
-    assert pim.die_gb_per_s * pim.banks_per_mpu.n * memory.dies_per_rank == pytest.approx(409.6, rel=1e-12)
+    assert die.pim_gb_per_s * pim.banks_per_mpu.n * memory.dies_per_rank == pytest.approx(409.6, rel=1e-12)
 
 
 def test_gemv_pim_is_the_same_package_with_a_quarter_of_the_arithmetic() -> None:
     gemv, wide = load_platform("lpddr5-pim"), load_platform("lp-spec")
-    assert gemv.pim is not None
-    assert gemv.pim.die_gops == pytest.approx(102.4, rel=1e-12)
-    assert gemv.pim.die_gb_per_s == pytest.approx(51.2, rel=1e-12)
+    assert gemv.die.pim_gops == pytest.approx(102.4, rel=1e-12)
+    assert gemv.die.pim_gb_per_s == pytest.approx(51.2, rel=1e-12)
     assert (gemv.npu, gemv.memory) == (wide.npu, wide.memory)
     assert {k for k, q in quantities(gemv) if q != dict(quantities(wide))[k]} == {"pim.alus"}
 
@@ -157,7 +168,7 @@ def test_mac_interval_is_one_column_per_long_burst_gap() -> None:
     _, _, memory, pim = lp_spec()
     ck_ns = 1e3 / (memory.data_rate.mbps / 2 / 4)
     assert pim.mac_interval.ns == pytest.approx(4 * ck_ns)
-    assert pim.row_bytes.n // pim.column_bytes.n == 64
+    assert memory.organisation.columns == 64
 
 
 # Energy profiles

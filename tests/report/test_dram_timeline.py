@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lpspec.dram.device import load_device
 from lpspec.dram.run.command_log import COMMAND_TABLE
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.simulate import Request, run_requests
 from lpspec.errors import InputError
+from lpspec.machine.loading import load_die
 from lpspec.report import dram_timeline
 from lpspec.report.dram_timeline import Timeline
 
-DIE = load_device("lpddr5-6400-8gb")
+DIE = load_die("lpddr5-6400-8gb")
 
 
 def drawn(requests: list[Request], **policies: Any) -> dict[tuple[str, str], list[tuple[int, int, str]]]:

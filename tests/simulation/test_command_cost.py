@@ -126,11 +126,22 @@ def test_bus_efficiency_limits_both_levels(level: Fidelity) -> None:
 @pytest.mark.parametrize("name", ["npu", "lp-spec"])
 def test_a_die_that_the_command_level_lacks_is_refused_there(name: str) -> None:
     """Closed forms were taken instead, without a word."""
-    odd = make_system(name, TINY, PIMSCOPE.replace(changes={"memory.die_capacity": "12 Gb"}))
+    odd = make_system(name, TINY, PIMSCOPE.replace(changes={"memory.organisation.bank_groups": "2"}))
     policy = TreePolicy(objective="edp")
-    with pytest.raises(InputError, match=r"memory.die_capacity is 1.5 GiB: .* hold 1 GiB or 2 GiB; .* take any"):
+    with pytest.raises(InputError, match=r"memory.organisation.bank_groups is 2: .* for 4; .* take any"):
         simulate(odd, TRACE, WORKLOAD, policy, "command")
     assert simulate(odd, TRACE, WORKLOAD, policy).fidelity == "analytic"
+
+
+@pytest.mark.parametrize("name", ["npu", "lp-spec"])
+def test_a_density_that_no_shipped_die_has_runs_by_commands(name: str) -> None:
+    """12 Gb refreshes as long as 16 Gb, and 8 Gb less long, so that it lies within 2 % of both; closed forms agree."""
+    policy, took_ns = TreePolicy(objective="edp"), {}
+    for rows in ("32768", "49152", "65536"):
+        sized = make_system(name, TINY, PIMSCOPE.replace(changes={"memory.organisation.rows": rows}))
+        took_ns[rows] = simulate(sized, TRACE, WORKLOAD, policy, "command").decode_ns
+    assert took_ns["32768"] < took_ns["49152"] < took_ns["32768"] * 1.03
+    assert took_ns["49152"] == pytest.approx(took_ns["65536"], rel=1e-9)
 
 
 def test_static_power_flows_at_command_level_too() -> None:

@@ -149,7 +149,7 @@ def lay_out(placed: Sequence[PlacedGemm], memory: MemorySpec, pim: LpddrPim, mod
             label.append((p.gemm.name, copy, tile))
             content.append(columns * p.gemm.column_bytes)
             taken.append([[*on_pim.tolist(), 0], [0] * ranks + [content[-1]]])
-    rank_bytes = memory.dies_per_rank * memory.die_capacity.bytes
+    rank_bytes = memory.dies_per_rank * memory.organisation.die_bytes
     return Blocks(
         tuple(label),
         np.array(content, np.int64),

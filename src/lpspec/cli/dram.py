@@ -9,8 +9,9 @@ from cyclopts import App, Parameter
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver, show_result, write_json
-from lpspec.cli.options import JsonFile, WholeNumber, one_of, rank_numbers
+from lpspec.cli.options import Changes, JsonFile, WholeNumber, one_of, parse_changes, rank_numbers
 from lpspec.cli.outputs import FilesTogether, plan_file, plan_outputs
+from lpspec.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +36,8 @@ def run(
     *,
     refresh: str = "all-bank",
     ranks: WholeNumber = 1,
-    preset: str = "lpddr5-6400-8gb",
+    die: str = "lpddr5-6400-8gb",
+    changes: Changes = (),
     wck: str = "on-demand",
     commands: str | None = None,
     energy_profile: str = "attacc",
@@ -52,8 +54,10 @@ def run(
         none, all-bank or per-bank.
     ranks
         Ranks of the channel, 1 to 8.
-    preset
+    die
         lpddr5-6400-8gb, lpddr5-6400-16gb, lpddr5x-8533, lpddr5x-9600, lp5x-pim or a TOML file.
+    changes
+        Change a constant of the die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated.
     wck
         on-demand (a CAS starts WCK) or always-on.
     commands
@@ -65,17 +69,17 @@ def run(
     """
     outputs = plan_outputs(json)
     commands_path = plan_file("--commands", commands, outputs.paths)
+    constants = parse_changes(changes)
     announce_compiling()
-    from lpspec.dram.device import load_device
     from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
     from lpspec.dram.run.controller import Controller
     from lpspec.dram.run.request_file import read_requests
     from lpspec.dram.run.request_stream import run_stream
-    from lpspec.machine.loading import load_profile
+    from lpspec.machine.loading import load_die, load_profile
     from lpspec.report.dram_documents import run_document
     from lpspec.report.dram_table import run_blocks
 
-    device, profile = load_device(preset), load_profile(energy_profile)
+    device, profile = load_die(die, constants), load_profile(energy_profile)
     controller = Controller(ranks=ranks, refresh=one_of("--refresh", refresh, REFRESH), wck=one_of("--wck", wck, WCK))
     with FilesTogether() as files, progress("serving requests") as line:
         take = None
@@ -101,7 +105,8 @@ def check(
     *,
     ranks: WholeNumber = 1,
     pim_ranks: str | None = None,
-    preset: str = "lpddr5-6400-8gb",
+    die: str = "lpddr5-6400-8gb",
+    changes: Changes = (),
     wck: str = "on-demand",
     refresh: str = "none",
     activation: str = "ACT2",
@@ -119,8 +124,10 @@ def check(
         Ranks of the channel, 1 to 8.
     pim_ranks
         Comma-separated ranks that can enter PIM mode; none if left out.
-    preset
+    die
         lpddr5-6400-8gb, lpddr5-6400-16gb, lpddr5x-8533, lpddr5x-9600, lp5x-pim or a TOML file.
+    changes
+        Change a constant of the die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated.
     wck
         on-demand (an access needs a CAS once WCK has stopped) or always-on.
     refresh
@@ -136,15 +143,16 @@ def check(
     """
     outputs = plan_outputs(json)
     computing = rank_numbers("--pim-ranks", pim_ranks)
+    constants = parse_changes(changes)
     announce_compiling()
     from lpspec.dram.check.checker import check_csv
-    from lpspec.dram.device import load_device
     from lpspec.dram.run.checking import check_options
+    from lpspec.machine.loading import load_die
     from lpspec.report.dram_documents import check_document
     from lpspec.report.dram_table import check_blocks
 
     options = check_options(
-        load_device(preset),
+        load_die(die, constants),
         ranks,
         computing,
         one_of("--wck", wck, WCK),
@@ -164,8 +172,9 @@ def gemm(
     m: WholeNumber,
     k: WholeNumber,
     n: WholeNumber,
-    platform: str | None = None,
-    preset: str | None = None,
+    platform: str = "lp-spec",
+    die: str | None = None,
+    changes: Changes = (),
     verify: Annotated[bool, Parameter(negative=())] = False,
     energy_profile: str = "attacc",
     trace: str | None = None,
@@ -184,10 +193,11 @@ def gemm(
     n
         Outputs, dealt to the channels.
     platform
-        lp-spec, lpddr5-pim or a TOML file with PIM; lp-spec if left out.
-    preset
-        Another die than the platform's, such as lpddr5x-9600, lp5x-pim or a TOML file. Its own PIM side counts if no
-        platform is given, the platform's if one is.
+        lp-spec, lpddr5-pim or a TOML file with PIM.
+    die
+        Another die than the platform names, such as lpddr5x-9600, lp5x-pim or a TOML file: short for --set memory.die.
+    changes
+        Change a constant of the platform or its die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated.
     verify
         Compute on random INT8 data, too, and compare with integer arithmetic; exit code 1 if a result differs.
     energy_profile
@@ -199,8 +209,12 @@ def gemm(
     """
     outputs = plan_outputs(json)
     trace_path = plan_file("--trace", trace, outputs.paths)
+    constants = parse_changes(changes)
+    if die is not None:
+        if "memory.die" in constants:
+            raise InputError("--die and --set memory.die name the die twice")
+        constants["memory.die"] = die
     announce_compiling()
-    from lpspec.dram.device import load_device
     from lpspec.dram.pim.package import package_of, run_gemm
     from lpspec.dram.pim.verify import count_wrong
     from lpspec.machine.loading import load_platform, load_profile
@@ -208,8 +222,7 @@ def gemm(
     from lpspec.report.dram_table import gemm_blocks
     from lpspec.report.dram_timeline import Timeline
 
-    die = load_device(preset) if preset is not None else None
-    package = package_of(load_platform(platform or "lp-spec"), die, own_pim=platform is None)
+    package = package_of(load_platform(platform, constants))
     profile = load_profile(energy_profile)
     with FilesTogether() as files, progress("computing") as line:
         timeline = None

@@ -14,8 +14,6 @@ from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention
 from lpspec.machine.platform_spec import PlatformSpec
 
-BANKS_PER_GROUP = 4
-
 
 def blocks_of_positions(context: Count, tokens: Count, lanes: int) -> Count:
     """Blocks of positions, one for each lane, that new tokens lie in."""
@@ -35,8 +33,8 @@ def append_to_pim(pim: LpddrPim, op: Attention, blocks: Count, read_first: bool 
     t, heads, lanes = timing.device.timing, share.on_channel, spec.lanes.n
     key_bursts = heads * blocks * op.head_dim
     value_bursts = heads * op.tokens * ceil_div(op.head_dim, lanes)
-    mpus_per_group = max(1, BANKS_PER_GROUP // spec.banks_per_mpu.n)
-    in_group = blocks // spec.mpus * mpus_per_group + np.minimum(blocks % spec.mpus, mpus_per_group)
+    mpus_per_group = max(1, pim.die.organisation.banks_per_group.n // spec.banks_per_mpu.n)
+    in_group = blocks // pim.die.mpus * mpus_per_group + np.minimum(blocks % pim.die.mpus, mpus_per_group)
     keys_ck = np.maximum(heads * in_group * op.head_dim * t.nCCD_L.n, key_bursts * t.nBL_min.n)
     turn_ck = t.nRCD.n + t.nCWL.n + t.nBL_min.n + t.nWR.n + t.nRPpb.n  # rows of keys, then rows of values
     once_ck = keys_ck + value_bursts * t.nBL_min.n + 2 * turn_ck
@@ -47,7 +45,7 @@ def append_to_pim(pim: LpddrPim, op: Attention, blocks: Count, read_first: bool 
     )
     everywhere = pim.channels / share.spread  # positions of one row lie on one of the channels that share a head
     written_bits = bursts * (timing.burst_bytes * 8.0 * everywhere)
-    row_bits = rows * (heads * spec.row_bytes.n * 8.0 * everywhere)
+    row_bits = rows * (heads * pim.die.organisation.row_bytes.n * 8.0 * everywhere)
     dies = min(heads, max(1, spec.concurrent_ranks.n // share.parts))
     return _moved(latency_ns, written_bits, row_bits, dies * everywhere, read_first, timing)
 

@@ -1,15 +1,13 @@
 """What the timings of a package's dies leave of time, for the closed forms: refresh, first rows, turnarounds.
 
-Nothing here is fitted: every term is a sum of JEDEC timings of the die that the command level runs, or of the nearest
-one where there is no such die.
+Nothing here is fitted: every term is a sum of JEDEC timings of the die that the command level runs.
 """
 
 from dataclasses import dataclass
 from functools import cache
 
 from lpspec.devices.cost import Activity, Cost, Real
-from lpspec.dram.device import DeviceSpec
-from lpspec.dram.platform_channel import likely_device
+from lpspec.machine.die import DieSpec
 from lpspec.machine.platform_spec import MemorySpec
 
 ACTIVATE_CK = 2
@@ -28,7 +26,7 @@ class MemoryTiming:
         efficiency: Largest share of it that the platform lets through, whatever commands could do.
     """
 
-    device: DeviceSpec
+    device: DieSpec
     channels: int
     dies: int
     peak_gb_per_s: float
@@ -95,4 +93,4 @@ def timing_of(memory: MemorySpec) -> MemoryTiming:
     ranks = memory.dram_ranks.n + memory.pim_ranks.n
     dies = ranks * memory.dies_per_rank
     share = memory.bus_efficiency.fraction
-    return MemoryTiming(likely_device(memory), memory.channels.n, dies, memory.peak_gb_per_s, share)
+    return MemoryTiming(memory.die_with(None), memory.channels.n, dies, memory.peak_gb_per_s, share)

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from lpspec.devices.cost import Activity
 from lpspec.devices.kv_share import Heads, KvShare
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import activity_of, sum_of
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
 from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
-from lpspec.dram.platform_channel import channel_of_platform, device_of_memory
+from lpspec.dram.platform_channel import channel_of_platform, command_die
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands, repeated
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div
+from lpspec.machine.die import DieSpec
 from lpspec.machine.platform_spec import PlatformSpec
 
 IntArray = NDArray[np.int64]
@@ -77,15 +77,15 @@ class PackageCommands:
             raise InputError(f"platform '{platform.name}' has no LPDDR memory: it has no command level")
         self.channels = platform.memory.channels.n
         self.pim: PimChannel | None = channel_of_platform(platform) if platform.pim is not None else None
-        self.device: DeviceSpec = self.pim.device if self.pim is not None else device_of_memory(platform.memory)
+        self.device: DieSpec = self.pim.device if self.pim is not None else command_die(platform)
         self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
         self._least_burst_ns = (
             self.device.timing.nBL_min.n * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
         )
         self.controller = Controller(ranks=self.ranks)
-        described = self.device.model_dump(mode="json", include={"tCK", "organisation", "timing"})
+        described = self.device.model_dump(mode="json", include={"data_rate", "organisation", "timing"})
         self._memory_key = (json.dumps(described), self.ranks)
-        pim_key = self.device.pim.model_dump_json()
+        pim_key = json.dumps(self.device.model_dump(mode="json", include={"pim_side"}))
         self._pim_key = (*self._memory_key, pim_key, self.pim and (self.pim.pim_ranks, self.pim.concurrent))
 
     @property
@@ -240,7 +240,7 @@ def _nothing() -> IntArray:
     return NO_PROGRAM
 
 
-def _of_package(commands: PhaseCommands, device: DeviceSpec) -> Activity:
+def _of_package(commands: PhaseCommands, device: DieSpec) -> Activity:
     """The events of one channel's commands, and of the scratchpad and buffers through which the NPU's reads go.
 
     What is written are new keys and values.

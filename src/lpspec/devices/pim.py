@@ -24,7 +24,6 @@ from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
-from lpspec.machine.clock import whole_ck
 from lpspec.machine.platform_spec import MemorySpec, PimSpec, PlatformSpec
 
 if TYPE_CHECKING:
@@ -75,22 +74,23 @@ class LpddrPim:
         self.memory = memory
         self.channels = memory.channels.n
         self.pim_ranks = memory.pim_ranks.n
-        self.mpus_per_rank = memory.dies_per_rank * pim.mpus
+        self.die = memory.die_with(pim)
+        self.mpus_per_rank = memory.dies_per_rank * self.die.mpus
         self.slice_columns = self.mpus_per_rank * pim.lanes.n
         self.tile_columns = self.slice_columns * pim.concurrent_ranks.n
-        self.row_columns = pim.row_bytes.n // pim.column_bytes.n
-        self.chunk = min(self.timing.device.pim.input_depth.n, self.row_columns)
+        self.row_columns = self.die.organisation.columns
+        self.chunk = min(pim.input_depth.n, self.row_columns)
         self._set_times()
 
     def _set_times(self) -> None:
         """Times of single events, ns; what commands wait for in whole CK waits for whole CK here too."""
-        device, pim = self.timing.device, self.spec
+        device, pim = self.die, self.spec
         t, ck_ns = device.timing, device.tCK.ns
         four_ck = max(t.nFAW.n, 4 * t.nRRD_L.n)
-        last_ck = (pim.mpus - 1) // 4 * four_ck + min(pim.mpus - 1, 3) * t.nRRD_L.n
-        opened_ck = (0 if device.pim.activate == "at_once" else last_ck) + t.nRCD.n
-        self.mac_ns = whole_ck(pim.mac_interval.ns, ck_ns) * ck_ns
-        self.mode_ns = whole_ck(pim.mode_switch.ns, ck_ns) * ck_ns
+        last_ck = (device.mpus - 1) // 4 * four_ck + min(device.mpus - 1, 3) * t.nRRD_L.n
+        opened_ck = (0 if pim.activate == "at_once" else last_ck) + t.nRCD.n
+        self.mac_ns = device.mac_ck * ck_ns
+        self.mode_ns = device.mode_ck * ck_ns
         self.open_ns = opened_ck * ck_ns
         self.answer_ns = t.nCL.n * ck_ns
         hidden_ns = self.row_columns * self.mac_ns if pim.banks_per_mpu.n > 1 else self.mac_ns
@@ -190,17 +190,17 @@ class LpddrPim:
     def activity(self, work: PimWork) -> Activity:
         """Events of one program, on all channels."""
         total = work.share * float(self.channels)
-        columns = self.spec.mpus * self.spec.column_bytes.n * 8.0
+        columns = self.die.mpus * self.timing.burst_bytes * 8.0
         array_bits = work.die_macs * columns * total
         stops = work.die_macs * (self.mac_ns / (2 * self.timing.refresh_interval_ns))  # each closes a row too early
-        rows = (work.die_rows + stops) * self.spec.mpus * total
+        rows = (work.die_rows + stops) * self.die.mpus * total
         bus_bits = (work.input_bursts + work.output_bursts) * self.timing.burst_bytes * 8.0 * total
         open_ns = (work.die_macs * self.mac_ns + work.die_passes * self.open_ns) * total
         return Activity(
-            activate_bits=rows * (self.spec.row_bytes.n * 8.0),
+            activate_bits=rows * (self.die.organisation.row_bytes.n * 8.0),
             column_bits=array_bits,
             pim_register_bits=array_bits + bus_bits,
-            macs_int8=work.token_macs * float(self.spec.mpus * self.spec.lanes.n) * total,
+            macs_int8=work.token_macs * float(self.die.mpus * self.spec.lanes.n) * total,
             activation_io_bits=bus_bits,
             active_die_ns=open_ns,
         )
@@ -214,7 +214,7 @@ class LpddrPim:
     def gemm(self, tokens: Count, k: int, columns: Count) -> PimWork:
         """One (tokens, k) x (k, columns) product; zero columns are no work."""
         blocks = ceil_div(ceil_div(columns, self.spec.lanes.n), self.channels)
-        units = ceil_div(blocks, self.spec.mpus)
+        units = ceil_div(blocks, self.die.mpus)
         tiles = ceil_div(units, self.spec.concurrent_ranks.n)
         passes, rows = self.passes(tokens), ceil_div(k, self.row_columns)
         return PimWork(
@@ -238,7 +238,7 @@ class LpddrPim:
         """QK^T of one layer for some of its key-value heads: every part of a head on one die, keys in its lanes."""
         share, queries = self.kv_share(op), _queries(op)
         matrices, keys = share.matrices(kv_heads), share.part_keys(op.keys)
-        slots = ceil_div(keys, self.spec.mpus * self.spec.lanes.n)
+        slots = ceil_div(keys, self.die.mpus * self.spec.lanes.n)
         units, tiles = matrices * slots, ceil_div(matrices, self.spec.concurrent_ranks.n) * slots
         passes, rows = self.passes(queries), ceil_div(op.head_dim, self.row_columns)
         return PimWork(
@@ -262,8 +262,8 @@ class LpddrPim:
         """
         share, queries, dies = self.kv_share(op), _queries(op), self.spec.concurrent_ranks.n
         matrices, keys = share.matrices(kv_heads), share.part_keys(op.keys)
-        together = share.values_per_die(self.spec.mpus, self.spec.lanes.n)
-        slots = ceil_div(op.head_dim, self.spec.mpus // together * self.spec.lanes.n)
+        together = share.values_per_die(self.die.mpus, self.spec.lanes.n)
+        slots = ceil_div(op.head_dim, self.die.mpus // together * self.spec.lanes.n)
         full, left = matrices // (dies * together), matrices % (dies * together)
         most = ceil_div(left, dies)  # heads on the dies that have the most of those left
         with_most = left - np.maximum(most - 1, 0) * dies

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
-from lpspec.dram.device import DeviceSpec
+from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import Activity
 
 
@@ -27,7 +27,7 @@ class Commands(Protocol):
         """CK with a row open, summed over ranks."""
 
 
-def activity_of(commands: Commands, device: DeviceSpec, written: Literal["data", "activations"] = "data") -> Activity:
+def activity_of(commands: Commands, device: DieSpec, written: Literal["data", "activations"] = "data") -> Activity:
     """The events of one channel's commands; standby of idle dies is left out, as it depends on the time.
 
     Rows count whole, however little of them is used.
@@ -50,7 +50,7 @@ def activity_of(commands: Commands, device: DeviceSpec, written: Literal["data",
         column_bits=read_bits + mac_bits + data_bits,
         io_bits=read_bits + data_bits,
         pim_register_bits=mac_bits + sum_of(die, "PIM_IN", "PIM_OUT") * burst_bits,
-        macs_int8=commands.mac_tokens * device.mpus * device.pim.lanes.n,
+        macs_int8=commands.mac_tokens * device.macs_per_command,
         activation_io_bits=sum_of(bus, "PIM_IN", "PIM_OUT") * burst_bits,
         activation_memory_bits=activation_bits,
         refreshed_dies=sum_of(die, "REFAB", "PIM_REFAB") + sum_of(die, "REFPB") / 8,
@@ -58,7 +58,7 @@ def activity_of(commands: Commands, device: DeviceSpec, written: Literal["data",
     )
 
 
-def standing_by(activity: Activity, device: DeviceSpec, rank_ck: float) -> Activity:
+def standing_by(activity: Activity, device: DieSpec, rank_ck: float) -> Activity:
     """The same with what dies draw while they wait, all rows closed.
 
     Args:

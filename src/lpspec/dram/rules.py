@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
+from lpspec.machine.die import DieSpec
 
 Level = Literal["bank", "bank_group", "rank", "other_rank"]
 LEVELS: tuple[Level, ...] = ("bank", "bank_group", "rank", "other_rank")
@@ -204,12 +204,12 @@ def _value(node: ast.expr, timings: Mapping[str, int]) -> int:
     raise ValueError(f"not a timing formula: {ast.unparse(node)}")
 
 
-def timings_of(device: DeviceSpec) -> dict[str, int]:
+def timings_of(device: DieSpec) -> dict[str, int]:
     """All timings that formulas may name, CK."""
-    return device.timing.counts() | {"nMODE": device.mode_ck, "nMAC": device.pim.nMAC.n}
+    return device.timing.counts() | {"nMODE": device.mode_ck, "nMAC": device.mac_ck}
 
 
-def latency_table(device: DeviceSpec) -> NDArray[np.int64]:
+def latency_table(device: DieSpec) -> NDArray[np.int64]:
     """Least CK from one command to another: int64 [level, from command, to class], 0 where no rule binds them."""
     return _latencies(tuple(timings_of(device).items())).copy()
 

@@ -100,7 +100,7 @@ def divisible_split(run: Run) -> tuple[float, float]:
     assert platform.pim is not None
     passes = ceil_div(round(run.mean_l_spec), platform.pim.alus.n)
     pim_dies = platform.pim.concurrent_ranks.n * platform.memory.dies_per_rank
-    pim_ns_per_byte = passes / (platform.pim.die_gb_per_s * pim_dies)
+    pim_ns_per_byte = passes / (platform.die.pim_gb_per_s * pim_dies)
     npu_ns_per_byte = 1 / platform.memory.sustained_gb_per_s
     share = pim_ns_per_byte / (npu_ns_per_byte + pim_ns_per_byte)
     buffers_pj_per_bit = 2 * (profile.scratchpad.pj_per_bit + profile.local_buffer.pj_per_bit)  # written and read

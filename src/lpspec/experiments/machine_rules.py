@@ -7,7 +7,7 @@ allocators; on machines without a choice of device it costs no less of either.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lpspec.experiments.random_machines import CK_NS, DENSITIES, FEWEST_CK_PER_MAC, Dice, RandomStep, mac_interval
+from lpspec.experiments.random_machines import CK_NS, FEWEST_CK_PER_MAC, ROWS, Dice, RandomStep, mac_interval
 from lpspec.simulation.workload import MAX_TREE_SIZE
 
 LANES = 32
@@ -72,12 +72,12 @@ def _macs_ck(scenario: RandomStep) -> int:
 
 def _higher_rate(scenario: RandomStep, dice: Dice) -> RandomStep | None:
     """The next grade of the same capacity; MACs keep their CK."""
-    rate, density = (scenario.changes.get(f"memory.{key}", "") for key in ("data_rate", "die_capacity"))
+    rate, rows = (scenario.changes.get(f"memory.{key}", "") for key in ("data_rate", "organisation.rows"))
     rates = list(CK_NS)
     if rate not in rates[:-1]:
         return None
     higher = rates[rates.index(rate) + 1]
-    if density not in DENSITIES[higher]:
+    if rows not in ROWS[higher]:
         return None
     changed = scenario.with_change("memory.data_rate", higher)
     if "pim.mac_interval" in scenario.changes:

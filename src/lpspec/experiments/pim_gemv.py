@@ -10,11 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from lpspec.dram.device import DeviceSpec, load_device
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
 from lpspec.dram.run.controller import Controller, Refresh, all_bank_activate_ck
 from lpspec.dram.run.simulate import ChannelRun, run_channel, run_requests
+from lpspec.machine.die import DieSpec
+from lpspec.machine.loading import load_die
 
 PUBLISHED_SPEED_UP = (6.0, 6.2)
 PUBLISHED_SPEED_UP_WITH_FENCE = 5.0
@@ -88,23 +89,23 @@ def run_gemv(case: GemvCase, device_name: str = "lp5x-pim", width: int = 4096, c
         case,
         done.total_ck,
         reading_ck(device, width * outputs, case.refresh),
-        done.command_counts["PIM_MAC"] * device.pim.nMAC.n,
+        done.command_counts["PIM_MAC"] * device.mac_ck,
         _exposed_row_ck(device) * (calm.command_counts["PIM_ACT"] - len(placement.tiles())),
         done.total_ck - calm.total_ck,
         done.command_counts,
     )
 
 
-def device_of(case: GemvCase, device_name: str) -> DeviceSpec:
+def device_of(case: GemvCase, device_name: str) -> DieSpec:
     """The named die with a case's MPUs."""
-    die = load_device(device_name)
+    die = load_die(device_name)
     banks = die.pim.banks_per_mpu.model_copy(update={"value": case.banks_per_mpu, "source": "varied here"})
     return die.model_copy(
-        update={"pim": die.pim.model_copy(update={"banks_per_mpu": banks, "activate": case.activate})}
+        update={"pim_side": die.pim.model_copy(update={"banks_per_mpu": banks, "activate": case.activate})}
     )
 
 
-def reading_ck(device: DeviceSpec, read_bytes: int, refresh: Refresh) -> int:
+def reading_ck(device: DieSpec, read_bytes: int, refresh: Refresh) -> int:
     """CK to read so much from one rank, as fast as its banks allow: whole rows, bank groups interleaved."""
     burst, columns = device.organisation.burst_bytes.n, device.organisation.columns
     i = np.arange(-(-read_bytes // burst))
@@ -113,13 +114,13 @@ def reading_ck(device: DeviceSpec, read_bytes: int, refresh: Refresh) -> int:
     return run_requests(requests, device, Controller(ranks=1, refresh=refresh)).total_ck
 
 
-def _exposed_row_ck(device: DeviceSpec) -> int:
+def _exposed_row_ck(device: DieSpec) -> int:
     """CK lost to each further row of a tile where an MPU has one bank: close, open, beyond one MAC interval."""
     if device.pim.banks_per_mpu.n > 1:
         return 0
     t = device.timing
     opened_ck, _ = all_bank_activate_ck(device)
-    return t.nRTP.n + t.nRPab.n + opened_ck + t.nRCD.n - device.pim.nMAC.n
+    return t.nRTP.n + t.nRPab.n + opened_ck + t.nRCD.n - device.mac_ck
 
 
 def all_cases() -> list[GemvResult]:

@@ -20,8 +20,8 @@ PLATFORM_KINDS = {"lp-spec": 0.60, "pim-spec": 0.15, "npu-spec": 0.20, "attacc-s
 
 ALLOCATORS = ("replicated", "replicated", "replicated", "static", "dynamic", "least-energy", "least-edp")
 CK_NS = {"6400 Mbps": 1.25, "8533 Mbps": 0.9375, "9600 Mbps": 5 / 6}
-DENSITIES = {"6400 Mbps": ("8 Gb", "16 Gb"), "8533 Mbps": ("16 Gb",), "9600 Mbps": ("16 Gb",)}
-"""Dies that the command level knows, by data rate."""
+ROWS = {"6400 Mbps": ("32768", "65536"), "8533 Mbps": ("65536",), "9600 Mbps": ("65536",)}
+"""Rows of a bank that dies are built with, by data rate: 8 and 16 Gb."""
 
 FEWEST_CK_PER_MAC = 4
 """tCCD_L: a MAC command reads a column."""
@@ -142,7 +142,7 @@ def _machine(dice: Dice, system: str) -> dict[str, str]:
         "memory.channels": dice.number(1, 2, 4, 4, 8),
         "memory.dram_ranks": dice.between(1, 2),
         "memory.data_rate": rate,
-        "memory.die_capacity": dice.one_of(*DENSITIES[rate]),
+        "memory.organisation.rows": dice.one_of(*ROWS[rate]),
         "npu.cores": dice.number(4, 8, 16, 16, 32),
         "npu.array_rows": dice.number(16, 32, 32, 64),
         "npu.array_columns": dice.number(16, 32, 32, 64),

@@ -6,7 +6,7 @@ from typing import Literal
 
 from lpspec.errors import InputError, unknown_name
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.machine.loading import constant_keys, is_path, load_platform, load_profile
+from lpspec.machine.loading import constant_keys, is_path, load_platform, load_profile, unknown_constant
 from lpspec.scenario.names import Basis
 from lpspec.scenario.scenario import DEFAULT, Scenario
 from lpspec.simulation.workload import System
@@ -89,7 +89,7 @@ def check_changes(names: Iterable[str], changes: Mapping[str, str]) -> None:
     known = {key for platform in platforms for key in constant_keys(platform)}
     for key in changes:
         if key not in known:
-            raise unknown_name("constant", key, known)
+            raise unknown_constant(key, known)
 
 
 def _applicable(platform: str, changes: Mapping[str, str]) -> dict[str, str]:

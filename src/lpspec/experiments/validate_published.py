@@ -18,9 +18,8 @@ CLOSE = 1e-3
 def identities(name: str, advance: Advance) -> Rung:
     """Numbers that different parts of the model must agree on."""
     platform, model = load_platform(SYSTEM), load_model(MODEL)
-    memory, pim, npu = platform.memory, platform.pim, platform.npu
+    memory, npu = platform.memory, platform.npu
     assert memory is not None
-    assert pim is not None
     assert npu is not None
     published = {p.id: p.value for p in PUBLISHED}
     package = PackageCommands(platform)
@@ -28,8 +27,8 @@ def identities(name: str, advance: Advance) -> Rung:
         "parameters of Llama2-7B": (sum(tensor.elements for tensor in model.tensors), 6_738_415_616),
         "NPU TOPS": (npu.matrix_tops, 32.768),
         "bus GB/s": (memory.peak_gb_per_s, memory.channels.n * package.device.peak_gb_per_s),
-        "PIM GB/s": (pim.die_gb_per_s * memory.pim_ranks.n * memory.dies_per_rank, 614.4),
-        "package bytes": (memory.capacity_bytes, package.dies * package.device.organisation.density.bytes),
+        "PIM GB/s": (platform.die.pim_gb_per_s * memory.pim_ranks.n * memory.dies_per_rank, 614.4),
+        "package bytes": (memory.capacity_bytes, package.dies * package.device.organisation.die_bytes),
         "published EDP gain": (published["speedup_vs_npu"] * published["energy_vs_npu"], published["edp_vs_npu"]),
     }
     off = {what: abs(one / other - 1) for what, (one, other) in pairs.items()}

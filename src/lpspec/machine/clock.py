@@ -2,9 +2,12 @@
 
 import math
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from lpspec.machine.quantity import DataRate
+from pydantic import Field
+
+from lpspec.machine.quantity import Count, DataRate
 
 BITS_PER_CK = 8
 """Bits that a pin moves in one CK of LPDDR5: WCK:CK is 4:1, two bits a WCK cycle (JESD209-5)."""
@@ -12,26 +15,112 @@ BITS_PER_CK = 8
 SLOWEST_MBPS, FASTEST_MBPS = 100, 20_000
 """Data rates of a pin that are taken for possible: LPDDR (2006) begins at 200, LPDDR6 ends at 14,400."""
 
+_NS = {"ps": 1e-3, "ns": 1.0, "us": 1e3}
+_CYCLES = re.compile(r"\s*(\d+\.?\d*)\s*CK\s*")
+_TERM = re.compile(r"(?P<name>n[A-Za-z]\w*)|(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>CK|ps|ns|us)?")
+
+
+class CkCount(Count):
+    """A span in whole cycles of CK: a count of the standard, or a time that commands keep for whole CK.
+
+    Args:
+        given: The span as it was written, such as ``"18 ns"`` or ``"nRAS + nRPpb"``.
+    """
+
+    UNIT: ClassVar[str] = "CK"
+    SCALES: ClassVar[dict[str, float]] = {"CK": 1.0, "": 1.0}
+
+    given: str = Field(default="")
+
+    @classmethod
+    def parse_value(cls, written: object) -> float:
+        """Read a count; raise ValueError saying what else would have been one."""
+        try:
+            return super().parse_value(written)
+        except ValueError:
+            raise ValueError(f"{written!r} is no number of CK: write {cls.example()}") from None
+
+    @classmethod
+    def example(cls) -> str:
+        """How a value of this kind is written, for messages."""
+        return '16, "16 CK", "18 ns" or a sum such as "nRAS + nRPpb"'
+
+    def text(self) -> str:
+        """The count, and the time or sum that it was rounded up from."""
+        counted = super().text()
+        return counted if self.given in ("", counted, str(self.n)) else f"{counted} ({self.given})"
+
 
 def whole_ck(duration_ns: float, ck_ns: float) -> int:
     """The CK that commands keep between them for a time: the next whole number, but for what arithmetic adds."""
     return math.ceil(round(duration_ns / ck_ns, 6))
 
 
-def in_ns(constant: Any, data_rate: Any) -> Any:
+def ck_ns_of(data_rate: Any) -> float | None:
+    """Period of CK at the data rate of a file, ``{value = ..., source = ...}``; None where there is none."""
+    return BITS_PER_CK / _mbps(data_rate.get("value")) * 1e3 if isinstance(data_rate, dict) else None
+
+
+def in_ns(constant: Any, ck_ns: float) -> Any:
     """A constant of a file whose value is a time in CK, such as ``"4 CK"``, in ns; all others as they are.
 
     Args:
         constant: The constant, ``{value = ..., source = ...}``.
-        data_rate: The data rate of the memory, likewise.
+        ck_ns: Period of CK.
     """
     value = constant.get("value") if isinstance(constant, dict) else None
-    cycles = re.fullmatch(r"\s*(\d+\.?\d*)\s*CK\s*", value) if isinstance(value, str) else None
-    if cycles is None or not isinstance(data_rate, dict):
+    cycles = _CYCLES.fullmatch(value) if isinstance(value, str) else None
+    if cycles is None:
         return constant
-    ck_ns = BITS_PER_CK / _mbps(data_rate.get("value")) * 1e3
     at = f"{cycles[1]} CK of {ck_ns:.6g} ns"
     return {**constant, "value": f"{float(cycles[1]) * ck_ns!r} ns", "source": f"{at}: {constant.get('source', '')}"}
+
+
+def in_whole_ck(timing: Mapping[str, Any], ck_ns: float, at_most: frozenset[str]) -> dict[str, Any]:
+    """The timings of a file with every value a count of CK, and how it was given beside it.
+
+    A value is a number (CK), a time, the name of another timing, or a sum of these, each time rounded by itself; what
+    is none of them stays as it is, for validation to refuse.
+
+    Args:
+        timing: Constants by name, ``{value = ..., source = ...}``.
+        ck_ns: Period of CK.
+        at_most: Names of those that are limits from above: their times are rounded down, all others up.
+    """
+
+    def count(name: str, above: tuple[str, ...]) -> int | None:
+        constant = timing.get(name)
+        value = constant.get("value") if isinstance(constant, dict) and name not in above else None
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            return None
+        counts = [term(part, name, (*above, name)) for part in str(value).split("+")]
+        return None if None in counts else sum(n for n in counts if n is not None)
+
+    def term(text: str, name: str, above: tuple[str, ...]) -> int | None:
+        found = _TERM.fullmatch(text.strip())
+        if found is None:
+            return None
+        if found["name"] is not None:
+            return count(found["name"], above)
+        number, unit = float(found["number"]), found["unit"]
+        if unit in (None, "CK"):
+            return int(number) if number == int(number) else None
+        if name in at_most:
+            return math.floor(round(number * _NS[unit] / ck_ns, 6))
+        return whole_ck(number * _NS[unit], ck_ns)
+
+    counted = {name: count(name, ()) for name in timing}
+    return {
+        name: constant
+        if counted[name] is None
+        else {**constant, "value": counted[name], "given": str(constant["value"])}
+        for name, constant in timing.items()
+    }
+
+
+def is_time(value: object) -> bool:
+    """Whether a timing as written holds a time, which a data rate changes the count of."""
+    return isinstance(value, str) and re.search(r"\d\s*(ps|ns|us)\b", value) is not None
 
 
 def _mbps(written: object) -> float:

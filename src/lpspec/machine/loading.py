@@ -1,10 +1,10 @@
 """Find platforms and energy profiles by name or path, and change single values of a platform."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from os.path import abspath
@@ -15,12 +15,18 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from lpspec.errors import LONGEST, InputError, listed, shown, unknown_name
 from lpspec.machine.device_kinds import DEVICES, device_kind
+from lpspec.machine.die import DieSpec
+from lpspec.machine.die_tables import as_die, as_platform, derive
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.text_files import read_text
 
 _PLATFORMS = files("lpspec.machine") / "platforms"
 _PROFILES = files("lpspec.machine") / "energy_profiles"
+_DIES = files("lpspec.machine") / "dies"
+DEFAULT_DIE = "lpddr5-6400-8gb"
+"""The die of LP-Spec's package."""
+
 _T = TypeVar("_T", bound=BaseModel)
 
 
@@ -32,6 +38,11 @@ def platform_names() -> tuple[str, ...]:
 def profile_names() -> tuple[str, ...]:
     """Names of the energy profiles that the package ships."""
     return _names(_PROFILES)
+
+
+def die_names() -> tuple[str, ...]:
+    """Names of the dies that the package ships."""
+    return _names(_DIES)
 
 
 def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -> PlatformSpec:
@@ -46,10 +57,26 @@ def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -
     Raises:
         InputError: Unknown name, unreadable file, unknown key, wrong unit or impossible value.
     """
-    data = _resolve("platform", name_or_path, _PLATFORMS, seen=())
-    for key, value in (changes or {}).items():
-        _change(data, key, value, where=f"platform '{shown(name_or_path, 60)}'")
-    return _validated(_schema_of(data), data, f"platform '{shown(name_or_path, 60)}'")
+    where, changes = f"platform '{shown(name_or_path, 60)}'", changes or {}
+    data, die = _over_die(_resolve("platform", name_or_path, _PLATFORMS, seen=()), where, changes.get("memory.die"))
+    return _validated(_schema_of(data), _changed(data, die, changes, where), where)
+
+
+def load_die(name_or_path: str = DEFAULT_DIE, changes: Mapping[str, str] | None = None) -> DieSpec:
+    """Load a die by name or from a TOML file, with some values changed.
+
+    Args:
+        name_or_path: As for a platform; a file may say ``extends = "lpddr5-6400-8gb"`` and give only its differences.
+        changes: Keys as a platform has them, such as ``{"memory.timing.nRCD": "16", "pim.alus": "1"}``.
+
+    Raises:
+        InputError: Unknown name, unreadable file, unknown key, wrong unit or impossible value.
+    """
+    if "memory.die" in (changes or {}):
+        raise InputError("memory.die is the die itself: name that one instead of changing it")
+    tables, where = _die_tables(name_or_path), f"die '{shown(name_or_path, 60)}'"
+    data = _changed(as_platform(tables), as_platform(deepcopy(tables)), changes or {}, where)
+    return _validated(DieSpec, as_die(data, tables["summary"]), where)
 
 
 def _schema_of(data: Mapping[str, Any]) -> type[PlatformSpec]:
@@ -68,12 +95,13 @@ def _extended_schema(added: tuple[tuple[str, Any], ...]) -> type[PlatformSpec]:
 
 
 def constant_keys(name_or_path: str) -> list[str]:
-    """Dotted keys of the constants of a platform, as ``changes`` takes them.
+    """Dotted keys of the constants of a platform, its die's among them, as ``changes`` takes them.
 
     Raises:
         InputError: Unknown name or unreadable file.
     """
-    return list(_places(_resolve("platform", name_or_path, _PLATFORMS, seen=())))
+    data = _resolve("platform", name_or_path, _PLATFORMS, seen=())
+    return list(_places(_over_die(data, f"platform '{shown(name_or_path, 60)}'")[0]))
 
 
 def load_profile(name_or_path: str) -> EnergyProfile:
@@ -86,29 +114,67 @@ def load_profile(name_or_path: str) -> EnergyProfile:
     return _validated(EnergyProfile, data, f"energy profile '{shown(name_or_path, 60)}'")
 
 
-def load_described(model: type[_T], kind: str, name_or_path: str, folder: Traversable) -> _T:
-    """Load a description of any kind by name from a folder of shipped ones, or from a TOML file.
-
-    Args:
-        model: The validated form.
-        kind: What the description is of, for messages.
-        name_or_path: A shipped name, or the path of a TOML file.
-        folder: Where the shipped descriptions lie.
-
-    Raises:
-        InputError: Unknown name, unreadable file, unknown key, wrong unit or impossible value.
-    """
-    return _validated(model, _resolve(kind, name_or_path, folder, seen=()), f"{kind} '{shown(name_or_path, 60)}'")
-
-
-def shipped_names(folder: Traversable) -> tuple[str, ...]:
-    """Names of the descriptions in a folder of the package."""
-    return _names(folder)
+def unknown_constant(key: str, known: Iterable[str], where: str = "") -> InputError:
+    """Build the error for a key that is none of the constants: it lists the nearest ones, or those of its section."""
+    known, section = list(known), key.rpartition(".")[0] + "."
+    near = get_close_matches(key, known, n=5, cutoff=0.8)
+    return unknown_name(f"constant{where}", key, near or [each for each in known if each.startswith(section)] or known)
 
 
 def is_path(name_or_path: str) -> bool:
     """Whether a text means a file rather than a shipped name."""
     return "/" in name_or_path or name_or_path.endswith(".toml")
+
+
+def _die_tables(name_or_path: str) -> dict[str, Any]:
+    """What a die's file says, as it says it, once all of it is right."""
+    tables = _resolve("die", name_or_path, _DIES, seen=())
+    if name_or_path in die_names():
+        _check_die(name_or_path)
+    else:
+        _validated(DieSpec, tables, f"die '{shown(name_or_path, 60)}'")
+    return tables
+
+
+@cache
+def _check_die(name: str) -> None:
+    """Validate a shipped die, once."""
+    _validated(DieSpec, _resolve("die", name, _DIES, seen=()), f"die '{name}'")
+
+
+def _over_die(
+    data: dict[str, Any], where: str, instead: str | None = None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A platform laid over the die that it names, and that die, under the same keys.
+
+    Args:
+        data: The platform's tables.
+        where: The platform, for messages.
+        instead: Another die than it names.
+    """
+    memory = data.get("memory")
+    if not isinstance(memory, dict):
+        return data, None
+    name = instead or memory.get("die")
+    if not isinstance(name, str):
+        raise InputError(f"{where}: memory.die must be a name in quotes, such as '{DEFAULT_DIE}', or a TOML file")
+    die = as_platform(_die_tables(name))
+    below = {key: table for key, table in die.items() if key in data}
+    over = _overlay(deepcopy(below), data)
+    over["memory"]["die"] = die["memory"]["die"]
+    return over, die
+
+
+def _changed(
+    data: dict[str, Any], die: dict[str, Any] | None, changes: Mapping[str, str], where: str
+) -> dict[str, Any]:
+    """Make the changes, then derive what they change in turn in the timings of the die."""
+    for key, value in changes.items():
+        if key != "memory.die":
+            _change(data, key, value, where)
+    if die is not None and all(isinstance(data["memory"][key], dict) for key in ("timing", "organisation")):
+        derive(data["memory"], die["memory"])
+    return data
 
 
 def _names(folder: Traversable) -> tuple[str, ...]:
@@ -120,14 +186,21 @@ def _resolve(kind: str, name_or_path: str, folder: Traversable, seen: tuple[str,
     if name_or_path in seen:
         raise InputError(f"{kind} '{name_or_path}' extends itself: {' -> '.join((*seen, name_or_path))}")
     data = dict(_parse(_read(kind, name_or_path, folder), f"{kind} '{shown(name_or_path, 60)}'"))
+    if isinstance(memory := data.get("memory"), dict) and "die" in memory:
+        data["memory"] = {**memory, "die": _beside(memory["die"], name_or_path)}
     base = data.pop("extends", None)
     if base is None:
         return data
     if not isinstance(base, str):
         raise InputError(f"{kind} '{name_or_path}': extends must be a name in quotes")
-    if is_path(base) and is_path(name_or_path):
-        base = abspath(Path(name_or_path).parent / base)  # noqa: PTH100 - by its letters alone: nothing is read yet
-    return _overlay(_resolve(kind, base, folder, (*seen, name_or_path)), data)
+    return _overlay(_resolve(kind, _beside(base, name_or_path), folder, (*seen, name_or_path)), data)
+
+
+def _beside(name: Any, file: str) -> Any:
+    """A path that a file says, from the folder of that file; a name as it is."""
+    if not (isinstance(name, str) and is_path(name) and is_path(file)):
+        return name
+    return abspath(Path(file).parent / name)  # noqa: PTH100 - by its letters alone: nothing is read yet
 
 
 def _read(kind: str, name_or_path: str, folder: Traversable) -> str:
@@ -169,7 +242,7 @@ def _change(data: dict[str, Any], dotted: str, text: str, where: str) -> None:
     """Set one constant, keeping its place in the file and saying that it was changed."""
     places = _places(data)
     if dotted not in places:
-        raise unknown_name(f"constant of {where}", dotted, places)
+        raise unknown_constant(dotted, places, f" of {where}")
     table, key = places[dotted]
     is_constant = isinstance(table.get(key), dict)
     table[key] = {"value": text, "source": f"set by the user to {text}"} if is_constant else text
@@ -209,8 +282,9 @@ def _unknown_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     for section in sections:
         model = _section_model(model.model_fields[section].annotation)
     prefix = "".join(f"{section}." for section in sections)
-    near = get_close_matches(key.lower(), model.model_fields, n=1)
-    hint = f"did you mean '{prefix}{near[0]}'? " if near else ""
+    spelt = {name.lower(): name for name in model.model_fields}
+    near = get_close_matches(key.lower(), spelt, n=1)
+    hint = f"did you mean '{prefix}{spelt[near[0]]}'? " if near else ""
     return f"is not a known key: {hint}known are {listed([prefix + name for name in model.model_fields], 70)}"
 
 

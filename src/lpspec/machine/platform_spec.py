@@ -7,18 +7,16 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from lpspec.machine.clock import BITS_PER_CK, FASTEST_MBPS, SLOWEST_MBPS, in_ns, whole_ck
+from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec, LpddrDies, PimDie, check_mpus, pim_in_ns
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.quantity import (
     Bandwidth,
     Count,
     CountOrZero,
-    DataRate,
     Described,
-    Duration,
     EnergyPerBit,
     Frequency,
-    PositiveDuration,
     Power,
     Share,
     Size,
@@ -26,9 +24,6 @@ from lpspec.machine.quantity import (
 )
 
 _Spec = TypeVar("_Spec", bound=Described)
-
-DIE_WIDTH_BITS = 16
-"""Data pins of an LPDDR5 die (JESD209-5: x16)."""
 
 
 class NpuSpec(Described):
@@ -75,44 +70,36 @@ class NpuSpec(Described):
         return self.cores.n * self.vector_lanes.n * 2 * self.clock.ghz / 1e3
 
 
-class MemorySpec(Described):
-    """An LPDDR package: channels, and ranks of dies that are plain DRAM or compute."""
+class MemorySpec(LpddrDies):
+    """An LPDDR package: channels, and ranks of dies that are plain DRAM or compute; all are the one die that it names.
+
+    Organisation and timings are the die's, but for what the platform gives otherwise.
+    """
 
     RANGES: ClassVar = {
+        **LpddrDies.RANGES,
         "channels": (1, 128),
-        "channel_width_bits": (4, 1024),
-        "data_rate": (SLOWEST_MBPS, FASTEST_MBPS),
         "bus_efficiency": (0.01, 1),
         "dram_ranks": (0, 64),
         "pim_ranks": (0, 64),
-        "die_capacity": (2**10, 2**40),
     }
 
+    die: str = Field(min_length=1, description="the die of every rank: a shipped one, or a TOML file")
     channels: Count = Field(description="independent channels; each rank has one die on every channel")
-    channel_width_bits: Count = Field(description="data pins of a channel; a die is x16 and fills one")
-    data_rate: DataRate = Field(description="bits per second and pin")
     bus_efficiency: Share = Field(description="sustained share of the peak bandwidth off chip")
     dram_ranks: Count = Field(description="ranks of plain DRAM, readable while PIM ranks compute; one at least")
     pim_ranks: CountOrZero = Field(description="ranks whose dies compute")
-    die_capacity: Size = Field(description="capacity of a die")
 
-    @model_validator(mode="after")
-    def _one_die_per_channel(self) -> Self:
-        if self.channel_width_bits.n != DIE_WIDTH_BITS:
-            raise ValueError(
-                f"channel_width_bits is {self.channel_width_bits.n}: allowed is {DIE_WIDTH_BITS}, "
-                "the width of an LPDDR5 die; a wider bus is more channels"
-            )
-        return self
-
-    @property
-    def ck_ns(self) -> float:
-        """Period of the command clock, ns: WCK runs four times as fast and moves two bits a pin and cycle."""
-        return BITS_PER_CK / self.data_rate.mbps * 1e3
-
-    def in_ck(self, duration: Duration) -> int:
-        """The whole CK that commands keep between them for a time."""
-        return whole_ck(duration.ns, self.ck_ns)
+    def die_with(self, pim: PimDie | None) -> DieSpec:
+        """The die as the package runs it, with a compute side or without."""
+        return DieSpec(
+            name=self.die,
+            summary=f"the die of a package of {self.channels.n} channels",
+            data_rate=self.data_rate,
+            organisation=self.organisation,
+            timing=self.timing,
+            pim=None if pim is None else PimDie(**{name: getattr(pim, name) for name in PimDie.model_fields}),
+        )
 
     @property
     def dies_per_rank(self) -> int:
@@ -122,7 +109,7 @@ class MemorySpec(Described):
     @property
     def peak_gb_per_s(self) -> float:
         """Peak bandwidth of all channels off chip, GB/s."""
-        return self.channels.n * self.channel_width_bits.n / 8 * self.data_rate.mbps / 1e3
+        return self.channels.n * self.organisation.data_pins.n / 8 * self.data_rate.mbps / 1e3
 
     @property
     def sustained_gb_per_s(self) -> float:
@@ -132,12 +119,12 @@ class MemorySpec(Described):
     @property
     def dram_capacity_bytes(self) -> int:
         """Capacity of the plain DRAM ranks, bytes."""
-        return self.dram_ranks.n * self.dies_per_rank * self.die_capacity.bytes
+        return self.dram_ranks.n * self.dies_per_rank * self.organisation.die_bytes
 
     @property
     def pim_capacity_bytes(self) -> int:
         """Capacity of the PIM ranks, bytes."""
-        return self.pim_ranks.n * self.dies_per_rank * self.die_capacity.bytes
+        return self.pim_ranks.n * self.dies_per_rank * self.organisation.die_bytes
 
     @property
     def capacity_bytes(self) -> int:
@@ -145,57 +132,12 @@ class MemorySpec(Described):
         return self.dram_capacity_bytes + self.pim_capacity_bytes
 
 
-class PimSpec(Described):
-    """A compute die of the package: matrix processing units (MPUs) beside its banks."""
+class PimSpec(PimDie):
+    """The compute side of the package's PIM dies, and how many ranks of them compute at once."""
 
-    RANGES: ClassVar = {
-        "banks": (1, 256),
-        "banks_per_mpu": (1, 256),
-        "lanes": (1, 4096),
-        "alus": (1, 1024),
-        "mac_interval": (0.1, 1000),
-        "column_bytes": (1, 4096),
-        "row_bytes": (1, 2**20),
-        "accumulator_bits": (16, 64),
-        "concurrent_ranks": (1, 64),
-        "mode_switch": (0, 1e6),
-    }
+    RANGES: ClassVar = {**PimDie.RANGES, "concurrent_ranks": (1, 64)}
 
-    banks: Count = Field(description="banks of a die")
-    banks_per_mpu: Count = Field(description="banks that share one MPU; one streams while the other opens a row")
-    lanes: Count = Field(description="weights an MPU takes per column read: outputs of the tile it holds")
-    alus: Count = Field(description="lane-wide ALUs of an MPU (N_ALU): tokens that one weight read serves")
-    mac_interval: PositiveDuration = Field(description="one all-bank MAC command to the next; in ns, or in CK")
-    column_bytes: Count = Field(description="bytes of one column read")
-    row_bytes: Count = Field(description="bytes of one row (page)")
-    accumulator_bits: Count = Field(description="bits of one accumulator, read back over the bus")
     concurrent_ranks: Count = Field(description="PIM ranks that may compute at once (power budget)")
-    mode_switch: Duration = Field(description="one switch between single-bank and all-bank PIM mode")
-
-    @model_validator(mode="after")
-    def _whole_mpus(self) -> Self:
-        if self.banks.n % self.banks_per_mpu.n:
-            raise ValueError(f"banks ({self.banks.n}) must be a multiple of banks_per_mpu ({self.banks_per_mpu.n})")
-        if self.row_bytes.n % self.column_bytes.n:
-            raise ValueError("row_bytes must be a multiple of column_bytes")
-        if self.column_bytes.n != self.lanes.n:
-            raise ValueError("column_bytes must equal lanes: a lane takes one INT8 weight per column read")
-        return self
-
-    @property
-    def mpus(self) -> int:
-        """MPUs of a die."""
-        return self.banks.n // self.banks_per_mpu.n
-
-    @property
-    def die_gops(self) -> float:
-        """Peak INT8 throughput of a die, 10^9 operations per second."""
-        return self.mpus * self.lanes.n * self.alus.n * 2 / self.mac_interval.ns
-
-    @property
-    def die_gb_per_s(self) -> float:
-        """Bandwidth from the banks of a die into its MPUs, GB/s."""
-        return self.mpus * self.column_bytes.n / self.mac_interval.ns
 
 
 class GpuSpec(Described):
@@ -280,11 +222,8 @@ class PlatformSpec(Described):
     @classmethod
     def _resolve_clocks(cls, data: Any) -> Any:
         """Turn times in CK into ns at the memory's data rate, which thus moves what is tied to it."""
-        if not isinstance(data, dict) or not isinstance(data.get("pim"), dict):
-            return data
-        memory = data.get("memory")
-        rate = memory.get("data_rate") if isinstance(memory, dict) else None
-        return {**data, "pim": {key: in_ns(constant, rate) for key, constant in data["pim"].items()}}
+        memory = data.get("memory") if isinstance(data, dict) else None
+        return pim_in_ns(data, memory.get("data_rate")) if isinstance(memory, dict) else data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -309,7 +248,10 @@ class PlatformSpec(Described):
         pim_ranks = self.memory.pim_ranks.n if self.memory else 0
         if (self.pim is None) != (pim_ranks == 0):
             raise ValueError("[pim] and memory.pim_ranks above 0 go together")
-        if self.pim is not None and self.pim.concurrent_ranks.n > pim_ranks:
+        if self.pim is None or self.memory is None:
+            return
+        check_mpus(self.memory.organisation, self.pim)
+        if self.pim.concurrent_ranks.n > pim_ranks:
             raise ValueError(
                 f"pim.concurrent_ranks ({self.pim.concurrent_ranks.n}) exceeds memory.pim_ranks ({pim_ranks})"
             )
@@ -327,6 +269,17 @@ class PlatformSpec(Described):
     def board_power(self) -> Power | None:
         """Power of the whole board under load, of a device that says so, as GPUs do."""
         return next((part.board_power for part in self._devices if hasattr(part, "board_power")), None)
+
+    @property
+    def die(self) -> DieSpec:
+        """The die of every rank of the package, its compute side with it where the package has PIM.
+
+        Raises:
+            InputError: The machine has no LPDDR memory.
+        """
+        if self.memory is None:
+            raise InputError(f"platform '{self.name}' has no LPDDR memory")
+        return self.memory.die_with(self.pim)
 
     @property
     def knows_board_power(self) -> bool:

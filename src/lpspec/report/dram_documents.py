@@ -3,16 +3,16 @@
 from typing import Any
 
 from lpspec.dram.check.checker import CheckReport, Violation
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.pim.package import PackageGemm, Share
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Waits
 from lpspec.dram.run.simulate import ChannelRun
+from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import Activity, EnergyProfile
 
 
 def run_document(
-    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: EnergyProfile, latency: Waits
+    run: ChannelRun, device: DieSpec, controller: Controller, profile: EnergyProfile, latency: Waits
 ) -> dict[str, Any]:
     """What ``lpspec dram run --json`` writes."""
     return {
@@ -90,7 +90,7 @@ def gemm_document(gemm: PackageGemm, profile: EnergyProfile, wrong: int | None) 
         "concurrent_ranks": channel.concurrent,
         "alus": die.pim.alus.n,
         "banks_per_mpu": die.pim.banks_per_mpu.n,
-        "mac_interval_ck": die.pim.nMAC.n,
+        "mac_interval_ck": die.mac_ck,
         "energy_profile": profile.name,
         "shares": [_share(share) for share in gemm.shares],
     }

@@ -6,11 +6,11 @@ from typing import Any
 from rich.table import Table
 
 from lpspec.dram.check.checker import CheckReport
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.pim.package import PackageGemm
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Waits
 from lpspec.dram.run.simulate import ChannelRun
+from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import EVENTS, Activity, EnergyProfile
 from lpspec.report.wording import digits, new_table
 
@@ -21,7 +21,7 @@ Rows = list[tuple[str, str, str]]
 
 
 def run_blocks(
-    run: ChannelRun, device: DeviceSpec, controller: Controller, profile: EnergyProfile, latency: Waits
+    run: ChannelRun, device: DieSpec, controller: Controller, profile: EnergyProfile, latency: Waits
 ) -> Iterator[Any]:
     """A run of requests: totals, commands, energy, and what stands behind them."""
     ns, requests = run.total_ck * device.tCK.ns, run.requests
@@ -69,7 +69,7 @@ def check_blocks(report: CheckReport) -> Iterator[Any]:
 def gemm_blocks(gemm: PackageGemm, profile: EnergyProfile, wrong: int | None) -> Iterator[Any]:
     """A product: totals, commands, energy, and what stands behind them."""
     die, channel, package = gemm.device, gemm.package.channel, gemm.package
-    peak = die.mpus * die.organisation.burst_bytes.n / (die.pim.nMAC.n * die.tCK.ns)
+    peak = die.mpus * die.organisation.burst_bytes.n / (die.mac_ck * die.tCK.ns)
     peak *= channel.concurrent * package.channels
     yield _facts(
         f"{gemm.m} tokens x {gemm.k} x {gemm.n} on {package.name}, {package.channels} channels of {die.name}",
@@ -84,7 +84,7 @@ def gemm_blocks(gemm: PackageGemm, profile: EnergyProfile, wrong: int | None) ->
     yield _counts(gemm.command_counts, gemm.total_ck * package.channels)
     yield _energy(gemm.activity, profile, gemm.total_ns)
     yield f"channel  {_ranks(channel.ranks)}, {len(channel.pim_ranks)} with PIM, {channel.concurrent} at once"
-    yield f"MPU      {die.pim.banks_per_mpu.n} banks, {die.pim.alus.n} ALUs, a MAC each {die.pim.nMAC.n} CK"
+    yield f"MPU      {die.pim.banks_per_mpu.n} banks, {die.pim.alus.n} ALUs, a MAC each {die.mac_ck} CK"
     yield f"energy   profile {profile.name}"
     if wrong is not None:
         results = f"{gemm.m * gemm.n:,} results"

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.rules import MASKED
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 
 MOST_COMMANDS = 2_000_000
 """Viewers take no more than some 100 MB; two million commands are about half of that."""
@@ -34,7 +34,7 @@ Slice = tuple[int, int, str, int, int, str]
 class Timeline:
     """Writes one timeline; memory holds the open rows and nothing else."""
 
-    def __init__(self, out: BinaryIO, device: DeviceSpec, ranks: int, title: str) -> None:
+    def __init__(self, out: BinaryIO, device: DieSpec, ranks: int, title: str) -> None:
         """Begin.
 
         Args:
@@ -46,7 +46,7 @@ class Timeline:
         self._out = out
         self._packer = zlib.compressobj(4, wbits=31)  # 31: with the header and trailer of gzip
         self._ps_per_ck = device.tCK.ns * 1e3
-        self._timing = device.timing.counts() | {"nMODE": device.mode_ck, "nMAC": device.pim.nMAC.n}
+        self._timing = device.timing.counts() | {"nMODE": device.mode_ck, "nMAC": device.mac_ck}
         self._groups = device.organisation.banks_per_group.n
         self._open: dict[tuple[int, int], tuple[int, int]] = {}  # process and thread: since when, which row
         self._ranks = ranks

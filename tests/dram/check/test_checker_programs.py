@@ -9,10 +9,10 @@ from pim_help import die, run
 
 from lpspec.dram.check.checker import check_commands
 from lpspec.dram.check.table import command_table
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.pim.products import PimProgram, compile_gemm
 from lpspec.dram.pim.weights import PimChannel, place_weights
 from lpspec.dram.run.checking import check_options
+from lpspec.machine.die import DieSpec
 
 DIES = [
     die(),
@@ -25,17 +25,17 @@ DIES = [
 NAMES = [f"{d.pim.input_depth.n} k, {d.pim.alus.n} ALUs, {d.pim.banks_per_mpu.n} banks" for d in DIES]
 
 
-def program(device: DeviceSpec, ranks: tuple[int, ...] = (0, 1), concurrent: int = 2) -> PimProgram:
+def program(device: DieSpec, ranks: tuple[int, ...] = (0, 1), concurrent: int = 2) -> PimProgram:
     channel = PimChannel(device, ranks, concurrent, 4)
     return compile_gemm(place_weights(channel, 300, 1024), tokens_of(device))
 
 
-def tokens_of(device: DeviceSpec) -> int:
+def tokens_of(device: DieSpec) -> int:
     """Three, or as many as one pass takes."""
     return min(3, device.pim.alus.n)
 
 
-def findings(table: NDArray[Any], device: DeviceSpec, concurrent: int = 2) -> dict[str, int]:
+def findings(table: NDArray[Any], device: DieSpec, concurrent: int = 2) -> dict[str, int]:
     options = check_options(device, 4, (0, 1, 2), refresh="all-bank", concurrent=concurrent)
     options = options.serving(tokens_of(device))
     columns: list[Any] = [table[name] for name in table.dtype.names or ()]
@@ -43,26 +43,26 @@ def findings(table: NDArray[Any], device: DeviceSpec, concurrent: int = 2) -> di
 
 
 @pytest.fixture(params=DIES, ids=NAMES)
-def stream(request: pytest.FixtureRequest) -> tuple[NDArray[Any], DeviceSpec]:
+def stream(request: pytest.FixtureRequest) -> tuple[NDArray[Any], DieSpec]:
     commands = run(program(request.param)).commands
     assert commands is not None
     return commands, request.param
 
 
-def test_a_program_loads_what_it_reads(stream: tuple[NDArray[Any], DeviceSpec]) -> None:
+def test_a_program_loads_what_it_reads(stream: tuple[NDArray[Any], DieSpec]) -> None:
     table, device = stream
     macs = table[table["command"] == "PIM_MAC"]
     assert set(macs["bank_group"].tolist()) == {0, 1}
     assert findings(table, device) == {}
 
 
-def test_a_program_that_names_no_set_is_legal_too(stream: tuple[NDArray[Any], DeviceSpec]) -> None:
+def test_a_program_that_names_no_set_is_legal_too(stream: tuple[NDArray[Any], DieSpec]) -> None:
     table, device = stream
     table["bank_group"][table["command"] == "PIM_MAC"] = -1
     assert findings(table, device) == {}
 
 
-def test_macs_of_the_wrong_set_are_found(stream: tuple[NDArray[Any], DeviceSpec]) -> None:
+def test_macs_of_the_wrong_set_are_found(stream: tuple[NDArray[Any], DieSpec]) -> None:
     table, device = stream
     is_mac = table["command"] == "PIM_MAC"
     table["bank_group"][is_mac] = 1 - table["bank_group"][is_mac]
@@ -70,10 +70,10 @@ def test_macs_of_the_wrong_set_are_found(stream: tuple[NDArray[Any], DeviceSpec]
     assert findings(table, device)
 
 
-def test_a_burst_into_the_other_set_is_found(stream: tuple[NDArray[Any], DeviceSpec]) -> None:
+def test_a_burst_into_the_other_set_is_found(stream: tuple[NDArray[Any], DieSpec]) -> None:
     """Every burst of the first row's inputs in turn: missing where it was due, or over what is being read."""
     table, device = stream
-    half = device.pim.slots_per_set
+    half = device.slots_per_set
     sent = -(-tokens_of(device) * device.pim.input_depth.n // 32)
     for at in np.flatnonzero(table["command"] == "PIM_IN")[:sent]:
         wrong = table.copy()

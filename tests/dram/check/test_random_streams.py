@@ -8,17 +8,18 @@ from numpy.typing import NDArray
 
 from lpspec.dram.check.checker import CheckOptions, CheckReport, CommandChecker
 from lpspec.dram.check.table import command_table
-from lpspec.dram.device import DeviceSpec, load_device
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.weights import PimChannel, place_weights
 from lpspec.dram.run.checking import check_options
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.simulate import NO_PROGRAM, run_channel
+from lpspec.machine.die import DieSpec
+from lpspec.machine.loading import load_die
 
 ENOUGH = 10_000_000
 COMMANDS = 125_000  # of a case, about
 DEVICES = [
-    load_device(name) for name in ("lpddr5-6400-8gb", "lpddr5-6400-16gb", "lpddr5x-8533", "lpddr5x-9600", "lp5x-pim")
+    load_die(name) for name in ("lpddr5-6400-8gb", "lpddr5-6400-16gb", "lpddr5x-8533", "lpddr5x-9600", "lp5x-pim")
 ]
 
 
@@ -37,7 +38,7 @@ def any_controller(rng: np.random.Generator, case: int) -> Controller:
     return Controller(**choice, drain_high=high, drain_low=int(rng.integers(0, high)))
 
 
-def any_requests(rng: np.random.Generator, device: DeviceSpec, ranks: int, n: int) -> NDArray[np.int64]:
+def any_requests(rng: np.random.Generator, device: DieSpec, ranks: int, n: int) -> NDArray[np.int64]:
     """From one bank to all, from one row to all, from reads alone to writes alone, from a burst to a trickle."""
     banks = rng.permutation(16 * ranks)[: int(rng.choice([1, 4, 16, 16 * ranks]))]
     rows = int(rng.choice([2, 8, 300, device.organisation.rows.n]))

@@ -14,7 +14,6 @@ from pim_help import die
 
 from lpspec.dram.check.checker import CheckReport, check_commands
 from lpspec.dram.check.table import command_table as as_checked
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.engine.kernels import I_COUNT, I_OP
 from lpspec.dram.pim.functional import unroll
 from lpspec.dram.pim.products import compile_gemm
@@ -28,6 +27,7 @@ from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import NO_PROGRAM, PhaseSession
 from lpspec.dram.run.simulate import run_channel
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 
 Program = NDArray[np.int64]
 PROGRAMMED = ("PIM_ENTER", "PIM_EXIT", "PIM_IN", "PIM_MAC", "PIM_OUT")
@@ -57,7 +57,7 @@ SMALL = programs().filter(lambda case: commands_in(case[0]) < 20_000)
 DIES = st.one_of(st.just(DIE), st.just(die(alus=1)), st.just(die(banks_per_mpu=1)), devices())
 
 
-def checked(table: NDArray[Any], device: DeviceSpec, controller: Controller) -> CheckReport:
+def checked(table: NDArray[Any], device: DieSpec, controller: Controller) -> CheckReport:
     """What the checker says; it is not asked whether banks stay alive, since a drawn program may never refresh."""
     options = check_options(device, 4, (0, 1, 2, 3), controller.wck)
     columns = [table[name] for name in ("ck", "command", "rank", "bank_group", "bank", "row", "column")]
@@ -80,7 +80,7 @@ def named(program: Program) -> Counter[str]:
 @settings(max_examples=120, deadline=None)
 @given(case=SMALL, reads=READS, controller=POLICIES)
 def test_any_program_beside_any_stream(
-    case: tuple[Program, DeviceSpec], reads: ReadStream, controller: Controller
+    case: tuple[Program, DieSpec], reads: ReadStream, controller: Controller
 ) -> None:
     program, device = case
     try:
@@ -99,7 +99,7 @@ def test_any_program_beside_any_stream(
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), device=DIES, controller=POLICIES)
-def test_any_programs_in_one_session(data: st.DataObject, device: DeviceSpec, controller: Controller) -> None:
+def test_any_programs_in_one_session(data: st.DataObject, device: DieSpec, controller: Controller) -> None:
     """The checker reads one stream; a program does in it what it does alone, but for refresh."""
     session = PhaseSession(device, controller)
     wanted: Counter[str] = Counter()

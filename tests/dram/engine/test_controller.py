@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec, device_names, load_device
 from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
 from lpspec.dram.run.controller import Controller, Refresh
 from lpspec.dram.run.simulate import ChannelRun, Request, request_array, run_requests
 from lpspec.errors import InputError
-from lpspec.machine.loading import load_profile
+from lpspec.machine.die import DieSpec
+from lpspec.machine.loading import die_names, load_die, load_profile
 
 IntArray = NDArray[np.int64]
 
@@ -76,7 +76,7 @@ def test_one_bank_is_held_by_the_row_cycle() -> None:
 
 
 @st.composite
-def traffic(draw: st.DrawFn) -> tuple[IntArray, DeviceSpec, Controller]:
+def traffic(draw: st.DrawFn) -> tuple[IntArray, DieSpec, Controller]:
     ranks = draw(st.integers(1, 4))
     n = draw(st.integers(1, 400))
     rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
@@ -95,13 +95,13 @@ def traffic(draw: st.DrawFn) -> tuple[IntArray, DeviceSpec, Controller]:
         page=draw(st.sampled_from(["open", "closed"])),
         patience=draw(st.sampled_from([0, 256])),
     )
-    device = load_device(draw(st.sampled_from(device_names())))
+    device = load_die(draw(st.sampled_from(die_names())))
     return np.stack([arrival, rng.random(n) < writes, *places], 1).astype(np.int64), device, controller
 
 
 @settings(max_examples=150, deadline=None)
 @given(traffic())
-def test_any_traffic_is_served_once_in_order_and_legally(case: tuple[IntArray, DeviceSpec, Controller]) -> None:
+def test_any_traffic_is_served_once_in_order_and_legally(case: tuple[IntArray, DieSpec, Controller]) -> None:
     requests, device, controller = case
     run = run_requests(requests, device, controller, keep_commands=True)
     order_kept(requests, run)

@@ -9,13 +9,14 @@ from engine_help import DIE, at, commands_of, serve
 from engine_help import read as rd
 from engine_help import write as wr
 
-from lpspec.dram.device import DeviceSpec, device_names, load_device
 from lpspec.dram.rules import CLASSES, COMMANDS, LEVELS, RULE_GROUPS, evaluate, latency_table, timings_of
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.simulate import Request, run_requests
+from lpspec.machine.die import DieSpec
+from lpspec.machine.loading import die_names, load_die
 
 
-def changed(**timings: int) -> DeviceSpec:
+def changed(**timings: int) -> DieSpec:
     """The 6400 die with other timings, so that the rule in question is the one that binds."""
     fields = {name: getattr(DIE.timing, name).model_copy(update={"value": float(n)}) for name, n in timings.items()}
     return DIE.model_copy(update={"timing": DIE.timing.model_copy(update=fields)})
@@ -148,8 +149,8 @@ def test_always_on_needs_no_cas() -> None:
     assert at(serve(rd(0), rd(900, column=16), wck="always-on"), "CAS") == []
 
 
-@pytest.mark.parametrize("device", [DIE, load_device("lpddr5-6400-16gb")], ids=lambda d: d.name)
-def test_nrfcab(device: DeviceSpec) -> None:
+@pytest.mark.parametrize("device", [DIE, load_die("lpddr5-6400-16gb")], ids=lambda d: d.name)
+def test_nrfcab(device: DieSpec) -> None:
     assert gap([rd(3126)], "REFAB", "ACT1", device=device, refresh="all-bank") == device.timing.nRFCab.n
 
 
@@ -219,9 +220,9 @@ def test_table_has_the_numbers_of_the_data_sheet() -> None:
     assert latency("bank", "WRA", "ACT1") == 9 + 2 + 28 + 15
 
 
-@pytest.mark.parametrize("name", device_names())
+@pytest.mark.parametrize("name", die_names())
 def test_every_rule_has_a_formula_and_every_group_a_source(name: str) -> None:
-    timings = timings_of(load_device(name))
+    timings = timings_of(load_die(name))
     for group in RULE_GROUPS:
         assert len(group.source) > 10
         for rule in group.rules:

@@ -45,7 +45,7 @@ def test_counts_equal_the_closed_forms(tokens: int, segments: int, blocks: int, 
     opened_again = done.rank_counts.get("PIM_REFAB", 0)  # a refresh inside a tile costs each rank a row at most
     rows = done.rank_counts["PIM_ACT"] - model.gemm(tokens, k, n).die_rows
     assert 0 <= rows <= opened_again
-    assert done.total_ck >= model.gemm(tokens, k, n).macs * DIE.pim.nMAC.n
+    assert done.total_ck >= model.gemm(tokens, k, n).macs * DIE.mac_ck
 
 
 def assert_same_counts(program: PimProgram, work: PimWork) -> None:

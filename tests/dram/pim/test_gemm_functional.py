@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pim_help import die, fill_cache, random_int8, run, violations
 
-from lpspec.dram.device import device_names, load_device
 from lpspec.dram.engine import kernels
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.functional import PimDies, execute, execute_commands
 from lpspec.dram.pim.products import PimProgram, compile_gemm, compile_scores, compile_values
 from lpspec.dram.pim.weights import PimChannel, WeightPlacement, place_weights
 from lpspec.errors import InputError
+from lpspec.machine.loading import die_names, load_die
 
 GARBAGE = -77
 
@@ -103,10 +103,10 @@ def test_traffic_of_the_npu_beside_it_changes_times_only(fairness: str, concurre
     assert np.array_equal(execute_commands(p.program, done.commands, p.cells, p.inputs), p.expected)
 
 
-@pytest.mark.parametrize("name", device_names())
+@pytest.mark.parametrize("name", die_names())
 @pytest.mark.parametrize(("refresh", "activate"), [("per-bank", "faw"), ("all-bank", "at_once"), ("none", "faw")])
 def test_every_die_and_refresh(name: str, refresh: str, activate: str) -> None:
-    p = product(PimChannel(die(load_device(name), activate), (1, 2), 2, 4), 2000, 1100, 4)
+    p = product(PimChannel(die(load_die(name), activate), (1, 2), 2, 4), 2000, 1100, 4)
     done = run(p.program, refresh=refresh)
     assert violations(done, p.program, refresh) == []
     assert done.commands is not None

@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec, load_device
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.program import ProgramBuilder
 from lpspec.dram.pim.weights import PimChannel, place_weights
 from lpspec.dram.run.controller import Controller, all_bank_activate_ck
 from lpspec.dram.run.simulate import ChannelRun, request_array, run_channel
 from lpspec.errors import InputError
-from lpspec.machine.loading import load_profile
+from lpspec.machine.die import DieSpec
+from lpspec.machine.loading import load_die, load_profile
 
 NO_REQUESTS = np.empty((0, 5), np.int64)
 
 
 def run_program(
-    program: NDArray[np.int64], requests: Any = NO_REQUESTS, device: DeviceSpec = DIE, **policies: Any
+    program: NDArray[np.int64], requests: Any = NO_REQUESTS, device: DieSpec = DIE, **policies: Any
 ) -> ChannelRun:
     controller = Controller(**{"ranks": 4, "refresh": "none", **policies})
     return run_channel(requests, program, device, controller, keep_commands=True)
@@ -218,7 +218,7 @@ def test_ranks_in_turn_overlap_readback_with_the_next_ranks_macs() -> None:
 def test_activation_of_all_banks_obeys_the_window_at_any_speed() -> None:
     # 8533: nRRD 6, nFAW 22: four rows take 4 nRRD = 24, more than the window
     assert all_bank_activate_ck(DIE) == (28, 32)
-    assert all_bank_activate_ck(load_device("lpddr5x-8533")) == (24 + 18, 48)
+    assert all_bank_activate_ck(load_die("lpddr5x-8533")) == (24 + 18, 48)
 
 
 def test_energy_of_a_program() -> None:
@@ -293,8 +293,8 @@ def test_builder_refuses_what_does_not_fit() -> None:
 
 
 @st.composite
-def shared_channel(draw: st.DrawFn) -> tuple[NDArray[np.int64], NDArray[np.int64], DeviceSpec, Controller, int]:
-    device = load_device(draw(st.sampled_from(["lpddr5-6400-8gb", "lpddr5x-9600"])))
+def shared_channel(draw: st.DrawFn) -> tuple[NDArray[np.int64], NDArray[np.int64], DieSpec, Controller, int]:
+    device = load_die(draw(st.sampled_from(["lpddr5-6400-8gb", "lpddr5x-9600"])))
     mask = draw(st.sampled_from([0b1, 0b10, 0b110, 0b111]))
     build = ProgramBuilder(device, 4)
     build.enter(mask)
@@ -327,7 +327,7 @@ def shared_channel(draw: st.DrawFn) -> tuple[NDArray[np.int64], NDArray[np.int64
 @settings(max_examples=100, deadline=None)
 @given(shared_channel())
 def test_any_program_beside_any_traffic_is_legal_and_whole(
-    case: tuple[NDArray[np.int64], NDArray[np.int64], DeviceSpec, Controller, int],
+    case: tuple[NDArray[np.int64], NDArray[np.int64], DieSpec, Controller, int],
 ) -> None:
     program, requests, device, controller, macs = case
     run = run_channel(requests, program, device, controller, keep_commands=True)

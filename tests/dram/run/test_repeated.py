@@ -71,7 +71,7 @@ def test_a_copy_holds_every_command_of_its_lines_and_no_less_time(tokens: int, k
     assert mean.command_counts.get("RD", 0) == pytest.approx(bursts)
     on_bus = expected["PIM_IN"] + expected["PIM_OUT"] + bursts
     assert mean.ck >= on_bus * DIE.timing.nBL_min.n
-    assert mean.ck >= expected["PIM_MAC"] * DIE.pim.nMAC.n
+    assert mean.ck >= expected["PIM_MAC"] * DIE.mac_ck
     assert 0 < mean.active_ck <= mean.ck * CONTROLLER.ranks
 
 

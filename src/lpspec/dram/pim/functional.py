@@ -37,7 +37,7 @@ class PimDies:
         self.cells = cells
         self.inside = np.zeros(channel.ranks, np.bool_)
         self.open_row = np.full((channel.ranks, pim.banks_per_mpu.n), -1)
-        self.registers = np.full((channel.ranks, 2, pim.slots_per_set * 32), GARBAGE, np.int8)
+        self.registers = np.full((channel.ranks, 2, channel.device.slots_per_set * 32), GARBAGE, np.int8)
         self.sums = np.zeros((channel.ranks, channel.device.mpus, pim.alus.n, pim.lanes.n), np.int64)
         self.stale = np.ones(channel.ranks, np.bool_)  # sums that the next MAC forgets
 
@@ -69,7 +69,7 @@ class PimDies:
 
     def load(self, mask: int, slot: int, burst: NDArray[np.int8]) -> None:
         """Latch 32 B into a slot of the input registers."""
-        inputs, place = divmod(slot, self.channel.device.pim.slots_per_set)
+        inputs, place = divmod(slot, self.channel.device.slots_per_set)
         for rank in self._ranks_inside(mask):
             self.registers[rank, inputs, place * 32 : place * 32 + 32] = burst
 
@@ -209,7 +209,7 @@ def _do_line(dies: PimDies, line: list[int], image: NDArray[np.int8], output: _O
         dies.mac(mask, bank, line[kernels.I_SET], column, count)
     elif op == kernels.PIM_OUT:
         for i in range(count):
-            mpu, burst = divmod(column + i, dies.channel.device.pim.readback_bursts)
+            mpu, burst = divmod(column + i, dies.channel.device.readback_bursts)
             output.put(data + i, dies.read(mask.bit_length() - 1, mpu, burst))
 
 

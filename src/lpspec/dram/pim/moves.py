@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.pim.weights import WeightPlacement
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 
 IntArray = NDArray[np.int64]
 
@@ -32,7 +32,7 @@ class DramPlacement:
         start_row: First row.
     """
 
-    device: DeviceSpec
+    device: DieSpec
     rank: int
     k: int
     n: int
@@ -143,14 +143,14 @@ def plan_move(
     return plan
 
 
-def in_stream_order(bursts: IntArray, first_block: int, device: DeviceSpec) -> IntArray:
+def in_stream_order(bursts: IntArray, first_block: int, device: DieSpec) -> IntArray:
     """Bursts int64 [blocks, k, 4] in the order of a stream: int64 [bursts, 3], bank of the channel, row, column."""
     groups = np.split(bursts, np.flatnonzero((first_block + np.arange(len(bursts))) % device.mpus == 0))
     rank, bank, row, column = np.concatenate([group.swapaxes(0, 1).reshape(-1, 4) for group in groups]).T
     return np.stack([rank * device.organisation.banks + bank, row, column * 16], 1)
 
 
-def _device_of(placement: WeightPlacement | DramPlacement) -> DeviceSpec:
+def _device_of(placement: WeightPlacement | DramPlacement) -> DieSpec:
     return placement.channel.device if isinstance(placement, WeightPlacement) else placement.device
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import standing_by
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
@@ -14,6 +13,7 @@ from lpspec.dram.platform_channel import channel_of_platform
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.simulate import ChannelRun, Take, run_channel
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import Activity
 from lpspec.machine.platform_spec import PlatformSpec
 
@@ -65,7 +65,7 @@ class PackageGemm:
     shares: tuple[Share, ...]
 
     @property
-    def device(self) -> DeviceSpec:
+    def device(self) -> DieSpec:
         """The die of every rank."""
         return self.package.channel.device
 
@@ -103,7 +103,7 @@ class PackageGemm:
         """Multiply-accumulates of the product over those that all ranks that may compute could do in its time."""
         die, channel = self.device, self.package.channel
         per_slot = die.mpus * die.pim.lanes.n * die.pim.alus.n * channel.concurrent * self.package.channels
-        return self.m * self.k * self.n * die.pim.nMAC.n / (self.total_ck * per_slot)
+        return self.m * self.k * self.n * die.mac_ck / (self.total_ck * per_slot)
 
     @property
     def array_gb_per_s(self) -> float:
@@ -123,20 +123,13 @@ class PackageGemm:
         return sum(self.command_counts.values()) / (self.total_ck * self.package.channels)
 
 
-def package_of(platform: PlatformSpec, die: DeviceSpec | None = None, own_pim: bool = False) -> Package:
-    """The channels of a platform.
-
-    Args:
-        platform: A platform with PIM.
-        die: Another die than the platform's memory has.
-        own_pim: Whether that die's own PIM side counts, instead of the platform's.
+def package_of(platform: PlatformSpec) -> Package:
+    """The channels of a platform with PIM.
 
     Raises:
         InputError: The platform has no PIM, or dies that the command level doesn't know.
     """
-    channel = channel_of_platform(platform, die)
-    if die is not None and own_pim:
-        channel = PimChannel(die, channel.pim_ranks, channel.concurrent, channel.ranks)
+    channel = channel_of_platform(platform)
     assert platform.memory is not None
     return Package(platform.name, platform.memory.channels.n, channel)
 

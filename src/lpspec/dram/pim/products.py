@@ -67,7 +67,7 @@ class PimProgram:
             chunks = np.zeros((passes, pim.alus.n, rows, channel.chunks * channel.chunk), np.int8)
             chunks[..., :width] = padded.reshape(passes, pim.alus.n, rows, width)
             by_token = chunks.reshape(passes, pim.alus.n, -1, channel.chunk).transpose(0, 2, 1, 3)
-            sets = np.zeros((passes * rows * channel.chunks, pim.slots_per_set * 32), np.int8)
+            sets = np.zeros((passes * rows * channel.chunks, channel.device.slots_per_set * 32), np.int8)
             sets[:, :filled] = by_token.reshape(len(sets), filled)
             image[stream.first : stream.first + sets.size // 32] = sets.reshape(-1, 32)
         return image

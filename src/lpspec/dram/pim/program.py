@@ -13,15 +13,15 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.engine import kernels
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 
 
 class ProgramBuilder:
     """Writes a PIM program for dies of one kind, and refuses lines that no such die could execute."""
 
-    def __init__(self, device: DeviceSpec, ranks: int) -> None:
+    def __init__(self, device: DieSpec, ranks: int) -> None:
         """Start an empty program for a channel of ``ranks`` such dies."""
         self._device = device
         self._ranks = ranks
@@ -66,7 +66,7 @@ class ProgramBuilder:
             data: Mark for whoever compiles or executes the program; the engine doesn't read it.
             data_steps: How the mark grows with the enclosing loops, outermost first.
         """
-        slots = self._device.pim.slots_per_set
+        slots = self._device.slots_per_set
         self._check("slot", slot, 2 * slots)
         if count < 1 or slot // slots != (slot + count - 1) // slots:
             raise InputError(f"{count} input bursts from slot {slot} don't fit into one set of {slots}")
@@ -104,7 +104,7 @@ class ProgramBuilder:
             data: Mark as for ``load_inputs``.
             data_steps: How it grows with the enclosing loops.
         """
-        total = self._device.mpus * self._device.pim.readback_bursts
+        total = self._device.mpus * self._device.readback_bursts
         self._check("rank", rank, self._ranks)
         self._check("burst", burst, total)
         count = count or total - burst

@@ -240,7 +240,7 @@ class TileWriter:
         for j in range(min(2, longest)):
             self._segment(work, j)
         spacing_ck = REFRESH_INTERVALS * device.timing.nREFI.n
-        block = max(1, spacing_ck // (2 * width * device.pim.nMAC.n))
+        block = max(1, spacing_ck // (2 * width * device.mac_ck))
         pair = Step(2 // banks, 2 * self.channel.row_bursts)
         if rounds >= block:
             with self.loop(rounds // block, Step(pair.row * block, pair.inputs * block)):
@@ -301,13 +301,13 @@ class TileWriter:
 
     def _inputs(self, lengths: Sequence[tuple[Work, int]], chunk: int, inputs: int) -> None:
         """Send one set of inputs: once for all ranks where they are the same."""
-        pim = self.channel.device.pim
+        slots = self.channel.device.slots_per_set
         marks = [step.inputs for step in self.steps]
         for (first, tokens, count), same in groupby(lengths, lambda pair: (pair[0].inputs, pair[0].tokens, pair[1])):
             mask = ranks_of([w.unit for w, _ in same])
-            data = first + chunk * pim.slots_per_set
+            data = first + chunk * slots
             for slot, bursts in _filled(tokens, count, self.channel.chunk):
-                self.builder.load_inputs(mask, inputs * pim.slots_per_set + slot, bursts, data + slot, marks)
+                self.builder.load_inputs(mask, inputs * slots + slot, bursts, data + slot, marks)
 
     def _refresh_between(self, parity: int, by_row: dict[int, int]) -> None:
         """Refresh where only the row that comes next is open: it is opened again, for nothing else was opened yet."""

@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 
 Cells = NDArray[np.int8]
 """Content of all banks: int8 [ranks, mpus, banks of an MPU, rows, columns, lanes]; flat bank = mpu * banks + parity."""
@@ -38,7 +38,7 @@ class PimChannel:
         ranks: Ranks on the channel, those of plain DRAM included; by default up to the last PIM rank.
     """
 
-    device: DeviceSpec
+    device: DieSpec
     pim_ranks: tuple[int, ...] = (0, 1, 2)
     concurrent: int = 0
     ranks: int = 0
@@ -90,7 +90,7 @@ class PimChannel:
     @property
     def row_bursts(self) -> int:
         """Input bursts for the k of one row."""
-        return self.chunks * self.device.pim.slots_per_set
+        return self.chunks * self.device.slots_per_set
 
     def cells(self, rows: int, fill: int = 0) -> Cells:
         """Banks of which only the first ``rows`` rows are modelled, every byte ``fill``."""
@@ -291,10 +291,10 @@ def place_weights(channel: PimChannel, k: int, n: int, start_row: int = 0, split
 def _split_pays(channel: PimChannel, k: int, units: int) -> bool:
     """Whether units left over end earlier when their k is split: MACs against bursts read back, in CK per pass."""
     die, parts = channel.device, channel.concurrent
-    readback_ck = units * die.mpus * die.pim.readback_bursts * die.timing.nBL_min.n
+    readback_ck = units * die.mpus * die.readback_bursts * die.timing.nBL_min.n
     part_k = -(-channel.segments(k) // parts) * die.organisation.columns
-    whole_ck = k * die.pim.nMAC.n + readback_ck
-    return units * part_k * die.pim.nMAC.n + parts * readback_ck < whole_ck
+    whole_ck = k * die.mac_ck + readback_ck
+    return units * part_k * die.mac_ck + parts * readback_ck < whole_ck
 
 
 def blocks_of(channel: PimChannel, matrix: int, first: int, count: int, mpu: int = 0) -> Iterator[Block]:

@@ -2,13 +2,13 @@
 
 from lpspec.dram.check.checker import MAX_RANKS, CheckOptions, PimRules
 from lpspec.dram.check.timing import timing_from
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.rules import timings_of
 from lpspec.dram.run.controller import Refresh, Wck
+from lpspec.machine.die import DieSpec
 
 
 def check_options(
-    device: DeviceSpec,
+    device: DieSpec,
     ranks: int = 1,
     pim_ranks: tuple[int, ...] = (),
     wck: Wck = "on-demand",
@@ -30,8 +30,10 @@ def check_options(
     timing = timings_of(device)
     timing["nRKSW"] = timing.pop("nRTRS")
     timing["nREFIpb"] = timing["nREFI"] // 8  # the engine's eight REFPB never take longer than nREFI
-    pim = device.pim
-    rules = PimRules(pim.alus.n, pim.input_depth.n, pim.banks_per_mpu.n, pim.activate, concurrent)
+    rules = PimRules(concurrent_ranks=concurrent)
+    if pim_ranks or device.pim_side is not None:
+        pim = device.pim
+        rules = PimRules(pim.alus.n, pim.input_depth.n, pim.banks_per_mpu.n, pim.activate, concurrent)
     return CheckOptions(
         ranks=ranks,
         pim_ranks=pim_ranks,

@@ -6,10 +6,10 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.engine import kernels
 from lpspec.dram.rules import latency_table, timings_of
 from lpspec.errors import InputError, unknown_name
+from lpspec.machine.die import DieSpec
 
 Refresh = Literal["none", "all-bank", "per-bank"]
 Wck = Literal["on-demand", "always-on"]
@@ -85,11 +85,14 @@ def _choice(name: str, value: str, allowed: dict[str, int]) -> int:
     return allowed[value]
 
 
-def all_bank_activate_ck(device: DeviceSpec) -> tuple[int, int]:
+def all_bank_activate_ck(device: DieSpec) -> tuple[int, int]:
     """Span of one all-bank activation: CK from PIM_ACT to its last bank's, and to the rank's next PIM_ACT.
 
-    Four banks are activated nRRD apart, the next four once nFAW and four nRRD have passed.
+    Four banks are activated nRRD apart, the next four once nFAW and four nRRD have passed. A die that does not compute
+    takes none.
     """
+    if device.pim_side is None:
+        return 0, 0
     t = timings_of(device)
     four = max(t["nFAW"], 4 * t["nRRD_L"])
     rounds = -(-device.mpus // 4)
@@ -97,7 +100,7 @@ def all_bank_activate_ck(device: DeviceSpec) -> tuple[int, int]:
     return (0 if device.pim.activate == "at_once" else last), rounds * four
 
 
-def channel_of(device: DeviceSpec, controller: Controller) -> NDArray[np.int64]:
+def channel_of(device: DieSpec, controller: Controller) -> NDArray[np.int64]:
     """A channel at CK 0, ready to run."""
     t = timings_of(device)
     last, again = all_bank_activate_ck(device)
@@ -130,8 +133,8 @@ def channel_of(device: DeviceSpec, controller: Controller) -> NDArray[np.int64]:
         kernels.P_NRFCAB: t["nRFCab"],
         kernels.P_OPENED: last,
         kernels.P_ACT_ACT: again,
-        kernels.P_SLOTS: device.pim.slots_per_set,
-        kernels.P_OUTS: device.pim.readback_bursts,
+        kernels.P_SLOTS: device.slots_per_set,
+        kernels.P_OUTS: device.readback_bursts,
         kernels.P_NPPD: t["nPPD"],
     }
     parameter = np.zeros(kernels.PARAMETERS, np.int64)

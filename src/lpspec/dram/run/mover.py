@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.engine import kernels
 from lpspec.dram.pim.moves import MovePlan
 from lpspec.dram.run import move_kernels
@@ -21,6 +20,7 @@ from lpspec.dram.run.command_log import command_table
 from lpspec.dram.run.controller import Controller, channel_of
 from lpspec.dram.run.simulate import ChannelRun, Request, request_array, run_of, what_stopped
 from lpspec.errors import InputError, unknown_name
+from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import Activity
 
 IntArray = NDArray[np.int64]
@@ -93,7 +93,7 @@ class ReallocationRun:
 
 def run_reallocation(
     plan: MovePlan,
-    device: DeviceSpec,
+    device: DieSpec,
     controller: Controller | None = None,
     *,
     policy: MovePolicy = "background",
@@ -138,7 +138,7 @@ class _Work:
     def __init__(
         self,
         plan: MovePlan,
-        device: DeviceSpec,
+        device: DieSpec,
         controller: Controller,
         npu: IntArray,
         mover: Mover,
@@ -236,7 +236,7 @@ class _Work:
         return ReallocationRun(run, finished_ck, reads, read_at, written_at, burst_bytes, activity)
 
 
-def _moves_of(plan: MovePlan, device: DeviceSpec, ranks: int) -> IntArray:
+def _moves_of(plan: MovePlan, device: DieSpec, ranks: int) -> IntArray:
     """The moves as the engine takes them."""
     moves = np.zeros((len(plan.source), move_kernels.MOVE_FIELDS), np.int64)
     for first, places in ((move_kernels.M_OLD, plan.source), (move_kernels.M_NEW, plan.destination)):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 
 IntArray = NDArray[np.int64]
 
@@ -35,7 +35,7 @@ class ReadStream:
         if self.bursts < 0:
             raise InputError(f"bursts is {self.bursts}: allowed is at least 0")
 
-    def requests(self, device: DeviceSpec) -> IntArray:
+    def requests(self, device: DieSpec) -> IntArray:
         """The same as requests: int64 [bursts, 5] of CK, 0, bank of the channel, row, column."""
         groups, banks = device.organisation.bank_groups.n, device.organisation.banks_per_group.n
         group = np.arange(self.bursts) % groups
@@ -45,7 +45,7 @@ class ReadStream:
         same = np.zeros(self.bursts, np.int64)
         return np.stack([same + self.at, same, place, self.row + group_row // banks, column * 16], 1)
 
-    def check(self, device: DeviceSpec, ranks: int) -> None:
+    def check(self, device: DieSpec, ranks: int) -> None:
         """Refuse reads that such a channel has no place for."""
         rows = device.organisation.rows.n
         last_row = self.row + (max(self.bursts, 1) - 1) // (device.organisation.banks * device.organisation.columns)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.compiled import cached_njit
-from lpspec.dram.device import DeviceSpec
 from lpspec.errors import InputError, unknown_name
+from lpspec.machine.die import DieSpec
 from lpspec.text_files import BYTE_ORDER_MARK
 
 IntArray = NDArray[np.int64]
@@ -129,7 +129,7 @@ def _scan(text: Bytes, at: int, row: int, keys: Bytes, ops: Bytes, out: IntArray
     return at, row
 
 
-def read_requests(path: Path, device: DeviceSpec, ranks: int) -> Iterator[IntArray]:
+def read_requests(path: Path, device: DieSpec, ranks: int) -> Iterator[IntArray]:
     """Read a request file for one channel, piece by piece, so that memory stays bounded however long it is.
 
     Args:
@@ -169,7 +169,7 @@ def _piece(file: BinaryIO) -> bytes:
 class _Reader:
     """Reads pieces of one file, knowing what came before."""
 
-    def __init__(self, name: str, device: DeviceSpec, ranks: int) -> None:
+    def __init__(self, name: str, device: DieSpec, ranks: int) -> None:
         die = device.organisation
         self.name = name
         self.read = 0

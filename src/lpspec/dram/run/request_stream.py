@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.engine import kernels
 from lpspec.dram.run import simulate
 from lpspec.dram.run.controller import Controller, channel_of
 from lpspec.dram.run.latencies import Latencies, Waits
+from lpspec.machine.die import DieSpec
 
 IntArray = NDArray[np.int64]
 
@@ -34,7 +34,7 @@ class StreamRun(NamedTuple):
 
 def run_stream(
     pieces: Iterable[IntArray],
-    device: DeviceSpec,
+    device: DieSpec,
     controller: Controller,
     *,
     take: simulate.Take | None = None,

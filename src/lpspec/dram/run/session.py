@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.engine import kernels as k
 from lpspec.dram.engine.repeat_kernels import run_copies, start_segment
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run import simulate
 from lpspec.dram.run.controller import Controller, channel_of
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 
 IntArray = NDArray[np.int64]
 
@@ -52,7 +52,7 @@ class PhaseCommands:
 class PhaseSession:
     """A channel on which phases run one after the other, refreshes going on between them and across."""
 
-    def __init__(self, device: DeviceSpec, controller: Controller) -> None:
+    def __init__(self, device: DieSpec, controller: Controller) -> None:
         """Begin at CK 0 with every bank closed."""
         self.device, self.controller = device, controller
         self.channel = channel_of(device, controller)
@@ -101,7 +101,7 @@ class PhaseSession:
         return PhaseCommands(self.now_ck / copies, counts[0], counts[1], mac_tokens / copies, active / copies)
 
 
-def repeated(program: IntArray, requests: IntArray, device: DeviceSpec, controller: Controller) -> PhaseCommands:
+def repeated(program: IntArray, requests: IntArray, device: DieSpec, controller: Controller) -> PhaseCommands:
     """Run copies of a phase until ``REFRESH_INTERVALS`` have passed, and give the mean of one.
 
     Args:

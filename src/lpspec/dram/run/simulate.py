@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.device import DeviceSpec
 from lpspec.dram.energy import activity_of, standing_by
 from lpspec.dram.engine import kernels
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run.command_log import command_table
 from lpspec.dram.run.controller import Controller, channel_of
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import Activity
 
 IntArray = NDArray[np.int64]
@@ -90,7 +90,7 @@ class ChannelRun:
 
 def run_requests(
     requests: Iterable[Request] | IntArray,
-    device: DeviceSpec,
+    device: DieSpec,
     controller: Controller | None = None,
     *,
     keep_commands: bool = False,
@@ -114,7 +114,7 @@ def run_requests(
 def run_channel(
     requests: Iterable[Request] | IntArray,
     program: IntArray,
-    device: DeviceSpec,
+    device: DieSpec,
     controller: Controller | None = None,
     *,
     keep_commands: bool = False,
@@ -198,7 +198,7 @@ def _what_waits(channel: IntArray) -> str:
     return f"the PIM program never gets past its line {line + 1}"
 
 
-def request_array(requests: Iterable[Request] | IntArray, device: DeviceSpec, ranks: int) -> IntArray:
+def request_array(requests: Iterable[Request] | IntArray, device: DieSpec, ranks: int) -> IntArray:
     """Requests as the engine takes them: int64 [n, 5] of CK, way, bank of the channel, row, column.
 
     Raises:
@@ -240,7 +240,7 @@ def _place(request: Request, number: int) -> int:
 
 def run_of(
     channel: IntArray,
-    device: DeviceSpec,
+    device: DieSpec,
     controller: Controller,
     served_at: IntArray,
     commands: NDArray[Any] | None = None,

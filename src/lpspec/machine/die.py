@@ -1,0 +1,285 @@
+"""One LPDDR5 die and its channel as data: organisation, JEDEC timings, and the compute side of a PIM die.
+
+Names are JESD209-5's (``nRCD``: tRCD in clock cycles of CK). nRCD, nRAS and nRC count from ACT-2.
+"""
+
+# ruff: noqa: N815 - timings keep the spelling of the standard
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lpspec.errors import InputError
+from lpspec.machine.clock import (
+    BITS_PER_CK,
+    FASTEST_MBPS,
+    SLOWEST_MBPS,
+    CkCount,
+    ck_ns_of,
+    in_ns,
+    in_whole_ck,
+    whole_ck,
+)
+from lpspec.machine.quantity import Count, DataRate, Described, Duration, PositiveDuration, Size
+
+AT_MOST = frozenset({"nREFI", "nAAD"})
+"""Timings that are limits from above, so that a time is rounded down to whole CK."""
+
+
+class Organisation(Described):
+    """Pins, banks, rows and columns of one die, and what one burst moves."""
+
+    RANGES: ClassVar = {
+        "data_pins": (1, 1024),
+        "bank_groups": (1, 256),
+        "banks_per_group": (1, 256),
+        "rows": (1, 2**24),
+        "row_bytes": (1, 2**20),
+        "burst_bytes": (1, 4096),
+    }
+
+    data_pins: Count = Field(description="data pins of a die, which fills one channel (x16)")
+    bank_groups: Count = Field(description="bank groups of a die")
+    banks_per_group: Count = Field(description="banks of a bank group")
+    rows: Count = Field(description="rows of a bank; they give the capacity")
+    row_bytes: Count = Field(description="bytes of a row (page)")
+    burst_bytes: Count = Field(description="bytes of one burst (BL16 on x16): one column")
+
+    @model_validator(mode="after")
+    def _whole_columns(self) -> Self:
+        if self.row_bytes.n % self.burst_bytes.n:
+            raise ValueError(f"row_bytes ({self.row_bytes.n}) must be a multiple of burst_bytes ({self.burst_bytes.n})")
+        return self
+
+    @property
+    def banks(self) -> int:
+        """Banks of a die."""
+        return self.bank_groups.n * self.banks_per_group.n
+
+    @property
+    def columns(self) -> int:
+        """Bursts of a row."""
+        return self.row_bytes.n // self.burst_bytes.n
+
+    @property
+    def die_bytes(self) -> int:
+        """Capacity of a die, bytes."""
+        return self.banks * self.rows.n * self.row_bytes.n
+
+    @property
+    def density(self) -> str:
+        """Capacity of a die as people read it."""
+        return Size.model_construct(value=float(self.die_bytes), source="").text()
+
+
+class Timing(Described):
+    """Timings in CK, spelled as in JESD209-5; a file gives each as a count of CK or as a time."""
+
+    RANGES: ClassVar = {"*": (1, 2**20)}
+
+    nCL: CkCount = Field(description="RD to first data (RL)")
+    nCWL: CkCount = Field(description="WR to first data (WL)")
+    nBL_min: CkCount = Field(description="BL/n_min: CK that a burst holds DQ")
+    nBL_max: CkCount = Field(description="BL/n_max: CK that a burst holds its bank group")
+    nRCD: CkCount = Field(description="ACT-2 to RD or WR")
+    nRPpb: CkCount = Field(description="PRE to ACT-1 of the bank")
+    nRPab: CkCount = Field(description="PRE-all to ACT-1 of any bank")
+    nRAS: CkCount = Field(description="ACT-2 to PRE")
+    nRC: CkCount = Field(description="ACT-2 to the next ACT-1 of the bank")
+    nAAD: CkCount = Field(description="ACT-1 to ACT-2 at most")
+    nWR: CkCount = Field(description="end of write data to PRE")
+    nRTP: CkCount = Field(description="RD to PRE")
+    nPPD: CkCount = Field(description="PRE to PRE of a rank")
+    nCCD_S: CkCount = Field(description="column to column command, other bank group")
+    nCCD_L: CkCount = Field(description="column to column command, same bank group")
+    nRRD_S: CkCount = Field(description="ACT to ACT of a rank, other bank group")
+    nRRD_L: CkCount = Field(description="ACT to ACT of a rank, same bank group")
+    nFAW: CkCount = Field(description="window of four ACTs of a rank")
+    nWTR_S: CkCount = Field(description="end of write data to RD, other bank group")
+    nWTR_L: CkCount = Field(description="end of write data to RD, same bank group")
+    nRTRS: CkCount = Field(description="gap on DQ when the driving rank changes")
+    nRFCab: CkCount = Field(description="REFab to ACT-1 or REF of the rank")
+    nRFCpb: CkCount = Field(description="REFpb to ACT-1 of the pair of banks")
+    nREFI: CkCount = Field(description="average REFab interval; REFpb: eight per nREFI")
+    nPBR2PBR: CkCount = Field(description="REFpb to REFpb of a rank")
+    nPBR2ACT: CkCount = Field(description="REFpb to ACT-1 of another bank")
+    nWCKPST: CkCount = Field(description="WCK runs on after the last burst")
+    nWCKIDLE: CkCount = Field(description="WCK runs on after a CAS that no access follows")
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.nRC.n < self.nRAS.n + self.nRPpb.n:
+            raise ValueError(f"nRC ({self.nRC.n}) must be at least nRAS + nRPpb ({self.nRAS.n + self.nRPpb.n})")
+        return self
+
+    def counts(self) -> dict[str, int]:
+        """Every timing by name, CK."""
+        return {name: getattr(self, name).n for name in type(self).model_fields}
+
+
+class PimDie(Described):
+    """The compute side of a PIM die; there is no public standard, so each value says where it comes from."""
+
+    RANGES: ClassVar = {
+        "banks_per_mpu": (1, 256),
+        "lanes": (1, 4096),
+        "alus": (1, 1024),
+        "input_depth": (1, 2**20),
+        "accumulator_bits": (16, 64),
+        "mac_interval": (0.1, 1000),
+        "mode_switch": (0, 1e6),
+    }
+
+    banks_per_mpu: Count = Field(description="banks that share one MPU; one streams while the other opens a row")
+    lanes: Count = Field(description="weights an MPU takes per column read: outputs of the tile it holds")
+    alus: Count = Field(description="lane-wide ALUs of an MPU (N_ALU): tokens that one weight read serves")
+    input_depth: Count = Field(description="INT8 inputs per token in one set of input registers")
+    accumulator_bits: Count = Field(description="bits of one accumulator, read back over the bus")
+    mac_interval: PositiveDuration = Field(description="one all-bank MAC command to the next; in ns, or in CK")
+    mode_switch: Duration = Field(description="one switch between single-bank and all-bank PIM mode; in ns, or in CK")
+    activate: Literal["faw", "at_once"] = Field(
+        default="faw", description="whether an all-bank activation obeys nRRD and nFAW inside the die"
+    )
+
+
+class LpddrDies(Described):
+    """What is said of a die without its compute side: the same in a die's file and in a platform's [memory]."""
+
+    RANGES: ClassVar = {"data_rate": (SLOWEST_MBPS, FASTEST_MBPS)}
+
+    data_rate: DataRate = Field(description="bits per second and pin")
+    organisation: Organisation
+    timing: Timing
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_ck(cls, data: Any) -> Any:
+        """Turn times of the standard into CK at the data rate, which thus moves what is tied to it."""
+        if not isinstance(data, dict) or not isinstance(data.get("timing"), dict):
+            return data
+        ck_ns = ck_ns_of(data.get("data_rate"))
+        return data if ck_ns is None else {**data, "timing": in_whole_ck(data["timing"], ck_ns, AT_MOST)}
+
+    @model_validator(mode="after")
+    def _burst_fills_its_time(self) -> Self:
+        pins, burst, held = self.organisation.data_pins.n, self.organisation.burst_bytes.n, self.timing.nBL_min.n
+        if 8 * burst != pins * BITS_PER_CK * held:
+            raise ValueError(
+                f"organisation.burst_bytes ({burst}) must be what data_pins ({pins}) move in nBL_min ({held} CK): "
+                f"{pins * BITS_PER_CK * held / 8:g}"
+            )
+        return self
+
+    @property
+    def ck_ns(self) -> float:
+        """Period of the command clock, ns: WCK runs four times as fast and moves two bits a pin and cycle."""
+        return BITS_PER_CK / self.data_rate.mbps * 1e3
+
+    def in_ck(self, duration: Duration) -> int:
+        """The whole CK that commands keep between them for a time."""
+        return whole_ck(duration.ns, self.ck_ns)
+
+
+class DieSpec(LpddrDies):
+    """One die of an LPDDR5 channel: every rank of the channel is such a die."""
+
+    name: str
+    summary: str
+    pim_side: PimDie | None = Field(default=None, alias="pim", description="compute side; a plain die has none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_clocks(cls, data: Any) -> Any:
+        """Turn times of PIM in CK into ns."""
+        return pim_in_ns(data, data.get("data_rate")) if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _whole_mpus(self) -> Self:
+        check_mpus(self.organisation, self.pim_side)
+        return self
+
+    @property
+    def pim(self) -> PimDie:
+        """The compute side.
+
+        Raises:
+            InputError: The die has none.
+        """
+        if self.pim_side is None:
+            raise InputError(f"die '{self.name}' has no [pim]: it does not compute")
+        return self.pim_side
+
+    @property
+    def tCK(self) -> PositiveDuration:  # noqa: N802 - the standard's name
+        """Period of CK."""
+        return PositiveDuration.model_construct(value=self.ck_ns, source=f"{self.data_rate.text()}, WCK:CK 4:1")
+
+    @property
+    def peak_gb_per_s(self) -> float:
+        """Peak bandwidth of the channel, GB/s."""
+        return self.organisation.burst_bytes.n / (self.timing.nBL_min.n * self.ck_ns)
+
+    @property
+    def mode_ck(self) -> int:
+        """One switch between normal and PIM mode, CK; 0 for a die that does not compute."""
+        return 0 if self.pim_side is None else self.in_ck(self.pim_side.mode_switch)
+
+    @property
+    def mac_ck(self) -> int:
+        """PIM_MAC to PIM_MAC of a rank, CK; 0 for a die that does not compute."""
+        return 0 if self.pim_side is None else self.in_ck(self.pim_side.mac_interval)
+
+    @property
+    def mpus(self) -> int:
+        """MPUs of a die; 0 for one that does not compute."""
+        return 0 if self.pim_side is None else self.organisation.banks // self.pim_side.banks_per_mpu.n
+
+    @property
+    def macs_per_command(self) -> int:
+        """Multiply-accumulates of one PIM_MAC on a die, for one token; 0 for one that does not compute."""
+        return 0 if self.pim_side is None else self.mpus * self.pim_side.lanes.n
+
+    @property
+    def slots_per_set(self) -> int:
+        """Bursts that fill one of the two sets of input registers; 0 for a die that does not compute."""
+        pim = self.pim_side
+        return 0 if pim is None else -(-pim.input_depth.n * pim.alus.n // self.organisation.burst_bytes.n)
+
+    @property
+    def readback_bursts(self) -> int:
+        """Bursts that read the accumulators of one MPU; 0 for a die that does not compute."""
+        pim = self.pim_side
+        bits = 0 if pim is None else pim.lanes.n * pim.alus.n * pim.accumulator_bits.n
+        return -(-bits // (8 * self.organisation.burst_bytes.n))
+
+    @property
+    def pim_gops(self) -> float:
+        """Peak INT8 throughput of the MPUs of a die, 10^9 operations per second."""
+        return self.macs_per_command * self.pim.alus.n * 2 / self.pim.mac_interval.ns
+
+    @property
+    def pim_gb_per_s(self) -> float:
+        """Bandwidth from the banks of a die into its MPUs, GB/s."""
+        return self.mpus * self.organisation.burst_bytes.n / self.pim.mac_interval.ns
+
+
+def pim_in_ns(data: dict[str, Any], data_rate: Any) -> dict[str, Any]:
+    """A description whose [pim] has its times in CK turned into ns at a data rate, as a file has both."""
+    ck_ns = ck_ns_of(data_rate)
+    if ck_ns is None or not isinstance(data.get("pim"), dict):
+        return data
+    return {**data, "pim": {key: in_ns(constant, ck_ns) for key, constant in data["pim"].items()}}
+
+
+def check_mpus(organisation: Organisation, pim: PimDie | None) -> None:
+    """Refuse MPUs that the banks of a die cannot be shared out to (ValueError)."""
+    if pim is None:
+        return
+    if organisation.banks % pim.banks_per_mpu.n:
+        raise ValueError(
+            f"banks ({organisation.banks}) must be a multiple of pim.banks_per_mpu ({pim.banks_per_mpu.n})"
+        )
+    if organisation.burst_bytes.n != pim.lanes.n:
+        raise ValueError(
+            f"organisation.burst_bytes ({organisation.burst_bytes.n}) must equal pim.lanes ({pim.lanes.n}): "
+            "a lane takes one INT8 weight per column read"
+        )
