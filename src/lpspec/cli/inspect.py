@@ -1,4 +1,4 @@
-"""``lpspec inspect``: every value of a platform, energy profile, model, trace or tree, with its source."""
+"""``lpspec inspect``: every value of a platform, die, energy profile, model, trace or tree, with its source."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 def inspect(name: str | None = None, /, *, changes: Changes = (), json: JsonFile = None) -> None:
-    """Show every value of a platform, energy profile, model, trace or tree.
+    """Show every value of a platform, die, energy profile, model, trace or tree.
 
     Parameters
     ----------
     name
-        A name, a platform or energy profile (.toml), a model (config.json) or a trace (.npz); all names if left out.
+        A name, a platform, die or energy profile (.toml), a model (config.json) or a trace (.npz); all names if left
+        out.
     changes
-        Change a constant of the platform, as KEY=VALUE: --set pim.concurrent_ranks=2. May be repeated.
+        Change a constant of the platform or die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated.
     json
         Write the values as JSON to this file; - prints them instead of the table.
     """
@@ -32,7 +33,7 @@ def inspect(name: str | None = None, /, *, changes: Changes = (), json: JsonFile
 
     if name is None:
         if constants:
-            raise InputError("--set needs the name of a platform, such as lpspec inspect lp-spec")
+            raise InputError("--set needs the name of a platform or die, such as lpspec inspect lp-spec")
         catalogue = _catalogue()
         deliver(outputs, dict(catalogue), catalogue_blocks(catalogue))
         return
@@ -44,8 +45,8 @@ def inspect(name: str | None = None, /, *, changes: Changes = (), json: JsonFile
 def _sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
     """Every sheet under a name, since a platform and an energy profile may share one."""
     sheets = _file_sheets(name, changes) if _is_file(name) else _named_sheets(name, changes)
-    if changes and not any(sheet.kind == "platform" for sheet in sheets):
-        raise InputError(f"--set changes constants of a platform, and '{name}' is a {sheets[0].kind}")
+    if changes and not any(sheet.kind in ("platform", "die") for sheet in sheets):
+        raise InputError(f"--set changes constants of a platform or die, and '{name}' is a {sheets[0].kind}")
     return sheets
 
 
@@ -66,18 +67,22 @@ def _file_sheets(path: str, changes: dict[str, str]) -> "list[Sheet]":
 
 
 def _toml_sheet(path: str, changes: dict[str, str]) -> "Sheet":
-    """A platform or an energy profile, whichever the file turns out to be."""
+    """A platform, a die or an energy profile, whichever the file turns out to be."""
     import tomllib
 
+    from lpspec.machine.die import DieSpec
     from lpspec.machine.energy_profile import EnergyProfile
-    from lpspec.machine.loading import load_profile
+    from lpspec.machine.loading import die_names, load_die, load_profile
     from lpspec.machine.platform_spec import PlatformSpec
-    from lpspec.report.sheets import profile_sheet
+    from lpspec.report.sheets import die_sheet, profile_sheet
 
     try:
-        keys = set(tomllib.loads(read_text(Path(path))))
+        tables = tomllib.loads(read_text(Path(path)))
     except (OSError, ValueError):
-        keys = set()  # the loader says what is wrong with it
+        tables = {}  # the loader says what is wrong with it
+    keys = set(tables)
+    if tables.get("extends") in die_names() or keys & (set(DieSpec.model_fields) - set(PlatformSpec.model_fields)):
+        return die_sheet(load_die(path, changes))
     prices = keys & (set(EnergyProfile.model_fields) - set(PlatformSpec.model_fields))
     sections = keys & (set(PlatformSpec.model_fields) - set(EnergyProfile.model_fields))
     if len(prices) > len(sections):
@@ -105,8 +110,8 @@ def _model_sheet(name: str) -> "Sheet":
 def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
     from lpspec.experiments.systems import SYSTEMS
     from lpspec.llm import model_names
-    from lpspec.machine.loading import load_profile, platform_names, profile_names
-    from lpspec.report.sheets import profile_sheet, trace_sheet, tree_sheet
+    from lpspec.machine.loading import die_names, load_die, load_profile, platform_names, profile_names
+    from lpspec.report.sheets import die_sheet, profile_sheet, trace_sheet, tree_sheet
     from lpspec.speculation.medusa_trees import named_tree, tree_names
     from lpspec.speculation.rank_trace import load_trace, trace_names
 
@@ -114,6 +119,8 @@ def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
     platform = SYSTEMS[name].platform if name in SYSTEMS and name not in platform_names() else name
     if platform in platform_names():
         sheets.append(_platform_sheet(platform, changes))
+    if name in die_names():
+        sheets.append(die_sheet(load_die(name, changes)))
     if name in profile_names():
         sheets.append(profile_sheet(load_profile(name)))
     if name in model_names():
@@ -133,13 +140,14 @@ def _catalogue() -> dict[str, dict[str, Any]]:
     """Every name with a summary, by kind."""
     from lpspec.experiments.systems import SYSTEMS
     from lpspec.llm import load_model, model_names
-    from lpspec.machine.loading import load_platform, load_profile, platform_names, profile_names
+    from lpspec.machine.loading import die_names, load_die, load_platform, load_profile, platform_names, profile_names
     from lpspec.speculation.medusa_trees import named_tree, tree_names
     from lpspec.speculation.rank_trace import load_trace, trace_names
 
     return {
         "platforms": {name: load_platform(name).summary for name in platform_names()},
         "systems": {name: f"{system.summary} (on {system.platform})" for name, system in SYSTEMS.items()},
+        "dies": {name: load_die(name).summary for name in die_names()},
         "energy profiles": {name: load_profile(name).summary for name in profile_names()},
         "models": {name: f"{load_model(name).parameters / 1e9:.2f} x 10^9 parameters" for name in model_names()},
         "traces": {name: _trace_summary(load_trace(name)) for name in trace_names()},

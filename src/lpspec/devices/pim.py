@@ -107,10 +107,10 @@ class LpddrPim:
         """Throughput, bandwidth in the array, times in CK, and the tile."""
         pim, memory = self.spec, self.memory
         dies = pim.concurrent_ranks.n * memory.dies_per_rank
-        yield Identity("pim_die", pim.die_gops, "GOPS", "INT8, one die")
-        yield Identity("pim_all", pim.die_gops * dies / 1e3, "TOPS", f"INT8, the {dies} dies that compute at once")
-        yield Identity("pim_die_bandwidth", pim.die_gb_per_s, "GB/s", "from the banks of a die into its MPUs")
-        yield Identity("in_array", pim.die_gb_per_s * dies, "GB/s", f"into the MPUs of {dies} dies")
+        yield Identity("pim_die", self.die.pim_gops, "GOPS", "INT8, one die")
+        yield Identity("pim_all", self.die.pim_gops * dies / 1e3, "TOPS", f"INT8, the {dies} dies that compute at once")
+        yield Identity("pim_die_bandwidth", self.die.pim_gb_per_s, "GB/s", "from the banks of a die into its MPUs")
+        yield Identity("in_array", self.die.pim_gb_per_s * dies, "GB/s", f"into the MPUs of {dies} dies")
         ck = f"CK of {memory.ck_ns:.4g} ns"
         for key, duration in (("mac_interval", pim.mac_interval), ("mode_switch", pim.mode_switch)):
             in_ck = memory.in_ck(duration)

@@ -24,7 +24,7 @@ class CkCount(Count):
     """A span in whole cycles of CK: a count of the standard, or a time that commands keep for whole CK.
 
     Args:
-        given: The span as it was written, such as ``"18 ns"`` or ``"nRAS + nRPpb"``.
+        given: The span as it was written, such as ``"18 ns rounded up"`` or ``"nRAS + nRPpb"``.
     """
 
     UNIT: ClassVar[str] = "CK"
@@ -105,15 +105,18 @@ def in_whole_ck(timing: Mapping[str, Any], ck_ns: float, at_most: frozenset[str]
         number, unit = float(found["number"]), found["unit"]
         if unit in (None, "CK"):
             return int(number) if number == int(number) else None
-        if name in at_most:
-            return math.floor(round(number * _NS[unit] / ck_ns, 6))
-        return whole_ck(number * _NS[unit], ck_ns)
+        exact = round(number * _NS[unit] / ck_ns, 6)
+        whole = (math.floor if name in at_most else math.ceil)(exact)
+        if whole != exact:
+            rounded[name] = " rounded down" if name in at_most else " rounded up"
+        return whole
 
+    rounded: dict[str, str] = {}
     counted = {name: count(name, ()) for name in timing}
     return {
         name: constant
         if counted[name] is None
-        else {**constant, "value": counted[name], "given": str(constant["value"])}
+        else {**constant, "value": counted[name], "given": f"{constant['value']}{rounded.get(name, '')}"}
         for name, constant in timing.items()
     }
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from lpspec.devices.device import Device, Identity
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 from lpspec.machine.quantity import Quantity
@@ -77,6 +78,20 @@ def platform_sheet(platform: PlatformSpec, devices: Iterable[Device]) -> Sheet:
     return Sheet("platform", platform.name, platform.summary, tuple(_facts(platform)), identities)
 
 
+def die_sheet(die: DieSpec) -> Sheet:
+    """The sheet of a die, under the keys that ``--set`` takes for a platform with it."""
+    memory = (*_facts(die.organisation, "memory.organisation."), *_facts(die.timing, "memory.timing."))
+    pim = () if die.pim_side is None else tuple(_facts(die.pim_side, "pim."))
+    identities = (
+        Identity("ck", die.ck_ns, "ns", "period of CK, WCK:CK 4:1"),
+        Identity("capacity", die.organisation.die_bytes / GIB, "GiB", "of a die"),
+        Identity("peak", die.peak_gb_per_s, "GB/s", "of its data pins"),
+        *_mpu_identities(die),
+    )
+    rate = _fact("memory.data_rate", die.data_rate, "bits per second and pin")
+    return Sheet("die", die.name, die.summary, (rate, *memory, *pim), identities)
+
+
 def profile_sheet(profile: EnergyProfile) -> Sheet:
     """The sheet of an energy profile."""
     in_bank, off_chip = profile.in_bank_pj_per_bit, profile.off_chip_pj_per_bit
@@ -136,16 +151,22 @@ def tree_sheet(name: str, tree: TokenTree) -> Sheet:
 
 
 def _facts(spec: BaseModel, prefix: str = "") -> Iterator[Fact]:
-    """Every constant of a description, section by section, under its dotted key."""
+    """Every constant of a description under its dotted key, those of its sections behind its own."""
+    sections = {}
     for name, field in type(spec).model_fields.items():
         value = getattr(spec, name)
-        meaning = field.description or ""
-        if isinstance(value, Quantity):
-            yield Fact(prefix + name, value.value, value.UNIT, value.text(), meaning, value.source)
-        elif isinstance(value, BaseModel):
-            yield from _facts(value, f"{prefix}{name}.")
+        if isinstance(value, BaseModel) and not isinstance(value, Quantity):
+            sections[name] = value
         elif value is not None and name not in ("name", "summary"):
-            yield Fact(prefix + name, value, "", str(value), meaning, "the platform's own choice")
+            yield _fact(prefix + name, value, field.description or "")
+    for name, section in sections.items():
+        yield from _facts(section, f"{prefix}{name}.")
+
+
+def _fact(key: str, value: Any, meaning: str) -> Fact:
+    if isinstance(value, Quantity):
+        return Fact(key, value.value, value.UNIT, value.text(), meaning, value.source)
+    return Fact(key, value, "", str(value), meaning, "the description's own choice")
 
 
 def _model_facts(model: ModelSpec) -> Iterator[Fact]:
@@ -167,6 +188,16 @@ def _memory_identities(memory: MemorySpec | None) -> Iterator[Identity]:
         yield Identity("off_chip_sustained", memory.sustained_gb_per_s, "GB/s", "all channels, at bus efficiency")
         yield Identity("dram_capacity", memory.dram_capacity_bytes / GIB, "GiB", "plain DRAM ranks")
         yield Identity("pim_capacity", memory.pim_capacity_bytes / GIB, "GiB", "PIM ranks")
+
+
+def _mpu_identities(die: DieSpec) -> Iterator[Identity]:
+    """What the compute side of a die amounts to, and its times at command level."""
+    if die.pim_side is None:
+        return
+    yield Identity("pim_die", die.pim_gops, "GOPS", "INT8, one die")
+    yield Identity("pim_die_bandwidth", die.pim_gb_per_s, "GB/s", "from the banks of a die into its MPUs")
+    yield Identity("mac_interval_ck", die.mac_ck, f"CK of {die.ck_ns:.4g} ns", "at command level")
+    yield Identity("mode_switch_ck", die.mode_ck, f"CK of {die.ck_ns:.4g} ns", "at command level, rounded up")
 
 
 def _head_accuracies(trace: RankTrace) -> Iterator[Identity]:
