@@ -86,8 +86,8 @@ class LpddrPim:
         """Times of single events, ns; what commands wait for in whole CK waits for whole CK here too."""
         device, pim = self.die, self.spec
         t, ck_ns = device.timing, device.tCK.ns
-        four_ck = max(t.nFAW.n, 4 * t.nRRD_L.n)
-        last_ck = (device.mpus - 1) // 4 * four_ck + min(device.mpus - 1, 3) * t.nRRD_L.n
+        four_ck = max(t.nFAW.n, 4 * t.nRRD.n)
+        last_ck = (device.mpus - 1) // 4 * four_ck + min(device.mpus - 1, 3) * t.nRRD.n
         opened_ck = (0 if pim.activate == "at_once" else last_ck) + t.nRCD.n
         self.mac_ns = device.mac_ck * ck_ns
         self.mode_ns = device.mode_ck * ck_ns

@@ -117,7 +117,8 @@ def load_profile(name_or_path: str) -> EnergyProfile:
 def unknown_constant(key: str, known: Iterable[str], where: str = "") -> InputError:
     """Build the error for a key that is none of the constants: it lists the nearest ones, or those of its section."""
     known, section = list(known), key.rpartition(".")[0] + "."
-    near = get_close_matches(key, known, n=5, cutoff=0.8)
+    spelt = {each.lower(): each for each in known}
+    near = [spelt[each] for each in get_close_matches(key.lower(), spelt, n=5, cutoff=0.8)]
     return unknown_name(f"constant{where}", key, near or [each for each in known if each.startswith(section)] or known)
 
 

@@ -75,15 +75,15 @@ def test_nppd() -> None:
 
 
 def test_nrrd() -> None:
-    run = serve(*[rd(0, bank_group=g) for g in range(4)], device=changed(nRRD_S=5, nRRD_L=5))
+    run = serve(*[rd(0, bank_group=g) for g in range(4)], device=changed(nRRD=5))
     assert np.diff(at(run, "ACT1")).tolist() == [5, 5, 5]
 
 
-def test_nrrd_l_binds_one_group_only() -> None:
-    same = serve(rd(0, bank=0), rd(0, bank=1), device=changed(nRRD_L=9))
-    other = serve(rd(0), rd(0, bank_group=1), device=changed(nRRD_L=9))
+def test_nrrd_binds_whatever_the_groups() -> None:
+    same = serve(rd(0, bank=0), rd(0, bank=1), device=changed(nRRD=9))
+    other = serve(rd(0), rd(0, bank_group=1), device=changed(nRRD=9))
     assert np.diff(at(same, "ACT1")).tolist() == [9]
-    assert np.diff(at(other, "ACT1")).tolist() == [4]
+    assert np.diff(at(other, "ACT1")).tolist() == [9]
 
 
 @pytest.mark.parametrize("nfaw", [17, 23])  # at 16 the first RD has the slot

@@ -94,9 +94,9 @@ def all_bank_activate_ck(device: DieSpec) -> tuple[int, int]:
     if device.pim_side is None:
         return 0, 0
     t = timings_of(device)
-    four = max(t["nFAW"], 4 * t["nRRD_L"])
+    four = max(t["nFAW"], 4 * t["nRRD"])
     rounds = -(-device.mpus // 4)
-    last = (rounds - 1) * four + 3 * t["nRRD_L"]
+    last = (rounds - 1) * four + 3 * t["nRRD"]
     return (0 if device.pim.activate == "at_once" else last), rounds * four
 
 
