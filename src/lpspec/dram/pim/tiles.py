@@ -150,7 +150,7 @@ def _runs(
 ) -> list[tuple[int, int]]:
     """Runs of accumulator bursts (first, count) of one unit after the pass of its token rows from ``first``."""
     runs: list[tuple[int, int]] = []
-    per_token, per_mpu = channel.lanes // BURST_SUMS, channel.device.pim.readback_bursts
+    per_token, per_mpu = channel.lanes // BURST_SUMS, channel.device.readback_bursts
     for block in unit.blocks:
         start = unit.matrices.index(block.matrix) * tokens  # of the matrix among the unit's token rows
         low, high = max(first, start), min(first + here, start + tokens)
