@@ -1,0 +1,30 @@
+"""What docs/extending.md says of the files that an extension touches, counted in the source."""
+
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "lpspec"
+
+
+def naming(word: str) -> tuple[set[str], set[str]]:
+    """Files that name a word: outside the checker, and its own."""
+    files = {path for ending in ("py", "toml") for path in SOURCE.rglob(f"*.{ending}")}
+    named = {path.relative_to(SOURCE).as_posix() for path in files if word in path.read_text("utf-8")}
+    checker = {name for name in named if name.startswith("dram/check/")}
+    return named - checker, checker
+
+
+@pytest.mark.parametrize("timing", ["nPBR2ACT", "nPBR2PBR"])
+def test_a_timing_rule_is_a_row_a_field_and_a_value(timing: str) -> None:
+    files, checker = naming(timing)
+    assert files >= {"dram/rules.py", "machine/die.py", "machine/dies/lpddr5-6400-8gb.toml"}
+    assert len(files) <= 4
+    assert checker == {"dram/check/log.py", "dram/check/timing.py", "dram/check/refresh.py"}
+
+
+def test_a_pim_command_is_in_six_files() -> None:
+    files, checker = naming("PIM_PRE")
+    assert len(files) <= 6
+    assert files >= {"dram/rules.py", "dram/engine/kernels.py", "dram/pim/program.py", "dram/pim/functional.py"}
+    assert len(checker) <= 4
