@@ -5,7 +5,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from lpspec.experiments.decoder import Decoder, load_decoder
 from lpspec.experiments.machine import machine_prices
-from lpspec.experiments.speed_curve import DTP, NONE, SpeedCurve, measure_curve
+from lpspec.experiments.speed_curve import DTP, NONE, CurveWork, SpeedCurve, measure_curve
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def decoder() -> Decoder:
 @pytest.mark.benchmark(group="real decoding of the demo model, calibration included")
 def test_the_calibrated_pruner_beside_every_fixed_tree(benchmark: BenchmarkFixture, decoder: Decoder) -> None:
     def measure() -> SpeedCurve:
-        return measure_curve(decoder, machine_prices(decoder, 256), rounds=5)
+        return measure_curve(decoder, machine_prices(decoder, 256), work=CurveWork(rounds=5))
 
     curve: SpeedCurve = benchmark.pedantic(measure, rounds=1)  # type: ignore[no-untyped-call]
     none, dtp = curve.of(NONE), curve.of(DTP)

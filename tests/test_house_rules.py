@@ -70,7 +70,6 @@ PARAMETERS = {
     "command_table": 8,
     "count_wrong": 7,
     "gemm": 9,
-    "measure_curve": 7,
     "record_drafts": 8,
     "run": 8,
     "run_channel": 7,

@@ -6,7 +6,7 @@ import pytest
 from lpspec.decoding.machine_prices import MachinePrices
 from lpspec.errors import InputError
 from lpspec.experiments.decoder import load_decoder
-from lpspec.experiments.speed_curve import DTP, NONE, SpeedCurve, measure_curve
+from lpspec.experiments.speed_curve import DTP, NONE, CurveWork, SpeedCurve, measure_curve
 from lpspec.report.figures import figure_bytes
 from lpspec.report.machine_table import machine_blocks
 from lpspec.report.speed_figure import speed_figure
@@ -18,7 +18,7 @@ PRICES = MachinePrices("demo", "medusa", (16,), (1, 4, 64), np.array([[2e6, 2.3e
 @pytest.fixture(scope="module")
 def curve() -> SpeedCurve:
     decoder = load_decoder("demo", "medusa")
-    return measure_curve(decoder, PRICES, sizes=(2, 4), prompts=("Q: Tom has 3 pens.",), new_tokens=25, rounds=2)
+    return measure_curve(decoder, PRICES, work=CurveWork((2, 4), ("Q: Tom has 3 pens.",), 25, 2))
 
 
 def test_every_variant_is_there_and_speculation_takes_fewer_steps(curve: SpeedCurve) -> None:
@@ -43,7 +43,7 @@ def test_texts_that_end_at_once_have_no_speed() -> None:
     config = decoder.model.config
     decoder.model.config = config.model_copy(update={"end_tokens": tuple(range(config.spec.vocab_size))})
     with pytest.raises(InputError, match="'demo' ends every text with its first token"):
-        measure_curve(decoder, PRICES, sizes=(2,), prompts=("Q: Tom",), new_tokens=8, rounds=1)
+        measure_curve(decoder, PRICES, work=CurveWork((2,), ("Q: Tom",), 8, 1))
 
 
 def test_table_and_figure_show_every_variant(curve: SpeedCurve) -> None:

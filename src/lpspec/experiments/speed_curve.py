@@ -31,6 +31,26 @@ PROMPTS = (
 
 
 @dataclass(frozen=True)
+class CurveWork:
+    """What every variant decodes.
+
+    Attributes:
+        sizes: Tree sizes to try.
+        prompts: Texts to continue.
+        new_tokens: Tokens to generate for each.
+        rounds: Runs of each variant.
+    """
+
+    sizes: tuple[int, ...] = SIZES
+    prompts: tuple[str, ...] = PROMPTS
+    new_tokens: int = 96
+    rounds: int = ROUNDS
+
+
+WORK = CurveWork()
+
+
+@dataclass(frozen=True)
 class SpeedPoint:
     """One variant.
 
@@ -83,10 +103,7 @@ def measure_curve(
     decoder: Decoder,
     prices: MachinePrices,
     say: Callable[[float], None] = lambda done: None,
-    sizes: Sequence[int] = SIZES,
-    prompts: Sequence[str] = PROMPTS,
-    new_tokens: int = 96,
-    rounds: int = ROUNDS,
+    work: CurveWork = WORK,
 ) -> SpeedCurve:
     """Decode the prompts without drafts, with trees of every size, and as the DTP sizes them.
 
@@ -94,31 +111,29 @@ def measure_curve(
         decoder: Model and drafter.
         prices: This machine's, for that model and drafter.
         say: Told which part is done.
-        sizes: Tree sizes to try.
-        prompts: Texts to continue.
-        new_tokens: Tokens to generate for each.
-        rounds: Runs of each variant.
+        work: What to decode.
 
     Raises:
         InputError: A prompt is too long for the model, or the model ends every text with its first token.
     """
     variants: dict[str, tuple[Drafter, Price]] = {NONE: (NoDrafter(), fixed_size(1))}
-    variants |= {str(size): (fresh_drafter(decoder), fixed_size(size)) for size in sizes}
+    variants |= {str(size): (fresh_drafter(decoder), fixed_size(size)) for size in work.sizes}
     variants[DTP] = (fresh_drafter(decoder), prices)
-    tokens = [np.array(decoder.tokenizer.encode(prompt)) for prompt in prompts]
+    tokens = [np.array(decoder.tokenizer.encode(prompt)) for prompt in work.prompts]
     fastest: dict[tuple[str, int], list[Step]] = {}
-    for done in range(rounds * len(variants)):
+    for done in range(work.rounds * len(variants)):
         name = list(variants)[done % len(variants)]
         for number, prompt in enumerate(tokens):
-            steps = list(Generation(decoder.model, prompt, new_tokens, variants[name][0], price=variants[name][1]))
+            steps = list(Generation(decoder.model, prompt, work.new_tokens, variants[name][0], price=variants[name][1]))
             best = fastest.setdefault((name, number), steps)
             fastest[name, number] = max(best, steps, key=_speed)
-        say((done + 1) / (rounds * len(variants)))
+        say((done + 1) / (work.rounds * len(variants)))
     by_variant = {name: [step for n in range(len(tokens)) for step in fastest[name, n]] for name in variants}
     if not by_variant[NONE]:
         raise InputError(f"'{decoder.name}' ends every text with its first token: there is no step to time")
     points = tuple(_point(name, steps, prices) for name, steps in by_variant.items())
-    return SpeedCurve(points, len(prompts), new_tokens, rounds, prices.model, str(prices.machine["processor"]))
+    did = len(work.prompts), work.new_tokens, work.rounds
+    return SpeedCurve(points, *did, prices.model, str(prices.machine["processor"]))
 
 
 def _speed(steps: Sequence[Step]) -> float:
