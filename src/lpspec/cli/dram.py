@@ -2,25 +2,33 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeAlias
 
 from cyclopts import App, Parameter
 
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver, show_result, write_json
-from lpspec.cli.options import Changes, JsonFile, WholeNumber, one_of, parse_changes, rank_numbers
+from lpspec.cli.dram_options import Checking, Computing, Serving
+from lpspec.cli.options import JsonFile, WholeNumber, flattened, given_options, rank_numbers
 from lpspec.cli.outputs import FilesTogether, plan_file, plan_outputs
 from lpspec.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lpspec.dram.pim.package import Package
+
+    ServingOptions: TypeAlias = Any
+    CheckingOptions: TypeAlias = Any
+    ComputingOptions: TypeAlias = Any
+else:
+    ServingOptions = flattened(Serving)
+    CheckingOptions = flattened(Checking)
+    ComputingOptions = flattened(Computing)
+
 ILLEGAL = DIFFERS = 1
 """Exit codes: a broken rule was found; a result differs from integer arithmetic."""
-
-REFRESH: tuple[Literal["none"], Literal["all-bank"], Literal["per-bank"]] = ("none", "all-bank", "per-bank")
-WCK: tuple[Literal["on-demand"], Literal["always-on"]] = ("on-demand", "always-on")
 
 app = App(
     name="dram",
@@ -34,13 +42,8 @@ def run(
     requests: Path,
     /,
     *,
-    refresh: str = "all-bank",
-    ranks: WholeNumber = 1,
-    die: str = "lpddr5-6400-8gb",
-    changes: Changes = (),
-    wck: str = "on-demand",
+    options: Annotated[ServingOptions, Parameter(name="*")] = ServingOptions(),  # noqa: B008
     commands: str | None = None,
-    energy_profile: str = "attacc",
     json: JsonFile = None,
 ) -> None:
     """Serve a list of read and write requests on one channel.
@@ -50,26 +53,14 @@ def run(
     requests
         One object a line, in order of at (CK): {"at": 0, "op": "read", "rank": 0, "bank_group": 0, "bank": 0, "row": 0,
         "column": 0}; op is read or write, column 0 to 1008 in steps of 16.
-    refresh
-        none, all-bank or per-bank.
-    ranks
-        Ranks of the channel, 1 to 8.
-    die
-        lpddr5-6400-8gb, lpddr5-6400-16gb, lpddr5x-8533, lpddr5x-9600, lp5x-pim or a TOML file.
-    changes
-        Change a constant of the die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated.
-    wck
-        on-demand (a CAS starts WCK) or always-on.
     commands
         Write every command to this CSV file: ck, command, rank, bank_group, bank, row, column.
-    energy_profile
-        attacc, specpim, pimscope or a TOML file.
     json
         Write the result as JSON to this file; - prints it instead of the table.
     """
     outputs = plan_outputs(json)
     commands_path = plan_file("--commands", commands, outputs.paths)
-    constants = parse_changes(changes)
+    asked = Serving(**given_options(Serving, options))
     announce_compiling()
     from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
     from lpspec.dram.run.controller import Controller
@@ -79,8 +70,8 @@ def run(
     from lpspec.report.dram_documents import run_document
     from lpspec.report.dram_table import run_blocks
 
-    device, profile = load_die(die, constants), load_profile(energy_profile)
-    controller = Controller(ranks=ranks, refresh=one_of("--refresh", refresh, REFRESH), wck=one_of("--wck", wck, WCK))
+    device, profile = load_die(asked.die, asked.changes), load_profile(asked.energy_profile)
+    controller = Controller(ranks=asked.ranks, refresh=asked.refresh, wck=asked.wck)
     with FilesTogether() as files, progress("serving requests") as line:
         take = None
         if commands_path is not None:
@@ -91,7 +82,7 @@ def run(
         def served(n: int, ck: int) -> None:
             _say(line, f"serving requests: {n:,}, CK {ck:,}")
 
-        pieces = read_requests(requests, device, ranks)
+        pieces = read_requests(requests, device, asked.ranks)
         done, latency = run_stream(pieces, device, controller, take=take, progress=served)
         document = run_document(done, device, controller, profile, latency)
         write_json(files, outputs, document)
@@ -103,15 +94,7 @@ def check(
     commands: Path,
     /,
     *,
-    ranks: WholeNumber = 1,
-    pim_ranks: str | None = None,
-    die: str = "lpddr5-6400-8gb",
-    changes: Changes = (),
-    wck: str = "on-demand",
-    refresh: str = "none",
-    activation: str = "ACT2",
-    concurrent_ranks: WholeNumber = 8,
-    tokens: WholeNumber = 1,
+    options: Annotated[CheckingOptions, Parameter(name="*")] = CheckingOptions(),  # noqa: B008
     json: JsonFile = None,
 ) -> int:
     """Check a stream of commands against every timing and state rule; exit code 1 if one is broken.
@@ -120,30 +103,12 @@ def check(
     ----------
     commands
         CSV with the columns ck, command, rank, bank_group, bank, row, column, as `lpspec dram run` writes it.
-    ranks
-        Ranks of the channel, 1 to 8.
-    pim_ranks
-        Comma-separated ranks that can enter PIM mode; none if left out.
-    die
-        lpddr5-6400-8gb, lpddr5-6400-16gb, lpddr5x-8533, lpddr5x-9600, lp5x-pim or a TOML file.
-    changes
-        Change a constant of the die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated.
-    wck
-        on-demand (an access needs a CAS once WCK has stopped) or always-on.
-    refresh
-        all-bank or per-bank expects every bank to be kept alive; none does not, yet refreshes must be legal.
-    activation
-        ACT2 or ACT1: the command that nRRD and nFAW count from.
-    concurrent_ranks
-        PIM ranks that may compute at once, as the power budget allows, 1 to 8.
-    tokens
-        Tokens that every MAC serves at least, 1 to the ALUs of an MPU: the inputs of all of them must have arrived.
     json
         Write the result as JSON to this file; - prints it instead of the verdict.
     """
     outputs = plan_outputs(json)
-    computing = rank_numbers("--pim-ranks", pim_ranks)
-    constants = parse_changes(changes)
+    asked = Checking(**given_options(Checking, options))
+    computing = rank_numbers("--pim-ranks", asked.pim_ranks)
     announce_compiling()
     from lpspec.dram.check.checker import check_csv
     from lpspec.dram.run.checking import check_options
@@ -151,17 +116,17 @@ def check(
     from lpspec.report.dram_documents import check_document
     from lpspec.report.dram_table import check_blocks
 
-    options = check_options(
-        load_die(die, constants),
-        ranks,
+    rules = check_options(
+        load_die(asked.die, asked.changes),
+        asked.ranks,
         computing,
-        one_of("--wck", wck, WCK),
-        one_of("--refresh", refresh, REFRESH),
-        one_of("--activation", activation, ("ACT2", "ACT1")) == "ACT1",
-        concurrent_ranks,
-    ).serving(tokens)
+        asked.wck,
+        asked.refresh,
+        asked.activation == "ACT1",
+        asked.concurrent_ranks,
+    ).serving(asked.tokens)
     with progress("checking commands") as line:
-        report = check_csv(commands, options, progress=lambda n: _say(line, f"checking commands: {n:,}"))
+        report = check_csv(commands, rules, progress=lambda n: _say(line, f"checking commands: {n:,}"))
     deliver(outputs, check_document(report), check_blocks(report))
     return 0 if report.legal else ILLEGAL
 
@@ -172,11 +137,7 @@ def gemm(
     m: WholeNumber,
     k: WholeNumber,
     n: WholeNumber,
-    platform: str = "lp-spec",
-    die: str | None = None,
-    changes: Changes = (),
-    verify: Annotated[bool, Parameter(negative=())] = False,
-    energy_profile: str = "attacc",
+    options: Annotated[ComputingOptions, Parameter(name="*")] = ComputingOptions(),  # noqa: B008
     trace: str | None = None,
     json: JsonFile = None,
 ) -> int:
@@ -192,16 +153,6 @@ def gemm(
         Inputs of each token.
     n
         Outputs, dealt to the channels.
-    platform
-        lp-spec, lpddr5-pim or a TOML file with PIM.
-    die
-        Another die than the platform names, such as lpddr5x-9600, lp5x-pim or a TOML file: short for --set memory.die.
-    changes
-        Change a constant of the platform or its die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated.
-    verify
-        Compute on random INT8 data, too, and compare with integer arithmetic; exit code 1 if a result differs.
-    energy_profile
-        attacc, specpim, pimscope or a TOML file.
     trace
         Write the commands of the first channel as a timeline for Perfetto to this file (gzipped JSON).
     json
@@ -209,43 +160,44 @@ def gemm(
     """
     outputs = plan_outputs(json)
     trace_path = plan_file("--trace", trace, outputs.paths)
-    constants = parse_changes(changes)
-    if die is not None:
-        if "memory.die" in constants:
-            raise InputError("--die and --set memory.die name the die twice")
-        constants["memory.die"] = die
+    asked = Computing(**given_options(Computing, options))
     announce_compiling()
-    from lpspec.dram.pim.package import package_of, run_gemm
+    from lpspec.dram.pim.package import run_gemm
     from lpspec.dram.pim.verify import count_wrong
-    from lpspec.machine.loading import load_platform, load_profile
+    from lpspec.machine.loading import load_profile
     from lpspec.report.dram_documents import gemm_document
     from lpspec.report.dram_table import gemm_blocks
     from lpspec.report.dram_timeline import Timeline
 
-    package = package_of(load_platform(platform, constants))
-    profile = load_profile(energy_profile)
+    package, profile = _package(asked), load_profile(asked.energy_profile)
     with FilesTogether() as files, progress("computing") as line:
         timeline = None
         if trace_path is not None:
             title = f"{m} tokens x {k} x {n}, channel 0 of {package.channels}"
             timeline = Timeline(files.open(trace_path), package.channel.device, package.channel.ranks, title)
         take = timeline.take if timeline else None
-        done = run_gemm(
-            package,
-            m,
-            k,
-            n,
-            take=take,
-            progress=lambda _, ck: _say(line, f"computing: CK {ck:,}"),
-        )
+        done = run_gemm(package, m, k, n, take=take, progress=lambda _, ck: _say(line, f"computing: CK {ck:,}"))
         if timeline:
             timeline.close()
         _say(line, "comparing with integer arithmetic")
-        wrong = count_wrong(package.channel, package.channels, m, k, n) if verify else None
+        wrong = count_wrong(package.channel, package.channels, m, k, n) if asked.verify else None
         document = gemm_document(done, profile, wrong)
         write_json(files, outputs, document)
     show_result(outputs, document, gemm_blocks(done, profile, wrong), [trace_path])
     return DIFFERS if wrong else 0
+
+
+def _package(asked: Computing) -> "Package":
+    """The package of a platform, with the die that was asked for."""
+    from lpspec.dram.pim.package import package_of
+    from lpspec.machine.loading import load_platform
+
+    constants = dict(asked.changes)
+    if asked.die is not None:
+        if "memory.die" in constants:
+            raise InputError("--die and --set memory.die name the die twice")
+        constants["memory.die"] = asked.die
+    return package_of(load_platform(asked.platform, constants))
 
 
 def _csv_into(out: BinaryIO, lines: "Callable[[NDArray[Any]], bytes]") -> "Callable[[NDArray[Any]], None]":

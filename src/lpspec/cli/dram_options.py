@@ -1,0 +1,91 @@
+"""What can be asked of the memory at command level: the options of ``lpspec dram``, each described once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from lpspec.scenario import Scenario
+from lpspec.scenario.changes import Changes
+from lpspec.scenario.description import Description
+from lpspec.scenario.option import option, same_option
+
+Refresh = Literal["none", "all-bank", "per-bank"]
+Wck = Literal["on-demand", "always-on"]
+Activation = Literal["ACT2", "ACT1"]
+
+DIE = option(
+    "lpddr5-6400-8gb",
+    "lpddr5-6400-8gb, lpddr5-6400-16gb, lpddr5x-8533, lpddr5x-9600, lp5x-pim or a TOML file.",
+    is_path=True,
+)
+DIE_CHANGES = option(
+    Changes, "Change a constant of the die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated.", flag="set"
+)
+RANKS = option(1, "Ranks of the channel, 1 to 8.")
+
+
+@dataclass(frozen=True)
+class Serving(Description):
+    """A channel that serves requests."""
+
+    KIND = "channel"
+
+    refresh: Refresh = option("all-bank", "none, all-bank or per-bank.", choices=get_args(Refresh))
+    ranks: int = RANKS
+    die: str = DIE
+    changes: Mapping[str, str] = DIE_CHANGES
+    wck: Wck = option("on-demand", "on-demand (a CAS starts WCK) or always-on.", choices=get_args(Wck))
+    energy_profile: str = same_option(Scenario, "energy_profile")
+
+
+@dataclass(frozen=True)
+class Checking(Description):
+    """A channel whose commands are checked."""
+
+    KIND = "channel"
+
+    ranks: int = RANKS
+    pim_ranks: str | None = option(None, "Comma-separated ranks that can enter PIM mode; none if left out.")
+    die: str = DIE
+    changes: Mapping[str, str] = DIE_CHANGES
+    wck: Wck = option(
+        "on-demand", "on-demand (an access needs a CAS once WCK has stopped) or always-on.", choices=get_args(Wck)
+    )
+    refresh: Refresh = option(
+        "none",
+        "all-bank or per-bank expects every bank to be kept alive; none does not, yet refreshes must be legal.",
+        choices=get_args(Refresh),
+    )
+    activation: Activation = option(
+        "ACT2", "ACT2 or ACT1: the command that nRRD and nFAW count from.", choices=get_args(Activation)
+    )
+    concurrent_ranks: int = option(8, "PIM ranks that may compute at once, as the power budget allows, 1 to 8.")
+    tokens: int = option(
+        1,
+        "Tokens that every MAC serves at least, 1 to the ALUs of an MPU: the inputs of all of them must have arrived.",
+    )
+
+
+@dataclass(frozen=True)
+class Computing(Description):
+    """A package that computes a product."""
+
+    KIND = "package"
+
+    platform: str = option("lp-spec", "lp-spec, lpddr5-pim or a TOML file with PIM.", is_path=True)
+    die: str | None = option(
+        None,
+        "Another die than the platform names, such as lpddr5x-9600, lp5x-pim or a TOML file: short for "
+        "--set memory.die.",
+        is_path=True,
+    )
+    changes: Mapping[str, str] = option(
+        Changes,
+        "Change a constant of the platform or its die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated.",
+        flag="set",
+    )
+    verify: bool = option(
+        False,
+        "Compute on random INT8 data, too, and compare with integer arithmetic; exit code 1 if a result differs.",
+    )
+    energy_profile: str = same_option(Scenario, "energy_profile")
