@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 import lpspec
 from lpspec.allocation.allocator import ALLOCATORS
+from lpspec.dram.pim.package import package_of
+from lpspec.dram.pim.verify import count_wrong
 from lpspec.errors import InputError
 from lpspec.machine.device_kinds import DEVICES
+from lpspec.machine.loading import load_die, load_platform
 from lpspec.simulation.workload import PRUNERS
 from lpspec.speculation.token_tree import TokenTree
 
@@ -74,6 +77,22 @@ def test_the_tour_of_the_api_ends_where_it_began(capsys: pytest.CaptureFixture[s
     assert speeds == sorted(speeds, reverse=True)
     assert speeds[0] == rows["lp-spec:"][0]
     assert "again" in rows
+
+
+def test_a_die_file_runs_on_every_machine_and_by_itself() -> None:
+    """One file: the platform's page, its commands and a product take it; rows open in 14 ns, and 16 MPUs compute."""
+    file = str(EXAMPLES / "custom_die.toml")
+    die = load_die(file)
+    assert (die.timing.nRCD.n, die.timing.nRC.n, die.mpus, die.data_rate.mbps) == (17, 39 + 22, 16, 9600)
+    plain, own = (
+        lpspec.compare(systems=["lp-spec"], new_tokens=2, changes={"memory.die": name}).runs[0]
+        for name in ("lpddr5x-9600", file)
+    )
+    assert own.system.platform.die.timing == die.timing
+    assert own.fidelity == "command"
+    assert own.tokens_per_s > plain.tokens_per_s
+    package = package_of(load_platform("lp-spec", {"memory.die": file}))
+    assert count_wrong(package.channel, package.channels, 2, 200, 300) == 0
 
 
 def test_a_platform_file_runs_beside_the_shipped_ones() -> None:

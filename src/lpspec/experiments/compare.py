@@ -8,7 +8,7 @@ from lpspec.errors import InputError
 from lpspec.experiments.notes import basis_notes, policy_notes, rounding_notes, workload_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import Setting, load_setting, system_names
-from lpspec.experiments.systems import REFERENCE, SYSTEMS
+from lpspec.experiments.systems import REFERENCE, SYSTEMS, check_command_level
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario import Scenario
 from lpspec.simulation.run import Run, simulate
@@ -49,6 +49,7 @@ def compare(scenario: Scenario) -> Comparison:
     """
     setting = load_setting(scenario)
     _check_labels(system_names(scenario), setting.systems)
+    check_command_level(scenario, setting.systems)
     runs, left_out = _run_all(setting)
     ran = [run.system for run in runs]
     notes = (

@@ -18,7 +18,7 @@ from lpspec.experiments.decoder import ON_MACHINE, Decoder, load_decoder, prompt
 from lpspec.experiments.notes import basis_notes, drafting_notes
 from lpspec.experiments.provenance import generation_provenance
 from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
-from lpspec.experiments.systems import check_changes, make_system
+from lpspec.experiments.systems import check_changes, check_command_level, make_system
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.loading import load_profile
@@ -121,6 +121,7 @@ def generate(
     prompts = prompt_tokens(decoder, request.prompts, request.new_tokens)
     spec = priced or decoder.model.config.spec
     systems = _systems(scenario, priced_model(spec, decoder.drafter))
+    check_command_level(scenario, systems)
     costs = [_costs(system, decoder.drafter, list(map(len, prompts)), request.new_tokens) for system in systems]
     machine = prices(decoder, max(map(len, prompts)) + request.new_tokens) if request.objective == MACHINE else None
     price = _price(policy, decoder.drafter, costs[0], machine)

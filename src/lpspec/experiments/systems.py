@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import InputError, listed, unknown_name
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.loading import constant_keys, is_path, load_platform, load_profile, unknown_constant
 from lpspec.scenario.names import Basis
 from lpspec.scenario.scenario import DEFAULT, Scenario
+from lpspec.simulation.command_cost import has_command_level
+from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.workload import System
 
 ENERGY_BASES: dict[Basis, Literal["model", "board-power"]] = {"equal": "model", "board": "board-power"}
@@ -68,6 +70,31 @@ def make_system(name: str, model: ModelSpec, scenario: Scenario = DEFAULT) -> Sy
     # A lone token is the root and always charged, so the reading must not tell two plain systems apart.
     prices = platform.priced_by(load_profile(scenario.energy_profile))
     return System(label, platform, model, prices, named.speculates, scenario.root_counts or not named.speculates)
+
+
+def check_command_level(scenario: Scenario, systems: Iterable[System]) -> None:
+    """Refuse systems without a command level where that level is asked for by name.
+
+    Raises:
+        InputError: ``fidelity`` is ``command``, and one of the systems would be priced in closed form.
+    """
+    if scenario.fidelity != "command":
+        return
+    without = [system.name for system in systems if not _has_commands(system)]
+    if without:
+        raise InputError(
+            f"fidelity command: no command level for {listed(without, 60)}; leave fidelity out to have commands "
+            "where they are, or name other systems"
+        )
+
+
+def _has_commands(system: System) -> bool:
+    """Whether commands price it; of what does not fit its memory, too, which is said where it runs."""
+    try:
+        allocator = allocator_of(system, 1)
+    except InputError:
+        return True
+    return has_command_level(allocator, system.model)
 
 
 def _named(name: str) -> NamedSystem:

@@ -34,9 +34,12 @@ def systems_table(title: str, runs: Iterable[Run]) -> Table:
     parts, board = "board-power" in counted, "model" in counted  # a table has what is not its token/J already
     for name in (*COLUMNS, *(PARTS_COLUMNS if parts else ()), *(BOARD_COLUMNS if board else ())):
         table.add_column(name, justify="right")
+    table.add_column("level")
     for run in runs:
         others = (*(_pair(run.memory_and_macs) if parts else ()), *(_pair(run.board) if board else ()))
-        table.add_row(run.system.name, *_cells(run), *others, style="bold" if run.system.name == "lp-spec" else None)
+        table.add_row(
+            run.system.name, *_cells(run), *others, run.fidelity, style="bold" if run.system.name == "lp-spec" else None
+        )
     return table
 
 

@@ -181,8 +181,8 @@ def _reading_lines(reproduction: Reproduction) -> Iterator[str]:
     )
     yield from _command_lines(reproduction)
     yield "  to compare under it:"
-    level = reproduction.provenance["fidelity"]
-    yield Command(f"  {compare_command(chosen.reading)} --fidelity {level}")
+    level = "" if reproduction.provenance["fidelity"] == "command" else " --fidelity analytic"
+    yield Command(f"  {compare_command(chosen.reading)}{level}")
 
 
 def _short(reading: Reading) -> str:
