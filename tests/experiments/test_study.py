@@ -68,14 +68,18 @@ def test_harder_text_takes_more_passes_as_measured() -> None:
 
 
 def test_gemv_pim_takes_a_pass_per_token_and_gemm_alus_one_for_four() -> None:
+    """From 9 tokens on the NPU, which reads weights once for all of them, verifies for GEMV PIM, which still drafts."""
     points = {(p.system, p.l_spec): p for p in speculation_lengths(CLOSED, MODEL)}
     macs_ms, refreshing = 13.17, 168 / 3125  # a pass of MACs over all tiles; nRFCab / nREFI
     for length in LENGTHS[1:]:
-        longer_ms = points["pim-spec", length].latency_ms - points["pim-spec", 2].latency_ms
+        gemv_ms, npu_ms = (points[name, length].latency_ms for name in ("pim-spec", "npu-spec"))
+        longer_ms = gemv_ms - points["pim-spec", 2].latency_ms
         passes_ms = (length - 2) * macs_ms / (1 - refreshing)
-        assert passes_ms <= longer_ms <= 1.02 * passes_ms  # opening the first row of each tile and reading it back
-        assert points["lp-spec", length].latency_ms < points["pim-spec", length].latency_ms
-        assert points["lp-spec", length].latency_ms < points["npu-spec", length].latency_ms
+        if length < 9:
+            assert passes_ms <= longer_ms <= 1.02 * passes_ms  # opening the first row of each tile, reading it back
+        else:
+            assert points["npu-spec", 1].latency_ms < gemv_ms < npu_ms
+        assert points["lp-spec", length].latency_ms < min(gemv_ms, npu_ms)
     steps = [points["lp-spec", length].latency_ms for length in (2, 4, 5, 8)]
     assert steps[1] / steps[0] < 1.05 < steps[2] / steps[1]
     assert [ceil(length / 4) for length in (2, 4, 5, 8)] == [1, 1, 2, 2]

@@ -24,7 +24,6 @@ class AttentionSplits:
     profile: EnergyProfile | None
     max_tokens: int
     kv_on_dram: bool
-    _uses_dram: bool
     _heads_over: dict[int, NDArray[np.int64]]
 
     def _attention_cost(self, op: Attention) -> Cost:
@@ -104,7 +103,7 @@ class AttentionSplits:
         """
         if self.kv_on_dram:
             return list(range(op.kv_heads, -1, -self.pim.kv_share(op).quantum))
-        return [op.kv_heads, 0] if self._uses_dram else [op.kv_heads]
+        return [op.kv_heads, 0]
 
     def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> NDArray[np.float64]:
         """Time of one layer: scores, then values, each as long as the slowest of PIM, arrays and bus."""

@@ -51,7 +51,6 @@ class BalancedAllocator(AttentionSplits):
     """
 
     kv_on_pim = True
-    _uses_dram = True
 
     def __init__(
         self,
@@ -147,7 +146,7 @@ class BalancedAllocator(AttentionSplits):
         self.pim.check_precision(op)
         placements = first_copies([p for p in self.placements if p.gemm.name == op.name], op.count)
         if self.profile is None or op.name in self._drafts or np.max(op.tokens, initial=0) > self.max_tokens:
-            return [self._best_split(op.tokens, p, or_npu_alone=self._uses_dram) for p in placements]
+            return [self._best_split(op.tokens, p, or_npu_alone=True) for p in placements]
         columns = [(p, self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1]) for p in placements]
         return [GemmSplit(p, c, self.makespan_ns(op.tokens, p.gemm, c)) for p, c in columns]
 
@@ -155,7 +154,7 @@ class BalancedAllocator(AttentionSplits):
         """Columns on PIM for trees of 1, 2, 3 ... tokens, none dearer than the next: int64 [sizes]."""
         if placed not in self._columns_of:
             sizes = np.arange(1, self.max_tokens + 1)
-            own = self._best_split(sizes, placed, or_npu_alone=self._uses_dram).pim_columns
+            own = self._best_split(sizes, placed, or_npu_alone=True).pim_columns
             columns = np.unique(own)
             latency_ns = self.makespan_ns(sizes, placed.gemm, columns[:, None])
             one = replace(placed.gemm, count=1, tokens=sizes)
@@ -212,10 +211,14 @@ class BalancedAllocator(AttentionSplits):
         vectors_bytes = sum(int(op.memory_bytes) for op in resident if isinstance(op, Elementwise))
         self._drafts = {op.name for op in draft}
         gemms = [op for op in resident if isinstance(op, Gemm)]
-        tile = self.pim.tile_columns
-        self._whole = [PlacedGemm(g, tile, 0, ceil_div(g.n, tile)) for g in gemms]
+        tiles = [self._tile_columns(g) for g in gemms]
+        self._whole = [PlacedGemm(g, tile, 0, ceil_div(g.n, tile)) for g, tile in zip(gemms, tiles, strict=True)]
         fixed_bytes = vectors_bytes + self._embedding_bytes()
         self.blocks: Blocks = lay_out(self._whole, memory, self.pim, self.model, fixed_bytes)
+
+    def _tile_columns(self, gemm: Gemm) -> int:
+        """Columns of a product that go to one side together: those that all computing PIM dies take at once."""
+        return self.pim.tile_columns
 
     def _place(self, kv_tokens: int) -> None:
         """Fill PIM ranks first, then copy to the DRAM rank what the NPU may want to compute."""
@@ -244,7 +247,7 @@ class BalancedAllocator(AttentionSplits):
 
     def _keeps_kv_on_dram(self, left_bytes: int) -> bool:
         """Whether the DRAM rank holds the cache too, given what room that would leave for copies of weights."""
-        return self._uses_dram and left_bytes >= 0
+        return left_bytes >= 0
 
     def _kept(self, placed: list[PlacedGemm]) -> list[PlacedGemm]:
         """What stays on PIM ranks of all that they have room for: everything."""
