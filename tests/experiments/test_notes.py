@@ -122,6 +122,9 @@ def test_times_that_are_no_whole_ck_are_said() -> None:
     assert compared(**plain, changes={"pim.mac_interval": "6 ns"}).notes == (
         "pim.mac_interval of lp-spec is 6 ns: commands keep whole CK, 5 CK, 6.25 ns",
     )
+    assert compared(**plain, changes={"memory.timing.nRCD": "18.5 ns", "memory.timing.nFAW": "25 ns"}).notes == (
+        "memory.timing.nRCD of lp-spec is 18.5 ns rounded up to whole CK: 15 CK, 18.75 ns",
+    )
     assert compared(**plain | {"fidelity": "analytic"}, changes={"pim.mac_interval": "6 ns"}).notes == ()
 
 

@@ -39,6 +39,9 @@ NOT_IN_A_STEP = {
     "energy_basis": "says which of two energies counts, and both are looked at here",
     "gpu.matrix_int8": "the model here has INT8 weights on one kind of platform only; tested below",
     "gpu.matrix_fp16": "likewise",
+    "memory.timing.nRFCpb": "per-bank refresh, which `lpspec dram run --refresh per-bank` does and no step here",
+    "memory.timing.nPBR2PBR": "likewise",
+    "memory.timing.nPBR2ACT": "likewise",
 }
 """Fields that change no step here, and why."""
 
@@ -48,6 +51,11 @@ TIMED_BY_COMMANDS_ONLY = {
     "memory.pim_ranks": "likewise, since PIM ranks are read too while none computes",
 }
 """Fields that change energy at both levels, and time by less than 1 % where every command is timed."""
+
+
+TIMINGS = "memory.timing."
+"""Timings of the die may count by commands alone: closed forms take what streams and programs wait for, and most rules
+bind only beside others. They count on lp-spec; a stream of reads alone, as on mobile-npu, never meets some of them."""
 
 
 @pytest.fixture(scope="module")
@@ -155,11 +163,12 @@ def test_no_level_takes_what_the_other_ignores(base: str, model: ModelSpec, tmp_
             if dotted in TIMED_BY_COMMANDS_ONLY:
                 assert after[1].ns == pytest.approx(before[1].ns, rel=0.01), dotted
                 unlike = [(False, energy) for _, energy in unlike]
-            if len(set(unlike)) > 1:
+            is_timing = dotted.startswith(TIMINGS)
+            if len(set(unlike)) > 1 and not (is_timing and any(unlike[1])):
                 one_sided.append((dotted, text, unlike))
-            if counts := any(unlike[0]):
+            if counts := any(unlike[-1] if is_timing else unlike[0]):
                 break
-        if accepted and not counts:
+        if accepted and not counts and not (dotted.startswith(TIMINGS) and base != "lp-spec"):
             ignored.append(dotted)
     assert tried > 5
     assert (ignored, one_sided) == ([], [])

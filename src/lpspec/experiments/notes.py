@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
+from lpspec.machine.loading import SET_BY_USER
+from lpspec.machine.platform_spec import MemorySpec
 from lpspec.scenario import Workload
 from lpspec.scenario.names import Basis
 from lpspec.scenario.scenario import DEFAULT, Scenario
@@ -103,9 +105,11 @@ def drafting_notes(drafter: str, given: Mapping[str, bool]) -> Iterator[str]:
 
 
 def rounding_notes(runs: Sequence[Run]) -> Iterator[str]:
-    """Times of PIM that commands keep for longer than was given."""
+    """Times that commands keep for longer or shorter than was given: of PIM, and timings that the user set."""
     by_commands = [run.system.platform for run in runs if run.fidelity == "command"]
     for platform in {platform.name: platform for platform in by_commands}.values():
+        if platform.memory is not None:
+            yield from _rounded_timings(platform.name, platform.memory)
         if platform.pim is None or platform.memory is None:
             continue
         ck_ns = platform.memory.ck_ns
@@ -114,6 +118,14 @@ def rounding_notes(runs: Sequence[Run]) -> Iterator[str]:
             if not isclose(in_ck * ck_ns, given.ns, rel_tol=1e-3):
                 took = f"{in_ck} CK, {in_ck * ck_ns:.5g} ns"
                 yield f"pim.{key} of {platform.name} is {given.text()}: commands keep whole CK, {took}"
+
+
+def _rounded_timings(platform: str, memory: MemorySpec) -> Iterator[str]:
+    for name, ck in memory.timing.counts().items():
+        timing = getattr(memory.timing, name)
+        if timing.source.startswith(SET_BY_USER) and "rounded" in timing.given:
+            took = f"{ck} CK, {ck * memory.ck_ns:.5g} ns"
+            yield f"memory.timing.{name} of {platform} is {timing.given} to whole CK: {took}"
 
 
 def _chooses(policy: TreePolicy, heads: int) -> bool:

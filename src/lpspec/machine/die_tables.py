@@ -70,7 +70,8 @@ def _refresh(gb: float) -> dict[str, Any]:
     """Timings of refresh at a density: those of the next one that the table has, of its last one beyond."""
     listed = min((density for density in REFRESH_NS if density >= gb), default=max(REFRESH_NS))
     said = f"derived: public simulators, JESD209-5, at {listed} Gb" + ("" if listed == gb else f", for {gb:g} Gb")
-    said += ", which nobody tables; assumed, no less than that" if gb > listed else ""
+    if listed == max(REFRESH_NS):
+        said = f"derived: JESD209-6 at 32 Gb (all-bank), assumed, 140 to 190 and 90 to 120 (others), for {gb:g} Gb"
     return {name: {"value": f"{ns:g} ns", "source": said} for name, ns in REFRESH_NS[listed].items()}
 
 

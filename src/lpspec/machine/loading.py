@@ -24,6 +24,8 @@ from lpspec.text_files import read_text
 _PLATFORMS = files("lpspec.machine") / "platforms"
 _PROFILES = files("lpspec.machine") / "energy_profiles"
 _DIES = files("lpspec.machine") / "dies"
+SET_BY_USER = "set by the user to"
+"""How the source of a changed constant begins."""
 DEFAULT_DIE = "lpddr5-6400-8gb"
 """The die of LP-Spec's package."""
 
@@ -246,7 +248,7 @@ def _change(data: dict[str, Any], dotted: str, text: str, where: str) -> None:
         raise unknown_constant(dotted, places, f" of {where}")
     table, key = places[dotted]
     is_constant = isinstance(table.get(key), dict)
-    table[key] = {"value": text, "source": f"set by the user to {text}"} if is_constant else text
+    table[key] = {"value": text, "source": f"{SET_BY_USER} {text}"} if is_constant else text
 
 
 def _places(table: dict[str, Any], prefix: str = "") -> dict[str, tuple[dict[str, Any], str]]:
