@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lpspec.decoding.block_product import add_product
+from lpspec.decoding.backend import choose_backend
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Draft
 from lpspec.decoding.kv_cache import KvCache
-from lpspec.decoding.layer_kernels import attend
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.llama_weights import random_weights
@@ -70,12 +69,12 @@ def fastest(*runs: Callable[[], object], rounds: int = 150) -> list[float]:
     return least
 
 
-def loaded(spec: ModelSpec, dtype: torch.dtype = torch.float32) -> tuple[Llama, KvCache]:
+def loaded(spec: ModelSpec, backend: str) -> tuple[Llama, KvCache]:
     """A random model, stored in half precision as the demo is, and a cache that holds the context and a tree."""
     config = LlamaConfig(spec=spec)
     weights = random_weights(config, seed=0)
     stored = Checkpoint({name: tensor.half().float() for name, tensor in weights.tensors.items()}, weights.said_as)
-    model = Llama(config, stored, dtype)
+    model = Llama(config, stored, backend=choose_backend(backend, torch.float32, "cpu"))
     cache = model.new_cache(CONTEXT + 64)
     model.forward(torch.arange(CONTEXT), cache=cache)
     cache.compact(range(CONTEXT))
@@ -91,7 +90,7 @@ def by_torch(model: Llama, cache: KvCache, mask: Tensor, size: int) -> Callable[
         (layer.attention.qkv.weight, layer.attention.out.weight, layer.mlp.gate_up.weight, layer.mlp.down.weight)  # type: ignore[attr-defined]
         for layer in model.layers
     ]
-    keys_values = [(views.keys, views.values) for views in cache.windows(size)]
+    keys_values = [(views.keys, views.values) for views in cache.window(size).layers]
     grouped = spec.heads != spec.kv_heads
 
     def run() -> None:
@@ -106,49 +105,20 @@ def by_torch(model: Llama, cache: KvCache, mask: Tensor, size: int) -> Callable[
     return run
 
 
-def by_our_loops(model: Llama, cache: KvCache, frame: tuple[Tensor, Tensor], size: int) -> Callable[[], object]:
-    """The same by the loops that the pass itself uses; its rotation of positions belongs to attention here."""
-    spec = model.config.spec
-    x = np.random.default_rng(0).standard_normal((size, spec.hidden_size)).astype(np.float32)
-    inner = np.zeros((size, spec.intermediate_size), np.float32)
-    around = model.surroundings(size, CONTEXT, *frame, cache.capacity).arrays
-    layers = [layer.compiled_weights for layer in model.layers]
-    memories = [window.data.numpy() for window in cache.windows(size)]
-    assert model.head.arrays is not None
-    head, scores = model.head.arrays[0], np.zeros((size, spec.vocab_size), np.float32)
-    both, stream = np.zeros((size, 2 * spec.intermediate_size), np.float32), np.zeros_like(x)
-
-    def run() -> None:
-        for layer, memory in zip(layers, memories, strict=True):
-            assert layer is not None
-            attended = attend(x, layer.qkv, layer.qkv_bias, *around, memory, CONTEXT)
-            add_product(attended, layer.out, stream)
-            add_product(x, layer.gate_up, both)
-            add_product(inner, layer.down, stream)
-        add_product(x, head, scores)
-
-    return run
-
-
 @pytest.mark.parametrize("size", [1, 8, 16, 32, 64])
 @torch.inference_mode()
-def test_a_verify_pass_is_mostly_its_arithmetic(size: int) -> None:
-    """A tree's pass beside its matrix multiplications and attention alone; a single token has least to hide behind."""
-    model, cache = loaded(DEMO)
+def test_a_verify_pass_by_each_backend(size: int) -> None:
+    """A tree's pass by each backend, beside its matrix multiplications and attention alone by torch."""
     frame, tree, tokens = TreeFrame(64), tree_of(size), torch.arange(size)
-    positions, mask = frame.of(tree, CONTEXT)
-
-    def verify() -> None:
-        model.logits(model.forward(tokens, *frame.of(tree, CONTEXT), cache).hidden)
-
-    loops, torchs = (
-        by_our_loops(model, cache, (positions, mask), size),
-        by_torch(model, cache, functional.pad(mask, (CONTEXT, 0)), size),
-    )
-    whole, arithmetic, baseline = fastest(verify, loops, torchs)
+    verify: list[Callable[[], object]] = []
+    for backend in ("compiled", "torch"):
+        model, cache = loaded(DEMO, backend)
+        verify.append(lambda m=model, c=cache: m.logits(m.forward(tokens, *frame.of(tree, CONTEXT), c).hidden))
+    arithmetic = by_torch(model, cache, functional.pad(frame.of(tree, CONTEXT)[1], (CONTEXT, 0)), size)
+    compiled, by_operators, bare = (seconds * 1e6 for seconds in fastest(*verify, arithmetic))
     print(
-        f"{size:3d} tokens: {whole * 1e6:6.0f} us, {whole / arithmetic:.2f} times its arithmetic, which takes "
-        f"{arithmetic * 1e6:6.0f} us and by torch {baseline * 1e6:6.0f} us"
+        f"{size:3d} tokens: {compiled:6.0f} us compiled, {by_operators:6.0f} us by torch,"
+        f" of which its arithmetic takes {bare:6.0f} us"
     )
 
 
@@ -156,7 +126,7 @@ def test_a_verify_pass_is_mostly_its_arithmetic(size: int) -> None:
 @torch.inference_mode()
 def test_acceptance_compaction_and_pruning_are_a_small_part_of_a_step(size: int) -> None:
     """What is left of a step beside its verify pass."""
-    model, cache = loaded(DEMO)
+    model, cache = loaded(DEMO, "compiled")
     frame, tree, tokens = TreeFrame(64), tree_of(size), torch.arange(size)
     draft = Draft(tree, np.arange(1, size) % 64, np.ones(size - 1))
     logits = torch.zeros(size, 1024)
@@ -186,7 +156,8 @@ def test_a_model_of_a_billion_parameters(kind: str) -> None:
     config = LlamaConfig(spec=TINY_LLAMA)
     weights = random_weights(config, seed=0)
     dtype = torch.bfloat16 if kind == "bf16" else torch.float32
-    model = Llama(config, quantized(weights) if kind == "w8a8" else weights, dtype)
+    chosen = choose_backend(None, dtype, "cpu")
+    model = Llama(config, quantized(weights) if kind == "w8a8" else weights, dtype, backend=chosen)
     del weights
     cache = model.new_cache(CONTEXT + 64)
     cache.length = CONTEXT  # what the cache holds takes no part in how long a pass takes

@@ -71,7 +71,6 @@ PARAMETERS = {
     "record_drafts": 8,
     "run_channel": 7,
     "run_reallocation": 9,
-    "take_layer": 7,
 }
 LINES: dict[str, int] = {}
 

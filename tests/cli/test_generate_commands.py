@@ -211,6 +211,7 @@ def test_a_prompt_may_come_from_standard_input(lpspec: Callable[..., Said], monk
         (("--prompt", "a", "--as", ""), "unknown model ''"),
         (("--prompt", "a", "--basis", "fair"), "basis: unknown value 'fair'"),
         (("--prompt", "a", "--dtype", "fp8"), "dtype: unknown value 'fp8'"),
+        (("--prompt", "a", "--backend", "numba"), "backend: unknown value 'numba'"),
         (("--prompt", "a", "--prices", "p.json"), "--prices needs --objective machine"),
         (("--prompt", "a", "--objective", "machine", "--prices", "p.json"), "cannot read price list 'p.json'"),
         (("--prompt", "a", "--json", "missing/"), "is a folder"),
@@ -286,14 +287,17 @@ def test_calibrated_prices_size_trees_for_real_speed(lpspec: Callable[..., Said]
     assert said.code == 0
     assert "milliseconds of a step" in said.out
     prices = json.loads(file.read_text())
-    assert set(prices["machine"]) == {"processor", "system", "cores", "threads", "torch", "device", "dtype"}
+    assert set(prices["machine"]) == {"processor", "system", "cores", "threads", "torch", "device", "backend", "dtype"}
     found = document(lpspec, "generate", *SHORT, "--objective", "machine", "--prices", str(file))
     plain = document(lpspec, "generate", *SHORT, "--drafter", "none")
     assert found["token_ids"] == plain["token_ids"]
     assert found["provenance"]["machine_prices"] == prices
     other = lpspec("generate", *SHORT, "--objective", "machine", "--prices", str(file), "--drafter", "eagle")
     assert other.code == 2
-    assert "is of demo, medusa, float32; wanted is one of demo, eagle, float32" in other.err
+    assert (
+        "is of demo, medusa, float32, backend compiled; wanted is one of demo, eagle, float32, backend compiled"
+        in other.err
+    )
 
 
 @pytest.mark.parametrize(("option", "value"), [("--longest", "0"), ("--seconds", "0"), ("--seconds", "nan")])

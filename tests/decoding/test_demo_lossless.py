@@ -152,7 +152,20 @@ def test_long_texts_are_the_models_own(plain: PlainTexts, tokens: list[IntArray]
 
 @pytest.mark.parametrize("name", ["medusa", "eagle", "draft-model", "prompt-lookup"])
 def test_some_prompts_with_every_drafter(plain: PlainTexts, tokens: list[IntArray], name: str) -> None:
+    assert plain.model.computing.backend.name == "compiled"
     assert_same_texts(plain, tokens[::40], drafter_of(name, plain.model), fixed_size(8))
+
+
+@pytest.fixture(scope="module")
+def plain_by_torch() -> PlainTexts:
+    return PlainTexts(load_llama(demo_folder(), backend="torch"))
+
+
+@pytest.mark.parametrize("name", ["medusa", "eagle", "draft-model", "prompt-lookup"])
+def test_some_prompts_with_every_drafter_by_torch(
+    plain_by_torch: PlainTexts, tokens: list[IntArray], name: str
+) -> None:
+    assert_same_texts(plain_by_torch, tokens[::40], drafter_of(name, plain_by_torch.model), fixed_size(8))
 
 
 def test_transformers_writes_the_same_text(plain: PlainTexts, tokens: list[IntArray]) -> None:

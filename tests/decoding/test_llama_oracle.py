@@ -10,6 +10,7 @@ from tiny_llama import OracleDrafter
 
 from lpspec.decoding.generate import Generation
 from lpspec.decoding.llama import load_llama
+from lpspec.scenario.names import BACKENDS
 
 transformers = pytest.importorskip("transformers")
 
@@ -48,10 +49,11 @@ def save_random(kind: str, folder: Path, **saving: Any) -> Any:
     return model
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_logits_and_greedy_text_are_those_of_transformers(kind: str, tmp_path: Path) -> None:
+def test_logits_and_greedy_text_are_those_of_transformers(kind: str, backend: str, tmp_path: Path) -> None:
     theirs = save_random(kind, tmp_path)
-    ours = load_llama(tmp_path)
+    ours = load_llama(tmp_path, backend=backend)
     tokens = torch.arange(90) * 7 % 64
     with torch.inference_mode():
         torch.testing.assert_close(
@@ -106,12 +108,13 @@ def test_of_two_rotations_the_one_that_transformers_takes_is_computed(left_out: 
         )
 
 
-def test_bfloat16_stays_as_near_as_transformers_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bfloat16_stays_as_near_as_transformers_does(backend: str, tmp_path: Path) -> None:
     theirs = save_random("llama-gqa-biased", tmp_path)
     tokens = torch.arange(50)
     with torch.inference_mode():
         exact = theirs(tokens[None]).logits[0]
-        model = load_llama(tmp_path, torch.bfloat16)
+        model = load_llama(tmp_path, torch.bfloat16, backend=backend)
         ours = model.logits(model.forward(tokens).hidden).float() - exact
         rounded = theirs.to(torch.bfloat16)(tokens[None]).logits[0].float() - exact
     assert float(ours.norm()) < 1.5 * float(rounded.norm())

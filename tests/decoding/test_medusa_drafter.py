@@ -1,19 +1,22 @@
 """Medusa's drafts against the plain ones, in every layout that is published."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
 from head_weights import medusa_weights, write_head  # noqa: E402
 from plain_drafters import Plain, medusa_lists  # noqa: E402
-from tiny_llama import tiny_config  # noqa: E402
+from tiny_llama import grow_tree, tiny_config  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from lpspec.decoding.drafter import Committed  # noqa: E402
-from lpspec.decoding.drafters.medusa import Medusa, load_medusa, ranks_in  # noqa: E402
+from lpspec.decoding.drafters.medusa import Medusa, filled, load_medusa, ranks_in, score_guesses  # noqa: E402
 from lpspec.decoding.llama import Llama  # noqa: E402
 from lpspec.decoding.llama_weights import random_weights  # noqa: E402
 from lpspec.errors import InputError  # noqa: E402
@@ -62,21 +65,6 @@ def load_and_start(file: Path) -> Medusa:
     drafter = load_medusa(MODEL, file, FixedTree(TREE))
     start(drafter, TEXT)
     return drafter
-
-
-@pytest.mark.parametrize("own", [True, False])
-def test_heads_too_large_for_one_core_are_left_to_torch(
-    tmp_path: Path, own: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = write_head(tmp_path / "heads", "medusa_lm_head.safetensors", medusa_weights(CONFIG.spec, own=own))
-    found = []
-    for light in (CONFIG.spec.vocab_size * CONFIG.spec.hidden_size, 1):
-        monkeypatch.setattr("lpspec.decoding.drafters.medusa.LIGHT", light)
-        drafter = load_medusa(MODEL, folder, FixedTree(TREE))
-        assert (drafter.heads._arrays is None) == (light == 1)
-        start(drafter, TEXT)
-        found.append(drafted_paths(drafter))
-    assert found[0] == found[1]
 
 
 def test_a_path_is_as_likely_as_its_heads_say(tmp_path: Path) -> None:
@@ -129,6 +117,33 @@ def test_the_pruner_is_told_every_true_rank_when_it_is_known(tmp_path: Path) -> 
         known = whole[root + 1 : at][:3]
         expected = [lists[head].index(token) for head, token in enumerate(known)]
         assert ranks.tolist() == expected + [-1] * (3 - len(known))
+
+
+@settings(deadline=None)
+@given(drawn=st.lists(st.integers(0, 1000), max_size=20), seed=st.integers(0, 99))
+def test_a_draft_is_as_likely_as_all_guesses_on_its_path(drawn: list[int], seed: int) -> None:
+    tree = grow_tree([number % (node + 1) for node, number in enumerate(drawn)])
+    random, shape = np.random.default_rng(seed), (20, 20)
+    lists, probability = random.integers(0, 99, shape), random.random(shape)
+    tokens, likely = filled(tree, lists, probability)
+    assert len(tokens) == len(likely) == tree.size - 1
+    for node, path in enumerate(tree.paths()):
+        assert tokens[node] == lists[len(path) - 1, path[-1]]
+        assert likely[node] == pytest.approx(math.prod(probability[h, rank] for h, rank in enumerate(path)))
+
+
+@settings(deadline=None)
+@given(first=st.integers(0, 4), known=st.lists(st.integers(0, 9), max_size=8), seed=st.integers(0, 99))
+def test_guesses_are_scored_from_the_first_head_that_can_be(first: int, known: list[int], seed: int) -> None:
+    lists = np.random.default_rng(seed).permuted(np.tile(np.arange(10), (4, 1)), axis=1)[:, :6]
+    ranks = np.full(4, 7, np.int8)
+    score_guesses(lists, first, np.array(known, np.int64), ranks)
+    for head, row in enumerate(lists.tolist()):
+        if first <= head < first + len(known):
+            token = known[head - first]
+            assert ranks[head] == (row.index(token) if token in row else -1)
+        else:
+            assert ranks[head] == 7
 
 
 def test_ranks_are_places_in_lists() -> None:

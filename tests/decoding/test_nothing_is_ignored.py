@@ -51,12 +51,13 @@ def test_several_are_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model.rotary_emb.inv_freq", "model.layers.1.self_attn.rotary_emb.inv_freq"])
 def test_what_follows_from_the_configuration_may_be_there(name: str, tmp_path: Path) -> None:
-    loaded = load_llama(write_model(tmp_path / "m", TENSORS | {name: torch.ones(4)}))
+    loaded = load_llama(write_model(tmp_path / "m", TENSORS | {name: torch.ones(4)}), backend="torch")
     assert torch.equal(logits(loaded), PLAIN)
 
 
 def test_heads_in_one_checkpoint_with_the_model_belong_to_their_drafter(tmp_path: Path) -> None:
-    loaded = load_llama(write_model(tmp_path / "m", TENSORS | {"medusa_head.0.0.linear.weight": torch.ones(32, 32)}))
+    together = TENSORS | {"medusa_head.0.0.linear.weight": torch.ones(32, 32)}
+    loaded = load_llama(write_model(tmp_path / "m", together), backend="torch")
     assert torch.equal(logits(loaded), PLAIN)
 
 

@@ -12,18 +12,15 @@ from safetensors.torch import save_file
 from tiny_llama import tiny_config
 from torch import Tensor
 
+from lpspec.decoding.backend import Backend, choose_backend
 from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
 from lpspec.decoding.generate import Generation
 from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.llama_weights import random_weights
-from lpspec.decoding.quantized import (
-    QuantizedLinear,
-    _gpu_matmul,
-    int_matmul,
-    quantize_rows,
-    quantized,
-)
+from lpspec.decoding.quantized import QuantizedLinear, quantize_rows, quantized
+from lpspec.decoding.torch_backend import TORCH, _gpu_int_product
 from lpspec.errors import InputError
+from lpspec.scenario.names import BACKENDS
 
 CONFIG = """{"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 48,
  "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64, "max_position_embeddings": 256}"""
@@ -51,6 +48,11 @@ def no_torch_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "_int_mm", refuse)
 
 
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return choose_backend(request.param, torch.float32, "cpu")
+
+
 @pytest.mark.usefixtures("no_torch_product")
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
@@ -60,30 +62,32 @@ def no_torch_product(monkeypatch: pytest.MonkeyPatch) -> None:
     seed=st.integers(0, 99),
     extremes=st.booleans(),
 )
-def test_the_integer_multiplication_is_numpys(rows: int, inputs: int, outputs: int, seed: int, extremes: bool) -> None:
+def test_the_integer_multiplication_is_numpys(
+    rows: int, inputs: int, outputs: int, seed: int, extremes: bool, backend: Backend
+) -> None:
     x, weight = drawn_int8(rows, inputs, seed, extremes), drawn_int8(outputs, inputs, seed + 1, extremes)
-    assert np.array_equal(int_matmul(x, weight).numpy(), numpys(x, weight))
+    assert np.array_equal(backend.int_product(x, weight).numpy(), numpys(x, weight))
 
 
 @pytest.mark.usefixtures("no_torch_product")
 @pytest.mark.parametrize("inputs", [4095, 4096, 11008, 14337])
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 6, 7, 17, 64])
 def test_the_sizes_of_real_layers_are_exact_and_threads_share_them(
-    rows: int, inputs: int, monkeypatch: pytest.MonkeyPatch
+    rows: int, inputs: int, monkeypatch: pytest.MonkeyPatch, backend: Backend
 ) -> None:
-    monkeypatch.setattr("lpspec.decoding.block_product.PART", 1)
+    monkeypatch.setattr("lpspec.decoding.compiled.block_product.PART", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     x, weight = drawn_int8(rows, inputs, seed=rows), drawn_int8(23, inputs, seed=0)
-    assert np.array_equal(int_matmul(x, weight).numpy(), numpys(x, weight))
+    assert np.array_equal(backend.int_product(x, weight).numpy(), numpys(x, weight))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_largest_sums_are_exact(sign: int) -> None:
+def test_the_largest_sums_are_exact(sign: int, backend: Backend) -> None:
     """Pairs of products overflow 16 bits, and sums 24 bits."""
     x, weight = torch.full((3, 14336), -128, dtype=torch.int8), torch.full((5, 14336), 64 * sign, dtype=torch.int8)
-    assert (int_matmul(x, weight) == -128 * 64 * sign * 14336).all()
+    assert (backend.int_product(x, weight) == -128 * 64 * sign * 14336).all()
     x, weight = torch.full((3, 14336), 127, dtype=torch.int8), torch.full((5, 14336), 127 * sign, dtype=torch.int8)
-    assert (int_matmul(x, weight) == sign * 127 * 127 * 14336).all()
+    assert (backend.int_product(x, weight) == sign * 127 * 127 * 14336).all()
 
 
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 1, 1), (16, 24, 8), (17, 25, 9), (40, 64, 40)])
@@ -97,14 +101,14 @@ def test_a_gpu_gets_the_shapes_that_it_takes(
 
     monkeypatch.setattr(torch, "_int_mm", as_a_gpu)
     x, weight = drawn_int8(rows, inputs, seed=1), drawn_int8(outputs, inputs, seed=2)
-    assert np.array_equal(_gpu_matmul(x, weight).numpy(), numpys(x, weight))
+    assert np.array_equal(_gpu_int_product(x, weight).numpy(), numpys(x, weight))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 300, 5), (16, 4096, 64), (40, 14337, 33)])
 def test_a_gpu_multiplies_exactly(rows: int, inputs: int, outputs: int) -> None:
     x, weight = drawn_int8(rows, inputs, seed=1), drawn_int8(outputs, inputs, seed=2)
-    assert np.array_equal(int_matmul(x.cuda(), weight.cuda()).cpu().numpy(), numpys(x, weight))
+    assert np.array_equal(TORCH.int_product(x.cuda(), weight.cuda()).cpu().numpy(), numpys(x, weight))
 
 
 def test_a_row_is_rounded_to_half_a_step_at_most() -> None:

@@ -5,8 +5,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lpspec.decoding.block_product import LANES, add_product, as_read, widens_quickly
-from lpspec.decoding.linear import FEW, LIGHT, SMALL, FloatLinear, few_enough
+from lpspec.decoding.compiled.backend import FEW, LIGHT, CompiledBackend
+from lpspec.decoding.compiled.block_product import LANES, add_product, as_read, widens_quickly
+from lpspec.decoding.linear import FloatLinear
+
+COMPILED = CompiledBackend()
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -51,7 +54,7 @@ def test_infinity_and_nan_pass_through() -> None:
     weight = torch.ones(2, LANES)
     weight[1, 0] = -1.0
     with torch.inference_mode():
-        found = FloatLinear(weight)(x)
+        found = FloatLinear(weight, backend=COMPILED)(x)
     assert found[0].tolist() == [float("inf"), -float("inf")]
     assert found[1].isnan().all()
 
@@ -60,7 +63,7 @@ def test_infinity_and_nan_pass_through() -> None:
 @pytest.mark.parametrize("together", [False, True])
 def test_a_layer_adds_bias_and_what_it_comes_on_top_of(bias: bool, together: bool) -> None:
     x = drawn(3, 8) if together else drawn(3, 16)[:, :8]
-    layer, onto = FloatLinear(drawn(8, 8), drawn(8) if bias else None), drawn(3, 8, seed=1)
+    layer, onto = FloatLinear(drawn(8, 8), drawn(8) if bias else None, COMPILED), drawn(3, 8, seed=1)
     before = onto.clone()
     with torch.inference_mode():
         found = layer(x, onto)
@@ -68,29 +71,61 @@ def test_a_layer_adds_bias_and_what_it_comes_on_top_of(bias: bool, together: boo
     torch.testing.assert_close(onto, before)
 
 
-def test_only_what_suits_is_taken() -> None:
-    weight = torch.randn(100, 48)
-    assert FloatLinear(weight).arrays is not None
-    for other in (weight.half(), weight.T, torch.randn(100, 50), weight.clone().requires_grad_()):
-        assert FloatLinear(other).arrays is None
-    assert not few_enough(2, weight.numel())  # gradients are wanted
-    with torch.inference_mode():
-        assert few_enough(FEW, 10**9)
-        assert few_enough(FEW + 1, SMALL // (FEW + 1))
-        assert not few_enough(FEW + 1, SMALL // FEW)
+@pytest.fixture
+def loops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows of every product that the loops do."""
+    rows: list[int] = []
+
+    def counted(x: np.ndarray, weight: np.ndarray, out: np.ndarray, threads: int) -> None:
+        rows.append(len(x))
+        add_product(x, weight, out, threads)
+
+    monkeypatch.setattr("lpspec.decoding.compiled.backend.add_product", counted)
+    return rows
 
 
-def test_a_large_weight_is_not_copied() -> None:
+def test_only_what_suits_is_taken(loops: list[int]) -> None:
+    weight = torch.randn(96, 48)
+    for other in (weight.half(), torch.randn(48, 96).T, torch.randn(96, 50)):
+        multiply = COMPILED.product(other, None)
+        x = drawn(3, other.shape[1]).to(other.dtype)
+        assert torch.equal(multiply(x, None), functional.linear(x, other))
+    assert loops == []
+    COMPILED.product(weight, None)(drawn(3, 48), None)
+    assert loops == [3]
+
+
+def test_few_rows_are_taken_however_large_the_weight_is(loops: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lpspec.decoding.compiled.backend.SMALL", 50 * 16 * 8)
+    multiply = COMPILED.product(drawn(16, 8), None)
+    wider = COMPILED.product(drawn(17, 8), None)
+    multiply(drawn(50, 8), None)
+    wider(drawn(FEW, 8), None)
+    assert loops == [50, FEW]
+    multiply(drawn(51, 8), None)
+    wider(drawn(50, 8), None)
+    assert loops == [50, FEW]
+
+
+def test_rows_may_lie_in_several_dimensions(loops: list[int]) -> None:
+    x, weight, onto = drawn(2, 3, 16), drawn(5, 16), drawn(2, 3, 5)
+    found = COMPILED.product(weight, None)(x, onto)
+    torch.testing.assert_close(found, onto + functional.linear(x, weight))
+    assert loops == [6]
+
+
+def test_a_large_weight_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = torch.zeros(LIGHT // 8 + 1, 8)
-    arrays = FloatLinear(weight).arrays
-    assert arrays is not None
-    assert np.shares_memory(arrays[0], weight.numpy())
+    read: list[np.ndarray] = []
+    monkeypatch.setattr("lpspec.decoding.compiled.backend.add_product", lambda x, weight, *rest: read.append(weight))
+    COMPILED.product(weight, None)(torch.ones(1, 8), None)
+    assert np.shares_memory(read[0], weight.numpy())
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 9])
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_share_the_outputs(rows: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lpspec.decoding.block_product.PART", 1)
+    monkeypatch.setattr("lpspec.decoding.compiled.block_product.PART", 1)
     x, weight = drawn(rows, 16).numpy(), drawn(23, 16).numpy()
     alone, shared = np.ones((rows, 23), np.float32), np.ones((rows, 23), np.float32)
     add_product(x, weight, alone)
@@ -98,18 +133,11 @@ def test_threads_share_the_outputs(rows: int, threads: int, monkeypatch: pytest.
     assert np.array_equal(alone, shared)
 
 
-def test_bfloat16_is_summed_in_float32_and_rounded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lpspec.decoding.linear.multiplies_bfloat16", lambda: False)
+def test_bfloat16_is_summed_in_float32_and_rounded_once(loops: list[int]) -> None:
     x, weight, onto = drawn(5, 64).bfloat16(), drawn(9, 64).bfloat16(), drawn(5, 9).bfloat16()
-    layer = FloatLinear(weight)
-    assert layer.arrays is not None
     with torch.inference_mode():
-        found = layer(x, onto)
+        found = FloatLinear(weight, backend=COMPILED)(x, onto)
+    assert loops == [5]
     assert found.dtype == torch.bfloat16
     exact = onto.double() + x.double() @ weight.double().T
     torch.testing.assert_close(found.double(), exact, atol=1e-4, rtol=2**-8)
-
-
-def test_bfloat16_is_left_to_processors_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lpspec.decoding.linear.multiplies_bfloat16", lambda: True)
-    assert FloatLinear(drawn(9, 64).bfloat16()).arrays is None

@@ -10,12 +10,21 @@ from lpspec.decoding.kv_cache import KvCache
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.tree_frame import TreeFrame
 from lpspec.errors import InputError
+from lpspec.scenario.names import BACKENDS
 from lpspec.speculation.token_tree import TokenTree
 
 SHAPES = [(1, 1, 8), (4, 4, 8), (4, 2, 8), (6, 2, 4), (8, 1, 16)]  # heads, kv heads, head dim
 MODELS = [
-    tiny_llama(heads=heads, kv_heads=kv_heads, head_dim=head_dim, qkv_bias=heads == 6, tied_embeddings=heads == 8)
+    tiny_llama(
+        backend=backend,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        qkv_bias=heads == 6,
+        tied_embeddings=heads == 8,
+    )
     for heads, kv_heads, head_dim in SHAPES
+    for backend in BACKENDS
 ]
 
 trees = st.lists(st.integers(0, 1000), max_size=23).map(
@@ -37,7 +46,7 @@ def path_to(tree: TokenTree, node: int) -> list[int]:
     return path
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=120)
 @given(
     model=st.sampled_from(MODELS), tree=trees, length=st.integers(1, 40), seed=st.integers(0, 999), padded=st.booleans()
 )
@@ -70,7 +79,7 @@ def test_logits_and_cache_equal_those_of_sequential_passes(
 
 
 def test_a_node_does_not_see_its_siblings() -> None:
-    model, tree = MODELS[2], grow_tree([0, 0, 1])
+    model, tree = MODELS[4], grow_tree([0, 0, 1])
     frame, context = TreeFrame(8), torch.arange(5)
     with torch.inference_mode():
         for sibling in (7, 8):

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lpspec.decoding.backend import choose_backend
 from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
@@ -24,10 +25,10 @@ def tiny_config(end_tokens: tuple[int, ...] = (), **sizes: Any) -> LlamaConfig:
     return LlamaConfig(spec=ModelSpec(**SIZES | sizes), end_tokens=end_tokens)
 
 
-def tiny_llama(seed: int = 0, dtype: torch.dtype = torch.float32, **sizes: Any) -> Llama:
+def tiny_llama(seed: int = 0, dtype: torch.dtype = torch.float32, backend: str = "torch", **sizes: Any) -> Llama:
     """Weights so large that the next token depends on the context."""
     config = tiny_config(**sizes)
-    return Llama(config, random_weights(config, seed, scale=0.3), dtype)
+    return Llama(config, random_weights(config, seed, scale=0.3), dtype, backend=choose_backend(backend, dtype, "cpu"))
 
 
 def grow_tree(parents: list[int]) -> TokenTree:

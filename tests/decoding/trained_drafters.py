@@ -20,8 +20,9 @@ from lpspec.decoding.drafters.eagle import Eagle, load_eagle
 from lpspec.decoding.drafters.eagle3 import Eagle3, load_eagle3
 from lpspec.decoding.drafters.medusa import MedusaHeads, take_heads
 from lpspec.decoding.drafters.prompt_lookup import PromptLookup
+from lpspec.decoding.layer import DecoderLayer, Surroundings
 from lpspec.decoding.linear import FloatLinear, Linear
-from lpspec.decoding.llama import DecoderLayer, Llama, Surroundings
+from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_weights import random_weights
 from lpspec.decoding.rope import RopeTable
 
@@ -76,7 +77,7 @@ def eagle() -> Eagle:
         truth = torch.cat([text[:, 2:], text[:, 3:]], 1).flatten()
         return cross_entropy(scores, truth) + mse_loss(guessed, hidden[:, 1:-1])
 
-    teach([*floats(head.mix), *layer_floats(head.layer)], loss)
+    teach([*floats(head.mix), *layer_floats(head.stack.layers[0])], loss)
     return drafter
 
 
@@ -121,7 +122,7 @@ CONFIDENT: dict[str, Callable[[], Drafter]] = {
 
 
 def causal(rope: RopeTable, n: int) -> Surroundings:
-    return Surroundings(rope.up_to(n), torch.arange(n), None)
+    return Surroundings(rope.up_to(n), torch.arange(n), None, n)
 
 
 def floats(linear: Linear) -> list[Tensor]:

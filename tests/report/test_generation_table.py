@@ -30,7 +30,7 @@ STEPS = (
     Step(23, TREE, (0, 2), 1, (8, 9), 2, 1_000_000, 3_000_000, 50_000),
     Step(25, ROOT, (0,), 0, (3,), 0, 0, 2_000_000, 50_000),
 )
-MACHINE = {"processor": "some processor", "threads": 2, "dtype": "float32"}
+MACHINE = {"processor": "some processor", "threads": 2, "backend": "torch", "dtype": "float32"}
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Options: TypeAlias = Any
 else:
-    Options = flattened(Request, "model", "drafter", "heads", "dtype")
+    Options = flattened(Request, "model", "drafter", "heads", "dtype", "backend")
 
 
 def calibrate(
@@ -52,7 +52,7 @@ def calibrate(
 
     check_calibration(longest, seconds)
     request = Request(**given_options(Request, options))
-    decoder = load_decoder(request.model, request.drafter, request.heads, dtype=request.dtype)
+    decoder = load_decoder(request.model, request.drafter, request.heads, dtype=request.dtype, backend=request.backend)
     with counted("timing verify passes") as say:
         prices = machine_prices(decoder, longest, say=say, budget_s=seconds)
     curve = None

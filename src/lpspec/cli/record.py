@@ -32,7 +32,8 @@ def record(
     """Decode greedily and record what the drafter guessed at every token; each prompt becomes a turn.
 
     Of Medusa the ranks in the heads' lists are recorded, of other drafters whole draft trees. A trace of Medusa heads
-    is replayed by `lpspec compare --trace FILE`, under any tree and on any platform.
+    is replayed by `lpspec compare --trace FILE`, under any tree and on any platform. The compiled loops multiply (see
+    --backend of `lpspec generate`): they sum in one order on every processor.
 
     Parameters
     ----------

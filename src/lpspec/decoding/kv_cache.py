@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lpspec.decoding.kernels import move_rows
 from lpspec.errors import InputError
 
 
@@ -38,6 +35,25 @@ class LayerCache(NamedTuple):
         return self.data[1:, :, : self.end]
 
 
+class Window(NamedTuple):
+    """Where the tokens of a pass go.
+
+    Attributes:
+        data: The whole memory, [layers, 2, kv_heads, capacity, head_dim].
+        start: Where those of the pass go.
+        end: Where they end.
+    """
+
+    data: Tensor
+    start: int
+    end: int
+
+    @property
+    def layers(self) -> list[LayerCache]:
+        """Each layer's part."""
+        return [LayerCache(data, self.start, self.end) for data in self.data.unbind()]
+
+
 class KvCache:
     """The cache of one text.
 
@@ -62,14 +78,10 @@ class KvCache:
         """Take the memory."""
         self.data = torch.zeros(layers, 2, kv_heads, capacity, head_dim, dtype=dtype, device=device)
         self.capacity = capacity
-        self._layers = self.data.unbind()
-        if self.data.is_cpu:
-            bits = self.data.view(torch.int16) if dtype == torch.bfloat16 else self.data  # numpy has no bfloat16
-            self._blocks = bits.flatten(0, 2).numpy()
         self.length = 0  # tokens that are part of the text
 
-    def windows(self, tokens: int) -> list[LayerCache]:
-        """Per layer, where the next ``tokens`` go.
+    def window(self, tokens: int) -> Window:
+        """Where the next ``tokens`` go.
 
         Raises:
             InputError: They don't fit.
@@ -77,7 +89,7 @@ class KvCache:
         end = self.length + tokens
         if end > self.capacity:
             raise InputError(f"the text needs {end} places in the cache, which has {self.capacity}")
-        return [LayerCache(data, self.length, end) for data in self._layers]
+        return Window(self.data, self.length, end)
 
     def compact(self, keep: Sequence[int]) -> None:
         """Make some of the tokens last passed through the model part of the text, in this order; drop the others.
@@ -87,12 +99,6 @@ class KvCache:
         """
         kept = len(keep)
         if keep[-1] != kept - 1:  # else they already lie where they belong
-            self._move(np.array(keep))
+            places = torch.tensor(keep, device=self.data.device) + self.length
+            self.data[:, :, :, self.length : self.length + kept] = self.data.index_select(3, places)
         self.length += kept
-
-    def _move(self, keep: NDArray[np.int64]) -> None:
-        if self.data.is_cpu:
-            move_rows(self._blocks, self.length, keep)
-            return
-        places = torch.from_numpy(keep + self.length).to(self.data.device)
-        self.data[:, :, :, self.length : self.length + len(keep)] = self.data.index_select(3, places)

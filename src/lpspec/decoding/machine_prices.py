@@ -154,7 +154,7 @@ def load_prices(path: str | Path) -> MachinePrices:
 
 
 def describe_machine(model: Llama, dtype: str) -> dict[str, str | int]:
-    """What a measured time depends on beside the model: processor, threads, library, precision."""
+    """What a measured time depends on beside the model: processor, threads, library, backend, precision."""
     return {
         "processor": _processor(model.device),
         "system": f"{platform.system()} {platform.machine()}",
@@ -162,6 +162,7 @@ def describe_machine(model: Llama, dtype: str) -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "device": str(model.device),
+        "backend": model.computing.backend.name,
         "dtype": dtype,
     }
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from lpspec.decoding.block_product import LANES, add_product
+from lpspec.decoding.backend import Backend
 from lpspec.decoding.checkpoint import Checkpoint
+from lpspec.decoding.torch_backend import TORCH
 
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
@@ -28,18 +27,15 @@ class QuantizedLinear:
     weight: Tensor
     scale: Tensor
     bias: Tensor | None = None
+    backend: Backend = TORCH
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """Multiply x [..., inputs], rounded to INT8 per token, by the weight; the result has x's type."""
         rounded, token_scale = quantize_rows(x.reshape(-1, x.shape[-1]))
-        y = int_matmul(rounded, self.weight) * self.scale * token_scale.unsqueeze(1)
+        y = self.backend.int_product(rounded, self.weight) * self.scale * token_scale.unsqueeze(1)
         y = (y if self.bias is None else y + self.bias).to(x.dtype)
         y = y.view(*x.shape[:-1], -1)
         return y if onto is None else onto + y
-
-    @property
-    def arrays(self) -> None:
-        """No loop in floating point takes its weight."""
 
 
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,28 +43,6 @@ def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     x = x.float()
     scale = x.abs().amax(1).div_(LARGEST).clamp_(min=torch.finfo(torch.float32).tiny)
     return (x / scale.unsqueeze(1)).round_().to(torch.int8), scale
-
-
-def int_matmul(x: Tensor, weight: Tensor) -> Tensor:
-    """The exact int32 [n, outputs] of x int8 [n, inputs] times weight int8 [outputs, inputs] transposed."""
-    if x.is_cuda:
-        return _gpu_matmul(x, weight)
-    device, out = x.device, np.zeros((x.shape[0], weight.shape[0]), np.int32)
-    if missing := -x.shape[1] % (2 * LANES):
-        x, weight = (functional.pad(side, (0, missing)) for side in (x, weight))
-    add_product(x.cpu().contiguous().numpy(), weight.cpu().contiguous().numpy(), out, torch.get_num_threads())
-    return torch.from_numpy(out).to(device)
-
-
-def _gpu_matmul(x: Tensor, weight: Tensor) -> Tensor:
-    """Torch's own integer multiplication, for CUDA alone: what it computes on CPUs is exact on some of them only.
-
-    It wants more than 16 rows, and numbers of inputs and outputs that are multiples of 8.
-    """
-    rows, outputs, missing = len(x), len(weight), -x.shape[1] % 8
-    x = functional.pad(x, (0, missing, 0, max(0, 17 - rows)))
-    weight = functional.pad(weight, (0, missing, 0, -outputs % 8))
-    return torch._int_mm(x, weight.t())[:rows, :outputs]
 
 
 def quantized(checkpoint: Checkpoint) -> Checkpoint:

@@ -43,7 +43,12 @@ class Decoder:
 
 
 def load_decoder(
-    name: str, drafter_name: str, heads: str | None = None, policy: TreePolicy | None = None, dtype: str = "float32"
+    name: str,
+    drafter_name: str,
+    heads: str | None = None,
+    policy: TreePolicy | None = None,
+    dtype: str = "float32",
+    backend: str | None = None,
 ) -> Decoder:
     """Load a model and its drafter.
 
@@ -54,6 +59,7 @@ def load_decoder(
             model's.
         policy: How trees are found; None for the DTP.
         dtype: One of ``DTYPES``.
+        backend: One of ``BACKENDS``; None for the one that is faster here.
 
     Raises:
         InputError: A name is unknown, a file is missing or damaged, or drafter, tree and model don't fit together.
@@ -61,7 +67,8 @@ def load_decoder(
     if dtype not in DTYPES:
         raise unknown_name("dtype", dtype, DTYPES)
     folder = model_folder(name)
-    model = load_llama(folder, torch.bfloat16 if dtype == "bfloat16" else torch.float32, int8=dtype == "int8")
+    kind = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+    model = load_llama(folder, kind, int8=dtype == "int8", backend=backend)
     drafter = load_drafter(drafter_name, model, _heads(folder, drafter_name, heads))
     tokenizer = load_tokenizer(folder)
     if tokenizer.size > (known := model.config.spec.vocab_size):

@@ -117,7 +117,7 @@ def generate(
     _check_names(request)
     verifiers = [_verifier(request, number) for number in range(len(request.prompts))]
     priced = None if request.priced_as is None else load_model(request.priced_as)
-    decoder = load_decoder(request.model, request.drafter, request.heads, policy, request.dtype)
+    decoder = load_decoder(request.model, request.drafter, request.heads, policy, request.dtype, request.backend)
     prompts = prompt_tokens(decoder, request.prompts, request.new_tokens)
     spec = priced or decoder.model.config.spec
     systems = _systems(scenario, priced_model(spec, decoder.drafter))

@@ -25,13 +25,15 @@ def machine_prices(
         budget_s: Time to spend on measuring, beyond three rounds.
 
     Raises:
-        InputError: The file is unsound, or of another model, drafter or precision.
+        InputError: The file is unsound, or of another model, drafter, precision or backend.
     """
     if file is None:
         return calibrate(decoder.model, decoder.drafter, decoder.drafter_name, decoder.dtype, longest, budget_s, say)
     prices = load_prices(file)
-    here = (decoder.model.config.spec.name, decoder.drafter_name, decoder.dtype)
-    there = (prices.model, prices.drafter, str(prices.machine.get("dtype")))
+    backend = decoder.model.computing.backend.name
+    here = (decoder.model.config.spec.name, decoder.drafter_name, decoder.dtype, f"backend {backend}")
+    measured = prices.machine.get("backend", "unnamed")
+    there = (prices.model, prices.drafter, str(prices.machine.get("dtype")), f"backend {measured}")
     if here != there:
         raise InputError(f"price list '{file}' is of {', '.join(there)}; wanted is one of {', '.join(here)}")
     return prices

@@ -12,6 +12,9 @@ from lpspec.scenario import Request
 from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.rank_trace import RankTrace
 
+BACKEND = "compiled"
+"""Always, for its loops take sums in one order on every processor: traces then differ least between machines."""
+
 LABEL_LETTERS = 40
 """Letters of a prompt that become the label of its turn."""
 
@@ -35,7 +38,7 @@ def record(
     """
     if not 1 <= nodes < MAX_TREE_SIZE:
         raise InputError(f"{nodes} drafts per tree are not possible: allowed are 1 to {MAX_TREE_SIZE - 1}")
-    decoder = load_decoder(request.model, request.drafter, request.heads, dtype=request.dtype)
+    decoder = load_decoder(request.model, request.drafter, request.heads, dtype=request.dtype, backend=BACKEND)
     if isinstance(decoder.drafter, NoDrafter):
         raise InputError("drafter 'none' guesses nothing that could be recorded")
     tokens = prompt_tokens(decoder, request.prompts, request.new_tokens)

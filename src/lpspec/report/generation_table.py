@@ -43,7 +43,7 @@ def _lines(generated: Generated) -> Iterator[str]:
     yield f"L_spec  {_over_time([step.tree.size for step in steps])}"
     if generated.measured_tokens_per_s is not None:
         machine = generated.provenance["machine"]
-        how = f"threads: {machine['threads']}, {machine['dtype']}, {machine['processor']}"
+        how = f"backend {machine['backend']}, threads: {machine['threads']}, {machine['dtype']}, {machine['processor']}"
         yield f"here    {digits(generated.measured_tokens_per_s)} token/s measured ({how})"
     yield f"trees   {_trees(generated)}"
     yield f"text    {_text(generated)}"

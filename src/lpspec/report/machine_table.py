@@ -19,7 +19,7 @@ def machine_blocks(prices: MachinePrices, curve: SpeedCurve | None) -> Iterator[
     if curve is not None:
         yield _curve_table(curve)
     machine = prices.machine
-    how = f"threads: {machine['threads']}, {machine['dtype']}, torch {machine['torch']}"
+    how = f"backend {machine['backend']}, threads: {machine['threads']}, {machine['dtype']}, torch {machine['torch']}"
     yield f"machine   {machine['processor']}, {how}"
     beside = f"{prices.overhead_ns / 1e6:.2f} ms a step beside the pass"
     yield f"passes    fastest of {prices.rounds} each, made monotone; {beside}"

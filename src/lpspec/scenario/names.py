@@ -35,3 +35,7 @@ Dtype = Literal["float32", "bfloat16", "int8"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 """Precision of a real model on this machine; int8 is W8A8: weights and activations in 8 bits, what lies between in
 float32."""
+
+BackendName = Literal["compiled", "torch"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+"""What multiplies on this machine: compiled loops where tokens are few, or torch alone; up to rounding the same."""

@@ -4,7 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lpspec.scenario.description import Description
-from lpspec.scenario.names import ACCEPTANCES, DTYPES, MACHINE, OBJECTIVES, Acceptance, Basis, Dtype, Fidelity
+from lpspec.scenario.names import (
+    ACCEPTANCES,
+    BACKENDS,
+    DTYPES,
+    MACHINE,
+    OBJECTIVES,
+    Acceptance,
+    BackendName,
+    Basis,
+    Dtype,
+    Fidelity,
+)
 from lpspec.scenario.option import option, same_option
 from lpspec.scenario.scenario import Scenario
 
@@ -61,6 +72,11 @@ class Request(Description):
     energy_profile: str = same_option(Scenario, "energy_profile")
     changes: Mapping[str, str] = same_option(Scenario, "changes")
     dtype: Dtype = option("float32", "Precision on this machine: float32, bfloat16 or int8 (W8A8).", choices=DTYPES)
+    backend: BackendName | None = option(
+        None,
+        "What multiplies: compiled (loops for few tokens on a CPU) or torch; the one that is faster here if left out.",
+        choices=BACKENDS,
+    )
     strict: bool = option(
         False, "Compute every row by the same kernels whatever the tree: slower, and rounding differs less."
     )

@@ -66,7 +66,7 @@ def load_draft_model(model: Llama, source: str | Path, depth: int = DEPTH, width
     Raises:
         InputError: There is no such model, or its vocabulary is another.
     """
-    drafting = load_llama(source, model.dtype, model.device)
+    drafting = load_llama(source, model.dtype, model.device, backend=model.computing.backend.name)
     size, needed = drafting.config.spec.vocab_size, model.config.spec.vocab_size
     if model.folder is not None and (model.folder / TOKENIZER_FILE).is_file():
         _refuse_other_tokens(

@@ -14,9 +14,10 @@ from torch import Tensor
 from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
 from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
-from lpspec.decoding.kv_cache import KvCache, LayerCache
+from lpspec.decoding.kv_cache import KvCache, Window
+from lpspec.decoding.layer import Stack, Surroundings, additive_mask, take_layer
 from lpspec.decoding.linear import Linear, take_linear
-from lpspec.decoding.llama import DecoderLayer, Llama, Surroundings, additive_mask, take_layer
+from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.rope import RopeTable
 from lpspec.errors import InputError
@@ -31,19 +32,19 @@ class EagleHead:
 
     Args:
         mix: Brings an embedding and a hidden state, side by side, to one hidden state.
-        layer: The decoder layer, which has no norm before its attention.
+        stack: The decoder layer, which has no norm before its attention, and none after it.
         rope: Its rotation of positions.
         embedding: [vocabulary, hidden size], its own or the model's.
     """
 
     mix: Linear
-    layer: DecoderLayer
+    stack: Stack
     rope: RopeTable
     embedding: Tensor
 
-    def __call__(self, embedded: Tensor, hidden: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
+    def __call__(self, embedded: Tensor, hidden: Tensor, around: Surroundings, cache: Window | None = None) -> Tensor:
         """Guess the hidden states that follow: [n, hidden size] from as many embeddings and hidden states."""
-        return self.layer(self.mix(torch.cat([embedded, hidden], -1)), around, kv)
+        return self.stack(self.mix(torch.cat([embedded, hidden], -1)), around, cache)[0]
 
 
 class Eagle(ConfidenceDrafter):
@@ -71,9 +72,8 @@ class Eagle(ConfidenceDrafter):
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """Guess the hidden states at ``tokens`` from those before them."""
         around = surroundings(self.head.rope, positions, mask, self._cache)
-        return self.head(
-            torch.embedding(self.head.embedding, tokens), features, around, one_layer(self._cache, len(tokens))
-        )
+        embedded = torch.embedding(self.head.embedding, tokens)
+        return self.head(embedded, features, around, self._cache.window(len(tokens)))
 
     def logits(self, out: Tensor) -> Tensor:
         """The model's own scores: EAGLE has no norm between its layer and the output layer."""
@@ -83,12 +83,7 @@ class Eagle(ConfidenceDrafter):
 def surroundings(rope: RopeTable, positions: Tensor, mask: Tensor | None, cache: KvCache) -> Surroundings:
     """What a draft layer sees of a pass behind its cache; ``mask`` is as for ``Llama.forward``."""
     added = None if mask is None else additive_mask(mask, cache.data.dtype)
-    return Surroundings(rope.up_to(cache.capacity), positions, added)
-
-
-def one_layer(cache: KvCache, tokens: int) -> LayerCache:
-    """Where a draft layer writes keys and values of the next ``tokens``, and what it reads."""
-    return cache.windows(tokens)[0]
+    return Surroundings(rope.up_to(cache.capacity), positions, added, cache.length + len(positions))
 
 
 def layer_cache(config: LlamaConfig, model: Llama) -> KvCache:
@@ -118,9 +113,10 @@ def load_eagle(model: Llama, source: str | Path, depth: int = DEPTH, width: int 
     hidden, bias = config.spec.hidden_size, "fc.bias" in tensors
     if said.said.get("bias", bias) != bias:  # of fc; absent, the tensors tell it
         raise InputError(f"{said.where}: bias is {str(not bias).lower()}, but the tensors say otherwise of 'fc.bias'")
+    layer = take_layer(config, tensors, "layers.0.", model.computing, input_norm=False)
     head = EagleHead(
-        take_linear(tensors, {"fc": hidden}, 2 * hidden, bias, model.dtype, model.device),
-        take_layer(config, tensors, "layers.0.", model.dtype, model.device, input_norm=False),
+        take_linear(tensors, {"fc": hidden}, 2 * hidden, bias, model.computing),
+        Stack([layer], None, layer.eps, model.computing.backend),
         RopeTable(config.rope, config.spec.head_dim, model.dtype, model.device),
         own_embedding(tensors, model),
     )

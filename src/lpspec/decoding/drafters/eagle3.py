@@ -14,12 +14,13 @@ from torch import Tensor
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
-from lpspec.decoding.drafters.eagle import layer_cache, one_layer, surroundings
+from lpspec.decoding.drafters.eagle import layer_cache, surroundings
 from lpspec.decoding.drafters.eagle3_config import KNOWN, TAPS, Eagle3Keys, read_keys, taps
 from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
 from lpspec.decoding.kv_cache import KvCache, LayerCache
+from lpspec.decoding.layer import DecoderLayer, Surroundings, rms_norm, take_layer
 from lpspec.decoding.linear import Linear, take_linear
-from lpspec.decoding.llama import DecoderLayer, Llama, Surroundings, rms_norm, take_layer
+from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.rope import RopeTable
 from lpspec.errors import InputError
@@ -60,10 +61,7 @@ class Eagle3Head:
         """One hidden state [n, hidden size] from three tapped ones, side by side."""
         if self.tap_norms:
             parts = tapped.chunk(len(self.tap_norms), -1)
-            normed = [
-                rms_norm(part.contiguous(), norm, self.layer.eps)
-                for part, norm in zip(parts, self.tap_norms, strict=True)
-            ]
+            normed = [rms_norm(part, norm, self.layer.eps) for part, norm in zip(parts, self.tap_norms, strict=True)]
             tapped = torch.cat(normed, -1)
         return self.mix(tapped)
 
@@ -115,9 +113,8 @@ class Eagle3(ConfidenceDrafter):
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """Guess the hidden states at ``tokens`` from those before them."""
         around = surroundings(self.head.rope, positions, mask, self._cache)
-        return self.head(
-            torch.embedding(self.head.embedding, tokens), features, around, one_layer(self._cache, len(tokens))
-        )
+        embedded = torch.embedding(self.head.embedding, tokens)
+        return self.head(embedded, features, around, self._cache.window(len(tokens)).layers[0])
 
     def logits(self, out: Tensor) -> Tensor:
         """Scores over the draft vocabulary."""
@@ -172,11 +169,11 @@ def _take_head(tensors: Checkpoint, prefix: str, config: LlamaConfig, keys: Eagl
     tap_norms = (norm("input_norm", TAPS * hidden),) if keys.norm_before_fc else ()
     return Eagle3Head(
         tuple(norm(f"fc_norm.{tap}") for tap in range(TAPS)) if keys.fc_norm else tap_norms,
-        take_linear(tensors, {"fc": hidden}, TAPS * hidden, False, dtype, device),
+        take_linear(tensors, {"fc": hidden}, TAPS * hidden, False, model.computing),
         norm(f"{prefix}hidden_norm"),
-        take_layer(config, tensors, prefix, dtype, device, attention_inputs=2 * hidden),
+        take_layer(config, tensors, prefix, model.computing, attention_inputs=2 * hidden),
         norm("norm"),
-        take_linear(tensors, {"lm_head": len(token)}, hidden, False, dtype, device),
+        take_linear(tensors, {"lm_head": len(token)}, hidden, False, model.computing),
         token,
         RopeTable(config.rope, config.spec.head_dim, dtype, device),
         own_embedding(tensors, model),

@@ -6,7 +6,6 @@ Source: FasterDecoding/Medusa; arXiv 2401.10774.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -17,16 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import silu
 
-from lpspec.decoding.block_product import LANES, Float32, Weight, as_read
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
 from lpspec.decoding.drafters.head_files import open_heads, read_head_config
-from lpspec.decoding.head_kernels import fill_tree, guesses_of, score_guesses
-from lpspec.decoding.linear import LIGHT, suits_kernels
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError, shown
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import DraftTokenPruner, FixedTree, Pruner, heads_run
+from lpspec.speculation.token_tree import TokenTree
 
 TOP_K = 10
 """Tokens in each head's list, as in Medusa."""
@@ -78,28 +75,8 @@ class MedusaHeads:
             heads: How many run, the first ones, one at least; all if left out.
         """
         heads = self.count if heads is None else heads
-        if len(hidden) == 1 and self._arrays is not None:
-            tokens, probabilities = guesses_of(hidden.contiguous().numpy(), *self._arrays, heads, top_k)
-            return tokens[None], probabilities[None]
         top = self.logits(hidden, heads).float().softmax(-1).topk(top_k)
         return top.indices.transpose(0, 1).cpu().numpy(), top.values.transpose(0, 1).cpu().numpy().astype(np.float64)
-
-    @cached_property
-    def _arrays(self) -> tuple[Weight, Float32, Weight] | None:
-        """The weights for compiled loops, where these are faster: small heads on a CPU."""
-        spec, blocks, biases = self.model.config.spec, self.block_weight, self.block_bias
-        if spec.hidden_size % LANES or max(spec.vocab_size, spec.hidden_size) * spec.hidden_size > LIGHT:
-            return None
-        out = self._out_array()
-        if out is None or not (suits_kernels(blocks) and suits_kernels(biases)):
-            return None
-        return as_read(blocks.numpy()), biases.numpy(), out
-
-    def _out_array(self) -> Weight | None:
-        if self.out is None:  # the model's own, as the pass before has left it in the caches
-            arrays = self.model.head.arrays
-            return None if arrays is None else arrays[0][None]
-        return as_read(self.out.numpy()) if suits_kernels(self.out) else None
 
 
 class _Step(NamedTuple):
@@ -149,7 +126,7 @@ class Medusa:
         if heads:
             lists, probability = (found[0] for found in self.heads.lists(self._hidden, self.top_k, heads))
         self._open.append(_Step(self._position, lists, np.full(heads, -1, np.int8)))
-        return Draft(tree, *fill_tree(tree.parent, tree.depth, tree.rank, lists, probability), heads=heads)
+        return Draft(tree, *filled(tree, lists, probability), heads=heads)
 
     def observe(self, draft: Draft, known: Committed) -> None:
         """Score every head against the tokens now known, and let the pruner learn from it."""
@@ -160,6 +137,27 @@ class Medusa:
         self._position += committed
         self._hidden = known.hidden[-1:]
         self._open = [step for step in self._open if step.position + self.depth > self._position]
+
+
+def filled(tree: TokenTree, lists: IntArray, probability: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Every draft's token, and the probability of its path, int64 and float64 [nodes - 1].
+
+    Args:
+        tree: Which guesses it takes.
+        lists: [heads, top_k], each head's guesses.
+        probability: [heads, top_k], how likely it finds them.
+    """
+    head, rank = tree.depth[1:] - 1, tree.rank[1:]
+    likely = [1.0]
+    for parent, own in zip(tree.parent[1:].tolist(), probability[head, rank].tolist(), strict=True):
+        likely.append(likely[parent] * own)
+    return lists[head, rank], np.array(likely[1:])
+
+
+def score_guesses(lists: IntArray, first: int, tokens: IntArray, ranks: NDArray[np.int8]) -> None:
+    """Write into ranks [heads] where lists [heads, top_k] hold ``tokens``, head ``first`` the first; -1 for nowhere."""
+    scored = slice(first, min(first + len(tokens), len(lists)))
+    ranks[scored] = ranks_in(lists[scored], tokens[: len(lists[scored])])
 
 
 def ranks_in(lists: IntArray, tokens: IntArray) -> NDArray[np.int8]:
