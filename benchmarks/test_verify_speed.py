@@ -7,6 +7,7 @@ a busy machine does not decide.
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -105,15 +106,19 @@ def by_torch(model: Llama, cache: KvCache, mask: Tensor, size: int) -> Callable[
     return run
 
 
+def verify_tree(model: Llama, cache: KvCache, frame: TreeFrame, tree: TokenTree) -> Tensor:
+    return model.logits(model.forward(torch.arange(tree.size), *frame.of(tree, CONTEXT), cache).hidden)
+
+
 @pytest.mark.parametrize("size", [1, 8, 16, 32, 64])
 @torch.inference_mode()
 def test_a_verify_pass_by_each_backend(size: int) -> None:
     """A tree's pass by each backend, beside its matrix multiplications and attention alone by torch."""
-    frame, tree, tokens = TreeFrame(64), tree_of(size), torch.arange(size)
+    frame, tree = TreeFrame(64), tree_of(size)
     verify: list[Callable[[], object]] = []
     for backend in ("compiled", "torch"):
         model, cache = loaded(DEMO, backend)
-        verify.append(lambda m=model, c=cache: m.logits(m.forward(tokens, *frame.of(tree, CONTEXT), c).hidden))
+        verify.append(partial(verify_tree, model, cache, frame, tree))
     arithmetic = by_torch(model, cache, functional.pad(frame.of(tree, CONTEXT)[1], (CONTEXT, 0)), size)
     compiled, by_operators, bare = (seconds * 1e6 for seconds in fastest(*verify, arithmetic))
     print(
