@@ -2,16 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, make_dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import InputError
 from lpspec.scenario.checking import LARGEST
 from lpspec.scenario.option import Option, options_of
 from lpspec.scenario.scenario import DEFAULT, Scenario
-
-_Choice = TypeVar("_Choice", bound=str)
 
 
 def whole_number(_type: Any, tokens: Sequence[Token]) -> int:
@@ -97,18 +95,6 @@ def read_scenario(file: str | None, options: Any, base: Scenario = DEFAULT) -> S
     given = given_options(Scenario, options)
     changes: Mapping[str, str] = given.pop("changes", {})
     return scenario.replace(**given, changes={**scenario.changes, **changes})
-
-
-def one_of(option: str, text: str, allowed: Sequence[_Choice]) -> _Choice:
-    """The choice that a text names.
-
-    Raises:
-        InputError: It names none of those allowed.
-    """
-    for choice in allowed:
-        if choice == text:
-            return choice
-    raise unknown_name(f"value of {option}", text, allowed)
 
 
 def rank_numbers(option: str, text: str | None) -> tuple[int, ...]:
