@@ -62,15 +62,16 @@ def run(
     commands_path = plan_file("--commands", commands, outputs.paths)
     asked = Serving(**given_options(Serving, options))
     announce_compiling()
+    from lpspec.dram.platform_channel import command_die_named
     from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
     from lpspec.dram.run.controller import Controller
     from lpspec.dram.run.request_file import read_requests
     from lpspec.dram.run.request_stream import run_stream
-    from lpspec.machine.loading import load_die, load_profile
+    from lpspec.machine.loading import load_profile
     from lpspec.report.dram_documents import run_document
     from lpspec.report.dram_table import run_blocks
 
-    device, profile = load_die(asked.die, asked.changes), load_profile(asked.energy_profile)
+    device, profile = command_die_named(asked.die, asked.changes), load_profile(asked.energy_profile)
     controller = Controller(ranks=asked.ranks, refresh=asked.refresh, wck=asked.wck)
     with FilesTogether() as files, progress("serving requests") as line:
         take = None
@@ -111,13 +112,13 @@ def check(
     computing = rank_numbers("--pim-ranks", asked.pim_ranks)
     announce_compiling()
     from lpspec.dram.check.checker import check_csv
+    from lpspec.dram.platform_channel import command_die_named
     from lpspec.dram.run.checking import check_options
-    from lpspec.machine.loading import load_die
     from lpspec.report.dram_documents import check_document
     from lpspec.report.dram_table import check_blocks
 
     rules = check_options(
-        load_die(asked.die, asked.changes),
+        command_die_named(asked.die, asked.changes),
         asked.ranks,
         computing,
         asked.wck,

@@ -1,8 +1,11 @@
 """One channel of a platform as the command level sees it: which die, which ranks compute, how many at once."""
 
+from collections.abc import Mapping
+
 from lpspec.dram.pim.weights import PimChannel
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
+from lpspec.machine.loading import load_die
 from lpspec.machine.platform_spec import PlatformSpec
 
 GEOMETRY = {"bank_groups": 4, "banks_per_group": 4, "burst_bytes": 32}
@@ -33,6 +36,17 @@ def command_die(platform: PlatformSpec) -> DieSpec:
     """
     die = platform.die
     check_geometry(die, f"platform '{platform.name}': ")
+    return die
+
+
+def command_die_named(name_or_path: str, changes: Mapping[str, str]) -> DieSpec:
+    """The die of a name or file, with some values changed, if the command level knows its geometry.
+
+    Raises:
+        InputError: It cannot be loaded, or has another geometry.
+    """
+    die = load_die(name_or_path, changes)
+    check_geometry(die)
     return die
 
 

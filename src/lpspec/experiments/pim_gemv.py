@@ -98,11 +98,7 @@ def run_gemv(case: GemvCase, device_name: str = "lp5x-pim", width: int = 4096, c
 
 def device_of(case: GemvCase, device_name: str) -> DieSpec:
     """The named die with a case's MPUs."""
-    die = load_die(device_name)
-    banks = die.pim.banks_per_mpu.model_copy(update={"value": case.banks_per_mpu, "source": "varied here"})
-    return die.model_copy(
-        update={"pim_side": die.pim.model_copy(update={"banks_per_mpu": banks, "activate": case.activate})}
-    )
+    return load_die(device_name, {"pim.banks_per_mpu": str(case.banks_per_mpu), "pim.activate": case.activate})
 
 
 def reading_ck(device: DieSpec, read_bytes: int, refresh: Refresh) -> int:
