@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from lpspec.dram.pim.cache import KvPlacement
-from lpspec.dram.pim.moves import DramPlacement, MovePlan, plan_move
+from lpspec.dram.pim.moves import plan_between_sides
 from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
 from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
 from lpspec.dram.run.controller import Controller
-from lpspec.dram.run.mover import MovePolicy, run_reallocation
+from lpspec.dram.run.mover import move
 from lpspec.dram.run.read_stream import ReadStream
+from lpspec.dram.run.session import Session
 from lpspec.dram.run.simulate import ChannelRun, run_channel, run_requests
 from lpspec.machine.loading import load_die
 
@@ -116,32 +117,11 @@ def test_row_of_layers(benchmark: BenchmarkFixture) -> None:
     _time(benchmark, lambda: run_channel(NO_REQUESTS, program, DIE, SHARED), 5)
 
 
-# Reallocation
+# Moves
 
 
-def move_of_a_tile() -> tuple[MovePlan, Program]:
-    """256 outputs of each PIM rank, 4096 k, out of the DRAM rank; and the NPU's reads of them."""
-    dram = DramPlacement(DIE, 3, 4096, 768)
-    return plan_move(dram, place_weights(CHANNEL, 4096, 768, 0, "never"), 0, 768), dram.reads()
-
-
-@pytest.mark.parametrize(
-    ("policy", "traffic"),
-    [
-        pytest.param("blocking", "none", id="blocking"),
-        pytest.param("background", "every 8 CK", id="background, NPU reads every 8 CK"),
-        pytest.param("background", "streaming", id="background, NPU streams"),
-        pytest.param("catch", "the same", id="caught from the NPU's reads"),
-    ],
-)
 @pytest.mark.benchmark(group="dram: moving 3 MiB of weights between ranks")
-def test_reallocation(benchmark: BenchmarkFixture, policy: MovePolicy, traffic: str) -> None:
-    plan, same = move_of_a_tile()
-    reads = same if traffic == "the same" else ReadStream(3, 0 if traffic == "none" else REQUESTS, 2000).requests(DIE)
-    if traffic == "every 8 CK":
-        reads[:, 0] = 8 * np.arange(len(reads))
-    run = _time(benchmark, lambda: run_reallocation(plan, DIE, SHARED, policy=policy, requests=reads), 2)
-    busy_ck = int(run.run.served_at.max()) if len(reads) else run.finished_ck
-    moved = int((run.written_at <= busy_ck).sum()) * run.burst_bytes
+def test_move(benchmark: BenchmarkFixture) -> None:
+    plan = plan_between_sides(CHANNEL, 4096, 768, to_pim=True)
+    _time(benchmark, lambda: move(plan, Session(DIE, SHARED)), 2)
     _report(benchmark, "bursts_per_s", len(plan.source))
-    benchmark.extra_info["moved_mb_per_s"] = round(moved / (busy_ck * DIE.tCK.ns) * 1e3)  # while the NPU reads

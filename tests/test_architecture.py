@@ -27,6 +27,9 @@ HEIGHT = {
 }
 # Modules at the package's root that stand above every block, and whose content no block takes.
 TOP = {"lpspec", "lpspec.__main__", "lpspec.api"}
+# Rooms of the memory, likewise; what lies beside them, such as lpspec.dram.rules, is data that all but the checker use.
+ROOM_HEIGHT = {"pim": 3, "run": 2, "engine": 1, "check": 0}
+ABOVE_ROOMS = {"lpspec.dram.platform_channel"}  # says what channel a platform has
 MAX_LINES = 400
 # Files allowed to be longer, each with its own bound and the reason.
 LONGER_FILES: dict[str, int] = {}
@@ -109,6 +112,48 @@ def test_every_folder_is_a_block_of_the_diagram() -> None:
 
 def test_imports_point_down_only() -> None:
     assert [str(found) for found in all_imports() if not points_down(found)] == []
+
+
+def room(dotted: str) -> str | None:
+    """The room of the memory a dotted name lies in; None for what lies beside the rooms."""
+    parts = dotted.split(".")
+    return parts[2] if parts[:2] == ["lpspec", "dram"] and len(parts) > 2 and parts[2] in ROOM_HEIGHT else None
+
+
+def stays_in_its_room(found: Import) -> bool:
+    """Whether an import within the memory points down; the checker takes nothing of the others, data included."""
+    if block(found.module) != "dram" or block(found.target) != "dram" or found.module in ABOVE_ROOMS:
+        return True
+    here, there = room(found.module), room(found.target)
+    if here == "check":
+        return there == "check"
+    if here is None:
+        return there is None
+    if there == "check":
+        return found.module == "lpspec.dram.run.checking"  # says in the checker's terms what it is to expect
+    return there is None or ROOM_HEIGHT[here] >= ROOM_HEIGHT[there]
+
+
+def test_rooms_of_the_memory_are_entered_one_way() -> None:
+    assert [str(found) for found in all_imports() if not stays_in_its_room(found)] == []
+    rooms = {path.parent.name for path in (SOURCE / "lpspec/dram").glob("*/__init__.py")}
+    assert rooms == set(ROOM_HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("module", "target", "allowed"),
+    [
+        ("lpspec.dram.pim.moves", "lpspec.dram.run.mover.move", True),
+        ("lpspec.dram.run.session", "lpspec.dram.engine.loop.run", True),
+        ("lpspec.dram.run.mover", "lpspec.dram.pim.moves.plan_move", False),
+        ("lpspec.dram.engine.loop", "lpspec.dram.run.session", False),
+        ("lpspec.dram.check.bus", "lpspec.dram.rules.WINDOWS", False),
+        ("lpspec.dram.pim.verify", "lpspec.dram.check.checker", False),
+        ("lpspec.dram.rules", "lpspec.dram.engine.state", False),
+    ],
+)
+def test_the_rooms_are_the_diagrams(module: str, target: str, allowed: bool) -> None:
+    assert stays_in_its_room(Import(module, 1, target)) is allowed
 
 
 def test_report_takes_only_data_from_below() -> None:

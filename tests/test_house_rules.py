@@ -15,45 +15,37 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Compiled kernels: numba takes arrays one by one, which keeps one signature to compile; their calls are inside loops.
 KERNEL_PARAMETERS = {
     "_activate": 7,
-    "_admit_moves": 7,
-    "_admit_npu": 8,
-    "_admit_write": 7,
     "_apart": 10,
     "_check_burst": 8,
     "_expect_closed": 7,
     "_follow_segment": 9,
     "_hold_to_account": 8,
-    "_issue": 7,
-    "_let_in": 9,
     "_load_input": 7,
     "_need_power": 7,
-    "_note_served": 7,
     "_pim_state": 9,
     "_use_inputs": 8,
-    "_write_down": 8,
     "attend": 8,
     "check_activation_rate": 8,
     "check_inputs": 9,
     "check_pim_rows": 8,
     "decoder_layer": 8,
     "decoder_stack": 9,
-    "drive": 12,
+    "issue_plain": 7,
     "learn_verified": 7,
     "need": 7,
     "replay_fixed": 8,
     "replay_pruned": 17,
     "report": 7,
     "run_copies": 7,
+    "write_down": 8,
 }
 # Compiled kernels: one loop whose state is in local variables, in sections commented by what they do.
 KERNEL_LINES = {
-    "_issue": 105,
-    "_issue_pim": 90,
-    "_pick": 103,
-    "_pick_pim": 94,
     "grow_best_tree": 71,
+    "pick_pim": 98,
+    "pick_plain": 103,
     "replay_pruned": 95,
-    "run": 137,
+    "run": 133,
 }
 
 # Not mended yet. Nothing may be added here; what has become good must go.
@@ -70,7 +62,6 @@ PARAMETERS = {
     "count_wrong": 7,
     "record_drafts": 8,
     "run_channel": 7,
-    "run_reallocation": 9,
 }
 LINES: dict[str, int] = {}
 

@@ -19,11 +19,8 @@ from lpspec.allocation.migration import (
     next_placement,
 )
 from lpspec.allocation.placement import NoRoomError
-from lpspec.dram.pim.moves import DramPlacement, plan_move
-from lpspec.dram.pim.weights import place_weights
-from lpspec.dram.platform_channel import channel_of_platform
-from lpspec.dram.run.controller import Controller
-from lpspec.dram.run.mover import run_reallocation
+from lpspec.devices.memory_timing import timing_of
+from lpspec.devices.package_commands import PackageCommands
 from lpspec.llm import Gemm, draft_operators, load_model, verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 
@@ -236,16 +233,28 @@ def test_copies_never_make_a_step_slower_however_short_the_room(name: str, inter
 # Against commands
 
 
+@pytest.mark.parametrize("column_bytes", [4096, 11008])
 @pytest.mark.parametrize("to_pim", [False, True])
-def test_the_closed_form_is_what_the_commands_take(to_pim: bool) -> None:
-    """A block of `out` on one channel of four: time within 3 %; 6 % less energy, for rows opened again are left out."""
+def test_commands_take_a_little_more_than_the_closed_form(to_pim: bool, column_bytes: int) -> None:
+    """A tile of four channels: time 5 to 12 % longer, since both ranks stop for refresh, and rows opened again."""
     platform, profile = load_platform("lp-spec"), load_profile("attacc")
-    channel = channel_of_platform(platform)
-    on_pim = place_weights(channel, 4096, 256)
-    on_dram = DramPlacement(channel.device, 3, 4096, 256, start_row=on_pim.end_row)
-    plan = plan_move(on_dram, on_pim, 0, 256) if to_pim else plan_move(on_pim, on_dram, 0, 256)
-    moved = run_reallocation(plan, channel.device, Controller(ranks=4), policy="blocking")
-    cost = migration_cost(4 * moved.moved_bytes, 51.2 * 0.85)
-    assert cost.latency_ns == pytest.approx(moved.finished_ck * 1.25, rel=0.03)
+    assert platform.memory is not None
+    memory = PackageCommands(platform)
+    part = memory.move(column_bytes, 3072, to_pim)
+    cost = migration_cost(3072 * column_bytes, timing_of(platform.memory).bus_gb_per_s)
+    assert 1.05 < part.latency_ns / float(cost.latency_ns) < 1.12
     closed_pj = cost.activity.energy_pj(profile)["migration"]
-    assert closed_pj == pytest.approx(0.94 * 4 * sum(moved.activity.energy_pj(profile).values()), rel=0.01)
+    assert 1.03 < sum(map(float, part.activity.energy_pj(profile).values())) / float(closed_pj) < 1.08
+
+
+def test_what_moves_is_what_the_closed_form_counts() -> None:
+    allocator = dynamic("llama2-7b")
+    assert len(allocator.choices) > 1
+    for start, goal in product(range(len(allocator.choices)), repeat=2):
+        moves = allocator.moves(start, goal)
+        total = sum(move.column_bytes * move.columns * copies for move, copies in moves.items())
+        assert allocator.migration(start, goal).activity.migrated_bits == total * 8.0
+        back = allocator.moves(goal, start)
+        assert {(m.column_bytes, m.columns, not m.to_pim): c for m, c in moves.items()} == {
+            tuple(m): c for m, c in back.items()
+        }

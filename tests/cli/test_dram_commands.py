@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from command_line import Said
 
-from lpspec.dram.engine.kernels import run as run_kernel
+from lpspec.dram.engine.loop import run as run_kernel
 from lpspec.machine.loading import die_names
 
 Lpspec = Callable[..., Said]
@@ -336,7 +336,25 @@ def test_an_interrupt_leaves_no_file(lpspec: Lpspec, folder: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     scattered(100)
-    monkeypatch.setattr("lpspec.dram.engine.kernels.run", interrupt)
+    monkeypatch.setattr("lpspec.dram.engine.loop.run", interrupt)
     said = lpspec("dram", *argv.split(), *(GEMM[2:] if argv.startswith("gemm") else ()))
     assert (said.code, said.out, said.err) == (130, "", "lpspec: interrupted\n")
     assert [path.name for path in folder.iterdir()] == ["requests.jsonl"]
+
+
+@pytest.mark.parametrize("to", ["pim", "dram"])
+def test_a_migration_is_shown_and_legal(lpspec: Lpspec, folder: Path, to: str) -> None:
+    argv = ("dram", "move", "--k", "64", "--n", "3072", "--to", to)
+    document = json.loads(lpspec(*argv, "--commands", "move.csv", "--json", "-").out)
+    assert (document["moved_bytes"], document["to"]) == (64 * 3072, to)
+    assert document["command_counts"]["RD"] == document["command_counts"]["WR"] == 64 * 3072 // 4 // 32
+    assert document["total_ns"] > 2 * document["moved_bytes"] / 51.2
+    checked = lpspec("dram", "check", "move.csv", "--ranks", "4", "--pim-ranks", "0,1,2", "--refresh", "all-bank")
+    assert (checked.code, checked.err) == (0, "")
+    assert "bytes" in lpspec(*argv).out
+
+
+def test_a_migration_that_cannot_be_is_refused(lpspec: Lpspec, folder: Path) -> None:
+    assert_refused(lpspec("dram", "move", "--k", "64", "--n", "64", "--to", "npu"), "known are dram, pim")
+    assert_refused(lpspec("dram", "move", "--k", "0", "--n", "64", "--commands", "move.csv"), "k is 0")
+    assert list(folder.iterdir()) == []

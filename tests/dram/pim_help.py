@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lpspec.dram.check.checker import CheckOptions, PimRules, check_commands
 from lpspec.dram.check.table import command_table
 from lpspec.dram.check.timing import timing_from
-from lpspec.dram.engine import kernels
+from lpspec.dram.engine import state
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.functional import unroll
 from lpspec.dram.pim.products import PimProgram
@@ -38,16 +38,16 @@ def random_int8(rng: np.random.Generator, *shape: int) -> Int8:
 def count(program: PimProgram) -> dict[str, int]:
     """Commands of a program by name, from its lines alone; a command for several ranks counts once."""
     names = {
-        kernels.PIM_ACT: "PIM_ACT",
-        kernels.PIM_PRE: "PIM_PRE",
-        kernels.PIM_IN: "PIM_IN",
-        kernels.PIM_MAC: "PIM_MAC",
-        kernels.PIM_OUT: "PIM_OUT",
+        state.PIM_ACT: "PIM_ACT",
+        state.PIM_PRE: "PIM_PRE",
+        state.PIM_IN: "PIM_IN",
+        state.PIM_MAC: "PIM_MAC",
+        state.PIM_OUT: "PIM_OUT",
     }
     counts = dict.fromkeys(names.values(), 0)
     for line in unroll(program.lines):
-        if (name := names.get(line[kernels.I_OP])) is not None:
-            counts[name] += max(1, line[kernels.I_COUNT])
+        if (name := names.get(line[state.I_OP])) is not None:
+            counts[name] += max(1, line[state.I_COUNT])
     return counts
 
 

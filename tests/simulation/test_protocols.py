@@ -1,13 +1,13 @@
 """Allocators and pruners are known by what they can do: those that inherit nothing run as the shipped ones do."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lpspec.allocation.allocator import ALLOCATORS, Layout
+from lpspec.allocation.allocator import ALLOCATORS, Layout, WeightMove
 from lpspec.allocation.division import Division
 from lpspec.allocation.exclusive import DynamicAllocator
 from lpspec.devices.cost import Cost
@@ -73,6 +73,9 @@ class Moving:
 
     def migration(self, start: int, goal: int) -> Cost:
         return self.inside.migration(start, goal)
+
+    def moves(self, start: int, goal: int) -> Mapping[WeightMove, int]:
+        return self.inside.moves(start, goal)
 
 
 class Alone:

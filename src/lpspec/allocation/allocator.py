@@ -1,8 +1,8 @@
 """What an allocator is, and the ones that the package knows: policies that put operators on devices."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lpspec.allocation.division import Division
 from lpspec.devices.cost import Cost
@@ -12,6 +12,14 @@ from lpspec.llm.operators import Attention, Operator
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.plugins import Registry
+
+
+class WeightMove(NamedTuple):
+    """Columns of one copy of a product that get a home on the other side."""
+
+    column_bytes: int
+    columns: int
+    to_pim: bool
 
 
 class Allocator(Protocol):
@@ -69,7 +77,11 @@ class Commanded(Protocol):
         ...
 
     def migration(self, start: int, goal: int) -> Cost:
-        """Cost of moving the weights from one layout to another, by number; asked for where there are several."""
+        """Cost of moving the weights from one layout to another, by number, in closed form; where there are several."""
+        ...
+
+    def moves(self, start: int, goal: int) -> Mapping[WeightMove, int]:
+        """What moves between them, and how many copies of a product do so; for whoever prices it by commands."""
         ...
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.allocation.allocator import WeightMove
 from lpspec.allocation.column_map import ColumnMap
 from lpspec.allocation.hybrid import BalancedAllocator
-from lpspec.allocation.migration import can_migrate, migration_cost, moved_bytes
+from lpspec.allocation.migration import can_migrate, migration_cost, moved_bytes, moves_between
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
 from lpspec.devices.cost import Cost
 from lpspec.errors import InputError
@@ -142,6 +143,11 @@ class DynamicAllocator(StaticAllocator):
     def migration(self, start: int, goal: int) -> Cost:
         """Cost of moving from one choice to another, by number."""
         return migration_cost(moved_bytes(self._maps[start], self._maps[goal]), self.bus_gb_per_s)
+
+    def moves(self, start: int, goal: int) -> dict[WeightMove, int]:
+        """What moves from one choice to another, and how many copies of a product do so."""
+        column_bytes = {placed.gemm.name: int(placed.gemm.column_bytes) for placed in self.placements}
+        return moves_between(self._maps[start], self._maps[goal], column_bytes)
 
     def _offer(self, choice: StaticAllocator, lies: ColumnMap) -> None:
         """Add a placement that is new, and that can be reached from all others and left for them."""

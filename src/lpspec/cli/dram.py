@@ -12,7 +12,7 @@ from lpspec.cli.deliver import deliver, show_result, write_json
 from lpspec.cli.dram_options import Checking, Computing, Serving
 from lpspec.cli.options import JsonFile, WholeNumber, flattened, given_options, rank_numbers
 from lpspec.cli.outputs import FilesTogether, plan_file, plan_outputs
-from lpspec.errors import InputError
+from lpspec.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +27,7 @@ else:
     CheckingOptions = flattened(Checking)
     ComputingOptions = flattened(Computing)
 
+SIDES = ("pim", "dram")
 ILLEGAL = DIFFERS = 1
 """Exit codes: a broken rule was found; a result differs from integer arithmetic."""
 
@@ -199,6 +200,58 @@ def _package(asked: Computing) -> "Package":
             raise InputError("--die and --set memory.die name the die twice")
         constants["memory.die"] = asked.die
     return package_of(load_platform(asked.platform, constants))
+
+
+@app.command
+def move(
+    *,
+    k: WholeNumber,
+    n: WholeNumber,
+    to: str = "pim",
+    platform: str = "lp-spec",
+    commands: str | None = None,
+    json: JsonFile = None,
+) -> None:
+    """Move K x N INT8 weights between the DRAM rank and the PIM ranks of a platform, while nothing else runs.
+
+    Parameters
+    ----------
+    k
+        Inputs.
+    n
+        Outputs, dealt to the channels.
+    to
+        pim or dram: the side that gets the weights.
+    platform
+        lp-spec or a TOML file with PIM ranks and plain ones.
+    commands
+        Write every command of the first channel to this CSV file, as `lpspec dram check` reads it.
+    json
+        Write the result as JSON to this file; - prints it instead of the table.
+    """
+    if to not in SIDES:
+        raise unknown_name("value of --to", to, SIDES)
+    outputs = plan_outputs(json)
+    commands_path = plan_file("--commands", commands, outputs.paths)
+    announce_compiling()
+    from lpspec.dram.pim.moves import run_package_move
+    from lpspec.dram.pim.package import package_of
+    from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
+    from lpspec.machine.loading import load_platform, load_profile
+    from lpspec.report.dram_documents import move_document
+    from lpspec.report.dram_table import move_blocks
+
+    package, profile = package_of(load_platform(platform)), load_profile("attacc")
+    with FilesTogether() as files, progress("moving weights"):
+        take = None
+        if commands_path is not None:
+            out = files.open(commands_path)
+            out.write(CSV_HEADER)
+            take = _csv_into(out, csv_lines)
+        done = run_package_move(package, k, n, to == "pim", take=take)
+        document = move_document(done, profile)
+        write_json(files, outputs, document)
+    show_result(outputs, document, move_blocks(done, profile), [commands_path])
 
 
 def _csv_into(out: BinaryIO, lines: "Callable[[NDArray[Any]], bytes]") -> "Callable[[NDArray[Any]], None]":

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from lpspec.devices.cost import Activity
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.dram.energy import activity_of, sum_of
+from lpspec.dram.engine.state import BANKS, BEATS
 from lpspec.dram.pim.cache import KvPlacement
+from lpspec.dram.pim.moves import plan_between_sides
 from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
 from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform, command_die
 from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.mover import moved, repeated_move
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands, repeated
 from lpspec.errors import InputError
@@ -171,6 +174,25 @@ class PackageCommands:
 
         return self._part(self._memory_key, ("writes", bursts, read_first), Work(_nothing, writes))
 
+    def move(self, column_bytes: int, columns: int, to_pim: bool) -> MemoryPart:
+        """Weight columns change sides while nothing else runs: each burst is read on one rank and written on another.
+
+        What is longer than ``LONGEST_STREAM`` goes on at the rate of that.
+        """
+        channel = self._computing()
+        width = share_of_channel(columns, self.channels, 0, channel.lanes)[1]
+        some = min(width, max(1, LONGEST_STREAM // column_bytes) * channel.lanes)
+        plan = plan_between_sides
+        commands = self._remembered(
+            (self._pim_key, ("move", column_bytes, some, to_pim)),
+            lambda: repeated_move(plan(channel, column_bytes, some, to_pim), self.device, self.controller),
+        )
+        part = self._cost(commands, Work(_nothing, _nothing))
+        moved_bytes = sum_of(commands.command_counts, "WR", "WRA") * self.device.organisation.burst_bytes.n
+        activity = moved(activity_of(commands, self.device), moved_bytes) * self.channels
+        longer = width / some
+        return MemoryPart(part.latency_ns * longer, activity * longer)
+
     def _attention(self, what: str, heads: Heads, npu_bytes: float) -> MemoryPart:
         if heads.pim == 0:
             return self.reads(npu_bytes)
@@ -214,11 +236,16 @@ class PackageCommands:
 
     def _measured(self, where: tuple[Any, ...], what: tuple[Any, ...], work: Work) -> PhaseCommands:
         """Run a phase, or remember it."""
-        key = (where, what)
+        return self._remembered(
+            (where, what), lambda: repeated(work.program(), work.requests(), self.device, self.controller)
+        )
+
+    @staticmethod
+    def _remembered(key: tuple[Any, ...], run: Callable[[], PhaseCommands]) -> PhaseCommands:
         if key not in _KNOWN:
             if len(_KNOWN) >= _MOST_KNOWN:
                 _KNOWN.clear()
-            _KNOWN[key] = repeated(work.program(), work.requests(), self.device, self.controller)
+            _KNOWN[key] = run()
         return _KNOWN[key]
 
     def _cost(self, commands: PhaseCommands, work: Work, share: float = 1.0) -> MemoryPart:
@@ -271,7 +298,7 @@ def _extended(whole: PhaseCommands, half: PhaseCommands, times: float) -> PhaseC
 def _requests(places: IntArray, read_first: bool) -> IntArray:
     """Writes to places (rank, flat bank, row, column), read before if asked for."""
     zero = np.zeros(len(places), np.int64)
-    table = np.stack([zero, zero + 1, places[:, 0] * 16 + places[:, 1], places[:, 2], places[:, 3] * 16], 1)
+    table = np.stack([zero, zero + 1, places[:, 0] * BANKS + places[:, 1], places[:, 2], places[:, 3] * BEATS], 1)
     return np.concatenate([_as_reads(table), table]) if read_first else table
 
 

@@ -4,7 +4,7 @@ Read a row as: after any of the commands on the left at CK t, none of those on t
 t + latency.
 ``bank``, ``bank_group`` and ``rank`` mean the same one, ``other_rank`` every other rank of the channel.
 A latency is a formula over the timings of the device; where it comes out below one it is one, since the CA bus takes
-one command per CK. What a pair (from, to) of latencies cannot say stands in ``WINDOWS`` and in the notes at the end.
+one command per CK. What a pair (from, to) of latencies cannot say stands in ``WINDOWS`` and ``SPANS``.
 """
 
 import ast
@@ -170,16 +170,24 @@ RULE_GROUPS: tuple[RuleGroup, ...] = (
 WINDOWS = (Window("ACT1", 4, "nFAW"), Window("ACT2", 4, "nFAW"))
 """At most four activations of a rank in nFAW, counted at either half of the activation. Source: as ``activate``."""
 
-NOTES = (
-    ("nAAD", "ACT-2 at most nAAD after its ACT-1, no other ACT-1, PRE-all or refresh of the rank between"),
-    (
-        "nWCKPST",
-        "WCK of a rank runs until nWCKPST after its last burst; later ones need a CAS at least 1 CK before",
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A rule that is no minimum between two commands, and that the engine has as state; its length is a formula."""
+
+    name: str
+    length: str
+    text: str
+
+
+SPANS = (
+    Span(
+        "ACT2_after_ACT1", "nAAD", "ACT-2 at most so long after its ACT-1, no other ACT-1, PRE-all or refresh between"
     ),
-    ("nWCKIDLE", "WCK stops again nWCKIDLE after a CAS that no access followed"),
-    ("nREFI", "REFab on average once per nREFI, REFpb eight times; at most eight postponed"),
+    Span("WCK_after_burst", "nWCKPST", "WCK of a rank runs on after its last burst; later ones need a CAS 1 CK before"),
+    Span("WCK_after_CAS", "nWCKIDLE", "WCK stops again so long after a CAS that no access followed"),
+    Span("refresh_interval", "nREFI", "REFab on average once per interval, REFpb eight times; at most eight postponed"),
 )
-"""Rules that are no minimum between two commands; the engine has them as state."""
 
 
 def evaluate(formula: str, timings: Mapping[str, int]) -> int:
@@ -227,3 +235,15 @@ def _latencies(counts: tuple[tuple[str, int], ...]) -> NDArray[np.int64]:
                 )
                 table[cell] = max(table[cell], latency)
     return table
+
+
+def activation_window_ck(device: DieSpec, command: str) -> int:
+    """CK in which a rank takes so many of an activation's halves as ``WINDOWS`` says."""
+    (window,) = (window for window in WINDOWS if window.command == command)
+    return evaluate(window.length, timings_of(device))
+
+
+def span_ck(device: DieSpec, name: str) -> int:
+    """Length of a span of ``SPANS``, CK."""
+    (span,) = (span for span in SPANS if span.name == name)
+    return evaluate(span.length, timings_of(device))

@@ -1,6 +1,7 @@
 """Rungs of the memory: its commands against the checker, integers and the bus."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.check.checker import CheckOptions, check_commands
@@ -10,7 +11,7 @@ from lpspec.dram.pim.verify import count_wrong
 from lpspec.dram.pim.weights import PimChannel
 from lpspec.dram.run.checking import check_options
 from lpspec.dram.run.command_log import command_table
-from lpspec.dram.run.session import PhaseSession
+from lpspec.dram.run.session import Session
 from lpspec.experiments.systems import make_system
 from lpspec.experiments.validate_rung import Advance, Rung
 from lpspec.llm.loading import load_model
@@ -41,12 +42,12 @@ def _checked_phases(
     package: PackageCommands, phases: tuple[Phase, ...], tokens: int
 ) -> tuple[CommandTable, CheckOptions]:
     """What one channel was sent for phases, but for the longest products, and by what rules it is checked."""
-    session = PhaseSession(package.device, package.controller)
+    session, pieces = Session(package.device, package.controller), list[NDArray[np.int64]]()
     for phase in phases:
         for work in phase.memory.works if phase.name not in ("gate_up", "lm_head", "medusa_lm_head") else ():
-            session.run(work.program(), work.requests(), keep_commands=True)
+            session.run(work.program(), work.requests(), pieces.append)
     options = check_options(package.device, package.ranks, _channel().pim_ranks, refresh="all-bank")
-    t = command_table(np.concatenate(session.commands))
+    t = command_table(np.concatenate(pieces))
     stream = as_checked(t["ck"], t["command"], t["rank"], t["bank_group"], t["bank"], t["row"], t["column"])
     return stream, options.serving(tokens)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lpspec.dram.check.checker import CheckReport, Violation
+from lpspec.dram.pim.moves import PackageMove
 from lpspec.dram.pim.package import PackageGemm, Share
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Waits
@@ -93,6 +94,28 @@ def gemm_document(gemm: PackageGemm, profile: EnergyProfile, wrong: int | None) 
         "mac_interval_ck": die.mac_ck,
         "energy_profile": profile.name,
         "shares": [_share(share) for share in gemm.shares],
+    }
+
+
+def move_document(move: PackageMove, profile: EnergyProfile) -> dict[str, Any]:
+    """What ``lpspec dram move --json`` writes; bytes and energy are those of all channels together."""
+    run, channel = move.run, move.package.channel
+    return {
+        "total_ck": run.end_ck,
+        "total_ns": move.total_ns,
+        "moved_bytes": move.moved_bytes,
+        "moved_gb_per_s": move.moved_bytes / move.total_ns,
+        "command_counts": run.command_counts,
+        **_energy(move.activity, profile),
+        "k": move.k,
+        "n": move.n,
+        "to": "pim" if move.to_pim else "dram",
+        "platform": move.package.name,
+        "preset": channel.device.name,
+        "channels": move.package.channels,
+        "ranks": channel.ranks,
+        "pim_ranks": list(channel.pim_ranks),
+        "energy_profile": profile.name,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from lpspec.dram.check.checker import CheckReport
+from lpspec.dram.pim.moves import PackageMove
 from lpspec.dram.pim.package import PackageGemm
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Waits
@@ -89,6 +90,25 @@ def gemm_blocks(gemm: PackageGemm, profile: EnergyProfile, wrong: int | None) ->
     if wrong is not None:
         results = f"{gemm.m * gemm.n:,} results"
         yield f"data     {results} equal the integer product" if not wrong else f"data     {wrong:,} of {results} WRONG"
+
+
+def move_blocks(move: PackageMove, profile: EnergyProfile) -> Iterator[Any]:
+    """A migration: time, bytes, commands of one channel, energy of all."""
+    run, channel = move.run, move.package.channel
+    way = "from the DRAM rank to the PIM ranks" if move.to_pim else "from the PIM ranks to the DRAM rank"
+    twice = 2 * move.moved_bytes / (channel.device.peak_gb_per_s * move.package.channels)
+    yield _facts(
+        f"{move.k} x {move.n} weights {way} of {move.package.name}, {move.package.channels} channels",
+        [
+            ("time", f"{run.end_ck:,}", f"CK until the last burst is written: {digits(move.total_ns)} ns"),
+            ("moved", f"{move.moved_bytes:,}", f"bytes, {digits(move.moved_bytes / move.total_ns)} GB/s"),
+            ("data buses", f"{twice / move.total_ns:.1%}", "of the time: each burst is read, then written"),
+        ],
+    )
+    yield _counts(run.command_counts, run.end_ck)
+    yield _energy(move.activity, profile, move.total_ns)
+    yield f"channel  {_ranks(channel.ranks)}, {len(channel.pim_ranks)} with PIM; its commands are counted above"
+    yield f"energy   profile {profile.name}, all channels"
 
 
 def _ranks(ranks: int) -> str:

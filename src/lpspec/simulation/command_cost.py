@@ -44,6 +44,7 @@ class CommandCosts:
         self._draft = cache(lambda placement, heads: self._cost(planners[placement].draft(heads)))
         self._eagle = cache(lambda *kind: self._cost(self.planner.eagle(*kind)))
         self._compaction = cache(lambda moved: self._cost(self.planner.compaction(moved)))
+        self._migration = cache(lambda start, goal: self._cost(self.planner.migration(allocator.moves(start, goal))))
 
     def _cost(self, phases: tuple[Phase, ...]) -> Cost:
         return cost_of(phases, self.planner.memory)
@@ -106,11 +107,11 @@ class CommandCosts:
         return total
 
     def migrations(self, placement: IntArray, turn: IntArray | None = None) -> Cost:
-        """Cost of changes of placement between steps, in closed form: they are few. Arguments as for ``decode``."""
+        """Cost of changes of placement between steps. Arguments as for ``decode``."""
         total = Cost()
         before = np.concatenate([placement[:1], placement[:-1]])
         for (start, goal), count in _Counted(turn)(np.column_stack([before, placement]), before != placement):
-            total += self.allocator.migration(start, goal) * count
+            total += self._migration(start, goal) * count
         return total
 
     def prefill(self) -> Cost:

@@ -4,13 +4,13 @@ In a phase, PIM computes its columns or heads while the NPU reads the weights or
 and multiplies them; it ends when all are done. Vector work is a phase of the NPU's vector units.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import groupby
 from operator import add
 
-from lpspec.allocation.allocator import Layout
+from lpspec.allocation.allocator import Layout, WeightMove
 from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.device import PhasePart, Unit
 from lpspec.devices.package_commands import MemoryPart, PackageCommands
@@ -83,6 +83,15 @@ class PhasePlanner:
         """A pass through the EAGLE layer, of which some tokens guess; the rest is as for ``verify``."""
         operators = eagle_operators(self.model, tokens, keys - tokens, guessing)
         return tuple(phase for op in operators for phase in self._phases(op, append_blocks))
+
+    def migration(self, moves: Mapping[WeightMove, int]) -> tuple[Phase, ...]:
+        """Weights change sides between two steps, while nothing else runs."""
+        found = []
+        for move, copies in moves.items():
+            memory = self.memory.move(*move)
+            name = "weights_to_pim" if move.to_pim else "weights_to_dram"
+            found.append(Phase(name, copies, memory, 0.0, "vector", memory.activity))
+        return tuple(found)
 
     def prefill(self, prompt_tokens: int) -> tuple[Phase, ...]:
         """The pass over a prompt."""

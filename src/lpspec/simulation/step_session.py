@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.dram.engine import kernels as k
+from lpspec.dram.engine import state as k
 from lpspec.dram.rules import COMMANDS, PIM_COMMANDS
-from lpspec.dram.run.session import PhaseSession
+from lpspec.dram.run.session import Session
 from lpspec.simulation.step_phases import Phase, in_order
 
 IntArray = NDArray[np.int64]
@@ -61,15 +61,15 @@ class PhaseRun:
 
 def run_step(phases: Sequence[Phase], memory: PackageCommands) -> Iterator[PhaseRun]:
     """Run every copy of every phase in its true order; a phase begins when the one before is done on all resources."""
-    session = PhaseSession(memory.device, memory.controller)
+    session = Session(memory.device, memory.controller)
     tck_ns = memory.device.tCK.ns
     decided = False
     for number, phase in enumerate(in_order(phases)):
         begin_ck = session.now_ck
+        pieces = [np.empty((0, 5), np.int64)]
         for work in phase.memory.works:
-            session.run(work.program(), work.requests(), keep_commands=True)
-        log = np.concatenate(session.commands) if session.commands else np.empty((0, 5), np.int64)
-        session.commands.clear()
+            session.run(work.program(), work.requests(), pieces.append)
+        log = np.concatenate(pieces)
         session.now_ck = max(session.now_ck, begin_ck + int(np.ceil(phase.npu_ns / tck_ns)))
         begin_ns = begin_ck * tck_ns
         intervals = [

@@ -12,7 +12,8 @@ from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.weights import PimChannel, place_weights
 from lpspec.dram.run.checking import check_options
 from lpspec.dram.run.controller import Controller
-from lpspec.dram.run.simulate import NO_PROGRAM, run_channel
+from lpspec.dram.run.session import NO_PROGRAM
+from lpspec.dram.run.simulate import run_channel
 from lpspec.machine.die import DieSpec
 from lpspec.machine.loading import load_die
 

@@ -14,7 +14,7 @@ from pim_help import die
 
 from lpspec.dram.check.checker import CheckReport, check_commands
 from lpspec.dram.check.table import command_table as as_checked
-from lpspec.dram.engine.kernels import I_COUNT, I_OP
+from lpspec.dram.engine.state import I_COUNT, I_OP
 from lpspec.dram.pim.functional import unroll
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.program import ProgramBuilder
@@ -24,7 +24,7 @@ from lpspec.dram.run.checking import check_options
 from lpspec.dram.run.command_log import command_table
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.read_stream import ReadStream
-from lpspec.dram.run.session import NO_PROGRAM, PhaseSession
+from lpspec.dram.run.session import NO_PROGRAM, Session
 from lpspec.dram.run.simulate import run_channel
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
@@ -101,17 +101,17 @@ def test_any_program_beside_any_stream(
 @given(data=st.data(), device=DIES, controller=POLICIES)
 def test_any_programs_in_one_session(data: st.DataObject, device: DieSpec, controller: Controller) -> None:
     """The checker reads one stream; a program does in it what it does alone, but for refresh."""
-    session = PhaseSession(device, controller)
+    session, pieces = Session(device, controller), list[Program]()
     wanted: Counter[str] = Counter()
     for program in data.draw(sequences(device)):
         reads = data.draw(READS)
         try:
-            session.run(program, reads.requests(device), keep_commands=True)
+            session.run(program, reads.requests(device), pieces.append)
         except InputError:
             return
         wanted += named(program)
         wanted["RD"] += reads.bursts
-    table = command_table(np.concatenate(session.commands))
+    table = command_table(np.concatenate(pieces))
     assert broken(checked(table, device, controller)) == []
     counts = Counter(table["command"].tolist())
     counts["RD"] += counts["RDA"]
@@ -146,7 +146,7 @@ def test_refreshes_come_by_the_clock(interval: int, refresh: str) -> None:
 
 def test_refreshes_go_on_between_phases() -> None:
     """Every rank once per interval, whether the channel works or waits."""
-    session = PhaseSession(DIE, Controller(ranks=4))
+    session = Session(DIE, Controller(ranks=4))
     product = compile_gemm(place_weights(PimChannel(DIE, (0, 1, 2), 3, 4), 2048, 768), 4).lines
     reads = ReadStream(3, 3000).requests(DIE)
     session.run(product, reads)

@@ -1,5 +1,6 @@
 """Short request lists against CKs computed by hand from the timings of LPDDR5-6400, 8 Gb (no refresh)."""
 
+import pytest
 from engine_help import read as rd
 from engine_help import serve, spelt
 from engine_help import write as wr
@@ -106,3 +107,25 @@ def test_closed_page_precharges_with_the_last_access() -> None:
         *[(0, "ACT1"), (1, "ACT2"), (16, "RDA")],
         *[(50, "ACT1"), (51, "ACT2"), (66, "RDA")],
     ]
+
+
+@pytest.mark.parametrize("patience", [64, 256])
+def test_a_read_behind_a_write_to_its_address_waits_no_longer_than_patience(patience: int) -> None:
+    """Reads of another bank keep DQ busy all the while; without patience the write would go when they have ended."""
+    others = [rd(2 * i, 1 + i % 3, row=5, column=i // 3 % 64 * 16) for i in range(400)]
+    run = serve(wr(0, 0, row=1), rd(0, 0, row=1), *others, patience=patience)
+    assert patience < run.served_at[1] < patience + 150
+    assert run.served_at.max() > 700
+
+
+@pytest.mark.parametrize("high", [4, 12])
+@pytest.mark.parametrize("low", [0, 3])
+def test_a_drain_goes_from_one_mark_to_the_other(high: int, low: int) -> None:
+    """Writes wait while reads come, go when ``drain_high`` of them are queued, and stop at ``drain_low``."""
+    reads = [rd(0, i % 4, row=1, column=i // 4 * 16) for i in range(24)]
+    writes = [wr(0, i % 4, row=1, column=(20 + i // 4) * 16) for i in range(high)]
+    run = serve(*sorted([*reads, *writes], key=lambda q: q.is_write), drain_high=high, drain_low=low)
+    order = [name for _, name in spelt(run) if name in ("RD", "WR")]
+    first = order.index("WR")
+    drained = next((i for i, name in enumerate(order[first:]) if name == "RD"), None)
+    assert drained == high - low

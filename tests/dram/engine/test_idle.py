@@ -9,32 +9,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lpspec.dram.engine import kernels
+from lpspec.dram.engine import loop
+from lpspec.dram.engine import state as k
+from lpspec.dram.engine.pim_units import start_program
 from lpspec.dram.pim.program import ProgramBuilder
 from lpspec.dram.run import simulate
 from lpspec.dram.run.controller import Controller, channel_of
 from lpspec.dram.run.request_stream import run_stream
+from lpspec.dram.run.session import NO_PROGRAM
 from lpspec.dram.run.simulate import run_requests
 from lpspec.errors import InputError
 
 IntArray = NDArray[np.int64]
 LATEST = 1 << 50
-NREFI = int(channel_of(DIE, Controller())[kernels.GIVEN, kernels.P_NREFI])
+NREFI = int(channel_of(DIE, Controller())[k.GIVEN, k.P_NREFI])
 
 
 def final_state(
-    requests: IntArray, controller: Controller, walk: bool, program: IntArray = simulate.NO_PROGRAM
+    requests: IntArray, controller: Controller, walk: bool, program: IntArray = NO_PROGRAM
 ) -> tuple[IntArray, IntArray]:
     """The whole channel after the requests, and when each was served; a log that is kept makes the engine walk."""
     channel = channel_of(DIE, controller)
     served_at = np.full(len(requests), -1, np.int64)
     log = np.empty((1 << 16 if walk else 0, 5), np.int64)
     if len(program):
-        kernels.start_program(channel, program)
-    while (state := kernels.run(channel, requests, served_at, program, log, 1 << 16)) == 0:
+        start_program(channel, program)
+    while (state := loop.run(channel, requests, served_at, program, log, 1 << 16)) == 0:
         pass
     assert state == 1
-    channel[kernels.STATE, kernels.S_LOGGED] = 0
+    channel[k.STATE, k.S_LOGGED] = 0
     return channel, served_at
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pim_help import die, fill_cache, random_int8, run, violations
 
-from lpspec.dram.engine import kernels
+from lpspec.dram.engine import state
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.functional import PimDies, execute, execute_commands
 from lpspec.dram.pim.products import PimProgram, compile_gemm, compile_scores, compile_values
@@ -242,36 +242,36 @@ def test_a_sum_that_leaves_int32_on_the_way_and_comes_back_is_an_error_too() -> 
 @pytest.mark.parametrize(
     ("op", "field", "by"),
     [
-        (kernels.PIM_ACT, kernels.I_ROW, 1),
-        (kernels.PIM_IN, kernels.I_DATA, 1),
-        (kernels.PIM_MAC, kernels.I_SET, 1),
-        (kernels.PIM_MAC, kernels.I_COLUMN, -1),
-        (kernels.PIM_MAC, kernels.I_COUNT, -1),
-        (kernels.PIM_OUT, kernels.I_COLUMN, 1),
+        (state.PIM_ACT, state.I_ROW, 1),
+        (state.PIM_IN, state.I_DATA, 1),
+        (state.PIM_MAC, state.I_SET, 1),
+        (state.PIM_MAC, state.I_COLUMN, -1),
+        (state.PIM_MAC, state.I_COUNT, -1),
+        (state.PIM_OUT, state.I_COLUMN, 1),
     ],
 )
 def test_a_wrong_row_slot_set_or_column_gives_wrong_numbers(op: int, field: int, by: int) -> None:
     p = product(PimChannel(die(), (0, 1)), 640, 300, 4)
     lines = p.program.lines.copy()
-    at = np.flatnonzero(lines[:, kernels.I_OP] == op)[-1]
-    if op == kernels.PIM_MAC and field == kernels.I_COLUMN:
-        lines[at, kernels.I_COUNT] -= 1
+    at = np.flatnonzero(lines[:, state.I_OP] == op)[-1]
+    if op == state.PIM_MAC and field == state.I_COLUMN:
+        lines[at, state.I_COUNT] -= 1
         lines[at, field] += 1
-    elif op == kernels.PIM_MAC and field == kernels.I_SET:
+    elif op == state.PIM_MAC and field == state.I_SET:
         lines[at, field] ^= 1
-    elif op == kernels.PIM_ACT:
+    elif op == state.PIM_ACT:
         lines[at, field] -= by
     else:
         lines[at, field] += by
-    if op == kernels.PIM_OUT:
-        lines[at, kernels.I_COUNT] = min(lines[at, kernels.I_COUNT], 128 - lines[at, field])
+    if op == state.PIM_OUT:
+        lines[at, state.I_COUNT] = min(lines[at, state.I_COUNT], 128 - lines[at, field])
     broken = replace(p.program, lines=lines, input_bursts=p.program.input_bursts + 1)
     assert not np.array_equal(execute(broken, p.cells, p.inputs), p.expected)
 
 
 def test_a_readback_left_out_is_noticed() -> None:
     p = product(PimChannel(die(), (0,)), 64, 512, 4)
-    lines = p.program.lines[p.program.lines[:, kernels.I_OP] != kernels.PIM_OUT]
+    lines = p.program.lines[p.program.lines[:, state.I_OP] != state.PIM_OUT]
     with pytest.raises(InputError, match="was read 0 times"):
         execute(replace(p.program, lines=lines), p.cells, p.inputs)
 

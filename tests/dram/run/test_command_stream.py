@@ -12,16 +12,17 @@ from pim_help import NO_REQUESTS, run
 
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.weights import PimChannel, place_weights
-from lpspec.dram.run import simulate
+from lpspec.dram.run import session
 from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
 from lpspec.dram.run.controller import Controller
-from lpspec.dram.run.simulate import NO_PROGRAM, run_channel, run_requests
+from lpspec.dram.run.session import NO_PROGRAM
+from lpspec.dram.run.simulate import run_channel, run_requests
 from lpspec.errors import InputError
 
 
 @pytest.fixture(params=[7, 1 << 18])
 def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulate, "COMMANDS_AT_ONCE", request.param)
+    monkeypatch.setattr(session, "COMMANDS_AT_ONCE", request.param)
 
 
 def written(commands: NDArray[Any]) -> bytes:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pim_help import NO_REQUESTS, count, die, violations
 
 from lpspec.dram.pim.products import PimProgram, compile_gemm
@@ -11,7 +12,7 @@ from lpspec.dram.pim.weights import PimChannel, place_weights
 from lpspec.dram.run.command_log import command_table
 from lpspec.dram.run.controller import Controller, Refresh
 from lpspec.dram.run.read_stream import ReadStream
-from lpspec.dram.run.session import NO_PROGRAM, REFRESH_INTERVALS, PhaseSession, repeated
+from lpspec.dram.run.session import NO_PROGRAM, REFRESH_INTERVALS, Session, repeated
 from lpspec.dram.run.simulate import ChannelRun, run_channel
 from lpspec.errors import InputError
 
@@ -28,7 +29,9 @@ def product(tokens: int = 4, k: int = 256, n: int = 768) -> PimProgram:
 def test_the_first_phase_is_a_run_of_its_own(tokens: int, bursts: int) -> None:
     program, reads = product(tokens).lines, ReadStream(3, bursts).requests(DIE)
     alone = run_channel(reads, program, DIE, CONTROLLER)
-    assert PhaseSession(DIE, CONTROLLER).run(program, reads) == alone.end_ck
+    session = Session(DIE, CONTROLLER)
+    assert np.array_equal(session.run(program, reads), alone.served_at)
+    assert session.now_ck == alone.end_ck
 
 
 @settings(max_examples=15, deadline=None)
@@ -37,26 +40,27 @@ def test_phases_in_any_order_obey_every_rule(phases: list[tuple[int, int]], refr
     """The independent checker reads one stream, in which every rank stays alive across phases."""
     kinds: tuple[Refresh, ...] = ("all-bank", "per-bank", "none")
     kind = kinds[refresh]
-    session = PhaseSession(DIE, Controller(ranks=4, refresh=kind))
+    session, pieces = Session(DIE, Controller(ranks=4, refresh=kind)), list[NDArray[np.int64]]()
     for tokens, bursts in phases:
         program = product(tokens).lines if tokens else NO_PROGRAM
         reads = ReadStream(3, max(bursts, 1)).requests(DIE)
         reads[:, 1] = bursts % 2
         before = session.now_ck
-        assert session.run(program, reads, keep_commands=True) == session.now_ck - before > 0
-    commands = command_table(np.concatenate(session.commands))
+        served_at = session.run(program, reads, pieces.append)
+        assert before < served_at.max() <= session.now_ck
+    commands = command_table(np.concatenate(pieces))
     done = ChannelRun(0, 0, 0, 0, 0.0, {}, {}, 0, 0, 0, 0, 0, NO_REQUESTS, NO_REQUESTS, commands=commands)
     assert violations(done, product(), kind) == []
 
 
 def test_no_phase_begins_before_the_last_has_ended() -> None:
-    session = PhaseSession(DIE, CONTROLLER)
+    session = Session(DIE, CONTROLLER)
     reads = ReadStream(3, 100).requests(DIE)
     for _ in range(5):
         begin = session.now_ck
-        session.run(product().lines, reads, keep_commands=True)
-        log = np.concatenate(session.commands)
-        session.commands.clear()
+        pieces: list[NDArray[np.int64]] = []
+        session.run(product().lines, reads, pieces.append)
+        log = np.concatenate(pieces)
         assert log[0, 0] >= begin
         assert log[-1, 0] <= session.now_ck
 
@@ -90,7 +94,7 @@ def test_refresh_takes_its_share_of_copies_shorter_than_its_interval(bursts: int
 def test_copies_are_phases_of_a_session(tokens: int, bursts: int) -> None:
     program = product(tokens).lines if tokens else NO_PROGRAM
     reads = ReadStream(3, bursts).requests(DIE)
-    session, copies = PhaseSession(DIE, CONTROLLER), 0
+    session, copies = Session(DIE, CONTROLLER), 0
     while session.now_ck < REFRESH_INTERVALS * DIE.timing.nREFI.n:
         session.run(program, reads)
         copies += 1

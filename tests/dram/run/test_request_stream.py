@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lpspec.dram.run import request_stream, simulate
+from lpspec.dram.run import request_stream
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Latencies
 from lpspec.dram.run.request_stream import SPARE, run_stream
@@ -57,7 +57,7 @@ def test_pieces_give_what_the_whole_gives(
     taken: list[NDArray[Any]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(request_stream, "WINDOW", window)
-        patch.setattr(simulate, "COMMANDS_AT_ONCE", commands)
+        patch.setattr(request_stream, "COMMANDS_AT_ONCE", commands)
         run, latency_ck = run_stream(in_pieces(requests, rng), DIE, controller, take=taken.append)
     assert np.concatenate(taken).tolist() == commands_of(whole).tolist()
     names = ("requests", "total_ck", "avg_gb_per_s", "rank_counts", "row_hits", "row_misses", "row_conflicts")
@@ -72,7 +72,7 @@ def test_pieces_give_what_the_whole_gives(
 
 def test_memory_stays_the_same_for_long_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_stream, "WINDOW", 1 << 12)
-    monkeypatch.setattr(simulate, "COMMANDS_AT_ONCE", 1 << 12)
+    monkeypatch.setattr(request_stream, "COMMANDS_AT_ONCE", 1 << 12)
 
     def peak_bytes(pieces: int) -> int:
         """Requests without end, all there from the start."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.engine import kernels
+from lpspec.dram.engine import state
 from lpspec.dram.pim.products import PimProgram
 from lpspec.dram.pim.weights import Cells, PimChannel
 from lpspec.errors import InputError
@@ -165,9 +165,9 @@ def unroll(lines: NDArray[np.int64]) -> Iterator[list[int]]:
     ends: dict[int, int] = {}
     starts: list[int] = []
     for i, line in enumerate(table):
-        if line[kernels.I_OP] == kernels.LOOP:
+        if line[state.I_OP] == state.LOOP:
             starts.append(i)
-        elif line[kernels.I_OP] == kernels.END:
+        elif line[state.I_OP] == state.END:
             ends[starts.pop()] = i
     yield from _rounds(table, 0, len(table), ends, ())
 
@@ -178,36 +178,36 @@ def _rounds(
     i = first
     while i < last:
         line = table[i]
-        if line[kernels.I_OP] == kernels.LOOP:
-            for turn in range(line[kernels.I_COUNT]):
+        if line[state.I_OP] == state.LOOP:
+            for turn in range(line[state.I_COUNT]):
                 yield from _rounds(table, i + 1, ends[i], ends, (*done, turn))
             i = ends[i]
         else:
             now = list(line)
             for depth, turn in enumerate(done):
-                now[kernels.I_ROW] += turn * line[kernels.I_ROW_STEP + depth]
-                now[kernels.I_DATA] += turn * line[kernels.I_DATA_STEP + depth]
+                now[state.I_ROW] += turn * line[state.I_ROW_STEP + depth]
+                now[state.I_DATA] += turn * line[state.I_DATA_STEP + depth]
             yield now
         i += 1
 
 
 def _do_line(dies: PimDies, line: list[int], image: NDArray[np.int8], output: _Output) -> None:
-    op, mask, bank = line[kernels.I_OP], line[kernels.I_MASK], line[kernels.I_BANK]
-    column, count, data = line[kernels.I_COLUMN], line[kernels.I_COUNT], line[kernels.I_DATA]
-    if op == kernels.PIM_ENTER:
+    op, mask, bank = line[state.I_OP], line[state.I_MASK], line[state.I_BANK]
+    column, count, data = line[state.I_COLUMN], line[state.I_COUNT], line[state.I_DATA]
+    if op == state.PIM_ENTER:
         dies.enter(mask)
-    elif op == kernels.PIM_EXIT:
+    elif op == state.PIM_EXIT:
         dies.leave(mask)
-    elif op == kernels.PIM_ACT:
-        dies.activate(mask, bank, line[kernels.I_ROW])
-    elif op == kernels.PIM_PRE:
+    elif op == state.PIM_ACT:
+        dies.activate(mask, bank, line[state.I_ROW])
+    elif op == state.PIM_PRE:
         dies.precharge(mask, bank)
-    elif op == kernels.PIM_IN:
+    elif op == state.PIM_IN:
         for i in range(count):
             dies.load(mask, column + i, image[data + i])
-    elif op == kernels.PIM_MAC:
-        dies.mac(mask, bank, line[kernels.I_SET], column, count)
-    elif op == kernels.PIM_OUT:
+    elif op == state.PIM_MAC:
+        dies.mac(mask, bank, line[state.I_SET], column, count)
+    elif op == state.PIM_OUT:
         for i in range(count):
             mpu, burst = divmod(column + i, dies.channel.device.readback_bursts)
             output.put(data + i, dies.read(mask.bit_length() - 1, mpu, burst))
@@ -240,9 +240,9 @@ def execute_commands(
         if name == "PIM_IN":
             landing.append((ck + timing.nCWL.n + timing.nBL_min.n, rank, column, next(marks["PIM_IN"])))
         elif name == "PIM_MAC":
-            dies.mac(rank, bank, group, column // 16)
+            dies.mac(rank, bank, group, column // state.BEATS)
         elif name == "PIM_OUT":
-            output.put(next(marks["PIM_OUT"]), dies.read(rank, group * 4 + bank, column))
+            output.put(next(marks["PIM_OUT"]), dies.read(rank, (group << state.GROUP_BITS) + bank, column))
         elif name == "PIM_ACT":
             dies.activate(rank, bank, row)
         elif name == "PIM_PRE":
@@ -259,7 +259,7 @@ def _marks(program: PimProgram) -> dict[str, Iterator[int]]:
 
     def of(op: int) -> Iterator[int]:
         for line in unroll(program.lines):
-            if line[kernels.I_OP] == op:
-                yield from range(line[kernels.I_DATA], line[kernels.I_DATA] + line[kernels.I_COUNT])
+            if line[state.I_OP] == op:
+                yield from range(line[state.I_DATA], line[state.I_DATA] + line[state.I_COUNT])
 
-    return {"PIM_IN": of(kernels.PIM_IN), "PIM_OUT": of(kernels.PIM_OUT)}
+    return {"PIM_IN": of(state.PIM_IN), "PIM_OUT": of(state.PIM_OUT)}

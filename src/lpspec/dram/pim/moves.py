@@ -12,10 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.pim.weights import WeightPlacement
+from lpspec.dram.engine.state import BEATS
+from lpspec.dram.pim.package import Package
+from lpspec.dram.pim.weights import PimChannel, WeightPlacement, place_weights, share_of_channel
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.mover import BUFFER_BURSTS, MovePlan, move, moved
 from lpspec.dram.run.read_stream import ReadStream
+from lpspec.dram.run.session import Session
+from lpspec.dram.run.simulate import ChannelRun, Take, run_of, tables_to
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
+from lpspec.machine.energy_profile import Activity
 
 IntArray = NDArray[np.int64]
 
@@ -80,29 +87,12 @@ class DramPlacement:
         stream = ReadStream(self.rank, self.blocks * self.k, self.start_row).requests(self.device)
         place, row, column = stream[number, 2:].transpose(2, 0, 1)
         banks = self.device.organisation.banks
-        return np.stack([place // banks, place % banks, row, column // 16], 2)
+        return np.stack([place // banks, place % banks, row, column // BEATS], 2)
 
     def reads(self, first: int = 0, count: int = 0, at: int = 0) -> IntArray:
         """What an NPU asks for to read some outputs, arguments as of ``bursts``; int64 [bursts, 5] as requests are."""
         bursts = in_stream_order(self.bursts(first, count), first // self.device.pim.lanes.n, self.device)
         return np.concatenate([np.full((len(bursts), 1), at), np.zeros((len(bursts), 1), np.int64), bursts], 1)
-
-
-@dataclass(frozen=True, slots=True)
-class MovePlan:
-    """Bursts in the order in which they are to be moved.
-
-    Attributes:
-        source: int64 [bursts, 3]: bank of the channel, row and column (in steps of 16) where each lies.
-        destination: The same where each is to lie.
-    """
-
-    source: IntArray
-    destination: IntArray
-
-    def reversed(self) -> "MovePlan":
-        """The way back."""
-        return MovePlan(self.destination, self.source)
 
 
 def plan_move(
@@ -139,7 +129,7 @@ def plan_move(
     new = destination.bursts(to_column, min(columns, destination.n - to_column))
     block = first_column // lanes
     plan = MovePlan(in_stream_order(old, block, device), in_stream_order(new, block, device))
-    _refuse_overlap(plan)
+    _refuse_overlap(plan, device.organisation.banks)
     return plan
 
 
@@ -147,16 +137,91 @@ def in_stream_order(bursts: IntArray, first_block: int, device: DieSpec) -> IntA
     """Bursts int64 [blocks, k, 4] in the order of a stream: int64 [bursts, 3], bank of the channel, row, column."""
     groups = np.split(bursts, np.flatnonzero((first_block + np.arange(len(bursts))) % device.mpus == 0))
     rank, bank, row, column = np.concatenate([group.swapaxes(0, 1).reshape(-1, 4) for group in groups]).T
-    return np.stack([rank * device.organisation.banks + bank, row, column * 16], 1)
+    return np.stack([rank * device.organisation.banks + bank, row, column * BEATS], 1)
 
 
 def _device_of(placement: WeightPlacement | DramPlacement) -> DieSpec:
     return placement.channel.device if isinstance(placement, WeightPlacement) else placement.device
 
 
-def _refuse_overlap(plan: MovePlan) -> None:
+def _refuse_overlap(plan: MovePlan, banks: int) -> None:
     both = np.concatenate([plan.source, plan.destination])
     unique, counts = np.unique(both, axis=0, return_counts=True)
     if (counts > 1).any():
         place, row, _ = unique[counts > 1][0]
-        raise InputError(f"source and destination overlap in row {row} of bank {place % 16} of rank {place // 16}")
+        raise InputError(
+            f"source and destination overlap in row {row} of bank {place % banks} of rank {place // banks}"
+        )
+
+
+def plan_between_sides(channel: PimChannel, k: int, n: int, to_pim: bool) -> MovePlan:
+    """One channel's share of a matrix, K x N, goes from the last rank to the PIM ranks, or back."""
+    on_dram = DramPlacement(channel.device, channel.ranks - 1, k, n)
+    plan = plan_move(on_dram, place_weights(channel, k, n, split="never"), 0, n)
+    return plan if to_pim else plan.reversed()
+
+
+@dataclass(frozen=True)
+class PackageMove:
+    """A matrix that changed sides on all channels of a package, which work alike.
+
+    Attributes:
+        package: The package.
+        k: Inputs.
+        n: Outputs of all channels.
+        to_pim: Whether it went from the DRAM rank to the PIM ranks.
+        run: What the channel with the largest share did.
+        moved_bytes: Bytes with a new home, of all channels.
+        activity: Events of all channels.
+    """
+
+    package: Package
+    k: int
+    n: int
+    to_pim: bool
+    run: ChannelRun
+    moved_bytes: int
+    activity: Activity
+
+    @property
+    def total_ns(self) -> float:
+        """Until the last data are written."""
+        return self.run.end_ck * self.package.channel.device.tCK.ns
+
+
+def run_package_move(
+    package: Package,
+    k: int,
+    n: int,
+    to_pim: bool,
+    buffer_bursts: int = BUFFER_BURSTS,
+    take: Take | None = None,
+) -> PackageMove:
+    """Move a matrix of K x N INT8 weights from one side of a package to the other, every command of one channel.
+
+    Args:
+        package: The package.
+        k: Inputs.
+        n: Outputs.
+        to_pim: From the last rank of each channel to its PIM ranks; else back.
+        buffer_bursts: Bursts that the controller of a channel holds between reading and writing.
+        take: Given the commands, piece by piece.
+
+    Raises:
+        InputError: A size out of range, a matrix that a rank can't hold, or a channel without plain DRAM.
+    """
+    channel = package.channel
+    if channel.ranks == len(channel.pim_ranks):
+        raise InputError(f"platform '{package.name}' has no rank of plain DRAM: nothing can change sides")
+    for name, size in (("k", k), ("n", n)):
+        if not 1 <= size <= 10**6:
+            raise InputError(f"{name} is {size}: allowed is 1 to {10**6}")
+    width = share_of_channel(n, package.channels, 0, channel.lanes)[1]
+    plan = plan_between_sides(channel, k, width, to_pim)
+    session = Session(channel.device, Controller(ranks=channel.ranks))
+    done = move(plan, session, buffer_bursts, tables_to(take) if take else None)
+    run = run_of(session, done.written_at)
+    burst_bytes = channel.device.organisation.burst_bytes.n
+    share = n / width
+    activity = moved(run.activity, len(plan.source) * burst_bytes) * share
+    return PackageMove(package, k, n, to_pim, run, round(len(plan.source) * burst_bytes * share), activity)

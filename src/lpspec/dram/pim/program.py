@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.engine import kernels
+from lpspec.dram.engine import state
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
@@ -30,11 +30,11 @@ class ProgramBuilder:
 
     def enter(self, mask: int) -> None:
         """Switch ranks into PIM mode, their open rows closed first."""
-        self._add(kernels.PIM_ENTER, mask)
+        self._add(state.PIM_ENTER, mask)
 
     def leave(self, mask: int) -> None:
         """Switch ranks back; all their rows must have been precharged."""
-        self._add(kernels.PIM_EXIT, mask)
+        self._add(state.PIM_EXIT, mask)
 
     def activate(self, mask: int, parity: int, row: int, row_steps: Sequence[int] = ()) -> None:
         """Open a row in one bank of every MPU.
@@ -49,12 +49,12 @@ class ProgramBuilder:
         self._check("row", row, self._device.organisation.rows.n)
         if len(row_steps) > self._depth:
             raise InputError(f"{len(row_steps)} row steps inside {self._depth} loops")
-        self._add(kernels.PIM_ACT, mask, bank=parity, row=row, row_steps=row_steps)
+        self._add(state.PIM_ACT, mask, bank=parity, row=row, row_steps=row_steps)
 
     def precharge(self, mask: int, parity: int) -> None:
         """Close the rows of one bank of every MPU, once the MACs above are done with them."""
         self._check("parity", parity, self._device.pim.banks_per_mpu.n)
-        self._add(kernels.PIM_PRE, mask, bank=parity)
+        self._add(state.PIM_PRE, mask, bank=parity)
 
     def load_inputs(self, mask: int, slot: int, count: int, data: int = 0, data_steps: Sequence[int] = ()) -> None:
         """Send bursts over DQ into consecutive input slots of one set, all ranks of the mask listening.
@@ -70,7 +70,7 @@ class ProgramBuilder:
         self._check("slot", slot, 2 * slots)
         if count < 1 or slot // slots != (slot + count - 1) // slots:
             raise InputError(f"{count} input bursts from slot {slot} don't fit into one set of {slots}")
-        self._add(kernels.PIM_IN, mask, column=slot, count=count, data=data, data_steps=data_steps)
+        self._add(state.PIM_IN, mask, column=slot, count=count, data=data, data_steps=data_steps)
 
     def mac(self, mask: int, parity: int, inputs: int, column: int = 0, count: int = 64, tokens: int = 0) -> None:
         """Multiply consecutive columns of the open row with one set of inputs.
@@ -90,7 +90,7 @@ class ProgramBuilder:
         if count < 1 or column < 0 or column + count > columns:
             raise InputError(f"{count} columns from {column} don't fit into a row of {columns}")
         tokens = tokens or self._device.pim.alus.n
-        self._add(kernels.PIM_MAC, mask, bank=parity, column=column, count=count, inputs=inputs, tokens=tokens)
+        self._add(state.PIM_MAC, mask, bank=parity, column=column, count=count, inputs=inputs, tokens=tokens)
 
     def read_back(
         self, rank: int, burst: int = 0, count: int = 0, data: int = 0, data_steps: Sequence[int] = ()
@@ -110,32 +110,32 @@ class ProgramBuilder:
         count = count or total - burst
         if count < 1 or burst + count > total:
             raise InputError(f"{count} bursts from {burst}: a die has {total}")
-        self._add(kernels.PIM_OUT, 1 << rank, column=burst, count=count, data=data, data_steps=data_steps)
+        self._add(state.PIM_OUT, 1 << rank, column=burst, count=count, data=data, data_steps=data_steps)
 
     def refresh_point(self, mask: int) -> None:
         """Let the ranks refresh here if they owe it: rows are closed, refreshed, and opened again."""
-        self._add(kernels.PIM_REFAB, mask)
+        self._add(state.PIM_REFAB, mask)
 
     def wait(self, ck: int) -> None:
         """Let everything above be issued, then issue nothing for some CK (a fence)."""
-        self._add(kernels.WAIT, 1, count=ck)
+        self._add(state.WAIT, 1, count=ck)
 
     @contextmanager
     def loop(self, rounds: int) -> Iterator[None]:
         """Repeat the lines inside."""
         if rounds < 1:
             raise InputError(f"a loop of {rounds} rounds: allowed is at least 1")
-        if self._depth == kernels.MAX_DEPTH:
-            raise InputError(f"loops nest at most {kernels.MAX_DEPTH} deep")
-        self._add(kernels.LOOP, 1, count=rounds)
+        if self._depth == state.MAX_DEPTH:
+            raise InputError(f"loops nest at most {state.MAX_DEPTH} deep")
+        self._add(state.LOOP, 1, count=rounds)
         self._depth += 1
         yield
         self._depth -= 1
-        self._add(kernels.END, 1)
+        self._add(state.END, 1)
 
     def build(self) -> NDArray[np.int64]:
         """The program as the engine takes it: int64 [instructions, fields]."""
-        return np.array(self._lines, np.int64).reshape(-1, kernels.INSTRUCTION_FIELDS)
+        return np.array(self._lines, np.int64).reshape(-1, state.INSTRUCTION_FIELDS)
 
     def _add(
         self,
@@ -154,7 +154,7 @@ class ProgramBuilder:
     ) -> None:
         if not 0 < mask < 1 << self._ranks:
             raise InputError(f"mask {mask:#b} names no rank, or one beyond the {self._ranks} of the channel")
-        depth = kernels.MAX_DEPTH
+        depth = state.MAX_DEPTH
         steps = [*row_steps, *[0] * (depth - len(row_steps))]
         marks = [*data_steps, *[0] * (depth - len(data_steps))]
         self._lines.append([op, mask, bank, row, column, count, inputs, tokens, *steps, data, *marks])

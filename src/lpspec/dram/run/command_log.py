@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.compiled import cached_njit
-from lpspec.dram.engine import kernels
+from lpspec.dram.engine import state
 from lpspec.dram.rules import COMMANDS
 
 IntArray = NDArray[np.int64]
@@ -40,11 +40,11 @@ def command_table(log: IntArray) -> NDArray[Any]:
     code = log[:, 1]
     table["command"] = np.array(COMMANDS)[code]
     table["rank"] = log[:, 2]
-    is_mac = code == kernels.PIM_MAC
-    is_parity = (code == kernels.PIM_ACT) | (code == kernels.PIM_PRE) | is_mac
+    is_mac = code == state.PIM_MAC
+    is_parity = (code == state.PIM_ACT) | (code == state.PIM_PRE) | is_mac
     has_group = (log[:, 3] >= 0) & ~is_parity
-    table["bank_group"][has_group] = log[has_group, 3] % kernels.BANKS // 4
-    table["bank"][has_group] = log[has_group, 3] % 4
+    table["bank_group"][has_group] = log[has_group, 3] % state.BANKS >> state.GROUP_BITS
+    table["bank"][has_group] = log[has_group, 3] % (1 << state.GROUP_BITS)
     table["bank"][is_parity] = log[is_parity, 3] % 4
     table["bank_group"][is_mac] = log[is_mac, 3] // 4
     table["row"] = (log[:, 4] >> 16) - 1

@@ -6,8 +6,8 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.engine import kernels
-from lpspec.dram.rules import latency_table, timings_of
+from lpspec.dram.engine import state
+from lpspec.dram.rules import WINDOWS, activation_window_ck, latency_table, span_ck, timings_of
 from lpspec.errors import InputError, unknown_name
 from lpspec.machine.die import DieSpec
 
@@ -18,14 +18,14 @@ Fairness = Literal["pim-first", "npu-first", "round-robin"]
 _T = TypeVar("_T")
 
 _REFRESH = {
-    "none": kernels.REFRESH_NONE,
-    "all-bank": kernels.REFRESH_ALL,
-    "per-bank": kernels.REFRESH_PAIR,
+    "none": state.REFRESH_NONE,
+    "all-bank": state.REFRESH_ALL,
+    "per-bank": state.REFRESH_PAIR,
 }
 _FAIRNESS = {
-    "pim-first": kernels.PIM_FIRST,
-    "npu-first": kernels.NPU_FIRST,
-    "round-robin": kernels.ROUND_ROBIN,
+    "pim-first": state.PIM_FIRST,
+    "npu-first": state.NPU_FIRST,
+    "round-robin": state.ROUND_ROBIN,
 }
 
 
@@ -63,7 +63,7 @@ class Controller:
         """Refuse what no controller can be."""
         _within("ranks", self.ranks, 1, 8)
         _within("postpone", self.postpone, 0, 8)
-        _within("drain_high", self.drain_high, 1, kernels.QUEUE)
+        _within("drain_high", self.drain_high, 1, state.QUEUE)
         _within("drain_low", self.drain_low, 0, self.drain_high - 1)
         _within("patience", self.patience, 0, 1 << 30)
         _within("quantum", self.quantum, 1, 1 << 30)
@@ -101,42 +101,52 @@ def all_bank_activate_ck(device: DieSpec) -> tuple[int, int]:
 
 
 def channel_of(device: DieSpec, controller: Controller) -> NDArray[np.int64]:
-    """A channel at CK 0, ready to run."""
+    """A channel at CK 0, ready to run.
+
+    Raises:
+        InputError: Dies with other banks than the engine is compiled for.
+    """
+    die = device.organisation
+    shape = (die.bank_groups.n, die.banks_per_group.n)
+    compiled = (state.BANKS >> state.GROUP_BITS, 1 << state.GROUP_BITS)
+    if shape != compiled or any(window.count != state.IN_FAW for window in WINDOWS):
+        raise InputError(f"{device.name} has {shape[0]} x {shape[1]} banks: the engine is compiled for {compiled}")
     t = timings_of(device)
     last, again = all_bank_activate_ck(device)
     values = {
-        kernels.P_RANKS: controller.ranks,
-        kernels.P_REFRESH: _REFRESH[controller.refresh],
-        kernels.P_POSTPONE: controller.postpone,
-        kernels.P_WCK_ALWAYS: int(controller.wck == "always-on"),
-        kernels.P_DRAIN_HIGH: controller.drain_high,
-        kernels.P_DRAIN_LOW: controller.drain_low,
-        kernels.P_PAGE_CLOSED: int(controller.page == "closed"),
-        kernels.P_POLICY: _FAIRNESS[controller.fairness],
-        kernels.P_QUANTUM: controller.quantum,
-        kernels.P_PATIENCE: controller.patience,
-        kernels.P_NREFI: t["nREFI"],
-        kernels.P_NFAW: t["nFAW"],
-        kernels.P_NAAD: t["nAAD"],
-        kernels.P_NCL: t["nCL"],
-        kernels.P_NCWL: t["nCWL"],
-        kernels.P_NBL: t["nBL_min"],
-        kernels.P_WCKPST: t["nWCKPST"],
-        kernels.P_WCKIDLE: t["nWCKIDLE"],
-        kernels.P_WAIT: controller.pim_wait,
-        kernels.P_NMODE: t["nMODE"],
-        kernels.P_NMAC: t["nMAC"],
-        kernels.P_NRCD: t["nRCD"],
-        kernels.P_NRAS: t["nRAS"],
-        kernels.P_NRTP: t["nRTP"],
-        kernels.P_NRPAB: t["nRPab"],
-        kernels.P_NRFCAB: t["nRFCab"],
-        kernels.P_OPENED: last,
-        kernels.P_ACT_ACT: again,
-        kernels.P_SLOTS: device.slots_per_set,
-        kernels.P_OUTS: device.readback_bursts,
-        kernels.P_NPPD: t["nPPD"],
+        state.P_RANKS: controller.ranks,
+        state.P_REFRESH: _REFRESH[controller.refresh],
+        state.P_POSTPONE: controller.postpone,
+        state.P_WCK_ALWAYS: int(controller.wck == "always-on"),
+        state.P_DRAIN_HIGH: controller.drain_high,
+        state.P_DRAIN_LOW: controller.drain_low,
+        state.P_PAGE_CLOSED: int(controller.page == "closed"),
+        state.P_POLICY: _FAIRNESS[controller.fairness],
+        state.P_QUANTUM: controller.quantum,
+        state.P_PATIENCE: controller.patience,
+        state.P_NREFI: span_ck(device, "refresh_interval"),
+        state.P_NFAW_ACT1: activation_window_ck(device, "ACT1"),
+        state.P_NFAW_ACT2: activation_window_ck(device, "ACT2"),
+        state.P_NAAD: span_ck(device, "ACT2_after_ACT1"),
+        state.P_NCL: t["nCL"],
+        state.P_NCWL: t["nCWL"],
+        state.P_NBL: t["nBL_min"],
+        state.P_WCKPST: span_ck(device, "WCK_after_burst"),
+        state.P_WCKIDLE: span_ck(device, "WCK_after_CAS"),
+        state.P_WAIT: controller.pim_wait,
+        state.P_NMODE: t["nMODE"],
+        state.P_NMAC: t["nMAC"],
+        state.P_NRCD: t["nRCD"],
+        state.P_NRAS: t["nRAS"],
+        state.P_NRTP: t["nRTP"],
+        state.P_NRPAB: t["nRPab"],
+        state.P_NRFCAB: t["nRFCab"],
+        state.P_OPENED: last,
+        state.P_ACT_ACT: again,
+        state.P_SLOTS: device.slots_per_set,
+        state.P_OUTS: device.readback_bursts,
+        state.P_NPPD: t["nPPD"],
     }
-    parameter = np.zeros(kernels.PARAMETERS, np.int64)
+    parameter = np.zeros(state.PARAMETERS, np.int64)
     parameter[list(values)] = list(values.values())
-    return kernels.new_channel(parameter, latency_table(device))
+    return state.new_channel(parameter, latency_table(device))

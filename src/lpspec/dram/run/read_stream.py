@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.dram.engine.state import BEATS
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
@@ -43,7 +44,7 @@ class ReadStream:
         group_row //= groups * device.organisation.columns
         place = self.rank * device.organisation.banks + group * banks + group_row % banks
         same = np.zeros(self.bursts, np.int64)
-        return np.stack([same + self.at, same, place, self.row + group_row // banks, column * 16], 1)
+        return np.stack([same + self.at, same, place, self.row + group_row // banks, column * BEATS], 1)
 
     def check(self, device: DieSpec, ranks: int) -> None:
         """Refuse reads that such a channel has no place for."""

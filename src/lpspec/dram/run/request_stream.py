@@ -10,17 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.engine import kernels
+from lpspec.dram.engine import loop
+from lpspec.dram.engine import state as k
 from lpspec.dram.run import simulate
-from lpspec.dram.run.controller import Controller, channel_of
+from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Latencies, Waits
+from lpspec.dram.run.session import COMMANDS_AT_ONCE, NO_PROGRAM, Session, what_stopped
 from lpspec.machine.die import DieSpec
 
 IntArray = NDArray[np.int64]
 
 WINDOW = 1 << 17
 """Requests held at a time."""
-SPARE = 2 * kernels.QUEUE + 1
+SPARE = 2 * k.QUEUE + 1
 """Requests that the queues can hold, and one that waits outside."""
 _NOT_SERVED = -1
 
@@ -52,14 +54,15 @@ def run_stream(
     Raises:
         InputError: A piece is none, or, where commands are taken, a gap between requests holds too many.
     """
-    window = _Window(iter(pieces), channel_of(device, controller))
+    session = Session(device, controller)
+    window = _Window(iter(pieces), session.channel)
     state = 0
     while state == 0:
         state = window.run(take)
-        progress(window.served, int(window.channel[kernels.STATE, kernels.S_NOW]))
+        progress(window.served, int(window.channel[k.STATE, k.S_NOW]))
     if state < 0:
-        raise simulate.what_stopped(window.channel, state)
-    run = simulate.run_of(window.channel, device, controller, np.empty(0, np.int64), requests=window.served)
+        raise what_stopped(window.channel, state)
+    run = simulate.run_of(session, np.empty(0, np.int64), requests=window.served)
     return StreamRun(run, window.latencies.summary_ck())
 
 
@@ -78,14 +81,14 @@ class _Window:
     def run(self, take: simulate.Take | None) -> int:
         """Serve some of the requests; what the engine returned."""
         self._fill(listed=take is not None)
-        most = simulate.COMMANDS_AT_ONCE
+        most = COMMANDS_AT_ONCE
         if not self._ended:
             most = min(most, len(self._requests) - SPARE)  # a command serves one request at most
         served_at = np.full(len(self._requests), _NOT_SERVED, np.int64)
         log = np.empty((most + 1 if take else 0, 5), np.int64)
-        state = kernels.run(self.channel, self._requests, served_at, simulate.NO_PROGRAM, log, most)
+        state = loop.run(self.channel, self._requests, served_at, NO_PROGRAM, log, most)
         if take:
-            simulate.hand_over(self.channel, log, take)
+            simulate.tables_to(take)(log[: self.channel[k.STATE, k.S_LOGGED]])
         self._forget_served(served_at)
         return state
 
@@ -107,15 +110,15 @@ class _Window:
 
     def _forget_served(self, served_at: IntArray) -> None:
         """Count how long the served ones waited, and number the others anew, in the same order."""
-        scalar = self.channel[kernels.STATE]
-        admitted = int(scalar[kernels.S_NEXT])
+        scalar = self.channel[k.STATE]
+        admitted = int(scalar[k.S_NEXT])
         is_served = served_at[:admitted] != _NOT_SERVED
         self.latencies.add(served_at[:admitted][is_served] - self._requests[:admitted, 0][is_served])
         queued = np.flatnonzero(~is_served)
         self._requests = np.concatenate([self._requests[queued], self._requests[admitted:]])
         self.served += admitted - len(queued)
-        scalar[kernels.S_NEXT], scalar[kernels.S_SERVED] = len(queued), 0
-        slots = self.channel[kernels.SLOT : kernels.SLOT + 2 * kernels.QUEUE]
-        banks = self.channel[: kernels.RANK, kernels.B_AGE : kernels.B_AGE + 2]
-        slots[:, kernels.Q_AGE] = np.searchsorted(queued, slots[:, kernels.Q_AGE])
+        scalar[k.S_NEXT], scalar[k.S_SERVED] = len(queued), 0
+        slots = self.channel[k.SLOT : k.SLOT + 2 * k.QUEUE]
+        banks = self.channel[: k.RANK, k.B_AGE : k.B_AGE + 2]
+        slots[:, k.Q_AGE] = np.searchsorted(queued, slots[:, k.Q_AGE])
         banks[:] = np.searchsorted(queued, banks)  # those without requests have an age that nobody reads

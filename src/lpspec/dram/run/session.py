@@ -1,24 +1,29 @@
-"""What a phase costs on one channel in the long run: copies of it, one after the other, every command issued.
+"""One channel on which pieces of work run one after the other: a PIM program, requests, or both at a time.
 
-A phase is a PIM program with requests beside it that come when it starts; the next one starts when both are done.
-Refreshes go by the clock and not by phases, so a single copy would see too few of them or too many. Copies are run
-until enough refresh intervals have passed, and share what they took.
+Refreshes go by the clock and not by pieces of work, so they go on between them and across. What a phase costs in the
+long run is the mean of copies of it that fill many refresh intervals: one copy would see too few of them or too many.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.engine import kernels as k
-from lpspec.dram.engine.repeat_kernels import run_copies, start_segment
+from lpspec.dram.engine import loop
+from lpspec.dram.engine import state as k
+from lpspec.dram.engine.copies import run_copies, start_segment
 from lpspec.dram.rules import COMMANDS
-from lpspec.dram.run import simulate
 from lpspec.dram.run.controller import Controller, channel_of
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
 IntArray = NDArray[np.int64]
+TakeLog = Callable[[IntArray], None]
+"""Whoever is given the engine's log, int64 [commands, 5], piece by piece; what it doesn't keep is gone."""
+
+COMMANDS_AT_ONCE = 1 << 18
+"""Commands between two looks at the clock, and rows of the log that is filled meanwhile."""
 
 REFRESH_INTERVALS = 32
 """Refresh intervals that copies fill: one refresh more or less is then 0.17 % of the time (nRFCab / 32 nREFI)."""
@@ -26,8 +31,12 @@ REFRESH_INTERVALS = 32
 NO_PROGRAM = np.empty((0, k.INSTRUCTION_FIELDS), np.int64)
 NO_REQUESTS = np.empty((0, 5), np.int64)
 
-_AT_ONCE = 1 << 18  # commands
 _NO_LOG = np.empty((0, 5), np.int64)
+_ERRORS = {
+    k.E_ACT2_LATE: "an ACT-2 came later than nAAD after its ACT-1",
+    k.E_PIM_MODE: "a PIM command to a rank that is not in PIM mode, or a mode switch with open rows",
+    k.E_PIM_ROW: "a PIM_MAC to a closed row, a PIM_ACT to an open one, or ranks with different rows at a refresh",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,43 +58,58 @@ class PhaseCommands:
     active_ck: float
 
 
-class PhaseSession:
-    """A channel on which phases run one after the other, refreshes going on between them and across."""
+class Session:
+    """A channel that lives on from one piece of work to the next.
+
+    Attributes:
+        channel: State of the engine.
+        now_ck: CK from which the next piece may go: when the data of the last one have passed, or later.
+    """
 
     def __init__(self, device: DieSpec, controller: Controller) -> None:
         """Begin at CK 0 with every bank closed."""
         self.device, self.controller = device, controller
         self.channel = channel_of(device, controller)
         self.now_ck = 0
-        self.commands: list[IntArray] = []
 
-    def run(self, program: IntArray, requests: IntArray, keep_commands: bool = False) -> int:
-        """Run one phase from ``now_ck`` on; the CK that it took.
+    def run(
+        self,
+        program: IntArray,
+        requests: IntArray,
+        take: TakeLog | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> IntArray:
+        """Run one piece of work from ``now_ck`` on, to the end of its data.
 
         Args:
-            program: int64 [instructions, fields], empty for none.
-            requests: int64 [n, 5] as the engine takes them, their CK counted from the start of the phase.
-            keep_commands: Append the engine's log to ``commands``.
+            program: int64 [instructions, fields] as ``lpspec.dram.pim.program`` builds it; empty for none.
+            requests: int64 [n, 5] as the engine takes them, their CK counted from ``now_ck``.
+            take: Given the commands.
+            progress: Called now and then with requests served and CK reached.
+
+        Returns:
+            int64 [n], CK at which each request's data ends.
+
+        Raises:
+            InputError: The engine can't go on; the session is of no more use then.
         """
         state = self.channel[k.STATE]
         table = requests.copy()
         table[:, 0] += self.now_ck
         start_segment(self.channel, program, self.now_ck)
-        self._finish(program, table, keep_commands)
-        took = max(int(state[k.S_END]), int(state[k.S_LAST])) - self.now_ck
-        self.now_ck += took
-        return took
-
-    def _finish(self, program: IntArray, table: IntArray, keep_commands: bool) -> None:
-        served_at = np.empty(len(table), np.int64)
-        log = np.empty((_AT_ONCE, 5), np.int64) if keep_commands else _NO_LOG
+        served_at = np.full(len(table), -1, np.int64)
+        log = np.empty((COMMANDS_AT_ONCE, 5), np.int64) if take is not None else _NO_LOG
         done = 0
         while done == 0:
-            done = k.run(self.channel, table, served_at, program, log, _AT_ONCE)
-            if keep_commands:
-                self.commands.append(log[: self.channel[k.STATE, k.S_LOGGED]].copy())
+            done = loop.run(self.channel, table, served_at, program, log, COMMANDS_AT_ONCE)
+            if take is not None:
+                take(log[: state[k.S_LOGGED]].copy())
+            if progress is not None:
+                progress(int(state[k.S_SERVED]), int(state[k.S_NOW]))
         if done < 0:
-            raise simulate.what_stopped(self.channel, done)
+            raise what_stopped(self.channel, done)
+        self.now_ck = max(self.now_ck, int(state[k.S_END]), int(state[k.S_LAST]))
+        return served_at
 
     def mean_of(self, copies: int) -> PhaseCommands:
         """All that ran so far, divided by ``copies``."""
@@ -94,11 +118,16 @@ class PhaseSession:
             {COMMANDS[i]: float(n) / copies for i, n in zip(names, row.tolist(), strict=False) if n}
             for row in self.channel[k.COUNT : k.COUNT + 2, : len(COMMANDS)]
         ]
-        rank = self.channel[k.RANK : k.RANK + self.controller.ranks]
-        still_open = rank[:, k.R_OPEN] > 0
-        active = int(rank[:, k.R_ACTIVE].sum() + (self.now_ck - rank[still_open, k.R_SINCE]).clip(0).sum())
+        active = active_ck(self.channel, self.now_ck)
         mac_tokens = int(self.channel[k.STATE, k.S_MAC_TOKENS])
         return PhaseCommands(self.now_ck / copies, counts[0], counts[1], mac_tokens / copies, active / copies)
+
+
+def active_ck(channel: IntArray, until_ck: int) -> int:
+    """CK with a row open, summed over ranks."""
+    rank = channel[k.RANK : k.RANK + channel[k.GIVEN, k.P_RANKS]]
+    still_open = rank[:, k.R_OPEN] > 0
+    return int(rank[:, k.R_ACTIVE].sum() + (until_ck - rank[still_open, k.R_SINCE]).clip(0).sum())
 
 
 def repeated(program: IntArray, requests: IntArray, device: DieSpec, controller: Controller) -> PhaseCommands:
@@ -115,12 +144,29 @@ def repeated(program: IntArray, requests: IntArray, device: DieSpec, controller:
     """
     if not len(program) and not len(requests):
         raise InputError("a phase without commands takes no time")
-    session = PhaseSession(device, controller)
+    session = Session(device, controller)
     enough_ck = REFRESH_INTERVALS * device.timing.nREFI.n
     served_at = np.empty(len(requests), np.int64)
     copies, session.now_ck, done = run_copies(
         session.channel, program, requests, requests.copy(), served_at, _NO_LOG, enough_ck
     )
     if done < 0:
-        raise simulate.what_stopped(session.channel, done)
+        raise what_stopped(session.channel, done)
     return session.mean_of(copies)
+
+
+def what_stopped(channel: IntArray, state: int) -> InputError:
+    """What is wrong with a program or its requests, after the engine returned a negative state."""
+    what = _what_waits(channel) if state == -k.E_DEADLOCK else _ERRORS[-state]
+    return InputError(f"{what} (CK {channel[k.STATE, k.S_NOW]})")
+
+
+def _what_waits(channel: IntArray) -> str:
+    """What never happens, when nothing can go on."""
+    ranks = channel[k.RANK : k.RANK + channel[k.GIVEN, k.P_RANKS]]
+    for r, rank in enumerate(ranks):
+        if rank[k.R_MODE] == 2 and rank[k.R_QUEUED]:
+            return f"rank {r} never leaves PIM mode while requests wait for it: its PIM_EXIT is missing"
+    walkers = channel[k.WALKER : k.WALKER + k.UNITS]
+    line = walkers[walkers[:, k.W_AT] != k.AT_END, k.W_PC].min(initial=0)
+    return f"the PIM program never gets past its line {line + 1}"

@@ -8,29 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.dram.energy import activity_of, standing_by
-from lpspec.dram.engine import kernels
+from lpspec.dram.engine import state as k
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run.command_log import command_table
-from lpspec.dram.run.controller import Controller, channel_of
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.session import NO_PROGRAM, Session, TakeLog, active_ck
 from lpspec.errors import InputError
-from lpspec.machine.die import DieSpec
+from lpspec.machine.die import DieSpec, Organisation
 from lpspec.machine.energy_profile import Activity
 
 IntArray = NDArray[np.int64]
 
-COMMANDS_AT_ONCE = 1 << 18  # commands between two looks at the clock, and rows of the log that is filled meanwhile
 Take = Callable[[NDArray[Any]], None]
 """Whoever is given the commands of a run, piece by piece, as they are issued; what it doesn't keep is gone."""
 
 MOST_LISTED = 10**8
 """Refreshes of one gap that a list of commands may hold: some minutes, and 2 GB as text."""
-
-NO_PROGRAM = np.empty((0, kernels.INSTRUCTION_FIELDS), np.int64)
-_ERRORS = {
-    kernels.E_ACT2_LATE: "an ACT-2 came later than nAAD after its ACT-1",
-    kernels.E_PIM_MODE: "a PIM command to a rank that is not in PIM mode, or a mode switch with open rows",
-    kernels.E_PIM_ROW: "a PIM_MAC to a closed row, a PIM_ACT to an open one, or ranks with different rows at a refresh",
-}
 
 
 class Request(NamedTuple):
@@ -129,33 +122,25 @@ def run_channel(
     """
     controller = controller or Controller()
     table = request_array(requests, device, controller.ranks)
-    channel = channel_of(device, controller)
-    served_at = np.full(len(table), -1, np.int64)
-    if len(program):
-        kernels.start_program(channel, program)
+    session = Session(device, controller)
     parts: list[NDArray[Any]] = []
     takers = [*([take] if take else []), *([parts.append] if keep_commands else [])]
     if takers:
-        check_gaps(table, 0, channel)
-    log = np.empty((COMMANDS_AT_ONCE if takers else 0, 5), np.int64)
-    state = 0
-    while state == 0:
-        state = kernels.run(channel, table, served_at, program, log, COMMANDS_AT_ONCE)
-        if takers:
-            hand_over(channel, log, *takers)
-        if progress is not None:
-            progress(int(channel[kernels.STATE, kernels.S_SERVED]), int(channel[kernels.STATE, kernels.S_NOW]))
-    if state < 0:
-        raise what_stopped(channel, state)
+        check_gaps(table, 0, session.channel)
+    served_at = session.run(program, table, tables_to(*takers) if takers else None, progress)
     commands = np.concatenate(parts) if keep_commands else None
-    return run_of(channel, device, controller, served_at, commands)
+    return run_of(session, served_at, commands)
 
 
-def hand_over(channel: IntArray, log: IntArray, *takers: Take) -> None:
-    """Give away the commands that the engine noted last."""
-    piece = command_table(log[: channel[kernels.STATE, kernels.S_LOGGED]])
-    for taker in takers:
-        taker(piece)
+def tables_to(*takers: Take) -> TakeLog:
+    """Whoever is given the engine's log hands it over as pieces of the command table."""
+
+    def take(log: IntArray) -> None:
+        piece = command_table(log)
+        for taker in takers:
+            taker(piece)
+
+    return take
 
 
 def check_gaps(requests: IntArray, after_ck: int, channel: IntArray) -> None:
@@ -169,10 +154,10 @@ def check_gaps(requests: IntArray, after_ck: int, channel: IntArray) -> None:
     Raises:
         InputError: A gap holds more than ``MOST_LISTED`` refreshes.
     """
-    given = channel[kernels.GIVEN]
-    each = {kernels.REFRESH_NONE: 0, kernels.REFRESH_ALL: 1, kernels.REFRESH_PAIR: 8}[int(given[kernels.P_REFRESH])]
+    given = channel[k.GIVEN]
+    each = {k.REFRESH_NONE: 0, k.REFRESH_ALL: 1, k.REFRESH_PAIR: 8}[int(given[k.P_REFRESH])]
     gaps = np.diff(requests[:, 0], prepend=after_ck)
-    refreshes = gaps // int(given[kernels.P_NREFI]) * each * int(given[kernels.P_RANKS])
+    refreshes = gaps // int(given[k.P_NREFI]) * each * int(given[k.P_RANKS])
     if len(wide := np.flatnonzero(refreshes > MOST_LISTED)):
         at, count = requests[wide[0], 0], refreshes[wide[0]]
         raise InputError(
@@ -181,35 +166,19 @@ def check_gaps(requests: IntArray, after_ck: int, channel: IntArray) -> None:
         )
 
 
-def what_stopped(channel: IntArray, state: int) -> InputError:
-    """What is wrong with a program or its requests, after the engine returned a negative state."""
-    what = _what_waits(channel) if state == -kernels.E_DEADLOCK else _ERRORS[-state]
-    return InputError(f"{what} (CK {channel[kernels.STATE, kernels.S_NOW]})")
-
-
-def _what_waits(channel: IntArray) -> str:
-    """What never happens, when nothing can go on."""
-    ranks = channel[kernels.RANK : kernels.RANK + channel[kernels.GIVEN, kernels.P_RANKS]]
-    for r, rank in enumerate(ranks):
-        if rank[kernels.R_MODE] == 2 and rank[kernels.R_QUEUED]:
-            return f"rank {r} never leaves PIM mode while requests wait for it: its PIM_EXIT is missing"
-    walkers = channel[kernels.WALKER : kernels.WALKER + 4]
-    line = walkers[walkers[:, kernels.W_AT] != kernels.AT_END, kernels.W_PC].min(initial=0)
-    return f"the PIM program never gets past its line {line + 1}"
-
-
 def request_array(requests: Iterable[Request] | IntArray, device: DieSpec, ranks: int) -> IntArray:
     """Requests as the engine takes them: int64 [n, 5] of CK, way, bank of the channel, row, column.
 
     Raises:
         InputError: A request out of range, or one that comes before the request above it.
     """
+    die = device.organisation
     if isinstance(requests, np.ndarray):
         table = np.ascontiguousarray(requests, dtype=np.int64).reshape(-1, 5)
     else:
-        rows = [(q.at, int(q.is_write), _place(q, i), q.row, q.column) for i, q in enumerate(requests, 1)]
+        rows = [(q.at, int(q.is_write), _place(q, i, die), q.row, q.column) for i, q in enumerate(requests, 1)]
         table = np.array(rows, np.int64).reshape(-1, 5)
-    last_column = (device.organisation.columns - 1) * 16
+    last_column = (device.organisation.columns - 1) * k.BEATS
     limits = [
         (0, "at", 0, 1 << 50),
         (1, "op", 0, 1),
@@ -221,46 +190,43 @@ def request_array(requests: Iterable[Request] | IntArray, device: DieSpec, ranks
         bad = np.flatnonzero((table[:, place] < low) | (table[:, place] > high))
         if bad.size:
             value = table[bad[0], place]
-            shown, top = (value // 16, ranks - 1) if name == "rank" else (value, high)
+            shown, top = (value // device.organisation.banks, ranks - 1) if name == "rank" else (value, high)
             raise InputError(f"request {bad[0] + 1}: {name} is {shown}: allowed is {low} to {top}")
-    if (bad := np.flatnonzero(table[:, 4] % 16)).size:
-        raise InputError(f"request {bad[0] + 1}: column is {table[bad[0], 4]}: allowed are multiples of 16")
+    if (bad := np.flatnonzero(table[:, 4] % k.BEATS)).size:
+        raise InputError(f"request {bad[0] + 1}: column is {table[bad[0], 4]}: allowed are multiples of {k.BEATS}")
     if (bad := np.flatnonzero(np.diff(table[:, 0]) < 0)).size:
         raise InputError(f"request {bad[0] + 2}: at is {table[bad[0] + 1, 0]}, before the request above it")
     return table
 
 
-def _place(request: Request, number: int) -> int:
+def _place(request: Request, number: int, die: Organisation) -> int:
     """The bank of the channel that a request names."""
-    for name in ("bank_group", "bank"):
-        if not 0 <= getattr(request, name) <= 3:
-            raise InputError(f"request {number}: {name} is {getattr(request, name)}: allowed is 0 to 3")
-    return request.rank * kernels.BANKS + request.bank_group * 4 + request.bank
+    limits = ("bank_group", die.bank_groups.n), ("bank", die.banks_per_group.n)
+    for name, limit in limits:
+        if not 0 <= getattr(request, name) < limit:
+            raise InputError(f"request {number}: {name} is {getattr(request, name)}: allowed is 0 to {limit - 1}")
+    return (request.rank * die.bank_groups.n + request.bank_group) * die.banks_per_group.n + request.bank
 
 
 def run_of(
-    channel: IntArray,
-    device: DieSpec,
-    controller: Controller,
-    served_at: IntArray,
-    commands: NDArray[Any] | None = None,
-    requests: int | None = None,
+    session: Session, served_at: IntArray, commands: NDArray[Any] | None = None, requests: int | None = None
 ) -> ChannelRun:
-    """What a channel did until now; arguments as the run was given them, and what was kept of it.
+    """What a channel did until now, and what was kept of it.
 
     Args:
+        session: The channel.
+        served_at: int64 [requests], CK at which each request's data ends; empty if not kept.
+        commands: Command table, if it was kept.
         requests: How many were served, where ``served_at`` was not kept for each.
     """
-    scalar = channel[kernels.STATE]
-    rank = channel[kernels.RANK : kernels.RANK + controller.ranks]
-    banks = channel[: controller.ranks * kernels.BANKS]
-    first = max(int(scalar[kernels.S_FIRST]), 0)
-    end = max(int(scalar[kernels.S_END]), int(scalar[kernels.S_LAST]))
-    still_open = rank[:, kernels.R_OPEN] > 0
-    active = int(rank[:, kernels.R_ACTIVE].sum() + (end - rank[still_open, kernels.R_SINCE]).sum())
+    channel, device, ranks = session.channel, session.device, session.controller.ranks
+    scalar = channel[k.STATE]
+    banks = channel[: ranks * k.BANKS]
+    first = max(int(scalar[k.S_FIRST]), 0)
+    end = max(int(scalar[k.S_END]), int(scalar[k.S_LAST]))
     counts = [
         {name: int(n) for name, n in zip(COMMANDS, row, strict=True) if n}
-        for row in channel[kernels.COUNT : kernels.COUNT + 2, : len(COMMANDS)]
+        for row in channel[k.COUNT : k.COUNT + 2, : len(COMMANDS)]
     ]
     total_ck = end - first
     requests = len(served_at) if requests is None else requests
@@ -273,13 +239,13 @@ def run_of(
         avg_gb_per_s=total_bytes / (total_ck * device.tCK.ns) if total_ck else 0.0,
         command_counts=counts[0],
         rank_counts=counts[1],
-        row_hits=int(scalar[kernels.S_HITS]),
-        row_misses=int(scalar[kernels.S_MISSES]),
-        row_conflicts=int(scalar[kernels.S_CONFLICTS]),
-        active_ck=active,
-        mac_tokens=int(scalar[kernels.S_MAC_TOKENS]),
-        refreshes=banks[:, kernels.B_REFRESHES].reshape(controller.ranks, -1).copy(),
+        row_hits=int(scalar[k.S_HITS]),
+        row_misses=int(scalar[k.S_MISSES]),
+        row_conflicts=int(scalar[k.S_CONFLICTS]),
+        active_ck=active_ck(channel, end),
+        mac_tokens=int(scalar[k.S_MAC_TOKENS]),
+        refreshes=banks[:, k.B_REFRESHES].reshape(ranks, -1).copy(),
         served_at=served_at,
         commands=commands,
     )
-    return replace(run, activity=standing_by(activity_of(run, device), device, total_ck * controller.ranks))
+    return replace(run, activity=standing_by(activity_of(run, device), device, total_ck * ranks))

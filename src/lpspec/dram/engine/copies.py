@@ -4,21 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.compiled import cached_njit
-from lpspec.dram.engine import kernels
-from lpspec.dram.engine.kernels import (
-    DECIDED,
-    LATENCY,
-    S_END,
-    S_FINISHED,
-    S_LAST,
-    S_NEXT,
-    S_PIM_FLOOR,
-    S_PROGRESS,
-    S_REF_DECIDED,
-    S_REF_STAGE,
-    S_SERVED,
-    STATE,
-)
+from lpspec.dram.engine.loop import run
+from lpspec.dram.engine.pim_units import start_program
+from lpspec.dram.engine.state import *
 
 IntArray = NDArray[np.int64]
 
@@ -36,7 +24,7 @@ def start_segment(m: IntArray, program: IntArray, start_ck: int) -> None:
     m[STATE, S_PIM_FLOOR] = start_ck
     m[STATE, S_PROGRESS] = start_ck
     if program.shape[0] > 0:
-        kernels.start_program(m, program)
+        start_program(m, program)
 
 
 @cached_njit(allocates=False)
@@ -65,7 +53,7 @@ def run_copies(
         start_segment(m, program, now_ck)
         done = 0
         while done == 0:
-            done = kernels.run(m, shifted, served_at, program, log, _AT_ONCE)
+            done = run(m, shifted, served_at, program, log, _AT_ONCE)
         if done < 0:
             return copies, now_ck, done
         now_ck = max(now_ck, m[STATE, S_END], m[STATE, S_LAST])

@@ -1,0 +1,189 @@
+"""One channel, two masters: the NPU and a PIM program share command slots and DQ until all is done."""
+
+from lpspec.compiled import cached_njit
+from lpspec.dram.engine.pim_issue import issue_macs, issue_pim
+from lpspec.dram.engine.pim_pick import pick_pim
+from lpspec.dram.engine.plain_issue import issue_plain
+from lpspec.dram.engine.plain_pick import pick_plain
+from lpspec.dram.engine.queues import admit, choose_way
+from lpspec.dram.engine.refresh import count_dues, refresh_presses, skip_refreshes
+from lpspec.dram.engine.state import *
+
+
+@cached_njit(allocates=False)
+def _share_dq(m: IntArray) -> bool:
+    """Decide who may use DQ next, the NPU (0) or the PIM program (1); return whether that changed."""
+    npu_wants = m[STATE, S_NPU_WANTS] != 0
+    pim_wants = m[STATE, S_PIM_WANTS] != 0
+    owner = m[STATE, S_DQ_OWNER]
+    if pim_wants and m[STATE, S_DQ_WAITS] < 0:
+        m[STATE, S_DQ_WAITS] = m[STATE, S_NOW]
+    if not pim_wants:
+        wanted = 0
+        m[STATE, S_DQ_WAITS] = -1
+    elif not npu_wants or m[GIVEN, P_POLICY] == PIM_FIRST or refresh_presses(m):
+        wanted = 1
+    elif m[GIVEN, P_POLICY] == NPU_FIRST:  # PIM waits, but not for ever
+        wanted = 1 if owner == 1 or m[STATE, S_NOW] - m[STATE, S_DQ_WAITS] >= m[GIVEN, P_WAIT] else 0
+    else:
+        wanted = 1 - owner if m[STATE, S_DQ_BURSTS] >= m[GIVEN, P_QUANTUM] else owner
+    if wanted == owner:
+        return False
+    m[STATE, S_DQ_OWNER] = wanted
+    m[STATE, S_COLUMNS_HELD] = wanted
+    m[STATE, S_DQ_BURSTS] = 0
+    return True
+
+
+@cached_njit(allocates=False)
+def _pim_wins(m: IntArray, urgency: int) -> bool:
+    """Who gets a command slot that both could use; ACT-2 before its deadline goes first in any case."""
+    if urgency < 0:
+        return False
+    if m[GIVEN, P_POLICY] == ROUND_ROBIN:
+        m[STATE, S_LAST_WINNER] = 1 - m[STATE, S_LAST_WINNER]
+        return bool(m[STATE, S_LAST_WINNER] == 1)
+    return bool(m[GIVEN, P_POLICY] == PIM_FIRST)
+
+
+@cached_njit(allocates=False)
+def _alone(m: IntArray, place: int, now: int) -> bool:
+    """Whether the ACT-2 of a bank opened now may go next, no other rank being between its ACTs."""
+    soonest = max(m[place, ACT2], m[GROUP + (place >> GROUP_BITS), ACT2], m[RANK + (place >> BANK_BITS), ACT2])
+    return bool(m[STATE, S_OPENINGS] == 0 and soonest <= now + 1)
+
+
+@cached_njit(allocates=False)
+def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
+    """Run the channel until all is done, the log is full, or so many commands are issued.
+
+    Where nothing but refresh happens for long, and no log is kept, it jumps.
+
+    Args:
+        m: State, which the run moves on.
+        requests: int64 [n, 5] in order of arrival: CK, 0 read or 1 write, bank of the channel, row, column.
+        served_at: int64 [n], filled with the CK at which each request's data ends.
+        program: int64 [instructions, INSTRUCTION_FIELDS]; empty for none.
+        log: int64 [room, 5], filled with CK, command, rank or mask, bank, row and column; empty to keep none.
+        commands: Commands after which to stop.
+
+    Returns:
+        1 if all is done, 0 if there is more to do, a negative error otherwise.
+    """
+    total = requests.shape[0]
+    computes = program.shape[0] > 0
+    refreshes = m[GIVEN, P_REFRESH] != REFRESH_NONE
+    m[STATE, S_LOGGED] = 0
+    if not computes:
+        m[STATE, S_FINISHED] = 1
+    stale = True
+    stale_pim = computes
+    at = NEVER
+    at_pim = NEVER
+    command = NO_COMMAND
+    command_pim = NO_COMMAND
+    place = 0
+    slot = -1
+    unit = -1
+    urgency = 0
+    patience = 64 * m[GIVEN, P_NREFI]
+    left = commands
+    while left > 0 and (log.shape[0] == 0 or m[STATE, S_LOGGED] < log.shape[0] - 1):
+        i = m[STATE, S_NEXT]
+        if i < total and requests[i, 0] <= m[STATE, S_NOW] and admit(m, requests):
+            stale = True
+        if refreshes and m[STATE, S_NEXT_DUE] <= m[STATE, S_NOW]:
+            count_dues(m)
+            stale = True
+        if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0:
+            return 1
+        if stale_pim and m[STATE, S_FINISHED] == 0:
+            at_pim, unit, command_pim = pick_pim(m, program)
+            if m[STATE, S_FINISHED] != 0:
+                stale = True
+                continue
+            if _share_dq(m):
+                stale = True
+                continue
+            stale_pim = False
+        if stale:
+            choose_way(m)
+            at, command, place, slot, urgency = pick_plain(m)
+            stale = False
+            if computes and m[STATE, S_FINISHED] == 0 and _share_dq(m):
+                stale = True
+                stale_pim = True
+                continue
+        horizon_of_requests = NEVER
+        if m[STATE, S_NEXT] < total and m[STATE, S_QUEUED + requests[m[STATE, S_NEXT], 1]] < QUEUE:
+            horizon_of_requests = requests[m[STATE, S_NEXT], 0]
+        horizon = min(horizon_of_requests, m[STATE, S_NEXT_DUE])
+        if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW]:
+            horizon = min(horizon, m[STATE, S_PIM_FLOOR])
+        if m[STATE, S_PIM_WANTS] != 0 and m[STATE, S_DQ_OWNER] == 0:  # npu-first ends its turn then
+            horizon = min(horizon, max(m[STATE, S_DQ_WAITS] + m[GIVEN, P_WAIT], m[STATE, S_NOW] + 1))
+        if computes and m[STATE, S_FINISHED] != 0:
+            at_pim = NEVER
+        first = min(at, at_pim)
+        if horizon <= first:
+            if horizon == NEVER:
+                return -E_DEADLOCK
+            if (
+                first == NEVER
+                and horizon_of_requests == NEVER
+                and horizon == m[STATE, S_NEXT_DUE]
+                and horizon > max(m[STATE, S_PROGRESS], m[STATE, S_PIM_FLOOR]) + patience
+            ):
+                return -E_DEADLOCK  # nothing but refreshes come due, and they free nobody
+            idle = first == NEVER and horizon == m[STATE, S_NEXT_DUE] and m[STATE, S_PIM_WANTS] == 0
+            if idle and log.shape[0] == 0 and m[STATE, S_FIRST] >= 0:
+                until = horizon_of_requests
+                if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW]:
+                    until = min(until, m[STATE, S_PIM_FLOOR])
+                if until < NEVER and until - horizon > IDLE_ROUNDS * m[GIVEN, P_NREFI] and skip_refreshes(m, until):
+                    continue
+            m[STATE, S_NOW] = horizon
+            if horizon in (horizon_of_requests, m[STATE, S_PIM_FLOOR]):
+                m[STATE, S_PROGRESS] = horizon
+            stale = True
+            stale_pim = computes
+            continue
+        m[STATE, S_NOW] = first
+        macs = False
+        if at_pim == first and (at != first or _pim_wins(m, urgency)):
+            issue_pim(m, program, log, unit, command_pim)
+            m[STATE, S_PROGRESS] = first
+            stale_pim = True
+            macs = command_pim == PIM_MAC and at > first and not stale
+            if at == first or command_pim in (PIM_IN, PIM_OUT, PIM_ENTER, PIM_EXIT):
+                stale = True
+        else:
+            issue_plain(m, requests, served_at, log, command, place, slot)
+            stale = True
+            if (
+                command == ACT1
+                and min(horizon, at_pim, m[STATE, S_NEXT_COLUMN]) > first + 1
+                and _alone(m, place, first)
+            ):
+                # Nothing can come between: take ACT-2 with it instead of searching for it.
+                first += 1
+                left -= 1
+                m[STATE, S_NOW] = first
+                issue_plain(m, requests, served_at, log, ACT2, place, slot)
+            if command not in (REFAB, REFPB, PREAB):
+                m[STATE, S_PROGRESS] = first
+            elif (
+                min(at_pim, horizon_of_requests) == NEVER
+                and first > max(m[STATE, S_PROGRESS], m[STATE, S_PIM_FLOOR]) + patience
+            ):
+                return -E_DEADLOCK  # nothing but refreshes for a long time, and nothing to come
+            stale_pim = computes
+        m[STATE, S_NOW] = first + 1
+        left -= 1
+        if macs:
+            left -= issue_macs(m, program, log, min(at, horizon, m[STATE, S_SECOND]), left)
+        if m[STATE, S_ERROR] != 0:
+            return -int(m[STATE, S_ERROR])
+    if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0:
+        return 1
+    return 0
