@@ -60,7 +60,7 @@ DIES = st.one_of(st.just(DIE), st.just(die(alus=1)), st.just(die(banks_per_mpu=1
 def checked(table: NDArray[Any], device: DieSpec, controller: Controller) -> CheckReport:
     """What the checker says; it is not asked whether banks stay alive, since a drawn program may never refresh."""
     options = check_options(device, 4, (0, 1, 2, 3), controller.wck)
-    columns = [table[name] for name in ("ck", "command", "rank", "bank_group", "bank", "row", "column")]
+    columns: list[Any] = [table[name] for name in ("ck", "command", "rank", "bank_group", "bank", "row", "column")]
     return check_commands(as_checked(*columns), options)
 
 

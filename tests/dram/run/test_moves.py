@@ -97,7 +97,7 @@ def moved(plan: MovePlan, controller: Controller, buffer_bursts: int = 128) -> t
     session, pieces = Session(DIE, controller), [np.empty((0, 5), np.int64)]
     done = move(plan, session, buffer_bursts, pieces.append)
     table = command_table(np.concatenate(pieces))
-    columns = [table[name] for name in ("ck", "command", "rank", "bank_group", "bank", "row", "column")]
+    columns: list[Any] = [table[name] for name in ("ck", "command", "rank", "bank_group", "bank", "row", "column")]
     options = check_options(DIE, 4, (0, 1, 2), controller.wck, controller.refresh)
     report = check_commands(as_checked(*columns), options, session.now_ck)
     assert report.counts == {}, report.violations[:3]

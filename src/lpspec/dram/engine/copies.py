@@ -1,14 +1,9 @@
 """Copies of a phase one after the other, compiled: most are so short that calls from Python would take longer."""
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.loop import run
 from lpspec.dram.engine.pim_units import start_program
 from lpspec.dram.engine.state import *
-
-IntArray = NDArray[np.int64]
 
 _AT_ONCE = 1 << 40  # commands
 
