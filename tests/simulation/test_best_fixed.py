@@ -121,7 +121,9 @@ def test_no_fixed_size_and_depth_is_better_by_more_than_a_hundredth(model: str) 
         for one, costs in systems(model, profile):
             ns, pj = fixed.costs(costs)
             for objective in OBJECTIVES:
-                run = price_steps(one, costs, decode_steps(one, trace, turns, TreePolicy(objective=objective), costs))
+                run = price_steps(
+                    one, costs, decode_steps(one, trace, Workload(), TreePolicy(objective=objective), costs)
+                )
                 best = per_token(objective, ns, pj, tokens).min()
                 worse[profile, one.name, objective] = value_of(run, objective) / float(best)
     assert len(worse) >= 9
@@ -141,7 +143,7 @@ def test_by_commands_none_of_the_best_by_closed_forms_is_better_either(name: str
     fixed, tokens = fixed_trees("vicuna-7b", one.model.medusa_heads), int(turns[:, 0].sum())
     for objective in OBJECTIVES:
         nearest = np.argsort(per_token(objective, *fixed.costs(costs), tokens))[:4]
-        steps = decode_steps(one, trace, turns, TreePolicy(objective=objective), costs)
+        steps = decode_steps(one, trace, Workload(), TreePolicy(objective=objective), costs)
         pruned = value_of(price_by_commands(one, commands, steps), objective)
         for tree in nearest.tolist():
             size, depth = int(fixed.size[tree]), int(fixed.depth[tree])
@@ -166,7 +168,7 @@ def test_a_small_model_gains_by_speculating_on_lp_spec(objective: Objective, fid
     assert commands is not None
 
     def value(policy: TreePolicy, objective: Objective) -> float:
-        steps = decode_steps(one, trace, turns, policy, costs)
+        steps = decode_steps(one, trace, Workload(), policy, costs)
         run = price_steps(one, costs, steps) if fidelity == "analytic" else price_by_commands(one, commands, steps)
         return value_of(run, objective)
 

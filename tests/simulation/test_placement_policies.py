@@ -13,7 +13,7 @@ from lpspec.llm import load_model
 from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.decode_loop import decode
-from lpspec.simulation.run import Run, allowed_prices, decode_steps, price_steps, simulate, turn_bounds
+from lpspec.simulation.run import Run, allowed_prices, decode_steps, price_steps, simulate
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.kernels import FloatArray
@@ -46,7 +46,7 @@ def trace() -> RankTrace:
 
 def run(policy: str, tree: TreePolicy, model: str = "llama2-7b") -> Run:
     one, costs = system(policy, model), costs_of(policy, model)
-    return price_steps(one, costs, decode_steps(one, trace(), turn_bounds(trace(), WORK), tree, costs))
+    return price_steps(one, costs, decode_steps(one, trace(), WORK, tree, costs))
 
 
 class SizesByBlock:
@@ -118,7 +118,7 @@ def test_a_run_that_moves_takes_the_steps_of_the_readable_loop(tree: TreePolicy)
     steps = run("dynamic", tree).steps
     heads = system("dynamic").model.medusa_heads
     pruner = DraftTokenPruner(prior_accuracy(heads, trace().top_k), 64, tree.rule, tree.memory)
-    price, move = allowed_prices(costs, tree, heads), costs.move_price(tree.objective)
+    price, move = allowed_prices(costs, tree, heads, WORK.new_tokens), costs.move_price(tree.objective)
     expected = list(decode(trace().with_heads(heads), pruner, price, 90, move))
     assert steps.l_spec.tolist() == [step.l_spec for step in expected]
     assert steps.committed.tolist() == [step.committed for step in expected]

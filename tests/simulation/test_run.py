@@ -16,10 +16,9 @@ from lpspec.simulation.run import (
     allowed_prices,
     decode_steps,
     simulate,
-    turn_bounds,
 )
 from lpspec.simulation.step_cost import step_costs
-from lpspec.simulation.workload import System, TreePolicy
+from lpspec.simulation.workload import PrunerFactory, System, TreePolicy
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.pruner import DraftTokenPruner
@@ -105,17 +104,40 @@ def test_autoregressive_systems_commit_one_token_per_pass() -> None:
 )
 def test_a_run_takes_the_steps_of_the_readable_loop(policy: TreePolicy, rule: LearningRule) -> None:
     policy, trace, one = replace(policy, rule=rule), with_first(TRACE, 12), system("lp-spec")
-    turns = turn_bounds(trace, Workload(128, 90))
     costs = step_costs(one, 128, 90)
     heads = 2 if policy.depth else one.model.medusa_heads
     pruner = DraftTokenPruner(prior_accuracy(heads, trace.top_k), 64, rule, policy.memory)
-    steps = decode_steps(one, trace, turns, policy, costs)
-    expected = list(decode(trace.with_heads(heads), pruner, allowed_prices(costs, policy, heads), 90))
+    steps = decode_steps(one, trace, Workload(128, 90), policy, costs)
+    expected = list(decode(trace.with_heads(heads), pruner, allowed_prices(costs, policy, heads, 90), 90))
     assert steps.position.tolist() == [step.position for step in expected]
     assert steps.l_spec.tolist() == [step.l_spec for step in expected]
     assert steps.committed.tolist() == [step.committed for step in expected]
     assert steps.heads.tolist() == [step.heads for step in expected]
     assert steps.moved.tolist() == [step.moved for step in expected]
+
+
+def test_no_tree_is_deeper_than_what_is_left_to_generate() -> None:
+    """Where turns are cut at 12 tokens; where they end by themselves nobody knows before."""
+    one, last = system("lp-spec"), 12 - 1 - np.arange(12)
+    costs = step_costs(one, 128, 12)
+    heads = one.model.medusa_heads
+    free, cut = (allowed_prices(costs, TreePolicy(), heads, budget)[0] for budget in (None, 12))
+    wanted = np.arange(heads + 1) <= last[:, None]
+    assert np.isfinite(free).all()
+    assert (cut == np.where(wanted[..., None], free, np.inf)).all()
+    assert (allowed_prices(costs, TreePolicy(), heads, 99) == free).all()
+    for policy in (TreePolicy(size=5), TreePolicy(heads="all")):  # what is given, or not told apart, stays
+        assert (allowed_prices(costs, policy, heads, 12) == allowed_prices(costs, policy, heads)).all()
+
+
+@pytest.mark.parametrize("pruner", [None, DraftTokenPruner])
+def test_no_head_runs_for_tokens_beyond_the_last(pruner: PrunerFactory | None) -> None:
+    policy, trace = TreePolicy(pruner=pruner), with_first(TRACE, 12)
+    cut = simulate(system("lp-spec"), trace, Workload(128, 12), policy).steps
+    assert (cut.heads <= 11 - cut.position).all()
+    assert (cut.l_spec[cut.position == 11] == 1).all()
+    whole = simulate(system("lp-spec"), trace, Workload(128), policy).steps
+    assert whole.heads[whole.position == trace.turn_lengths[whole.turn] - 1].max() > 0
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 64])

@@ -153,7 +153,7 @@ class Bench:
         return self._autoregressive[key]
 
     def _run(self, system: System, policy: TreePolicy, costs: StepCosts) -> Run:
-        return price_steps(system, costs, decode_steps(system, self.trace, self.turns, policy, costs))
+        return price_steps(system, costs, decode_steps(system, self.trace, self.scenario.workload, policy, costs))
 
     def _priced(self, name: str, reading: Reading, basis: Basis) -> tuple[System, StepCosts]:
         key = (name, basis, *reading.machine)

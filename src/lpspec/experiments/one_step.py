@@ -7,7 +7,7 @@ import numpy as np
 
 from lpspec.scenario import Workload
 from lpspec.simulation.command_cost import command_costs
-from lpspec.simulation.run import Run, decode_steps, price_steps, turn_bounds
+from lpspec.simulation.run import Run, decode_steps, price_steps
 from lpspec.simulation.step_cost import allocator_of, priced, step_costs
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 from lpspec.speculation.rank_trace import RankTrace
@@ -31,7 +31,7 @@ def both_levels(system: System, l_spec: int, context: int, by_commands: bool = T
     trace, system = _nothing_accepted(system.model.medusa_heads), system.under(policy)
     allocator = allocator_of(system, context + 1)
     prices = step_costs(system, context, 1, allocator)
-    steps = decode_steps(system, trace, turn_bounds(trace, Workload(context, 1)), policy, prices)
+    steps = decode_steps(system, trace, Workload(context, 1), policy, prices)
     closed = price_steps(system, prices, steps)
     costs = command_costs(system, context, 1, allocator) if by_commands else None
     if costs is None:

@@ -99,8 +99,8 @@ class _Study:
     """Price lists of the three systems, made once."""
 
     def __init__(self, systems: list[System], trace: RankTrace, workload: Workload, fidelity: Fidelity) -> None:
-        self.trace, self.turns = trace, turn_bounds(trace, workload)
-        longest, prompt = int(self.turns[:, 0].max()), workload.prompt_tokens
+        self.trace, self.workload = trace, workload
+        longest, prompt = int(turn_bounds(trace, workload)[:, 0].max()), workload.prompt_tokens
         self.systems = [(system, step_costs(system, prompt, longest)) for system in systems]
         by_commands = fidelity == "command"
         self.commands = [command_costs(system, prompt, longest) if by_commands else None for system in systems]
@@ -136,4 +136,4 @@ class _Study:
         )
 
     def _steps(self, system: System, costs: StepCosts, policy: TreePolicy) -> Steps:
-        return decode_steps(system, self.trace, self.turns, policy, costs)
+        return decode_steps(system, self.trace, self.workload, policy, costs)

@@ -111,7 +111,7 @@ class _Place:
         for shape in shapes:
             size, depth = shape or (None, None)
             policy = TreePolicy(objective=OBJECTIVE, size=size, depth=depth)
-            found[shape] = price_steps(system, costs, decode_steps(system, self.trace, self.turns, policy, costs))
+            found[shape] = price_steps(system, costs, decode_steps(system, self.trace, self.workload, policy, costs))
         return found
 
 

@@ -80,6 +80,8 @@ def same_work(pruner: Pruner, prices: FloatArray, placement: int, tree: TokenTre
     if tree.size > sizes:
         raise InputError(f"the pruner chose a tree of {tree.size} tokens: allowed is 1 to {sizes}")
     of_tree = prices[:, min(tree.max_depth, rows - 1), tree.size - 1]
+    if not np.isfinite(of_tree[placement]):  # nobody wants what it is deep for, yet it is verified; heads do not move
+        of_tree = prices[:, 0, tree.size - 1]
     best_rate: Callable[[FloatArray], float] | None = getattr(pruner, "best_rate", None)
     if best_rate is None:
         return of_tree

@@ -211,7 +211,7 @@ def simulate(
     contexts = int(turns[:, 0].max())
     system = system.under(policy)
     costs = step_costs(system, workload.prompt_tokens, contexts)
-    steps = decode_steps(system, trace, turns, policy, costs)
+    steps = decode_steps(system, trace, workload, policy, costs)
     commands = command_costs(system, workload.prompt_tokens, contexts) if fidelity == "command" else None
     return price_steps(system, costs, steps) if commands is None else price_by_commands(system, commands, steps)
 
@@ -223,8 +223,9 @@ def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
     return np.column_stack([wanted, lengths])
 
 
-def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
+def decode_steps(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
+    turns = turn_bounds(trace, workload)
     if not system.speculates:
         return place_steps(_replay_fixed(TokenTree.from_paths([]), trace.ranks[:, :0], turns), policy, costs)
     heads = min(system.model.medusa_heads, trace.heads)
@@ -238,9 +239,9 @@ def decode_steps(system: System, trace: RankTrace, turns: IntArray, policy: Tree
         steps = replace(steps, heads=_charged(steps.heads, system, policy))
         return place_steps(steps, policy, costs)
     if policy.pruner is not None:
-        return _replay_added(policy.pruner, system, trace, turns, policy, costs)
+        return _replay_added(policy.pruner, system, trace, workload, policy, costs)
     check_shape(policy, heads, trace.top_k, f"{system.model.name} with trace '{trace.name}'")
-    return _replay_pruned(system, trace, turns, policy, costs)
+    return _replay_pruned(system, trace, workload, policy, costs)
 
 
 def place_steps(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
@@ -290,16 +291,26 @@ def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     return Run(system, steps, *totals, float(prefill_ns[0, 0]), float(prefill_pj.sum()), "command", by_turn)
 
 
-def allowed_prices(costs: StepCosts, policy: TreePolicy, heads: int) -> FloatArray:
+def allowed_prices(costs: StepCosts, policy: TreePolicy, heads: int, new_tokens: int | None = None) -> FloatArray:
     """The pruner's price lists: float64 [placements, contexts, rows, sizes], rows as for ``Pruner.choose``.
 
-    Of a given size, only that has a price. Heads are those that trees may use; where all run, those of the model do.
+    Of a given size, only that has a price. Of others, none has one that is deeper than what is left to generate, since
+    nobody wants its leaves.
+
+    Args:
+        costs: Of all steps.
+        policy: What trees may be.
+        heads: Those that trees may use; where all run, those of the model do.
+        new_tokens: Tokens to generate per turn at most; None where nobody knows when a turn ends.
     """
     every = len(costs.draft_ns) - 1
     price = costs.prices(policy.objective, (0, every) if policy.heads == "all" else range(heads + 1))
     if policy.size is not None:
         price[..., : policy.size - 1] = np.inf
         price[..., policy.size :] = np.inf
+    elif new_tokens is not None and policy.heads != "all":
+        for left in range(min(heads, new_tokens)):
+            price[:, new_tokens - 1 - left :, left + 1 :] = np.inf
     return price
 
 
@@ -331,9 +342,10 @@ def check_shape(policy: TreePolicy, heads: int, top_k: int, who: str) -> None:
         raise InputError(f"a tree of {policy.size} tokens is not possible: {have}, which fill at most {most}{deep}")
 
 
-def _replay_pruned(system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts) -> Steps:
+def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, costs: StepCosts) -> Steps:
+    turns = turn_bounds(trace, workload)
     heads = most_depth(policy, min(system.model.medusa_heads, trace.heads))
-    price = allowed_prices(costs, policy, heads)
+    price = allowed_prices(costs, policy, heads, workload.new_tokens)
     accuracy = prior_accuracy(heads, trace.top_k)
     growth = make_growth(heads, trace.top_k, price.shape[-1])
     out = np.empty((6, int(turns[:, 0].sum())), np.int64)
@@ -361,15 +373,21 @@ def _charged(heads_run: IntArray, system: System, policy: TreePolicy) -> IntArra
 
 
 def _replay_added(
-    factory: PrunerFactory, system: System, trace: RankTrace, turns: IntArray, policy: TreePolicy, costs: StepCosts
+    factory: PrunerFactory,
+    system: System,
+    trace: RankTrace,
+    workload: Workload,
+    policy: TreePolicy,
+    costs: StepCosts,
 ) -> Steps:
     """Run somebody's pruner in the readable loop."""
     trace = trace.with_heads(min(system.model.medusa_heads, trace.heads))
     pruner = factory(prior_accuracy(trace.heads, trace.top_k))
-    price, move = allowed_prices(costs, policy, trace.heads), costs.move_price(policy.objective)
+    price = allowed_prices(costs, policy, trace.heads, workload.new_tokens)
+    move = costs.move_price(policy.objective)
     rows = [
         (step.position, step.l_spec, step.committed, step.placement, step.heads, step.moved)
-        for step in decode(trace, pruner, price, int(turns[:, 0].max()), move)
+        for step in decode(trace, pruner, price, workload.new_tokens, move)
     ]
     steps = Steps(*np.array(rows, np.int64).T)
     return replace(steps, heads=_charged(steps.heads, system, policy))
