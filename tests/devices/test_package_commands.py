@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.devices.cost import Activity
-from lpspec.devices.kv_share import Heads
+from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.package_commands import LONGEST_STREAM, MemoryPart, PackageCommands
 from lpspec.devices.pim import LpddrPim
 from lpspec.dram.energy import activity_of, standing_by
@@ -26,6 +26,7 @@ LP_SPEC = load_platform("lp-spec")
 PACKAGE = PackageCommands(LP_SPEC)
 assert PACKAGE.pim is not None
 CHANNEL = PACKAGE.pim
+SHARE = KvShare(kv_heads=32, head_dim=128, channels=4, concurrent=3, row_columns=64)
 PEAK_GB_PER_S = 51.2
 MAC_NS = 5.0
 
@@ -96,7 +97,7 @@ def test_reading_takes_longer_the_more_there_is_and_never_beats_the_bus() -> Non
 )
 def test_no_product_beats_its_macs_nor_its_bursts(tokens: int, k: int, blocks: int, npu_bytes: int) -> None:
     columns = 128 * blocks
-    cost = PACKAGE.product(tokens, k, columns, npu_bytes)
+    cost = PACKAGE.product(tokens, k, columns, 3, npu_bytes)
     tiles = -(-columns // 3072)
     assert cost.latency_ns >= tiles * k * -(-tokens // 4) * MAC_NS
     on_bus = float(cost.activity.io_bits + cost.activity.activation_io_bits) / 8
@@ -112,13 +113,13 @@ def test_whole_tiles_cost_what_the_closed_form_says(tokens: int) -> None:
     assert LP_SPEC.memory is not None
     pim = LpddrPim(LP_SPEC.pim, LP_SPEC.memory)
     closed_ns = float(pim.busy_ns(pim.gemm(tokens, 4096, 6144)))
-    found_ns = float(PACKAGE.product(tokens, 4096, 6144, 0).latency_ns)
+    found_ns = float(PACKAGE.product(tokens, 4096, 6144, 3, 0).latency_ns)
     assert found_ns == pytest.approx(closed_ns, rel=5e-3)
 
 
 def test_attention_grows_with_keys_and_queries() -> None:
     def took_ns(queries: int, keys: int) -> float:
-        heads = Heads(32, 32, 128, queries, keys)
+        heads = Heads(32, SHARE, queries, keys)
         return float(PACKAGE.scores(heads, 0).latency_ns) + float(PACKAGE.values(heads, 0).latency_ns)
 
     by_keys = [took_ns(4, keys) for keys in (32, 256, 288, 1024)]
@@ -128,18 +129,18 @@ def test_attention_grows_with_keys_and_queries() -> None:
 
 
 def test_appending_to_pim_is_masked_writes_and_moving_reads_first() -> None:
-    once = PACKAGE.append_to_pim(32, 128, 1, 4)
+    once = PACKAGE.append_to_pim(SHARE, 1, 4)
     burst_bits = 256
     assert float(once.activity.activation_memory_bits) / burst_bits == pytest.approx(4 * 8 * (128 + 4 * 4))
-    moved = PACKAGE.append_to_pim(32, 128, 1, 4, read_first=True)
+    moved = PACKAGE.append_to_pim(SHARE, 1, 4, read_first=True)
     assert float(moved.activity.io_bits) == pytest.approx(float(once.activity.activation_memory_bits))
     assert moved.latency_ns > once.latency_ns
-    assert PACKAGE.append_to_pim(32, 128, 2, 4).latency_ns > once.latency_ns
+    assert PACKAGE.append_to_pim(SHARE, 2, 4).latency_ns > once.latency_ns
     in_dram = PACKAGE.append_to_dram(4 * 2 * 4096)
     assert float(in_dram.activity.activation_memory_bits) / 8 == pytest.approx(4 * 2 * 4096)
     assert in_dram.latency_ns < once.latency_ns
 
 
 def test_no_event_is_negative() -> None:
-    for cost in (PACKAGE.reads(5000), PACKAGE.append_to_pim(32, 128, 1, 1), PACKAGE.product(2, 256, 3072, 1000)):
+    for cost in (PACKAGE.reads(5000), PACKAGE.append_to_pim(SHARE, 1, 1), PACKAGE.product(2, 256, 3072, 3, 1000)):
         assert all(float(getattr(cost.activity, field.name)) >= 0 for field in fields(Activity))

@@ -81,7 +81,7 @@ class Moving:
 class Alone:
     """The protocol from nothing: all on the device that stands alone."""
 
-    kv_on_pim, kv_on_dram = False, True
+    kv_on_dram = True
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
         assert platform.memory is not None
@@ -98,6 +98,9 @@ class Alone:
 
     def compaction_cost(self, op: Attention) -> Cost:
         return moved_in_dram(self.platform, op)
+
+    def pim_cache(self, op: Attention) -> None:
+        return None
 
     def divided(self, op: Operator, prompt: bool = False) -> Iterable[Division]:
         return [Division(op.count, ((self.device, None),))]

@@ -5,7 +5,9 @@ from inspect import signature
 from typing import NamedTuple, Protocol
 
 from lpspec.allocation.division import Division
+from lpspec.allocation.ranks import soonest
 from lpspec.devices.cost import Cost
+from lpspec.devices.kv_share import KvShare
 from lpspec.errors import InputError
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Operator
@@ -45,9 +47,8 @@ class Allocator(Protocol):
 class Layout(Protocol):
     """One placement of the weights, and who computes what under it."""
 
-    @property
-    def kv_on_pim(self) -> bool:
-        """Whether new keys and values are written to the PIM ranks."""
+    def pim_cache(self, op: Attention) -> KvShare | None:
+        """How new keys and values are dealt to the PIM ranks; None where they are not written there."""
         ...
 
     @property
@@ -133,7 +134,9 @@ def make_allocator(
         )
     make = ALLOCATORS.load(platform.allocator)
     known, wanted = {"profile": profile, "tree_size": tree_size}, signature(make).parameters
-    allocator = make(platform, model, max_tokens, max_context, **{k: v for k, v in known.items() if k in wanted})
+    by_name = {k: v for k, v in known.items() if k in wanted}
+    main_tokens = tree_size or min(max_tokens, platform.pim.alus.n if platform.pim is not None else 1)
+    allocator = soonest(lambda on: make(on, model, max_tokens, max_context, **by_name), platform, main_tokens)
     if not all(callable(getattr(allocator, method, None)) for method in ("decode_cost", "prefill_cost")):
         raise InputError(
             f"allocator '{platform.allocator}' is a {type(allocator).__name__}: methods decode_cost and prefill_cost "

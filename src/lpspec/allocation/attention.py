@@ -9,6 +9,7 @@ from lpspec.allocation.key_blocks import in_whole_blocks, over_blocks
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_positions
+from lpspec.devices.kv_share import KvShare
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim, PimWork
 from lpspec.llm.counts import Count
@@ -35,6 +36,10 @@ class AttentionSplits:
         """Scores and values of all layers over whole blocks of keys."""
         latency_ns, pim_heads = self.attention_split(op)
         return Cost(latency_ns * op.count, self._heads_activity(op, pim_heads))
+
+    def pim_cache(self, op: Attention) -> KvShare:
+        """How new keys and values are dealt to the PIM ranks, which always keep them."""
+        return self.pim.kv_share(op)
 
     def appends(self, op: Attention, read_first: bool = False) -> Cost:
         """New keys and values of all layers, or moved ones, on PIM ranks and, where it keeps them, on the DRAM rank."""

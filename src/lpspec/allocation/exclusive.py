@@ -15,7 +15,6 @@ from lpspec.devices.cost import Cost
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import draft_operators, verify_operators
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 
@@ -62,13 +61,8 @@ class StaticAllocator(BalancedAllocator):
             return
         alus = self.pim.spec.alus.n
         others = self._placed_for_each(range(alus, self.max_tokens + 1, alus), platform)
-        best = min([self, *others], key=lambda one: one._step_ns(self._main_tokens))
+        best = min([self, *others], key=lambda one: one.step_ns(self._main_tokens))
         self.placements = best.placements
-
-    def _step_ns(self, tokens: int) -> float:
-        """Time of a verify pass of so many tokens, and of all draft heads."""
-        passes = verify_operators(self.model, tokens, self.max_kv_tokens - self.max_tokens)
-        return float(self.decode_cost(passes + draft_operators(self.model)).latency_ns)
 
     def _placed_for_each(self, sizes: Iterable[int], platform: PlatformSpec) -> Iterator["_PlacedFor"]:
         """The placements for trees of other sizes, as far as there is room for them."""

@@ -7,6 +7,7 @@ its ranks are memory like any other, so leaving the whole product to the NPU is 
 """
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -18,6 +19,7 @@ from lpspec.allocation.attention import AttentionSplits
 from lpspec.allocation.checking import checked_tiles
 from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, lay_out
 from lpspec.allocation.division import Division, GemmSplit
+from lpspec.allocation.key_blocks import in_whole_blocks
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.no_room import why_no_room
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, first_copies, give_up_dram_tiles, give_up_pim_tiles
@@ -50,7 +52,7 @@ class BalancedAllocator(AttentionSplits):
     are given up, then weights leave the PIM ranks.
     """
 
-    kv_on_pim = True
+    saves_time = True
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class BalancedAllocator(AttentionSplits):
         self._heads_over: dict[int, NDArray[np.int64]] = {}
         self._least_of: dict[tuple[int, PlacedGemm], float] = {}
         self._trees = self._placed_for(max_tokens)
+        self._deal()
         self._prepare(platform.memory)
         try:
             self._place(self.max_kv_tokens)
@@ -102,6 +105,33 @@ class BalancedAllocator(AttentionSplits):
     def compaction_cost(self, op: Attention) -> Cost:
         """Cost of moving keys and values of all layers up to the root's, on every side that keeps them."""
         return self.pim.timing.standing_by(self.appends(op, read_first=True))
+
+    def step_ns(self, tokens: int) -> float:
+        """Time of a step of so many tokens in the longest context, all draft heads included where it is a tree."""
+        return float(self.decode_cost(self._step(tokens)).latency_ns)
+
+    def least_step_ns(self, tokens: int, platform: PlatformSpec) -> float:
+        """The same at least with the PIM ranks of another platform, wherever weights may lie."""
+        free = copy(self)
+        free.pim, free.kv_on_dram = LpddrPim.of(platform), False
+        free._deal()
+        return sum(free._least_op_ns(op) for op in self._step(tokens))
+
+    def _step(self, tokens: int) -> tuple[Operator, ...]:
+        passes = verify_operators(self.model, tokens, self.max_kv_tokens - self.max_tokens - 1)
+        return passes + (draft_operators(self.model) if tokens > 1 else ())
+
+    def _least_op_ns(self, op: Operator) -> float:
+        """Time of all copies of an operator by the best of all splits."""
+        if isinstance(op, Gemm):
+            tile = self._tile_columns(op)
+            columns = np.minimum(np.arange(ceil_div(op.n, tile) + 1) * tile, op.n)
+            return op.count * float(self.makespan_ns(op.tokens, op, columns).min())
+        if isinstance(op, Attention):
+            whole = in_whole_blocks(op, self.pim.spec.lanes.n)
+            splits = (self._attention_makespan_ns(whole, heads) for heads in range(op.kv_heads + 1))
+            return op.count * float(min(splits)) + float(self.appends(op).latency_ns)
+        return float(self.npu.price(op).latency_ns)
 
     @property
     def layouts(self) -> "tuple[BalancedAllocator, ...]":
@@ -202,6 +232,9 @@ class BalancedAllocator(AttentionSplits):
     def _main_tokens(self) -> int:
         """The tree size that comes first where room is short: one pass over the weights on PIM."""
         return int(min(self.pim.spec.alus.n, self._trees[-1]))
+
+    def _deal(self) -> None:
+        """Deal the heads of the cache to dies; as they are, so that few dies are idle."""
 
     def _prepare(self, memory: MemorySpec) -> None:
         """Find what is to be placed, and how blocks of it go to the ranks."""

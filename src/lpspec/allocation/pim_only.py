@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.key_blocks import in_whole_blocks, of_step
 from lpspec.allocation.placement import PlacedGemm
-from lpspec.llm.operators import Gemm
+from lpspec.llm.operators import Attention, Gemm, verify_operators
 
 
 class PimOnlyAllocator(BalancedAllocator):
@@ -13,6 +14,12 @@ class PimOnlyAllocator(BalancedAllocator):
 
     What PIM ranks hold the NPU may read while PIM is idle, so room for one more matrix never costs time.
     """
+
+    def _deal(self) -> None:
+        """To as many dies as suit the last step of the run, of which PIM computes all heads or none."""
+        (attention,) = (op for op in verify_operators(self.model, 1, 0) if isinstance(op, Attention))
+        last = of_step(attention, self._main_tokens, self.max_kv_tokens - self.max_tokens - 1)
+        self.pim.deal(in_whole_blocks(last, self.pim.spec.lanes.n))
 
     def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
         """All that PIM ranks hold; that the NPU takes it is among the trials anyway."""

@@ -20,7 +20,7 @@ from lpspec.machine.platform_spec import PlatformSpec
 class SingleDevice:
     """Everything on the one device of the platform that stands alone: its NPU, its GPU, or another kind."""
 
-    kv_on_pim, kv_on_dram = False, True
+    kv_on_dram = True
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
         """Take the device, and the package that it reads if the platform has one."""
@@ -35,6 +35,9 @@ class SingleDevice:
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """The same as decoding."""
         return self.decode_cost(operators)
+
+    def pim_cache(self, op: Attention) -> None:
+        """There is none in PIM ranks."""
 
     @property
     def layouts(self) -> "tuple[SingleDevice, ...]":

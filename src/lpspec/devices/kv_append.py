@@ -46,7 +46,7 @@ def append_to_pim(pim: LpddrPim, op: Attention, blocks: Count, read_first: bool 
     everywhere = pim.channels / share.spread  # positions of one row lie on one of the channels that share a head
     written_bits = bursts * (timing.burst_bytes * 8.0 * everywhere)
     row_bits = rows * (heads * pim.die.organisation.row_bytes.n * 8.0 * everywhere)
-    dies = min(heads, max(1, spec.concurrent_ranks.n // share.parts))
+    dies = min(heads, max(1, share.concurrent // share.parts))
     return _moved(latency_ns, written_bits, row_bits, dies * everywhere, read_first, timing)
 
 

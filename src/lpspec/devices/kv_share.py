@@ -22,15 +22,13 @@ class Heads:
 
     Attributes:
         pim: Key-value heads that PIM computes, of all channels.
-        kv_heads: Key-value heads of the layer.
-        head_dim: Width of a head.
+        share: How the heads of the layer are dealt.
         queries: Query rows that share the keys of one head.
         keys: Positions, whole blocks of lanes.
     """
 
     pim: int
-    kv_heads: int
-    head_dim: int
+    share: "KvShare"
     queries: int
     keys: int
 
@@ -45,6 +43,7 @@ class KvShare:
         channels: Channels.
         concurrent: PIM ranks that compute at once.
         row_columns: Positions that are dealt together: a row of values.
+        dealt_to: Dies of a channel over which its share of one head is dealt; so that few are idle if left out.
     """
 
     kv_heads: int
@@ -52,6 +51,7 @@ class KvShare:
     channels: int
     concurrent: int
     row_columns: int
+    dealt_to: int | None = None
 
     @property
     def quantum(self) -> int:
@@ -71,7 +71,7 @@ class KvShare:
     @property
     def parts(self) -> int:
         """Dies of a channel over which its share of one head is dealt."""
-        return parts_for(self.on_channel, self.concurrent)
+        return self.dealt_to or parts_for(self.on_channel, self.concurrent)
 
     def matrices(self, kv_heads: Count) -> Count:
         """Matrices that the channel with the most computes for some heads."""

@@ -89,7 +89,7 @@ class PackageCommands:
         described = self.device.model_dump(mode="json", include={"data_rate", "organisation", "timing"})
         self._memory_key = (json.dumps(described), self.ranks)
         pim_key = json.dumps(self.device.model_dump(mode="json", include={"pim_side"}))
-        self._pim_key = (*self._memory_key, pim_key, self.pim and (self.pim.pim_ranks, self.pim.concurrent))
+        self._pim_key = (*self._memory_key, pim_key, self.pim and self.pim.pim_ranks)
 
     @property
     def refresh_interval_ns(self) -> float:
@@ -117,11 +117,19 @@ class PackageCommands:
         )
         return self._cost(_extended(whole, half, (bursts - LONGEST_STREAM) / (LONGEST_STREAM // 2)), work)
 
-    def product(self, tokens: int, k: int, pim_columns: int, npu_bytes: float) -> MemoryPart:
-        """PIM computes some columns of a product while the NPU reads the weights of the others from the last rank."""
+    def product(self, tokens: int, k: int, pim_columns: int, ranks: int, npu_bytes: float) -> MemoryPart:
+        """PIM computes some columns of a product while the NPU reads the weights of the others from the last rank.
+
+        Args:
+            tokens: How many the product takes.
+            k: Weights of a column.
+            pim_columns: Columns that PIM computes.
+            ranks: PIM ranks that compute at once.
+            npu_bytes: What the NPU reads meanwhile.
+        """
         if pim_columns == 0:
             return self.reads(npu_bytes)
-        channel = self._computing()
+        channel = self._computing(ranks)
         width = share_of_channel(pim_columns, self.channels, 0, channel.lanes)[1]
         bursts = self._bursts(npu_bytes)
 
@@ -129,7 +137,7 @@ class PackageCommands:
             return compile_gemm(place_weights(channel, k, width, split="never"), tokens).lines
 
         work = Work(program, self._stream(bursts).requests)
-        return self._part(self._pim_key, ("product", tokens, k, width, bursts), work)
+        return self._part(self._pim_key, ("product", tokens, k, width, ranks, bursts), work)
 
     def scores(self, heads: Heads, npu_bytes: float) -> MemoryPart:
         """QK^T of one layer: PIM takes some heads, the NPU reads the keys of the others."""
@@ -139,20 +147,17 @@ class PackageCommands:
         """PV of one layer, likewise."""
         return self._attention("values", heads, npu_bytes)
 
-    def append_to_pim(
-        self, kv_heads: int, head_dim: int, blocks: int, tokens: int, read_first: bool = False
-    ) -> MemoryPart:
+    def append_to_pim(self, share: KvShare, blocks: int, tokens: int, read_first: bool = False) -> MemoryPart:
         """Write new keys and values of one layer into the PIM ranks, where a key is one byte of many columns.
 
         Args:
-            kv_heads: Key-value heads of all channels.
-            head_dim: Width of a head.
+            share: How the heads of the layer are dealt to channels and dies.
             blocks: Blocks of 32 positions that the tokens lie in.
             tokens: How many.
             read_first: Whether they are moved: the same bursts are read before they are written.
         """
-        channel, share = self._computing(), self._share(kv_heads, head_dim)
-        key = ("append", share.on_channel, head_dim, blocks, tokens, read_first)
+        channel = self._computing(share.concurrent)
+        key = ("append", *_dealing(share), blocks, tokens, read_first)
 
         def writes() -> IntArray:
             room = (blocks + 1) * channel.lanes + tokens
@@ -196,7 +201,7 @@ class PackageCommands:
     def _attention(self, what: str, heads: Heads, npu_bytes: float) -> MemoryPart:
         if heads.pim == 0:
             return self.reads(npu_bytes)
-        share = self._share(heads.kv_heads, heads.head_dim)
+        share = heads.share
         of_channel, keys = ceil_div(heads.pim, share.quantum), share.channel_keys(heads.keys)
         bursts = self._bursts(npu_bytes)
 
@@ -205,21 +210,17 @@ class PackageCommands:
             compiled = compile_scores if what == "scores" else compile_values
             return compiled(kv, keys, heads.queries, heads=of_channel).lines
 
-        key = (what, of_channel, share.on_channel, heads.head_dim, heads.queries, keys, bursts)
+        key = (what, of_channel, *_dealing(share), heads.queries, keys, bursts)
         work = Work(program, self._stream(bursts).requests)
         return self._part(self._pim_key, key, work, float(share.mean_share(heads.pim)))
 
-    def _share(self, kv_heads: int, head_dim: int) -> KvShare:
-        channel = self._computing()
-        columns = channel.device.organisation.columns
-        return KvShare(kv_heads, head_dim, self.channels, channel.concurrent, columns)
-
     def _placement(self, share: KvShare, keys: int) -> KvPlacement:
-        return KvPlacement(self._computing(), share.on_channel, share.head_dim, keys, parts=share.parts)
+        return KvPlacement(self._computing(share.concurrent), share.on_channel, share.head_dim, keys, parts=share.parts)
 
-    def _computing(self) -> PimChannel:
+    def _computing(self, ranks: int) -> PimChannel:
+        """The channel with so many PIM ranks computing at once, which may be fewer than it allows."""
         assert self.pim is not None
-        return self.pim
+        return replace(self.pim, concurrent=ranks)
 
     # --- runs
 
@@ -261,6 +262,11 @@ class PackageCommands:
 
 
 _ON_BUS = ("RD", "RDA", "WR", "WRA", "PIM_IN", "PIM_OUT")
+
+
+def _dealing(share: KvShare) -> tuple[int, ...]:
+    """What of it decides the commands of one channel."""
+    return share.on_channel, share.parts, share.concurrent, share.head_dim
 
 
 def _nothing() -> IntArray:

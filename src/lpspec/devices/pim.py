@@ -80,6 +80,7 @@ class LpddrPim:
         self.tile_columns = self.slice_columns * pim.concurrent_ranks.n
         self.row_columns = self.die.organisation.columns
         self.chunk = min(pim.input_depth.n, self.row_columns)
+        self._dealt_to: dict[tuple[int, int], int] = {}
         self._set_times()
 
     def _set_times(self) -> None:
@@ -123,15 +124,16 @@ class LpddrPim:
         """Programs of the package; inputs and results cross the bus beside what others read."""
         if isinstance(op, Gemm):
             n, tokens, k = op.n if amount is None else amount, int(op.tokens), op.k
+            ranks = self.spec.concurrent_ranks.n
 
             def product(memory: "PackageCommands", read_bytes: float) -> "MemoryPart":
-                return memory.product(tokens, k, n, read_bytes)
+                return memory.product(tokens, k, n, ranks, read_bytes)
 
             return (PhasePart(op.name, in_memory=product, amount=n),)
         if not isinstance(op, Attention):
             raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         on_pim = op.kv_heads if amount is None else amount
-        heads = Heads(on_pim, op.kv_heads, op.head_dim, int(_queries(op)), int(op.keys))
+        heads = Heads(on_pim, self.kv_share(op), int(_queries(op)), int(op.keys))
         return (
             PhasePart("scores", in_memory=lambda memory, read_bytes: memory.scores(heads, read_bytes), amount=on_pim),
             PhasePart("values", in_memory=lambda memory, read_bytes: memory.values(heads, read_bytes), amount=on_pim),
@@ -232,7 +234,24 @@ class LpddrPim:
 
     def kv_share(self, op: Attention) -> KvShare:
         """How the cache of a layer is dealt to channels and dies."""
-        return KvShare(op.kv_heads, op.head_dim, self.channels, self.spec.concurrent_ranks.n, self.row_columns)
+        dealt_to = self._dealt_to.get((op.kv_heads, op.head_dim))
+        return KvShare(
+            op.kv_heads, op.head_dim, self.channels, self.spec.concurrent_ranks.n, self.row_columns, dealt_to
+        )
+
+    def deal(self, op: Attention) -> None:
+        """Deal each head to as many dies, or to fewer, as compute this attention soonest; its cache stays like that.
+
+        Heads that are dealt take further inputs and results, and short ones leave dies without a position.
+        """
+        shape = op.kv_heads, op.head_dim
+        self._dealt_to.pop(shape, None)
+        took_ns = {}
+        for dies in range(1, self.kv_share(op).parts + 1):
+            self._dealt_to[shape] = dies
+            works = self.scores(op, op.kv_heads), self.values(op, op.kv_heads)
+            took_ns[dies] = sum(float(np.maximum(self.busy_ns(work), self.bus_ns(work))) for work in works)
+        self._dealt_to[shape] = min(took_ns, key=lambda dies: took_ns[dies])
 
     def scores(self, op: Attention, kv_heads: Count) -> PimWork:
         """QK^T of one layer for some of its key-value heads: every part of a head on one die, keys in its lanes."""

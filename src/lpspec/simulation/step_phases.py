@@ -132,8 +132,9 @@ class PhasePlanner:
         memory = MemoryPart()
         if self.layout.kv_on_dram:
             memory += self.memory.append_to_dram(write_bytes, read_first)
-        if self.layout.kv_on_pim:
-            memory += self.memory.append_to_pim(op.kv_heads, op.head_dim, blocks, int(op.tokens), read_first)
+        share = self.layout.pim_cache(op)
+        if share is not None:
+            memory += self.memory.append_to_pim(share, blocks, int(op.tokens), read_first)
         return Phase(name, op.count, memory, 0.0, "vector", memory.activity)
 
 
