@@ -143,9 +143,10 @@ class AnySchedule(RuleBasedStateMachine):
     def migrate(self, place: int, side: int) -> None:
         block = place % len(self.labels)
         try:
-            self.map.migrate(block, side)
+            self.map.replicate(block, side)
         except NoRoomError:
             return
+        self.map.drop(block, 1 - side)
         self.by_hand.copy(self.labels[block], side)
         self.by_hand.content[1 - side].pop(self.labels[block], None)
 
@@ -161,11 +162,6 @@ class AnySchedule(RuleBasedStateMachine):
             self.by_hand.cache = before
         else:
             self.next_token += tokens
-
-    @rule()
-    def end_request(self) -> None:
-        self.map.release()
-        self.by_hand.cache = [None if side is None else [] for side in self.by_hand.cache]
 
     @rule(goal=st.lists(st.sampled_from([1, 2, 3]), min_size=12, max_size=12))
     def migrate_to(self, goal: list[int]) -> None:

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 from tiny_llama import OracleDrafter, tiny_llama
 
-from lpspec.decoding.drafter import Draft, FloatArray
+from lpspec.arrays import FloatArray
+from lpspec.decoding.drafter import Draft
 from lpspec.decoding.generate import Generation, Step
 from lpspec.experiments.acceptance import count_acceptance
 

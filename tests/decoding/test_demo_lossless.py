@@ -11,8 +11,9 @@ import torch
 from lossless import first_parting
 from tiny_llama import tiny_llama
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.calibrate import calibrate
-from lpspec.decoding.drafter import Drafter, FloatArray, IntArray, NoDrafter
+from lpspec.decoding.drafter import Drafter, NoDrafter
 from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.drafters.draft_model import DraftModel
 from lpspec.decoding.drafters.medusa import Medusa

@@ -5,7 +5,8 @@ import pytest
 import torch
 from tiny_llama import OracleDrafter, grow_tree, tiny_llama
 
-from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
+from lpspec.arrays import FloatArray, IntArray
+from lpspec.decoding.drafter import Committed, Draft
 from lpspec.decoding.generate import Generation, Step, fixed_size
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError

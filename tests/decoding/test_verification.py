@@ -9,7 +9,8 @@ import pytest
 import torch
 from tiny_llama import grow_tree
 
-from lpspec.decoding.drafter import Draft, FloatArray
+from lpspec.arrays import FloatArray
+from lpspec.decoding.drafter import Draft
 from lpspec.decoding.verification import Greedy, Sampling, Target, TypicalAcceptance, Verifier
 from lpspec.errors import InputError
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.backend import choose_backend
-from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
+from lpspec.decoding.drafter import Committed, Draft
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.llama_weights import random_weights

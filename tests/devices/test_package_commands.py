@@ -54,15 +54,15 @@ def test_events_cost_what_the_commands_cost(profile: str, written: Literal["data
     expected_pj += columns * 256 * constants.column.pj_per_bit
     expected_pj += registers * 256 * constants.pim_register.pj_per_bit
     expected_pj += bursts * 256 * constants.io.pj_per_bit
-    expected_pj += mean.mac_tokens * 8 * 32 * constants.mac_int8.pj
+    expected_pj += mean.mac_tokens * 8 * 32 * constants.mac_int8.value
     if constants.refresh and constants.idle_power and constants.active_power:
-        expected_pj += (die["REFAB"] + die.get("PIM_REFAB", 0)) * constants.refresh.pj
+        expected_pj += (die["REFAB"] + die.get("PIM_REFAB", 0)) * constants.refresh.value
         expected_pj += mean.active_ck * ck_ns * constants.active_power.watts * 1e3
         expected_pj += (4 * mean.ck - mean.active_ck) * ck_ns * constants.idle_power.watts * 1e3
     found = standing_by(activity_of(mean, PACKAGE.device, written), PACKAGE.device, 4 * mean.ck)
     found_pj = found.energy_pj(constants)
     assert sum(found_pj.values()) == pytest.approx(expected_pj, rel=1e-9)
-    assert found_pj["mac"] == pytest.approx(3 * 512 * 768 * constants.mac_int8.pj)
+    assert found_pj["mac"] == pytest.approx(3 * 512 * 768 * constants.mac_int8.value)
     activation_bursts = bus["PIM_IN"] + bus["PIM_OUT"] + (bus["WR"] if written == "activations" else 0)
     assert float(found.activation_io_bits + found.activation_memory_bits) == pytest.approx(activation_bursts * 256)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.arrays import FloatArray
 from lpspec.decoding.draft_trace import (
     DraftTrace,
     ReplayedSteps,
@@ -27,7 +28,7 @@ from lpspec.experiments.eagle_control import (
 from lpspec.experiments.peers import CAPIM_ACCEPTED, CAPIM_ROUTES
 from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
-from lpspec.simulation.step_cost import FloatArray, step_costs
+from lpspec.simulation.step_cost import step_costs
 from lpspec.simulation.workload import System
 
 

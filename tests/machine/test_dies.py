@@ -235,7 +235,7 @@ def test_a_platform_file_changes_single_values_of_its_die(tmp_path: Path) -> Non
     )
     die = load_platform(str(file)).die
     assert (die.timing.nRCD.text(), die.timing.nRCD.source) == ("15 CK (18.5 ns rounded up)", "a test")
-    assert (die.organisation.density, die.timing.nRFCab.n) == ("2 GiB", 224)
+    assert (die.organisation.die_bytes, die.timing.nRFCab.n) == (2 << 30, 224)
 
 
 @pytest.mark.parametrize(

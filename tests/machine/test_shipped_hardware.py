@@ -187,7 +187,7 @@ def test_specpim_profile_follows_the_15_percent_rule() -> None:
     assert profile.in_bank_pj_per_bit == pytest.approx(0.82, rel=1e-9)
     assert profile.in_bank_pj_per_bit / profile.off_chip_pj_per_bit == pytest.approx(0.15, abs=5e-4)
     assert profile.column.pj_per_bit == pytest.approx(4 * profile.activate.pj_per_bit)  # as 0.44 to 0.11
-    assert profile.mac_int8.pj == pytest.approx(0.2 + 0.03)
+    assert profile.mac_int8.value == pytest.approx(0.2 + 0.03)
 
 
 def currents_ma(text: str) -> dict[str, float]:
@@ -217,14 +217,14 @@ def test_pimscope_profile_spreads_its_table_over_bits() -> None:
     profile = load_profile("pimscope")
     assert profile.column.pj_per_bit * 256 == pytest.approx(2.68, rel=0.005)
     assert profile.pim_register.pj_per_bit * 256 == pytest.approx(3.17 + 0.40, rel=0.005)
-    assert (profile.mac_int8.pj, profile.mac_fp16.pj) == (0.35, 0.69)
+    assert (profile.mac_int8.value, profile.mac_fp16.value) == (0.35, 0.69)
 
 
 @pytest.mark.parametrize("name", profile_names())
 def test_work_in_memory_is_cheaper_than_moving_the_bits(name: str) -> None:
     profile = load_profile(name)
     assert profile.in_bank_pj_per_bit + profile.pim_register.pj_per_bit < profile.off_chip_pj_per_bit / 5
-    assert profile.mac_int8.pj <= profile.mac_fp16.pj
+    assert profile.mac_int8.value <= profile.mac_fp16.value
 
 
 @pytest.mark.parametrize(("folder", "name"), SHIPPED)

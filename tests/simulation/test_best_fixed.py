@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.errors import InputError
 from lpspec.experiments.systems import SYSTEMS, make_system
 from lpspec.llm.loading import load_model, model_names
@@ -17,7 +18,7 @@ from lpspec.simulation.kernels import replay_pruned
 from lpspec.simulation.run import Run, Steps, decode_steps, price_by_commands, price_steps, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
-from lpspec.speculation.kernels import FloatArray, IntArray, make_growth
+from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import DEFAULT_MEMORY, PRIOR_WEIGHT
 from lpspec.speculation.rank_trace import RankTrace, load_trace

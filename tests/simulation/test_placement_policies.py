@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from lpspec.arrays import FloatArray
 from lpspec.devices.cost import COMPONENTS
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
@@ -16,7 +17,6 @@ from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.run import Run, allowed_prices, decode_steps, price_steps, simulate
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import System, TreePolicy
-from lpspec.speculation.kernels import FloatArray
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.pruner import DraftTokenPruner

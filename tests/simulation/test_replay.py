@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lpspec.arrays import FloatArray
 from lpspec.scenario import Workload
 from lpspec.scenario.names import LEARNING_RULES, LearningRule
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.run import turn_bounds
-from lpspec.speculation.kernels import FloatArray, make_growth
+from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.pruner import DraftTokenPruner, sampling_share
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_lengths

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lpspec.arrays import FloatArray
 from lpspec.speculation import kernels
-from lpspec.speculation.kernels import FloatArray, Growth, depth_of, grow_best_tree, make_growth
+from lpspec.speculation.kernels import Growth, depth_of, grow_best_tree, make_growth
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_length
 
 SIZES = 64

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lpspec.arrays import FloatArray
 from lpspec.scenario.names import OBJECTIVES, LearningRule, Objective
 from lpspec.simulation.step_cost import StepCosts
-from lpspec.speculation.kernels import FloatArray
 from lpspec.speculation.pruner import PRIOR_WEIGHT, SAMPLING_SHARE, DraftTokenPruner, FixedTree
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_length
 

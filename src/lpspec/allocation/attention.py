@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpspec.allocation.key_blocks import in_whole_blocks, over_blocks
 from lpspec.allocation.larger_trees import no_dearer_than_larger
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_positions
 from lpspec.devices.kv_share import KvShare
@@ -25,7 +25,7 @@ class AttentionSplits:
     profile: EnergyProfile | None
     max_tokens: int
     kv_on_dram: bool
-    _heads_over: dict[int, NDArray[np.int64]]
+    _heads_over: dict[int, IntArray]
 
     def _attention_cost(self, op: Attention) -> Cost:
         """Whole key-value heads go to either side; new keys and values are written to every side in use."""
@@ -54,11 +54,11 @@ class AttentionSplits:
         on_pim = self.pim.activity(self.pim.scores(op, pim_heads)) + self.pim.activity(self.pim.values(op, pim_heads))
         return self.npu.attention_activity(op, op.kv_heads - pim_heads) + on_pim * float(op.count)
 
-    def heads_on_pim(self, op: Attention) -> NDArray[np.int64]:
+    def heads_on_pim(self, op: Attention) -> IntArray:
         """Key-value heads on PIM, which are decided anew whenever another block of lanes has been filled with keys."""
         return self.attention_split(in_whole_blocks(op, self.pim.spec.lanes.n))[1]
 
-    def attention_split(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def attention_split(self, op: Attention) -> tuple[FloatArray, IntArray]:
         """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
         if self.profile is None or not np.size(op.keys) or np.max(op.tokens) > self.max_tokens:
             return self._best_heads(op)
@@ -67,7 +67,7 @@ class AttentionSplits:
         heads = self._heads_by_size(op, found, self.profile)[row.reshape(keys.shape), tokens - 1]
         return self._attention_makespan_ns(op, heads), heads
 
-    def _heads_by_size(self, op: Attention, keys: NDArray[np.int64], profile: EnergyProfile) -> NDArray[np.int64]:
+    def _heads_by_size(self, op: Attention, keys: IntArray, profile: EnergyProfile) -> IntArray:
         """Heads on PIM over some numbers of keys, for trees of 1, 2, 3 and more tokens: int64 [keys, sizes]."""
         new = np.array([k for k in keys.tolist() if k not in self._heads_over], np.int64)[:, None]
         if new.size:
@@ -82,7 +82,7 @@ class AttentionSplits:
             self._heads_over |= dict(zip(new[:, 0].tolist(), chosen, strict=True))
         return np.stack([self._heads_over[k] for k in keys.tolist()])
 
-    def _best_heads(self, op: Attention) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def _best_heads(self, op: Attention) -> tuple[FloatArray, IntArray]:
         """Time of one layer, and the heads of the best division, each size by itself."""
         choices = self._allowed_heads(op)
         best_ns = self._attention_makespan_ns(op, choices[0])
@@ -97,7 +97,7 @@ class AttentionSplits:
             best_heads = np.where(better, heads, best_heads)
         return best_ns, best_heads
 
-    def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: FloatArray) -> FloatArray:
         """What the best division of the heads of one layer has least of: time."""
         return latency_ns
 
@@ -110,7 +110,7 @@ class AttentionSplits:
             return list(range(op.kv_heads, -1, -self.pim.kv_share(op).quantum))
         return [op.kv_heads, 0]
 
-    def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> NDArray[np.float64]:
+    def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> FloatArray:
         """Time of one layer: scores, then values, each as long as the slowest of PIM, arrays and bus."""
         npu_heads = op.kv_heads - pim_heads
         read_bytes = self.npu.attention_read_bytes(op, npu_heads) / 2
@@ -123,6 +123,6 @@ class AttentionSplits:
         """Time of PIM and the bus, on which the NPU reads so much beside it."""
         return np.maximum(self.pim.busy_ns(work), self.pim.bus_ns(work, read_bytes))
 
-    def _energy_pj(self, cost: Cost, profile: EnergyProfile) -> NDArray[np.float64]:
+    def _energy_pj(self, cost: Cost, profile: EnergyProfile) -> FloatArray:
         """Energy, of all dies meanwhile too."""
         return np.asarray(sum(self.pim.timing.standing_by(cost).activity.energy_pj(profile).values()), np.float64)

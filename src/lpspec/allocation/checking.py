@@ -4,8 +4,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.devices.cost import Activity, Cost
 from lpspec.errors import InputError, shown
 
@@ -37,7 +37,7 @@ def checked_cost(cost: object, allocator: str, what: str, shape: tuple[int, ...]
     return cost
 
 
-def checked_tiles(tiles: object, placed: "PlacedGemm", allocator: type) -> NDArray[np.int64]:
+def checked_tiles(tiles: object, placed: "PlacedGemm", allocator: type) -> IntArray:
     """The numbers of tiles that an allocator lets PIM compute.
 
     Raises:

@@ -10,15 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
+from lpspec.arrays import BoolArray, IntArray
 from lpspec.devices.pim import LpddrPim
 from lpspec.llm.counts import ceil_div
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.platform_spec import MemorySpec
-
-IntArray = NDArray[np.int64]
 
 PIM, DRAM = 0, 1
 """The two sides, as indices."""
@@ -54,7 +52,7 @@ class ColumnMap:
         used_bytes: int64 [ranks], room taken on every rank.
     """
 
-    def __init__(self, blocks: Blocks, held: NDArray[np.bool_], kv_sides: Sequence[bool], tokens: int = 0) -> None:
+    def __init__(self, blocks: Blocks, held: BoolArray, kv_sides: Sequence[bool], tokens: int = 0) -> None:
         """Lay everything out.
 
         Raises:
@@ -101,11 +99,6 @@ class ColumnMap:
             self.held[side, block] = False
             self.used_bytes = self.used_bytes - self.blocks.taken_bytes[side, block]
 
-    def migrate(self, block: int, side: int) -> None:
-        """Copy a block to a side, then drop it on the other; a full rank raises NoRoomError and moves nothing."""
-        self.replicate(block, side)
-        self.drop(block, 1 - side)
-
     def append(self, tokens: int) -> None:
         """Add tokens to the cache on every side that keeps it, or on none.
 
@@ -114,11 +107,6 @@ class ColumnMap:
         """
         self._take(tokens * self.kv_sides @ self.blocks.kv_bytes)
         self.kv_tokens = self.kv_tokens + tokens * self.kv_sides
-
-    def release(self) -> None:
-        """Forget the cache: the request has ended."""
-        self.used_bytes = self.used_bytes - self.kv_tokens @ self.blocks.kv_bytes
-        self.kv_tokens = np.zeros_like(self.kv_tokens)
 
     def _take(self, added_bytes: IntArray) -> None:
         if (self.free_bytes < added_bytes).any():
@@ -159,7 +147,7 @@ def lay_out(placed: Sequence[PlacedGemm], memory: MemorySpec, pim: LpddrPim, mod
     )
 
 
-def held_blocks(placed: Sequence[PlacedGemm]) -> NDArray[np.bool_]:
+def held_blocks(placed: Sequence[PlacedGemm]) -> BoolArray:
     """Which side holds which block: bool [sides, blocks], in the order of ``lay_out``."""
     held = [(tile < p.most, tile >= p.fewest) for p, _ in _copies(placed) for tile in range(p.tiles)]
     return np.array(held).T

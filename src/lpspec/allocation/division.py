@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lpspec.allocation.placement import PlacedGemm
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.device import Device
 
 
@@ -14,8 +12,8 @@ class GemmSplit:
     """How the copies of one placement of a product are divided, per entry of a grid of token counts."""
 
     placed: PlacedGemm
-    pim_columns: NDArray[np.int64]
-    latency_ns: NDArray[np.float64]
+    pim_columns: IntArray
+    latency_ns: FloatArray
 
 
 @dataclass(frozen=True, slots=True)

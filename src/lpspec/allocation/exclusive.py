@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpspec.allocation.allocator import WeightMove
 from lpspec.allocation.column_map import ColumnMap
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.migration import can_migrate, migration_cost, moved_bytes, moves_between
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
+from lpspec.arrays import IntArray
 from lpspec.devices.cost import Cost
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div
@@ -41,7 +41,7 @@ class StaticAllocator(BalancedAllocator):
         if tree_size is not None:
             self._settle(platform)
 
-    def _placed_for(self, max_tokens: int) -> NDArray[np.int64]:
+    def _placed_for(self, max_tokens: int) -> IntArray:
         return np.array([min(self._tree_size or self.pim.spec.alus.n, max_tokens)])
 
     @property
@@ -80,7 +80,7 @@ class StaticAllocator(BalancedAllocator):
         _, first = np.unique(wanted, axis=1, return_index=True)
         return [int(sizes[i]) for i in sorted(first.tolist()) if (wanted[:, i] != start).any()]
 
-    def _wanted_tiles(self, placed: PlacedGemm, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _wanted_tiles(self, placed: PlacedGemm, sizes: IntArray) -> IntArray:
         tokens = np.ones_like(sizes) if placed.gemm.name in self._drafts else sizes
         return np.asarray(ceil_div(self._best_split(tokens, placed).pim_columns, placed.tile_columns))
 

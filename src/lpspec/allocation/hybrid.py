@@ -13,7 +13,6 @@ from functools import reduce
 from operator import add
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpspec.allocation.attention import AttentionSplits
 from lpspec.allocation.checking import checked_tiles
@@ -23,6 +22,7 @@ from lpspec.allocation.key_blocks import in_whole_blocks
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.no_room import why_no_room
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, first_copies, give_up_dram_tiles, give_up_pim_tiles
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.kv_append import append_to_pim
 from lpspec.devices.npu import Npu
@@ -76,8 +76,8 @@ class BalancedAllocator(AttentionSplits):
         self.memory = platform.memory
         self.model, self.profile = model, profile
         self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
-        self._columns_of: dict[PlacedGemm, NDArray[np.int64]] = {}
-        self._heads_over: dict[int, NDArray[np.int64]] = {}
+        self._columns_of: dict[PlacedGemm, IntArray] = {}
+        self._heads_over: dict[int, IntArray] = {}
         self._least_of: dict[tuple[int, PlacedGemm], float] = {}
         self._trees = self._placed_for(max_tokens)
         self._deal()
@@ -161,7 +161,7 @@ class BalancedAllocator(AttentionSplits):
         copies = replace(op, count=split.placed.gemm.count)
         return Cost(split.latency_ns * copies.count, self._split_activity(copies, split.pim_columns))
 
-    def _split_activity(self, op: Gemm, pim_columns: NDArray[np.int64]) -> Activity:
+    def _split_activity(self, op: Gemm, pim_columns: IntArray) -> Activity:
         """Events of all copies of a product of which PIM computes some columns and the NPU the others."""
         on_pim = self.pim.activity(self.pim.gemm(op.tokens, op.k, pim_columns)) * float(op.count)
         return self.npu.gemm_activity(op, op.n - pim_columns) + on_pim
@@ -180,7 +180,7 @@ class BalancedAllocator(AttentionSplits):
         columns = [(p, self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1]) for p in placements]
         return [GemmSplit(p, c, self.makespan_ns(op.tokens, p.gemm, c)) for p, c in columns]
 
-    def _columns_by_size(self, placed: PlacedGemm, profile: EnergyProfile) -> NDArray[np.int64]:
+    def _columns_by_size(self, placed: PlacedGemm, profile: EnergyProfile) -> IntArray:
         """Columns on PIM for trees of 1, 2, 3 ... tokens, none dearer than the next: int64 [sizes]."""
         if placed not in self._columns_of:
             sizes = np.arange(1, self.max_tokens + 1)
@@ -204,17 +204,15 @@ class BalancedAllocator(AttentionSplits):
         best = weight.shape[-1] - 1 - np.argmin(weight[..., ::-1], axis=-1)
         return GemmSplit(placed, columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0])
 
-    def _split_weight(
-        self, tokens: Count, gemm: Gemm, pim_columns: NDArray[np.int64], latency_ns: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
         """What the best of some splits of one copy has least of: time."""
         return latency_ns
 
-    def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+    def allowed_tiles(self, placed: PlacedGemm) -> IntArray:
         """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
         return np.arange(placed.fewest, placed.most + 1)
 
-    def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> NDArray[np.float64]:
+    def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> FloatArray:
         """Time of one copy of a product when PIM computes its first ``pim_columns`` columns, ns."""
         npu_columns = gemm.n - pim_columns
         npu_ns = self.npu.gemm_compute_ns(tokens, gemm.k, npu_columns)
@@ -224,7 +222,7 @@ class BalancedAllocator(AttentionSplits):
 
     # Placement
 
-    def _placed_for(self, max_tokens: int) -> NDArray[np.int64]:
+    def _placed_for(self, max_tokens: int) -> IntArray:
         """Tree sizes that the placement should suit, ascending."""
         return np.arange(1, max_tokens + 1)
 
@@ -301,7 +299,7 @@ class BalancedAllocator(AttentionSplits):
         """Bytes that only the DRAM rank holds."""
         return sum(p.gemm.count * p.gemm.column_bytes * (p.gemm.n - p.columns(p.most)) for p in placed)
 
-    def _passes_of(self, placed: PlacedGemm) -> NDArray[np.int64]:
+    def _passes_of(self, placed: PlacedGemm) -> IntArray:
         """Tokens that a product may have to take at once: draft heads see the last accepted one only."""
         return np.array([1]) if placed.gemm.name in self._drafts else self._trees
 
@@ -310,7 +308,7 @@ class BalancedAllocator(AttentionSplits):
         wanted = self._npu_wants(placed, np.array([min(self._main_tokens, int(self._passes_of(placed)[-1]))]))
         return max(placed.fewest, wanted)
 
-    def _npu_wants(self, placed: PlacedGemm, tokens: NDArray[np.int64]) -> int:
+    def _npu_wants(self, placed: PlacedGemm, tokens: IntArray) -> int:
         """Fewest tiles that the best splits of some token counts leave to PIM."""
         fewest = int(self._best_split(tokens, placed).pim_columns.min())
         return min(ceil_div(fewest, placed.tile_columns), placed.most)

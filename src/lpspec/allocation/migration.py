@@ -11,16 +11,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpspec.allocation.allocator import WeightMove
 from lpspec.allocation.column_map import DRAM, PIM, ColumnMap
 from lpspec.allocation.placement import NoRoomError
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.compiled import cached_njit
 from lpspec.devices.cost import Activity, Cost
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 def migration_cost(moved_bytes: int, bus_gb_per_s: float) -> Cost:

@@ -1,11 +1,11 @@
 """The GEMV-PIM baseline: every matrix lies on one side, and NPU and PIM take turns."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.key_blocks import in_whole_blocks, of_step
 from lpspec.allocation.placement import PlacedGemm
+from lpspec.arrays import IntArray
 from lpspec.llm.operators import Attention, Gemm, verify_operators
 
 
@@ -21,7 +21,7 @@ class PimOnlyAllocator(BalancedAllocator):
         last = of_step(attention, self._main_tokens, self.max_kv_tokens - self.max_tokens - 1)
         self.pim.deal(in_whole_blocks(last, self.pim.spec.lanes.n))
 
-    def allowed_tiles(self, placed: PlacedGemm) -> NDArray[np.int64]:
+    def allowed_tiles(self, placed: PlacedGemm) -> IntArray:
         """All that PIM ranks hold; that the NPU takes it is among the trials anyway."""
         return np.array([placed.most])
 

@@ -43,11 +43,6 @@ class PlacedGemm:
         return (self.columns(tile + 1) - self.columns(tile)) * self.gemm.column_bytes
 
     @property
-    def pim_bytes(self) -> int:
-        """Bytes of all copies on PIM ranks."""
-        return self.gemm.count * self.columns(self.most) * self.gemm.column_bytes
-
-    @property
     def dram_bytes(self) -> int:
         """Bytes of all copies on the DRAM rank."""
         return self.gemm.count * (self.gemm.n - self.columns(self.fewest)) * self.gemm.column_bytes

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, Real
 from lpspec.llm.counts import Count
 from lpspec.llm.model_spec import ModelSpec
@@ -31,7 +31,7 @@ class WeighedAllocator(BalancedAllocator):
         max_tokens: int,
         max_context: int,
         profile: EnergyProfile,
-        ns_worth_pj: float | NDArray[np.float64],
+        ns_worth_pj: float | FloatArray,
     ) -> None:
         """Place every column.
 
@@ -52,16 +52,14 @@ class WeighedAllocator(BalancedAllocator):
         self._ns_worth_pj = np.broadcast_to(np.asarray(ns_worth_pj, np.float64), (max_tokens,))
         super().__init__(platform, model, max_tokens, max_context)
 
-    def _split_weight(
-        self, tokens: Count, gemm: Gemm, pim_columns: NDArray[np.int64], latency_ns: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
         activity = self._split_activity(replace(gemm, count=1, tokens=tokens), pim_columns)
         return self._weight(Cost(latency_ns, activity), tokens)
 
-    def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: FloatArray) -> FloatArray:
         return self._weight(Cost(latency_ns, self._heads_activity(replace(op, count=1), pim_heads)), op.tokens)
 
-    def _weight(self, cost: Cost, tokens: Count) -> NDArray[np.float64]:
+    def _weight(self, cost: Cost, tokens: Count) -> FloatArray:
         parts: Mapping[str, Real] = self.pim.timing.standing_by(cost).activity.energy_pj(self._profile)
         return np.asarray(sum(parts.values()) + cost.latency_ns * self._ns_worth_pj[np.asarray(tokens) - 1], np.float64)
 

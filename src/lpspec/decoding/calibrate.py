@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from lpspec.decoding.drafter import Drafter, FloatArray
+from lpspec.arrays import FloatArray, IntArray
+from lpspec.decoding.drafter import Drafter
 from lpspec.decoding.generate import Generation, fixed_size
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.machine_prices import MachinePrices, describe_machine
@@ -137,7 +137,7 @@ def _overhead_ns(model: Llama, drafter: Drafter) -> float:
     return float(np.quantile([step.draft_ns + step.accept_ns for step in steps], 0.25)) if steps else 0.0
 
 
-def _any_prompt(model: Llama) -> NDArray[np.int64]:
+def _any_prompt(model: Llama) -> IntArray:
     return np.arange(16, dtype=np.int64) % model.config.spec.vocab_size
 
 

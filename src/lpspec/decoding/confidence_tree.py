@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.decoding.drafter import ROOT_ALONE, Draft, FloatArray, IntArray
+from lpspec.arrays import BoolArray, FloatArray, IntArray
+from lpspec.decoding.drafter import ROOT_ALONE, Draft
 from lpspec.speculation.token_tree import TokenTree
 
 FloatRows = NDArray[np.float32]
@@ -41,21 +42,21 @@ class Level:
     tokens: IntArray
     depth: int
     source: IntArray
-    sees: NDArray[np.bool_]
+    sees: BoolArray
 
 
 @dataclass(eq=False)
 class _Nodes:
     """Candidates in the order they were found, so that parents come first."""
 
-    parent: list[NDArray[np.int64]] = field(default_factory=list)
-    rank: list[NDArray[np.int64]] = field(default_factory=list)
-    depth: list[NDArray[np.int64]] = field(default_factory=list)
+    parent: list[IntArray] = field(default_factory=list)
+    rank: list[IntArray] = field(default_factory=list)
+    depth: list[IntArray] = field(default_factory=list)
     tokens: list[IntArray] = field(default_factory=list)
     probability: list[FloatRows] = field(default_factory=list)
     count: int = 1  # the root is node 0
 
-    def add(self, parents: NDArray[np.int64], above: FloatRows, depth: int, guesses: Guesses) -> None:
+    def add(self, parents: IntArray, above: FloatRows, depth: int, guesses: Guesses) -> None:
         """Add the children that ``guesses`` gives each parent, whose own probabilities are ``above``."""
         rows, k = guesses.tokens.shape
         self.parent.append(np.repeat(parents, k))
@@ -100,7 +101,7 @@ def grow_by_confidence(
     return _best_part(nodes, price)
 
 
-def best_size(probability: NDArray[np.floating], price: FloatArray) -> NDArray[np.int64]:
+def best_size(probability: NDArray[np.floating], price: FloatArray) -> IntArray:
     """The size, root included, with the most expected tokens per price; of equals the smallest, 1 if none is allowed.
 
     Args:
@@ -111,7 +112,7 @@ def best_size(probability: NDArray[np.floating], price: FloatArray) -> NDArray[n
     expected = np.cumsum(probability[..., :nodes], axis=-1, dtype=np.float64)
     root = np.ones((*expected.shape[:-1], 1))
     value = np.concatenate([root, 1.0 + expected], axis=-1) / price[..., : nodes + 1]
-    size: NDArray[np.int64] = np.argmax(value, axis=-1) + 1
+    size: IntArray = np.argmax(value, axis=-1) + 1
     return size
 
 

@@ -20,14 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import BoolArray, FloatArray, IntArray
 from lpspec.decoding.confidence_tree import best_size
 from lpspec.errors import InputError
 from lpspec.speculation.rank_trace import RankTrace, beyond_turn, load_trace
 from lpspec.speculation.token_tree import TokenTree
 from lpspec.speculation.trace_file import TraceFormat, check_texts, check_turns, read_only
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +101,7 @@ class DraftTrace:
         return depth[:, 1:]
 
     @property
-    def within_turn(self) -> NDArray[np.bool_]:
+    def within_turn(self) -> BoolArray:
         """bool [positions, depth], true where the turn goes on so far behind the position."""
         return ~beyond_turn(self.turn_lengths, self.true_path.shape[1])
 

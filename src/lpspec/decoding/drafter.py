@@ -6,15 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.speculation.token_tree import TokenTree
 
 if TYPE_CHECKING:  # replaying a trace needs no torch
     from torch import Tensor
-
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.checked_draft import check_draft
-from lpspec.decoding.drafter import ROOT_ALONE, Committed, Draft, Drafter, FloatArray, IntArray, NoDrafter
+from lpspec.decoding.drafter import ROOT_ALONE, Committed, Draft, Drafter, NoDrafter
 from lpspec.decoding.llama import Llama, Pass
 from lpspec.decoding.tree_frame import TreeFrame
 from lpspec.decoding.verification import Accepted, Greedy, Verifier

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
-from lpspec.decoding.drafter import FloatArray
+from lpspec.arrays import FloatArray
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError
 from lpspec.llm.loading import read_json_object

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.draft_trace import DraftTrace
-from lpspec.decoding.drafter import ROOT_ALONE, Committed, Draft, Drafter, FloatArray, IntArray
+from lpspec.decoding.drafter import ROOT_ALONE, Committed, Draft, Drafter
 from lpspec.decoding.drafters.medusa import Medusa, MedusaHeads, ranks_in
 from lpspec.decoding.generate import Generation
 from lpspec.decoding.llama import Llama

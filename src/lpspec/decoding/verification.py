@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, float32
 
-from lpspec.decoding.drafter import Draft, FloatArray
+from lpspec.arrays import FloatArray
+from lpspec.decoding.drafter import Draft
 from lpspec.errors import InputError
 
 Seed = int | np.random.SeedSequence

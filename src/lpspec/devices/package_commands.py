@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.devices.cost import Activity
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.dram.energy import activity_of, sum_of
@@ -30,8 +30,6 @@ from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div
 from lpspec.machine.die import DieSpec
 from lpspec.machine.platform_spec import PlatformSpec
-
-IntArray = NDArray[np.int64]
 
 LONGEST_STREAM = 1 << 17
 """Bursts of a stream of reads that are issued one by one: 90 refresh intervals. What is longer goes on at the rate of

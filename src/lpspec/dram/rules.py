@@ -14,8 +14,8 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.machine.die import DieSpec
 
 Level = Literal["bank", "bank_group", "rank", "other_rank"]
@@ -215,13 +215,13 @@ def timings_of(device: DieSpec) -> dict[str, int]:
     return device.timing.counts() | {"nMODE": device.mode_ck, "nMAC": device.mac_ck}
 
 
-def latency_table(device: DieSpec) -> NDArray[np.int64]:
+def latency_table(device: DieSpec) -> IntArray:
     """Least CK from one command to another: int64 [level, from command, to class], 0 where no rule binds them."""
     return _latencies(tuple(timings_of(device).items())).copy()
 
 
 @cache
-def _latencies(counts: tuple[tuple[str, int], ...]) -> NDArray[np.int64]:
+def _latencies(counts: tuple[tuple[str, int], ...]) -> IntArray:
     timings = dict(counts)
     table = np.zeros((len(LEVELS), len(COMMANDS), len(CLASSES)), np.int64)
     for rule in (rule for group in RULE_GROUPS for rule in group.rules):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from lpspec.decoding.drafter import Drafter, IntArray
+from lpspec.arrays import IntArray
+from lpspec.decoding.drafter import Drafter
 from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.drafters.medusa import TOP_K, Medusa, MedusaHeads
 from lpspec.decoding.generate import Generation, checked_prompt, fixed_size

@@ -9,18 +9,16 @@ from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpspec.allocation.allocator import make_allocator
+from lpspec.arrays import BoolArray, FloatArray, IntArray
 from lpspec.decoding.draft_trace import DraftTrace, ReplayedSteps, gated_sizes, replay_drafts, replay_sizes
 from lpspec.devices.cost import Cost
 from lpspec.llm.operators import eagle_operators, verify_operators
 from lpspec.scenario.names import Fidelity, Objective
 from lpspec.simulation.command_cost import CommandCosts, command_costs
-from lpspec.simulation.step_cost import FloatArray, priced, step_costs
+from lpspec.simulation.step_cost import priced, step_costs
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
-
-IntArray = NDArray[np.int64]
 
 WIDTH = 10
 """Nodes of a level that EAGLE-2 looks beyond at most."""
@@ -214,6 +212,6 @@ def draft_passes(trace: DraftTrace, steps: ReplayedSteps, control: Control) -> D
     return DraftPasses(*(np.concatenate(parts) for parts in zip(*passes, strict=True)))
 
 
-def _where(columns: Columns, chosen: NDArray[np.bool_]) -> Columns:
+def _where(columns: Columns, chosen: BoolArray) -> Columns:
     """The chosen rows of equally long arrays."""
     return type(columns)(*(column[chosen] for column in columns))

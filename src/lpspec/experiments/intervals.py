@@ -7,8 +7,8 @@ ones for every system. What the interval leaves out is everything else: the assu
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import FloatArray
 from lpspec.simulation.energy_basis import Efficiency, counted_pj
 from lpspec.simulation.run import Run
 
@@ -46,7 +46,7 @@ class Resampling:
         draws = np.random.default_rng(seed).multinomial(turns, np.full(turns, 1 / turns), resamples)
         self._counts = draws.astype(np.float64)
 
-    def efficiency(self, run: Run) -> Efficiency[NDArray[np.float64]]:
+    def efficiency(self, run: Run) -> Efficiency[FloatArray]:
         """What a token takes in every sample, float64 [resamples], on the energy basis of the run's platform."""
         assert run.by_turn is not None
         turns = run.by_turn
@@ -56,7 +56,7 @@ class Resampling:
         return Efficiency(tokens / (decode_ns / 1e9), pj / 1e9 / tokens)
 
 
-def interval(values: NDArray[np.float64]) -> Interval:
+def interval(values: FloatArray) -> Interval:
     """The middle 95 percent of the values of the samples, float64 [resamples]."""
     low, high = np.percentile(values, [50 - PERCENT / 2, 50 + PERCENT / 2])
     return Interval(float(low), float(high))

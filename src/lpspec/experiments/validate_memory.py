@@ -1,8 +1,8 @@
 """Rungs of the memory: its commands against the checker, integers and the bus."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.check.checker import CheckOptions, check_commands
 from lpspec.dram.check.table import CommandTable
@@ -42,7 +42,7 @@ def _checked_phases(
     package: PackageCommands, phases: tuple[Phase, ...], tokens: int
 ) -> tuple[CommandTable, CheckOptions]:
     """What one channel was sent for phases, but for the longest products, and by what rules it is checked."""
-    session, pieces = Session(package.device, package.controller), list[NDArray[np.int64]]()
+    session, pieces = Session(package.device, package.controller), list[IntArray]()
     for phase in phases:
         for work in phase.memory.works if phase.name not in ("gate_up", "lm_head", "medusa_lm_head") else ():
             session.run(work.program(), work.requests(), pieces.append)

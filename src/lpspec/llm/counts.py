@@ -2,10 +2,9 @@
 
 from typing import TypeAlias, overload
 
-import numpy as np
-from numpy.typing import NDArray
+from lpspec.arrays import IntArray
 
-Count: TypeAlias = int | NDArray[np.int64]
+Count: TypeAlias = int | IntArray
 """A number of things: a Python int, or an int64 array of any shape that broadcasts with its neighbours."""
 
 

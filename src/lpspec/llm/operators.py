@@ -60,11 +60,6 @@ class Gemm:
         """Bytes of the activations that go in."""
         return self.count * packed_bytes(self.tokens * self.k, self.activation_bits)
 
-    @property
-    def output_bytes(self) -> Count:
-        """Bytes of the activations that come out."""
-        return self.count * packed_bytes(self.tokens * self.n, self.activation_bits)
-
 
 @dataclass(frozen=True, slots=True)
 class Attention:

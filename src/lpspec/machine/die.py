@@ -19,7 +19,7 @@ from lpspec.machine.clock import (
     in_whole_ck,
     whole_ck,
 )
-from lpspec.machine.quantity import Count, DataRate, Described, Duration, PositiveDuration, Size
+from lpspec.machine.quantity import Count, DataRate, Described, Duration, PositiveDuration
 
 AT_MOST = frozenset({"nREFI", "nAAD"})
 """Timings that are limits from above, so that a time is rounded down to whole CK."""
@@ -64,11 +64,6 @@ class Organisation(Described):
     def die_bytes(self) -> int:
         """Capacity of a die, bytes."""
         return self.banks * self.rows.n * self.row_bytes.n
-
-    @property
-    def density(self) -> str:
-        """Capacity of a die as people read it."""
-        return Size.model_construct(value=float(self.die_bytes), source="").text()
 
 
 class Timing(Described):

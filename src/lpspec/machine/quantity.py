@@ -264,11 +264,6 @@ class EnergyPerOperation(Quantity):
     SCALES: ClassVar[dict[str, float]] = {"pJ": 1.0, "fJ": 1e-3, "nJ": 1e3}
     ZERO_ALLOWED: ClassVar[bool] = True
 
-    @property
-    def pj(self) -> float:
-        """Energy in pJ."""
-        return self.value
-
 
 class EnergyPerBit(Quantity):
     """The energy of moving or sensing one bit."""

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lpspec.arrays import BoolArray
 from lpspec.decoding.draft_trace import DraftTrace
 from lpspec.report.wording import new_table
 from lpspec.speculation.rank_trace import RankTrace
@@ -37,7 +35,7 @@ def _right(trace: RankTrace | DraftTrace) -> list[list[float | None]]:
     return [[_share(path[there] > 0)] for path, there in zip(trace.true_path.T, trace.within_turn.T, strict=True)]
 
 
-def _share(right: NDArray[np.bool_]) -> float | None:
+def _share(right: BoolArray) -> float | None:
     return float(right.mean()) if len(right) else None
 
 

@@ -9,9 +9,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpspec.allocation.allocator import Allocator, Commanded, Layout
+from lpspec.arrays import BoolArray, IntArray
 from lpspec.devices.cost import Cost, Real
 from lpspec.devices.device import Device
 from lpspec.devices.package_commands import PackageCommands
@@ -20,9 +20,6 @@ from lpspec.llm.operators import Operator, verify_operators
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 
 class CommandCosts:

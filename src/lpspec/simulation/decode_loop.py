@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lpspec.allocation.migration import ColumnMover
+from lpspec.arrays import FloatArray
 from lpspec.errors import InputError
-from lpspec.simulation.step_cost import FloatArray
 from lpspec.speculation.pruner import Pruner, heads_run
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import TokenTree, accepted_length

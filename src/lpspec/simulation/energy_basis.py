@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from lpspec.arrays import FloatArray
 from lpspec.devices.cost import COMPONENTS
 from lpspec.machine.platform_spec import PlatformSpec
-from lpspec.speculation.kernels import FloatArray
 
 Real = TypeVar("Real", float, FloatArray)
 

@@ -4,11 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.allocation.migration import next_placement
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.compiled import cached_njit
 from lpspec.speculation.kernels import (
-    FloatArray,
     Growth,
-    IntArray,
     accepted_in,
     depth_of,
     expected_length,

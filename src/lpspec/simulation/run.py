@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.allocation.migration import follow_placements
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
 from lpspec.scenario import Workload
@@ -14,15 +15,13 @@ from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_pj, counted_pj
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
-from lpspec.simulation.step_cost import FloatArray, StepCosts, priced, step_costs
+from lpspec.simulation.step_cost import StepCosts, priced, step_costs
 from lpspec.simulation.workload import PrunerFactory, System, TreePolicy
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import PRIOR_WEIGHT, sampling_share
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import TokenTree, accepted_lengths
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpspec.allocation.allocator import Allocator, Commanded, make_allocator
 from lpspec.allocation.checking import checked_cost
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS, Cost
 from lpspec.devices.kv_append import moved_in_dram
 from lpspec.errors import InputError
@@ -22,9 +22,6 @@ from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import Objective
 from lpspec.simulation.energy_basis import counted_pj
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.engine import state as k
 from lpspec.dram.rules import COMMANDS, PIM_COMMANDS
 from lpspec.dram.run.session import Session
 from lpspec.simulation.step_phases import Phase, in_order
-
-IntArray = NDArray[np.int64]
 
 Resource = Literal["NPU matrix units", "NPU vector units", "PIM ranks", "NPU reads", "KV writes", "host CPU"]
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.errors import InputError, unknown_name
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.energy_profile import EnergyProfile
@@ -16,7 +17,6 @@ from lpspec.plugins import Registry
 from lpspec.scenario import Scenario
 from lpspec.scenario.names import HeadUse, LearningRule, Objective
 from lpspec.speculation.checked_pruner import CheckedPruner
-from lpspec.speculation.kernels import FloatArray, IntArray
 from lpspec.speculation.medusa_trees import named_tree, tree_names
 from lpspec.speculation.pruner import DEFAULT_MEMORY, Pruner
 from lpspec.speculation.token_tree import TokenTree

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import FloatArray
 from lpspec.errors import InputError, shown
-from lpspec.speculation.kernels import FloatArray
 from lpspec.speculation.pruner import Pruner
 from lpspec.speculation.token_tree import TokenTree
 

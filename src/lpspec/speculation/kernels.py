@@ -8,10 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.compiled import cached_njit
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 BOUND_EVERY = 4
 """Nodes between two tests whether a larger tree can still win: often enough to stop early, yet cheap."""

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import FloatArray
 from lpspec.scenario.names import LearningRule
 from lpspec.speculation.kernels import (
-    FloatArray,
     Growth,
     depth_of,
     expected_length,

@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import BoolArray, IntArray
 from lpspec.errors import InputError, unknown_name
 from lpspec.speculation.token_tree import TokenTree, accepted_lengths
 from lpspec.speculation.trace_file import TraceFormat, check_texts, check_turns, read_only
@@ -89,12 +90,12 @@ class RankTrace:
         return len(self.turn_lengths)
 
     @cached_property
-    def turn_starts(self) -> NDArray[np.int64]:
+    def turn_starts(self) -> IntArray:
         """int64 [turns], the position at which each turn begins."""
         return read_only(np.cumsum(self.turn_lengths, dtype=np.int64) - self.turn_lengths, np.int64)
 
     @property
-    def within_turn(self) -> NDArray[np.bool_]:
+    def within_turn(self) -> BoolArray:
         """bool [positions, heads], true where the token that a head guesses lies within its turn."""
         return ~beyond_turn(self.turn_lengths, self.heads)
 
@@ -221,9 +222,9 @@ def _check_ranks(ranks: NDArray[Any], turn_lengths: NDArray[Any], top_k: int) ->
         raise InputError("ranks of a trace reach beyond the end of a turn, where only -1 is allowed")
 
 
-def beyond_turn(turn_lengths: NDArray[Any], heads: int) -> NDArray[np.bool_]:
+def beyond_turn(turn_lengths: NDArray[Any], heads: int) -> BoolArray:
     """bool [positions, heads], true where the token that a head guesses lies beyond the end of the turn."""
     ends = np.repeat(np.cumsum(turn_lengths, dtype=np.int64), turn_lengths)
     left = ends - np.arange(len(ends))  # tokens from this position to the turn's end, itself included
-    beyond: NDArray[np.bool_] = left[:, None] <= np.arange(1, heads + 1)
+    beyond: BoolArray = left[:, None] <= np.arange(1, heads + 1)
     return beyond

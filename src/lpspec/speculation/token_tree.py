@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lpspec.arrays import BoolArray
 from lpspec.errors import InputError
 
 MAX_DEPTH = 127  # depth and rank are int8
@@ -120,7 +121,7 @@ class TokenTree:
             found.append((*found[parent], rank))
         return found[1:]
 
-    def attention_mask(self) -> NDArray[np.bool_]:
+    def attention_mask(self) -> BoolArray:
         """bool [size, size]: row i is true where node i attends, at itself and at its ancestors."""
         mask = np.eye(self.size, dtype=np.bool_)
         for node in range(1, self.size):
@@ -203,7 +204,7 @@ def _check_tree(parent: NDArray[Any], depth: NDArray[Any], rank: NDArray[Any]) -
         raise InputError("token tree: two children of one node have the same rank")
 
 
-def _refuse(wrong: NDArray[np.bool_], why: str) -> None:
+def _refuse(wrong: BoolArray, why: str) -> None:
     """Raise InputError for the first node after the root that is wrong."""
     if wrong.any():
         raise InputError(f"token tree: node {int(wrong.argmax()) + 1} {why}")

@@ -7,8 +7,8 @@ contribute exact zeros, and sums are taken in the order of the keys, or in float
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.decoding.compiled.block_product import Float32, Weight, add_outputs
 from lpspec.decoding.compiled.exponential import exp, silu
@@ -42,7 +42,7 @@ class LayerWeights(NamedTuple):
 def decoder_stack(
     x: Float32,
     table: Float32,
-    positions: NDArray[np.int64],
+    positions: IntArray,
     mask: Float32,
     cache: Float32,
     start: int,
@@ -80,7 +80,7 @@ def decoder_stack(
 def decoder_layer(
     x: Float32,
     table: Float32,
-    positions: NDArray[np.int64],
+    positions: IntArray,
     mask: Float32,
     cache: Float32,
     start: int,
@@ -127,7 +127,7 @@ def attend(
     weight: Weight,
     bias: Float32,
     table: Float32,
-    positions: NDArray[np.int64],
+    positions: IntArray,
     mask: Float32,
     cache: Float32,
     start: int,
@@ -174,9 +174,7 @@ def attend(
 
 
 @cached_njit(nogil=True)
-def rotate_into(
-    qkv: Float32, table: Float32, positions: NDArray[np.int64], q: Float32, cache: Float32, start: int
-) -> None:
+def rotate_into(qkv: Float32, table: Float32, positions: IntArray, q: Float32, cache: Float32, start: int) -> None:
     """Rotate queries and keys of qkv [n, heads + 2 kv_heads, head_dim], and lay all three out by head.
 
     Args:

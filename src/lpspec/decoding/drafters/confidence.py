@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.confidence_tree import Guesses, Level, grow_by_confidence
-from lpspec.decoding.drafter import ROOT_ALONE, Committed, Draft, FloatArray, IntArray
+from lpspec.decoding.drafter import ROOT_ALONE, Committed, Draft
 from lpspec.decoding.kv_cache import KvCache
 
 WIDTH = 10

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lpspec.decoding.drafter import Committed, IntArray
+from lpspec.arrays import IntArray
+from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import ConfidenceDrafter
 from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.tokenizer import FILE as TOKENIZER_FILE

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import silu
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.checkpoint import Checkpoint
-from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
+from lpspec.decoding.drafter import Committed, Draft
 from lpspec.decoding.drafters.head_files import open_heads, read_head_config
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError, shown

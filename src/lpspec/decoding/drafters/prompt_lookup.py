@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.confidence_tree import chain
-from lpspec.decoding.drafter import Committed, Draft, FloatArray, IntArray
+from lpspec.decoding.drafter import Committed, Draft
 
 DEPTH = 10
 """Tokens copied at most, as in the method's first publication (apoorvumang/prompt-lookup-decoding)."""

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.check.log import GROUPS, NEVER, NO_GROUP, History, Log, Rule, need, new_history, note, report
-from lpspec.dram.check.table import IntArray, Op, Stream
+from lpspec.dram.check.table import Op, Stream
 from lpspec.dram.check.timing import CheckTiming
 
 PLACES = GROUPS + 1

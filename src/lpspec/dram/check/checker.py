@@ -11,12 +11,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from lpspec.arrays import IntArray
 from lpspec.dram.check import bus, rules
 from lpspec.dram.check import pim as pim_rules
 from lpspec.dram.check import refresh as refresh_rules
 from lpspec.dram.check.csv_tables import read_csv_tables
 from lpspec.dram.check.log import BANKS, DEADLINES, Rule, new_history, new_log
-from lpspec.dram.check.table import SETS, CommandTable, IntArray, Op, Shape, Stream, stream_of
+from lpspec.dram.check.table import SETS, CommandTable, Op, Shape, Stream, stream_of
 from lpspec.dram.check.timing import CheckTiming, LPDDR5_6400_16Gb
 from lpspec.errors import InputError
 

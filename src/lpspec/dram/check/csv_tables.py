@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
-from lpspec.dram.check.table import ABSENT, HEADER, CommandTable, IntArray, Op, code_of
+from lpspec.dram.check.table import ABSENT, HEADER, CommandTable, Op, code_of
 from lpspec.errors import InputError
 from lpspec.text_files import BYTE_ORDER_MARK
 

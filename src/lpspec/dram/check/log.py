@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
-from lpspec.dram.check.table import IntArray
 
 NEVER = -(1 << 40)
 """A CK so early that no rule counted from it still binds."""

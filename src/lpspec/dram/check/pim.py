@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.check.log import (
     NEVER,
@@ -20,7 +21,7 @@ from lpspec.dram.check.log import (
     report,
     silent_log,
 )
-from lpspec.dram.check.table import SETS, IntArray, Op, Stream
+from lpspec.dram.check.table import SETS, Op, Stream
 from lpspec.dram.check.timing import CheckTiming
 
 COLUMN_STEP = 16

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.check.log import (
     BANKS,
@@ -22,7 +23,7 @@ from lpspec.dram.check.log import (
     report,
     silent_log,
 )
-from lpspec.dram.check.table import IntArray, Op, Stream
+from lpspec.dram.check.table import Op, Stream
 from lpspec.dram.check.timing import CheckTiming
 
 CLOSED = -1

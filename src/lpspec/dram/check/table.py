@@ -5,11 +5,11 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from lpspec.arrays import BoolArray, IntArray
 from lpspec.errors import InputError, unknown_name
 
-IntArray = NDArray[np.int64]
 HEADER = ("ck", "command", "rank", "bank_group", "bank", "row", "column")
 ABSENT = -1
 SETS = 2
@@ -182,7 +182,7 @@ def stream_of(table: CommandTable, shape: Shape, where: str, first: int) -> Stre
     return Stream(op, table.ck, mask, low, bank, table.row, table.column, inputs)
 
 
-def _reject(values: IntArray, bad: NDArray[np.bool_], name: str, allowed: str, where: str, first: int) -> None:
+def _reject(values: IntArray, bad: BoolArray, name: str, allowed: str, where: str, first: int) -> None:
     if bad.any():
         at = int(np.argmax(bad))
         value = "missing" if values[at] == ABSENT else str(values[at])

@@ -1,5 +1,6 @@
 """Copies of a phase one after the other, compiled: most are so short that calls from Python would take longer."""
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.loop import run
 from lpspec.dram.engine.pim_units import start_program

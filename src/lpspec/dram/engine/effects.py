@@ -1,5 +1,6 @@
 """What every command leaves behind: waits of banks, groups and ranks, WCK, open rows, and its line in the log."""
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.state import *
 

@@ -1,5 +1,6 @@
 """One channel, two masters: the NPU and a PIM program share command slots and DQ until all is done."""
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.pim_issue import issue_macs, issue_pim
 from lpspec.dram.engine.pim_pick import pick_pim

@@ -1,5 +1,6 @@
 """PIM commands issued: registers, rows and modes of the ranks that take them."""
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.effects import keep_wck, row_closed, row_opened, wait_of_others, wait_of_rank, word, write_down
 from lpspec.dram.engine.pim_units import go_on, lowest, past_barrier, pick_barrier, row_of, tell

@@ -1,5 +1,6 @@
 """The next command of a PIM program."""
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.pim_units import go_on, latest, lowest, past_barrier, pick_barrier, waits_for
 from lpspec.dram.engine.state import *

@@ -1,5 +1,6 @@
 """The four units that walk a PIM program, the order that they keep among each other, and where all stand still."""
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.refresh import refresh_owed
 from lpspec.dram.engine.state import *

@@ -1,5 +1,6 @@
 """Plain commands issued: what each opens or closes, what it makes wait, and whom it serves."""
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.effects import (
     keep_wck,

@@ -1,5 +1,6 @@
 """The next plain command: earliest first, then by urgency, then by age (FR-FCFS)."""
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.queues import can_serve
 from lpspec.dram.engine.refresh import plan_refresh

@@ -1,5 +1,6 @@
 """Requests and their banks: admitted in order, found oldest first, retired when served."""
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.state import *
 

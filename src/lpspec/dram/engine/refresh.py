@@ -1,5 +1,6 @@
 """Refreshes: when each comes due, what a rank owes, which banks are held for it, and idle time jumped over."""
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.state import *
 

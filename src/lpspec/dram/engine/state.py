@@ -6,9 +6,8 @@ as plain Python). A bank's number counts over the channel: rank, bank group, ban
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
+from lpspec.arrays import IntArray
 
 NEVER = 1 << 60
 NO_RULE = -NEVER  # a latency that never binds

@@ -11,11 +11,12 @@ from typing import TypeAlias, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.pim.weights import Cells, PimChannel, Tile, Unit, blocks_of
 from lpspec.errors import InputError
 
-_Index = TypeVar("_Index", int, NDArray[np.int64])
-_Positions: TypeAlias = int | NDArray[np.int64]
+_Index = TypeVar("_Index", int, IntArray)
+_Positions: TypeAlias = int | IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +82,17 @@ class HeadMatrices:
             part = values[first : first + self.channel.lanes]
             cells[rank, self._first_mpu(head) + mpu, bank, first_row + row, place, : len(part)] = part
 
-    def column_places(self, head: int, column: int) -> NDArray[np.int64]:
+    def column_places(self, head: int, column: int) -> IntArray:
         """Where one output column of a head lies: int64 [k, 4] of rank, flat bank, row, column (in bursts)."""
         slot, mpu = divmod(column // self.channel.lanes, self._mpus)
         return self._places(head, slot, mpu, np.arange(self.k))
 
-    def row_places(self, head: int, k: int) -> NDArray[np.int64]:
+    def row_places(self, head: int, k: int) -> IntArray:
         """Where one k of a head lies: the same for each block of 32 outputs."""
         blocks = (divmod(block, self._mpus) for block in range(-(-self.n // self.channel.lanes)))
         return np.concatenate([self._places(head, slot, mpu, np.array([k])) for slot, mpu in blocks])
 
-    def _places(self, head: int, slot: int, mpu: int, k: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _places(self, head: int, slot: int, mpu: int, k: IntArray) -> IntArray:
         rank, first_row = self._place(head, slot)
         bank, row, place = self._within(k)
         flat = (self._first_mpu(head) + mpu) * self.channel.device.pim.banks_per_mpu.n + bank
@@ -212,7 +213,7 @@ class KvPlacement:
         blocks = (position + tokens - 1) // lanes - position // lanes + 1
         return self.heads * (blocks * self.head_dim + tokens * -(-self.head_dim // lanes))
 
-    def append_places(self, position: int, tokens: int) -> NDArray[np.int64]:
+    def append_places(self, position: int, tokens: int) -> IntArray:
         """The bursts that appending tokens writes: int64 [bursts, 4] of rank, flat bank, row, column.
 
         Banks take turns, each row by row, so that every row is opened once and bank groups alternate where they can.
@@ -222,7 +223,7 @@ class KvPlacement:
         blocks = dict.fromkeys((part, place // lanes) for part, place in zip(parts, positions, strict=True))
         keys, values = self.keys, self.values
 
-        def of_head(head: int) -> NDArray[np.int64]:
+        def of_head(head: int) -> IntArray:
             first = head * self.parts
             columns = [keys.column_places(first + part, block * lanes) for part, block in blocks]
             rows = [values.row_places(first + part, place) for part, place in zip(parts, positions, strict=True)]
@@ -260,17 +261,17 @@ class KvPlacement:
         spread[:, parts, places] = probabilities.swapaxes(1, 2)
         return spread.reshape(self.matrices, -1, queries).swapaxes(1, 2)
 
-    def join_scores(self, scores: NDArray[np.int64], keys: int) -> NDArray[np.int64]:
+    def join_scores(self, scores: IntArray, keys: int) -> IntArray:
         """Scores int64 [heads, queries, keys] from those of all parts."""
         parts, places = self._dealt(np.arange(keys))
         by_part = scores.reshape(self.heads, self.parts, *scores.shape[1:])
         return by_part[:, parts, :, places].transpose(1, 2, 0)
 
-    def join_values(self, results: NDArray[np.int64]) -> NDArray[np.int64]:
+    def join_values(self, results: IntArray) -> IntArray:
         """Results int64 [heads, queries, head_dim]: the sums of all parts, which the NPU adds."""
         return np.asarray(results.reshape(self.heads, self.parts, *results.shape[1:]).sum(axis=1))
 
-    def _dealt(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _dealt(self, positions: IntArray) -> tuple[IntArray, IntArray]:
         """Part of each position, and its place there."""
         width = self.channel.device.organisation.columns
         row = positions // width

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
 from lpspec.dram.pim.products import PimProgram
 from lpspec.dram.pim.weights import Cells, PimChannel
@@ -137,7 +138,7 @@ class _Output:
         return self.image
 
 
-def execute(program: PimProgram, cells: Cells, inputs: NDArray[np.int8]) -> NDArray[np.int64]:
+def execute(program: PimProgram, cells: Cells, inputs: NDArray[np.int8]) -> IntArray:
     """Execute a program instruction by instruction, in the order of its lines.
 
     Args:
@@ -159,7 +160,7 @@ def execute(program: PimProgram, cells: Cells, inputs: NDArray[np.int8]) -> NDAr
     return program.collect(output.whole())
 
 
-def unroll(lines: NDArray[np.int64]) -> Iterator[list[int]]:
+def unroll(lines: IntArray) -> Iterator[list[int]]:
     """Instructions in the order of execution, loops taken out, rows and marks as they are in that round."""
     table = lines.tolist()
     ends: dict[int, int] = {}
@@ -213,9 +214,7 @@ def _do_line(dies: PimDies, line: list[int], image: NDArray[np.int8], output: _O
             output.put(data + i, dies.read(mask.bit_length() - 1, mpu, burst))
 
 
-def execute_commands(
-    program: PimProgram, commands: NDArray[Any], cells: Cells, inputs: NDArray[np.int8]
-) -> NDArray[np.int64]:
+def execute_commands(program: PimProgram, commands: NDArray[Any], cells: Cells, inputs: NDArray[np.int8]) -> IntArray:
     """Execute the commands of a run in the order and at the times in which the channel carried them.
 
     Input data takes effect when its burst has landed, so a MAC that comes too early, or a burst that overwrites what

@@ -10,8 +10,8 @@ both sides of a move.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.engine.state import BEATS
 from lpspec.dram.pim.package import Package
 from lpspec.dram.pim.weights import PimChannel, WeightPlacement, place_weights, share_of_channel
@@ -23,8 +23,6 @@ from lpspec.dram.run.simulate import ChannelRun, Take, run_of, tables_to
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import Activity
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.pim.cache import HeadMatrices, KvPlacement
 from lpspec.dram.pim.tiles import (
     BURST_SUMS,
@@ -44,7 +45,7 @@ class PimProgram:
         shape: Matrices, tokens and outputs of the result.
     """
 
-    lines: NDArray[np.int64]
+    lines: IntArray
     channel: PimChannel
     streams: tuple[InputStream, ...]
     readouts: tuple[Readout, ...]
@@ -72,7 +73,7 @@ class PimProgram:
             image[stream.first : stream.first + sets.size // 32] = sets.reshape(-1, 32)
         return image
 
-    def collect(self, image: NDArray[np.int32]) -> NDArray[np.int64]:
+    def collect(self, image: NDArray[np.int32]) -> IntArray:
         """The result, int64 [matrices, tokens, outputs], from bursts int32 [bursts, 8]; partial sums are added."""
         result = np.zeros(self.shape, np.int64)
         for out in self.readouts:

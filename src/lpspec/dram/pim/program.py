@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
@@ -133,7 +133,7 @@ class ProgramBuilder:
         self._depth -= 1
         self._add(state.END, 1)
 
-    def build(self) -> NDArray[np.int64]:
+    def build(self) -> IntArray:
         """The program as the engine takes it: int64 [instructions, fields]."""
         return np.array(self._lines, np.int64).reshape(-1, state.INSTRUCTION_FIELDS)
 

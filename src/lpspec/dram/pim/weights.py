@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
@@ -229,7 +230,7 @@ class WeightPlacement:
                     part = weights[unit.k_first : unit.k_first + unit.k, block.first : block.first + block.lanes]
                     write_block(self.channel, cells, unit, block.mpu, part)
 
-    def bursts(self, first: int = 0, count: int = 0) -> NDArray[np.int64]:
+    def bursts(self, first: int = 0, count: int = 0) -> IntArray:
         """Where some outputs lie, for whoever moves them: a burst of 32 B holds one k of a block of 32 outputs.
 
         Args:

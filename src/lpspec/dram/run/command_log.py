@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine import state
 from lpspec.dram.rules import COMMANDS
 
-IntArray = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
 COMMAND_TABLE = np.dtype(

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
 from lpspec.dram.rules import WINDOWS, activation_window_ck, latency_table, span_ck, timings_of
 from lpspec.errors import InputError, unknown_name
@@ -100,7 +100,7 @@ def all_bank_activate_ck(device: DieSpec) -> tuple[int, int]:
     return (0 if device.pim.activate == "at_once" else last), rounds * four
 
 
-def channel_of(device: DieSpec, controller: Controller) -> NDArray[np.int64]:
+def channel_of(device: DieSpec, controller: Controller) -> IntArray:
     """A channel at CK 0, ready to run.
 
     Raises:

@@ -1,9 +1,9 @@
 """How long requests waited, counted in bins, so that memory doesn't grow with them."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
+from lpspec.arrays import IntArray
+
 Waits = dict[str, float | None]
 """CK by name: ``mean``, ``p50``, ``p99`` and ``max``; None where nobody has waited."""
 

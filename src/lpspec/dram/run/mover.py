@@ -10,16 +10,14 @@ no pins of the SoC: its path costs ``TRANSFER_SHARE`` of an off-chip bit.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.engine import state as k
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import NO_PROGRAM, REFRESH_INTERVALS, PhaseCommands, Session, TakeLog
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import Activity
-
-IntArray = NDArray[np.int64]
 
 BUFFER_BURSTS = 128
 """Bursts of 32 B that the controller holds between RD and WR: two rows of a bank; assumed, range 8 to 1024."""

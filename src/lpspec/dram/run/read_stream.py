@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.engine.state import BEATS
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
 from lpspec.dram.engine.state import BEATS
 from lpspec.errors import InputError, unknown_name
 from lpspec.machine.die import DieSpec
 from lpspec.text_files import BYTE_ORDER_MARK
 
-IntArray = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
 KEYS = ("at", "op", "rank", "bank_group", "bank", "row", "column")

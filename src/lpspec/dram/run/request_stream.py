@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.engine import loop
 from lpspec.dram.engine import state as k
 from lpspec.dram.run import simulate
@@ -17,8 +17,6 @@ from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Latencies, Waits
 from lpspec.dram.run.session import COMMANDS_AT_ONCE, NO_PROGRAM, Session, what_stopped
 from lpspec.machine.die import DieSpec
-
-IntArray = NDArray[np.int64]
 
 WINDOW = 1 << 17
 """Requests held at a time."""

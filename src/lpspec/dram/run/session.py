@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.engine import loop
 from lpspec.dram.engine import state as k
 from lpspec.dram.engine.copies import run_copies, start_segment
@@ -18,7 +18,6 @@ from lpspec.dram.run.controller import Controller, channel_of
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
-IntArray = NDArray[np.int64]
 TakeLog = Callable[[IntArray], None]
 """Whoever is given the engine's log, int64 [commands, 5], piece by piece; what it doesn't keep is gone."""
 

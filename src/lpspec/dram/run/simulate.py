@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import IntArray
 from lpspec.dram.energy import activity_of, standing_by
 from lpspec.dram.engine import state as k
 from lpspec.dram.rules import COMMANDS
@@ -16,8 +17,6 @@ from lpspec.dram.run.session import NO_PROGRAM, Session, TakeLog, active_ck
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec, Organisation
 from lpspec.machine.energy_profile import Activity
-
-IntArray = NDArray[np.int64]
 
 Take = Callable[[NDArray[Any]], None]
 """Whoever is given the commands of a run, piece by piece, as they are issued; what it doesn't keep is gone."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lpspec.arrays import FloatArray
 from lpspec.errors import InputError, unknown_name
 
 MEASURED_RANKS = 5  # the source logs the top five of every head
@@ -29,7 +30,7 @@ class MtbenchTurns(NamedTuple):
     """Question, turn and category, such as ``"mtbench-81-1 writing"``."""
 
 
-def head_accuracy(model: str) -> NDArray[np.float64]:
+def head_accuracy(model: str) -> FloatArray:
     """How often the true token has each of the first five ranks in each head's list: float [heads, ranks].
 
     Source: FasterDecoding/Medusa, assets/medusa_acc.csv: the last logged training batch, each value with a
@@ -53,7 +54,7 @@ def caveat(model: str) -> str:
     return str(_of_model("medusa_head_accuracy.toml", model).get("caveat", ""))
 
 
-def rank_probabilities(model: str, top_k: int = 10) -> NDArray[np.float64]:
+def rank_probabilities(model: str, top_k: int = 10) -> FloatArray:
     """How often the true token has each rank in each head's list: float [5 heads, top_k].
 
     Ranks 1 to 5 are measured; those beyond are extrapolated by each head's power law through ranks 2 to 5
@@ -75,7 +76,7 @@ def rank_probabilities(model: str, top_k: int = 10) -> NDArray[np.float64]:
     return np.hstack([measured, extrapolated])[:, :top_k]
 
 
-def prior_accuracy(heads: int, top_k: int) -> NDArray[np.float64]:
+def prior_accuracy(heads: int, top_k: int) -> FloatArray:
     """What the pruner believes before the first step: float64 [heads, top_k], Medusa's measured accuracies.
 
     Heads beyond the five that were measured start like the fifth.
