@@ -25,7 +25,7 @@ from lpspec.dram.platform_channel import channel_of_platform, command_die
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.mover import moved, repeated_move
 from lpspec.dram.run.read_stream import ReadStream
-from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands, repeated
+from lpspec.dram.run.session import NO_PROGRAM, REFRESH_INTERVALS, PhaseCommands, repeated
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div
 from lpspec.machine.die import DieSpec
@@ -68,8 +68,12 @@ class MemoryPart:
 class PackageCommands:
     """Prices the phases of one platform's memory; costs are those of the whole package."""
 
-    def __init__(self, platform: PlatformSpec) -> None:
+    def __init__(self, platform: PlatformSpec, refresh_intervals: int = REFRESH_INTERVALS) -> None:
         """Take the channel of a platform.
+
+        Args:
+            platform: Whose memory it is.
+            refresh_intervals: Copies of a phase fill so many: with fewer a cost is less exact, and sooner known.
 
         Raises:
             InputError: It has no LPDDR memory, or dies that the command level doesn't know.
@@ -85,7 +89,8 @@ class PackageCommands:
         )
         self.controller = Controller(ranks=self.ranks)
         described = self.device.model_dump(mode="json", include={"data_rate", "organisation", "timing"})
-        self._memory_key = (json.dumps(described), self.ranks)
+        self.refresh_intervals = refresh_intervals
+        self._memory_key = (json.dumps(described), self.ranks, refresh_intervals)
         pim_key = json.dumps(self.device.model_dump(mode="json", include={"pim_side"}))
         self._pim_key = (*self._memory_key, pim_key, self.pim and self.pim.pim_ranks)
 
@@ -235,9 +240,10 @@ class PackageCommands:
 
     def _measured(self, where: tuple[Any, ...], what: tuple[Any, ...], work: Work) -> PhaseCommands:
         """Run a phase, or remember it."""
-        return self._remembered(
-            (where, what), lambda: repeated(work.program(), work.requests(), self.device, self.controller)
-        )
+        return self._remembered((where, what), lambda: self._repeated(work))
+
+    def _repeated(self, work: Work) -> PhaseCommands:
+        return repeated(work.program(), work.requests(), self.device, self.controller, self.refresh_intervals)
 
     @staticmethod
     def _remembered(key: tuple[Any, ...], run: Callable[[], PhaseCommands]) -> PhaseCommands:

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 
+from lpspec.dram.run.session import REFRESH_INTERVALS
 from lpspec.scenario import Workload
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run, decode_steps, price_steps
@@ -13,7 +14,9 @@ from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 from lpspec.speculation.rank_trace import RankTrace
 
 
-def both_levels(system: System, l_spec: int, context: int, by_commands: bool = True) -> list[Run]:
+def both_levels(
+    system: System, l_spec: int, context: int, by_commands: bool = True, refresh_intervals: int = REFRESH_INTERVALS
+) -> list[Run]:
     """A step of which the root alone is committed, all draft heads running with a tree: closed forms, then commands.
 
     Commands of the prompt are left out.
@@ -23,6 +26,7 @@ def both_levels(system: System, l_spec: int, context: int, by_commands: bool = T
         l_spec: Tokens verified, the root included.
         context: Tokens in the cache.
         by_commands: Whether commands are wanted.
+        refresh_intervals: As for ``PackageCommands``.
 
     Raises:
         InputError: The model does not fit the machine.
@@ -33,7 +37,7 @@ def both_levels(system: System, l_spec: int, context: int, by_commands: bool = T
     prices = step_costs(system, context, 1, allocator)
     steps = decode_steps(system, trace, Workload(context, 1), policy, prices)
     closed = price_steps(system, prices, steps)
-    costs = command_costs(system, context, 1, allocator) if by_commands else None
+    costs = command_costs(system, context, 1, allocator, refresh_intervals) if by_commands else None
     if costs is None:
         return [closed]
     cost = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads)

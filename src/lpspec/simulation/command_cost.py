@@ -15,6 +15,7 @@ from lpspec.arrays import BoolArray, IntArray
 from lpspec.devices.cost import Cost, Real
 from lpspec.devices.device import Device
 from lpspec.devices.package_commands import PackageCommands
+from lpspec.dram.run.session import REFRESH_INTERVALS
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator, verify_operators
 from lpspec.simulation.step_cost import allocator_of
@@ -143,7 +144,11 @@ class _Counted:
 
 
 def command_costs(
-    system: System, first_context: int, contexts: int, made: Allocator | None = None
+    system: System,
+    first_context: int,
+    contexts: int,
+    made: Allocator | None = None,
+    refresh_intervals: int = REFRESH_INTERVALS,
 ) -> CommandCosts | None:
     """Prices by commands; None for a system without a command level, as its devices or its allocator say.
 
@@ -152,6 +157,7 @@ def command_costs(
         first_context: Shortest context, which is also the length of the prompt.
         contexts: How many consecutive contexts the run may meet.
         made: The allocator of the system for these contexts, where there is one already.
+        refresh_intervals: As for ``PackageCommands``.
 
     Raises:
         InputError: The model does not fit the machine, or the command level does not know its dies.
@@ -159,7 +165,7 @@ def command_costs(
     allocator: Any = made or allocator_of(system, first_context + contexts)
     if not has_command_level(allocator, system.model):
         return None
-    return CommandCosts(system, allocator, PackageCommands(system.platform), first_context)
+    return CommandCosts(system, allocator, PackageCommands(system.platform, refresh_intervals), first_context)
 
 
 def has_command_level(allocator: object, model: ModelSpec) -> bool:

@@ -129,14 +129,21 @@ def active_ck(channel: IntArray, until_ck: int) -> int:
     return int(rank[:, k.R_ACTIVE].sum() + (until_ck - rank[still_open, k.R_SINCE]).clip(0).sum())
 
 
-def repeated(program: IntArray, requests: IntArray, device: DieSpec, controller: Controller) -> PhaseCommands:
-    """Run copies of a phase until ``REFRESH_INTERVALS`` have passed, and give the mean of one.
+def repeated(
+    program: IntArray,
+    requests: IntArray,
+    device: DieSpec,
+    controller: Controller,
+    refresh_intervals: int = REFRESH_INTERVALS,
+) -> PhaseCommands:
+    """Run copies of a phase until some refresh intervals have passed, and give the mean of one.
 
     Args:
         program: int64 [instructions, fields], empty for none.
         requests: int64 [n, 5], their CK counted from the start of the phase.
         device: The die of every rank.
         controller: Policies.
+        refresh_intervals: How many at least.
 
     Raises:
         InputError: There is neither program nor request, or the engine can't go on.
@@ -144,7 +151,7 @@ def repeated(program: IntArray, requests: IntArray, device: DieSpec, controller:
     if not len(program) and not len(requests):
         raise InputError("a phase without commands takes no time")
     session = Session(device, controller)
-    enough_ck = REFRESH_INTERVALS * device.timing.nREFI.n
+    enough_ck = refresh_intervals * device.timing.nREFI.n
     served_at = np.empty(len(requests), np.int64)
     copies, session.now_ck, done = run_copies(
         session.channel, program, requests, requests.copy(), served_at, _NO_LOG, enough_ck
