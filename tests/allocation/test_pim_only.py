@@ -34,7 +34,8 @@ def pass_ns(allocator: PimOnlyAllocator) -> NDArray[np.float64]:
     """Time of a pass and of all draft heads, by tokens verified."""
     verify = allocator.decode_cost(verify_operators(allocator.model, SIZES[None], np.array([[CONTEXT]])))
     draft = allocator.decode_cost(draft_operators(allocator.model))
-    return np.asarray(verify.latency_ns + draft.latency_ns)[0]
+    whole_ns: NDArray[np.float64] = np.ravel(verify.latency_ns + draft.latency_ns)
+    return whole_ns
 
 
 def packages(alus: int, at_once: int) -> Iterator[PlatformSpec]:

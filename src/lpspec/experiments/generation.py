@@ -124,12 +124,13 @@ def generate(
     check_command_level(scenario, systems)
     costs = [_costs(system, decoder.drafter, list(map(len, prompts)), request.new_tokens) for system in systems]
     machine = prices(decoder, max(map(len, prompts)) + request.new_tokens) if request.objective == MACHINE else None
-    price = _price(policy, decoder.drafter, costs[0], machine)
     warm_up(decoder)
     texts: list[Written] = []
     for number, tokens in enumerate(prompts):
         verifier = verifiers[number]
         drafter = decoder.drafter if verifier.lossless else unlearnt(decoder.drafter)
+        roots = len(tokens) - costs[0].first_context + request.new_tokens - 1  # up to that of the last step
+        price = _price(policy, decoder.drafter, costs[0], machine, roots)
         generation = Generation(
             decoder.model, tokens, request.new_tokens, drafter, verifier, price, strict=request.strict
         )
@@ -207,10 +208,11 @@ def _costs(system: System, drafter: Drafter, prompt_lengths: Sequence[int], new_
     return replace(costs, prefill_ns=typical.prefill_ns, prefill_pj=typical.prefill_pj)
 
 
-def _price(policy: TreePolicy, drafter: Drafter, costs: StepCosts, machine: MachinePrices | None) -> Price:
+def _price(policy: TreePolicy, drafter: Drafter, costs: StepCosts, machine: MachinePrices | None, roots: int) -> Price:
     """What the drafter sizes its trees by: the machine's prices, or else the first system's.
 
-    Only Medusa heads are told what heads cost one by one.
+    Only Medusa heads are told what heads cost one by one, and that no tree should be deeper than the text goes on:
+    ``roots`` contexts, from the shortest that is priced on, may have a root.
     """
     given = policy.size if policy.fixed is None else policy.fixed.size
     if given is not None and (machine is not None or not isinstance(drafter, Medusa)):
@@ -221,7 +223,7 @@ def _price(policy: TreePolicy, drafter: Drafter, costs: StepCosts, machine: Mach
         rows = costs.prices(policy.objective)[0, :, 0]
         return lambda context: rows[context - costs.first_context]
     check_shape(policy, drafter.depth, drafter.top_k, f"'{drafter.heads.model.config.spec.name}'")
-    by_heads = allowed_prices(costs, policy, drafter.depth)[0]
+    by_heads = allowed_prices(costs, policy, drafter.depth, roots)[0]
     by_heads[:, most_depth(policy, drafter.depth) + 1 :] = np.inf
     return lambda context: by_heads[context - costs.first_context]
 
