@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.weighed import WeighedAllocator
 from lpspec.experiments import validate_random
 from lpspec.experiments.machine_rules import RULES, must_not_fall
 from lpspec.experiments.one_step import both_levels
 from lpspec.experiments.random_machines import MOST_KEYS, PLATFORM_KINDS, Dice, draw
 from lpspec.experiments.validate_random import broken, random_machines, strange, try_machine
+from lpspec.llm.operators import Operator, draft_operators, verify_operators
 from lpspec.simulation.run import Run
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
@@ -161,6 +163,38 @@ def test_one_more_rank_that_computes_is_never_slower(seed: int) -> None:
     assert must_not_fall(rule, step) == ("time",)
     base, other = (both_levels(s.build(), s.l_spec, s.context, by_commands=False)[0] for s in (step, changed))
     assert not broken(base, other, ("time",), better_machine=True)
+
+
+def test_a_larger_vocabulary_has_no_lower_product_of_energy_and_time() -> None:
+    """5.9 % lower while least-edp took the power of the step that ends soonest, which weighs time too much."""
+    step, rule = draw(5133), RULES["a larger vocabulary"]
+    assert must_not_fall(rule, step) == ("EDP",)
+    changed = step.with_model(vocab_size=19930)
+    base, other = (both_levels(s.build(), s.l_spec, s.context, by_commands=False)[0] for s in (step, changed))
+    assert not broken(base, other, ("EDP",), better_machine=False)
+
+
+def test_no_weight_of_time_gives_a_lower_product_than_least_edp() -> None:
+    """Tried from energy alone to time alone, of which the one that gives itself again must be the best."""
+    tried = 0
+    for seed in range(60):
+        step = draw(seed).with_change("allocator", "least-edp")
+        if step.system != "lp-spec":
+            continue
+        tried += 1
+        system = step.build().under(TreePolicy(size=step.l_spec))
+        made = allocator_of(system, step.context + 1)
+        assert isinstance(made, WeighedAllocator)
+        work = verify_operators(system.model, step.l_spec, step.context)
+        work += draft_operators(system.model) if step.l_spec > 1 else ()
+
+        def product(allocator: BalancedAllocator, work: tuple[Operator, ...] = work, system: System = system) -> float:
+            cost = allocator.decode_cost(work)
+            return float(cost.latency_ns * sum(cost.activity.energy_pj(system.profile).values()))
+
+        least = min(product(made.at_power(power_mw)) for power_mw in [0.0, *np.geomspace(1e2, 1e6, 40)])
+        assert product(made) <= least * 1.0005, seed
+    assert tried > 20
 
 
 def test_both_levels_compute_with_the_same_ranks() -> None:

@@ -5,6 +5,7 @@ several times the energy of one that PIM reads in its bank, so where energy coun
 """
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, Real
 from lpspec.llm.counts import Count
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import Attention, Gemm, verify_operators
+from lpspec.llm.operators import Attention, Gemm, draft_operators, verify_operators
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
 
@@ -49,8 +50,14 @@ class WeighedAllocator(BalancedAllocator):
             InputError: As ``BalancedAllocator``.
         """
         self._profile = profile
-        self._ns_worth_pj = np.broadcast_to(np.asarray(ns_worth_pj, np.float64), (max_tokens,))
+        self._ns_worth_pj = _for_sizes(ns_worth_pj, max_tokens)
         super().__init__(platform, model, max_tokens, max_context)
+
+    def at_power(self, ns_worth_pj: float | FloatArray) -> "WeighedAllocator":
+        """The same placement with splits of another weight."""
+        other = copy(self)
+        other._ns_worth_pj = _for_sizes(ns_worth_pj, self.max_tokens)
+        return other
 
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
         activity = self._split_activity(replace(gemm, count=1, tokens=tokens), pim_columns)
@@ -62,6 +69,11 @@ class WeighedAllocator(BalancedAllocator):
     def _weight(self, cost: Cost, tokens: Count) -> FloatArray:
         parts: Mapping[str, Real] = self.pim.timing.standing_by(cost).activity.energy_pj(self._profile)
         return np.asarray(sum(parts.values()) + cost.latency_ns * self._ns_worth_pj[np.asarray(tokens) - 1], np.float64)
+
+
+def _for_sizes(value: float | FloatArray, sizes: int) -> FloatArray:
+    """One value for each tree size."""
+    return np.broadcast_to(np.asarray(value, np.float64), (sizes,))
 
 
 class _EnergyAllocator(WeighedAllocator):
@@ -81,16 +93,46 @@ def least_energy(
 
 
 def least_edp(
-    platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, profile: EnergyProfile
+    platform: PlatformSpec,
+    model: ModelSpec,
+    max_tokens: int,
+    max_context: int,
+    profile: EnergyProfile,
+    tree_size: int | None = None,
 ) -> WeighedAllocator:
-    """Splits with the least product of energy and time, at the power of the pass of as many tokens that ends soonest.
+    """Splits with the least product of energy and time, for steps of every size, or of ``tree_size`` tokens alone.
 
-    With time T0 and energy E0 of that pass, no split of least E + (E0 / T0) T has a larger product: E T (E0 / T0) is at
-    most the square of half that sum, and the sum at most 2 E0; both allocators place columns and cache alike.
+    The split of least product is that of least E + P T at its own power P = E / T. Where P0 is the power of any split,
+    no split of least E + P0 T has a larger product: E T P0 is at most the square of half that sum, which is at most E0.
+    So the product falls from power to power until one gives itself again. There may be several such, and what is begun
+    at the split that ends soonest, and at that of least energy, may end at two: the lesser product is taken.
     """
     soonest = BalancedAllocator(platform, model, max_tokens, max_context, profile)
-    tokens, context = np.arange(1, max_tokens + 1)[None], np.array([[max(max_context - max_tokens, 1)]])
-    cost: Cost = soonest.decode_cost(verify_operators(model, tokens, context))
-    energies: Mapping[str, Real] = cost.activity.energy_pj(profile)
-    power_mw = np.ravel(sum(energies.values()) / cost.latency_ns) + platform.uncounted_watts * 1e3
-    return WeighedAllocator(platform, model, max_tokens, max_context, profile, power_mw)
+    sizes = np.arange(1, max_tokens + 1) if tree_size is None else np.array([tree_size])
+    step = verify_operators(model, sizes[None], np.array([[max(max_context - 1, 1)]]))
+    if tree_size is not None and tree_size > 1:
+        step += draft_operators(model)
+
+    def priced(allocator: BalancedAllocator) -> tuple[FloatArray, FloatArray]:
+        """Product and power of a step of each size."""
+        cost = allocator.decode_cost(step)
+        energies: Mapping[str, Real] = cost.activity.energy_pj(profile)
+        latency_ns = np.ravel(cost.latency_ns)
+        energy_pj = np.ravel(sum(energies.values())) + platform.uncounted_watts * 1e3 * latency_ns
+        return latency_ns * energy_pj, energy_pj / latency_ns
+
+    def settled(power_mw: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Least product, and the power by which its splits are chosen."""
+        product, used_mw = np.full(len(sizes), np.inf), power_mw
+        while True:
+            lower, new_mw = priced(weighed.at_power(power_mw))
+            falls = lower < product * (1 - 1e-12)
+            if not falls.any():
+                return product, used_mw
+            product, used_mw = np.where(falls, lower, product), np.where(falls, power_mw, used_mw)
+            power_mw = np.where(falls, new_mw, used_mw)
+
+    placed_mw = priced(soonest)[1]
+    weighed = WeighedAllocator(platform, model, max_tokens, max_context, profile, placed_mw)
+    ends = [settled(power_mw) for power_mw in (placed_mw, priced(weighed.at_power(0.0))[1])]
+    return weighed.at_power(np.where(ends[1][0] < ends[0][0], ends[1][1], ends[0][1]))
