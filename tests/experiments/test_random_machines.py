@@ -110,15 +110,14 @@ def test_a_violation_names_its_seed_and_its_scenario(monkeypatch: pytest.MonkeyP
 def test_what_seems_wrong_by_commands_is_priced_again_with_more_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rule that seems broken with few refresh intervals and holds with all is none; one that stays broken is one."""
     asked: list[int] = []
-    real = validate_random.both_levels
 
     def slower_with_few(system: System, l_spec: int, context: int, by_commands: bool, intervals: int) -> list[Run]:
-        runs = real(system, l_spec, context, by_commands, intervals)
+        runs = both_levels(system, l_spec, context, by_commands, intervals)
         asked.append(intervals)
         wrong = len(asked) == 2 and intervals == validate_random.FEW_INTERVALS
         return [*runs[:-1], replace(runs[-1], decode_ns=runs[-1].decode_ns * 9)] if wrong else runs
 
-    monkeypatch.setattr(validate_random, "both_levels", slower_with_few)
+    monkeypatch.setattr(f"{validate_random.__name__}.both_levels", slower_with_few)
     monkeypatch.setattr(validate_random, "RULES_PER_MACHINE", {"analytic": 1, "command": 1})
     monkeypatch.setattr(validate_random, "RULES", {"twice the channels": RULES["twice the channels"]})
     monkeypatch.setattr(validate_random, "must_not_fall", lambda rule, step: ("time",))

@@ -187,7 +187,8 @@ class PackageCommands:
 
         What is longer than ``LONGEST_STREAM`` goes on at the rate of that.
         """
-        channel = self._computing()
+        channel = self.pim
+        assert channel is not None
         width = share_of_channel(columns, self.channels, 0, channel.lanes)[1]
         some = min(width, max(1, LONGEST_STREAM // column_bytes) * channel.lanes)
         plan = plan_between_sides

@@ -105,8 +105,8 @@ def try_machine(seed: int) -> Findings:
             better = RULES[name].kind == "machine"
             wrong_way = broken(before, after, quantities, better)
             if wrong_way and after.fidelity == "command":
-                exact = (_steps(one, intervals=REFRESH_INTERVALS)[-1] for one in (scenario, changed))
-                wrong_way = broken(*exact, quantities, better)
+                exact, other = (_steps(one, intervals=REFRESH_INTERVALS)[-1] for one in (scenario, changed))
+                wrong_way = broken(exact, other, quantities, better)
             found = [wrong_way, *strange(after)]
             wrong += [
                 f"{after.fidelity}, {name}: {what}; {scenario.against(changed)}; {scenario}" for what in found if what
