@@ -1,4 +1,4 @@
-"""Write the README's main table and figure anew: what ``lpspec reproduce`` finds, by commands."""
+"""Write the README's main table and figure anew: what ``lpspec reproduce`` finds, at command level."""
 
 import sys
 from pathlib import Path

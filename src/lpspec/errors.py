@@ -60,7 +60,7 @@ def listed(items: Sequence[str], room: int, separator: str = ", ") -> str:
 
 
 def shown(text: str, width: int = _PATH_SHOWN) -> str:
-    """A name, path or value that somebody gave, on one line; of a long one only its end."""
+    """A name, path or value that the user gave, on one line; of a long one only its end."""
     text = " ".join(text.splitlines())
     return text if len(text) <= width else f"...{text[3 - width :]}"
 

@@ -105,8 +105,11 @@ def test_models_that_do_not_fit_are_refused_in_one_line(name: str) -> None:
     ],
 )
 def test_only_int8_runs_on_pim(platform: str, model: ModelSpec, product: str) -> None:
-    allocator = make_allocator(load_platform(platform), model, 64, 512)
-    line = refused(lambda: allocator.decode_cost(verify_operators(model, 4, 100)))
+    def price() -> Cost:
+        allocator = make_allocator(load_platform(platform), model, 64, 512)
+        return allocator.decode_cost(verify_operators(model, 4, 100))
+
+    line = refused(price)
     assert "PIM computes INT8" in line
     assert product in line
 

@@ -125,8 +125,8 @@ def test_an_option_without_effect_is_said(lpspec: Callable[..., Said]) -> None:
 
 
 def test_comparison_says_what_stands_behind_it(compared: Results) -> None:
-    assert "memory commands (command): npu, npu-spec, pim, pim-spec, lp-spec;" in compared.said.out
-    assert "closed forms (analytic): attacc, attacc-spec, rtx3090, rtx3090-spec" in compared.said.out
+    assert "command level: npu, npu-spec, pim, pim-spec, lp-spec;" in compared.said.out
+    assert "analytic: attacc, attacc-spec, rtx3090, rtx3090-spec" in compared.said.out
     levels = {system["system"]: system["fidelity"] for system in compared.document["systems"]}
     assert levels == {name: "analytic" if name.startswith(("attacc", "rtx")) else "command" for name in SYSTEMS}
     assert "vicuna-7b: synthetic, fitted" in compared.said.out
@@ -143,7 +143,7 @@ def test_reproduction_has_the_promised_keys(reproduced: Results) -> None:
     assert set(ids) >= {f"{name}{suffix}" for name in IDS for suffix in ("", "_equal_basis", "_board_basis")}
     assert set(document["reading"]) == READING_KEYS | {"worst_id", "worst_ratio"}
     keys = READING_KEYS | {"simulated", "mean_l_spec", "worst_id", "worst_ratio"}
-    assert all(set(reading) == keys for reading in document["readings"])
+    assert all(set(assumption_set) == keys for assumption_set in document["readings"])
     assert document["reading"].items() <= document["readings"][0].items()
     assert [system["basis"] for system in document["systems"]] == ["published"] * 5 + ["equal"] * 5
     assert {basis: set(fair) for basis, fair in document["fair_systems"].items()} == {
@@ -200,7 +200,7 @@ def test_reproduction_prints_the_numbers_that_it_writes(reproduced: Results) -> 
 def test_every_row_out_of_range_says_why_on_the_console(reproduced: Results) -> None:
     reasons = [line.split(": ", 1) for line in reproduced.said.out.splitlines() if ": " in line]
     for row in reproduced.document["rows"]:
-        for reason, level in ((row["why"], " by closed forms"), (row["command_why"], " by commands")):
+        for reason, level in ((row["why"], " analytically"), (row["command_why"], " at command level")):
             if reason:
                 both = row["why"] == row["command_why"]
                 ids = next(ids for ids, said in reasons if said == reason)
@@ -216,7 +216,7 @@ def test_the_console_says_where_the_scheduler_decides(reproduced: Results) -> No
     assert max(map(len, rows)) <= 120
 
 
-def test_the_chosen_reading_can_be_carried_to_compare(reproduced: Results, lpspec: Callable[..., Said]) -> None:
+def test_the_chosen_assumption_set_can_be_carried_to_compare(reproduced: Results, lpspec: Callable[..., Said]) -> None:
     command = next(line for line in reproduced.said.out.splitlines() if line.strip().startswith("lpspec compare"))
     argv = shlex.split(command)[1:]
     document = json.loads(lpspec(*argv, "--json", "-").out)
@@ -336,7 +336,7 @@ def test_run_returns_its_exit_code() -> None:
     assert run(["inspect", "nothing-of-this-name"]) == 2
 
 
-def test_readings_of_the_root_and_of_learning_reach_the_systems(lpspec: Callable[..., Said]) -> None:
+def test_assumption_sets_of_the_root_and_of_learning_reach_the_systems(lpspec: Callable[..., Said]) -> None:
     def run(*options: str) -> dict[str, float]:
         document = json.loads(lpspec("compare", "--systems", "lp-spec", "--tree", "5", *options, "--json", "-").out)
         system: dict[str, float] = document["systems"][0]

@@ -74,7 +74,7 @@ def test_costs_one_after_the_other_add(activity: Activity, times: int) -> None:
     assert total == one * times
 
 
-def test_reading_off_chip_costs_the_whole_way() -> None:
+def test_assumption_set_off_chip_costs_the_whole_way() -> None:
     """Both buffers on the way are written and read."""
     energy_pj = off_chip_read(1000).energy_pj(load_profile("attacc"))
     assert sum(energy_pj.values()) == pytest.approx(8000 * (3.59 + 2 * 0.41 + 2 * 0.066))

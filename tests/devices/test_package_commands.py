@@ -79,7 +79,7 @@ def test_a_long_stream_is_as_long_as_when_every_burst_is_issued(times: float) ->
     assert float(cost.activity.activate_bits) == pytest.approx(rows, rel=5e-3)
 
 
-def test_reading_takes_longer_the_more_there_is_and_never_beats_the_bus() -> None:
+def test_assumption_set_takes_longer_the_more_there_is_and_never_beats_the_bus() -> None:
     sizes = [128, 4096, 10**5, 10**6, 12 * 10**6, 50 * 10**6, 131 * 10**6]
     times = np.array([float(PACKAGE.reads(size).latency_ns) for size in sizes])
     assert (np.diff(times) > 0).all()

@@ -183,7 +183,7 @@ def test_changes_reach_the_platforms_that_have_the_constant() -> None:
         assert slow[name].tokens_per_s < plain[name].tokens_per_s
 
 
-def test_one_reading_of_the_root_is_for_all_who_speculate() -> None:
+def test_one_assumption_set_of_the_root_is_for_all_who_speculate() -> None:
     counted, uncounted = runs(tree="5"), runs(tree="5", root_counts=False)
     for name, system in SYSTEMS.items():
         assert (uncounted[name].tokens_per_s > counted[name].tokens_per_s) == system.speculates

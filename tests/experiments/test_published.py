@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
+from lpspec.experiments.assumption_sets import PLAIN, all_assumption_sets
 from lpspec.experiments.published import PUBLISHED
-from lpspec.experiments.readings import PLAIN, all_readings
 from lpspec.experiments.systems import SYSTEMS
 
 VALUE = {published.id: published.value for published in PUBLISHED}
@@ -57,10 +57,12 @@ def test_every_number_says_where_it_stands() -> None:
         assert published.unit in {"x", "token/s", "token/J", "s·mJ"}
 
 
-def test_readings_are_all_combinations_plain_values_first() -> None:
-    readings = list(all_readings())
-    assert readings[0] == PLAIN
-    found = {(r.concurrent_ranks, r.mac_interval_ns, r.bus_efficiency, r.objective, r.root_counts) for r in readings}
+def test_assumption_sets_are_all_combinations_plain_values_first() -> None:
+    assumption_sets = list(all_assumption_sets())
+    assert assumption_sets[0] == PLAIN
+    found = {
+        (r.concurrent_ranks, r.mac_interval_ns, r.bus_efficiency, r.objective, r.root_counts) for r in assumption_sets
+    }
     options = product((1, 2, 3), (5.0, 10.0), (0.7, 0.85, 1.0), ("throughput", "energy", "edp"), (True, False))
     assert found == set(options)
-    assert len(readings) == len(found)
+    assert len(assumption_sets) == len(found)

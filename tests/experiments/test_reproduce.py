@@ -12,13 +12,13 @@ import pytest
 
 from lpspec.errors import InputError
 from lpspec.experiments import bench as module
+from lpspec.experiments.assumption_sets import PLAIN, AssumptionSet, all_assumption_sets
 from lpspec.experiments.bench import PAPER, Bench
 from lpspec.experiments.explanations import divisible_split, implied_bus_efficiency, whole_tiles
 from lpspec.experiments.intervals import Resampling, interval
 from lpspec.experiments.level import FAIR_BASES, Level
 from lpspec.experiments.published import PUBLISHED
 from lpspec.experiments.quantities import OBJECTIVE_OF
-from lpspec.experiments.readings import PLAIN, Reading, all_readings
 from lpspec.experiments.region import region
 from lpspec.experiments.reproduce import Reproduction, Row, reproduce
 from lpspec.experiments.systems import ENERGY_BASES, make_system
@@ -95,36 +95,38 @@ def worst_factor(simulated: Mapping[str, float]) -> float:
     return max(max(simulated[p.id] / p.value, p.value / simulated[p.id]) for p in decided)
 
 
-def test_every_reading_is_listed_best_first(result: Reproduction) -> None:
-    assert {r.reading for r in result.readings} == set(all_readings())
-    assert len(result.readings) == len(list(all_readings()))
-    factors = [worst_factor(r.simulated) for r in result.readings]
-    assert [r.worst_factor for r in result.readings] == pytest.approx(factors, rel=1e-12)
+def test_every_assumption_set_is_listed_best_first(result: Reproduction) -> None:
+    assert {r.assumption_set for r in result.assumption_sets} == set(all_assumption_sets())
+    assert len(result.assumption_sets) == len(list(all_assumption_sets()))
+    factors = [worst_factor(r.simulated) for r in result.assumption_sets]
+    assert [r.worst_factor for r in result.assumption_sets] == pytest.approx(factors, rel=1e-12)
     assert all(later > earlier - 0.01 for earlier, later in pairwise(factors))
 
 
-def test_the_chosen_reading_has_the_smallest_worst_error(result: Reproduction) -> None:
+def test_the_chosen_assumption_set_has_the_smallest_worst_error(result: Reproduction) -> None:
     """Within the hundredth that counts as a tie, and then none before it in the order of plain values ties too."""
-    factors = {r.reading: worst_factor(r.simulated) for r in result.readings}
-    chosen = result.chosen.reading
+    factors = {r.assumption_set: worst_factor(r.simulated) for r in result.assumption_sets}
+    chosen = result.chosen.assumption_set
     least = min(round(factor, 2) for factor in factors.values())
     assert round(factors[chosen], 2) == least
     assert factors[chosen] < min(factors.values()) + 0.01
-    assert chosen == next(reading for reading in all_readings() if round(factors[reading], 2) == least)
+    assert chosen == next(
+        assumption_set for assumption_set in all_assumption_sets() if round(factors[assumption_set], 2) == least
+    )
     name, ratio = result.chosen.worst
     assert ratio == pytest.approx(rows_of(result)[name].ratio, rel=1e-12)
 
 
-def test_the_rows_are_those_of_the_chosen_reading(result: Reproduction) -> None:
+def test_the_rows_are_those_of_the_chosen_assumption_set(result: Reproduction) -> None:
     found = {row.id: row.simulated for row in result.rows if row.on == "published"}
     assert found == result.chosen.simulated
 
 
-def test_a_reading_shared_between_threads_is_the_reading_alone(result: Reproduction) -> None:
+def test_a_assumption_set_shared_between_threads_is_the_assumption_set_alone(result: Reproduction) -> None:
     """Price lists and autoregressive runs are shared while the readings are searched side by side."""
     for place in (0, 17, -1):
-        expected = result.readings[place]
-        assert Bench(PAPER).result(expected.reading) == expected
+        expected = result.assumption_sets[place]
+        assert Bench(PAPER).result(expected.assumption_set) == expected
 
 
 # Nothing is set per system
@@ -139,11 +141,11 @@ def test_every_system_gets_the_same_changes(monkeypatch: pytest.MonkeyPatch) -> 
         return make_system(name, model, scenario)
 
     monkeypatch.setattr(module, "make_system", spy)
-    reading = Reading(2, 10.0, 0.7, "energy", False)
+    assumption_set = AssumptionSet(2, 10.0, 0.7, "energy", False)
     bench = Bench(PAPER)
-    bench.published_runs(reading)
-    bench.fair_runs(reading, "equal", "energy")
-    same = (tuple(sorted(reading.changes.items())), False)
+    bench.published_runs(assumption_set)
+    bench.fair_runs(assumption_set, "equal", "energy")
+    same = (tuple(sorted(assumption_set.changes.items())), False)
     assert set(map(frozenset, asked.values())) == {frozenset({same})}
     assert set(asked) == {
         *("lp-spec", "npu", "pim-spec", "attacc", "rtx3090"),
@@ -151,17 +153,17 @@ def test_every_system_gets_the_same_changes(monkeypatch: pytest.MonkeyPatch) -> 
     }
 
 
-def test_a_reading_changes_only_what_the_paper_leaves_open() -> None:
+def test_a_assumption_set_changes_only_what_the_paper_leaves_open() -> None:
     assert set(PLAIN.changes) == {"pim.concurrent_ranks", "pim.mac_interval", "memory.bus_efficiency"}
 
 
-def test_gpus_are_those_of_their_files_whatever_the_reading(result: Reproduction) -> None:
+def test_gpus_are_those_of_their_files_whatever_the_assumption_set(result: Reproduction) -> None:
     """What is fitted to the NPU must not price a GPU; nor can a GPU's row choose a reading."""
     files = {"attacc": 0.85, "rtx3090": 0.85}
     for name, run in every_run(result):
         if (gpu := run.system.platform.gpu) is not None:
             assert gpu.bus_efficiency.fraction == files[name]
-    edps = {(r.simulated["attacc_edp_s_mj"], r.simulated["rtx3090_edp_s_mj"]) for r in result.readings}
+    edps = {(r.simulated["attacc_edp_s_mj"], r.simulated["rtx3090_edp_s_mj"]) for r in result.assumption_sets}
     assert len(edps) == 1
 
 
@@ -188,7 +190,7 @@ def every_run(result: Reproduction) -> list[tuple[str, Run]]:
 def test_every_reported_run_is_one_that_can_be_made_alone(result: Reproduction) -> None:
     """From the system as it is reported, without the sharing between readings."""
     bench = Bench(PAPER)
-    own = TreePolicy(objective=result.chosen.reading.objective, heads="all")
+    own = TreePolicy(objective=result.chosen.assumption_set.objective, heads="all")
     asked = {name: (run, own) for name, run in result.closed.published.items()}
     del asked["pim-spec"]  # it verifies LP-Spec's trees, as its basis says
     for basis in FAIR_BASES:
@@ -254,15 +256,15 @@ def test_bases_are_what_they_say(result: Reproduction) -> None:
                 assert run.system.speculates
 
 
-def test_systems_are_reported_under_the_chosen_reading(result: Reproduction) -> None:
+def test_systems_are_reported_under_the_chosen_assumption_set(result: Reproduction) -> None:
     """Also those that a reading cannot change, whichever reading made them first."""
     for _, run in every_run(result):
         if run.system.speculates:
-            assert run.system.root_counts == result.chosen.reading.root_counts
+            assert run.system.root_counts == result.chosen.assumption_set.root_counts
         else:
             assert run.system.root_counts
         if run.system.platform.memory is not None:
-            assert run.system.platform.memory.bus_efficiency.fraction == result.chosen.reading.bus_efficiency
+            assert run.system.platform.memory.bus_efficiency.fraction == result.chosen.assumption_set.bus_efficiency
 
 
 def test_what_a_result_was_made_from_does_not_depend_on_the_threads(result: Reproduction) -> None:
@@ -286,12 +288,12 @@ def test_pim_spec_verifies_the_trees_of_lp_spec_on_the_published_basis(result: R
 
 def test_the_divisible_split_is_the_papers_closed_form(result: Reproduction) -> None:
     """r = t_p / (t_n + t_p), with t_p and t_n of the undivided layer."""
-    run, reading = result.closed.published["lp-spec"], result.chosen.reading
+    run, assumption_set = result.closed.published["lp-spec"], result.chosen.assumption_set
     bytes_of_a_layer = 4096 * 11008
     passes = math.ceil(round(run.mean_l_spec) / 4)
-    dies = 4 * reading.concurrent_ranks
-    t_p = bytes_of_a_layer / (dies * 8 * 32 / reading.mac_interval_ns) * passes  # 8 MPUs of 32 bytes per MAC
-    t_n = bytes_of_a_layer / (51.2 * reading.bus_efficiency)
+    dies = 4 * assumption_set.concurrent_ranks
+    t_p = bytes_of_a_layer / (dies * 8 * 32 / assumption_set.mac_interval_ns) * passes  # 8 MPUs of 32 bytes per MAC
+    t_n = bytes_of_a_layer / (51.2 * assumption_set.bus_efficiency)
     share, tokens_per_j = divisible_split(run)
     assert share == pytest.approx(t_p / (t_n + t_p), rel=1e-12)
     row = rows_of(result)["lp_spec_tokens_per_j"]
@@ -380,7 +382,7 @@ def test_the_papers_learning_rule_and_both_uses_of_heads_are_shown(result: Repro
     assert next(iter(named)) == ("full-feedback", "all")
     assert len(named) == 4
     assert named["full-feedback", "all"].edp_s_mj == result.closed.published["lp-spec"].edp_s_mj
-    trace, objective = Bench(PAPER).trace, result.chosen.reading.objective
+    trace, objective = Bench(PAPER).trace, result.chosen.assumption_set.objective
     for (rule, heads), run in named.items():
         alone = simulate(run.system, trace, PAPER.workload, TreePolicy(objective=objective, rule=rule, heads=heads))
         assert run.edp_s_mj == pytest.approx(alone.edp_s_mj, rel=1e-12)
@@ -391,15 +393,15 @@ def test_the_papers_learning_rule_and_both_uses_of_heads_are_shown(result: Repro
 def test_the_region_says_what_pruner_and_split_are_worth() -> None:
     """Against runs made one by one, at a place where they decide something and at one that has no room."""
     bench = Bench(PAPER)
-    reading = Reading(3, 10.0, 0.7, "throughput", True)
-    places = {(p.vocabulary, p.context, p.profile): p for p in region(bench.model, bench.trace, reading)}
+    assumption_set = AssumptionSet(3, 10.0, 0.7, "throughput", True)
+    places = {(p.vocabulary, p.context, p.profile): p for p in region(bench.model, bench.trace, assumption_set)}
     assert len(places) == 2 * 5 * 3
     assert places[128_000, 32_768, "attacc"].l_spec is None  # 8.6 GB of cache beside 9.7 GB of weights
     place = places[32_000, 1024, "pimscope"]
     work = Workload(1024, 64)
 
     def run(size: int | None, depth: int | None = None, **changes: str) -> Run:
-        scenario = Scenario(energy_profile="pimscope", changes=reading.changes | changes)
+        scenario = Scenario(energy_profile="pimscope", changes=assumption_set.changes | changes)
         system = make_system("lp-spec", bench.model, scenario)
         return simulate(system, bench.trace, work, TreePolicy(objective="edp", size=size, depth=depth))
 
@@ -420,7 +422,7 @@ def test_the_region_says_what_pruner_and_split_are_worth() -> None:
 # The scan of fixed sizes
 
 
-def test_the_scan_is_of_fixed_sizes_under_the_plain_reading(result: Reproduction) -> None:
+def test_the_scan_is_of_fixed_sizes_under_the_plain_assumption_set(result: Reproduction) -> None:
     assert [point.l_spec for point in result.l_spec_scan] == list(range(1, 17))
     bench = Bench(PAPER)
     lp_spec = bench.published_runs(PLAIN)["lp-spec"].system
@@ -435,8 +437,8 @@ def test_the_scan_is_of_fixed_sizes_under_the_plain_reading(result: Reproduction
 def test_objectives_are_best_at_what_they_optimise(result: Reproduction) -> None:
     """On the same machine; within half a percent, since the pruner does not know the trace."""
     by_machine: dict[Any, dict[str, Mapping[str, float]]] = defaultdict(dict)
-    for r in result.readings:
-        by_machine[r.reading.machine][r.reading.objective] = r.simulated
+    for r in result.assumption_sets:
+        by_machine[r.assumption_set.machine][r.assumption_set.objective] = r.simulated
     for simulated in by_machine.values():
         assert set(simulated) == set(OBJECTIVES)
         for other in OBJECTIVES:

@@ -6,9 +6,9 @@ from math import ceil
 import pytest
 
 from lpspec.experiments.ablation import FULL, Reduced, ablation
+from lpspec.experiments.assumption_sets import PLAIN
 from lpspec.experiments.bench import PAPER, Bench
 from lpspec.experiments.published import PUBLISHED
-from lpspec.experiments.readings import PLAIN
 from lpspec.experiments.study import STAGES, TRACE, Assumption, Study, _alternatives, study
 from lpspec.experiments.sweeps import LENGTHS, context_lengths, rank_split, speculation_lengths
 from lpspec.llm.loading import load_model
@@ -48,8 +48,8 @@ def test_alternatives_differ_from_the_base_in_one_thing_alone() -> None:
 
 
 def _flat(assumption: Assumption) -> dict[str, object]:
-    reading = assumption.reading
-    parts: dict[str, object] = {name: getattr(reading, name) for name in reading.__slots__}
+    assumption_set = assumption.assumption_set
+    parts: dict[str, object] = {name: getattr(assumption_set, name) for name in assumption_set.__slots__}
     return parts | {"profile": assumption.profile, "trace": assumption.trace, "size": assumption.size}
 
 
@@ -145,7 +145,7 @@ def test_longer_contexts_never_help() -> None:
 
 
 @pytest.mark.slow
-def test_the_best_joint_reading_is_no_worse_than_any_variation_of_it(whole: tuple[Study, int]) -> None:
+def test_the_best_joint_assumption_set_is_no_worse_than_any_variation_of_it(whole: tuple[Study, int]) -> None:
     result, stages = whole
     assert stages == STAGES
     assert result.joint == 108 * 3 * 2

@@ -34,7 +34,7 @@ def test_a_larger_tree_that_is_cheaper_is_found(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(validate_levels, "step_costs", cheaper_at_six)
     (line,) = cheaper_closed(system(), 140)
     assert line.endswith("from L_spec 5 to 6")
-    assert "llama3.2-1b, context 140, attacc, closed forms: time -4" in line
+    assert "llama3.2-1b, context 140, attacc, analytic: time -4" in line
 
 
 def test_what_differs_is_named_by_its_part() -> None:

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from lpspec.experiments.readings import PLAIN, Reading
+from lpspec.experiments.assumption_sets import PLAIN, AssumptionSet
 from lpspec.experiments.reproduce import LSpecPoint
 from lpspec.report.documents import json_text
-from lpspec.report.reproduce_table import compare_command, reading_words, scan_line
+from lpspec.report.reproduce_table import assumption_set_words, compare_command, scan_line
 from lpspec.report.wording import carried, digits, plus_minus, ratio_text
 
 
@@ -66,9 +66,9 @@ def test_the_scan_admits_a_size_that_fits() -> None:
     assert "no single one" not in line
 
 
-def test_a_reading_in_words_and_as_a_command() -> None:
-    reading = Reading(1, 10.0, 0.7, "edp", root_counts=False)
-    assert reading_words(reading).startswith("1 PIM rank at once, one MAC per 10 ns, bus efficiency 0.7")
-    assert "does not count" in reading_words(reading)
-    assert '--set pim.mac_interval="10 ns"' in compare_command(reading)
+def test_a_assumption_set_in_words_and_as_a_command() -> None:
+    assumption_set = AssumptionSet(1, 10.0, 0.7, "edp", root_counts=False)
+    assert assumption_set_words(assumption_set).startswith("1 PIM rank at once, one MAC per 10 ns, bus efficiency 0.7")
+    assert "does not count" in assumption_set_words(assumption_set)
+    assert '--set pim.mac_interval="10 ns"' in compare_command(assumption_set)
     assert compare_command(PLAIN).endswith("--set memory.bus_efficiency=1")

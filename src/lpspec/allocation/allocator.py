@@ -78,11 +78,11 @@ class Commanded(Protocol):
         ...
 
     def migration(self, start: int, goal: int) -> Cost:
-        """Cost of moving the weights from one layout to another, by number, in closed form; where there are several."""
+        """Cost of moving the weights from one layout to another, by number, analytically; where there are several."""
         ...
 
     def moves(self, start: int, goal: int) -> Mapping[WeightMove, int]:
-        """What moves between them, and how many copies of a product do so; for whoever prices it by commands."""
+        """What moves between them, and how many copies of a product do so; for whoever prices it at command level."""
         ...
 
 

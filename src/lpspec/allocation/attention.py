@@ -98,7 +98,7 @@ class AttentionSplits:
         return best_ns, best_heads
 
     def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: FloatArray) -> FloatArray:
-        """What the best division of the heads of one layer has least of: time."""
+        """What the division of the heads of one layer minimises: time."""
         return latency_ns
 
     def _allowed_heads(self, op: Attention) -> list[int]:

@@ -1,4 +1,4 @@
-"""What allocators give back, checked where it comes in: somebody else may have written them."""
+"""What allocators give back, checked where it comes in: they may be user-defined."""
 
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any

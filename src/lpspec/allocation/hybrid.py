@@ -205,7 +205,7 @@ class BalancedAllocator(AttentionSplits):
         return GemmSplit(placed, columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0])
 
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
-        """What the best of some splits of one copy has least of: time."""
+        """What the split of one copy minimises: time."""
         return latency_ns
 
     def allowed_tiles(self, placed: PlacedGemm) -> IntArray:

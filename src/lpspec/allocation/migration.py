@@ -21,7 +21,7 @@ from lpspec.devices.cost import Activity, Cost
 
 
 def migration_cost(moved_bytes: int, bus_gb_per_s: float) -> Cost:
-    """Cost of moving weights from one side to the other while nothing else runs, in closed form.
+    """Cost of moving weights from one side to the other while nothing else runs, analytically.
 
     Every burst is read from one rank and written to the other over the data bus that all ranks of a channel share, so
     it takes the bus twice. Ranks in PIM mode accept no plain access, and a step hardly ever leaves that mode, so

@@ -43,7 +43,7 @@ def reproduce(
         Vary everything that the paper leaves open, energy profile and acceptance included, and repeat its other
         experiments: speculation lengths, parts taken away, PIM ranks, contexts. Takes half a minute.
     json
-        Write the result as JSON to this file, with every reading; - prints it instead of the table.
+        Write the result as JSON to this file, with every assumption set; - prints it instead of the table.
     figure
         Write a figure to this path, as .pdf and .png; the study writes one per experiment.
     """
@@ -59,7 +59,7 @@ def reproduce(
     from lpspec.report.reproduce_document import reproduction_document
     from lpspec.report.reproduce_table import reproduction_blocks
 
-    with progress("simulating every reading of what the paper leaves open"):
+    with progress("simulating every assumption set of what the paper leaves open"):
         result = run_reproduction(asked)
 
     def draw() -> "Figure":

@@ -29,7 +29,7 @@ def validate(
     ----------
     random
         Try rules that hold on every machine, such as that more bandwidth is never slower, on so many machines, models
-        and trees drawn at random, by closed forms and by commands, and nothing else.
+        and trees drawn at random, analytically and at command level, and nothing else.
     seed
         Seed of the first random machine, 0 if not given; the others have the seeds after it, so that
         --random 1 --seed N repeats machine N.

@@ -1,4 +1,4 @@
-"""What drafters give back, checked before it is verified: somebody else may have written them."""
+"""What drafters give back, checked before it is verified: they may be user-defined."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class Checkpoint:
         """Refuse tensors that nobody has taken: the model would compute something else than they were made for.
 
         Args:
-            but: Those that may stay: they belong to somebody else.
+            but: Those that may stay: others use them.
 
         Raises:
             InputError: There are some.

@@ -18,8 +18,8 @@ FILE = "tokenizer.json"
 class TextTokenizer:
     """The tokenizer of a model.
 
-    A file may also store how somebody once made batches of training texts: truncation, padding, and BPE dropout, which
-    is random. A prompt is none of them, so they are turned off.
+    A file may also store how batches of training texts were once made: truncation, padding, and BPE dropout, which is
+    random. A prompt is none of them, so they are turned off.
 
     Args:
         tokenizer: What does the work.

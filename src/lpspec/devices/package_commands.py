@@ -41,7 +41,7 @@ _KNOWN: dict[tuple[Any, ...], PhaseCommands] = {}
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one channel does in a phase, made when somebody wants to run it.
+    """What one channel does in a phase, made when it is to be run.
 
     Attributes:
         program: int64 [instructions, fields], empty for none.

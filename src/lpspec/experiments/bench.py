@@ -1,4 +1,4 @@
-"""The fixed part of the reproduction: model, trace and profile, with price lists shared between readings."""
+"""The fixed part of the reproduction: model, trace and profile, with price lists shared between assumption sets."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from lpspec.experiments.assumption_sets import AssumptionSet, all_assumption_sets
 from lpspec.experiments.intervals import Resampling
 from lpspec.experiments.level import FAIR_BASES, Level
 from lpspec.experiments.quantities import furthest_off, quantities
-from lpspec.experiments.readings import Reading, all_readings
 from lpspec.experiments.setting import trace_name
 from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
@@ -36,16 +36,16 @@ SPECULATING = {
 """The system that speculates on each machine of the published basis."""
 
 
-def paper_policy(reading: Reading, **differences: Any) -> TreePolicy:
+def paper_policy(assumption_set: AssumptionSet, **differences: Any) -> TreePolicy:
     """How trees are found on the published basis: all Medusa heads run at every step, as the paper has it."""
-    return replace(tree_policy(reading.applied(PAPER)), **differences)
+    return replace(tree_policy(assumption_set.applied(PAPER)), **differences)
 
 
 @dataclass(frozen=True, slots=True)
-class ReadingResult:
-    """What one reading gives for every published quantity, by id."""
+class AssumptionSetResult:
+    """What one assumption set gives for every published quantity, by id."""
 
-    reading: Reading
+    assumption_set: AssumptionSet
     simulated: dict[str, float]
     mean_l_spec: float
 
@@ -62,7 +62,7 @@ class ReadingResult:
 
 
 class Bench:
-    """Runs systems under readings, with price lists shared between readings."""
+    """Runs systems under assumption sets, with price lists shared between assumption sets."""
 
     def __init__(self, scenario: Scenario) -> None:
         """Load model and trace of a scenario like the paper's, and refuse an energy profile that cannot be used."""
@@ -75,59 +75,64 @@ class Bench:
         self._autoregressive: dict[tuple[Any, ...], Run] = {}
         self._commands: dict[tuple[Any, ...], CommandCosts | None] = {}
 
-    def results(self) -> list[ReadingResult]:
-        """All published quantities under every reading; machines side by side, since the compiled loops allow it."""
-        by_machine = groupby(sorted(all_readings(), key=lambda r: r.machine, reverse=True), key=lambda r: r.machine)
-        groups = [list(readings) for _, readings in by_machine]
+    def results(self) -> list[AssumptionSetResult]:
+        """All published quantities under every assumption set; machines side by side."""
+        by_machine = groupby(
+            sorted(all_assumption_sets(), key=lambda r: r.machine, reverse=True), key=lambda r: r.machine
+        )
+        groups = [list(assumption_sets) for _, assumption_sets in by_machine]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return [result for group in pool.map(self._results_of_machine, groups) for result in group]
 
-    def _results_of_machine(self, readings: list[Reading]) -> list[ReadingResult]:
-        return [self.result(reading) for reading in readings]
+    def _results_of_machine(self, assumption_sets: list[AssumptionSet]) -> list[AssumptionSetResult]:
+        return [self.result(assumption_set) for assumption_set in assumption_sets]
 
-    def result(self, reading: Reading, size: int | None = None) -> ReadingResult:
-        """All published quantities under one reading, with trees of one size if it is given."""
-        runs = self.published_runs(reading, size)
+    def result(self, assumption_set: AssumptionSet, size: int | None = None) -> AssumptionSetResult:
+        """All published quantities under one assumption set, with trees of one size if it is given."""
+        runs = self.published_runs(assumption_set, size)
         simulated = quantities(lambda name, _: runs[name].counted)
-        return ReadingResult(reading, simulated, runs["lp-spec"].mean_l_spec)
+        return AssumptionSetResult(assumption_set, simulated, runs["lp-spec"].mean_l_spec)
 
-    def published_runs(self, reading: Reading, size: int | None = None) -> dict[str, Run]:
+    def published_runs(self, assumption_set: AssumptionSet, size: int | None = None) -> dict[str, Run]:
         """Runs on the published basis. GEMV-PIM verifies the very trees of LP-Spec, so only the hardware differs."""
-        lp_spec = self.lp_spec(reading, paper_policy(reading, size=size))
-        pim_spec, pim_costs = self._priced("pim-spec", reading, "published")
+        lp_spec = self.lp_spec(assumption_set, paper_policy(assumption_set, size=size))
+        pim_spec, pim_costs = self._priced("pim-spec", assumption_set, "published")
         return {
             "lp-spec": lp_spec,
-            "npu": self._plain("npu", reading),
+            "npu": self._plain("npu", assumption_set),
             "pim-spec": price_steps(pim_spec, pim_costs, lp_spec.steps),
-            "attacc": self._plain("attacc", reading),
-            "rtx3090": self._plain("rtx3090", reading),
+            "attacc": self._plain("attacc", assumption_set),
+            "rtx3090": self._plain("rtx3090", assumption_set),
         }
 
-    def lp_spec(self, reading: Reading, policy: TreePolicy) -> Run:
+    def lp_spec(self, assumption_set: AssumptionSet, policy: TreePolicy) -> Run:
         """LP-Spec alone, its energy that of memory and MACs."""
-        system, costs = self._priced("lp-spec", reading, "equal")
+        system, costs = self._priced("lp-spec", assumption_set, "equal")
         return self._run(system, policy, costs)
 
-    def fair_runs(self, reading: Reading, basis: Basis, objective: Objective) -> dict[str, Run]:
+    def fair_runs(self, assumption_set: AssumptionSet, basis: Basis, objective: Objective) -> dict[str, Run]:
         """Runs on a fair basis: INT8, and on every machine a pruner that serves the objective, heads by depth."""
         runs = {}
         for machine, name in SPECULATING.items():
-            system, costs = self._priced(name, reading, basis)
+            system, costs = self._priced(name, assumption_set, basis)
             runs[machine] = self._run(system, TreePolicy(objective=objective), costs)
         return runs
 
-    def level(self, reading: Reading, bases: Sequence[Basis] = FAIR_BASES) -> Level:
-        """What one reading gives on the published basis and on fair ones, in closed form."""
+    def level(self, assumption_set: AssumptionSet, bases: Sequence[Basis] = FAIR_BASES) -> Level:
+        """What one assumption set gives on the published basis and on fair ones, analytically."""
         fair: dict[Basis, Mapping[Objective, dict[str, Run]]] = {
-            basis: {objective: self.fair_runs(reading, basis, objective) for objective in OBJECTIVES} for basis in bases
+            basis: {objective: self.fair_runs(assumption_set, basis, objective) for objective in OBJECTIVES}
+            for basis in bases
         }
-        return Level(reading, "analytic", self.published_runs(reading), fair, Resampling(self.trace.turns))
+        return Level(
+            assumption_set, "analytic", self.published_runs(assumption_set), fair, Resampling(self.trace.turns)
+        )
 
     def by_commands(self, closed: Level) -> Level:
-        """The same steps priced by commands, where systems have them."""
+        """The same steps priced at command level, where systems have them."""
 
         def priced(runs: Mapping[str, Run]) -> dict[str, Run]:
-            return {name: self.priced_by_commands(run, closed.reading) for name, run in runs.items()}
+            return {name: self.priced_by_commands(run, closed.assumption_set) for name, run in runs.items()}
 
         fair = {
             basis: {objective: priced(runs) for objective, runs in by_objective.items()}
@@ -135,30 +140,30 @@ class Bench:
         }
         return replace(closed, fidelity="command", published=priced(closed.published), fair=fair)
 
-    def priced_by_commands(self, run: Run, reading: Reading) -> Run:
-        """The same steps priced by commands; the run itself where its system has no command level."""
-        key = (run.system.name, *reading.machine)
+    def priced_by_commands(self, run: Run, assumption_set: AssumptionSet) -> Run:
+        """The same steps priced at command level; the run itself where its system has no command level."""
+        key = (run.system.name, *assumption_set.machine)
         if key not in self._commands:
             contexts = int(self.turns[:, 0].max())
             self._commands[key] = command_costs(run.system, self.scenario.workload.prompt_tokens, contexts)
         costs = self._commands[key]
         return run if costs is None else price_by_commands(run.system, costs, run.steps)
 
-    def _plain(self, name: str, reading: Reading) -> Run:
+    def _plain(self, name: str, assumption_set: AssumptionSet) -> Run:
         """An autoregressive run, which only the bus efficiency can change."""
-        key = (name, reading.bus_efficiency)
+        key = (name, assumption_set.bus_efficiency)
         if key not in self._autoregressive:
-            system, costs = self._priced(name, reading, "published")
+            system, costs = self._priced(name, assumption_set, "published")
             self._autoregressive[key] = self._run(system, TreePolicy(), costs)
         return self._autoregressive[key]
 
     def _run(self, system: System, policy: TreePolicy, costs: StepCosts) -> Run:
         return price_steps(system, costs, decode_steps(system, self.trace, self.scenario.workload, policy, costs))
 
-    def _priced(self, name: str, reading: Reading, basis: Basis) -> tuple[System, StepCosts]:
-        key = (name, basis, *reading.machine)
+    def _priced(self, name: str, assumption_set: AssumptionSet, basis: Basis) -> tuple[System, StepCosts]:
+        key = (name, basis, *assumption_set.machine)
         if key not in self._costs:
-            system = make_system(name, self.model, reading.applied(self.scenario).replace(basis=basis))
+            system = make_system(name, self.model, assumption_set.applied(self.scenario).replace(basis=basis))
             self._costs[key] = (
                 system,
                 step_costs(system, self.scenario.workload.prompt_tokens, int(self.turns[:, 0].max())),

@@ -72,7 +72,7 @@ class ControlRun:
         tokens_per_s: Decode throughput.
         tokens_per_j: Energy efficiency.
         drafting_share: Part of the time that EAGLE's passes take.
-        fidelity: Whether closed forms or commands priced it.
+        fidelity: Which level priced it.
     """
 
     control: Control

@@ -14,7 +14,7 @@ def why(published: Published, level: Level) -> str:
 
     Args:
         published: The quantity.
-        level: What the reading gives.
+        level: What the assumption set gives.
     """
     ratio = level.simulated[published.id] / published.value
     if LOWEST_RATIO <= ratio <= HIGHEST_RATIO:
@@ -27,8 +27,8 @@ def why(published: Published, level: Level) -> str:
     if published.rival == "npu":
         return _bus(level.published["npu"])
     if level.fidelity == "command":
-        return "the reading was chosen by closed forms; commands add rows, turns of the bus and the cache's layout"
-    return "no reading brings every quantity into range; the table of readings shows which one this costs"
+        return "the assumption set was chosen analytically; commands add rows, turns of the bus and the cache's layout"
+    return "no assumption set brings every quantity into range; the table of assumption sets shows which one this costs"
 
 
 PUBLISHED_GPU_EDP_S_MJ = {"attacc": 5.36, "rtx3090": 173.6}
@@ -54,7 +54,7 @@ def _gpu(name: str, run: Run) -> str:
     return (
         f"the published {PUBLISHED_GPU_EDP_S_MJ[name]:g} s·mJ of this GPU would take "
         f"{implied_bus_efficiency(name, run):.2f} of its bandwidth; it keeps the "
-        f"{run.system.platform.gpu.bus_efficiency.fraction:g} of its file, whatever the reading"
+        f"{run.system.platform.gpu.bus_efficiency.fraction:g} of its file, whatever the assumption set"
     )
 
 

@@ -1,6 +1,6 @@
-"""What one reading gives at one fidelity, on the published basis and on the fair ones.
+"""What one assumption set gives at one fidelity, on the published basis and on the fair ones.
 
-On the published basis trees serve one objective, which is part of the reading, as a machine has one pruner. On a fair
+On the published basis trees serve one objective, part of the assumption set, as a machine has one pruner. On a fair
 basis every system's pruner serves the very quantity that is compared. At command level the steps are those that the
 pruner took on its closed forms, so both levels price the same work; GPUs have no command level.
 """
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from lpspec.experiments.assumption_sets import AssumptionSet
 from lpspec.experiments.intervals import Interval, Resampling, interval
 from lpspec.experiments.quantities import furthest_off, quantities
-from lpspec.experiments.readings import Reading
 from lpspec.scenario.names import Basis, Fidelity, Objective
 from lpspec.simulation.run import Run
 
@@ -24,17 +24,17 @@ Runs = Mapping[str, Run]
 
 @dataclass(frozen=True)
 class Level:
-    """What one reading gives at one fidelity.
+    """What one assumption set gives at one fidelity.
 
     Attributes:
-        reading: The reading.
+        assumption_set: The assumption set.
         fidelity: Closed forms, or commands where a system has them.
         published: Runs on the published basis.
         fair: On each fair basis, runs whose pruners serve each objective.
         resampling: Draws turns anew.
     """
 
-    reading: Reading
+    assumption_set: AssumptionSet
     fidelity: Fidelity
     published: Runs
     fair: Mapping[Basis, Mapping[Objective, Runs]]

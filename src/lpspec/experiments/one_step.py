@@ -1,4 +1,4 @@
-"""One step of a system by closed forms and by commands, to be compared: same tree, same split, same profile."""
+"""One step of a system analytically and at command level, to be compared: same tree, same split, same profile."""
 
 from dataclasses import replace
 from functools import cache
@@ -17,7 +17,7 @@ from lpspec.speculation.rank_trace import RankTrace
 def both_levels(
     system: System, l_spec: int, context: int, by_commands: bool = True, refresh_intervals: int = REFRESH_INTERVALS
 ) -> list[Run]:
-    """A step of which the root alone is committed, all draft heads running with a tree: closed forms, then commands.
+    """A step of which the root alone is committed, all draft heads running with a tree: analytic, then command level.
 
     Commands of the prompt are left out.
 

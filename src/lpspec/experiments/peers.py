@@ -220,7 +220,7 @@ class _Bench:
         return sigma_for(self.eagle.trace, CAPIM_NODES)
 
     def controls(self) -> Iterator[NamedControl]:
-        """Controllers of the demo model's drafts, by commands; EAGLE's first, then LP-Spec's own Medusa."""
+        """Controllers of the demo model's drafts, at command level; EAGLE's first, then LP-Spec's own Medusa."""
         gates = {f"gate {sigma:g}": sigma for sigma in (CAPIM_SIGMA, self.fitted_sigma)} | {"no gate": -inf}
         named: dict[str, Control] = {
             f"EAGLE-2, {name}, {where}": Gate(sigma, mu)
@@ -251,7 +251,7 @@ def _rows(bench: _Bench) -> Iterator[PeerRow]:
 
 
 def _capim(bench: _Bench) -> Iterator[PeerRow]:
-    """The same trees by closed forms, as CAPIM has them, and by commands."""
+    """The same trees analytically, as CAPIM has them, and at command level."""
     for fidelity in FIDELITIES:
         suffix = "_command" if fidelity == "command" else ""
         for size, published in CAPIM_LP_SPEC.items():

@@ -54,7 +54,7 @@ GPUS = ("attacc", "rtx3090")
 
 READ = tuple(published for published in PUBLISHED if published.rival not in GPUS)
 """Quantities that what the paper leaves open about its own machine decides. GPUs are as their files have them, whatever
-the reading, so their rows choose none."""
+the assumption set, so their rows choose none."""
 
 LOWEST_RATIO, HIGHEST_RATIO = 0.8, 1.25
 """Simulated over published: outside this range a row must say why."""

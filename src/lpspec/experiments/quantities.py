@@ -58,7 +58,7 @@ def quantities(of: Callable[[str, Objective], Efficiency[Real]]) -> dict[str, Re
 
 
 def furthest_off(simulated: Mapping[str, float]) -> tuple[str, float]:
-    """Of the quantities that a reading decides, the one that is furthest off, and its simulated over published."""
+    """Of the quantities that an assumption set decides, the one furthest off, and its simulated over published."""
     ratios = {p.id: simulated[p.id] / p.value for p in READ}
     name = max(ratios, key=lambda key: max(ratios[key], 1 / ratios[key]))
     return name, ratios[name]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from lpspec.errors import InputError
-from lpspec.experiments.readings import Reading
+from lpspec.experiments.assumption_sets import AssumptionSet
 from lpspec.experiments.systems import make_system
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario import Scenario, Workload
@@ -57,19 +57,19 @@ class Place:
     dau_edp_gain: float | None = None
 
 
-def region(model: ModelSpec, trace: RankTrace, reading: Reading) -> tuple[Place, ...]:
-    """LP-Spec under a reading over contexts, vocabularies and profiles, trees for the energy-delay product.
+def region(model: ModelSpec, trace: RankTrace, assumption_set: AssumptionSet) -> tuple[Place, ...]:
+    """LP-Spec under an assumption set over contexts, vocabularies and profiles, trees for the energy-delay product.
 
     Args:
         model: The decoder; its vocabulary and its longest context are changed.
         trace: Whose acceptance is replayed.
-        reading: The machine.
+        assumption_set: The machine.
     """
 
     def place(vocabulary: int, context: int, profile: str) -> Place:
         changed = model.model_copy(update={"vocab_size": vocabulary, "max_context": max(CONTEXTS) + 2 * NEW_TOKENS})
         try:
-            return _Place(changed, trace, reading, context, profile).place()
+            return _Place(changed, trace, assumption_set, context, profile).place()
         except InputError as error:
             if "does not fit" not in str(error):
                 raise
@@ -80,8 +80,10 @@ def region(model: ModelSpec, trace: RankTrace, reading: Reading) -> tuple[Place,
 
 
 class _Place:
-    def __init__(self, model: ModelSpec, trace: RankTrace, reading: Reading, context: int, profile: str) -> None:
-        self.model, self.trace, self.reading = model, trace, reading
+    def __init__(
+        self, model: ModelSpec, trace: RankTrace, assumption_set: AssumptionSet, context: int, profile: str
+    ) -> None:
+        self.model, self.trace, self.assumption_set = model, trace, assumption_set
         self.workload, self.profile = Workload(context, NEW_TOKENS), profile
         self.turns = turn_bounds(trace, self.workload)
 
@@ -103,8 +105,8 @@ class _Place:
 
     def _runs(self, allocator: str, shapes: Sequence[Shape | None]) -> dict[Shape | None, Run]:
         """LP-Spec with an allocator: the pruner's choice for None, or trees of one shape."""
-        scenario = self.reading.applied(Scenario(energy_profile=self.profile))
-        changes = self.reading.changes | {"allocator": allocator}
+        scenario = self.assumption_set.applied(Scenario(energy_profile=self.profile))
+        changes = self.assumption_set.changes | {"allocator": allocator}
         system = make_system("lp-spec", self.model, scenario.replace(changes=changes))
         costs = step_costs(system, self.workload.prompt_tokens, int(self.turns[:, 0].max()))
         found = {}

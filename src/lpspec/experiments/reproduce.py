@@ -1,4 +1,4 @@
-"""The reproduction: every published quantity beside the simulated one, under every reading of what is open.
+"""The reproduction: every published quantity beside the simulated one, under every assumption set of what is open.
 
 The published ratios mix bases: LP-Spec is INT8 with speculation and the energy of memory and MACs, AttAcc's number fits
 FP16 with that energy, and the RTX 3090's fits FP16 at board power. So each quantity is given on the published basis and
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from lpspec.experiments.bench import PAPER, Bench, ReadingResult, paper_policy
+from lpspec.experiments.assumption_sets import PLAIN, AssumptionSet, all_assumption_sets
+from lpspec.experiments.bench import PAPER, AssumptionSetResult, Bench, paper_policy
 from lpspec.experiments.explanations import why
 from lpspec.experiments.intervals import PERCENT, RESAMPLES, SEED, Interval
 from lpspec.experiments.level import FAIR_BASES, Level
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.published import PUBLISHED, Published
 from lpspec.experiments.quantities import OBJECTIVE_OF
-from lpspec.experiments.readings import PLAIN, Reading, all_readings
 from lpspec.experiments.region import Place, region
 from lpspec.scenario import Scenario
 from lpspec.scenario.names import Basis, HeadUse, LearningRule, Objective
@@ -40,12 +40,12 @@ class Row:
         on: The basis: ``published``, ``equal`` or ``board``.
         basis: On what both stand, in words.
         objective: What the pruners served.
-        simulated: The simulated number in closed form.
+        simulated: The simulated number analytically.
         interval: Where it lies over samples of turns.
         why: Why the ratio lies outside 0.8 to 1.25; empty when it does not, or on a fair basis.
-        command: The twin by commands; None if only closed forms were asked for.
-        command_interval: As ``interval``, for the twin by commands.
-        command_why: As ``why``, for the twin by commands.
+        command: The twin at command level; None if only closed forms were asked for.
+        command_interval: As ``interval``, for the twin at command level.
+        command_why: As ``why``, for the twin at command level.
     """
 
     published: Published
@@ -76,7 +76,7 @@ class Row:
 
     @property
     def command_ratio(self) -> float | None:
-        """The same by commands."""
+        """The same at command level."""
         return None if self.command is None else self.command / self.published.value
 
     @property
@@ -89,7 +89,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class LSpecPoint:
-    """LP-Spec with a tree of one fixed size under the plain reading."""
+    """LP-Spec with a tree of one fixed size under the plain assumption set."""
 
     l_spec: int
     tokens_per_s: float
@@ -104,8 +104,8 @@ class Variant:
     Attributes:
         rule: How the pruner learns.
         heads: Draft heads that a step runs.
-        closed: The run in closed form.
-        command: The same by commands; None if only closed forms were asked for.
+        closed: The run analytically.
+        command: The same at command level; None if only closed forms were asked for.
     """
 
     rule: LearningRule
@@ -120,21 +120,21 @@ class Reproduction:
 
     Attributes:
         rows: Published basis first, then the fair ones.
-        chosen: The reading whose worst error is smallest.
-        readings: Every reading, best first; those that tie within 0.01 in their worst factor go plain values first.
-        l_spec_scan: Fixed sizes under the plain reading.
-        closed: The chosen reading in closed form.
-        command_levels: The chosen reading and the plain one by commands, that without board power; empty if only
-            closed forms were asked for.
-        variants: LP-Spec under the chosen reading by how its pruner learns and which heads run; the first is that of
+        chosen: The assumption set whose worst error is smallest.
+        assumption_sets: All, best first; those that tie within 0.01 in their worst factor go plain values first.
+        l_spec_scan: Fixed sizes under the plain assumption set.
+        closed: The chosen assumption set analytically.
+        command_levels: The chosen assumption set and the plain one, that without board power; empty if only
+            the analytic level was asked for.
+        variants: LP-Spec by how its pruner learns and which heads run; the first is that of
             the rows on the published basis.
-        region: Where the scheduler decides anything, in closed form.
+        region: Where the scheduler decides anything, analytically.
         provenance: What the result was made from.
     """
 
     rows: tuple[Row, ...]
-    chosen: ReadingResult
-    readings: tuple[ReadingResult, ...]
+    chosen: AssumptionSetResult
+    assumption_sets: tuple[AssumptionSetResult, ...]
     l_spec_scan: tuple[LSpecPoint, ...]
     closed: Level
     command_levels: tuple[Level, ...]
@@ -144,14 +144,14 @@ class Reproduction:
 
     @property
     def level(self) -> Level:
-        """The chosen reading at the highest fidelity that was asked for."""
+        """The chosen assumption set at the highest fidelity that was asked for."""
         return self.command_levels[0] if self.command_levels else self.closed
 
 
 def reproduce(scenario: Scenario = PAPER) -> Reproduction:
-    """Simulate every published quantity under every reading and choose the reading that fits best.
+    """Simulate every published quantity under every assumption set and choose the assumption set that fits best.
 
-    Readings are compared by closed forms; ``command`` then prices the chosen one and the plain one by commands.
+    Assumption sets are compared analytically; ``command`` then prices the chosen and the plain one at command level.
 
     Args:
         scenario: The paper's, but for the ``OPTIONS`` that may differ.
@@ -161,30 +161,30 @@ def reproduce(scenario: Scenario = PAPER) -> Reproduction:
     """
     scenario = scenario.only(OPTIONS, "the reproduction", PAPER)
     bench = Bench(scenario)
-    order = {reading: place for place, reading in enumerate(all_readings())}
-    readings = sorted(bench.results(), key=lambda r: (round(r.worst_factor, 2), order[r.reading]))
-    chosen = readings[0]
-    closed = bench.level(chosen.reading)
+    order = {assumption_set: place for place, assumption_set in enumerate(all_assumption_sets())}
+    assumption_sets = sorted(bench.results(), key=lambda r: (round(r.worst_factor, 2), order[r.assumption_set]))
+    chosen = assumption_sets[0]
+    closed = bench.level(chosen.assumption_set)
     levels: tuple[Level, ...] = ()
     if scenario.level == "command":
-        others = () if chosen.reading == PLAIN else (bench.level(PLAIN, ("equal",)),)
+        others = () if chosen.assumption_set == PLAIN else (bench.level(PLAIN, ("equal",)),)
         levels = tuple(map(bench.by_commands, (closed, *others)))
     origin = provenance(
         scenario,
         [run.system for runs in _every_run(closed) for run in runs],
         bench.trace,
-        paper_policy(chosen.reading),
+        paper_policy(chosen.assumption_set),
         bootstrap={"resamples": RESAMPLES, "seed": SEED, "percent": PERCENT},
     )
     return Reproduction(
         rows=_rows(closed, levels[0] if levels else None),
         chosen=chosen,
-        readings=tuple(readings),
+        assumption_sets=tuple(assumption_sets),
         l_spec_scan=_l_spec_scan(bench),
         closed=closed,
         command_levels=levels,
-        variants=_variants(bench, chosen.reading, bench.priced_by_commands if levels else None),
-        region=region(bench.model, bench.trace, chosen.reading),
+        variants=_variants(bench, chosen.assumption_set, bench.priced_by_commands if levels else None),
+        region=region(bench.model, bench.trace, chosen.assumption_set),
         provenance=origin,
     )
 
@@ -195,7 +195,7 @@ def _every_run(level: Level) -> list[list[Run]]:
 
 
 def _l_spec_scan(bench: Bench) -> tuple[LSpecPoint, ...]:
-    """LP-Spec under the plain reading with trees of one fixed size."""
+    """LP-Spec under the plain assumption set with trees of one fixed size."""
     runs = {size: bench.lp_spec(PLAIN, paper_policy(PLAIN, size=size)) for size in L_SPEC_SCAN}
     return tuple(LSpecPoint(size, run.tokens_per_s, run.tokens_per_j, run.edp_s_mj) for size, run in runs.items())
 
@@ -204,11 +204,13 @@ RULES: tuple[LearningRule, ...] = ("full-feedback", "verified-nodes")
 HEADS: tuple[HeadUse, ...] = ("all", "by-depth")
 
 
-def _variants(bench: Bench, reading: Reading, by_commands: Callable[[Run, Reading], Run] | None) -> tuple[Variant, ...]:
+def _variants(
+    bench: Bench, assumption_set: AssumptionSet, by_commands: Callable[[Run, AssumptionSet], Run] | None
+) -> tuple[Variant, ...]:
     found = []
     for rule, heads in product(RULES, HEADS):
-        closed = bench.lp_spec(reading, paper_policy(reading, rule=rule, heads=heads))
-        found.append(Variant(rule, heads, closed, by_commands(closed, reading) if by_commands else None))
+        closed = bench.lp_spec(assumption_set, paper_policy(assumption_set, rule=rule, heads=heads))
+        found.append(Variant(rule, heads, closed, by_commands(closed, assumption_set) if by_commands else None))
     return tuple(found)
 
 
@@ -238,7 +240,7 @@ def _rows(closed: Level, command: Level | None) -> tuple[Row, ...]:
                 p,
                 on=basis,
                 basis=PUBLISHED_BASIS[p.rival] if is_own else FAIR_BASIS[basis],
-                objective=closed.reading.objective if is_own else OBJECTIVE_OF[p.id],
+                objective=closed.assumption_set.objective if is_own else OBJECTIVE_OF[p.id],
                 simulated=simulated[p.id],
                 interval=intervals[p.id],
                 why=why(p, closed) if is_own else "",

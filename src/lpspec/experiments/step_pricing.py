@@ -76,7 +76,7 @@ def price_texts(
         costs: Its price list.
         texts: Steps of each text.
         policy: Whose objective decides where weights lie.
-        drafter: Who drafted; needed to charge the levels of its trees by commands.
+        drafter: Who drafted; needed to charge the levels of its trees at command level.
         fidelity: ``command`` charges for the memory's commands where the system has a command level.
     """
     steps = _charged_steps(system, costs, texts, policy)
@@ -99,7 +99,7 @@ def _charged_steps(system: System, costs: StepCosts, texts: Sequence[Sequence[St
 
 
 def _by_commands(system: System, drafter: Drafter | None, steps: Steps, closed: Run, first_context: int) -> Run:
-    """The same steps by commands, prefill as in closed form; all of that where the system has no command level."""
+    """The same steps at command level, prefill as analytically; all of that where the system has no command level."""
     contexts = int(steps.position.max()) + 1
     commands = command_costs(system, first_context, contexts)
     if commands is None:

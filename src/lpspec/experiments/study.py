@@ -1,7 +1,8 @@
 """Where the published numbers come from: every open choice varied, jointly and one by one.
 
 ``reproduce`` varies what the paper leaves open about the machine. The study adds what it leaves open about energy,
-acceptance and speculation length, finds the best joint reading, and says how much each choice moves each quantity.
+acceptance and speculation length, finds the best joint assumption set, and says how much
+each choice moves each quantity.
 """
 
 from collections.abc import Callable
@@ -9,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lpspec.experiments.ablation import Reduced, ablation
-from lpspec.experiments.bench import PAPER, Bench, ReadingResult
+from lpspec.experiments.assumption_sets import BUS_EFFICIENCIES, CONCURRENT_RANKS, MAC_INTERVALS_NS, AssumptionSet
+from lpspec.experiments.bench import PAPER, AssumptionSetResult, Bench
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
-from lpspec.experiments.readings import BUS_EFFICIENCIES, CONCURRENT_RANKS, MAC_INTERVALS_NS, Reading
 from lpspec.experiments.sweeps import (
     ContextPoint,
     LengthPoint,
@@ -36,16 +37,16 @@ SIZES = (None, 2, 3, 4, 6, 8, 16)
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """A reading, and what it assumes beside the machine.
+    """An assumption set, and what it assumes beside the machine.
 
     Attributes:
-        reading: What the paper leaves open about the machine and its pruner.
+        assumption_set: What the paper leaves open about the machine and its pruner.
         profile: Energy profile.
         trace: Whose acceptance.
         size: One L_spec throughout; None for the pruner's choice.
     """
 
-    reading: Reading
+    assumption_set: AssumptionSet
     profile: str
     trace: str
     size: int | None = None
@@ -56,12 +57,12 @@ class Outcome:
     """What an assumption gives for every published quantity."""
 
     assumption: Assumption
-    result: ReadingResult
+    result: AssumptionSetResult
 
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """One choice varied, all others as in the best joint reading.
+    """One choice varied, all others as in the best joint assumption set.
 
     Attributes:
         parameter: What is varied.
@@ -86,8 +87,8 @@ class Study:
     """Everything that ``lpspec reproduce --study`` reports.
 
     Attributes:
-        best: The joint reading whose worst error is smallest.
-        joint: How many joint readings were tried.
+        best: The joint assumption set whose worst error is smallest.
+        joint: How many joint assumption sets were tried.
         sensitivities: Each choice varied alone.
         lengths: Passes of L_spec 1 to 16 on three machines.
         objective: What the pruner optimises below.
@@ -109,7 +110,7 @@ class Study:
 
     @property
     def residuals(self) -> dict[str, float]:
-        """Simulated over published under the best joint reading, by quantity."""
+        """Simulated over published under the best joint assumption set, by quantity."""
         return {p.id: self.best.result.simulated[p.id] / p.value for p in PUBLISHED}
 
     @property
@@ -134,15 +135,15 @@ class Benches:
     def outcome(self, assumption: Assumption) -> Outcome:
         """What an assumption gives."""
         bench = self.bench(assumption.profile, assumption.trace)
-        return Outcome(assumption, bench.result(assumption.reading, assumption.size))
+        return Outcome(assumption, bench.result(assumption.assumption_set, assumption.size))
 
     def joint(self, advance: Callable[[], None]) -> list[Outcome]:
-        """Every reading under every profile and trace, best first."""
+        """Every assumption set under every profile and trace, best first."""
         found = []
         for profile in PROFILES:
             for trace in TRACES:
                 results = self.bench(profile, trace).results()
-                found += [Outcome(Assumption(result.reading, profile, trace), result) for result in results]
+                found += [Outcome(Assumption(result.assumption_set, profile, trace), result) for result in results]
                 advance()
         return sorted(found, key=lambda outcome: round(outcome.result.worst_factor, 2))
 
@@ -153,7 +154,7 @@ STAGES = len(PROFILES) * len(TRACES) + 2
 
 OPTIONS = ("objective", "fidelity")
 """Options of the paper's scenario that may differ in a study, for its experiments beside the published quantities;
-readings are compared in closed form."""
+assumption sets are compared analytically."""
 
 
 def study(scenario: Scenario = PAPER, advance: Callable[[], None] = lambda: None) -> Study:
@@ -190,7 +191,7 @@ def study(scenario: Scenario = PAPER, advance: Callable[[], None] = lambda: None
 
 
 def _sensitivities(benches: Benches, best: Outcome) -> list[Sensitivity]:
-    """Vary each choice around the best joint reading."""
+    """Vary each choice around the best joint assumption set."""
     found = []
     for parameter, values in _alternatives(best.assumption).items():
         outcomes = tuple(benches.outcome(assumption) for assumption in values.values())
@@ -201,10 +202,10 @@ def _sensitivities(benches: Benches, best: Outcome) -> list[Sensitivity]:
 
 def _alternatives(best: Assumption) -> dict[str, dict[str, Assumption]]:
     """For each parameter, the assumptions that differ from the best in it alone, by the text of its value."""
-    reading = best.reading
+    assumption_set = best.assumption_set
 
     def read(**change: Any) -> Assumption:
-        return replace(best, reading=replace(reading, **change))
+        return replace(best, assumption_set=replace(assumption_set, **change))
 
     return {
         "PIM ranks at once": {str(n): read(concurrent_ranks=n) for n in CONCURRENT_RANKS},

@@ -67,7 +67,7 @@ def make_system(name: str, model: ModelSpec, scenario: Scenario = DEFAULT) -> Sy
             raise InputError(f"platform '{platform.name}' has no rest_of_soc_power: basis 'board' needs it")
         platform = platform.model_copy(update={"energy_basis": ENERGY_BASES[basis]})
     label = name if named.summary else platform.name
-    # A lone token is the root and always charged, so the reading must not tell two plain systems apart.
+    # A lone token is the root and always charged, so the assumption set must not tell two plain systems apart.
     prices = platform.priced_by(load_profile(scenario.energy_profile))
     return System(label, platform, model, prices, named.speculates, scenario.root_counts or not named.speculates)
 
@@ -76,7 +76,7 @@ def check_command_level(scenario: Scenario, systems: Iterable[System]) -> None:
     """Refuse systems without a command level where that level is asked for by name.
 
     Raises:
-        InputError: ``fidelity`` is ``command``, and one of the systems would be priced in closed form.
+        InputError: ``fidelity`` is ``command``, and one of the systems would be priced analytically.
     """
     if scenario.fidelity != "command":
         return

@@ -57,7 +57,7 @@ RUNGS: dict[str, Callable[[str, Advance], Rung]] = {
     "commands against the checker": checker,
     "PIM products against integers": functional,
     "reads against the bus": reading_against_bus,
-    "closed forms against commands": closed_against_commands,
+    "analytic against command level": closed_against_commands,
     "no larger tree is cheaper": larger_trees,
     "random machines": few_random_machines,
     "whole step against its phases": step_against_sum,

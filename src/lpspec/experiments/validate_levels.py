@@ -51,7 +51,7 @@ class Step:
         l_spec: Tokens verified.
         context: Tokens in the cache.
         profile: Energy profile.
-        runs: By closed forms, then by commands.
+        runs: Analytic, then at command level.
     """
 
     model: str
@@ -66,13 +66,13 @@ class Step:
 
     @property
     def time_off(self) -> float:
-        """Time by commands over closed forms, less one."""
+        """Time at command level over the analytic one, less one."""
         closed, commands = self.runs
         return commands.decode_ns / closed.decode_ns - 1
 
     @property
     def energy_off(self) -> float:
-        """Energy by commands over closed forms, less one."""
+        """Energy at command level over the analytic one, less one."""
         closed, commands = self.runs
         return float(commands.decode_pj.sum() / closed.decode_pj.sum()) - 1
 
@@ -144,7 +144,7 @@ def _named(parts: dict[str, float], whole: float) -> str:
 
 
 def _longer_ns(system: System, l_spec: int, context: int) -> dict[str, float]:
-    """What the operators of a verify pass take longer by commands than by closed forms, ns."""
+    """What the operators of a verify pass take longer at command level than analytically, ns."""
     costs = command_costs(system, context, 1)
     assert costs is not None
     longer: dict[str, float] = {}
@@ -158,7 +158,7 @@ def _longer_ns(system: System, l_spec: int, context: int) -> dict[str, float]:
 
 
 def larger_trees(name: str, advance: Advance) -> Rung:
-    """No step is cheaper because its tree is larger: every size by closed forms, those of the sweep by commands."""
+    """No step is cheaper because its tree is larger: every size analytically, those of the sweep at command level."""
     closed = [line for system, context in _priced() for line in cheaper_closed(system, context)]
     steps = sweep(advance)
     commands = [
@@ -169,7 +169,7 @@ def larger_trees(name: str, advance: Advance) -> Rung:
     ]
     models = len({system.model.name for system, _ in _priced()})
     figure = (
-        f"cheaper: {len(closed)} of {models} models' sizes by closed forms, {len(commands)} of {len(steps)} steps by "
+        f"cheaper: {len(closed)} of {models} models' sizes analytically, {len(commands)} of {len(steps)} steps by "
         "commands"
     )
     values = {"closed": float(len(closed)), "commands": float(len(commands))}
@@ -205,7 +205,7 @@ def cheaper_closed(system: System, context: int) -> Iterator[str]:
         size = int(grown.argmin())
         if grown[size] < -CLOSED_TOLERANCE:
             where = f"{system.model.name}, context {context:,}, {system.profile.name}"
-            yield f"{where}, closed forms: {quantity} {grown[size]:+.2%} from L_spec {size + 1} to {size + 2}"
+            yield f"{where}, analytic: {quantity} {grown[size]:+.2%} from L_spec {size + 1} to {size + 2}"
 
 
 def _cheaper_by_commands(step: Step, larger: Step) -> Iterator[str]:

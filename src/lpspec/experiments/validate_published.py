@@ -37,7 +37,7 @@ def identities(name: str, advance: Advance) -> Rung:
 
 
 def published_tables(name: str, advance: Advance) -> Rung:
-    """Every published quantity under the chosen reading, by closed forms and by commands."""
+    """Every published quantity under the chosen assumption set, analytically and at command level."""
     rows = [row for row in reproduce(PAPER).rows if row.on == "published"]
     closed = {row.id: row.ratio for row in rows}
     commands = {f"{row.id}_by_commands": row.command_ratio or 0.0 for row in rows}
@@ -45,7 +45,7 @@ def published_tables(name: str, advance: Advance) -> Rung:
     unexplained = len(rows) - sum(bool(row.why) for row in rows) - inside[0]
     unexplained += len(rows) - sum(bool(row.command_why) for row in rows) - inside[1]
     figure = (
-        f"{inside[0]} of {len(rows)} within {LOWEST_RATIO} to {HIGHEST_RATIO} by closed forms, {inside[1]} by "
+        f"{inside[0]} of {len(rows)} within {LOWEST_RATIO} to {HIGHEST_RATIO} analytically, {inside[1]} by "
         f"commands, {unexplained} of the others without a reason"
     )
     return Rung(name, figure, unexplained == 0, closed | commands)

@@ -1,4 +1,4 @@
-"""Rules tried on machines, models and trees drawn at random, by closed forms and by commands."""
+"""Rules tried on machines, models and trees drawn at random, analytically and at command level."""
 
 import os
 from collections import Counter
@@ -37,7 +37,7 @@ class Findings:
     Attributes:
         compared: Comparisons by fidelity.
         violations: One line for each rule that does not hold, with what repeats it.
-        command_over_closed: Time and energy by commands over closed forms; None without a command level.
+        command_over_closed: Time and energy at command level over analytic ones; None without a command level.
     """
 
     compared: Counter[str]
@@ -62,7 +62,7 @@ def random_machines(name: str, machines: int, first_seed: int, advance: Advance)
     violations = [line for one in found for line in one.violations]
     ratios = np.array([one.command_over_closed for one in found if one.command_over_closed is not None])
     figure = (
-        f"{machines:,} machines, {compared['analytic']:,} comparisons by closed forms; {len(ratios):,} machines by "
+        f"{machines:,} machines, {compared['analytic']:,} comparisons analytically; {len(ratios):,} machines by "
         f"commands too, {compared['command']:,} comparisons; violations: {len(violations)}"
     )
     values: dict[str, float] = {"machines": machines, "violations": len(violations), **compared}

@@ -123,12 +123,12 @@ def _moving(run: Run) -> str:
 
 
 def costs_text(runs: Sequence[Run], fidelity: str) -> str:
-    """What priced which systems; whose devices or allocator have no command level is priced in closed form."""
+    """What priced which systems; whose devices or allocator have no command level is priced analytically."""
     if fidelity == "analytic":
-        return "closed forms (analytic)"
+        return "analytic"
     parts = {
-        "memory commands (command)": [run.system.name for run in runs if run.fidelity == "command"],
-        "closed forms (analytic)": [run.system.name for run in runs if run.fidelity != "command"],
+        "command level": [run.system.name for run in runs if run.fidelity == "command"],
+        "analytic": [run.system.name for run in runs if run.fidelity != "command"],
     }
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
 

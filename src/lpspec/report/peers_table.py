@@ -57,7 +57,7 @@ def _gpu_table(peers: Peers) -> Table:
 
 
 def _controls_table(peers: Peers) -> Table:
-    table = new_table("LP-Spec, Llama2-7B INT8, by commands; drafts and acceptance of the demo model")
+    table = new_table("LP-Spec, Llama2-7B INT8, at command level; drafts and acceptance of the demo model")
     table.add_column("")
     for name in ("token/s", "token/J", "drafts/pass", "accepted"):
         table.add_column(name, justify="right")

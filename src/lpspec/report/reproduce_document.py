@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from lpspec.experiments.bench import ReadingResult
+from lpspec.experiments.assumption_sets import AssumptionSet
+from lpspec.experiments.bench import AssumptionSetResult
 from lpspec.experiments.intervals import PERCENT, RESAMPLES, SEED, Interval
 from lpspec.experiments.level import Level
-from lpspec.experiments.readings import Reading
 from lpspec.experiments.region import Place
 from lpspec.experiments.reproduce import LSpecPoint, Reproduction, Row, Variant
 from lpspec.report.documents import run_document
@@ -20,8 +20,8 @@ def reproduction_document(reproduction: Reproduction) -> dict[str, Any]:
     return {
         "rows": [_row(row) for row in reproduction.rows],
         "intervals": {"percent": PERCENT, "resamples": RESAMPLES, "seed": SEED, "over": "turns of the trace"},
-        "reading": reading_document(reproduction.chosen.reading) | _worst(reproduction.chosen),
-        "readings": [_reading_result(result) for result in reproduction.readings],
+        "reading": assumption_set_document(reproduction.chosen.assumption_set) | _worst(reproduction.chosen),
+        "readings": [_assumption_set_result(result) for result in reproduction.assumption_sets],
         "variants": [_variant(variant) for variant in reproduction.variants],
         "region": [_place(place) for place in reproduction.region],
         "l_spec_scan": [_scan_point(point) for point in reproduction.l_spec_scan],
@@ -56,26 +56,26 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def reading_document(reading: Reading) -> dict[str, Any]:
-    """A reading by its parameters, and as the changes that ``lpspec compare --set`` takes."""
+def assumption_set_document(assumption_set: AssumptionSet) -> dict[str, Any]:
+    """An assumption set by its parameters, and as the changes that ``lpspec compare --set`` takes."""
     return {
-        "concurrent_ranks": reading.concurrent_ranks,
-        "mac_interval_ns": reading.mac_interval_ns,
-        "bus_efficiency": reading.bus_efficiency,
-        "objective": reading.objective,
-        "root_counts": reading.root_counts,
-        "changes": reading.changes,
+        "concurrent_ranks": assumption_set.concurrent_ranks,
+        "mac_interval_ns": assumption_set.mac_interval_ns,
+        "bus_efficiency": assumption_set.bus_efficiency,
+        "objective": assumption_set.objective,
+        "root_counts": assumption_set.root_counts,
+        "changes": assumption_set.changes,
     }
 
 
-def _worst(result: ReadingResult | Level) -> dict[str, Any]:
+def _worst(result: AssumptionSetResult | Level) -> dict[str, Any]:
     worst_id, worst_ratio = result.worst
     return {"worst_id": worst_id, "worst_ratio": worst_ratio}
 
 
-def _reading_result(result: ReadingResult) -> dict[str, Any]:
+def _assumption_set_result(result: AssumptionSetResult) -> dict[str, Any]:
     found = {"simulated": result.simulated, "mean_l_spec": result.mean_l_spec}
-    return reading_document(result.reading) | found | _worst(result)
+    return assumption_set_document(result.assumption_set) | found | _worst(result)
 
 
 def _variant(variant: Variant) -> dict[str, Any]:
@@ -103,9 +103,9 @@ def _scan_point(point: LSpecPoint) -> dict[str, Any]:
 
 
 def _command_level(level: Level) -> dict[str, Any]:
-    """A reading by commands: every published quantity on every basis, and the runs behind them."""
+    """An assumption set at command level: every published quantity on every basis, and the runs behind them."""
     return (
-        reading_document(level.reading)
+        assumption_set_document(level.assumption_set)
         | {"simulated": level.simulated}
         | {f"{basis}_basis": level.on(basis) for basis in level.fair}
         | _worst(level)
@@ -119,10 +119,10 @@ def _intervals(intervals: Mapping[str, Interval]) -> dict[str, list[float]]:
 
 
 def _systems(level: Level) -> list[dict[str, Any]]:
-    """Runs of a reading on the published basis, then on the equal one with trees for the energy-delay product."""
+    """Runs on the published basis, then on the equal one with trees for the energy-delay product."""
     published = [run_document(run) | {"basis": "published"} for run in level.published.values()]
     equal = [run_document(run) | {"basis": "equal"} for run in level.fair["equal"]["edp"].values()]
-    objectives = [level.reading.objective] * len(published) + ["edp"] * len(equal)
+    objectives = [level.assumption_set.objective] * len(published) + ["edp"] * len(equal)
     return [run | {"objective": what} for run, what in zip([*published, *equal], objectives, strict=True)]
 
 

@@ -1,13 +1,13 @@
-"""The figure of the reproduction: what LP-Spec gains on every basis, and what every reading gives."""
+"""The figure of the reproduction: what LP-Spec gains on every basis, and what every assumption set gives."""
 
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lpspec.experiments.bench import ReadingResult
+from lpspec.experiments.assumption_sets import CONCURRENT_RANKS, MAC_INTERVALS_NS, PLAIN
+from lpspec.experiments.bench import AssumptionSetResult
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
-from lpspec.experiments.readings import CONCURRENT_RANKS, MAC_INTERVALS_NS, PLAIN
 from lpspec.experiments.reproduce import SUFFIXES, Reproduction
 from lpspec.report.figures import (
     BLACK,
@@ -38,13 +38,13 @@ MAC_COLOURS = {5.0: ORANGE, 10.0: BLUE}
 
 
 def reproduction_figure(reproduction: Reproduction) -> Figure:
-    """What LP-Spec gains over each rival, published and on every basis, beside the trade-off between the readings."""
+    """What LP-Spec gains over each rival, published and on every basis, beside the trade-off of assumption sets."""
     with in_style():
         figure = Figure(figsize=(DOUBLE_COLUMN_IN, 3.3), layout="constrained")
-        gains, readings = figure.subplots(1, 2, width_ratios=(1.45, 1))
+        gains, assumption_sets = figure.subplots(1, 2, width_ratios=(1.45, 1))
         _draw_gains(gains, reproduction)
-        _draw_readings(readings, reproduction)
-        for axes in (gains, readings):
+        _draw_assumption_sets(assumption_sets, reproduction)
+        for axes in (gains, assumption_sets):
             bare_axes(axes)
     return figure
 
@@ -72,10 +72,10 @@ def _draw_gains(axes: Axes, reproduction: Reproduction) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.02), ncols=2, frameon=False, columnspacing=1.0)
 
 
-def _draw_readings(axes: Axes, reproduction: Reproduction) -> None:
+def _draw_assumption_sets(axes: Axes, reproduction: Reproduction) -> None:
     published = {quantity.id: quantity.value for quantity in PUBLISHED}
 
-    def point(result: ReadingResult) -> tuple[float, float]:
+    def point(result: AssumptionSetResult) -> tuple[float, float]:
         simulated = result.simulated
         return (
             simulated["lp_spec_tokens_per_s"] / published["lp_spec_tokens_per_s"],
@@ -87,8 +87,8 @@ def _draw_readings(axes: Axes, reproduction: Reproduction) -> None:
         for ranks in CONCURRENT_RANKS:
             group = [
                 point(result)
-                for result in reproduction.readings
-                if (result.reading.concurrent_ranks, result.reading.mac_interval_ns) == (ranks, interval)
+                for result in reproduction.assumption_sets
+                if (result.assumption_set.concurrent_ranks, result.assumption_set.mac_interval_ns) == (ranks, interval)
             ]
             axes.plot(
                 [x for x, _ in group],
@@ -101,7 +101,7 @@ def _draw_readings(axes: Axes, reproduction: Reproduction) -> None:
                 alpha=0.8,
                 label=f"{ranks} rank{'s' if ranks > 1 else ''}, {interval:g} ns",
             )
-    plain = next(result for result in reproduction.readings if result.reading == PLAIN)
+    plain = next(result for result in reproduction.assumption_sets if result.assumption_set == PLAIN)
     for name, result, offset in (("chosen", reproduction.chosen, (-16, 20)), ("plain", plain, (-16, 20))):
         axes.plot(*point(result), "o", ms=8, mfc="none", mec=BLACK, mew=0.8)
         axes.annotate(
@@ -122,7 +122,7 @@ def _draw_readings(axes: Axes, reproduction: Reproduction) -> None:
     axes.set_xlabel("token/s, simulated / published")
     axes.set_ylabel("token/J, simulated / published")
     axes.legend(
-        title="LP-Spec under every reading",
+        title="LP-Spec under every assumption set",
         loc="lower center",
         bbox_to_anchor=(0.45, 1),
         ncols=2,

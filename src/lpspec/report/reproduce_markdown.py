@@ -17,7 +17,7 @@ HEADER = (
 
 
 def markdown_table(reproduction: Reproduction) -> str:
-    """Every published quantity on its own basis, by both levels, and on the fair ones by commands."""
+    """Every published quantity on its own basis, by both levels, and on the fair ones at command level."""
     by_id = {row.id: row for row in reproduction.rows}
     lines = [HEADER, ("---", *["--:"] * (len(HEADER) - 1))]
     lines += [

@@ -6,10 +6,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lpspec.experiments.bench import PAPER, ReadingResult
+from lpspec.experiments.assumption_sets import FITTED_BUS_EFFICIENCY, PLAIN, AssumptionSet
+from lpspec.experiments.bench import PAPER, AssumptionSetResult
 from lpspec.experiments.level import FAIR_BASES
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED, READ
-from lpspec.experiments.readings import FITTED_BUS_EFFICIENCY, PLAIN, Reading
 from lpspec.experiments.reproduce import SUFFIXES, LSpecPoint, Reproduction, Row
 from lpspec.report.scheduler_table import REGION_NOTE, l_spec_lines, region_table, variants_table
 from lpspec.report.wording import (
@@ -31,11 +31,11 @@ PUBLISHED_VALUE = {published.id: published.value for published in PUBLISHED}
 
 
 def reproduction_blocks(reproduction: Reproduction) -> Iterator[Any]:
-    """The rows on each basis, the chosen reading and its alternatives, and what else the paper's numbers hang on."""
+    """The rows on each basis, the chosen assumption set and others, and what else the paper's numbers hang on."""
     bases = _basis_letters(reproduction)
     yield _rows_table(reproduction, bases)
     yield from (f"{letter}  {basis}" for basis, letter in bases.items())
-    yield f"trees for {reproduction.chosen.reading.objective} on this basis, which is part of the reading"
+    yield f"trees for {reproduction.chosen.assumption_set.objective} on this basis, which is part of the assumption set"
     yield f"{OUT_OF_RANGE}  outside {LOWEST_RATIO} to {HIGHEST_RATIO} of the published number"
     yield from _whys(reproduction.rows)
     yield ""
@@ -43,8 +43,8 @@ def reproduction_blocks(reproduction: Reproduction) -> Iterator[Any]:
     yield "± is half of the interval that holds 95 of 100 samples of the trace's turns (bootstrap, seed fixed)"
     yield from l_spec_lines(reproduction.level)
     yield ""
-    yield from _reading_lines(reproduction)
-    yield _readings_table(reproduction)
+    yield from _assumption_set_lines(reproduction)
+    yield _assumption_sets_table(reproduction)
     yield variants_table(reproduction.variants)
     yield region_table(reproduction.region)
     yield REGION_NOTE
@@ -56,20 +56,20 @@ def reproduction_blocks(reproduction: Reproduction) -> Iterator[Any]:
 
 def _costs(reproduction: Reproduction) -> str:
     if not reproduction.command_levels:
-        return "closed forms (analytic), no command-level timing"
+        return "analytic, no command-level timing"
     return (
-        "memory commands (command) for NPU and PIM systems; closed forms (analytic) for GPUs, for choosing the reading "
+        "command level for NPU and PIM systems; analytic for GPUs, for choosing the assumption set "
         "and where a table says so"
     )
 
 
 def _command_lines(reproduction: Reproduction) -> Iterator[str]:
-    """What readings give at command level."""
+    """What assumption sets give at command level."""
     for level in reproduction.command_levels:
         found = level.simulated
         name, ratio = level.worst
         yield (
-            f"  by commands, {_short(level.reading)}: worst quantity {name} {ratio:.2f}, LP-Spec "
+            f"  at command level, {_short(level.assumption_set)}: worst quantity {name} {ratio:.2f}, LP-Spec "
             f"{digits(found['lp_spec_tokens_per_s'], 3)} token/s and {digits(found['lp_spec_tokens_per_j'], 3)} "
             f"token/J, NPU {digits(found['npu_tokens_per_s'], 3)} token/s"
         )
@@ -114,7 +114,7 @@ def _command_cells(row: Row) -> tuple[str | Text, ...]:
 
 
 def _fair_table(reproduction: Reproduction) -> Table:
-    level = "by commands" if reproduction.command_levels else "in closed form"
+    level = "at command level" if reproduction.command_levels else "analytically"
     table = new_table(f"the same on fair bases, {level}: INT8, speculation, and trees for the quantity on every system")
     table.add_column("quantity", no_wrap=True)
     for name in ("published", "memory and MACs", "board or SoC power"):
@@ -137,69 +137,77 @@ def _whys(rows: Iterable[Row]) -> Iterator[str]:
         if row.why == row.command_why:
             found = {row.why: ""}
         else:
-            found = {row.command_why: " by commands", row.why: "" if row.command is None else " by closed forms"}
+            found = {row.command_why: " at command level", row.why: "" if row.command is None else " analytically"}
         for reason, level in found.items():
             by_reason.setdefault(reason, []).append(f"{row.id}{level}")
     yield from (f"{', '.join(ids)}: {reason}" for reason, ids in by_reason.items() if reason)
 
 
-def reading_words(reading: Reading) -> str:
-    """A reading in words."""
-    ranks = "1 PIM rank" if reading.concurrent_ranks == 1 else f"{reading.concurrent_ranks} PIM ranks"
-    root = "the root counts in L_spec" if reading.root_counts else "the root does not count in L_spec"
-    fitted = " (fitted to the NPU's token/s)" if reading.bus_efficiency == FITTED_BUS_EFFICIENCY else ""
+def assumption_set_words(assumption_set: AssumptionSet) -> str:
+    """An assumption set in words."""
+    ranks = "1 PIM rank" if assumption_set.concurrent_ranks == 1 else f"{assumption_set.concurrent_ranks} PIM ranks"
+    root = "the root counts in L_spec" if assumption_set.root_counts else "the root does not count in L_spec"
+    fitted = " (fitted to the NPU's token/s)" if assumption_set.bus_efficiency == FITTED_BUS_EFFICIENCY else ""
     return (
-        f"{ranks} at once, one MAC per {reading.mac_interval_ns:g} ns, bus efficiency {reading.bus_efficiency:g}"
-        f"{fitted}, trees for {reading.objective}, {root}"
+        f"{ranks} at once, one MAC per {assumption_set.mac_interval_ns:g} ns, "
+        f"bus efficiency {assumption_set.bus_efficiency:g}{fitted}, trees for {assumption_set.objective}, {root}"
     )
 
 
-def compare_command(reading: Reading) -> str:
-    """The ``lpspec compare`` that runs under a reading."""
+def compare_command(assumption_set: AssumptionSet) -> str:
+    """The ``lpspec compare`` that runs under an assumption set."""
     changes = " ".join(
-        f'--set {key}="{value}"' if " " in value else f"--set {key}={value}" for key, value in reading.changes.items()
+        f'--set {key}="{value}"' if " " in value else f"--set {key}={value}"
+        for key, value in assumption_set.changes.items()
     )
-    root = "" if reading.root_counts else " --no-root-counts"
+    root = "" if assumption_set.root_counts else " --no-root-counts"
     return (
-        f"lpspec compare --basis published --heads all --objective {reading.objective} "
+        f"lpspec compare --basis published --heads all --objective {assumption_set.objective} "
         f"--prompt-tokens {PAPER.workload.prompt_tokens} --new-tokens {PAPER.workload.new_tokens} {changes}{root}"
     )
 
 
-def _reading_lines(reproduction: Reproduction) -> Iterator[str]:
+def _assumption_set_lines(reproduction: Reproduction) -> Iterator[str]:
     chosen = reproduction.chosen
-    plain = next(result for result in reproduction.readings if result.reading == PLAIN)
-    count = len(reproduction.readings)
+    plain = next(result for result in reproduction.assumption_sets if result.assumption_set == PLAIN)
+    count = len(reproduction.assumption_sets)
     yield (
-        f"chosen reading (fitted: of {count} the smallest worst error over the {len(READ)} quantities without GPUs): "
-        f"{reading_words(chosen.reading)}"
+        f"chosen assumption set (fitted: of {count} the smallest worst error "
+        f"over the {len(READ)} quantities without GPUs): "
+        f"{assumption_set_words(chosen.assumption_set)}"
     )
     yield (
-        f"  worst quantity {_worst(chosen)}; plain reading of Table II ({_short(PLAIN)}): {_worst(plain)}, "
+        f"  worst quantity {_worst(chosen)}; plain assumption set of Table II ({_short(PLAIN)}): {_worst(plain)}, "
         f"LP-Spec {digits(plain.simulated['lp_spec_tokens_per_s'], 3)} token/s and "
         f"{digits(plain.simulated['lp_spec_tokens_per_j'], 3)} token/J"
     )
     yield from _command_lines(reproduction)
     yield "  to compare under it:"
     level = "" if reproduction.provenance["fidelity"] == "command" else " --fidelity analytic"
-    yield Command(f"  {compare_command(chosen.reading)}{level}")
+    yield Command(f"  {compare_command(chosen.assumption_set)}{level}")
 
 
-def _short(reading: Reading) -> str:
+def _short(assumption_set: AssumptionSet) -> str:
     return (
-        f"{reading.concurrent_ranks} ranks, {reading.mac_interval_ns:g} ns, bus {reading.bus_efficiency:g}, "
-        f"{reading.objective}"
+        f"{assumption_set.concurrent_ranks} ranks, {assumption_set.mac_interval_ns:g} ns, "
+        f"bus {assumption_set.bus_efficiency:g}, {assumption_set.objective}"
     )
 
 
-def _worst(result: ReadingResult) -> str:
+def _worst(result: AssumptionSetResult) -> str:
     name, ratio = result.worst
     return f"{name} {ratio:.2f}"
 
 
-def _readings_table(reproduction: Reproduction) -> Table:
-    shown = [result for i, result in enumerate(reproduction.readings) if i < BEST_SHOWN or result.reading == PLAIN]
-    table = new_table(f"best {BEST_SHOWN} of {len(reproduction.readings)} readings, and the plain one (--json has all)")
+def _assumption_sets_table(reproduction: Reproduction) -> Table:
+    shown = [
+        result
+        for i, result in enumerate(reproduction.assumption_sets)
+        if i < BEST_SHOWN or result.assumption_set == PLAIN
+    ]
+    table = new_table(
+        f"best {BEST_SHOWN} of {len(reproduction.assumption_sets)} assumption sets, and the plain one (--json has all)"
+    )
     for name in ("ranks", "MAC ns", "bus"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("objective", no_wrap=True)
@@ -208,19 +216,19 @@ def _readings_table(reproduction: Reproduction) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("which is")
     for result in shown:
-        table.add_row(*_reading_cells(result))
+        table.add_row(*_assumption_set_cells(result))
     return table
 
 
-def _reading_cells(result: ReadingResult) -> tuple[str, ...]:
-    reading, simulated = result.reading, result.simulated
+def _assumption_set_cells(result: AssumptionSetResult) -> tuple[str, ...]:
+    assumption_set, simulated = result.assumption_set, result.simulated
     worst_id, worst_ratio = result.worst
     return (
-        str(reading.concurrent_ranks),
-        f"{reading.mac_interval_ns:g}",
-        f"{reading.bus_efficiency:g}",
-        reading.objective,
-        "yes" if reading.root_counts else "no",
+        str(assumption_set.concurrent_ranks),
+        f"{assumption_set.mac_interval_ns:g}",
+        f"{assumption_set.bus_efficiency:g}",
+        assumption_set.objective,
+        "yes" if assumption_set.root_counts else "no",
         digits(simulated["lp_spec_tokens_per_s"], 3),
         digits(simulated["lp_spec_tokens_per_j"], 3),
         f"{worst_ratio:.2f}",
@@ -236,7 +244,7 @@ SCANNED: tuple[tuple[str, str, str, Callable[[LSpecPoint], float]], ...] = (
 
 
 def scan_line(scan: tuple[LSpecPoint, ...]) -> str:
-    """Which fixed L_spec comes nearest to each published number under the plain reading, and to all at once."""
+    """Which fixed L_spec comes nearest to each published number under the plain assumption set, and to all at once."""
     drafted = [point for point in scan if point.l_spec > 1]
     parts = []
     for name, key, unit, value in SCANNED:
@@ -252,7 +260,7 @@ def scan_line(scan: tuple[LSpecPoint, ...]) -> str:
         if point.l_spec == 1
     )
     return (
-        f"(a) one fixed L_spec on the plain reading: nearest for {', '.join(parts)}; "
+        f"(a) one fixed L_spec on the plain assumption set: nearest for {', '.join(parts)}; "
         f"{'' if fits else 'no single one fits; '}{best.l_spec} {verdict}{root_only}"
     )
 

@@ -54,7 +54,7 @@ def variants_table(variants: Sequence[Variant]) -> Table:
 
 def region_table(places: Sequence[Place]) -> Table:
     """Where the pruner and the split decide anything."""
-    table = new_table("where the scheduler decides anything: the chosen reading, trees for EDP, closed forms")
+    table = new_table("where the scheduler decides anything: the chosen assumption set, trees for EDP, closed forms")
     table.add_column("profile", no_wrap=True)
     table.add_column("context", justify="right", no_wrap=True)
     found = {(place.vocabulary, place.profile, place.context): place for place in places}

@@ -24,7 +24,7 @@ TERA, GIGA, GIB = 1e12, 1e9, 2**30
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A value that somebody wrote down.
+    """A value from a file.
 
     Attributes:
         key: Its name; for a platform the dotted key that ``--set`` takes.

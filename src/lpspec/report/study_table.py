@@ -8,41 +8,44 @@ from rich.table import Table
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.study import Outcome, Sensitivity, Study
 from lpspec.report.documents import run_document
-from lpspec.report.reproduce_document import reading_document
-from lpspec.report.reproduce_table import reading_words
+from lpspec.report.reproduce_document import assumption_set_document
+from lpspec.report.reproduce_table import assumption_set_words
 from lpspec.report.wording import SHORT_NAMES, digits, new_table, trace_line
 
 COSTS = {
     "analytic": "the last four, too, with a bus efficiency of 0.85 (analytic)",
-    "command": "the last four by memory commands (command)",
+    "command": "the last four by command level",
 }
 SHOWN_LENGTHS = (1, 2, 4, 5, 8, 12, 16)
 
 
 def study_blocks(study: Study) -> Iterator[Any]:
-    """The best joint reading, what each choice does, and the paper's other experiments."""
-    yield f"best of {study.joint} joint readings (fitted: the smallest worst error):"
+    """The best joint assumption set, what each choice does, and the paper's other experiments."""
+    yield f"best of {study.joint} joint assumption sets (fitted: the smallest worst error):"
     yield f"  {assumption_words(study.best)}"
     yield _residuals_table(study)
     yield _unmatched_line(study)
     yield ""
     yield _sensitivity_table(study)
-    yield "spread: largest over smallest value that the choice alone gives, all others as in the best joint reading"
+    yield (
+        "spread: largest over smallest value that the choice alone gives, "
+        "all others as in the best joint assumption set"
+    )
     yield _lengths_table(study)
     yield _parts_table(study)
     yield _ranks_table(study)
     yield _contexts_table(study)
     origin = study.provenance
     yield f"the last four under Table II as printed; trace {trace_line(origin)}"
-    yield f"costs: readings in closed form; {COSTS[origin['fidelity']]}"
+    yield f"costs: assumption sets analytically; {COSTS[origin['fidelity']]}"
 
 
 def assumption_words(outcome: Outcome) -> str:
-    """A joint reading in words."""
+    """A joint assumption set in words."""
     assumption = outcome.assumption
     trees = "" if assumption.size is None else f", L_spec {assumption.size} throughout"
-    reading = reading_words(assumption.reading)
-    return f"{reading}{trees}, energy profile {assumption.profile}, acceptance {assumption.trace}"
+    assumption_set = assumption_set_words(assumption.assumption_set)
+    return f"{assumption_set}{trees}, energy profile {assumption.profile}, acceptance {assumption.trace}"
 
 
 def _residuals_table(study: Study) -> Table:
@@ -62,7 +65,7 @@ def _unmatched_line(study: Study) -> str:
         name, ratio = study.best.result.worst
         return f"every quantity lies in {LOWEST_RATIO} to {HIGHEST_RATIO}; furthest off is {name} at {ratio:.2f}"
     missed = ", ".join(f"{name} ({ratio:.2f})" for name, ratio in study.unmatched.items())
-    return f"no joint reading brings every quantity into {LOWEST_RATIO} to {HIGHEST_RATIO}; this one misses {missed}"
+    return f"no assumption set brings every quantity into {LOWEST_RATIO} to {HIGHEST_RATIO}; this one misses {missed}"
 
 
 def _sensitivity_table(study: Study) -> Table:
@@ -165,7 +168,7 @@ def study_document(study: Study) -> dict[str, Any]:
 def _outcome(outcome: Outcome) -> dict[str, Any]:
     assumption, result = outcome.assumption, outcome.result
     worst_id, worst_ratio = result.worst
-    return reading_document(assumption.reading) | {
+    return assumption_set_document(assumption.assumption_set) | {
         "energy_profile": assumption.profile,
         "trace": assumption.trace,
         "l_spec": assumption.size,

@@ -150,7 +150,7 @@ def command_costs(
     made: Allocator | None = None,
     refresh_intervals: int = REFRESH_INTERVALS,
 ) -> CommandCosts | None:
-    """Prices by commands; None for a system without a command level, as its devices or its allocator say.
+    """Prices at command level; None for a system without a command level, as its devices or its allocator say.
 
     Args:
         system: The model on its machine.

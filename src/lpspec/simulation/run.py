@@ -85,7 +85,7 @@ class Run:
         migration_ns: Time of moving weights, part of ``decode_ns``.
         prefill_ns: Time of one prompt, which is the time to the first token.
         prefill_pj: Energy of one prompt in memory and MACs.
-        fidelity: Whether closed forms or commands priced it.
+        fidelity: Which level priced it.
         by_turn: The same turn by turn; None where the price of a step is not that of its turn alone.
     """
 
@@ -279,7 +279,7 @@ def _summed(turn: IntArray, part: IntArray | FloatArray) -> FloatArray:
 
 
 def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
-    """Price every step by commands and add up."""
+    """Price every step at command level and add up."""
     turn = steps.turn
     moving = costs.migrations(steps.placement, turn)
     decode = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads, turn) + moving
@@ -379,7 +379,7 @@ def _replay_added(
     policy: TreePolicy,
     costs: StepCosts,
 ) -> Steps:
-    """Run somebody's pruner in the readable loop."""
+    """Run a user-defined pruner in the readable loop."""
     trace = trace.with_heads(min(system.model.medusa_heads, trace.heads))
     pruner = factory(prior_accuracy(trace.heads, trace.top_k))
     price = allowed_prices(costs, policy, trace.heads, workload.new_tokens)

@@ -117,7 +117,7 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
         system: The model on its machine.
         first_context: Shortest context, which is also the length of the prompt.
         contexts: How many consecutive contexts to price.
-        allocator: That of the system for these contexts, where somebody has made it already.
+        allocator: That of the system for these contexts, if it exists already.
 
     Raises:
         InputError: The model does not fit the machine, or its devices lack the precision.

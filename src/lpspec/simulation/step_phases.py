@@ -1,4 +1,4 @@
-"""A pass as the chain of phases that it is, each timed by commands: a transformer has hardly any other freedom.
+"""A pass as the chain of phases that it is, each timed at command level: a transformer has hardly any other freedom.
 
 In a phase, PIM computes its columns or heads while the NPU reads the weights or keys of the others from the DRAM rank
 and multiplies them; it ends when all are done. Vector work is a phase of the NPU's vector units.

@@ -73,7 +73,7 @@ class TreePolicy:
         size: Grow to this many tokens, root included; None to let the pruner choose.
         depth: Grow at most this deep, since heads beyond are not used; None for as deep as there are heads.
         heads: Draft heads that run.
-        pruner: Makes a pruner of somebody else's; None for the DTP.
+        pruner: Makes a user-defined pruner; None for the DTP.
         objective: What the pruner optimises when it chooses.
         rule: How it learns accuracies.
         memory: Observations that it remembers.
@@ -97,7 +97,7 @@ class TreePolicy:
 def tree_policy(scenario: Scenario) -> TreePolicy:
     """How a scenario wants trees found.
 
-    Its tree is ``dtp``, a size, size x depth, the name of a published tree, or that of a pruner somebody added.
+    Its tree is ``dtp``, a size, size x depth, the name of a published tree, or that of a user-defined one.
 
     Raises:
         InputError: Unknown name, or a size or depth that no tree has.

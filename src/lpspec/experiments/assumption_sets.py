@@ -1,4 +1,4 @@
-"""Readings: what the paper leaves open, as parameters, and every combination of plausible values."""
+"""Assumption sets: what the paper leaves open, as parameters, and every combination of plausible values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from lpspec.scenario.names import OBJECTIVES, Objective
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class AssumptionSet:
     """One way to read the published configuration. It holds for every phone-class system alike; GPUs are not read.
 
     Attributes:
@@ -28,7 +28,7 @@ class Reading:
 
     @property
     def changes(self) -> dict[str, str]:
-        """The reading as changes to platforms, as ``lpspec compare --set`` takes them."""
+        """The assumption set as changes to platforms, as ``lpspec compare --set`` takes them."""
         return {
             "pim.concurrent_ranks": str(self.concurrent_ranks),
             "pim.mac_interval": f"{self.mac_interval_ns:g} ns",
@@ -36,12 +36,12 @@ class Reading:
         }
 
     def applied(self, scenario: Scenario) -> Scenario:
-        """A scenario under this reading."""
+        """A scenario under this assumption set."""
         return scenario.replace(changes=self.changes, objective=self.objective, root_counts=self.root_counts)
 
     @property
     def machine(self) -> tuple[int, float, float, bool]:
-        """What decides the price of a step; readings that differ in the objective alone share it."""
+        """What decides the price of a step; assumption sets that differ in the objective alone share it."""
         return self.concurrent_ranks, self.mac_interval_ns, self.bus_efficiency, self.root_counts
 
 
@@ -54,11 +54,11 @@ FITTED_BUS_EFFICIENCY = 0.7
 BUS_EFFICIENCIES = (1.0, 0.85, FITTED_BUS_EFFICIENCY)
 """Table II as printed; the AttAcc simulator's MAX_OFF_MEM_BW_UTIL; and the fitted one."""
 
-PLAIN = Reading(3, 5.0, 1.0, "throughput", True)
+PLAIN = AssumptionSet(3, 5.0, 1.0, "throughput", True)
 """Table II as printed, every rank at once, peak bandwidth."""
 
 
-def all_readings() -> Iterator[Reading]:
+def all_assumption_sets() -> Iterator[AssumptionSet]:
     """Every combination, plain values first."""
     for values in product(CONCURRENT_RANKS, MAC_INTERVALS_NS, BUS_EFFICIENCIES, OBJECTIVES, (True, False)):
-        yield Reading(*values)
+        yield AssumptionSet(*values)
