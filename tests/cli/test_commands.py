@@ -112,7 +112,7 @@ def test_comparison_prints_the_numbers_that_it_writes(compared: Results) -> None
         assert cells[1:6] == [digits(system[key]) for key in columns]
         assert cells[6:8] == [f"{system['mean_acceptance_length']:.3f}", f"{system['mean_l_spec']:.2f}"]
         both = ("tokens_per_j_memory_and_macs", "power_memory_and_macs_w", "tokens_per_j_board", "power_board_w")
-        assert cells[8:] == [digits(system[key]) for key in both]
+        assert cells[8:] == [*(digits(system[key]) for key in both), system["fidelity"]]
 
 
 def test_an_option_without_effect_is_said(lpspec: Callable[..., Said]) -> None:

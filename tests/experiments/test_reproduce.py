@@ -1,4 +1,4 @@
-"""The reproduction: every published quantity, the reading that fits best, and nothing set per system."""
+"""The reproduction: every published quantity, the assumption set that fits best, and nothing set per system."""
 
 import dataclasses
 import math
@@ -85,7 +85,7 @@ def test_rows_out_of_range_say_why_and_no_others_do(result: Reproduction) -> Non
         assert "\n" not in row.why
 
 
-# The reading
+# The assumption set
 
 
 def worst_factor(simulated: Mapping[str, float]) -> float:
@@ -123,7 +123,7 @@ def test_the_rows_are_those_of_the_chosen_assumption_set(result: Reproduction) -
 
 
 def test_a_assumption_set_shared_between_threads_is_the_assumption_set_alone(result: Reproduction) -> None:
-    """Price lists and autoregressive runs are shared while the readings are searched side by side."""
+    """Price lists and autoregressive runs are shared while the assumption sets are searched side by side."""
     for place in (0, 17, -1):
         expected = result.assumption_sets[place]
         assert Bench(PAPER).result(expected.assumption_set) == expected
@@ -158,7 +158,7 @@ def test_a_assumption_set_changes_only_what_the_paper_leaves_open() -> None:
 
 
 def test_gpus_are_those_of_their_files_whatever_the_assumption_set(result: Reproduction) -> None:
-    """What is fitted to the NPU must not price a GPU; nor can a GPU's row choose a reading."""
+    """What is fitted to the NPU must not price a GPU; nor can a GPU's row choose an assumption set."""
     files = {"attacc": 0.85, "rtx3090": 0.85}
     for name, run in every_run(result):
         if (gpu := run.system.platform.gpu) is not None:
@@ -188,7 +188,7 @@ def every_run(result: Reproduction) -> list[tuple[str, Run]]:
 
 
 def test_every_reported_run_is_one_that_can_be_made_alone(result: Reproduction) -> None:
-    """From the system as it is reported, without the sharing between readings."""
+    """From the system as it is reported, without the sharing between assumption sets."""
     bench = Bench(PAPER)
     own = TreePolicy(objective=result.chosen.assumption_set.objective, heads="all")
     asked = {name: (run, own) for name, run in result.closed.published.items()}
@@ -257,7 +257,7 @@ def test_bases_are_what_they_say(result: Reproduction) -> None:
 
 
 def test_systems_are_reported_under_the_chosen_assumption_set(result: Reproduction) -> None:
-    """Also those that a reading cannot change, whichever reading made them first."""
+    """Also those that an assumption set cannot change, whichever one made them first."""
     for _, run in every_run(result):
         if run.system.speculates:
             assert run.system.root_counts == result.chosen.assumption_set.root_counts

@@ -11,7 +11,13 @@ from lpspec.report.figures import figure_bytes
 from lpspec.report.machine_table import machine_blocks
 from lpspec.report.speed_figure import speed_figure
 
-MACHINE: dict[str, str | int] = {"processor": "some processor", "threads": 1, "dtype": "float32", "torch": "2"}
+MACHINE: dict[str, str | int] = {
+    "processor": "some processor",
+    "backend": "compiled",
+    "threads": 1,
+    "dtype": "float32",
+    "torch": "2",
+}
 PRICES = MachinePrices("demo", "medusa", (16,), (1, 4, 64), np.array([[2e6, 2.3e6, 9e6]]), 1e6, 3, MACHINE)
 
 
