@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from executed import execute_commands, join_scores, join_values, spread_probabilities, spread_queries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pim_help import die, fill_cache, random_int8, run, violations
 
 from lpspec.dram.engine import state
 from lpspec.dram.pim.cache import KvPlacement
-from lpspec.dram.pim.functional import PimDies, execute, execute_commands
+from lpspec.dram.pim.functional import PimDies, execute
 from lpspec.dram.pim.products import PimProgram, compile_gemm, compile_scores, compile_values
 from lpspec.dram.pim.weights import PimChannel, WeightPlacement, place_weights
 from lpspec.errors import InputError
@@ -152,10 +153,10 @@ def test_attention_computes_the_integer_products(
     cells = channel.cells(kv.end_row, GARBAGE)
     kv.write(cells, 0, keys, values)
     q, p = random_int8(rng, heads, queries, head_dim), random_int8(rng, heads, queries, context)
-    scores = execute(compile_scores(kv, context, queries), cells, kv.spread_queries(q))
-    assert np.array_equal(kv.join_scores(scores, context), q.astype(np.int64) @ keys.astype(np.int64).swapaxes(1, 2))
-    results = execute(compile_values(kv, context, queries), cells, kv.spread_probabilities(p))
-    assert np.array_equal(kv.join_values(results), p.astype(np.int64) @ values.astype(np.int64))
+    scores = execute(compile_scores(kv, context, queries), cells, spread_queries(kv, q))
+    assert np.array_equal(join_scores(kv, scores, context), q.astype(np.int64) @ keys.astype(np.int64).swapaxes(1, 2))
+    results = execute(compile_values(kv, context, queries), cells, spread_probabilities(kv, p))
+    assert np.array_equal(join_values(kv, results), p.astype(np.int64) @ values.astype(np.int64))
 
 
 @pytest.mark.parametrize(("queries", "concurrent", "banks"), [(1, 3, 2), (4, 3, 2), (3, 2, 2), (6, 3, 1)])

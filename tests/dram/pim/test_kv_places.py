@@ -34,8 +34,6 @@ def test_places_are_those_that_a_write_changes(
     places = [tuple(place) for place in kv.append_places(position, tokens).tolist()]
     assert set(places) == changed
     assert len(places) == len(changed)
-    if parts == 1:
-        assert len(places) == kv.append_bursts(position, tokens)
 
 
 @pytest.mark.parametrize("tokens", [1, 5])

@@ -142,6 +142,6 @@ def test_bursts_name_the_place_of_every_weight(k: int, n: int, banks: int, split
 
 def test_keys_cost_a_masked_write_for_each_byte() -> None:
     kv = KvPlacement(CHANNEL, 8, 128, 1024)
-    assert kv.append_bursts(200, 1) == 8 * (128 + 4)
-    assert kv.append_bursts(200, 4) == 8 * (128 + 4 * 4)
-    assert kv.append_bursts(222, 4) == 8 * (2 * 128 + 4 * 4)
+    assert len(kv.append_places(200, 1)) == 8 * (128 + 4)
+    assert len(kv.append_places(200, 4)) == 8 * (128 + 4 * 4)
+    assert len(kv.append_places(222, 4)) == 8 * (2 * 128 + 4 * 4)

@@ -203,16 +203,6 @@ class KvPlacement:
         """First row behind it."""
         return self.start_row + self.rows
 
-    def append_bursts(self, position: int, tokens: int) -> int:
-        """Bursts of 32 B that appending tokens writes, most of them for one byte of each.
-
-        A key is one lane of head_dim columns, so it takes head_dim masked writes per head; keys of the same block of 32
-        share them if they are written together. A value is one burst per 32 of head_dim.
-        """
-        lanes = self.channel.lanes
-        blocks = (position + tokens - 1) // lanes - position // lanes + 1
-        return self.heads * (blocks * self.head_dim + tokens * -(-self.head_dim // lanes))
-
     def append_places(self, position: int, tokens: int) -> IntArray:
         """The bursts that appending tokens writes: int64 [bursts, 4] of rank, flat bank, row, column.
 
@@ -248,28 +238,6 @@ class KvPlacement:
             for at, (part, place) in enumerate(zip(parts.tolist(), places.tolist(), strict=True)):
                 self.keys.write_column(cells, head * self.parts + part, place, keys[head, at])
                 self.values.write_row(cells, head * self.parts + part, place, values[head, at])
-
-    def spread_queries(self, queries: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Inputs of QK^T for every part, from int8 [heads, queries, head_dim]."""
-        return np.repeat(queries, self.parts, axis=0)
-
-    def spread_probabilities(self, probabilities: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Inputs of PV for every part, from int8 [heads, queries, keys]; zero for positions that a part lacks."""
-        heads, queries, keys = probabilities.shape
-        parts, places = self._dealt(np.arange(keys))
-        spread = np.zeros((heads, self.parts, self.part_keys(keys), queries), np.int8)
-        spread[:, parts, places] = probabilities.swapaxes(1, 2)
-        return spread.reshape(self.matrices, -1, queries).swapaxes(1, 2)
-
-    def join_scores(self, scores: IntArray, keys: int) -> IntArray:
-        """Scores int64 [heads, queries, keys] from those of all parts."""
-        parts, places = self._dealt(np.arange(keys))
-        by_part = scores.reshape(self.heads, self.parts, *scores.shape[1:])
-        return by_part[:, parts, :, places].transpose(1, 2, 0)
-
-    def join_values(self, results: IntArray) -> IntArray:
-        """Results int64 [heads, queries, head_dim]: the sums of all parts, which the NPU adds."""
-        return np.asarray(results.reshape(self.heads, self.parts, *results.shape[1:]).sum(axis=1))
 
     def _dealt(self, positions: IntArray) -> tuple[IntArray, IntArray]:
         """Part of each position, and its place there."""

@@ -99,7 +99,7 @@ def compile_scores(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, 
     """Compile QK^T: ``queries`` query rows of each of the first ``heads`` heads (0: all) with its first ``keys`` keys.
 
     Grouped queries count as so many rows: tokens times query heads that share a key head. The program's matrices are
-    the parts of all heads: ``kv.spread_queries`` gives their inputs, ``kv.join_scores`` takes their results.
+    the parts of all heads, in the order of ``kv.keys``.
     """
     some = replace(kv.keys, heads=(heads or kv.heads) * kv.parts)
     return _compile_heads(some, kv.head_dim, kv.part_keys(keys), queries, fence_ck)
@@ -108,7 +108,7 @@ def compile_scores(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, 
 def compile_values(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, heads: int = 0) -> PimProgram:
     """Compile PV: ``queries`` rows of probabilities over the first ``keys`` keys of the same heads, with their values.
 
-    Inputs come from ``kv.spread_probabilities``, and ``kv.join_values`` takes the results.
+    The results of a head's parts are to be added.
     """
     some = replace(kv.values, heads=(heads or kv.heads) * kv.parts)
     return _compile_heads(some, kv.part_keys(keys), kv.head_dim, queries, fence_ck)

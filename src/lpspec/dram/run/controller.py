@@ -1,7 +1,7 @@
 """How the near-data memory controller in front of a channel is set up, and what of it the compiled engine takes."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +15,6 @@ Refresh = Literal["none", "all-bank", "per-bank"]
 Wck = Literal["on-demand", "always-on"]
 Page = Literal["open", "closed"]
 Fairness = Literal["pim-first", "npu-first", "round-robin"]
-_T = TypeVar("_T")
 
 _REFRESH = {
     "none": state.REFRESH_NONE,

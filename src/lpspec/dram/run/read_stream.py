@@ -43,17 +43,3 @@ class ReadStream:
         place = self.rank * device.organisation.banks + group * banks + group_row % banks
         same = np.zeros(self.bursts, np.int64)
         return np.stack([same + self.at, same, place, self.row + group_row // banks, column * BEATS], 1)
-
-    def check(self, device: DieSpec, ranks: int) -> None:
-        """Refuse reads that such a channel has no place for."""
-        rows = device.organisation.rows.n
-        last_row = self.row + (max(self.bursts, 1) - 1) // (device.organisation.banks * device.organisation.columns)
-        for name, value, most in (
-            ("rank", self.rank, ranks - 1),
-            ("row", self.row, rows - 1),
-            ("at", self.at, 1 << 50),
-        ):
-            if not 0 <= value <= most:
-                raise InputError(f"{name} of the reads is {value}: allowed is 0 to {most}")
-        if last_row >= rows:
-            raise InputError(f"the last row of the reads is {last_row}: allowed is up to {rows - 1}")

@@ -28,7 +28,6 @@ REFRESH_INTERVALS = 32
 """Refresh intervals that copies fill: one refresh more or less is then 0.17 % of the time (nRFCab / 32 nREFI)."""
 
 NO_PROGRAM = np.empty((0, k.INSTRUCTION_FIELDS), np.int64)
-NO_REQUESTS = np.empty((0, 5), np.int64)
 
 _NO_LOG = np.empty((0, 5), np.int64)
 _ERRORS = {
