@@ -138,7 +138,7 @@ RULES: dict[str, Rule] = {
 SAVES = {"least-energy": "energy", "least-edp": "EDP"}
 """What allocators save that do not save time."""
 
-WITHOUT_CHOICE = ("npu-spec", "pim-spec", "attacc-spec", "rtx3090-spec")
+WITHOUT_CHOICE = ("npu-spec", "attacc-spec", "rtx3090-spec")
 """Systems on which every operator has its device."""
 
 
