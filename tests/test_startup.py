@@ -1,7 +1,10 @@
 """The command answers at once: asking for help loads nothing heavy."""
 
+import importlib
 import subprocess
 import sys
+
+from lpspec.cli.main import COMMANDS
 
 HEAVY = ("numpy", "numba", "pydantic", "matplotlib", "torch", "tokenizers")
 ASK_FOR_HELP = f"""
@@ -23,3 +26,10 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "loaded:"
     for command in ("compare", "inspect", "reproduce"):
         assert command in done.stdout
+
+
+def test_the_overview_says_what_the_commands_say_first() -> None:
+    for name, summary in COMMANDS.items():
+        module = importlib.import_module(f"lpspec.cli.{name}")
+        said = module.app.help if name == "dram" else getattr(module, name).__doc__
+        assert said.strip().startswith(summary.rstrip(".")), name

@@ -262,7 +262,7 @@ def test_results_show_themselves(compared: Comparison) -> None:
     console.print(compared)
     text = console.export_text()
     assert "lp-spec" in text
-    assert "tokens/pass" in text
+    assert "tokens per" in text
     html = compared._repr_html_()
     assert html.startswith("<pre")
     assert "lp-spec" in html

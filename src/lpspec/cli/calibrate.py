@@ -28,7 +28,7 @@ def calibrate(
     json: JsonFile = None,
     figure: FigureFile = None,
 ) -> None:
-    """Time verify passes on this machine, over tree sizes and contexts, and the drafter's time beside them.
+    """Time verify passes and drafts on this machine, over tree sizes and contexts.
 
     `lpspec generate --objective machine --prices FILE` then sizes trees for real speed by the file of --json.
 

@@ -9,42 +9,47 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
 from lpspec import __version__
-from lpspec.cli.calibrate import calibrate
-from lpspec.cli.compare import compare
-from lpspec.cli.dram import app as dram
-from lpspec.cli.generate import generate
-from lpspec.cli.inspect import inspect
-from lpspec.cli.peers import peers
-from lpspec.cli.placement import placement
-from lpspec.cli.record import record
-from lpspec.cli.reproduce import reproduce
 from lpspec.cli.signals import Ended, catch_signals
-from lpspec.cli.validate import validate
 from lpspec.errors import InputError, shown, unknown_name
 
 BROKEN_PIPE, BAD_INPUT, SIGNALLED, INTERRUPTED = 1, 2, 128, 130
 
-app = App(
-    name="lpspec",
-    help="Speculative LLM decoding on a mobile NPU beside hybrid LPDDR5-PIM memory (LP-Spec, ICCAD 2025).",
-    help_format="plaintext",
-    version=__version__,
-    version_format="plaintext",
-    print_error=False,
-    exit_on_error=False,
-    suppress_keyboard_interrupt=False,
-    result_action="return_value",
-)
-app.command(reproduce)
-app.command(compare)
-app.command(peers)
-app.command(placement)
-app.command(inspect)
-app.command(validate)
-app.command(generate)
-app.command(record)
-app.command(calibrate)
-app.command(dram)
+COMMANDS = {
+    "reproduce": "Put every published number of LP-Spec beside the simulated one.",
+    "compare": "Compare LP-Spec with other systems on the same requests.",
+    "peers": "Put what neighbouring simulators and measurements give beside ours, under their conditions.",
+    "placement": "Compare static, dynamic and replicated placement of weights on LP-Spec.",
+    "inspect": "Show every value of a platform, die, energy profile, model, trace or tree.",
+    "validate": "Compare every level of the model with the one below it, and with what is published.",
+    "generate": "Continue a text with a real model and token trees, and price the steps on a platform.",
+    "record": "Decode greedily and record what the drafter guessed at every token.",
+    "calibrate": "Time verify passes and drafts on this machine.",
+    "dram": "LPDDR5 and its PIM, command by command: serve requests, check command streams, compute products.",
+}
+"""What the overview says of each command, so that it loads none; a command's own page has its docstring."""
+
+
+def make_app(overview: bool) -> App:
+    """The command line; each command is loaded when it is called.
+
+    Args:
+        overview: Whether all commands are to be listed, and none is to be called.
+    """
+    app = App(
+        name="lpspec",
+        help="Speculative LLM decoding on a mobile NPU beside hybrid LPDDR5-PIM memory (LP-Spec, ICCAD 2025).",
+        help_format="plaintext",
+        version=__version__,
+        version_format="plaintext",
+        print_error=False,
+        exit_on_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+    for name, summary in COMMANDS.items():
+        where = f"lpspec.cli.{name}:{'app' if name == 'dram' else name}"
+        app.command(where, name=name, **({"help": summary} if overview else {}))
+    return app
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,7 +68,7 @@ def run(argv: Sequence[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows "?", not a traceback
     try:
-        answer = app(_joined(argv))
+        answer = make_app(overview=all(word.startswith("-") for word in argv))(_joined(argv))
         sys.stdout.flush()
     except InputError as error:
         return _refuse(*str(error).splitlines())
@@ -112,7 +117,11 @@ def _said(error: CycloptsError) -> str:
     tokens = list(getattr(error, "unused_tokens", None) or [])
     if tokens and isinstance(error, UnknownCommandError):
         is_option = tokens[0].startswith("-")
-        return str(unknown_name("option" if is_option else "command", tokens[0], _names(error.app or app, is_option)))
+        return str(
+            unknown_name(
+                "option" if is_option else "command", tokens[0], _names(error.app or make_app(overview=True), is_option)
+            )
+        )
     if tokens and isinstance(error, UnusedCliTokensError):
         return f"unexpected argument '{tokens[0]}': values follow their option, such as --model llama2-7b"
     message = str(error).rstrip(".")

@@ -13,7 +13,7 @@ from lpspec.simulation.run import Run
 
 INT8 = 8
 
-COLUMNS = ("token/s", "token/J", "EDP s·mJ", "power W", "first token ms", "tokens/pass", "L_spec")
+COLUMNS = ("token/s", "token/J", "EDP s·mJ", "power W", "first token ms", "tokens per pass", "L_spec")
 BOARD_COLUMNS = ("board token/J", "board W")
 PARTS_COLUMNS = ("mem+MAC token/J", "mem+MAC W")
 """What the other energy basis gives, where a table's token/J does not count it."""
@@ -34,7 +34,7 @@ def systems_table(title: str, runs: Iterable[Run]) -> Table:
     parts, board = "board-power" in counted, "model" in counted  # a table has what is not its token/J already
     for name in (*COLUMNS, *(PARTS_COLUMNS if parts else ()), *(BOARD_COLUMNS if board else ())):
         table.add_column(name, justify="right")
-    table.add_column("level")
+    table.add_column("level", no_wrap=True)
     for run in runs:
         others = (*(_pair(run.memory_and_macs) if parts else ()), *(_pair(run.board) if board else ()))
         table.add_row(
