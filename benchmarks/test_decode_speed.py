@@ -17,7 +17,7 @@ from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
 from lpspec.scenario import Workload
 from lpspec.simulation.decode_loop import decode
-from lpspec.simulation.run import decode_steps, price_steps, turn_bounds
+from lpspec.simulation.run import decode_steps, price_steps
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.measured import prior_accuracy
@@ -51,10 +51,8 @@ def _report_rate(benchmark: BenchmarkFixture, name: str, count: int) -> None:
 
 @pytest.mark.benchmark(group="decode steps, the pruner deciding every one, energy and all")
 def test_compiled_loop(benchmark: BenchmarkFixture, system: System, trace: RankTrace, costs: StepCosts) -> None:
-    turns = turn_bounds(trace, Workload())
-
     def run() -> int:
-        return len(price_steps(system, costs, decode_steps(system, trace, turns, POLICY, costs)).steps.position)
+        return len(price_steps(system, costs, decode_steps(system, trace, Workload(), POLICY, costs)).steps.position)
 
     _report_rate(benchmark, "steps_per_s", benchmark(run))
 
@@ -91,8 +89,7 @@ def test_reproduce(benchmark: BenchmarkFixture) -> None:
 
 
 def test_the_loops_that_are_compared_do_the_same(system: System, trace: RankTrace, costs: StepCosts) -> None:
-    turns = turn_bounds(trace, Workload())
-    compiled = decode_steps(system, trace, turns, POLICY, costs)
+    compiled = decode_steps(system, trace, Workload(), POLICY, costs)
     pruner = DraftTokenPruner(prior_accuracy(trace.heads, trace.top_k))
     readable = list(islice(decode(trace, pruner, costs.prices("edp")), LOOP_STEPS))
     assert np.array_equal(compiled.l_spec[:LOOP_STEPS], [s.l_spec for s in readable])

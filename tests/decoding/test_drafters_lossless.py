@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch")
 from head_weights import medusa_weights  # noqa: E402
 from trained_drafters import CONFIDENT, CONFIG, MODEL, WEIGHTS, medusa_heads  # noqa: E402
 
+from lpspec.arrays import FloatArray  # noqa: E402
 from lpspec.decoding.checkpoint import Checkpoint  # noqa: E402
-from lpspec.decoding.drafter import Drafter, FloatArray  # noqa: E402
+from lpspec.decoding.drafter import Drafter  # noqa: E402
 from lpspec.decoding.drafters.draft_model import DraftModel  # noqa: E402
 from lpspec.decoding.drafters.medusa import Medusa, take_heads  # noqa: E402
 from lpspec.decoding.generate import Generation  # noqa: E402

@@ -15,12 +15,12 @@ from plain_drafters import Plain, medusa_lists  # noqa: E402
 from tiny_llama import grow_tree, tiny_config  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from lpspec.arrays import FloatArray  # noqa: E402
 from lpspec.decoding.drafter import Committed  # noqa: E402
 from lpspec.decoding.drafters.medusa import Medusa, filled, load_medusa, ranks_in, score_guesses  # noqa: E402
 from lpspec.decoding.llama import Llama  # noqa: E402
 from lpspec.decoding.llama_weights import random_weights  # noqa: E402
 from lpspec.errors import InputError  # noqa: E402
-from lpspec.speculation.kernels import FloatArray  # noqa: E402
 from lpspec.speculation.pruner import FixedTree  # noqa: E402
 from lpspec.speculation.token_tree import TokenTree  # noqa: E402
 

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from trained_drafters import CONFIDENT, HEADS, MODEL, medusa_heads  # noqa: E402
 
+from lpspec.arrays import FloatArray  # noqa: E402
 from lpspec.decoding.draft_trace import DraftTrace, replay_drafts  # noqa: E402
 from lpspec.decoding.drafter import Drafter  # noqa: E402
 from lpspec.decoding.drafters.medusa import Medusa  # noqa: E402
@@ -18,7 +19,6 @@ from lpspec.decoding.generate import Generation, Step  # noqa: E402
 from lpspec.decoding.recording import Prompt, record_drafts, record_ranks  # noqa: E402
 from lpspec.errors import InputError  # noqa: E402
 from lpspec.simulation.decode_loop import decode  # noqa: E402
-from lpspec.speculation.kernels import FloatArray  # noqa: E402
 from lpspec.speculation.measured import prior_accuracy  # noqa: E402
 from lpspec.speculation.pruner import DraftTokenPruner, FixedTree, Pruner  # noqa: E402
 from lpspec.speculation.rank_trace import RankTrace, load_trace, verify_passes  # noqa: E402

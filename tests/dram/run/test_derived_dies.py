@@ -41,7 +41,9 @@ def reads_ns(changes: dict[str, str]) -> float:
 
 def product_ns(changes: dict[str, str]) -> float:
     """Four tokens times 1024 x 3072 weights in the PIM ranks."""
-    return PackageCommands(platform_of(tuple(changes.items()))).product(4, 1024, 3072, 0.0).latency_ns
+    platform = platform_of(tuple(changes.items()))
+    assert platform.pim is not None
+    return PackageCommands(platform).product(4, 1024, 3072, platform.pim.concurrent_ranks.n, 0.0).latency_ns
 
 
 @pytest.mark.parametrize("faster", FASTER)
