@@ -104,7 +104,8 @@ def test_assumptions_give_their_range(folder: str, name: str) -> None:
 def test_every_field_says_what_it_is() -> None:
     def fields(model: type[BaseModel]) -> Iterator[tuple[str, str | None]]:
         for child in model.__subclasses__():
-            yield from ((f"{child.__name__}.{key}", f.description) for key, f in child.model_fields.items())
+            if child.__module__.startswith("lpspec."):  # other tests define their own
+                yield from ((f"{child.__name__}.{key}", f.description) for key, f in child.model_fields.items())
 
     spec = Described
     assert issubclass(PlatformSpec, spec)
