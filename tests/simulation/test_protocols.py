@@ -27,7 +27,7 @@ from lpspec.speculation.pruner import DraftTokenPruner, FixedTree
 from lpspec.speculation.token_tree import TokenTree
 
 
-def run(fidelity: str, tree: str = "8", allocator: str = "replicated", **options: Any) -> Run:
+def run(fidelity: str | None, tree: str = "8", allocator: str = "replicated", **options: Any) -> Run:
     changes = {"allocator": allocator}
     given: dict[str, Any] = {"model": "tinyllama", "systems": ["lp-spec"], "new_tokens": 24, **options}
     return compare(DEFAULT.replace(tree=tree, fidelity=fidelity, changes=changes, **given)).runs[0]
@@ -142,7 +142,7 @@ def test_weights_move_as_under_the_shipped_one(monkeypatch: pytest.MonkeyPatch) 
 
 def test_one_that_only_prices_has_no_command_level_and_pays_for_moved_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ALLOCATORS, "mine", PricesOnly)
-    mine = run("command", allocator="mine")
+    mine = run(None, allocator="mine")
     assert mine.fidelity == "analytic"
     assert mine.steps.moved.sum() > 0
     same(mine, run("analytic", allocator="single"))
