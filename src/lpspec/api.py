@@ -6,6 +6,7 @@ when one of its names is first used.
 
 import inspect
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -35,24 +36,24 @@ HTML_WIDTH = 130
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class Result:
+class Result(ABC):
     """What every result can do: become JSON, a table of data or a figure, and show itself."""
 
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """The content of ``to_json``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_rows(self) -> list[dict[str, Any]]:
         """The rows of ``to_dataframe``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self) -> Iterable[Any]:
         """Tables and lines, as the command line prints them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def plot(self) -> "Figure":
         """The figure of the command line, as a matplotlib Figure."""
-        raise NotImplementedError
 
     def to_json(self) -> str:
         """JSON text; what the command line's ``--json`` writes, where it has the same result."""
