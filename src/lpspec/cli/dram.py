@@ -1,6 +1,7 @@
 """``lpspec dram``: the memory at command level: requests served, command streams checked, products computed."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeAlias
 
@@ -9,7 +10,7 @@ from cyclopts import App, Parameter
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver, show_result, write_json
-from lpspec.cli.dram_options import Checking, Computing, Serving
+from lpspec.cli.dram_options import Checking, CommandFormat, Computing, Serving, Tracing
 from lpspec.cli.options import JsonFile, WholeNumber, flattened, given_options, rank_numbers
 from lpspec.cli.outputs import FilesTogether, plan_file, plan_outputs
 from lpspec.errors import InputError, unknown_name
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from lpspec.dram.pim.package import Package
 
     ServingOptions: TypeAlias = Any
+    TracingOptions: TypeAlias = Any
     CheckingOptions: TypeAlias = Any
     ComputingOptions: TypeAlias = Any
 else:
     ServingOptions = flattened(Serving)
+    TracingOptions = flattened(Tracing)
     CheckingOptions = flattened(Checking)
     ComputingOptions = flattened(Computing)
 
@@ -44,29 +47,36 @@ def run(
     /,
     *,
     options: Annotated[ServingOptions, Parameter(name="*")] = ServingOptions(),  # noqa: B008
+    reading: Annotated[TracingOptions, Parameter(name="*")] = TracingOptions(),  # noqa: B008
     commands: str | None = None,
+    commands_format: CommandFormat | None = None,
     json: JsonFile = None,
 ) -> None:
-    """Serve a list of read and write requests on one channel.
+    """Serve a list of read and write requests, or the trace of another simulator, on one channel.
 
     Parameters
     ----------
     requests
         One object a line, in order of at (CK): {"at": 0, "op": "read", "rank": 0, "bank_group": 0, "bank": 0, "row": 0,
-        "column": 0}; op is read or write, column 0 to 1008 in steps of 16.
+        "column": 0}; op is read or write, column 0 to 1008 in steps of 16. Or a trace by addresses (--format).
     commands
-        Write every command to this CSV file: ck, command, rank, bank_group, bank, row, column.
+        Write every command to this file, by default CSV: ck, command, rank, bank_group, bank, row, column.
+    commands_format
+        lpspec (what lpspec dram check reads), ramulator2 (its command trace), dramsim3 (its command trace) or drampower
+        (what DRAMPower 6 reads; data are zeros).
     json
         Write the result as JSON to this file; - prints it instead of the table.
     """
     outputs = plan_outputs(json)
     commands_path = plan_file("--commands", commands, outputs.paths)
-    asked = Serving(**given_options(Serving, options))
+    if commands_path is None and commands_format is not None:
+        raise InputError("--commands-format says nothing without --commands FILE")
+    asked, how = Serving(**given_options(Serving, options)), Tracing(**given_options(Tracing, reading))
     announce_compiling()
     from lpspec.dram.platform_channel import command_die_named
-    from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
+    from lpspec.dram.run.command_forms import COMMAND_FORMS
     from lpspec.dram.run.controller import Controller
-    from lpspec.dram.run.request_file import read_requests
+    from lpspec.dram.run.request_source import Reading, requests_from
     from lpspec.dram.run.request_stream import run_stream
     from lpspec.machine.loading import load_profile
     from lpspec.report.dram_documents import run_document
@@ -74,21 +84,21 @@ def run(
 
     device, profile = command_die_named(asked.die, asked.changes), load_profile(asked.energy_profile)
     controller = Controller(ranks=asked.ranks, refresh=asked.refresh, wck=asked.wck)
+    source = requests_from(requests, device, asked.ranks, Reading(**asdict(how)))
     with FilesTogether() as files, progress("serving requests") as line:
-        take = None
+        writer = None
         if commands_path is not None:
-            out = files.open(commands_path)
-            out.write(CSV_HEADER)
-            take = _csv_into(out, csv_lines)
+            writer = COMMAND_FORMS[commands_format or "lpspec"](files.open(commands_path), device)
 
         def served(n: int, ck: int) -> None:
             _say(line, f"serving requests: {n:,}, CK {ck:,}")
 
-        pieces = read_requests(requests, device, asked.ranks)
-        done, latency = run_stream(pieces, device, controller, take=take, progress=served)
-        document = run_document(done, device, controller, profile, latency)
+        done = run_stream(source.pieces, device, controller, take=writer.take if writer else None, progress=served)
+        if writer:
+            writer.close(done.run.end_ck)
+        document = run_document(done, device, controller, profile, source.trace)
         write_json(files, outputs, document)
-    show_result(outputs, document, run_blocks(done, device, controller, profile, latency), [commands_path])
+    show_result(outputs, document, run_blocks(done, device, controller, profile, source.trace), [commands_path])
 
 
 @app.command

@@ -12,6 +12,8 @@ from lpspec.scenario.option import option, same_option
 Refresh = Literal["none", "all-bank", "per-bank"]
 Wck = Literal["on-demand", "always-on"]
 Activation = Literal["ACT2", "ACT1"]
+RequestFormat = Literal["auto", "json", "load-store", "address-op", "dramsim3", "address-vector"]
+CommandFormat = Literal["lpspec", "ramulator2", "dramsim3", "drampower"]
 
 DIE = option(
     "lpddr5-6400-8gb",
@@ -36,6 +38,37 @@ class Serving(Description):
     changes: Mapping[str, str] = DIE_CHANGES
     wck: Wck = option("on-demand", "on-demand (a CAS starts WCK) or always-on.", choices=get_args(Wck))
     energy_profile: str = same_option(Scenario, "energy_profile")
+
+
+@dataclass(frozen=True)
+class Tracing(Description):
+    """A file of requests, and how it is read."""
+
+    KIND = "file of requests"
+
+    format: RequestFormat = option(
+        "auto",
+        "json, load-store (LD 0x1240: Ramulator 2), address-op (0x1240 R: Ramulator 1), dramsim3 (0x1240 READ 30), "
+        "address-vector (R 0,0,1,2,100,32: channel, rank, bank group, bank, row, column in beats: Ramulator 2) "
+        "or auto: what the first line looks like. A named dramsim3 takes addresses without 0x as hexadecimal.",
+        choices=get_args(RequestFormat),
+    )
+    address_mapping: str | None = option(
+        None,
+        "Fields of an address, the highest first; by default ro-ra-ba-co-bg-ch: row, rank, bank, column, bank group, "
+        "channel. A field may come in parts, the lower ones with their bits: ro-ra-ba-co-bg-ch-co2. RoBaRaCoCh and "
+        "ChRaBaRoCo are Ramulator 2's.",
+    )
+    channels: int | None = option(None, "Channels that addresses go to, 1 to 64; by default 1.")
+    channel: int | None = option(
+        None, "The channel that is simulated, by default 0; what goes to others is left out, and counted."
+    )
+    access_bytes: int | None = option(None, "Bytes of an access, 32 (a burst) to 4096; by default 32.")
+    interval_ck: int | None = option(
+        None,
+        "CK from one access to the next, for traces without times; by default 0: all are there at once, and are served "
+        "as fast as can be.",
+    )
 
 
 @dataclass(frozen=True)

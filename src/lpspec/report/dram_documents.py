@@ -7,15 +7,26 @@ from lpspec.dram.pim.moves import PackageMove
 from lpspec.dram.pim.package import PackageGemm, Share
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Waits
-from lpspec.dram.run.simulate import ChannelRun
+from lpspec.dram.run.request_stream import StreamRun
+from lpspec.dram.run.trace_file import TraceReader
+from lpspec.dram.run.trace_lines import DRAMSIM3
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import Activity, EnergyProfile
 
 
 def run_document(
-    run: ChannelRun, device: DieSpec, controller: Controller, profile: EnergyProfile, latency: Waits
+    done: StreamRun, device: DieSpec, controller: Controller, profile: EnergyProfile, trace: TraceReader | None
 ) -> dict[str, Any]:
-    """What ``lpspec dram run --json`` writes."""
+    """What ``lpspec dram run --json`` writes.
+
+    Args:
+        done: The run.
+        device: The die of every rank.
+        controller: Policies.
+        profile: Energy constants.
+        trace: What read the requests, if they were another simulator's.
+    """
+    run = done.run
     return {
         "total_ck": run.total_ck,
         "avg_gb_per_s": run.avg_gb_per_s,
@@ -25,7 +36,7 @@ def run_document(
         "row_conflicts": run.row_conflicts,
         **_energy(run.activity, profile),
         "requests": run.requests,
-        "latency_ck": latency,
+        "latency_ck": waits_since_arrival(done, trace),
         "first_ck": run.first_ck,
         "end_ck": run.end_ck,
         "total_ns": run.total_ck * device.tCK.ns,
@@ -35,6 +46,30 @@ def run_document(
         "refresh": controller.refresh,
         "wck": controller.wck,
         "energy_profile": profile.name,
+        "trace": None if trace is None else _trace(trace),
+    }
+
+
+def waits_since_arrival(done: StreamRun, trace: TraceReader | None) -> Waits:
+    """How long requests waited; None for each where a trace does not say when they came."""
+    if trace is None or trace.has_times:
+        return done.latency_ck
+    return dict.fromkeys(done.latency_ck)
+
+
+def _trace(trace: TraceReader) -> dict[str, Any]:
+    """How a trace was read, and what of it was left out."""
+    form = trace.form
+    return {
+        "format": form.form,
+        "accesses": trace.found.lines,
+        "address_mapping": form.mapping.text if form.mapping else None,
+        "channels": form.channels,
+        "channel": form.channel,
+        "access_bytes": form.access_bytes,
+        "interval_ck": form.interval_ck if form.form != DRAMSIM3 else None,
+        "left_out_other_channels": trace.found.elsewhere,
+        "taken_from_their_start": trace.found.inside,
     }
 
 

@@ -10,9 +10,12 @@ from lpspec.dram.pim.moves import PackageMove
 from lpspec.dram.pim.package import PackageGemm
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Waits
-from lpspec.dram.run.simulate import ChannelRun
+from lpspec.dram.run.request_stream import StreamRun
+from lpspec.dram.run.trace_file import TraceReader
+from lpspec.dram.run.trace_lines import DRAMSIM3
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import EVENTS, Activity, EnergyProfile
+from lpspec.report.dram_documents import waits_since_arrival
 from lpspec.report.wording import digits, new_table
 
 MOST_SHOWN = 20
@@ -22,9 +25,18 @@ Rows = list[tuple[str, str, str]]
 
 
 def run_blocks(
-    run: ChannelRun, device: DieSpec, controller: Controller, profile: EnergyProfile, latency: Waits
+    done: StreamRun, device: DieSpec, controller: Controller, profile: EnergyProfile, trace: TraceReader | None
 ) -> Iterator[Any]:
-    """A run of requests: totals, commands, energy, and what stands behind them."""
+    """A run of requests: totals, commands, energy, and what stands behind them.
+
+    Args:
+        done: The run.
+        device: The die of every rank.
+        controller: Policies.
+        profile: Energy constants.
+        trace: What read the requests, if they were another simulator's.
+    """
+    run = done.run
     ns, requests = run.total_ck * device.tCK.ns, run.requests
     yield _facts(
         f"{requests:,} requests on one channel of {device.name}",
@@ -34,17 +46,39 @@ def run_blocks(
             ("row hits", f"{run.row_hits:,}", f"{run.row_hits / requests:.1%} of requests" if requests else "-"),
             ("row misses", f"{run.row_misses:,}", "bank was closed"),
             ("row conflicts", f"{run.row_conflicts:,}", "another row was open"),
-            ("latency", *_waited(latency)),
+            ("latency", *_waited(waits_since_arrival(done, trace))),
         ],
     )
     yield _counts(run.command_counts, run.total_ck)
     yield _energy(run.activity, profile, ns)
     yield f"channel  {_ranks(controller.ranks)}, refresh {controller.refresh}, WCK {controller.wck}"
     yield f"energy   profile {profile.name}"
+    if trace:
+        yield f"trace    {'; '.join(_read(trace))}"
+
+
+def _read(trace: TraceReader) -> Iterator[str]:
+    """How a trace was read, and what of it was not used."""
+    form, found = trace.form, trace.found
+    yield f"{form.form}, {form.mapping.text}" if form.mapping else form.form
+    if form.mapping:
+        yield f"{found.lines:,} accesses of {form.access_bytes} B"
+    else:
+        yield f"{found.lines:,} accesses of a burst"
+    if form.form == DRAMSIM3:
+        yield "its cycles are taken as CK"
+    else:
+        yield f"an access each {form.interval_ck} CK" if trace.has_times else "no times: all there at CK 0"
+    if form.channels > 1:
+        yield f"channel {form.channel} of {form.channels}, {found.elsewhere:,} accesses to others left out"
+    if found.inside:
+        yield f"{found.inside:,} that begin inside an access are taken from its start"
 
 
 def _waited(latency: Waits) -> tuple[str, str]:
     """The mean, and how it spreads."""
+    if latency["mean"] is None:
+        return "-", "when requests came is not known"
     mean, half, most, longest = ("-" if ck is None else digits(ck) for ck in latency.values())
     return mean, f"CK on average; half within {half}, 99 % within {most}, all {longest}"
 

@@ -5,7 +5,7 @@ own, which accepts the rest of JSON's spellings or says what is wrong. Blank lin
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -130,7 +130,7 @@ def _scan(text: Bytes, at: int, row: int, keys: Bytes, ops: Bytes, out: IntArray
     return at, row
 
 
-def read_requests(path: Path, device: DieSpec, ranks: int) -> Iterator[IntArray]:
+def read_requests(path: Path, device: DieSpec, ranks: int, pieces: Iterable[bytes] | None = None) -> Iterator[IntArray]:
     """Read a request file for one channel, piece by piece, so that memory stays bounded however long it is.
 
     Args:
@@ -138,6 +138,7 @@ def read_requests(path: Path, device: DieSpec, ranks: int) -> Iterator[IntArray]
             ``{"at": 0, "op": "read", "rank": 0, "bank_group": 0, "bank": 0, "row": 0, "column": 0}``.
         device: The die of every rank.
         ranks: Ranks of the channel.
+        pieces: What the file holds, where it is being read already.
 
     Yields:
         int64 [requests, 5], as ``run_requests`` takes them: CK, 0 read or 1 write, bank of the channel, row, column.
@@ -146,17 +147,27 @@ def read_requests(path: Path, device: DieSpec, ranks: int) -> Iterator[IntArray]
         InputError: The file can't be read or is empty, or a line is malformed; the line is named, the first being 1.
     """
     reader = _Reader(str(path), device, ranks)
+    for piece in pieces_of(path) if pieces is None else pieces:
+        yield reader.requests(piece)
+    if not reader.read:
+        raise InputError(f"{path}: no requests: a line holds one object with {', '.join(KEYS)}")
+
+
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """A text file as pieces of whole lines, a byte order mark passed over; a line too long for any request may be cut.
+
+    Raises:
+        InputError: The file can't be read.
+    """
     try:
         with path.open("rb") as file:
             mark = file.read(len(BYTE_ORDER_MARK))
             piece = mark.removeprefix(BYTE_ORDER_MARK) + _piece(file)
             while piece:
-                yield reader.requests(piece)
+                yield piece
                 piece = _piece(file)
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
-    if not reader.read:
-        raise InputError(f"{path}: no requests: a line holds one object with {', '.join(KEYS)}")
 
 
 def _piece(file: BinaryIO) -> bytes:
