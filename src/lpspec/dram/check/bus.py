@@ -15,7 +15,7 @@ BURSTS = 64
 """Bursts remembered on DQ: more than can be on their way at once (one a CK for RL + BL/n CK)."""
 
 
-@cached_njit()
+@cached_njit(inner=True)
 def _direction(op: int) -> int:
     """1 for a burst towards the host, 2 for a burst from it, 0 for a command without data on DQ."""
     if op == Op.RD or op == Op.RDA or op == Op.PIM_OUT:
@@ -37,7 +37,7 @@ def new_column_history(ranks: int) -> ColumnHistory:
     return ColumnHistory(new_history(ranks * PLACES), new_history(ranks * PLACES))
 
 
-@cached_njit()
+@cached_njit(inner=True)
 def _apart(
     log: Log, near: int, far: int, index: int, ck: int, last: History, rank: int, group: int, near_ck: int, far_ck: int
 ) -> None:
@@ -97,7 +97,7 @@ def new_dq_history() -> DqHistory:
     )
 
 
-@cached_njit()
+@cached_njit(inner=True)
 def _check_burst(
     t: CheckTiming, log: Log, index: int, ck: int, begin_ck: int, rank: int, way: int, dq: DqHistory
 ) -> None:

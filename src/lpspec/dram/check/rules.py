@@ -95,7 +95,7 @@ def new_state_history(ranks: int) -> StateHistory:
     )
 
 
-@cached_njit()
+@cached_njit(inner=True)
 def _expect_closed(log: Log, index: int, ck: int, banks: StateHistory, first: int, count: int, stride: int) -> None:
     """Find fault once where a bank that must be precharged isn't; take it as precharged from then on."""
     found = False
@@ -108,7 +108,7 @@ def _expect_closed(log: Log, index: int, ck: int, banks: StateHistory, first: in
             banks.row[place] = CLOSED
 
 
-@cached_njit()
+@cached_njit(inner=True)
 def _access(stream: Stream, start: int, i: int, log: Log, banks: StateHistory, place: int) -> None:
     """A column command needs an open row, the one that it names if it names one; auto-precharge closes it."""
     op, ck, row = stream.op[i], stream.ck[i], banks.row[place]
@@ -236,7 +236,7 @@ WINDOW = 4
 """Activations that a rank takes in one nFAW."""
 
 
-@cached_njit()
+@cached_njit(inner=True)
 def _activate(log: Log, t: CheckTiming, index: int, ck: int, ring: History, count: IntArray, rank: int) -> bool:
     """Hold one activation of a rank against the last and the fourth last, then remember it in their place."""
     oldest = rank * WINDOW + count[rank] % WINDOW
