@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver, show_result, write_json
-from lpspec.cli.dram_options import Checking, CommandFormat, Computing, Serving, Tracing
+from lpspec.cli.dram_options import Checking, CommandFormat, Computing, Exporting, Serving, Tracing
 from lpspec.cli.options import JsonFile, WholeNumber, flattened, given_options, rank_numbers
 from lpspec.cli.outputs import FilesTogether, plan_file, plan_outputs
 from lpspec.errors import InputError, unknown_name
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     TracingOptions: TypeAlias = Any
     CheckingOptions: TypeAlias = Any
     ComputingOptions: TypeAlias = Any
+    ExportingOptions: TypeAlias = Any
 else:
     ServingOptions = flattened(Serving)
     TracingOptions = flattened(Tracing)
     CheckingOptions = flattened(Checking)
     ComputingOptions = flattened(Computing)
+    ExportingOptions = flattened(Exporting)
 
 SIDES = ("pim", "dram")
 ILLEGAL = DIFFERS = 1
@@ -262,6 +264,39 @@ def move(
         document = move_document(done, profile)
         write_json(files, outputs, document)
     show_result(outputs, document, move_blocks(done, profile), [commands_path])
+
+
+@app.command
+def attention(
+    *,
+    options: Annotated[ExportingOptions, Parameter(name="*")] = ExportingOptions(),  # noqa: B008
+    ini: str | None = None,
+    json: JsonFile = None,
+) -> None:
+    """Export a platform's attention in PIM as slope and intercept over the length, as LLMServingSim takes it.
+
+    One layer of Llama-3.1-8B's heads, one token, every command issued at 32 lengths from 128 to 4096; per channel.
+
+    Parameters
+    ----------
+    ini
+        Write the memory as LLMServingSim's configs/pim has it to this file; its stem is the name of the entry.
+    json
+        Write the result as JSON to this file; - prints it instead of the table.
+    """
+    outputs = plan_outputs(json)
+    ini_path = plan_file("--ini", ini, outputs.paths)
+    asked = Exporting(**given_options(Exporting, options))
+    announce_compiling()
+    from lpspec.experiments.pim_attention import attention_line, serving_ini
+    from lpspec.machine.loading import load_platform, load_profile
+    from lpspec.report.attention_table import attention_blocks, attention_document
+
+    platform = load_platform(asked.platform, dict(asked.changes))
+    with progress("computing attention"):
+        line = attention_line(platform, load_profile(asked.energy_profile))
+    others = [(ini_path, lambda: serving_ini(line).encode())] if ini_path else []
+    deliver(outputs, attention_document(line, asked.energy_profile), attention_blocks(line), None, others)
 
 
 def _csv_into(out: BinaryIO, lines: "Callable[[NDArray[Any]], bytes]") -> "Callable[[NDArray[Any]], None]":

@@ -122,3 +122,14 @@ class Computing(Description):
         "Compute on random INT8 data, too, and compare with integer arithmetic; exit code 1 if a result differs.",
     )
     energy_profile: str = same_option(Scenario, "energy_profile")
+
+
+@dataclass(frozen=True)
+class Exporting(Description):
+    """A platform whose attention is exported."""
+
+    KIND = "platform"
+
+    platform: str = same_option(Computing, "platform")
+    changes: Mapping[str, str] = same_option(Computing, "changes")
+    energy_profile: str = same_option(Scenario, "energy_profile")
