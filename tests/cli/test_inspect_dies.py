@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from command_line import Said
 
-from lpspec.machine.die import Organisation, PimDie, Timing
+from lpspec.machine.die import LPDDR6_TIMINGS, Lpddr6Mode, Organisation, PimDie, Timing
 from lpspec.machine.loading import die_names
 
 Lpspec = Callable[..., Said]
@@ -23,11 +23,16 @@ def values(said: Any, kind: str) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("name", die_names())
 def test_every_constant_of_a_die_has_unit_and_source(lpspec: Lpspec, name: str) -> None:
     found = values(lpspec("inspect", name, "--json", "-"), "die")
-    keys = {"memory.data_rate", *(f"memory.organisation.{key}" for key in Organisation.model_fields)}
+    keys = {"memory.standard", "memory.data_rate"}
+    keys |= {f"memory.organisation.{key}" for key in Organisation.model_fields}
     keys |= {f"memory.timing.{key}" for key in Timing.model_fields} | {f"pim.{key}" for key in PimDie.model_fields}
+    if name.startswith("lpddr6"):
+        keys |= {f"memory.mode.{key}" for key in Lpddr6Mode.model_fields}
+    else:
+        keys -= {f"memory.timing.{key}" for key in LPDDR6_TIMINGS} | {"memory.organisation.metadata_bits"}
     assert set(found) == keys
     assert all(fact["source"] for fact in found.values())
-    assert {found[f"memory.timing.{key}"]["unit"] for key in Timing.model_fields} == {"CK"}
+    assert {fact["unit"] for key, fact in found.items() if key.startswith("memory.timing.")} == {"CK"}
 
 
 def test_a_platforms_page_shows_its_die(lpspec: Lpspec) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from lpspec.machine.die import DieSpec
+from lpspec.machine.die import DieSpec, Lpddr6Mode
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.loading import die_names, load_die, load_platform, load_profile, platform_names, profile_names
 from lpspec.machine.platform_spec import MemorySpec, NpuSpec, PimSpec, PlatformSpec
@@ -63,7 +63,8 @@ def lp_spec() -> tuple[PlatformSpec, NpuSpec, MemorySpec, PimSpec]:
 def test_what_ships() -> None:
     assert platform_names() == ("attacc", "lp-spec", "lpddr5-pim", "mobile-npu", "rtx3090")
     assert profile_names() == ("attacc", "pimscope", "specpim")
-    assert die_names() == ("lp5x-pim", "lpddr5-6400-16gb", "lpddr5-6400-8gb", "lpddr5x-8533", "lpddr5x-9600")
+    faster = ("lpddr5x-10667", "lpddr5x-7500", "lpddr5x-8533", "lpddr5x-9600")
+    assert die_names() == ("lp5x-pim", "lpddr5-6400-16gb", "lpddr5-6400-8gb", *faster, "lpddr6-10667-16gb")
 
 
 @pytest.mark.parametrize(("folder", "name"), SHIPPED)
@@ -81,7 +82,8 @@ def test_no_number_of_a_file_escapes_its_source(folder: str, name: str) -> None:
     """Read without the models: whatever is not in a value-source pair is a text of the description."""
     for path, value in bare_leaves(tomllib.loads(text_of(folder, name))):
         assert isinstance(value, str), path
-        choices = {"npu.dataflow", "npu.partial_sums", "memory.die", "pim.activate"}
+        choices = {"npu.dataflow", "npu.partial_sums", "memory.die", "pim.activate", "standard"}
+        choices |= {f"mode.{name}" for name in Lpddr6Mode.model_fields}
         assert path in {"name", "summary", "extends", "allocator", "energy_basis"} | choices
 
 

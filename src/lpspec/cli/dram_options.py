@@ -17,7 +17,8 @@ CommandFormat = Literal["lpspec", "ramulator2", "dramsim3", "drampower"]
 
 DIE = option(
     "lpddr5-6400-8gb",
-    "lpddr5-6400-8gb, lpddr5-6400-16gb, lpddr5x-8533, lpddr5x-9600, lp5x-pim or a TOML file.",
+    "lpddr5-6400-8gb, lpddr5-6400-16gb, lpddr5x-7500, lpddr5x-8533, lpddr5x-9600, lpddr5x-10667, lp5x-pim, "
+    "lpddr6-10667-16gb or a TOML file.",
     is_path=True,
 )
 DIE_CHANGES = option(

@@ -1,16 +1,44 @@
-"""The command clock CK of an LPDDR5 memory, and times that are counted in it."""
+"""The command clock CK of an LPDDR memory, and times that are counted in it."""
 
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from lpspec.machine.quantity import Count, DataRate
 
-BITS_PER_CK = 8
-"""Bits that a pin moves in one CK of LPDDR5: WCK:CK is 4:1, two bits a WCK cycle (JESD209-5)."""
+StandardName = Literal["LPDDR5", "LPDDR6"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What a generation of LPDDR fixes of its clocks.
+
+    Attributes:
+        wck_per_ck: Cycles of the data clock WCK in one of CK.
+        ck_per_command: CK of the command bus that one command takes; it begins on a multiple of them.
+    """
+
+    wck_per_ck: int
+    ck_per_command: int
+
+    @property
+    def bits_per_ck(self) -> int:
+        """Bits that a pin moves in one CK: two a WCK cycle."""
+        return 2 * self.wck_per_ck
+
+
+STANDARDS: dict[StandardName, Standard] = {
+    "LPDDR5": Standard(wck_per_ck=4, ck_per_command=1),
+    "LPDDR6": Standard(wck_per_ck=2, ck_per_command=2),
+}
+"""JESD209-5 in bank-group mode, JESD209-6 (four command pins a sub-channel). Source: public simulators."""
+
+EXACT_MBPS = {float(round(n * 1600 / 3)): n * 1600 / 3 for n in (1, 2, 4, 5, 7, 8, 10, 11, 13, 14, 16, 17, 20, 22)}
+"""Data rates that the standards name in whole Mbps and that are thirds: 8533 is 8,533.33, 10667 is 10,666.67."""
 
 SLOWEST_MBPS, FASTEST_MBPS = 100, 20_000
 """Data rates of a pin that are taken for possible: LPDDR (2006) begins at 200, LPDDR6 ends at 14,400."""
@@ -56,9 +84,25 @@ def whole_ck(duration_ns: float, ck_ns: float) -> int:
     return math.ceil(round(duration_ns / ck_ns, 6))
 
 
-def ck_ns_of(data_rate: Any) -> float | None:
-    """Period of CK at the data rate of a file, ``{value = ..., source = ...}``; None where there is none."""
-    return BITS_PER_CK / _mbps(data_rate.get("value")) * 1e3 if isinstance(data_rate, dict) else None
+def exact_mbps(mbps: float) -> float:
+    """The data rate behind a name that the standards round."""
+    return EXACT_MBPS.get(mbps, mbps)
+
+
+def ck_ns_at(mbps: float, standard: StandardName) -> float:
+    """Period of CK at a data rate, ns."""
+    return STANDARDS[standard].bits_per_ck / exact_mbps(mbps) * 1e3
+
+
+def ck_ns_of(described: Mapping[str, Any]) -> float | None:
+    """Period of CK at the ``data_rate`` and ``standard`` of a file's table, ns; None where they are none.
+
+    A data rate is ``{value = ..., source = ...}``.
+    """
+    rate, standard = described.get("data_rate"), described.get("standard", "LPDDR5")
+    if not isinstance(rate, dict) or standard not in STANDARDS:
+        return None
+    return ck_ns_at(_mbps(rate.get("value")), standard)
 
 
 def in_ns(constant: Any, ck_ns: float) -> Any:

@@ -1,6 +1,7 @@
-"""One LPDDR5 die and its channel as data: organisation, JEDEC timings, and the compute side of a PIM die.
+"""One LPDDR die and its channel as data: organisation, JEDEC timings, and the compute side of a PIM die.
 
-Names are JESD209-5's (``nRCD``: tRCD in clock cycles of CK). nRCD, nRAS and nRC count from ACT-2.
+Names are JESD209-5's (``nRCD``: tRCD in clock cycles of CK). nRCD, nRAS and nRC count from ACT-2. A die of LPDDR6 is
+what lies behind one sub-channel (x12); its settings stand in ``Lpddr6Mode``.
 """
 
 # ruff: noqa: N815 - timings keep the spelling of the standard
@@ -10,10 +11,13 @@ from pydantic import Field, model_validator
 
 from lpspec.errors import InputError
 from lpspec.machine.clock import (
-    BITS_PER_CK,
     FASTEST_MBPS,
     SLOWEST_MBPS,
+    STANDARDS,
     CkCount,
+    Standard,
+    StandardName,
+    ck_ns_at,
     ck_ns_of,
     in_ns,
     in_whole_ck,
@@ -35,14 +39,16 @@ class Organisation(Described):
         "rows": (1, 2**24),
         "row_bytes": (1, 2**20),
         "burst_bytes": (1, 4096),
+        "metadata_bits": (1, 4096),
     }
 
-    data_pins: Count = Field(description="data pins of a die, which fills one channel (x16)")
+    data_pins: Count = Field(description="data pins of a die, which fills one channel (x16; x12 of LPDDR6)")
     bank_groups: Count = Field(description="bank groups of a die")
     banks_per_group: Count = Field(description="banks of a bank group")
     rows: Count = Field(description="rows of a bank; they give the capacity")
     row_bytes: Count = Field(description="bytes of a row (page)")
-    burst_bytes: Count = Field(description="bytes of one burst (BL16 on x16): one column")
+    burst_bytes: Count = Field(description="bytes of data of one burst (BL16 on x16, BL24 on x12): one column")
+    metadata_bits: Count | None = Field(default=None, description="bits that a burst carries beside data (LPDDR6)")
 
     @model_validator(mode="after")
     def _whole_columns(self) -> Self:
@@ -54,6 +60,16 @@ class Organisation(Described):
     def banks(self) -> int:
         """Banks of a die."""
         return self.bank_groups.n * self.banks_per_group.n
+
+    @property
+    def burst_bits(self) -> int:
+        """Bits of a burst on the data pins, metadata with them."""
+        return 8 * self.burst_bytes.n + (0 if self.metadata_bits is None else self.metadata_bits.n)
+
+    @property
+    def payload_share(self) -> float:
+        """Share of a burst's bits that is data: all of LPDDR5's, 8/9 of LPDDR6's."""
+        return 8 * self.burst_bytes.n / self.burst_bits
 
     @property
     def columns(self) -> int:
@@ -75,13 +91,13 @@ class Timing(Described):
     nCWL: CkCount = Field(description="WR to first data (WL)")
     nBL_min: CkCount = Field(description="BL/n_min: CK that a burst holds DQ")
     nBL_max: CkCount = Field(description="BL/n_max: CK that a burst holds its bank group")
-    nRCD: CkCount = Field(description="ACT-2 to RD or WR")
+    nRCD: CkCount = Field(description="ACT-2 to RD, and to WR unless nRCDw says otherwise")
     nRPpb: CkCount = Field(description="PRE to ACT-1 of the bank")
     nRPab: CkCount = Field(description="PRE-all to ACT-1 of any bank")
     nRAS: CkCount = Field(description="ACT-2 to PRE")
     nRC: CkCount = Field(description="ACT-2 to the next ACT-1 of the bank")
     nAAD: CkCount = Field(description="ACT-1 to ACT-2 at most")
-    nWR: CkCount = Field(description="end of write data to PRE")
+    nWR: CkCount = Field(description="end of write data to PRE (LPDDR6: nWTP, counted from WL + BL/n_max)")
     nRTP: CkCount = Field(description="RD to PRE")
     nPPD: CkCount = Field(description="PRE to PRE of a rank")
     nCCD_S: CkCount = Field(description="column to column command, other bank group")
@@ -98,6 +114,9 @@ class Timing(Described):
     nPBR2ACT: CkCount = Field(description="REFpb to ACT-1 of another bank")
     nWCKPST: CkCount = Field(description="WCK runs on after the last burst")
     nWCKIDLE: CkCount = Field(description="WCK runs on after a CAS that no access follows")
+    nRCDw: CkCount | None = Field(default=None, description="ACT-2 to WR (LPDDR6)")
+    nWCK2DQO: CkCount | None = Field(default=None, description="WCK to read data, in read to write (LPDDR6)")
+    nODTLon: CkCount | None = Field(default=None, description="WR to termination on, in read to write (LPDDR6)")
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -106,8 +125,27 @@ class Timing(Described):
         return self
 
     def counts(self) -> dict[str, int]:
-        """Every timing by name, CK."""
-        return {name: getattr(self, name).n for name in type(self).model_fields}
+        """Every timing that the die has by name, CK."""
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: timing.n for name, timing in given.items() if timing is not None}
+
+
+LPDDR6_TIMINGS = ("nRCDw", "nWCK2DQO", "nODTLon")
+"""Timings that only JESD209-6 has."""
+
+
+class Lpddr6Mode(Described):
+    """Settings of an LPDDR6 die that move its timings; each is a mode register's, but for ``rows_from``."""
+
+    burst: Literal["BL24", "BL48"] = Field(description="beats of a burst; BL48 comes as two of BL24, 12 CK apart")
+    efficiency: Literal["off", "on"] = Field(
+        description="efficiency mode: one bus of x12 serves both sub-channels, so give half the channels"
+    )
+    read_dbi: Literal["off", "on"] = Field(description="data bus inversion of reads, which adds to RL")
+    write_set: Literal["A", "B"] = Field(description="set of write latencies")
+    rows_from: Literal["ACT-1", "ACT-2"] = Field(
+        description="command from which nRCD, nRAS and nRC count; public texts do not settle it"
+    )
 
 
 class PimDie(Described):
@@ -140,6 +178,8 @@ class LpddrDies(Described):
 
     RANGES: ClassVar = {"data_rate": (SLOWEST_MBPS, FASTEST_MBPS)}
 
+    standard: StandardName = Field(default="LPDDR5", description="generation of LPDDR: its clocks and rules")
+    mode: Lpddr6Mode | None = Field(default=None, description="settings of an LPDDR6 die")
     data_rate: DataRate = Field(description="bits per second and pin")
     organisation: Organisation
     timing: Timing
@@ -150,31 +190,59 @@ class LpddrDies(Described):
         """Turn times of the standard into CK at the data rate, which thus moves what is tied to it."""
         if not isinstance(data, dict) or not isinstance(data.get("timing"), dict):
             return data
-        ck_ns = ck_ns_of(data.get("data_rate"))
+        ck_ns = ck_ns_of(data)
         return data if ck_ns is None else {**data, "timing": in_whole_ck(data["timing"], ck_ns, AT_MOST)}
+
+    @model_validator(mode="after")
+    def _has_what_its_standard_has(self) -> Self:
+        has = {name for name in LPDDR6_TIMINGS if getattr(self.timing, name) is not None}
+        due = set(LPDDR6_TIMINGS) if self.standard == "LPDDR6" else set()
+        if has != due or (self.mode is None) != (self.standard == "LPDDR5"):
+            raise ValueError(f"[mode] and timings {', '.join(LPDDR6_TIMINGS)} go with standard LPDDR6, all or none")
+        return self
 
     @model_validator(mode="after")
     def _burst_fills_its_time(self) -> Self:
         pins, burst, held = self.organisation.data_pins.n, self.organisation.burst_bytes.n, self.timing.nBL_min.n
-        if 8 * burst != pins * BITS_PER_CK * held:
+        moved = pins * self.clocks.bits_per_ck * held
+        if self.has_gap and 3 * self.organisation.burst_bits == 2 * moved:
+            return self
+        if self.organisation.burst_bits != moved:
+            metadata = "" if self.organisation.metadata_bits is None else " and metadata"
             raise ValueError(
-                f"organisation.burst_bytes ({burst}) must be what data_pins ({pins}) move in nBL_min ({held} CK): "
-                f"{pins * BITS_PER_CK * held / 8:g}"
+                f"organisation.burst_bytes ({burst}){metadata} must be what data_pins ({pins}) move in nBL_min "
+                f"({held} CK): {moved / 8:g}"
             )
         return self
 
     @property
+    def clocks(self) -> Standard:
+        """Clocks of the die's standard."""
+        return STANDARDS[self.standard]
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether nBL_min may hold a gap between the two segments of a burst, which another burst fills (BL48)."""
+        return self.mode is not None and self.mode.burst == "BL48"
+
+    @property
+    def burst_ck(self) -> int:
+        """CK for which a burst's bits hold the data pins: nBL_min but for the gap that BL48 has."""
+        return self.organisation.burst_bits // (self.organisation.data_pins.n * self.clocks.bits_per_ck)
+
+    @property
     def ck_ns(self) -> float:
-        """Period of the command clock, ns: WCK runs four times as fast and moves two bits a pin and cycle."""
-        return BITS_PER_CK / self.data_rate.mbps * 1e3
+        """Period of the command clock, ns."""
+        return ck_ns_at(self.data_rate.mbps, self.standard)
 
     def in_ck(self, duration: Duration) -> int:
-        """The whole CK that commands keep between them for a time."""
-        return whole_ck(duration.ns, self.ck_ns)
+        """The CK that commands keep between them for a time: whole commands."""
+        step = self.clocks.ck_per_command
+        return -(-whole_ck(duration.ns, self.ck_ns) // step) * step
 
 
 class DieSpec(LpddrDies):
-    """One die of an LPDDR5 channel: every rank of the channel is such a die."""
+    """One die of an LPDDR channel: every rank of the channel is such a die."""
 
     name: str
     summary: str
@@ -184,7 +252,7 @@ class DieSpec(LpddrDies):
     @classmethod
     def _resolve_clocks(cls, data: Any) -> Any:
         """Turn times of PIM in CK into ns."""
-        return pim_in_ns(data, data.get("data_rate")) if isinstance(data, dict) else data
+        return pim_in_ns(data, data) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _whole_mpus(self) -> Self:
@@ -205,12 +273,13 @@ class DieSpec(LpddrDies):
     @property
     def tCK(self) -> PositiveDuration:  # noqa: N802 - the standard's name
         """Period of CK."""
-        return PositiveDuration.model_construct(value=self.ck_ns, source=f"{self.data_rate.text()}, WCK:CK 4:1")
+        ratio = f"WCK:CK {self.clocks.wck_per_ck}:1"
+        return PositiveDuration.model_construct(value=self.ck_ns, source=f"{self.data_rate.text()}, {ratio}")
 
     @property
     def peak_gb_per_s(self) -> float:
-        """Peak bandwidth of the channel, GB/s."""
-        return self.organisation.burst_bytes.n / (self.timing.nBL_min.n * self.ck_ns)
+        """Peak bandwidth of the channel, GB/s; metadata do not count."""
+        return self.organisation.burst_bytes.n / (self.burst_ck * self.ck_ns)
 
     @property
     def mode_ck(self) -> int:
@@ -256,9 +325,9 @@ class DieSpec(LpddrDies):
         return self.mpus * self.organisation.burst_bytes.n / self.pim.mac_interval.ns
 
 
-def pim_in_ns(data: dict[str, Any], data_rate: Any) -> dict[str, Any]:
-    """A description whose [pim] has its times in CK turned into ns at a data rate, as a file has both."""
-    ck_ns = ck_ns_of(data_rate)
+def pim_in_ns(data: dict[str, Any], memory: dict[str, Any]) -> dict[str, Any]:
+    """A description whose [pim] has its times in CK turned into ns, at the data rate of a die's table."""
+    ck_ns = ck_ns_of(memory)
     if ck_ns is None or not isinstance(data.get("pim"), dict):
         return data
     return {**data, "pim": {key: in_ns(constant, ck_ns) for key, constant in data["pim"].items()}}

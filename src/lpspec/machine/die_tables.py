@@ -6,6 +6,7 @@ Both work on a description as its file has it, before any value is validated.
 from collections.abc import Mapping
 from typing import Any
 
+from lpspec.machine import lpddr6
 from lpspec.machine.clock import is_time
 from lpspec.machine.quantity import DataRate
 
@@ -22,7 +23,7 @@ REFRESH_NS: dict[int, dict[str, float]] = {
 all-bank time is that of JESD209-6 and the others are assumed, 140 to 190 and 90 to 120."""
 
 _GB = 2**27
-_OF_DIE = ("data_rate", "organisation", "timing")
+_OF_DIE = ("standard", "mode", "data_rate", "organisation", "timing")
 
 
 def as_platform(die: Tables) -> Tables:
@@ -36,12 +37,12 @@ def as_platform(die: Tables) -> Tables:
 def as_die(platform: Tables, summary: str) -> Tables:
     """The way back."""
     memory, pim = platform["memory"], platform.get("pim")
-    said = {"name": memory["die"], "summary": summary, **{key: memory[key] for key in _OF_DIE}}
+    said = {"name": memory["die"], "summary": summary, **{key: memory[key] for key in _OF_DIE if key in memory}}
     return said if pim is None else {**said, "pim": pim}
 
 
 def derive(memory: Tables, die: Tables) -> None:
-    """Name what a package's own data rate or capacity changes in the die's timings, and set times of refresh.
+    """Name what a package's own data rate, mode or capacity changes in the die's timings, and set times of refresh.
 
     A timing that the package itself gives stays as it is.
 
@@ -53,10 +54,11 @@ def derive(memory: Tables, die: Tables) -> None:
     kept = {name for name, constant in die["timing"].items() if timing.get(name) == constant}
     gb, gb_of_die = (_density_gb(tables["organisation"]) for tables in (memory, die))
     if gb is not None and gb != gb_of_die:
-        for name, constant in _refresh(gb).items():
-            if name in kept:
-                timing[name] = constant
-        kept -= _refresh(gb).keys()
+        renewed = lpddr6.refresh(gb) if memory.get("standard") == "LPDDR6" else _refresh(gb)
+        timing |= {name: constant for name, constant in renewed.items() if name in kept}
+        kept -= renewed.keys()
+    if memory.get("standard") == "LPDDR6":
+        kept -= _from_tables(memory, die, kept)
     if _mbps(rate) == _mbps(_text(die["data_rate"])):
         return
     at = f"derived from {memory['die']} at {rate}"
@@ -64,6 +66,27 @@ def derive(memory: Tables, die: Tables) -> None:
     for name in kept:
         how = "its time, in whole CK" if is_time(timing[name].get("value")) else "its count or sum"
         timing[name] = {**timing[name], "source": f"{at}: {how}; {timing[name].get('source', '')}"}
+
+
+def _from_tables(memory: Tables, die: Tables, kept: set[str]) -> set[str]:
+    """Take what JESD209-6 has as tables from them where rate or mode differ from the die's own, and say which timings.
+
+    Values that the package gives itself stay as they are.
+    """
+    mbps, mode, mode_of_die = _mbps(_text(memory["data_rate"])), memory.get("mode"), die.get("mode", {})
+    same = mode == mode_of_die and mbps == _mbps(_text(die["data_rate"]))
+    if mbps is None or same or not isinstance(mode, dict):
+        return set()
+    found = lpddr6.tabled(mbps, mode)
+    if mode.get("burst") != mode_of_die.get("burst"):
+        memory["organisation"] |= {
+            key: constant
+            for key, constant in found["organisation"].items()
+            if memory["organisation"].get(key) == die["organisation"].get(key)
+        }
+    tabled = {name: constant for name, constant in found["timing"].items() if name in kept}
+    memory["timing"] |= tabled
+    return set(tabled)
 
 
 def _refresh(gb: float) -> dict[str, Any]:

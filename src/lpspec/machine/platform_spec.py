@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from pydantic import Field, model_validator
 
 from lpspec.errors import InputError
+from lpspec.machine.clock import exact_mbps
 from lpspec.machine.die import DieSpec, LpddrDies, PimDie, check_mpus, pim_in_ns
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.quantity import (
@@ -95,6 +96,8 @@ class MemorySpec(LpddrDies):
         return DieSpec(
             name=self.die,
             summary=f"the die of a package of {self.channels.n} channels",
+            standard=self.standard,
+            mode=self.mode,
             data_rate=self.data_rate,
             organisation=self.organisation,
             timing=self.timing,
@@ -108,8 +111,9 @@ class MemorySpec(LpddrDies):
 
     @property
     def peak_gb_per_s(self) -> float:
-        """Peak bandwidth of all channels off chip, GB/s."""
-        return self.channels.n * self.organisation.data_pins.n / 8 * self.data_rate.mbps / 1e3
+        """Peak bandwidth of all channels off chip, GB/s; metadata do not count."""
+        raw = self.channels.n * self.organisation.data_pins.n / 8 * exact_mbps(self.data_rate.mbps) / 1e3
+        return raw * self.organisation.payload_share
 
     @property
     def sustained_gb_per_s(self) -> float:
@@ -223,7 +227,7 @@ class PlatformSpec(Described):
     def _resolve_clocks(cls, data: Any) -> Any:
         """Turn times in CK into ns at the memory's data rate, which thus moves what is tied to it."""
         memory = data.get("memory") if isinstance(data, dict) else None
-        return pim_in_ns(data, memory.get("data_rate")) if isinstance(memory, dict) else data
+        return pim_in_ns(data, memory) if isinstance(memory, dict) else data
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

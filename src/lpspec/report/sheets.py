@@ -80,16 +80,22 @@ def platform_sheet(platform: PlatformSpec, devices: Iterable[Device]) -> Sheet:
 
 def die_sheet(die: DieSpec) -> Sheet:
     """The sheet of a die, under the keys that ``--set`` takes for a platform with it."""
-    memory = (*_facts(die.organisation, "memory.organisation."), *_facts(die.timing, "memory.timing."))
+    clocks = f"period of CK, WCK:CK {die.clocks.wck_per_ck}:1"
+    said = (
+        ("standard", die.standard, "generation of LPDDR: its clocks and rules"),
+        ("data_rate", die.data_rate, "bits per second and pin"),
+    )
+    mode = () if die.mode is None else tuple(_facts(die.mode, "memory.mode."))
+    memory = (*mode, *_facts(die.organisation, "memory.organisation."), *_facts(die.timing, "memory.timing."))
     pim = () if die.pim_side is None else tuple(_facts(die.pim_side, "pim."))
     identities = (
-        Identity("ck", die.ck_ns, "ns", "period of CK, WCK:CK 4:1"),
+        Identity("ck", die.ck_ns, "ns", clocks),
         Identity("capacity", die.organisation.die_bytes / GIB, "GiB", "of a die"),
         Identity("peak", die.peak_gb_per_s, "GB/s", "of its data pins"),
         *_mpu_identities(die),
     )
-    rate = _fact("memory.data_rate", die.data_rate, "bits per second and pin")
-    return Sheet("die", die.name, die.summary, (rate, *memory, *pim), identities)
+    facts = (*(_fact(f"memory.{key}", value, meaning) for key, value, meaning in said), *memory, *pim)
+    return Sheet("die", die.name, die.summary, facts, identities)
 
 
 def profile_sheet(profile: EnergyProfile) -> Sheet:
