@@ -9,7 +9,8 @@ from lpspec.machine.loading import load_die
 from lpspec.machine.platform_spec import PlatformSpec
 
 GEOMETRY = {"bank_groups": 4, "banks_per_group": 4, "burst_bytes": 32}
-"""What commands, their addresses and PIM programs are written for: bank-group mode of LPDDR5, BL16 on x16."""
+"""What commands, their addresses and PIM programs are written for: bank-group mode of LPDDR5 with BL16 on x16, or
+LPDDR6 with BL24 on x12."""
 BANKS_PER_MPU = (1, 2)
 ACCUMULATOR_BITS = 32
 

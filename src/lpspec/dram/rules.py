@@ -1,10 +1,11 @@
-"""The timing rules of one LPDDR5 channel as a table: from, to, level, latency.
+"""The timing rules of one LPDDR channel as a table: from, to, level, latency.
 
 Read a row as: after any of the commands on the left at CK t, none of those on the right goes to the same level before
 t + latency.
 ``bank``, ``bank_group`` and ``rank`` mean the same one, ``other_rank`` every other rank of the channel.
-A latency is a formula over the timings of the device; where it comes out below one it is one, since the CA bus takes
-one command per CK. What a pair (from, to) of latencies cannot say stands in ``WINDOWS`` and ``SPANS``.
+A latency is a formula over the timings of the device and the sums in ``SUMS``, in which the standards differ. It comes
+out in whole commands, at least one: 1 CK each on LPDDR5, 2 CK on LPDDR6, where commands begin on even CK. What a pair
+(from, to) of latencies cannot say stands in ``WINDOWS`` and ``SPANS``.
 """
 
 import ast
@@ -16,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from lpspec.arrays import IntArray
+from lpspec.machine.clock import StandardName
 from lpspec.machine.die import DieSpec
 
 Level = Literal["bank", "bank_group", "rank", "other_rank"]
@@ -66,8 +68,19 @@ class RuleGroup:
     rules: tuple[Rule, ...]
 
 
-_JEDEC = "public simulators, JESD209-5"
-_RD, _WR, _COLUMN = ("RD", "RDA"), ("WR", "WRA"), ("RD", "RDA", "WR", "WRA")
+SUMS: dict[StandardName, dict[str, str]] = {
+    "LPDDR5": {"nRTW": "nCL + 2 - nCWL", "nWTP": "nCWL + nBL_min + nWR"},
+    "LPDDR6": {"nRTW": "nCL + nWCK2DQO + 1 - nODTLon", "nWTP": "nCWL + nBL_max + nWR"},
+}
+"""Read to write beside the burst between them, and write to precharge. LPDDR6, with termination on, writes behind a
+read once its data have come (tWCK2DQO) and termination is on (ODTLon), and counts recovery from WL + BL/n_max
+(JESD209-6 tables 389, 390 and 273)."""
+
+ROW = "ROW"
+"""In place of the command from which nRCD, nRAS and nRC count: ACT-2, or ACT-1 where an LPDDR6 die says so."""
+
+_JEDEC = "public simulators, JESD209-5 and JESD209-6"
+_RD, _WR = ("RD", "RDA"), ("WR", "WRA")
 _IDLE = ("REFAB", "PIM_ENTER")  # what needs the whole rank precharged
 
 RULE_GROUPS: tuple[RuleGroup, ...] = (
@@ -76,10 +89,11 @@ RULE_GROUPS: tuple[RuleGroup, ...] = (
         f"{_JEDEC}; counted from ACT-2. ACT to ACT of a rank holds between ACT-1s and between ACT-2s",
         (
             Rule(("ACT1",), ("ACT2",), "bank", "1"),
-            Rule(("ACT2",), _COLUMN, "bank", "nRCD"),
-            Rule(("ACT2",), ("PRE",), "bank", "nRAS"),
-            Rule(("ACT2",), ("PREAB",), "rank", "nRAS"),
-            Rule(("ACT2",), ("ACT1",), "bank", "nRC"),
+            Rule((ROW,), _RD, "bank", "nRCD"),
+            Rule((ROW,), _WR, "bank", "nRCDw"),
+            Rule((ROW,), ("PRE",), "bank", "nRAS"),
+            Rule((ROW,), ("PREAB",), "rank", "nRAS"),
+            Rule((ROW,), ("ACT1",), "bank", "nRC"),
             Rule(("ACT1",), ("ACT1",), "rank", "nRRD"),
             Rule(("ACT2",), ("ACT2",), "rank", "nRRD"),
             Rule(("ACT2",), ("REFPB",), "rank", "nRRD"),
@@ -95,20 +109,20 @@ RULE_GROUPS: tuple[RuleGroup, ...] = (
             Rule(("PRE", "PREAB"), ("PRE", "PREAB"), "rank", "nPPD"),
             Rule(_RD, ("PRE",), "bank", "nRTP"),
             Rule(_RD, ("PREAB",), "rank", "nRTP"),
-            Rule(_WR, ("PRE",), "bank", "nCWL + nBL_min + nWR"),
-            Rule(_WR, ("PREAB",), "rank", "nCWL + nBL_min + nWR"),
+            Rule(_WR, ("PRE",), "bank", "nWTP"),
+            Rule(_WR, ("PREAB",), "rank", "nWTP"),
         ),
     ),
     RuleGroup(
         "auto-precharge",
-        f"{_JEDEC}; the precharge starts by itself when PRE would be legal, so ACT-2 also holds back what follows it",
+        f"{_JEDEC}; the precharge starts by itself when PRE would be legal, so its row also holds back what follows it",
         (
             Rule(("RDA",), ("ACT1", "REFPB"), "bank", "nRTP + nRPpb"),
             Rule(("RDA",), _IDLE, "rank", "nRTP + nRPpb"),
-            Rule(("WRA",), ("ACT1", "REFPB"), "bank", "nCWL + nBL_min + nWR + nRPpb"),
-            Rule(("WRA",), _IDLE, "rank", "nCWL + nBL_min + nWR + nRPpb"),
-            Rule(("ACT2",), ("REFPB",), "bank", "nRAS + nRPpb"),
-            Rule(("ACT2",), _IDLE, "rank", "nRAS + nRPpb"),
+            Rule(("WRA",), ("ACT1", "REFPB"), "bank", "nWTP + nRPpb"),
+            Rule(("WRA",), _IDLE, "rank", "nWTP + nRPpb"),
+            Rule((ROW,), ("REFPB",), "bank", "nRAS + nRPpb"),
+            Rule((ROW,), _IDLE, "rank", "nRAS + nRPpb"),
         ),
     ),
     RuleGroup(
@@ -119,8 +133,8 @@ RULE_GROUPS: tuple[RuleGroup, ...] = (
             Rule(_RD, _RD, "bank_group", "nCCD_L"),
             Rule(_WR, _WR, "rank", "nCCD_S"),
             Rule(_WR, _WR, "bank_group", "nCCD_L"),
-            Rule(_RD, _WR, "rank", "nCL + nBL_min + 2 - nCWL"),
-            Rule(_RD, _WR, "bank_group", "nCL + nBL_max + 2 - nCWL"),
+            Rule(_RD, _WR, "rank", "nRTW + nBL_min"),
+            Rule(_RD, _WR, "bank_group", "nRTW + nBL_max"),
             Rule(_WR, _RD, "rank", "nCWL + nBL_min + nWTR_S"),
             Rule(_WR, _RD, "bank_group", "nCWL + nBL_max + nWTR_L"),
         ),
@@ -158,7 +172,7 @@ RULE_GROUPS: tuple[RuleGroup, ...] = (
             Rule(("PIM_IN",), ("WR",), "rank", "nCCD_S"),
             Rule(("PIM_IN",), ("RD",), "rank", "nCWL + nBL_min + nWTR_S"),
             Rule(("PIM_OUT",), ("RD",), "rank", "nCCD_S"),
-            Rule(("PIM_OUT",), ("WR",), "rank", "nCL + nBL_min + 2 - nCWL"),
+            Rule(("PIM_OUT",), ("WR",), "rank", "nRTW + nBL_min"),
             Rule(("PIM_IN",), ("WR",), "other_rank", "nBL_min + nRTRS"),
             Rule(("PIM_IN",), ("RD",), "other_rank", "nCWL + nBL_min + nRTRS - nCL"),
             Rule(("PIM_OUT",), ("RD",), "other_rank", "nBL_min + nRTRS"),
@@ -211,26 +225,38 @@ def _value(node: ast.expr, timings: Mapping[str, int]) -> int:
 
 
 def timings_of(device: DieSpec) -> dict[str, int]:
-    """All timings that formulas may name, CK."""
-    return device.timing.counts() | {"nMODE": device.mode_ck, "nMAC": device.mac_ck}
+    """All timings and sums that formulas may name, CK."""
+    given = device.timing.counts()
+    timings = {"nRCDw": given["nRCD"]} | given | {"nMODE": device.mode_ck, "nMAC": device.mac_ck}
+    return timings | {name: evaluate(formula, timings) for name, formula in SUMS[device.standard].items()}
+
+
+def in_commands(device: DieSpec, ck: int) -> int:
+    """The CK that commands keep between them for so many: whole commands, rounded up."""
+    return _in_steps(ck, device.clocks.ck_per_command)
+
+
+def _in_steps(ck: int, step: int) -> int:
+    return -(-ck // step) * step
 
 
 def latency_table(device: DieSpec) -> IntArray:
     """Least CK from one command to another: int64 [level, from command, to class], 0 where no rule binds them."""
-    return _latencies(tuple(timings_of(device).items())).copy()
+    row = "ACT1" if device.mode is not None and device.mode.rows_from == "ACT-1" else "ACT2"
+    return _latencies(tuple(timings_of(device).items()), device.clocks.ck_per_command, row).copy()
 
 
 @cache
-def _latencies(counts: tuple[tuple[str, int], ...]) -> IntArray:
+def _latencies(counts: tuple[tuple[str, int], ...], step: int, row: str) -> IntArray:
     timings = dict(counts)
     table = np.zeros((len(LEVELS), len(COMMANDS), len(CLASSES)), np.int64)
     for rule in (rule for group in RULE_GROUPS for rule in group.rules):
-        latency = max(1, evaluate(rule.latency, timings))
+        latency = max(step, _in_steps(evaluate(rule.latency, timings), step))
         for before in rule.before:
             for after in rule.after:
                 cell = (
                     LEVELS.index(rule.level),
-                    COMMANDS.index(before),
+                    COMMANDS.index(row if before == ROW else before),
                     CLASSES.index(_WAITS_AS.get(after, after)),
                 )
                 table[cell] = max(table[cell], latency)
@@ -240,7 +266,7 @@ def _latencies(counts: tuple[tuple[str, int], ...]) -> IntArray:
 def activation_window_ck(device: DieSpec, command: str) -> int:
     """CK in which a rank takes so many of an activation's halves as ``WINDOWS`` says."""
     (window,) = (window for window in WINDOWS if window.command == command)
-    return evaluate(window.length, timings_of(device))
+    return in_commands(device, evaluate(window.length, timings_of(device)))
 
 
 def span_ck(device: DieSpec, name: str) -> int:

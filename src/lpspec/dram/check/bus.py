@@ -6,7 +6,19 @@ import numpy as np
 
 from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
-from lpspec.dram.check.log import GROUPS, NEVER, NO_GROUP, History, Log, Rule, need, new_history, note, report
+from lpspec.dram.check.log import (
+    GROUPS,
+    NEVER,
+    NO_GROUP,
+    History,
+    Log,
+    Rule,
+    in_commands,
+    need,
+    new_history,
+    note,
+    report,
+)
 from lpspec.dram.check.table import Op, Stream
 from lpspec.dram.check.timing import CheckTiming
 
@@ -59,9 +71,13 @@ def check_columns(stream: Stream, start: int, t: CheckTiming, log: Log, columns:
     """Column commands of one rank: nCCD_S and nCCD_L in one direction, turnarounds between them (rule 4).
 
     Read to write takes RL + BL/n + 2 - WL, write to read WL + BL/n + nWTR, where BL/n is n_max and nWTR is nWTR_L
-    within a bank group. PIM_IN is a write and PIM_OUT a read of no bank group.
+    within a bank group. On LPDDR6 with termination read to write takes RL + BL/n + tWCK2DQO + 1 - ODTLon. PIM_IN is a
+    write and PIM_OUT a read of no bank group.
     """
-    rtw_s, rtw_l = t.nCL + t.nBL_min + t.nRTW_gap - t.nCWL, t.nCL + t.nBL_max + t.nRTW_gap - t.nCWL
+    turn = t.nCL + t.nRTW_gap - t.nCWL
+    if t.lpddr6:
+        turn = t.nCL + t.nWCK2DQO + 1 - t.nODTLon
+    rtw_s, rtw_l = turn + t.nBL_min, turn + t.nBL_max
     wtr_s, wtr_l = t.nCWL + t.nBL_min + t.nWTR_S, t.nCWL + t.nBL_max + t.nWTR_L
     for i in range(stream.op.shape[0]):
         op, ck, rank, index = stream.op[i], stream.ck[i], stream.low[i], start + i
@@ -98,6 +114,23 @@ def new_dq_history() -> DqHistory:
 
 
 @cached_njit(inner=True)
+def _meet(t: CheckTiming, apart: int, gap: int) -> bool:
+    """Whether two bursts that begin so many CK apart leave less than a gap between them on DQ."""
+    if t.nSEG == 0:
+        return apart < t.nBL_min + gap
+    held = t.nSEG // 2 + gap  # two segments each, one of which may lie between those of the other
+    return apart < held or abs(apart - t.nSEG) < held
+
+
+@cached_njit(inner=True)
+def _free_ck(t: CheckTiming, begin_ck: int, other_ck: int, gap: int) -> int:
+    """When a burst that meets another may begin instead."""
+    while begin_ck < other_ck or _meet(t, begin_ck - other_ck, gap):
+        begin_ck += 1
+    return begin_ck
+
+
+@cached_njit(inner=True)
 def _check_burst(
     t: CheckTiming, log: Log, index: int, ck: int, begin_ck: int, rank: int, way: int, dq: DqHistory
 ) -> None:
@@ -109,16 +142,17 @@ def _check_burst(
         if earlier_ck + reach <= ck:
             return
         apart = abs(begin_ck - dq.begin_ck[k])
-        if apart < t.nBL_min:
-            report(log, Rule.DQ, index, ck, earlier, earlier_ck, ck + dq.begin_ck[k] + t.nBL_min - begin_ck)
+        if _meet(t, apart, 0):
+            due = ck + _free_ck(t, begin_ck, dq.begin_ck[k], 0) - begin_ck
+            report(log, Rule.DQ, index, ck, earlier, earlier_ck, in_commands(log, due))
             return
         if rank == dq.rank[k]:
             continue
-        if apart < t.nBL_min + t.nRKSW:
-            due = dq.begin_ck[k] + t.nBL_min + t.nRKSW
-            report(log, Rule.nRKSW, index, ck, earlier, earlier_ck, ck + due - begin_ck)
+        if _meet(t, apart, t.nRKSW):
+            due = ck + _free_ck(t, begin_ck, dq.begin_ck[k], t.nRKSW) - begin_ck
+            report(log, Rule.nRKSW, index, ck, earlier, earlier_ck, in_commands(log, due))
             return
-        turn = t.nCL + t.nBL_min + t.nRKSW - t.nCWL
+        turn = in_commands(log, t.nCL + t.nBL_min + t.nRKSW - t.nCWL)
         if way == 2 and dq.way[k] == 1 and ck - earlier_ck < turn:
             report(log, Rule.rank_turnaround, index, ck, earlier, earlier_ck, earlier_ck + turn)
             return
@@ -127,7 +161,8 @@ def _check_burst(
 @cached_njit()
 def check_dq(stream: Stream, start: int, t: CheckTiming, log: Log, dq: DqHistory) -> None:
     """No two bursts meet on DQ, ranks leave nRKSW between theirs, and a write doesn't slip in before the data of an
-    earlier read of another rank (rule 3). A burst takes BL/n_min from RD + RL or WR + WL."""
+    earlier read of another rank (rule 3). A burst takes BL/n_min from RD + RL or WR + WL; that of BL48 lies in two
+    segments, one half as far as the other begins."""
     for i in range(stream.op.shape[0]):
         way = _direction(stream.op[i])
         if way == 0:
@@ -148,23 +183,34 @@ class WckHistory(NamedTuple):
 
     cas: History
     fresh: IntArray  # [ranks]: 1 while no access has followed the CAS
+    wrote: IntArray  # [ranks]: 1 while the last access since the CAS is a write
     burst_end_ck: IntArray  # [ranks]: last CK at which WCK still runs for an access
 
 
 def new_wck_history(ranks: int) -> WckHistory:
     """WCK is stopped everywhere."""
-    return WckHistory(new_history(ranks), np.zeros(ranks, np.int64), np.full(ranks, NEVER, np.int64))
+    fresh, wrote = np.zeros(ranks, np.int64), np.zeros(ranks, np.int64)
+    return WckHistory(new_history(ranks), fresh, wrote, np.full(ranks, NEVER, np.int64))
 
 
 @cached_njit()
 def check_wck(stream: Stream, start: int, t: CheckTiming, log: Log, wck: WckHistory) -> None:
     """An access needs WCK of its rank: a CAS at most nWCKIDLE before it, or an access whose burst and postamble
-    aren't over (rule 2). Of the ranks that take a PIM_IN together, the lowest stands for all."""
+    aren't over (rule 2). Of the ranks that take a PIM_IN together, the lowest stands for all.
+
+    On LPDDR6 a CAS starts WCK anew and so never goes while it runs, and a read behind a write needs one (JESD209-6
+    table 263).
+    """
     for i in range(stream.op.shape[0]):
         op, ck, rank = stream.op[i], stream.ck[i], stream.low[i]
         if op == Op.CAS:
+            runs_ck = max(wck.burst_end_ck[rank], wck.cas.ck[rank] + t.nWCKIDLE if wck.fresh[rank] else NEVER)
+            due = in_commands(log, runs_ck + 1)
+            if t.lpddr6 and ck < due:
+                report(log, Rule.WCK_running, start + i, ck, wck.cas.command[rank], wck.cas.ck[rank], due)
             note(wck.cas, rank, ck, start + i)
             wck.fresh[rank] = 1
+            wck.wrote[rank] = 0
         way = _direction(op)
         if way == 0:
             continue
@@ -173,6 +219,9 @@ def check_wck(stream: Stream, start: int, t: CheckTiming, log: Log, wck: WckHist
         if not started and ck > wck.burst_end_ck[rank]:
             stopped_ck = max(wck.burst_end_ck[rank], cas_ck + t.nWCKIDLE if wck.fresh[rank] else NEVER)
             report(log, Rule.WCK, start + i, ck, wck.cas.command[rank], cas_ck, max(stopped_ck, -1))
+        elif t.lpddr6 and way == 1 and wck.wrote[rank]:
+            report(log, Rule.WCK_sync, start + i, ck, wck.cas.command[rank], cas_ck, -1)
         wck.fresh[rank] = 0
+        wck.wrote[rank] = 1 if way == 2 else 0
         burst_end_ck = ck + (t.nCL if way == 1 else t.nCWL) + t.nBL_min + t.nWCKPST
         wck.burst_end_ck[rank] = max(wck.burst_end_ck[rank], burst_end_ck)

@@ -1,4 +1,4 @@
-"""Finds every broken rule in a stream of LPDDR5 and PIM commands, knowing nothing of the engine that made it.
+"""Finds every broken rule in a stream of LPDDR and PIM commands, knowing nothing of the engine that made it.
 
 A stream is legal if each command is: legal for the state of its banks, far enough after every command that matters,
 alone on the CA bus, its data alone on DQ. Units are CK unless a name says otherwise.
@@ -26,6 +26,8 @@ PIECE = 1 << 16
 MAX_RANKS = 8
 LANES = 32
 """INT8 weights of one 32 B column."""
+COMMAND_CK = (1, 2)
+"""CK that a command takes, on LPDDR5 and on LPDDR6."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ class CommandChecker:
         self._modes = pim_rules.new_mode_history(ranks)
         self._pim_rows = pim_rules.new_pim_row_history(ranks, pim.banks_per_mpu)
         self._inputs = pim_rules.new_input_history(ranks, slots, pim.banks_per_mpu)
-        self._log = new_log(options.kept)
+        self._log = new_log(options.kept, COMMAND_CK[t.lpddr6])
         self.commands = 0
         self._end_ck = 0
 

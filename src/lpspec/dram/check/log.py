@@ -58,6 +58,9 @@ class Rule(IntEnum):
     input_ready = 34
     input_overwrite = 35
     concurrent_ranks = 36
+    CA_slot = 37
+    WCK_running = 38
+    WCK_sync = 39
 
 
 RULES = len(Rule)
@@ -72,6 +75,7 @@ class Log(NamedTuple):
     rows: IntArray  # [room, 6]: rule, index, ck, earlier index, earlier ck, required ck (-1: none)
     counts: IntArray  # [rules]
     size: IntArray  # [1]
+    step: IntArray  # [1]: CK that a command takes; what commands keep between them is whole commands
 
 
 class History(NamedTuple):
@@ -81,9 +85,10 @@ class History(NamedTuple):
     command: IntArray
 
 
-def new_log(room: int) -> Log:
-    """An empty log that keeps ``room`` findings."""
-    return Log(np.zeros((room, 6), np.int64), np.zeros(len(Rule), np.int64), np.zeros(1, np.int64))
+def new_log(room: int, step_ck: int = 1) -> Log:
+    """An empty log that keeps ``room`` findings on commands of so many CK."""
+    rows, counts = np.zeros((room, 6), np.int64), np.zeros(len(Rule), np.int64)
+    return Log(rows, counts, np.zeros(1, np.int64), np.full(1, step_ck, np.int64))
 
 
 def new_history(places: int) -> History:
@@ -107,9 +112,16 @@ def report(log: Log, rule: int, index: int, ck: int, earlier: int, earlier_ck: i
 
 
 @cached_njit(inner=True)
-def silent_log() -> Log:
-    """A log for findings that say nothing new, such as those of the other ranks of one command."""
-    return Log(np.zeros((0, 6), np.int64), np.zeros(RULES, np.int64), np.zeros(1, np.int64))
+def silent_log(log: Log) -> Log:
+    """A log beside another for findings that say nothing new, such as those of the other ranks of one command."""
+    return Log(np.zeros((0, 6), np.int64), np.zeros(RULES, np.int64), np.zeros(1, np.int64), log.step)
+
+
+@cached_njit(inner=True)
+def in_commands(log: Log, ck: int) -> int:
+    """A gap or time in whole commands, rounded up."""
+    step = log.step[0]
+    return ck if step == 1 else -(-ck // step) * step
 
 
 @cached_njit(inner=True)
@@ -121,7 +133,11 @@ def note(history: History, place: int, ck: int, index: int) -> None:
 
 @cached_njit(inner=True)
 def need(log: Log, rule: int, index: int, ck: int, history: History, place: int, delay_ck: int) -> bool:
-    """Find fault where ``ck`` comes sooner than ``delay_ck`` after what happened last at ``place``."""
+    """Find fault where ``ck`` comes sooner than ``delay_ck`` after what happened last at ``place``.
+
+    A gap between commands of 2 CK is even: it is rounded up once, when all that it is a sum of is added up.
+    """
+    delay_ck = in_commands(log, delay_ck)
     if ck - history.ck[place] >= delay_ck:
         return True
     earlier_ck = history.ck[place]

@@ -337,7 +337,7 @@ def check_inputs(
     found where neither set can have fed all of it. Slots hold the inputs of one token behind those of another, and a
     stream doesn't say how many tokens there are: each MAC uses the slots of ``tokens`` of them, for its k.
     """
-    silent = silent_log()
+    silent = silent_log(log)
     for i in range(stream.op.shape[0]):
         op, ck, mask, index = stream.op[i], stream.ck[i], stream.mask[i], start + i
         if op != Op.PIM_IN and op != Op.PIM_MAC and op != Op.PIM_ACT:

@@ -1,4 +1,4 @@
-"""Rules of plain LPDDR5 commands, one family a function: each walks a piece of the stream beside its own history.
+"""Rules of plain LPDDR commands, one family a function: each walks a piece of the stream beside its own history.
 
 Every command is held against what happened before it, never against a table of next allowed times. A function takes
 the piece, the number of its first command, the timing, the log, and the history that carries over to the next piece.
@@ -15,6 +15,7 @@ from lpspec.dram.check.log import (
     History,
     Log,
     Rule,
+    in_commands,
     latest,
     latest_of_ranks,
     need,
@@ -32,14 +33,18 @@ OPENING = -2
 
 @cached_njit()
 def check_ca(stream: Stream, start: int, log: Log, last: History) -> None:
-    """The CA bus takes one command per CK, and the table lists them in order (lpddr5.md, rule 6)."""
+    """The CA bus takes one command per CK, LPDDR6's one per 2 CK from an even one on, and the table lists them in order
+    (lpddr5.md, rule 6)."""
+    step = log.step[0]
     for i in range(stream.op.shape[0]):
         ck = stream.ck[i]
         if ck < last.ck[0]:
-            report(log, Rule.order, start + i, ck, last.command[0], last.ck[0], last.ck[0] + 1)
+            report(log, Rule.order, start + i, ck, last.command[0], last.ck[0], last.ck[0] + step)
             continue
-        if ck == last.ck[0]:
-            report(log, Rule.CA, start + i, ck, last.command[0], last.ck[0], last.ck[0] + 1)
+        if ck - last.ck[0] < step:
+            report(log, Rule.CA, start + i, ck, last.command[0], last.ck[0], last.ck[0] + step)
+        if ck % step != 0:
+            report(log, Rule.CA_slot, start + i, ck, -1, -1, in_commands(log, ck))
         note(last, 0, ck, start + i)
 
 
@@ -180,9 +185,11 @@ def new_row_history(ranks: int) -> RowHistory:
 def check_rows(stream: Stream, start: int, t: CheckTiming, log: Log, rows: RowHistory) -> None:
     """The life of a row: nRCD, nRAS, nRC from ACT-2; nRTP and nWR before PRE; nRPpb and nRPab after it (rules 1, 5).
 
-    An auto-precharge begins nRTP after RDA or WL + BL/n_min + nWR after WRA, yet not before nRAS is over.
+    An auto-precharge begins nRTP after RDA or WL + BL/n_min + nWR after WRA, yet not before nRAS is over. LPDDR6 counts
+    nWR from WL + BL/n_max, has an nRCD of its own for writes, and may count rows from ACT-1.
     """
-    recovery_ck = t.nCWL + t.nBL_min + t.nWR
+    recovery_ck = t.nCWL + (t.nBL_max if t.lpddr6 else t.nBL_min) + t.nWR
+    write_rcd_ck = t.nRCDw if t.nRCDw else t.nRCD
     for i in range(stream.op.shape[0]):
         op, ck, rank, index = stream.op[i], stream.ck[i], stream.low[i], start + i
         place = rank * BANKS + stream.bank[i]
@@ -190,11 +197,14 @@ def check_rows(stream: Stream, start: int, t: CheckTiming, log: Log, rows: RowHi
             need(log, Rule.nRPpb, index, ck, rows.pre, place, t.nRPpb)
             need(log, Rule.nRPab, index, ck, rows.pre_all, rank, t.nRPab)
             need(log, Rule.nRC, index, ck, rows.act, place, t.nRC)
+            if t.rows_from_act1:
+                note(rows.act, place, ck, index)
         elif op == Op.ACT2:
-            note(rows.act, place, ck, index)
+            if not t.rows_from_act1:
+                note(rows.act, place, ck, index)
         elif Op.RD <= op <= Op.WRA:
-            need(log, Rule.nRCD, index, ck, rows.act, place, t.nRCD)
             reads = op == Op.RD or op == Op.RDA
+            need(log, Rule.nRCD, index, ck, rows.act, place, t.nRCD if reads else write_rcd_ck)
             note(rows.read if reads else rows.write, place, ck, index)
             if op == Op.RDA or op == Op.WRA:
                 begin = ck + (t.nRTP if reads else recovery_ck)
@@ -275,7 +285,7 @@ def check_activation_rate(
         count: Activations of each rank so far.
     """
     counted = Op.ACT1 if from_act1 else Op.ACT2
-    silent = silent_log()
+    silent = silent_log(log)
     for i in range(stream.op.shape[0]):
         op, ck = stream.op[i], stream.ck[i]
         if op == counted:

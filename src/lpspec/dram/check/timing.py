@@ -1,7 +1,7 @@
 """The checker's own data sheet: one speed grade in CK, written by hand and shared with nothing that schedules commands.
 
 All values are JESD209-5 figures as public simulators carry them, at CK = 800 MHz (1.25 ns), WCK:CK 4:1, x16 in
-bank-group mode; those that the standard doesn't have are marked.
+bank-group mode; those that the standard doesn't have are marked. LPDDR6 comes by the names of ``timing_from``.
 """
 # ruff: noqa: N815 - timing parameters keep the standard's spelling
 
@@ -78,6 +78,19 @@ class CheckTiming(NamedTuple):
     """PIM_MAC to PIM_MAC of a rank: nCCD_L, the 200 MHz PIM clock of LP-Spec (assumed, range 4..8)."""
     postponed: int = 8
     """Refreshes that may be outstanding (a count): a bank waits at most (this + 1) * nREFI."""
+    lpddr6: int = 0
+    """1 where JESD209-6 rules: a command takes 2 CK and begins on an even one, and the rules of WCK, of read to write
+    and of write to precharge are its own."""
+    nRCDw: int = 0
+    """As nRCD for WR, where it differs; 0 where it doesn't."""
+    nWCK2DQO: int = 0
+    """LPDDR6, read to write: WCK to read data."""
+    nODTLon: int = 0
+    """LPDDR6, read to write: WR to its termination being on."""
+    rows_from_act1: int = 0
+    """1 where nRCD, nRAS and nRC count from ACT-1; public texts on LPDDR6 don't settle it."""
+    nSEG: int = 0
+    """BL48: begin of the first segment on DQ to that of the second, which is half as long; 0 for one piece."""
 
 
 LPDDR5_6400_8Gb = CheckTiming(

@@ -2,7 +2,6 @@
 
 from lpspec.dram.check.checker import MAX_RANKS, CheckOptions, PimRules
 from lpspec.dram.check.timing import timing_from
-from lpspec.dram.rules import timings_of
 from lpspec.dram.run.controller import Refresh, Wck
 from lpspec.machine.die import DieSpec
 
@@ -27,9 +26,13 @@ def check_options(
         from_act1: Whether nRRD and nFAW count from ACT-1 instead of ACT-2.
         concurrent: Ranks that may compute at once.
     """
-    timing = timings_of(device)
+    timing = device.timing.counts() | {"nMODE": device.mode_ck, "nMAC": device.mac_ck}
     timing["nRKSW"] = timing.pop("nRTRS")
     timing["nREFIpb"] = timing["nREFI"] // 8  # the engine's eight REFPB never take longer than nREFI
+    timing["lpddr6"] = int(device.standard == "LPDDR6")
+    if device.mode is not None:
+        timing["rows_from_act1"] = int(device.mode.rows_from == "ACT-1")
+        timing["nSEG"] = device.burst_ck if device.has_gap else 0
     rules = PimRules(concurrent_ranks=concurrent)
     if pim_ranks or device.pim_side is not None:
         pim = device.pim
