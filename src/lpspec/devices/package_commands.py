@@ -46,10 +46,12 @@ class Work:
     Attributes:
         program: int64 [instructions, fields], empty for none.
         requests: int64 [n, 5], their CK counted from the start of the phase.
+        mac_ck: CK from MAC to MAC; what the die needs if left out.
     """
 
     program: Callable[[], IntArray]
     requests: Callable[[], IntArray]
+    mac_ck: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class PackageCommands:
             return compile_gemm(place_weights(channel, k, width, split="never"), tokens).lines
 
         work = Work(program, self._stream(bursts).requests)
-        return self._part(self._pim_key, ("product", tokens, k, width, ranks, bursts), work)
+        return self._computed(("product", tokens, k, width, ranks, bursts), work)
 
     def scores(self, heads: Heads, npu_bytes: float) -> MemoryPart:
         """QK^T of one layer: PIM takes some heads, the NPU reads the keys of the others."""
@@ -216,7 +218,7 @@ class PackageCommands:
 
         key = (what, of_channel, *_dealing(share), heads.queries, keys, bursts)
         work = Work(program, self._stream(bursts).requests)
-        return self._part(self._pim_key, key, work, float(share.mean_share(heads.pim)))
+        return self._computed(key, work, float(share.mean_share(heads.pim)))
 
     def _placement(self, share: KvShare, keys: int) -> KvPlacement:
         return KvPlacement(self._computing(share.concurrent), share.on_channel, share.head_dim, keys, parts=share.parts)
@@ -236,6 +238,19 @@ class PackageCommands:
         """Reads of whole rows of the last rank."""
         return Work(_nothing, lambda: ReadStream(self.ranks - 1, bursts).requests(self.device))
 
+    def _computed(self, what: tuple[Any, ...], work: Work, share: float = 1.0) -> MemoryPart:
+        """A program beside reads, if any (bursts are the last of ``what``), at the pace of MACs that ends it sooner.
+
+        MACs an odd number of CK apart fall out of step with reads, which take an even one: the bus then idles for a CK
+        beside every other MAC, and what it binds may end sooner with MACs a CK further apart.
+        """
+        part = self._part(self._pim_key, what, work, share)
+        slower_ck = self.device.mac_ck + 1
+        if slower_ck % 2 or not what[-1]:
+            return part
+        slower = self._part(self._pim_key, (*what, slower_ck), replace(work, mac_ck=slower_ck), share)
+        return min(part, slower, key=lambda one: one.latency_ns)
+
     def _part(self, where: tuple[Any, ...], what: tuple[Any, ...], work: Work, share: float = 1.0) -> MemoryPart:
         return self._cost(self._measured(where, what, work), work, share)
 
@@ -244,7 +259,8 @@ class PackageCommands:
         return self._remembered((where, what), lambda: self._repeated(work))
 
     def _repeated(self, work: Work) -> PhaseCommands:
-        return repeated(work.program(), work.requests(), self.device, self.controller, self.refresh_intervals)
+        run = work.program(), work.requests(), self.device, self.controller, self.refresh_intervals
+        return repeated(*run, work.mac_ck)
 
     @staticmethod
     def _remembered(key: tuple[Any, ...], run: Callable[[], PhaseCommands]) -> PhaseCommands:

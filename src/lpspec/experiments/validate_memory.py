@@ -45,6 +45,7 @@ def _checked_phases(
     session, pieces = Session(package.device, package.controller), list[IntArray]()
     for phase in phases:
         for work in phase.memory.works if phase.name not in ("gate_up", "lm_head", "medusa_lm_head") else ():
+            session.pace(work.mac_ck or package.device.mac_ck)
             session.run(work.program(), work.requests(), pieces.append)
     options = check_options(package.device, package.ranks, _channel().pim_ranks, refresh="all-bank")
     t = command_table(np.concatenate(pieces))

@@ -66,6 +66,7 @@ def run_step(phases: Sequence[Phase], memory: PackageCommands) -> Iterator[Phase
         begin_ck = session.now_ck
         pieces = [np.empty((0, 5), np.int64)]
         for work in phase.memory.works:
+            session.pace(work.mac_ck or memory.device.mac_ck)
             session.run(work.program(), work.requests(), pieces.append)
         log = np.concatenate(pieces)
         session.now_ck = max(session.now_ck, begin_ck + int(np.ceil(phase.npu_ns / tck_ns)))

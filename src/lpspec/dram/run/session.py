@@ -70,6 +70,10 @@ class Session:
         self.channel = channel_of(device, controller)
         self.now_ck = 0
 
+    def pace(self, mac_ck: int) -> None:
+        """MACs keep so many CK between them from now on, which may be more than the die needs."""
+        self.channel[k.GIVEN, k.P_NMAC] = mac_ck
+
     def run(
         self,
         program: IntArray,
@@ -134,6 +138,7 @@ def repeated(
     device: DieSpec,
     controller: Controller,
     refresh_intervals: int = REFRESH_INTERVALS,
+    mac_ck: int | None = None,
 ) -> PhaseCommands:
     """Run copies of a phase until some refresh intervals have passed, and give the mean of one.
 
@@ -143,6 +148,7 @@ def repeated(
         device: The die of every rank.
         controller: Policies.
         refresh_intervals: How many at least.
+        mac_ck: CK from MAC to MAC, the die's own or more; its own if left out.
 
     Raises:
         InputError: There is neither program nor request, or the engine can't go on.
@@ -150,6 +156,7 @@ def repeated(
     if not len(program) and not len(requests):
         raise InputError("a phase without commands takes no time")
     session = Session(device, controller)
+    session.pace(device.mac_ck if mac_ck is None else mac_ck)
     enough_ck = refresh_intervals * device.timing.nREFI.n
     served_at = np.empty(len(requests), np.int64)
     copies, session.now_ck, done = run_copies(
