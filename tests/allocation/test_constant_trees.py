@@ -73,10 +73,12 @@ CONSTANT = [TreePolicy(size=16), TreePolicy(size=24, depth=3), TreePolicy(fixed=
 
 @pytest.mark.parametrize("policy", CONSTANT)
 def test_a_run_with_one_tree_starts_where_it_stays(policy: TreePolicy) -> None:
-    """With room for copies, columns on one side do what copies do."""
+    """With room for copies, columns on one side do what copies do, or less slowly: these serve all sizes, of which none
+    may cost more than a larger one, while columns on one side are placed for the size of every tree."""
     runs = [run(allocator, policy) for allocator in ("static", "dynamic", "replicated")]
     assert [one.migrations for one in runs] == [0, 0, 0]
-    assert runs[0].decode_ns == runs[1].decode_ns == pytest.approx(runs[2].decode_ns, rel=1e-12)
+    assert runs[0].decode_ns == runs[1].decode_ns <= runs[2].decode_ns * (1 + 1e-12)
+    assert runs[2].decode_ns <= runs[0].decode_ns * 1.004
 
 
 def test_commands_find_the_weights_there_too() -> None:

@@ -78,7 +78,9 @@ class AttentionSplits:
             costs = [Cost(self._attention_makespan_ns(one, h), self._heads_activity(one, h)) for h in choices.tolist()]
             latency_ns = np.stack([np.broadcast_to(cost.latency_ns, own.shape) for cost in costs])
             energy_pj = np.stack([np.broadcast_to(self._energy_pj(cost, profile), own.shape) for cost in costs])
-            chosen = choices[no_dearer_than_larger(np.searchsorted(choices, own), latency_ns, energy_pj)]
+            products_ns, products_pj = self._of_products(profile)
+            step = latency_ns * op.count + products_ns, energy_pj * op.count + products_pj
+            chosen = choices[no_dearer_than_larger(np.searchsorted(choices, own), *step)]
             self._heads_over |= dict(zip(new[:, 0].tolist(), chosen, strict=True))
         return np.stack([self._heads_over[k] for k in keys.tolist()])
 

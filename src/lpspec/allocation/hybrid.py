@@ -53,6 +53,8 @@ class BalancedAllocator(AttentionSplits):
     """
 
     saves_time = True
+    weighs_whole_steps = True
+    """Whether energy of one product may fall as trees grow where that of the others rises more."""
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class BalancedAllocator(AttentionSplits):
         self.model, self.profile = model, profile
         self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
         self._columns_of: dict[PlacedGemm, IntArray] = {}
+        self._products = np.zeros((2, max_tokens))
         self._heads_over: dict[int, IntArray] = {}
         self._least_of: dict[tuple[int, PlacedGemm], float] = {}
         self._trees = self._placed_for(max_tokens)
@@ -181,17 +184,38 @@ class BalancedAllocator(AttentionSplits):
         return [GemmSplit(p, c, self.makespan_ns(op.tokens, p.gemm, c)) for p, c in columns]
 
     def _columns_by_size(self, placed: PlacedGemm, profile: EnergyProfile) -> IntArray:
-        """Columns on PIM for trees of 1, 2, 3 ... tokens, none dearer than the next: int64 [sizes]."""
-        if placed not in self._columns_of:
-            sizes = np.arange(1, self.max_tokens + 1)
+        """Columns on PIM for trees of 1, 2, 3 ... tokens, of which none costs more than a larger one: int64 [sizes]."""
+        if not self._columns_of:
+            self._decide_columns(profile)
+        return self._columns_of[placed]
+
+    def _of_products(self, profile: EnergyProfile) -> FloatArray:
+        """Time and energy of all products of a step, for each size: float64 [2, sizes]."""
+        if not self._columns_of:
+            self._decide_columns(profile)
+        return self._products
+
+    def _decide_columns(self, profile: EnergyProfile) -> None:
+        """Decide for all products of a step, those whose costs fall least first: theirs bound what a step may cost."""
+        sizes = np.arange(1, self.max_tokens + 1)
+        verified = {op.name for op in verify_operators(self.model, 1, 0)}
+        found = []
+        for placed in (p for p in self.placements if p.gemm.name not in self._drafts):
             own = self._best_split(sizes, placed, or_npu_alone=True).pim_columns
             columns = np.unique(own)
-            latency_ns = self.makespan_ns(sizes, placed.gemm, columns[:, None])
             one = replace(placed.gemm, count=1, tokens=sizes)
-            energy_pj = self._energy_pj(Cost(latency_ns, self._split_activity(one, columns[:, None])), profile)
+            cost = Cost(
+                self.makespan_ns(sizes, placed.gemm, columns[:, None]), self._split_activity(one, columns[:, None])
+            )
+            costs = np.stack([cost.latency_ns, self._energy_pj(cost, profile)]) * placed.gemm.count
             best = np.searchsorted(columns, own)
-            self._columns_of[placed] = columns[no_dearer_than_larger(best, latency_ns, energy_pj)]
-        return self._columns_of[placed]
+            falls_pj = np.maximum(-np.diff(costs[1, best, sizes - 1]), 0.0).sum()
+            found.append((falls_pj, len(found), placed, columns, best, costs))
+        for *_, placed, columns, best, costs in sorted(found, key=lambda one: one[:2]):
+            together = self.weighs_whole_steps and placed.gemm.name in verified
+            chosen = no_dearer_than_larger(best, *(costs + together * self._products[:, None]))
+            self._columns_of[placed] = columns[chosen]
+            self._products += together * costs[:, chosen, sizes - 1]
 
     def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
         """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""

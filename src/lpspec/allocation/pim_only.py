@@ -12,8 +12,11 @@ from lpspec.llm.operators import Attention, Gemm, verify_operators
 class PimOnlyAllocator(BalancedAllocator):
     """Matrices and cache on PIM ranks as far as there is room; what ends sooner computes them, the other one waits.
 
-    What PIM ranks hold the NPU may read while PIM is idle, so room for one more matrix never costs time.
+    What PIM ranks hold the NPU may read while PIM is idle, so room for one more matrix never costs time; nor does it
+    change who computes the others, which is decided for each by itself.
     """
+
+    weighs_whole_steps = False
 
     def _deal(self) -> None:
         """To as many dies as suit the last step of the run, of which PIM computes all heads or none."""
