@@ -35,6 +35,7 @@ class Machine:
     accumulator_bytes: int = 4
     mac_interval_ns: int = 5
     mode_switch_ns: int = 100
+    mode_steps: int = 2
 
     @property
     def mpus(self) -> int:
@@ -74,6 +75,7 @@ class Machine:
             "pim.accumulator_bits": 8 * self.accumulator_bytes,
             "pim.mac_interval": f"{self.mac_interval_ns} ns",
             "pim.mode_switch": f"{self.mode_switch_ns} ns",
+            "pim.mode_steps": self.mode_steps,
         }
         platform = load_platform("lp-spec", {key: str(value) for key, value in changes.items()})
         assert platform.pim is not None
@@ -159,7 +161,7 @@ def run_tile(machine: Machine, tally: Tally, dies: list[Die], k: int, same_input
 
 def gemm(machine: Machine, tokens: int, k: int, columns: int) -> Tally:
     """One (tokens, k) x (k, columns) product: blocks of lanes to channels in turn, then to MPUs, dies and tiles."""
-    tally = Tally(switches=2 if columns else 0)
+    tally = Tally(switches=1 + machine.mode_steps if columns else 0)
     blocks = [machine.lanes for block in range(-(-columns // machine.lanes)) if block % machine.channels == 0]
     units = [blocks[i : i + machine.mpus] for i in range(0, len(blocks), machine.mpus)]
     for i in range(0, len(units), machine.ranks):
@@ -191,7 +193,7 @@ def scores(machine: Machine, queries: int, keys: int, head_dim: int, kv_heads: i
     """QK^T: each part of a head on a die of its own, its keys in the lanes."""
     quantum, _, parts, part_keys = layout(machine, kv_heads, keys)
     matrices = -(-on_pim // quantum) * parts
-    tally = Tally(switches=2 if on_pim else 0)
+    tally = Tally(switches=1 + machine.mode_steps if on_pim else 0)
     for i in range(0, matrices, machine.ranks):
         for unit in groups_of(part_keys, machine.mpus * machine.lanes):
             readouts = [(lanes, queries) for lanes in groups_of(unit, machine.lanes)]
@@ -206,7 +208,7 @@ def values(machine: Machine, queries: int, keys: int, head_dim: int, kv_heads: i
     matrices = -(-on_pim // quantum) * parts
     blocks = list(groups_of(head_dim, machine.lanes))
     together = max(1, min(machine.mpus // len(blocks), on_channel * parts))
-    tally = Tally(switches=2 if on_pim else 0)
+    tally = Tally(switches=1 + machine.mode_steps if on_pim else 0)
     for tile in groups_of(matrices, machine.ranks * together):
         heads = [sum(1 for head in range(tile) if head % machine.ranks == die) for die in range(machine.ranks)]
         for first in range(0, len(blocks), machine.mpus // together):

@@ -127,7 +127,7 @@ def test_tiles_that_are_full_take_the_papers_time(tokens: int, passes: int) -> N
     """T_PIM = N_params / BW_PIM x ceil(L / N_ALU), and besides it rows, switches, the readback, and refresh."""
     k, n = 4096, 4 * 3072
     paper_ns = k * n / TWELVE_DIES_GB_PER_S * passes
-    overhead_ns = 2 * 100 + tokens * n * 4 / 51.2 + 4 * passes * (35.0 + 18.75 + 21.25)
+    overhead_ns = 3 * 100 + tokens * n * 4 / 51.2 + 4 * passes * (35.0 + 18.75 + 21.25)
     pim = BUILT[LP_SPEC]
     assert pim.busy_ns(pim.gemm(tokens, k, n)) == pytest.approx((paper_ns + overhead_ns) / (1 - 185 / 3125), rel=1e-12)
     assert overhead_ns < 0.06 * paper_ns

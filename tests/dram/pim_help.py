@@ -1,5 +1,6 @@
 """Short ways to make PIM dies, to run programs on data, and to check them on the exact engine."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def violations(done: ChannelRun, program: PimProgram, refresh: Any = "all-bank")
     timing["nREFIpb"] = timing["nREFI"] // 8
     pim = device.pim
     rules = PimRules(pim.alus.n, pim.input_depth.n, pim.banks_per_mpu.n, pim.activate, program.channel.concurrent)
+    rules = replace(rules, mode_steps=pim.mode_steps.n)
     options = CheckOptions(
         ranks=program.channel.ranks,
         pim_ranks=program.channel.pim_ranks,

@@ -130,15 +130,19 @@ def check(
     from lpspec.report.dram_documents import check_document
     from lpspec.report.dram_table import check_blocks
 
-    rules = check_options(
-        command_die_named(asked.die, asked.changes),
-        asked.ranks,
-        computing,
-        asked.wck,
-        asked.refresh,
-        asked.activation == "ACT1",
-        asked.concurrent_ranks,
-    ).serving(asked.tokens)
+    rules = (
+        check_options(
+            command_die_named(asked.die, asked.changes),
+            asked.ranks,
+            computing,
+            asked.wck,
+            asked.refresh,
+            asked.activation == "ACT1",
+            asked.concurrent_ranks,
+        )
+        .serving(asked.tokens)
+        .on_buses(asked.command_buses)
+    )
     with progress("checking commands") as line:
         report = check_csv(commands, rules, progress=lambda n: _say(line, f"checking commands: {n:,}"))
     deliver(outputs, check_document(report), check_blocks(report))

@@ -98,6 +98,7 @@ class Checking(Description):
         1,
         "Tokens that every MAC serves at least, 1 to the ALUs of an MPU: the inputs of all of them must have arrived.",
     )
+    command_buses: int = option(1, "Command buses: 1 for all ranks, or 2, one of them for the PIM ranks.")
 
 
 @dataclass(frozen=True)

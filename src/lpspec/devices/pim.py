@@ -171,7 +171,7 @@ class LpddrPim:
 
     def busy_ns(self, work: PimWork) -> Real:
         """Time from entering to leaving PIM mode; a program without work takes none."""
-        switches_ns = 2 * self.mode_ns * np.minimum(work.passes, 1)
+        switches_ns = (self.spec.mode_steps.n + 1) * self.mode_ns * np.minimum(work.passes, 1)
         passes_ns = work.passes * (self.open_ns + self.answer_ns) + (work.rows - work.passes) * self.next_row_ns
         readback_ns = work.output_bursts * self.timing.burst_ns
         return (switches_ns + passes_ns + work.macs * self.mac_ns + readback_ns) / self.timing.pim_share

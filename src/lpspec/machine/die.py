@@ -159,6 +159,7 @@ class PimDie(Described):
         "accumulator_bits": (16, 64),
         "mac_interval": (0.1, 1000),
         "mode_switch": (0, 1e6),
+        "mode_steps": (1, 4),
     }
 
     banks_per_mpu: Count = Field(description="banks that share one MPU; one streams while the other opens a row")
@@ -168,6 +169,10 @@ class PimDie(Described):
     accumulator_bits: Count = Field(description="bits of one accumulator, read back over the bus")
     mac_interval: PositiveDuration = Field(description="one all-bank MAC command to the next; in ns, or in CK")
     mode_switch: Duration = Field(description="one switch between single-bank and all-bank PIM mode; in ns, or in CK")
+    mode_steps: Count = Field(
+        default=Count(value=1, source="one switch into PIM mode, where nobody says that it takes several"),
+        description="mode commands that bring ranks into PIM mode, each a mode_switch; one brings them back",
+    )
     activate: Literal["faw", "at_once"] = Field(
         default="faw", description="whether an all-bank activation obeys nRRD and nFAW inside the die"
     )

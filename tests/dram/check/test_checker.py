@@ -44,6 +44,10 @@ def check(text: str, at: int = 0, options: CheckOptions = ALWAYS, end_ck: int | 
     return check_commands(table(text, at), options, end_ck)
 
 
+TWO_BUSES = replace(ALWAYS, command_buses=2)
+TWO_STEPS = replace(ALWAYS, pim=PimRules(mode_steps=2))
+
+
 class Edge(NamedTuple):
     """A stream that is legal with `@` at the limit and breaks rules one CK beyond it."""
 
@@ -64,6 +68,8 @@ PIM_OPEN = PIM + "80 PIM_ACT m2 p0 R5 | "
 
 PLAIN_EDGES = [
     Edge("one command a CK on the CA bus of all ranks", "0 CAS | @ CAS r1", 1, "CA"),
+    Edge("one command a CK on the CA bus of PIM ranks", "0 CAS r1 | 0 CAS | @ CAS r2", 1, "CA", TWO_BUSES),
+    Edge("one command a CK on the CA bus of DRAM ranks", "0 CAS r1 | 0 CAS | @ CAS", 1, "CA", TWO_BUSES),
     Edge("ACT-2 at most 8 after ACT-1", "0 ACT1 b0.0 R5 | @ ACT2 b0.0", 8, "nAAD"),
     # Rule 1: from ACT-2, at 1.
     Edge("ACT-2 to RD: 1 + 15", OPEN + "@ RD b0.0 R5 c0", 16, "nRCD"),
@@ -201,6 +207,14 @@ REFRESH_EDGES = [
 PIM_EDGES = [
     # 100 ns are 80 CK.
     Edge("PIM_ENTER to PIM_ACT: 80", PIM + "@ PIM_ACT m2 p0 R5", 80, "nMODE"),
+    Edge("one step of a switch to the next: 80", "0 PIM_ENTER m2 | @ PIM_ENTER m2", 80, "nMODE", TWO_STEPS),
+    Edge(
+        "the last step of a switch to PIM_ACT: 80 + 80",
+        "0 PIM_ENTER m2 | 80 PIM_ENTER m2 | @ PIM_ACT m2 p0 R5",
+        160,
+        "nMODE",
+        TWO_STEPS,
+    ),
     Edge("PIM_ENTER to PIM_IN: 80", PIM + "@ PIM_IN m2 c0", 80, "nMODE"),
     Edge("PIM_EXIT to ACT-1: 80 + 80", PIM + "80 PIM_EXIT m2 | @ ACT1 r1 b0.0 R5 | @+1 ACT2 r1 b0.0", 160, "nMODE"),
     Edge(
@@ -399,6 +413,24 @@ ANY_TIME = [
     ("state", PIM_OPEN + "180 PIM_REFAB m2"),
     ("state", PIM_OPEN.replace("ENTER m2", "ENTER m6") + "130 PIM_MAC m6 p0 c0"),  # rank 2 has no row open
 ]
+
+
+@pytest.mark.parametrize(
+    "text", ["0 PIM_ENTER m2 | 80 PIM_ACT m2 p0 R5", "0 PIM_ENTER m2 | 80 PIM_EXIT m2", "0 PIM_ENTER m2 | 80 PREAB r1"]
+)
+def test_a_rank_half_way_into_pim_mode_takes_nothing_but_the_next_step(text: str) -> None:
+    assert set(check(text, options=TWO_STEPS).counts) == {"mode"}
+    assert check("0 PIM_ENTER m2 | 80 PIM_ENTER m2 | 160 PIM_EXIT m2", options=TWO_STEPS).legal
+    three = check("0 PIM_ENTER m2 | 80 PIM_ENTER m2 | 160 PIM_ENTER m2", options=TWO_STEPS)
+    assert set(three.counts) == {"mode"}
+
+
+def test_a_second_bus_takes_a_command_of_its_own_in_the_same_ck() -> None:
+    """On one bus the same stream is illegal, command by command."""
+    text = "0 CAS r1 | 0 CAS | 1 CAS | 1 CAS r2 | 2 CAS r1"
+    assert check(text, options=TWO_BUSES).legal
+    assert check(text).counts == {"CA": 2}
+    assert check("5 CAS r1 | 4 CAS", options=TWO_BUSES).counts == {"order": 1}
 
 
 @pytest.mark.parametrize(("rule", "text"), ANY_TIME)
@@ -618,6 +650,9 @@ def test_an_empty_stream_is_legal() -> None:
         {"pim": PimRules(alus=3)},
         {"pim": PimRules(input_depth=0)},
         {"pim": PimRules(concurrent_ranks=0)},
+        {"pim": PimRules(mode_steps=0)},
+        {"command_buses": 2},
+        {"command_buses": 3, "ranks": 2, "pim_ranks": (1,)},
     ],
 )
 def test_a_channel_that_can_not_be_is_refused(options: dict[str, Any]) -> None:

@@ -62,6 +62,16 @@ def one_tile(rounds: int, mask: int = 0b111, tiles: int = 1, **options: Any) -> 
     return build.build()
 
 
+def test_a_switch_in_two_steps_by_hand() -> None:
+    """PIM_ENTER 0 and 80, PIM_EXIT 160: each keeps everything away for 100 ns."""
+    device = load_die("lpddr5-6400-8gb", {"pim.mode_steps": "2"})
+    build = ProgramBuilder(device, 2)
+    build.enter(0b1)
+    build.leave(0b1)
+    run = run_program(build.build(), device=device, ranks=2)
+    assert spelt(run) == [(0, "PIM_ENTER"), (80, "PIM_ENTER"), (160, "PIM_EXIT")]
+
+
 def test_one_row_by_hand() -> None:
     build = ProgramBuilder(DIE, 2)
     build.enter(0b1)
@@ -251,6 +261,17 @@ def test_impossible_programs_are_refused(fault: str) -> None:
     build.leave(1)
     with pytest.raises(InputError, match="PIM"):
         run_program(build.build())
+
+
+@pytest.mark.parametrize("refresh", ["none", "all-bank", "per-bank"])
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_a_switch_into_the_mode_that_a_rank_is_in_is_refused(refresh: Any, ranks: int) -> None:
+    build = ProgramBuilder(DIE, ranks)
+    build.enter(1)
+    build.enter(1)
+    build.leave(1)
+    with pytest.raises(InputError, match="a mode switch"):
+        run_program(build.build(), refresh=refresh, ranks=ranks)
 
 
 @pytest.mark.parametrize("refresh", ["none", "all-bank", "per-bank"])

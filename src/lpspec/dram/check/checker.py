@@ -46,6 +46,8 @@ class PimRules:
     """Ranks that may compute at once, as the package's power budget allows."""
     tokens: int = 1
     """Tokens that every MAC serves at least: a stream doesn't say, and passes may have fewer than N_ALU."""
+    mode_steps: int = 1
+    """PIM_ENTERs that bring a rank into PIM mode."""
     inputs: bool = True
     """Whether to follow the input registers; off for streams with another layout of k over columns and slots."""
 
@@ -76,6 +78,8 @@ class CheckOptions:
     """Rows of a bank: 65536 in a 16 Gb die, 32768 in an 8 Gb die."""
     activation: Literal["ACT2", "ACT1"] = "ACT2"
     """The command from and to which nRRD and nFAW count; public simulators, with one ACT of 2 CK, can't tell."""
+    command_buses: int = 1
+    """CA buses: with 2, ``pim_ranks`` have one of their own."""
     kept: int = 1000
     """Violations kept one by one; beyond that they are only counted."""
 
@@ -85,12 +89,14 @@ class CheckOptions:
             raise InputError(f"ranks must be 1..{MAX_RANKS}, is {self.ranks}")
         if any(not 0 <= rank < self.ranks for rank in self.pim_ranks):
             raise InputError(f"PIM ranks must be among 0..{self.ranks - 1}, are {list(self.pim_ranks)}")
+        if self.command_buses not in (1, 2) or (self.command_buses == 2 and not self.pim_ranks):
+            raise InputError(f"command buses are {self.command_buses}: allowed is 1, or 2 where there are PIM ranks")
         if self.pim.alus not in (1, 2, 4, 8, 16) or self.pim.banks_per_mpu not in (1, 2, 4):
             raise InputError("N_ALU must be 1, 2, 4, 8 or 16, and banks per MPU 1, 2 or 4")
         if not 1 <= self.pim.tokens <= self.pim.alus:
             raise InputError(f"tokens of a MAC must be 1..{self.pim.alus}, is {self.pim.tokens}")
-        if self.pim.input_depth < 1 or self.pim.concurrent_ranks < 1:
-            raise InputError("input_depth and concurrent_ranks must be at least 1")
+        if self.pim.input_depth < 1 or self.pim.concurrent_ranks < 1 or self.pim.mode_steps < 1:
+            raise InputError("input_depth, concurrent_ranks and mode_steps must be at least 1")
 
     def serving(self, tokens: int) -> "CheckOptions":
         """The same for a stream whose every MAC serves so many tokens at least: their inputs must all be there.
@@ -99,6 +105,14 @@ class CheckOptions:
             InputError: There are fewer ALUs, or none is served.
         """
         return replace(self, pim=replace(self.pim, tokens=tokens))
+
+    def on_buses(self, command_buses: int) -> "CheckOptions":
+        """The same for so many CA buses.
+
+        Raises:
+            InputError: There are others than 1 or 2, or 2 and no PIM ranks.
+        """
+        return replace(self, command_buses=command_buses)
 
 
 class Violation(NamedTuple):
@@ -157,11 +171,12 @@ class CommandChecker:
         slots, mpus = SETS * pim.slots_per_set, BANKS // pim.banks_per_mpu
         self._shape = Shape(ranks, options.rows, mpus, pim.banks_per_mpu, slots, pim.sums)
         self._pim_mask = sum(1 << rank for rank in set(options.pim_ranks))
+        self._own_bus = self._pim_mask if options.command_buses == 2 else 0
         self._spread = spread_ck(options.timing, pim, mpus)
         t = options.timing
         self._interval_ck = {"none": 0, "all-bank": t.nREFI, "per-bank": 8 * t.nREFIpb}[options.refresh]
         self._ca, self._pairs, self._state = (
-            new_history(1),
+            new_history(2),
             rules.new_pair_history(ranks),
             rules.new_state_history(ranks),
         )
@@ -174,7 +189,7 @@ class CommandChecker:
         )
         self._refreshes = refresh_rules.new_refresh_history(ranks)
         self._retention = refresh_rules.new_retention_history(ranks)
-        self._modes = pim_rules.new_mode_history(ranks)
+        self._modes = pim_rules.new_mode_history(ranks, pim.mode_steps)
         self._pim_rows = pim_rules.new_pim_row_history(ranks, pim.banks_per_mpu)
         self._inputs = pim_rules.new_input_history(ranks, slots, pim.banks_per_mpu)
         self._log = new_log(options.kept, COMMAND_CK[t.lpddr6])
@@ -201,7 +216,7 @@ class CommandChecker:
     def _sweep(self, stream: Stream) -> None:
         """Walk one piece once for each family of rules."""
         t, log, start, options = self.options.timing, self._log, self.commands, self.options
-        rules.check_ca(stream, start, log, self._ca)
+        rules.check_ca(stream, start, self._own_bus, log, self._ca)
         rules.check_pairs(stream, start, t, log, self._pairs)
         rules.check_state(stream, start, log, self._state)
         rules.check_rows(stream, start, t, log, self._rows)

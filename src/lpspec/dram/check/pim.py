@@ -34,45 +34,45 @@ MOST_BITS = 63
 
 
 class ModeHistory(NamedTuple):
-    """Whether each rank is in PIM mode, and its last change."""
+    """How many of the steps into PIM mode each rank has taken, and its last change."""
 
-    inside: IntArray
+    taken: IntArray
+    steps: IntArray  # [1]
     switch: History
 
 
-def new_mode_history(ranks: int) -> ModeHistory:
+def new_mode_history(ranks: int, steps: int) -> ModeHistory:
     """Every rank a plain DRAM."""
-    return ModeHistory(np.zeros(ranks, np.int64), new_history(ranks))
+    return ModeHistory(np.zeros(ranks, np.int64), np.full(1, steps, np.int64), new_history(ranks))
 
 
 @cached_njit(inner=True)
-def _fits_mode(op: int, is_pim_rank: bool, inside: bool) -> bool:
+def _fits_mode(op: int, is_pim_rank: bool, taken: int, steps: int) -> bool:
     if op == Op.CAS:
         return True  # WCK serves PIM_IN and PIM_OUT too
     if op < Op.PIM_ENTER:
-        return not inside
-    return is_pim_rank and inside == (op != Op.PIM_ENTER)
+        return taken == 0
+    return is_pim_rank and (taken < steps) == (op == Op.PIM_ENTER)
 
 
 @cached_njit()
 def check_mode(stream: Stream, start: int, t: CheckTiming, pim_mask: int, log: Log, modes: ModeHistory) -> None:
-    """Between PIM_ENTER and PIM_EXIT a rank takes PIM commands only, and outside it none; nothing reaches it for nMODE
-    after either; CAS is free of the mode."""
+    """Between the last PIM_ENTER of a switch and PIM_EXIT a rank takes PIM commands only, and outside it none; nothing
+    reaches it for nMODE after each of them; CAS is free of the mode."""
     for i in range(stream.op.shape[0]):
         op, ck, mask, index = stream.op[i], stream.ck[i], stream.mask[i], start + i
         fits = True
         calm = True
-        for rank in range(modes.inside.shape[0]):
+        for rank in range(modes.taken.shape[0]):
             if mask >> rank & 1 == 0:
                 continue
-            inside = modes.inside[rank] == 1
-            if fits and not _fits_mode(op, pim_mask >> rank & 1 == 1, inside):
+            if fits and not _fits_mode(op, pim_mask >> rank & 1 == 1, modes.taken[rank], modes.steps[0]):
                 fits = False
                 report(log, Rule.mode, index, ck, modes.switch.command[rank], modes.switch.ck[rank], -1)
             if calm:
                 calm = need(log, Rule.nMODE, index, ck, modes.switch, rank, t.nMODE)
             if op == Op.PIM_ENTER or op == Op.PIM_EXIT:
-                modes.inside[rank] = 1 if op == Op.PIM_ENTER else 0
+                modes.taken[rank] = min(modes.taken[rank] + 1, modes.steps[0]) if op == Op.PIM_ENTER else 0
                 note(modes.switch, rank, ck, index)
 
 

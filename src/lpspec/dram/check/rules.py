@@ -32,20 +32,29 @@ OPENING = -2
 
 
 @cached_njit()
-def check_ca(stream: Stream, start: int, log: Log, last: History) -> None:
-    """The CA bus takes one command per CK, LPDDR6's one per 2 CK from an even one on, and the table lists them in order
-    (lpddr5.md, rule 6)."""
+def check_ca(stream: Stream, start: int, own_bus: int, log: Log, last: History) -> None:
+    """A CA bus takes one command per CK, LPDDR6's one per 2 CK from an even one on, and the table lists them in order
+    (lpddr5.md, rule 6).
+
+    Ranks of the mask ``own_bus`` have a bus of their own; a command to ranks of both would take both.
+    """
     step = log.step[0]
     for i in range(stream.op.shape[0]):
-        ck = stream.ck[i]
-        if ck < last.ck[0]:
-            report(log, Rule.order, start + i, ck, last.command[0], last.ck[0], last.ck[0] + step)
+        ck, mask = stream.ck[i], stream.mask[i]
+        newest = 0 if last.ck[0] >= last.ck[1] else 1
+        if ck < last.ck[newest]:
+            report(log, Rule.order, start + i, ck, last.command[newest], last.ck[newest], last.ck[newest] + step)
             continue
-        if ck - last.ck[0] < step:
-            report(log, Rule.CA, start + i, ck, last.command[0], last.ck[0], last.ck[0] + step)
+        fits = True
+        for place in range(2):
+            if (mask & own_bus if place else mask & ~own_bus) == 0:
+                continue
+            if fits and ck - last.ck[place] < step:
+                fits = False
+                report(log, Rule.CA, start + i, ck, last.command[place], last.ck[place], last.ck[place] + step)
+            note(last, place, ck, start + i)
         if ck % step != 0:
             report(log, Rule.CA_slot, start + i, ck, -1, -1, in_commands(log, ck))
-        note(last, 0, ck, start + i)
 
 
 class PairHistory(NamedTuple):

@@ -144,10 +144,10 @@ def pick_barrier(m: IntArray, program: IntArray, now: int) -> tuple[int, int, in
         at = latest(m, mask, REFAB, latest(m, mask, R_READY, now))
         for r in range(m[GIVEN, P_RANKS]):
             if (mask >> r) & 1:
-                if m[RANK + r, R_MODE] == 2:
+                if m[RANK + r, R_MODE] == 2 and program[pc, I_COUNT] == 0:  # a switch has further steps, counted from 1
                     m[STATE, S_ERROR] = E_PIM_MODE
                 m[STATE, S_PIM_RANKS] += 1 if m[RANK + r, R_MODE] == 0 else 0
-                m[RANK + r, R_MODE] = 1
+                m[RANK + r, R_MODE] = max(m[RANK + r, R_MODE], 1)
                 m[RANK + r, R_TARGET] = -1
                 if m[RANK + r, R_OPEN] > 0 or m[RANK + r, R_OPENING] >= 0:
                     at = NEVER

@@ -196,7 +196,8 @@ def _do_line(dies: PimDies, line: list[int], image: NDArray[np.int8], output: _O
     op, mask, bank = line[state.I_OP], line[state.I_MASK], line[state.I_BANK]
     column, count, data = line[state.I_COLUMN], line[state.I_COUNT], line[state.I_DATA]
     if op == state.PIM_ENTER:
-        dies.enter(mask)
+        if count == 0:  # its further steps change nothing more
+            dies.enter(mask)
     elif op == state.PIM_EXIT:
         dies.leave(mask)
     elif op == state.PIM_ACT:

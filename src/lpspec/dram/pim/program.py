@@ -29,8 +29,9 @@ class ProgramBuilder:
         self._depth = 0
 
     def enter(self, mask: int) -> None:
-        """Switch ranks into PIM mode, their open rows closed first."""
-        self._add(state.PIM_ENTER, mask)
+        """Switch ranks into PIM mode, their open rows closed first, in as many steps as their dies take."""
+        for step in range(self._device.pim.mode_steps.n):
+            self._add(state.PIM_ENTER, mask, count=step)
 
     def leave(self, mask: int) -> None:
         """Switch ranks back; all their rows must have been precharged."""

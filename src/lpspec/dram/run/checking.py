@@ -1,5 +1,7 @@
 """What the independent checker has to be told about a channel: names and numbers, nothing that schedules commands."""
 
+from dataclasses import replace
+
 from lpspec.dram.check.checker import MAX_RANKS, CheckOptions, PimRules
 from lpspec.dram.check.timing import timing_from
 from lpspec.dram.run.controller import Refresh, Wck
@@ -37,6 +39,7 @@ def check_options(
     if pim_ranks or device.pim_side is not None:
         pim = device.pim
         rules = PimRules(pim.alus.n, pim.input_depth.n, pim.banks_per_mpu.n, pim.activate, concurrent)
+        rules = replace(rules, mode_steps=pim.mode_steps.n)
     return CheckOptions(
         ranks=ranks,
         pim_ranks=pim_ranks,

@@ -27,7 +27,7 @@ OP = KEYS.index("op")
 LINE_NUMBER = len(KEYS)
 LATEST_CK = 1 << 50
 
-_BYTES_AT_ONCE = 1 << 20
+_BYTES_AT_ONCE = 1 << 18
 _LONGEST_LINE = 1 << 16  # bytes
 _DIGITS = 18
 _SPACE, _TAB, _RETURN, _NEWLINE = 32, 9, 13, 10
