@@ -235,16 +235,20 @@ def test_copies_never_make_a_step_slower_however_short_the_room(name: str, inter
 
 @pytest.mark.parametrize("column_bytes", [4096, 11008])
 @pytest.mark.parametrize("to_pim", [False, True])
-def test_commands_take_a_little_more_than_the_closed_form(to_pim: bool, column_bytes: int) -> None:
+@pytest.mark.parametrize(("name", "most"), [("attacc", 1.08), ("micron-y52p", 1.10)])  # standby takes the longer time
+def test_commands_take_a_little_more_than_the_closed_form(
+    name: str, most: float, to_pim: bool, column_bytes: int
+) -> None:
     """A tile of four channels: time 5 to 12 % longer, since both ranks stop for refresh, and rows opened again."""
-    platform, profile = load_platform("lp-spec"), load_profile("attacc")
+    platform, profile = load_platform("lp-spec"), load_profile(name)
     assert platform.memory is not None
     memory = PackageCommands(platform)
     part = memory.move(column_bytes, 3072, to_pim)
-    cost = migration_cost(3072 * column_bytes, timing_of(platform.memory).bus_gb_per_s)
+    cost = migration_cost(3072 * column_bytes, timing_of(platform.memory))
     assert 1.05 < part.latency_ns / float(cost.latency_ns) < 1.12
-    closed_pj = cost.activity.energy_pj(profile)["migration"]
-    assert 1.03 < sum(map(float, part.activity.energy_pj(profile).values())) / float(closed_pj) < 1.08
+    closed_pj = sum(map(float, cost.activity.energy_pj(profile).values()))
+    waited = memory.waiting(part.latency_ns, part.activity)
+    assert 1.03 < sum(map(float, (part.activity + waited).energy_pj(profile).values())) / closed_pj < most
 
 
 def test_what_moves_is_what_the_closed_form_counts() -> None:

@@ -78,7 +78,7 @@ def test_an_allocator_that_weighs_energy_is_found_by_name() -> None:
         assert allocator._ns_worth_pj[3] == pytest.approx(worth, rel=0.25)
 
 
-@pytest.mark.parametrize("profile", ["attacc", "pimscope"])
+@pytest.mark.parametrize("profile", ["attacc", "micron-y52p"])
 @pytest.mark.parametrize("name", ["llama2-7b", "llama3.2-1b"])
 def test_least_edp_is_never_worse_than_the_split_that_ends_soonest(name: str, profile: str) -> None:
     """At the context that the splits are weighed for; 16 tokens of Llama2-7B lost 0.5 % to weights for N_ALU tokens."""

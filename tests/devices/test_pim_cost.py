@@ -42,11 +42,12 @@ def assert_same(work: PimWork, tally: Tally, machine: Machine, share: float = 1.
     assert activity.activate_bits == pytest.approx((tally.die_rows + too_early) * machine.mpus * row_bits)
     assert activity.pim_register_bits == pytest.approx(activity.column_bits + bus_bits)
     assert activity.macs_int8 == pytest.approx(tally.token_macs * machine.mpus * machine.lanes * total)
-    assert activity.activation_io_bits == pytest.approx(bus_bits)
+    assert activity.activation_io_bits == pytest.approx(tally.output_bursts * machine.column_bytes * 8 * total)
+    assert activity.activation_input_bits == pytest.approx(tally.input_bursts * machine.column_bytes * 8 * total)
     open_ns = (tally.die_macs * mac_ns + tally.die_passes * machine.open_ns) * total
     assert activity.active_die_ns == pytest.approx(open_ns)
     on_chip = ("scratchpad_bits", "local_buffer_bits", "register_bits", "macs_fp16")
-    for other in ("io_bits", "activation_memory_bits", *on_chip):
+    for other in ("io_bits", "io_written_bits", "activation_memory_bits", *on_chip):
         assert getattr(activity, other) == 0
 
 
@@ -163,7 +164,7 @@ def test_nothing_costs_nothing(machine: Machine) -> None:
 @settings(deadline=None)
 @given(st.integers(1, 70), st.integers(1, 300), st.integers(0, 400), st.integers(0, 5), st.integers(0, 50))
 def test_more_tokens_or_outputs_never_cost_less(tokens: int, k: int, n: int, more: int, wider: int) -> None:
-    pim, profile = SMALL_PIM, load_profile("pimscope")
+    pim, profile = SMALL_PIM, load_profile("micron-y52p")
     few, many, deep = pim.gemm(tokens, k, n), pim.gemm(tokens + more, k, n + wider), pim.gemm(tokens, k + more, n)
     for work in (many, deep):
         assert pim.busy_ns(few) <= pim.busy_ns(work)

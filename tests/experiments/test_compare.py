@@ -137,7 +137,7 @@ def test_a_change_of_what_energy_counts_is_not_overruled_in_silence(basis: str) 
 def test_a_profile_of_one_memory_does_not_price_another() -> None:
     """GDDR6X costs 7.25 pJ per bit and HBM2 3.59, whatever the profile says of LPDDR; a phone's memory is the
     profile's."""
-    for profile in ("attacc", "specpim", "pimscope"):
+    for profile in ("attacc", "specpim", "micron-y52p"):
         found = runs(energy_profile=profile, systems=["npu", "attacc", "rtx3090"])
         off_chip = {name: run.system.profile.off_chip_pj_per_bit for name, run in found.items()}
         assert off_chip["rtx3090"] == pytest.approx(7.25, rel=1e-12)

@@ -397,11 +397,11 @@ def test_the_region_says_what_pruner_and_split_are_worth() -> None:
     places = {(p.vocabulary, p.context, p.profile): p for p in region(bench.model, bench.trace, assumption_set)}
     assert len(places) == 2 * 5 * 3
     assert places[128_000, 32_768, "attacc"].l_spec is None  # 8.6 GB of cache beside 9.7 GB of weights
-    place = places[32_000, 1024, "pimscope"]
+    place = places[32_000, 1024, "micron-y52p"]
     work = Workload(1024, 64)
 
     def run(size: int | None, depth: int | None = None, **changes: str) -> Run:
-        scenario = Scenario(energy_profile="pimscope", changes=assumption_set.changes | changes)
+        scenario = Scenario(energy_profile="micron-y52p", changes=assumption_set.changes | changes)
         system = make_system("lp-spec", bench.model, scenario)
         return simulate(system, bench.trace, work, TreePolicy(objective="edp", size=size, depth=depth))
 

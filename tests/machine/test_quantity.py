@@ -11,6 +11,7 @@ from lpspec.machine.quantity import (
     Bandwidth,
     Count,
     CountOrZero,
+    Current,
     DataRate,
     Duration,
     EnergyPerBit,
@@ -22,6 +23,7 @@ from lpspec.machine.quantity import (
     Share,
     Size,
     Throughput,
+    Voltage,
 )
 
 # One unit of every spelling in the canonical unit, from the SI prefixes and IEC 80000-13.
@@ -38,13 +40,15 @@ ONE: dict[type[Quantity], dict[str, float]] = {
     Throughput: {"TOPS": 1, "TFLOPS": 1, "GOPS": 1 / 1000},
     Size: {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "Gb": 1024**3 // 8, "GB": 1000**3},
     Power: {"W": 1, "mW": 1 / 1000},
+    Voltage: {"V": 1, "mV": 1 / 1000},
+    Current: {"mA": 1, "A": 1000, "uA": 1 / 1000},
     EnergyPerOperation: {"pJ": 1, "fJ": 1 / 1000, "nJ": 1000},
     EnergyPerBit: {"pJ/b": 1, "fJ/b": 1 / 1000},
 }
 KINDS = sorted(ONE, key=lambda kind: kind.__name__)
 WITH_UNIT = [kind for kind in KINDS if "" not in ONE[kind]]
 PAIRS = [(kind, unit) for kind in KINDS for unit in ONE[kind]]
-MAY_BE_ZERO = {CountOrZero, Duration, Power, EnergyPerOperation, EnergyPerBit}
+MAY_BE_ZERO = {CountOrZero, Duration, Power, Current, EnergyPerOperation, EnergyPerBit}
 
 
 def of(kind: type[Quantity], written: object) -> Quantity:

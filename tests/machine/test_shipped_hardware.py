@@ -62,7 +62,7 @@ def lp_spec() -> tuple[PlatformSpec, NpuSpec, MemorySpec, PimSpec]:
 
 def test_what_ships() -> None:
     assert platform_names() == ("attacc", "lp-spec", "lpddr5-pim", "mobile-npu", "rtx3090")
-    assert profile_names() == ("attacc", "pimscope", "specpim")
+    assert profile_names() == ("attacc", "micron-y52p", "specpim")
     faster = ("lpddr5x-10667", "lpddr5x-7500", "lpddr5x-8533", "lpddr5x-9600")
     assert die_names() == ("lp5x-pim", "lpddr5-6400-16gb", "lpddr5-6400-8gb", *faster, "lpddr6-10667-16gb")
 
@@ -82,9 +82,10 @@ def test_no_number_of_a_file_escapes_its_source(folder: str, name: str) -> None:
     """Read without the models: whatever is not in a value-source pair is a text of the description."""
     for path, value in bare_leaves(tomllib.loads(text_of(folder, name))):
         assert isinstance(value, str), path
-        choices = {"npu.dataflow", "npu.partial_sums", "memory.die", "pim.activate", "standard"}
+        kinds = {"technology", "memory_energy.technology"}
+        choices = {"npu.dataflow", "npu.partial_sums", "memory.die", "memory.idle_dies", "pim.activate", "standard"}
         choices |= {f"mode.{name}" for name in Lpddr6Mode.model_fields}
-        assert path in {"name", "summary", "extends", "allocator", "energy_basis"} | choices
+        assert path in {"name", "summary", "extends", "allocator", "energy_basis"} | choices | kinds
 
 
 @pytest.mark.parametrize(("folder", "name"), SHIPPED)
@@ -193,32 +194,46 @@ def test_specpim_profile_follows_the_15_percent_rule() -> None:
     assert profile.mac_int8.value == pytest.approx(0.2 + 0.03)
 
 
-def currents_ma(text: str) -> dict[str, float]:
-    """Currents in the comment of the profile, such as ``VDD2H IDD0`` to 45."""
-    comment = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
-    found: dict[str, float] = {}
-    for supply, listed in re.findall(r"(VDD\w+) [\d.]+ V: ([^;]*)", comment):
-        found |= {f"{supply} {name}": float(ma) for name, ma in re.findall(r"(IDD\w+) ([\d.]+)", listed)}
-    return found
+def test_micron_y52p_profile_is_what_its_currents_give() -> None:
+    """By hand, in whole numbers: currents in tenths of mA from VDD2H, VDD1 and VDDQ, their volts in mV."""
+    profile = load_profile("micron-y52p")
+    volts_mv = (1050, 1800, 500)
+
+    def pj(*tenths_ma_ns: int) -> float:
+        return sum(mv * charge for mv, charge in zip(volts_mv, tenths_ma_ns, strict=False)) / 10**4
+
+    # A row: IDD0 over 60 ns, less IDD3N over 42 ns and IDD2N over 18 ns. The sheet gives VDDQ no IDD0.
+    row = pj(530 * 60 - 400 * 42 - 325 * 18, 38 * 60 - 28 * 42 - 15 * 18)
+    assert row == 1110.87
+    assert profile.activate.pj_per_bit * 2048 * 8 == pytest.approx(row, rel=1e-12)
+
+    # A burst of 256 bits takes 2133.3 ps at 16 x 7500 Mb/s; a second's worth is 120 Gb.
+    read, write = pj(3900 - 400, 180 - 28, 1119 - 6), pj(2650 - 400, 165 - 28, 6 - 6)
+    assert (read, write) == (450.51, 260.91)  # mW
+    assert profile.column.pj_per_bit + profile.io.pj_per_bit == pytest.approx(read / 120, rel=1e-12)
+    assert profile.column.pj_per_bit + profile.write_io_pj_per_bit == pytest.approx(write / 120, rel=1e-12)
+    assert profile.column.pj_per_bit == pytest.approx(0.15 * read / 120, rel=1e-12)
+
+    # Refresh beyond standby, and the three ways of waiting, mW.
+    powers = (profile.refresh_power, profile.idle_power, profile.active_power, profile.power_down)
+    by_hand = (pj(2050 - 325), pj(325, 15), pj(400, 28, 6), pj(39))
+    assert by_hand == (181.125, 36.825, 47.34, 4.095)
+    assert [power.watts * 1e3 for power in powers if power] == pytest.approx(by_hand, rel=1e-12)
 
 
-def test_pimscope_profile_is_what_its_currents_give() -> None:
-    profile, i = load_profile("pimscope"), currents_ma(text_of("energy_profiles", "pimscope"))
-    ck_ns = 1.25
-    n_rc, n_ras = 49, 34  # JESD209-5 at CK = 800 MHz
-    background_mans = i["VDD2H IDD3N"] * n_ras * ck_ns + i["VDD2H IDD2N"] * (n_rc - n_ras) * ck_ns
-    activate_pj = 1.05 * (i["VDD2H IDD0"] * n_rc * ck_ns - background_mans)  # mA x ns x V = pJ
-    assert profile.activate.pj_per_bit == pytest.approx(activate_pj / (2048 * 8), rel=0.002)
-
-    read_mw = 1.05 * (i["VDD2H IDD4R"] - i["VDD2H IDD3N"]) + 1.8 * i["VDD1 IDD4R"] + 0.5 * i["VDDQ IDD4R"]
-    gbit_per_s = 16 * 6.4
-    read_pj_per_bit = read_mw / gbit_per_s  # mW over Gb/s = pJ/b
-    assert profile.column.pj_per_bit + profile.io.pj_per_bit == pytest.approx(read_pj_per_bit, rel=0.002)
+def test_micron_y52p_profile_gives_the_published_sums() -> None:
+    """Read burst 3.75 pJ/b, write burst 2.17, row 1.1 nJ, refresh 50.7 nJ and 13 mW, standby 37 to 47 mW."""
+    profile = load_profile("micron-y52p")
+    assert profile.refresh_power is not None
+    refresh_nj = profile.refresh_power.watts * 280  # tRFCab of 16 Gb
+    assert refresh_nj == pytest.approx(50.7, rel=0.001)
+    assert refresh_nj / 3906 * 1e3 == pytest.approx(13, rel=0.01)
+    assert profile.column.pj_per_bit + profile.io.pj_per_bit == pytest.approx(3.75, rel=0.002)
+    assert profile.column.pj_per_bit + profile.write_io_pj_per_bit == pytest.approx(2.17, rel=0.003)
 
 
-def test_pimscope_profile_spreads_its_table_over_bits() -> None:
-    profile = load_profile("pimscope")
-    assert profile.column.pj_per_bit * 256 == pytest.approx(2.68, rel=0.005)
+def test_micron_y52p_profile_spreads_the_table_of_pim_units_over_bits() -> None:
+    profile = load_profile("micron-y52p")
     assert profile.pim_register.pj_per_bit * 256 == pytest.approx(3.17 + 0.40, rel=0.005)
     assert (profile.mac_int8.value, profile.mac_fp16.value) == (0.35, 0.69)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil, gcd
 from pathlib import Path
+from typing import Any
 
 HARDWARE = Path(__file__).parents[2] / "src" / "lpspec" / "machine"
 
@@ -48,24 +49,48 @@ def number(text: str | float) -> float:
 def prices(profile: str) -> dict[str, float]:
     """Energy of every event, pJ; a profile without refresh or standby prices none."""
     given = tomllib.loads((HARDWARE / "energy_profiles" / f"{profile}.toml").read_text())
-    value = {key: number(entry["value"]) for key, entry in given.items() if isinstance(entry, dict)}
-    off_chip = value["activate"] + value["column"] + value["io"]
+    tables = {key: entry for key, entry in given.items() if isinstance(entry, dict)}
+    value = {key: number(entry["value"]) for key, entry in tables.items() if "value" in entry}
+    value |= memory_prices(given["currents"]) if "currents" in given else {}
+    write_io = value.get("write_io", value["io"])
     return {
         "activated": value["activate"],
         "column": value["column"],
         "io": value["io"],
         "bus": value["io"],
-        "written": off_chip,
+        "bus_in": write_io,
+        "written": value["activate"] + value["column"] + write_io,
         "scratchpad": value["scratchpad"],
         "local": value["local_buffer"],
         "register": value["core_register"],
         "pim_register": value["pim_register"],
         "mac8": value["mac_int8"],
         "mac16": value["mac_fp16"],
-        "refresh": 1e3 * value.get("refresh", 0.0),  # the files have nJ
-        "idle": value.get("idle_power", 0.0),  # and mW, which are pJ per ns
-        "active": value.get("active_power", 0.0),
+        "refresh": value.get("refreshing", 0.0) * RFC,
+        "idle": value.get("idle", 0.0),
+        "active": value.get("active", 0.0),
     }
+
+
+def memory_prices(currents: dict[str, Any]) -> dict[str, float]:
+    """pJ per bit, and mW, which are pJ per ns, of a die by its currents: volts times milliamperes, supply by supply."""
+    rate, pins, row, t_ras, t_rp, share = (
+        number(currents[name]["value"]) for name in ("data_rate", "data_pins", "row_bytes", "tRAS", "tRP", "in_bank")
+    )
+    mw: dict[str, float] = {}
+    for rail in (currents[name] for name in currents if name.startswith("VDD")):
+        volts = number(rail["voltage"]["value"])
+        i = {name: number(entry["value"]) for name, entry in rail.items()}
+        still, open_row = i.get("IDD2N", 0.0), i.get("IDD3N", 0.0)
+        for name, above in (("IDD4R", open_row), ("IDD4W", open_row), ("IDD5", still), ("IDD2N", 0.0), ("IDD3N", 0.0)):
+            mw[name] = mw.get(name, 0.0) + volts * (i[name] - above if name in i else 0.0)
+        cycle = i["IDD0"] * (t_ras + t_rp) - open_row * t_ras - still * t_rp if "IDD0" in i else 0.0
+        mw["row"] = mw.get("row", 0.0) + volts * cycle
+    gbit_per_s = rate * pins / 1e3
+    read, write = mw["IDD4R"] / gbit_per_s, mw["IDD4W"] / gbit_per_s
+    column = read * share / 100
+    found = {"activate": mw["row"] / (8 * row), "column": column, "io": read - column, "write_io": write - column}
+    return found | {"refreshing": mw["IDD5"], "idle": mw["IDD2N"], "active": mw["IDD3N"]}
 
 
 @dataclass(frozen=True)
@@ -212,13 +237,14 @@ class Program:
         """Those of all channels."""
         columns = self.die_macs * MPUS * 256.0
         rows = (self.die_rows + self.die_macs * MAC / (2 * REFI)) * MPUS * 256.0 * ROW
-        bus = (self.bursts_in + self.bursts_out) * 256.0
+        bus_in, bus = self.bursts_in * 256.0, self.bursts_out * 256.0
         of_one = Events(
             activated=rows,
             column=columns,
-            pim_register=columns + bus,
+            pim_register=columns + bus_in + bus,
             mac8=self.token_macs * MPUS * LANES,
             bus=bus,
+            bus_in=bus_in,
             active=self.die_macs * MAC + self.die_passes * OPEN,
         )
         return scaled(of_one, CHANNELS * self.share)
@@ -431,7 +457,7 @@ def gpu_pass(model: Decoder, tokens: int, context: int, profile: str, bits: int 
     return total_ns, events + scaled(attention, model.layers)
 
 
-GDDR6X = {"activated": 0.11, "column": 0.44, "io": 6.7, "bus": 6.7, "written": 7.25}
+GDDR6X = {"activated": 0.11, "column": 0.44, "io": 6.7, "bus": 6.7, "bus_in": 6.7, "written": 7.25}
 """pJ per bit, whatever the profile says of DRAM."""
 
 

@@ -24,7 +24,7 @@ from lpspec.speculation.pruner import DEFAULT_MEMORY, PRIOR_WEIGHT
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
 PROMPT_TOKENS = 128
-PROFILES = ("attacc", "specpim", "pimscope")
+PROFILES = ("attacc", "specpim", "micron-y52p")
 ALLOWED = 1.01
 
 

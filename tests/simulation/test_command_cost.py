@@ -18,8 +18,8 @@ from lpspec.simulation.step_phases import cost_of
 from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.rank_trace import load_trace
 
-PIMSCOPE = Scenario(energy_profile="pimscope")  # refresh and standby are priced, too
-PROFILE = load_profile("pimscope")
+Y52P = Scenario(energy_profile="micron-y52p")  # refresh and standby are priced, too
+PROFILE = load_profile("micron-y52p")
 TINY = load_model("tinyllama")
 TRACE = load_trace("vicuna-7b")
 WORKLOAD = Workload(100, 40)
@@ -27,7 +27,7 @@ NAMES = ("npu", "npu-spec", "pim", "pim-spec", "lp-spec")
 
 
 def system(name: str, root_counts: bool = True) -> System:
-    return make_system(name, TINY, PIMSCOPE.replace(root_counts=root_counts))
+    return make_system(name, TINY, Y52P.replace(root_counts=root_counts))
 
 
 def costs_of(one: System) -> CommandCosts:
@@ -71,7 +71,7 @@ def test_both_levels_take_the_same_steps(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pim-spec", "lp-spec"])
-@pytest.mark.parametrize("profile", ["attacc", "pimscope"])
+@pytest.mark.parametrize("profile", ["attacc", "micron-y52p"])
 def test_compaction_costs_the_same_at_both_levels(name: str, profile: str) -> None:
     one = make_system(name, load_model("llama2-7b"), Scenario(energy_profile=profile))
     closed, commands = step_costs(one, 140, 1), command_costs(one, 140, 1)
@@ -89,7 +89,7 @@ def test_compaction_costs_the_same_at_both_levels(name: str, profile: str) -> No
 @pytest.mark.parametrize("name", ["npu-spec", "pim-spec", "lp-spec"])
 def test_compaction_differs_by_little_of_a_step(name: str, model: str) -> None:
     """In plain DRAM, or with few key-value heads, commands take longer by turns of the bus: next to nothing."""
-    one = make_system(name, load_model(model), PIMSCOPE)
+    one = make_system(name, load_model(model), Y52P)
     closed, commands = step_costs(one, 140, 1), command_costs(one, 140, 1)
     assert commands is not None
     for moved in (1, 3):
@@ -117,7 +117,7 @@ def test_bus_efficiency_limits_both_levels(level: Fidelity) -> None:
     policy = TreePolicy(size=1, objective="edp")
     took_ns = {}
     for share in ("0.5", "0.95", "1"):
-        one = make_system("npu", TINY, PIMSCOPE.replace(changes={"memory.bus_efficiency": share}))
+        one = make_system("npu", TINY, Y52P.replace(changes={"memory.bus_efficiency": share}))
         took_ns[share] = simulate(one, TRACE, WORKLOAD, policy, level).decode_ns
     assert took_ns["0.95"] == took_ns["1"]
     assert took_ns["0.5"] == pytest.approx(took_ns["1"] * 0.9325 / 0.5, rel=0.005)
@@ -126,7 +126,7 @@ def test_bus_efficiency_limits_both_levels(level: Fidelity) -> None:
 @pytest.mark.parametrize("name", ["npu", "lp-spec"])
 def test_a_die_that_the_command_level_lacks_is_refused_there(name: str) -> None:
     """Closed forms were taken instead, without a word."""
-    odd = make_system(name, TINY, PIMSCOPE.replace(changes={"memory.organisation.bank_groups": "2"}))
+    odd = make_system(name, TINY, Y52P.replace(changes={"memory.organisation.bank_groups": "2"}))
     policy = TreePolicy(objective="edp")
     with pytest.raises(InputError, match=r"memory.organisation.bank_groups is 2: .* for 4; .* take any"):
         simulate(odd, TRACE, WORKLOAD, policy, "command")
@@ -138,14 +138,14 @@ def test_a_density_that_no_shipped_die_has_runs_by_commands(name: str) -> None:
     """12 Gb refreshes as long as 16 Gb, and 8 Gb less long, so that it lies within 2 % of both; closed forms agree."""
     policy, took_ns = TreePolicy(objective="edp"), {}
     for rows in ("32768", "49152", "65536"):
-        sized = make_system(name, TINY, PIMSCOPE.replace(changes={"memory.organisation.rows": rows}))
+        sized = make_system(name, TINY, Y52P.replace(changes={"memory.organisation.rows": rows}))
         took_ns[rows] = simulate(sized, TRACE, WORKLOAD, policy, "command").decode_ns
     assert took_ns["32768"] < took_ns["49152"] < took_ns["32768"] * 1.03
     assert took_ns["49152"] == pytest.approx(took_ns["65536"], rel=1e-9)
 
 
 def test_static_power_flows_at_command_level_too() -> None:
-    powered = make_system("npu", TINY, PIMSCOPE.replace(changes={"static_power": "2 W"}))
+    powered = make_system("npu", TINY, Y52P.replace(changes={"static_power": "2 W"}))
     policy = TreePolicy(objective="edp")
     plain, more = (simulate(one, TRACE, WORKLOAD, policy, "command") for one in (system("npu"), powered))
     assert more.decode_pj.sum() - plain.decode_pj.sum() == pytest.approx(2e3 * plain.decode_ns)

@@ -122,7 +122,7 @@ def level(platform: PlatformSpec, ns: Results, pj: Results) -> Level:
 
 def results(platform: PlatformSpec, model: ModelSpec) -> list[Level]:
     """By closed forms, then by commands where there are any."""
-    profile = platform.priced_by(load_profile("pimscope"))  # with refresh and standby
+    profile = platform.priced_by(load_profile("micron-y52p"))  # with refresh and standby
     system = System("one", platform, model, profile, speculates=True)
     costs = step_costs(system, 700, 2)
     ns = np.concatenate([costs.latency_ns.ravel(), costs.draft_ns, costs.compaction_ns[1:], [costs.prefill_ns]])

@@ -43,7 +43,8 @@ def prices_of(activity: Activity, profile: EnergyProfile) -> dict[str, float]:
         "io": a.io_bits * p.io.pj_per_bit,
         "buffer": on_chip + a.pim_register_bits * p.pim_register.pj_per_bit,
         "mac": a.macs_int8 * p.mac_int8.value + a.macs_fp16 * p.mac_fp16.value,
-        "activation": a.activation_io_bits * p.io.pj_per_bit + a.activation_memory_bits * off_chip,
+        "activation": (a.activation_io_bits + a.activation_input_bits) * p.io.pj_per_bit
+        + a.activation_memory_bits * off_chip,
     }
     return {name: float(pj) for name, pj in priced.items()}
 

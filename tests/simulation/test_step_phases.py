@@ -77,13 +77,13 @@ def test_every_die_is_refreshed_and_stands_by_all_the_time(name: str) -> None:
     one = SYSTEMS[name]
     cost = cost_of(one.verify(4, 96, 1), one.memory)
     expected = cost.latency_ns / one.memory.refresh_interval_ns * one.memory.dies
-    assert cost.activity.refreshed_dies == pytest.approx(expected, rel=0.05)
+    assert cost.activity.refreshing_die_ns / 210 == pytest.approx(expected, rel=0.05)  # tRFCab of 8 Gb
     assert cost.activity.idle_die_ns > 0
     stood_ns = cost.activity.idle_die_ns + cost.activity.active_die_ns
     assert stood_ns == pytest.approx(cost.latency_ns * one.memory.dies)
 
 
-@pytest.mark.parametrize("profile", ["attacc", "specpim", "pimscope"])
+@pytest.mark.parametrize("profile", ["attacc", "specpim", "micron-y52p"])
 @pytest.mark.parametrize("context", [64, 1024, 4064])
 @pytest.mark.parametrize("tokens", [1, 4, 5, 16, 32])
 def test_commands_and_closed_forms_agree_on_the_papers_step(tokens: int, context: int, profile: str) -> None:

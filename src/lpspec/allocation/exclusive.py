@@ -136,7 +136,7 @@ class DynamicAllocator(StaticAllocator):
 
     def migration(self, start: int, goal: int) -> Cost:
         """Cost of moving from one choice to another, by number."""
-        return migration_cost(moved_bytes(self._maps[start], self._maps[goal]), self.bus_gb_per_s)
+        return migration_cost(moved_bytes(self._maps[start], self._maps[goal]), self.pim.timing)
 
     def moves(self, start: int, goal: int) -> dict[WeightMove, int]:
         """What moves from one choice to another, and how many copies of a product do so."""

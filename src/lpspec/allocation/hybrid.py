@@ -74,7 +74,6 @@ class BalancedAllocator(AttentionSplits):
             raise InputError(f"platform '{platform.name}': {wants}")
         self.npu = Npu(platform.npu, platform.memory)
         self.pim = LpddrPim(platform.pim, platform.memory)
-        self.bus_gb_per_s = self.pim.timing.bus_gb_per_s
         self.memory = platform.memory
         self.model, self.profile = model, profile
         self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens

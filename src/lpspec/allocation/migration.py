@@ -18,17 +18,20 @@ from lpspec.allocation.placement import NoRoomError
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.compiled import cached_njit
 from lpspec.devices.cost import Activity, Cost
+from lpspec.devices.memory_timing import MemoryTiming
 
 
-def migration_cost(moved_bytes: int, bus_gb_per_s: float) -> Cost:
+def migration_cost(moved_bytes: int, timing: MemoryTiming) -> Cost:
     """Cost of moving weights from one side to the other while nothing else runs, analytically.
 
     Every burst is read from one rank and written to the other over the data bus that all ranks of a channel share, so
     it takes the bus twice. Ranks in PIM mode accept no plain access, and a step hardly ever leaves that mode, so
     nothing is hidden behind other work. Commands of whole tiles take 5 to 12 % longer, for a burst waits for refreshes
-    of both its ranks, and 3 to 8 % more energy, for rows opened again.
+    of both its ranks, and 3 to 8 % more energy, for rows opened again. Two ranks have rows open all along.
     """
-    return Cost(2 * moved_bytes / bus_gb_per_s, Activity(migrated_bits=moved_bytes * 8.0))
+    latency_ns = 2 * moved_bytes / timing.bus_gb_per_s
+    open_ns = 2.0 * timing.channels * latency_ns
+    return timing.standing_by(Cost(latency_ns, Activity(migrated_bits=moved_bytes * 8.0, active_die_ns=open_ns)))
 
 
 def moved_bytes(start: ColumnMap, goal: ColumnMap) -> int:

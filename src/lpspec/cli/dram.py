@@ -10,29 +10,30 @@ from cyclopts import App, Parameter
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver, show_result, write_json
-from lpspec.cli.dram_options import Checking, CommandFormat, Computing, Exporting, Serving, Tracing
+from lpspec.cli.dram_options import Checking, CommandFormat, Computing, Exporting, Moving, Serving, Tracing
 from lpspec.cli.options import JsonFile, WholeNumber, flattened, given_options, rank_numbers
 from lpspec.cli.outputs import FilesTogether, plan_file, plan_outputs
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lpspec.dram.pim.package import Package
+    from lpspec.machine.platform_spec import PlatformSpec
 
     ServingOptions: TypeAlias = Any
     TracingOptions: TypeAlias = Any
     CheckingOptions: TypeAlias = Any
     ComputingOptions: TypeAlias = Any
     ExportingOptions: TypeAlias = Any
+    MovingOptions: TypeAlias = Any
 else:
     ServingOptions = flattened(Serving)
     TracingOptions = flattened(Tracing)
     CheckingOptions = flattened(Checking)
     ComputingOptions = flattened(Computing)
     ExportingOptions = flattened(Exporting)
+    MovingOptions = flattened(Moving)
 
-SIDES = ("pim", "dram")
 ILLEGAL = DIFFERS = 1
 """Exit codes: a broken rule was found; a result differs from integer arithmetic."""
 
@@ -180,14 +181,15 @@ def gemm(
     trace_path = plan_file("--trace", trace, outputs.paths)
     asked = Computing(**given_options(Computing, options))
     announce_compiling()
-    from lpspec.dram.pim.package import run_gemm
+    from lpspec.dram.pim.package import package_of, run_gemm
     from lpspec.dram.pim.verify import count_wrong
     from lpspec.machine.loading import load_profile
     from lpspec.report.dram_documents import gemm_document
     from lpspec.report.dram_table import gemm_blocks
     from lpspec.report.dram_timeline import Timeline
 
-    package, profile = _package(asked), load_profile(asked.energy_profile)
+    on = _platform(asked)
+    package, profile = package_of(on), on.priced_by(load_profile(asked.energy_profile))
     with FilesTogether() as files, progress("computing") as line:
         timeline = None
         if trace_path is not None:
@@ -205,9 +207,8 @@ def gemm(
     return DIFFERS if wrong else 0
 
 
-def _package(asked: Computing) -> "Package":
-    """The package of a platform, with the die that was asked for."""
-    from lpspec.dram.pim.package import package_of
+def _platform(asked: Computing) -> "PlatformSpec":
+    """The platform, with the die that was asked for."""
     from lpspec.machine.loading import load_platform
 
     constants = dict(asked.changes)
@@ -215,7 +216,7 @@ def _package(asked: Computing) -> "Package":
         if "memory.die" in constants:
             raise InputError("--die and --set memory.die name the die twice")
         constants["memory.die"] = asked.die
-    return package_of(load_platform(asked.platform, constants))
+    return load_platform(asked.platform, constants)
 
 
 @app.command
@@ -223,8 +224,7 @@ def move(
     *,
     k: WholeNumber,
     n: WholeNumber,
-    to: str = "pim",
-    platform: str = "lp-spec",
+    options: Annotated[MovingOptions, Parameter(name="*")] = MovingOptions(),  # noqa: B008
     commands: str | None = None,
     json: JsonFile = None,
 ) -> None:
@@ -236,19 +236,14 @@ def move(
         Inputs.
     n
         Outputs, dealt to the channels.
-    to
-        pim or dram: the side that gets the weights.
-    platform
-        lp-spec or a TOML file with PIM ranks and plain ones.
     commands
         Write every command of the first channel to this CSV file, as `lpspec dram check` reads it.
     json
         Write the result as JSON to this file; - prints it instead of the table.
     """
-    if to not in SIDES:
-        raise unknown_name("value of --to", to, SIDES)
     outputs = plan_outputs(json)
     commands_path = plan_file("--commands", commands, outputs.paths)
+    asked = Moving(**given_options(Moving, options))
     announce_compiling()
     from lpspec.dram.pim.moves import run_package_move
     from lpspec.dram.pim.package import package_of
@@ -257,14 +252,15 @@ def move(
     from lpspec.report.dram_documents import move_document
     from lpspec.report.dram_table import move_blocks
 
-    package, profile = package_of(load_platform(platform)), load_profile("attacc")
+    on = load_platform(asked.platform)
+    package, profile = package_of(on), on.priced_by(load_profile(asked.energy_profile))
     with FilesTogether() as files, progress("moving weights"):
         take = None
         if commands_path is not None:
             out = files.open(commands_path)
             out.write(CSV_HEADER)
             take = _csv_into(out, csv_lines)
-        done = run_package_move(package, k, n, to == "pim", take=take)
+        done = run_package_move(package, k, n, asked.to == "pim", take=take)
         document = move_document(done, profile)
         write_json(files, outputs, document)
     show_result(outputs, document, move_blocks(done, profile), [commands_path])
@@ -298,7 +294,7 @@ def attention(
 
     platform = load_platform(asked.platform, dict(asked.changes))
     with progress("computing attention"):
-        line = attention_line(platform, load_profile(asked.energy_profile))
+        line = attention_line(platform, platform.priced_by(load_profile(asked.energy_profile)))
     others = [(ini_path, lambda: serving_ini(line).encode())] if ini_path else []
     deliver(outputs, attention_document(line, asked.energy_profile), attention_blocks(line), None, others)
 

@@ -135,3 +135,14 @@ class Exporting(Description):
     platform: str = same_option(Computing, "platform")
     changes: Mapping[str, str] = same_option(Computing, "changes")
     energy_profile: str = same_option(Scenario, "energy_profile")
+
+
+@dataclass(frozen=True)
+class Moving(Description):
+    """A package whose weights change sides."""
+
+    KIND = "package"
+
+    to: Literal["pim", "dram"] = option("pim", "pim or dram: the side that gets the weights.", choices=("pim", "dram"))
+    platform: str = option("lp-spec", "lp-spec or a TOML file with PIM ranks and plain ones.", is_path=True)
+    energy_profile: str = same_option(Scenario, "energy_profile")

@@ -35,12 +35,13 @@ class HbmPim:
             raise InputError(f"HBM-PIM computes attention: '{op.name}' is none")
         queries = op.tokens * (op.heads // op.kv_heads)
         array_bits = op.kv_read_bytes * queries * 8.0
-        bus_bits = (2 * op.query_bytes + 2 * op.score_bytes) * 8.0
+        one_way_bits = (op.query_bytes + op.score_bytes) * 8.0  # queries and scores in, scores and results out
         activity = Activity(
             activate_bits=array_bits,
             column_bits=array_bits,
             pim_register_bits=array_bits,
-            activation_io_bits=bus_bits,
+            activation_io_bits=one_way_bits,
+            activation_input_bits=one_way_bits,
         )
         latency_ns = op.kv_read_bytes * queries / self.spec.internal_bandwidth.gb_per_s
         return Cost(latency_ns, activity + macs_at(op.macs, max(op.kv_bits, op.activation_bits)))

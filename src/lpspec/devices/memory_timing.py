@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.dram.energy import refresh_ns, waiting
 from lpspec.machine.die import DieSpec
 from lpspec.machine.platform_spec import MemorySpec
 
@@ -24,6 +25,7 @@ class MemoryTiming:
         dies: Dies of the package.
         peak_gb_per_s: Peak bandwidth of all channels off chip.
         efficiency: Largest share of it that the platform lets through, whatever commands could do.
+        power_down: Whether dies with all rows closed wait in power-down.
     """
 
     device: DieSpec
@@ -31,6 +33,7 @@ class MemoryTiming:
     dies: int
     peak_gb_per_s: float
     efficiency: float
+    power_down: bool = False
 
     @property
     def stream_share(self) -> float:
@@ -82,9 +85,10 @@ class MemoryTiming:
         """
         reading_ns = cost.activity.io_bits / 8.0 / self.bus_gb_per_s * float(self.channels)
         waited_ns = cost.latency_ns * float(self.dies) - cost.activity.active_die_ns - reading_ns
-        refreshed = cost.latency_ns * (self.dies / self.refresh_interval_ns)
-        always = Activity(refreshed_dies=refreshed, active_die_ns=reading_ns, idle_die_ns=waited_ns)
-        return Cost(cost.latency_ns, cost.activity + always)
+        refreshing_ns = cost.latency_ns * (self.dies / self.refresh_interval_ns * refresh_ns(self.device))
+        always = Activity(refreshing_die_ns=refreshing_ns, active_die_ns=reading_ns)
+        closed = waiting(waited_ns, refreshing_ns, self.device, self.power_down)
+        return Cost(cost.latency_ns, cost.activity + always + closed)
 
 
 @cache
@@ -93,4 +97,5 @@ def timing_of(memory: MemorySpec) -> MemoryTiming:
     ranks = memory.dram_ranks.n + memory.pim_ranks.n
     dies = ranks * memory.dies_per_rank
     share = memory.bus_efficiency.fraction
-    return MemoryTiming(memory.die_with(None), memory.channels.n, dies, memory.peak_gb_per_s, share)
+    power_down = memory.idle_dies == "power-down"
+    return MemoryTiming(memory.die_with(None), memory.channels.n, dies, memory.peak_gb_per_s, share, power_down)

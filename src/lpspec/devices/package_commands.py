@@ -15,7 +15,7 @@ import numpy as np
 from lpspec.arrays import IntArray
 from lpspec.devices.cost import Activity
 from lpspec.devices.kv_share import Heads, KvShare
-from lpspec.dram.energy import activity_of, sum_of
+from lpspec.dram.energy import activity_of, refresh_ns, sum_of, waiting
 from lpspec.dram.engine.state import BANKS, BEATS
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.moves import plan_between_sides
@@ -85,6 +85,7 @@ class PackageCommands:
         self.channels = platform.memory.channels.n
         self.pim: PimChannel | None = channel_of_platform(platform) if platform.pim is not None else None
         self.device: DieSpec = self.pim.device if self.pim is not None else command_die(platform)
+        self._power_down = platform.memory.idle_dies == "power-down"
         self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
         self._least_burst_ns = (
             self.device.timing.nBL_min.n * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
@@ -105,6 +106,15 @@ class PackageCommands:
     def dies(self) -> int:
         """Dies of the package."""
         return self.ranks * self.channels
+
+    def refreshing(self, idle_ns: float) -> Activity:
+        """The refreshes of all dies in a time without commands."""
+        return Activity(refreshing_die_ns=idle_ns / self.refresh_interval_ns * self.dies * refresh_ns(self.device))
+
+    def waiting(self, latency_ns: float, activity: Activity) -> Activity:
+        """What all dies draw while their rows are closed, in the time of some activity."""
+        idle_ns = latency_ns * self.dies - activity.active_die_ns
+        return waiting(idle_ns, activity.refreshing_die_ns, self.device, self._power_down)
 
     # --- phases
 
@@ -277,9 +287,9 @@ class PackageCommands:
         """
         took_ns = commands.ck * self.device.tCK.ns
         latency_ns = max(took_ns, sum_of(commands.command_counts, *_ON_BUS) * self._least_burst_ns)
-        waiting = Activity(refreshed_dies=(latency_ns - took_ns) / self.refresh_interval_ns * self.dies)
+        idle = self.refreshing(latency_ns - took_ns)
         activity = _of_package(commands, self.device) * (share * self.channels)
-        return MemoryPart(latency_ns, activity + waiting, (work,))
+        return MemoryPart(latency_ns, activity + idle, (work,))
 
 
 _ON_BUS = ("RD", "RDA", "WR", "WRA", "PIM_IN", "PIM_OUT")

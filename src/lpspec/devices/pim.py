@@ -196,14 +196,17 @@ class LpddrPim:
         array_bits = work.die_macs * columns * total
         stops = work.die_macs * (self.mac_ns / (2 * self.timing.refresh_interval_ns))  # each closes a row too early
         rows = (work.die_rows + stops) * self.die.mpus * total
-        bus_bits = (work.input_bursts + work.output_bursts) * self.timing.burst_bytes * 8.0 * total
+        input_bits, result_bits = (
+            bursts * self.timing.burst_bytes * 8.0 * total for bursts in (work.input_bursts, work.output_bursts)
+        )
         open_ns = (work.die_macs * self.mac_ns + work.die_passes * self.open_ns) * total
         return Activity(
             activate_bits=rows * (self.die.organisation.row_bytes.n * 8.0),
             column_bits=array_bits,
-            pim_register_bits=array_bits + bus_bits,
+            pim_register_bits=array_bits + input_bits + result_bits,
             macs_int8=work.token_macs * float(self.die.mpus * self.spec.lanes.n) * total,
-            activation_io_bits=bus_bits,
+            activation_io_bits=result_bits,
+            activation_input_bits=input_bits,
             active_die_ns=open_ns,
         )
 

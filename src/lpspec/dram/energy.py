@@ -3,8 +3,14 @@
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
+import numpy as np
+
 from lpspec.machine.die import DieSpec
-from lpspec.machine.energy_profile import Activity
+from lpspec.machine.energy_profile import Activity, Real
+
+POWER_DOWN_CHANGE_NS = 10.0
+"""What a die is awake for beside each refresh where it waits in power-down: tXP of 7 ns at least (public simulators,
+JESD209-5) and the way back; assumed, 7 to 20 ns. Other commands are known ahead, and find it awake."""
 
 
 class Commands(Protocol):
@@ -48,25 +54,49 @@ def activity_of(commands: Commands, device: DieSpec, written: Literal["data", "a
     return Activity(
         activate_bits=rows * row_bits - activation_bits,
         column_bits=read_bits + mac_bits + data_bits,
-        io_bits=read_bits + data_bits,
+        io_bits=read_bits,
+        io_written_bits=data_bits,
         pim_register_bits=mac_bits + sum_of(die, "PIM_IN", "PIM_OUT") * burst_bits,
         macs_int8=commands.mac_tokens * device.macs_per_command,
-        activation_io_bits=sum_of(bus, "PIM_IN", "PIM_OUT") * burst_bits,
+        activation_io_bits=sum_of(bus, "PIM_OUT") * burst_bits,
+        activation_input_bits=sum_of(bus, "PIM_IN") * burst_bits,
         activation_memory_bits=activation_bits,
-        refreshed_dies=sum_of(die, "REFAB", "PIM_REFAB") + sum_of(die, "REFPB") / 8,
+        refreshing_die_ns=(sum_of(die, "REFAB", "PIM_REFAB") + sum_of(die, "REFPB") / 8) * refresh_ns(device),
         active_die_ns=commands.active_ck * device.tCK.ns,
     )
 
 
-def standing_by(activity: Activity, device: DieSpec, rank_ck: float) -> Activity:
+def standing_by(activity: Activity, device: DieSpec, rank_ck: float, power_down: bool = False) -> Activity:
     """The same with what dies draw while they wait, all rows closed.
 
     Args:
         activity: Of one channel's commands.
         device: The die of every rank.
         rank_ck: CK of the run, times its ranks.
+        power_down: As for ``waiting``.
     """
-    return activity + Activity(idle_die_ns=rank_ck * device.tCK.ns - activity.active_die_ns)
+    idle_ns = rank_ck * device.tCK.ns - activity.active_die_ns
+    return activity + waiting(idle_ns, activity.refreshing_die_ns, device, power_down)
+
+
+def waiting(idle_ns: Real, refreshing_ns: Real, device: DieSpec, power_down: bool) -> Activity:
+    """The events of dies with all rows closed.
+
+    Args:
+        idle_ns: How long, summed over dies; arrays over a grid are possible.
+        refreshing_ns: How much of it they refresh.
+        device: The die.
+        power_down: Whether they wait in power-down, which they leave for each refresh, or in standby.
+    """
+    if not power_down:
+        return Activity(idle_die_ns=idle_ns)
+    awake_ns = np.minimum(refreshing_ns * (1 + POWER_DOWN_CHANGE_NS / refresh_ns(device)), idle_ns)
+    return Activity(idle_die_ns=awake_ns, power_down_die_ns=idle_ns - awake_ns)
+
+
+def refresh_ns(device: DieSpec) -> float:
+    """How long a die takes for one all-bank refresh, ns; of its density."""
+    return device.timing.nRFCab.n * device.tCK.ns
 
 
 def sum_of(counts: Mapping[str, float], *names: str) -> float:

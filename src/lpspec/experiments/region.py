@@ -23,7 +23,7 @@ from lpspec.speculation.rank_trace import RankTrace
 
 CONTEXTS = (128, 1024, 4096, 16384, 32768)
 VOCABULARIES = (32_000, 128_000)
-PROFILES = ("attacc", "specpim", "pimscope")
+PROFILES = ("attacc", "specpim", "micron-y52p")
 SIZES = (1, 2, 3, 4, 5, 6, 8, 12, 16)
 Shape = tuple[int, int]
 """Tokens of a tree, the root included, and how deep it is."""

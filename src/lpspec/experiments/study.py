@@ -26,7 +26,7 @@ from lpspec.scenario import Scenario
 from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.workload import tree_policy
 
-PROFILES = ("attacc", "specpim", "pimscope")
+PROFILES = ("attacc", "specpim", "micron-y52p")
 TRACE = "vicuna-7b"
 TRACES = (TRACE, "vicuna-7b-spec-bench")
 """MT-bench's acceptance, and the harder mean of Spec-Bench; Alpaca's is not published."""

@@ -11,56 +11,32 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field
 
-from lpspec.machine.quantity import Described, EnergyPerBit, EnergyPerOperation, Power
+from lpspec.machine.memory_prices import MemoryPrices
+from lpspec.machine.quantity import EnergyPerBit, EnergyPerOperation, Power
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Real: TypeAlias = "float | NDArray[Any]"
 
-TRANSFER_SHARE = 0.15
-"""Energy of moving a bit from die to die over that of reading it off the chip (LP-Spec: 15 % [P])."""
 
-
-class EnergyProfile(Described):
+class EnergyProfile(MemoryPrices):
     """Energy constants of one published set, the same for every platform that it prices."""
 
-    RANGES: ClassVar = {"*": (0, 1e3), "refresh": (0, 1e7), **dict.fromkeys(("idle_power", "active_power"), (0, 100))}
+    RANGES: ClassVar = MemoryPrices.RANGES | {"*": (0, 1e3)}
 
     name: str
     summary: str
-    activate: EnergyPerBit = Field(description="activate and precharge, per bit of the row opened")
-    column: EnergyPerBit = Field(description="column access between sense amplifiers and bank edge")
-    io: EnergyPerBit = Field(description="from the bank edge off the chip: data path, interface, pins")
     mac_int8: EnergyPerOperation = Field(description="one INT8 multiply-accumulate")
     mac_fp16: EnergyPerOperation = Field(description="one FP16 multiply-accumulate")
     scratchpad: EnergyPerBit = Field(description="an access of on-chip shared memory (NPU scratchpad, GPU L2)")
     local_buffer: EnergyPerBit = Field(description="an access of a core's buffer (NPU local buffer, GPU L1)")
     core_register: EnergyPerBit = Field(description="an access of a core's registers (NPU partial sums, GPU operands)")
     pim_register: EnergyPerBit = Field(description="registers of a PIM unit, per bit of weight read")
-    refresh: EnergyPerOperation | None = Field(default=None, description="one all-bank refresh of a die")
-    idle_power: Power | None = Field(default=None, description="a die with all banks closed, waiting")
-    active_power: Power | None = Field(default=None, description="a die with a row open, waiting")
 
-    @property
-    def in_bank_pj_per_bit(self) -> float:
-        """A whole row sensed and read to the bank edge, pJ per bit."""
-        return self.activate.pj_per_bit + self.column.pj_per_bit
-
-    @property
-    def off_chip_pj_per_bit(self) -> float:
-        """A whole row read off the chip, pJ per bit."""
-        return self.in_bank_pj_per_bit + self.io.pj_per_bit
-
-    @property
-    def transfer_pj_per_bit(self) -> float:
-        """The way from one die to another of the same package, pJ per bit."""
-        return TRANSFER_SHARE * self.off_chip_pj_per_bit
-
-    @property
-    def moved_pj_per_bit(self) -> float:
-        """A whole row read from one die, moved and written to another of the same package, pJ per bit."""
-        return 2 * self.in_bank_pj_per_bit + self.transfer_pj_per_bit
+    def with_memory(self, memory: MemoryPrices) -> "EnergyProfile":
+        """The same with another kind of memory."""
+        return self.model_copy(update={name: getattr(memory, name) for name in MemoryPrices.model_fields})
 
     def pj_of(self, constant: str) -> float:
         """A constant or sum of constants by name, in pJ per event; 0 where this profile has none.
@@ -97,21 +73,24 @@ class Activity:
 
     activate_bits: Annotated[Real, Event("array", "activate", "bits of rows opened")] = 0.0
     column_bits: Annotated[Real, Event("array", "column", "bits read or written in rows")] = 0.0
-    io_bits: Annotated[Real, Event("io", "io", "bits on and off the chip")] = 0.0
+    io_bits: Annotated[Real, Event("io", "io", "bits read off the chip")] = 0.0
+    io_written_bits: Annotated[Real, Event("io", "write_io_pj_per_bit", "bits written to the chip")] = 0.0
     scratchpad_bits: Annotated[Real, Event("buffer", "scratchpad", "scratchpad bits")] = 0.0
     local_buffer_bits: Annotated[Real, Event("buffer", "local_buffer", "local buffer bits")] = 0.0
     register_bits: Annotated[Real, Event("buffer", "core_register", "register bits of cores")] = 0.0
     pim_register_bits: Annotated[Real, Event("buffer", "pim_register", "register bits of PIM units")] = 0.0
     macs_int8: Annotated[Real, Event("mac", "mac_int8", "INT8 MACs")] = 0.0
     macs_fp16: Annotated[Real, Event("mac", "mac_fp16", "FP16 MACs")] = 0.0
-    activation_io_bits: Annotated[Real, Event("activation", "io", "bits of PIM inputs and results on the bus")] = 0.0
-    activation_memory_bits: Annotated[Real, Event("activation", "off_chip_pj_per_bit", "activation bits to memory")] = (
+    activation_io_bits: Annotated[Real, Event("activation", "io", "bits of PIM results")] = 0.0
+    activation_input_bits: Annotated[Real, Event("activation", "write_io_pj_per_bit", "bits of PIM inputs")] = 0.0
+    activation_memory_bits: Annotated[Real, Event("activation", "written_pj_per_bit", "activation bits to memory")] = (
         0.0
     )
     migrated_bits: Annotated[Real, Event("migration", "moved_pj_per_bit", "bits moved, rows and all")] = 0.0
     transferred_bits: Annotated[Real, Event("migration", "transfer_pj_per_bit", "bits from rank to rank")] = 0.0
-    refreshed_dies: Annotated[Real, Event("static", "refresh", "refreshes of a die")] = 0.0
+    refreshing_die_ns: Annotated[Real, Event("static", "refresh_power", "ns of dies refreshing")] = 0.0
     idle_die_ns: Annotated[Real, Event("static", "idle_power", "ns of dies with all banks closed")] = 0.0
+    power_down_die_ns: Annotated[Real, Event("static", "power_down", "ns of dies in power-down")] = 0.0
     active_die_ns: Annotated[Real, Event("static", "active_power", "ns of dies with a row open")] = 0.0
 
     def __add__(self, other: "Activity") -> "Activity":

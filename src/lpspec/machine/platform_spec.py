@@ -11,12 +11,12 @@ from lpspec.errors import InputError
 from lpspec.machine.clock import exact_mbps
 from lpspec.machine.die import DieSpec, LpddrDies, PimDie, check_mpus, pim_in_ns
 from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.memory_prices import MemoryPrices
 from lpspec.machine.quantity import (
     Bandwidth,
     Count,
     CountOrZero,
     Described,
-    EnergyPerBit,
     Frequency,
     Power,
     Share,
@@ -90,6 +90,9 @@ class MemorySpec(LpddrDies):
     bus_efficiency: Share = Field(description="sustained share of the peak bandwidth off chip")
     dram_ranks: Count = Field(description="ranks of plain DRAM, readable while PIM ranks compute; one at least")
     pim_ranks: CountOrZero = Field(description="ranks whose dies compute")
+    idle_dies: Literal["standby", "power-down"] = Field(
+        default="standby", description="what a die with all rows closed waits in; it leaves power-down for each refresh"
+    )
 
     def die_with(self, pim: PimDie | None) -> DieSpec:
         """The die as the package runs it, with a compute side or without."""
@@ -181,16 +184,6 @@ class HbmPimSpec(Described):
     internal_bandwidth: Bandwidth = Field(description="bandwidth from all banks into their GEMV units")
 
 
-class MemoryEnergySpec(Described):
-    """What a bit costs in a machine's own kind of memory, where that is not the kind of the energy profile."""
-
-    RANGES: ClassVar = dict.fromkeys(("activate", "column", "io"), (0, 1e3))
-
-    activate: EnergyPerBit = Field(description="activate and precharge, per bit of the row opened")
-    column: EnergyPerBit = Field(description="column access between sense amplifiers and bank edge")
-    io: EnergyPerBit = Field(description="from the bank edge off the chip: data path, interface, pins")
-
-
 class PlatformSpec(Described):
     """One machine: an NPU with an LPDDR package, a GPU with or without HBM-PIM, or other devices beside these parts.
 
@@ -220,7 +213,7 @@ class PlatformSpec(Described):
     pim: PimSpec | None = None
     gpu: GpuSpec | None = None
     hbm_pim: HbmPimSpec | None = None
-    memory_energy: MemoryEnergySpec | None = None
+    memory_energy: MemoryPrices | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -297,11 +290,18 @@ class PlatformSpec(Described):
         return self.static_power.watts + (0.0 if rest is None else rest.watts)
 
     def priced_by(self, profile: EnergyProfile) -> EnergyProfile:
-        """A profile with this machine's own kind of memory."""
-        own = self.memory_energy
-        if own is None:
-            return profile
-        return profile.model_copy(update={"activate": own.activate, "column": own.column, "io": own.io})
+        """A profile with this machine's own kind of memory.
+
+        Raises:
+            InputError: Dies shall wait in power-down, of which the profile says no price.
+        """
+        priced = profile if self.memory_energy is None else profile.with_memory(self.memory_energy)
+        if self.memory is not None and self.memory.idle_dies == "power-down" and priced.power_down is None:
+            raise InputError(
+                f"memory.idle_dies is power-down, and energy profile '{profile.name}' has no power_down: "
+                "take one that has, such as micron-y52p"
+            )
+        return priced
 
     @property
     def capacity_bytes(self) -> int:

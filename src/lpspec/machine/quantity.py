@@ -257,6 +257,31 @@ class Power(Quantity):
         return self.value
 
 
+class Voltage(Quantity):
+    """The voltage of a supply."""
+
+    UNIT: ClassVar[str] = "V"
+    SCALES: ClassVar[dict[str, float]] = {"V": 1.0, "mV": 1e-3}
+
+    @property
+    def volts(self) -> float:
+        """Voltage in V."""
+        return self.value
+
+
+class Current(Quantity):
+    """A current that may be zero."""
+
+    UNIT: ClassVar[str] = "mA"
+    SCALES: ClassVar[dict[str, float]] = {"mA": 1.0, "A": 1e3, "uA": 1e-3}
+    ZERO_ALLOWED: ClassVar[bool] = True
+
+    @property
+    def ma(self) -> float:
+        """Current in mA."""
+        return self.value
+
+
 class EnergyPerOperation(Quantity):
     """The energy of one operation, such as a multiply-accumulate."""
 

@@ -71,7 +71,7 @@ class Scenario(Description):
         "(FP16 on GPUs, board power for the RTX 3090).",
         choices=BASES,
     )
-    energy_profile: str = option("attacc", "attacc, specpim, pimscope or a TOML file.", is_path=True)
+    energy_profile: str = option("attacc", "attacc, specpim, micron-y52p or a TOML file.", is_path=True)
     changes: Mapping[str, str] = option(
         Changes,
         'Constants of the platforms to change, KEY=VALUE on the command line: --set pim.mac_interval="10 ns". May be '

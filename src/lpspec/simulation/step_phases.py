@@ -158,6 +158,5 @@ def cost_of(phases: tuple[Phase, ...], memory: PackageCommands) -> Cost:
     for phase in phases:
         activity += phase.activity * float(phase.copies)
         memory_ns += phase.memory.latency_ns * phase.copies
-    idle_refreshes = (latency_ns - memory_ns) / memory.refresh_interval_ns * memory.dies
-    idle_die_ns = latency_ns * memory.dies - activity.active_die_ns
-    return Cost(latency_ns, activity + Activity(refreshed_dies=idle_refreshes, idle_die_ns=idle_die_ns))
+    activity += memory.refreshing(latency_ns - memory_ns)
+    return Cost(latency_ns, activity + memory.waiting(latency_ns, activity))

@@ -200,27 +200,32 @@ def test_energy_is_counted_by_component() -> None:
     assert all(energy_pj[other] == 0 for other in ("buffer", "mac", "activation", "migration", "static"))
 
 
-def test_what_is_written_pays_for_column_and_path_as_what_is_read() -> None:
-    profile = load_profile("pimscope")
+def test_what_is_written_pays_for_the_column_as_what_is_read_and_for_its_own_way() -> None:
+    profile = load_profile("micron-y52p")
     reads, writes = (
         run_requests(requests, DIE, Controller(refresh="none")).activity.by_event_pj(profile)
         for requests in ([kind(0, column=16 * c) for c in range(8)] for kind in (rd, wr))
     )
-    assert {name: reads[name] for name in ("activate_bits", "column_bits", "io_bits")} == {
-        name: writes[name] for name in ("activate_bits", "column_bits", "io_bits")
+    assert {name: reads[name] for name in ("activate_bits", "column_bits")} == {
+        name: writes[name] for name in ("activate_bits", "column_bits")
     }
+    assert ("io_written_bits" in reads, "io_bits" in writes) == (False, False)
+    bits = 8 * 256  # and a burst costs 3.75 pJ/b read, 2.17 written
+    assert (reads["column_bits"] + reads["io_bits"]) / bits == pytest.approx(3.754, rel=1e-3)
+    assert (writes["column_bits"] + writes["io_written_bits"]) / bits == pytest.approx(2.174, rel=1e-3)
 
 
 def test_idd_profile_prices_refresh_and_background() -> None:
     requests = [rd(0), rd(40_000)]
     run = run_requests(requests, DIE, Controller(ranks=2))
-    energy_pj = run.activity.by_event_pj(load_profile("pimscope"))
-    assert energy_pj["refreshed_dies"] == pytest.approx(run.command_counts["REFAB"] * 30_870)
+    energy_pj = run.activity.by_event_pj(load_profile("micron-y52p"))
+    # An 8 Gb die refreshes for 210 ns, at 172.5 mA of 1.05 V beyond standby.
+    assert energy_pj["refreshing_die_ns"] == pytest.approx(run.command_counts["REFAB"] * 172.5 * 1.05 * 210)
     # Rank 0 has a row open from ACT-2 at 1 to PREAB at 3125, and from its last ACT-2 on; all else is idle.
     active = 3124 + run.end_ck - (40_000 + 1)
     assert run.active_ck == active
-    assert energy_pj["active_die_ns"] == pytest.approx(40.95 * active * 1.25)
-    assert energy_pj["idle_die_ns"] == pytest.approx(31.5 * (2 * run.total_ck - active) * 1.25)
+    assert energy_pj["active_die_ns"] == pytest.approx(47.34 * active * 1.25)
+    assert energy_pj["idle_die_ns"] == pytest.approx(36.825 * (2 * run.total_ck - active) * 1.25)
 
 
 # Input and output

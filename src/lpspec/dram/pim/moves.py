@@ -7,11 +7,12 @@ of one die (8 MPUs), then k, so that units of 256 outputs are consecutive bursts
 both sides of a move.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lpspec.arrays import IntArray
+from lpspec.dram.energy import standing_by
 from lpspec.dram.engine.state import BEATS
 from lpspec.dram.pim.package import Package
 from lpspec.dram.pim.weights import PimChannel, WeightPlacement, place_weights, share_of_channel
@@ -221,5 +222,7 @@ def run_package_move(
     run = run_of(session, done.written_at)
     burst_bytes = channel.device.organisation.burst_bytes.n
     share = n / width
-    activity = moved(run.activity, len(plan.source) * burst_bytes) * share
+    rank_ck = run.total_ck * channel.ranks
+    done_by_all = standing_by(replace(run.activity, idle_die_ns=0.0), channel.device, rank_ck, package.power_down)
+    activity = moved(done_by_all, len(plan.source) * burst_bytes) * share
     return PackageMove(package, k, n, to_pim, run, round(len(plan.source) * burst_bytes * share), activity)

@@ -30,11 +30,13 @@ class Package:
         name: The platform.
         channels: How many channels.
         channel: What each is.
+        power_down: Whether dies with all rows closed wait in power-down.
     """
 
     name: str
     channels: int
     channel: PimChannel
+    power_down: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,11 @@ class PackageGemm:
         """Events that cost energy; every channel waits until the last is done."""
         rank_ck = self.total_ck * self.package.channel.ranks
         idle = self.package.channels - sum(share.channels for share in self.shares)
-        total = standing_by(Activity(), self.device, rank_ck) * idle
+        down = self.package.power_down
+        total = standing_by(Activity(), self.device, rank_ck, down) * idle
         for share in self.shares:
             done = replace(share.run.activity, idle_die_ns=0.0)
-            total += standing_by(done, self.device, rank_ck) * share.channels
+            total += standing_by(done, self.device, rank_ck, down) * share.channels
         return total
 
     @property
@@ -131,7 +134,8 @@ def package_of(platform: PlatformSpec) -> Package:
     """
     channel = channel_of_platform(platform)
     assert platform.memory is not None
-    return Package(platform.name, platform.memory.channels.n, channel)
+    power_down = platform.memory.idle_dies == "power-down"
+    return Package(platform.name, platform.memory.channels.n, channel, power_down)
 
 
 def run_gemm(

@@ -96,7 +96,7 @@ def repeated_move(plan: MovePlan, device: DieSpec, controller: Controller) -> Ph
 
 def moved(activity: Activity, moved_bytes: float) -> Activity:
     """Events of a channel that only moved: its bursts do not leave the chip, but go from rank to rank."""
-    return replace(activity, io_bits=0.0, transferred_bits=moved_bytes * 8.0)
+    return replace(activity, io_bits=0.0, io_written_bits=0.0, transferred_bits=moved_bytes * 8.0)
 
 
 def _serve(session: Session, way: int, places: IntArray, at: IntArray, take: TakeLog | None) -> IntArray:
