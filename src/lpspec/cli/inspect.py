@@ -4,17 +4,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import Changes, JsonFile, parse_changes
+from lpspec.cli.options import Changes, FigureFile, JsonFile, parse_changes
 from lpspec.cli.outputs import plan_outputs
 from lpspec.errors import InputError, unknown_name
 from lpspec.text_files import read_text
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lpspec.experiments.energy_profiles import SideBySide
     from lpspec.report.sheets import Sheet
 
 
-def inspect(name: str | None = None, /, *, changes: Changes = (), json: JsonFile = None) -> None:
-    """Show every value of a platform, die, energy profile, model, trace or tree.
+def inspect(
+    name: str | None = None, /, *, changes: Changes = (), json: JsonFile = None, figure: FigureFile = None
+) -> None:
+    """Show every value of a platform, die, energy profile, model, trace or tree; an energy profile beside all others.
 
     Parameters
     ----------
@@ -22,30 +27,60 @@ def inspect(name: str | None = None, /, *, changes: Changes = (), json: JsonFile
         A name, a platform, die or energy profile (.toml), a model (config.json) or a trace (.npz); all names if left
         out.
     changes
-        Change a constant of the platform or die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated.
+        Change a constant of the platform or die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated. For an
+        energy profile memory.die, memory.data_rate or memory.organisation.rows: the die on which it is shown.
+    figure
+        Draw an energy profile beside all others, to this path, as .pdf and .png.
     json
         Write the values as JSON to this file; - prints them instead of the table.
     """
-    outputs = plan_outputs(json)
+    outputs = plan_outputs(json, figure)
     constants = parse_changes(changes)
     from lpspec.report.sheet_table import catalogue_blocks, sheet_blocks
     from lpspec.report.sheets import sheet_document
 
     if name is None:
-        if constants:
-            raise InputError("--set needs the name of a platform or die, such as lpspec inspect lp-spec")
+        if constants or figure is not None:
+            option, of = ("--set", "a platform or die") if constants else ("--figure", "an energy profile")
+            example = "lp-spec" if constants else "micron-y52p"
+            raise InputError(f"{option} needs the name of {of}, such as lpspec inspect {example}")
         catalogue = _catalogue()
         deliver(outputs, dict(catalogue), catalogue_blocks(catalogue))
         return
     sheets = _sheets(name, constants)
     document = {sheet.kind.replace(" ", "_"): sheet_document(sheet) for sheet in sheets}
-    deliver(outputs, document, [block for sheet in sheets for block in sheet_blocks(sheet)])
+    blocks = [block for sheet in sheets for block in sheet_blocks(sheet)]
+    found = _beside(name, sheets, constants)
+    if found is None:
+        if figure is not None:
+            raise InputError(f"--figure draws an energy profile beside all others, and '{name}' is a {sheets[0].kind}")
+        deliver(outputs, document, blocks)
+        return
+    from lpspec.report.profile_table import beside_blocks, beside_document
+
+    def draw() -> "Figure":
+        from lpspec.report.profile_figure import profiles_figure
+
+        return profiles_figure(found)
+
+    deliver(outputs, document | {"beside": beside_document(found)}, [*blocks, *beside_blocks(found)], draw)
+
+
+def _beside(name: str, sheets: "list[Sheet]", changes: dict[str, str]) -> "SideBySide | None":
+    """An energy profile beside all others; None where it is none. Changes are a platform's of the same name."""
+    kinds = [sheet.kind for sheet in sheets]
+    if "energy profile" not in kinds:
+        return None
+    from lpspec.experiments.energy_profiles import side_by_side
+    from lpspec.machine.loading import load_profile
+
+    return side_by_side(load_profile(name), {} if "platform" in kinds else changes)
 
 
 def _sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
     """Every sheet under a name, since a platform and an energy profile may share one."""
     sheets = _file_sheets(name, changes) if _is_file(name) else _named_sheets(name, changes)
-    if changes and not any(sheet.kind in ("platform", "die") for sheet in sheets):
+    if changes and not any(sheet.kind in ("platform", "die", "energy profile") for sheet in sheets):
         raise InputError(f"--set changes constants of a platform or die, and '{name}' is a {sheets[0].kind}")
     return sheets
 

@@ -1,0 +1,53 @@
+"""Energy profiles beside each other: what streams, refreshes and waiting come to on one die."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lpspec.devices.stream_prices import StreamPrices, own_memory_prices, profile_prices
+from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
+from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.loading import load_die, load_platform, load_profile, platform_names, profile_names
+
+DIE, DATA_RATE = "lpddr5-6400-16gb", "7500 Mbps"
+"""The die of 16 Gb whose currents are public, and the rate at which they were measured."""
+
+CHANGEABLE = ("memory.die", "memory.data_rate", "memory.organisation.rows")
+"""What of a die decides how long a bit of a stream takes and a refresh lasts: its name, rate and capacity."""
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Profiles on a die, and the memories that platforms have of their own.
+
+    Attributes:
+        die: Whose refreshes, rows and rate count.
+        prices: Of the profile asked for, of the other shipped ones, then of platforms.
+    """
+
+    die: DieSpec
+    prices: tuple[StreamPrices, ...]
+
+
+def side_by_side(profile: EnergyProfile, changes: Mapping[str, str] | None = None) -> SideBySide:
+    """A profile beside all shipped ones.
+
+    Args:
+        profile: The one asked for, which comes first.
+        changes: Changes of the die, of ``CHANGEABLE``; ``memory.die`` names another one, at its own rate.
+
+    Raises:
+        InputError: An unknown die, a constant that decides nothing here, or an impossible value.
+    """
+    for key in changes or {}:
+        if key not in CHANGEABLE:
+            raise InputError(f"--set {key} changes nothing of an energy profile: allowed are {', '.join(CHANGEABLE)}")
+    wanted = dict(changes or {})
+    given = wanted.pop("memory.die", None)
+    die = load_die(DIE, {"memory.data_rate": DATA_RATE} | wanted) if given is None else load_die(given, wanted)
+    others = [load_profile(name) for name in profile_names() if name != profile.name]
+    found = [profile_prices(each, die) for each in (profile, *others)]
+    platforms = [load_platform(name) for name in platform_names()]
+    row_bytes = die.organisation.row_bytes.n
+    found += [own_memory_prices(p.name, p.memory_energy, row_bytes) for p in platforms if p.memory_energy is not None]
+    return SideBySide(die, tuple(found))
