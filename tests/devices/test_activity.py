@@ -27,6 +27,7 @@ def price_by_hand(activity: Activity, profile: EnergyProfile) -> float:
         "register_bits": profile.core_register.pj_per_bit,
         "pim_register_bits": profile.pim_register.pj_per_bit,
         "macs_int8": profile.mac_int8.value,
+        "pim_macs_int8": (profile.pim_mac_int8 or profile.mac_int8).value,
         "macs_fp16": profile.mac_fp16.value,
         "activation_io_bits": profile.io.pj_per_bit,
         "activation_input_bits": way_in,

@@ -41,7 +41,7 @@ def assert_same(work: PimWork, tally: Tally, machine: Machine, share: float = 1.
     assert activity.column_bits == pytest.approx(tally.die_macs * machine.mpus * column_bits)
     assert activity.activate_bits == pytest.approx((tally.die_rows + too_early) * machine.mpus * row_bits)
     assert activity.pim_register_bits == pytest.approx(activity.column_bits + bus_bits)
-    assert activity.macs_int8 == pytest.approx(tally.token_macs * machine.mpus * machine.lanes * total)
+    assert activity.pim_macs_int8 == pytest.approx(tally.token_macs * machine.mpus * machine.lanes * total)
     assert activity.activation_io_bits == pytest.approx(tally.output_bursts * machine.column_bytes * 8 * total)
     assert activity.activation_input_bits == pytest.approx(tally.input_bursts * machine.column_bytes * 8 * total)
     open_ns = (tally.die_macs * mac_ns + tally.die_passes * machine.open_ns) * total

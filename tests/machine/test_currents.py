@@ -59,7 +59,7 @@ def test_what_flows_beyond_standby_is_what_is_charged(
         IDD4W=still + open_row + write,
         IDD5=still + refresh,
     )
-    over_a_cycle_pj = found.activate_nj * 1e3 + 30 * (still + open_row) + 10 * still
+    over_a_cycle_pj = found.activate_nj() * 1e3 + 30 * (still + open_row) + 10 * still
     assert over_a_cycle_pj == pytest.approx(40 * (still + open_row + row))
     assert found.burst_pj_per_bit("IDD4R") * 10 + still + open_row == pytest.approx(still + open_row + read)
     constants = dict(found.constants())

@@ -42,7 +42,7 @@ def prices_of(activity: Activity, profile: EnergyProfile) -> dict[str, float]:
         "array": a.activate_bits * p.activate.pj_per_bit + a.column_bits * p.column.pj_per_bit,
         "io": a.io_bits * p.io.pj_per_bit,
         "buffer": on_chip + a.pim_register_bits * p.pim_register.pj_per_bit,
-        "mac": a.macs_int8 * p.mac_int8.value + a.macs_fp16 * p.mac_fp16.value,
+        "mac": (a.macs_int8 + a.pim_macs_int8) * p.mac_int8.value + a.macs_fp16 * p.mac_fp16.value,
         "activation": (a.activation_io_bits + a.activation_input_bits) * p.io.pj_per_bit
         + a.activation_memory_bits * off_chip,
     }

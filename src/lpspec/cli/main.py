@@ -18,6 +18,7 @@ COMMANDS = {
     "reproduce": "Put every published number of LP-Spec beside the simulated one.",
     "compare": "Compare LP-Spec with other systems on the same requests.",
     "peers": "Put what neighbouring simulators and measurements give beside ours, under their conditions.",
+    "clocks": "Find the data rate and NPU clock with which a demanded token/s takes the least energy.",
     "placement": "Compare static, dynamic and replicated placement of weights on LP-Spec.",
     "inspect": "Show every value of a platform, die, energy profile, model, trace or tree.",
     "validate": "Compare every level of the model with the one below it, and with what is published.",

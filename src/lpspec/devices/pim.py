@@ -204,7 +204,7 @@ class LpddrPim:
             activate_bits=rows * (self.die.organisation.row_bytes.n * 8.0),
             column_bits=array_bits,
             pim_register_bits=array_bits + input_bits + result_bits,
-            macs_int8=work.token_macs * float(self.die.mpus * self.spec.lanes.n) * total,
+            pim_macs_int8=work.token_macs * float(self.die.mpus * self.spec.lanes.n) * total,
             activation_io_bits=result_bits,
             activation_input_bits=input_bits,
             active_die_ns=open_ns,

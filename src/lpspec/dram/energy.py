@@ -57,7 +57,7 @@ def activity_of(commands: Commands, device: DieSpec, written: Literal["data", "a
         io_bits=read_bits,
         io_written_bits=data_bits,
         pim_register_bits=mac_bits + sum_of(die, "PIM_IN", "PIM_OUT") * burst_bits,
-        macs_int8=commands.mac_tokens * device.macs_per_command,
+        pim_macs_int8=commands.mac_tokens * device.macs_per_command,
         activation_io_bits=sum_of(bus, "PIM_OUT") * burst_bits,
         activation_input_bits=sum_of(bus, "PIM_IN") * burst_bits,
         activation_memory_bits=activation_bits,

@@ -6,8 +6,9 @@ the voltage, times how long it takes (Micron TN-41-01, "Calculating Memory Syste
 """
 
 # ruff: noqa: N815 - supplies and currents keep the spelling of data sheets
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -22,6 +23,28 @@ NEEDS: dict[Operation, tuple[str, ...]] = {
     "IDD5": ("IDD2N",),
 }
 """Standby currents that flow anyway while something is done, and count by themselves."""
+
+
+DERIVED = "from the currents, over all supplies"
+"""How the source of a constant that follows from currents begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class RailScale:
+    """A supply at another voltage and clock than those of the sheet.
+
+    Attributes:
+        voltage: Energy of all that is drawn, over that at the voltage of the sheet.
+        clocked: Standby over that at the clock of the sheet, beside what the voltage changes.
+    """
+
+    voltage: float = 1.0
+    clocked: float = 1.0
+
+
+AS_MEASURED = RailScale()
+Scales: TypeAlias = Mapping[str, RailScale]
+NO_SCALES: Scales = {}
 
 
 class Rail(Described):
@@ -80,55 +103,65 @@ class Currents(Described):
 
     @model_validator(mode="after")
     def _writes_reach_the_bank(self) -> Self:
-        if self.column_pj_per_bit > self.burst_pj_per_bit("IDD4W"):
+        if self.column_pj_per_bit() > self.burst_pj_per_bit("IDD4W"):
             raise ValueError("in_bank: the way up to the bank edge costs more than a whole write burst")
         return self
 
     @property
-    def rails(self) -> tuple[Rail, ...]:
-        """The supplies that the sheet gives."""
-        return tuple(rail for rail in (self.VDD1, self.VDD2H, self.VDDQ) if rail is not None)
+    def rails(self) -> dict[str, Rail]:
+        """The supplies that the sheet gives, by name."""
+        rails = {"VDD1": self.VDD1, "VDD2H": self.VDD2H, "VDDQ": self.VDDQ}
+        return {name: rail for name, rail in rails.items() if rail is not None}
 
-    @property
-    def activate_nj(self) -> float:
+    def column_pj_per_bit(self, scales: Scales = NO_SCALES) -> float:
+        """The part of a read burst up to the bank edge, pJ per bit; a write burst takes the same way.
+
+        It is the core's, whatever becomes of the pins.
+        """
+        return self.in_bank.fraction * self.burst_pj_per_bit("IDD4R") * scales.get("VDD2H", AS_MEASURED).voltage
+
+    def activate_nj(self, scales: Scales = NO_SCALES) -> float:
         """A row opened and closed: IDD0 over tRC, less the standby that flows anyway, nJ."""
         open_ns, close_ns = self.tRAS.ns, self.tRP.ns
         pj = sum(
-            rail.mw("IDD0") * (open_ns + close_ns) - rail.mw("IDD3N") * open_ns - rail.mw("IDD2N") * close_ns
-            for rail in self.rails
+            scales.get(name, AS_MEASURED).voltage
+            * (rail.mw("IDD0") * (open_ns + close_ns) - rail.mw("IDD3N") * open_ns - rail.mw("IDD2N") * close_ns)
+            for name, rail in self.rails.items()
             if rail.IDD0 is not None
         )
         return pj / 1e3
 
-    @property
-    def column_pj_per_bit(self) -> float:
-        """The part of a read burst up to the bank edge, pJ per bit; a write burst takes the same way."""
-        return self.in_bank.fraction * self.burst_pj_per_bit("IDD4R")
-
-    def burst_pj_per_bit(self, operation: Literal["IDD4R", "IDD4W"]) -> float:
+    def burst_pj_per_bit(self, operation: Literal["IDD4R", "IDD4W"], scales: Scales = NO_SCALES) -> float:
         """A burst beyond standby with a row open, pJ per bit: mW over Gbit/s."""
         gbit_per_s = self.data_pins.n * self.data_rate.mbps / 1e3
-        return self._beyond_mw(operation, "IDD3N") / gbit_per_s
+        return self._beyond_mw(operation, "IDD3N", scales) / gbit_per_s
 
-    def _beyond_mw(self, operation: Operation, standby: str) -> float:
-        rails = (rail for rail in self.rails if getattr(rail, operation) is not None)
-        return sum(rail.mw(operation) - rail.mw(standby) for rail in rails)
+    def _beyond_mw(self, operation: Operation, standby: str, scales: Scales) -> float:
+        rails = ((name, rail) for name, rail in self.rails.items() if getattr(rail, operation) is not None)
+        return sum(scales.get(name, AS_MEASURED).voltage * (r.mw(operation) - r.mw(standby)) for name, r in rails)
 
-    def constants(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The constants of a memory that follow, by name, each with how."""
-        row_bits = 8 * self.row_bytes.n
-        read, write, column = self.burst_pj_per_bit("IDD4R"), self.burst_pj_per_bit("IDD4W"), self.column_pj_per_bit
-        idle, active, down = (sum(rail.mw(name) for rail in self.rails) for name in ("IDD2N", "IDD3N", "IDD2P"))
-        activate = self.activate_nj * 1e3 / row_bits
+    def _standby_mw(self, current: str, scales: Scales, is_clocked: bool = True) -> float:
+        by_rail = ((scales.get(name, AS_MEASURED), rail.mw(current)) for name, rail in self.rails.items())
+        return sum(scale.voltage * (scale.clocked if is_clocked else 1.0) * mw for scale, mw in by_rail)
+
+    def constants(self, scales: Scales = NO_SCALES) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The constants of a memory that follow, by name, each with how.
+
+        Args:
+            scales: Supplies, by name, at other voltages and clocks than those of the sheet.
+        """
+        read, write = (self.burst_pj_per_bit(op, scales) for op in ("IDD4R", "IDD4W"))
+        column = self.column_pj_per_bit(scales)
+        activate = self.activate_nj(scales) * 1e3 / (8 * self.row_bytes.n)
         found: dict[str, tuple[float, str, str]] = {
             "activate": (activate, "pJ/b", "V x (IDD0 x tRC - IDD3N x tRAS - IDD2N x tRP), over a row"),
             "column": (column, "pJ/b", "in_bank x read burst"),
             "io": (read - column, "pJ/b", "read burst, V x (IDD4R - IDD3N) over data_pins x data_rate, less column"),
             "write_io": (write - column, "pJ/b", "write burst, V x (IDD4W - IDD3N) likewise, less column"),
-            "refresh_power": (self._beyond_mw("IDD5", "IDD2N"), "mW", "V x (IDD5 - IDD2N)"),
-            "idle_power": (idle, "mW", "V x IDD2N"),
-            "active_power": (active, "mW", "V x IDD3N"),
-            "power_down": (down, "mW", "V x IDD2P"),
+            "refresh_power": (self._beyond_mw("IDD5", "IDD2N", scales), "mW", "V x (IDD5 - IDD2N)"),
+            "idle_power": (self._standby_mw("IDD2N", scales), "mW", "V x IDD2N"),
+            "active_power": (self._standby_mw("IDD3N", scales), "mW", "V x IDD3N"),
+            "power_down": (self._standby_mw("IDD2P", scales, is_clocked=False), "mW", "V x IDD2P"),
         }
         for name, (value, unit, how) in found.items():
-            yield name, {"value": f"{value!r} {unit}", "source": f"from the currents, over all supplies: {how}"}
+            yield name, {"value": f"{value!r} {unit}", "source": f"{DERIVED}: {how}"}

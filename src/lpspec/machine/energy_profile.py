@@ -29,10 +29,18 @@ class EnergyProfile(MemoryPrices):
     summary: str
     mac_int8: EnergyPerOperation = Field(description="one INT8 multiply-accumulate")
     mac_fp16: EnergyPerOperation = Field(description="one FP16 multiply-accumulate")
+    pim_mac_int8: EnergyPerOperation | None = Field(
+        default=None, description="one INT8 multiply-accumulate in a PIM unit; as mac_int8 if left out"
+    )
     scratchpad: EnergyPerBit = Field(description="an access of on-chip shared memory (NPU scratchpad, GPU L2)")
     local_buffer: EnergyPerBit = Field(description="an access of a core's buffer (NPU local buffer, GPU L1)")
     core_register: EnergyPerBit = Field(description="an access of a core's registers (NPU partial sums, GPU operands)")
     pim_register: EnergyPerBit = Field(description="registers of a PIM unit, per bit of weight read")
+
+    @property
+    def pim_mac_pj(self) -> float:
+        """One INT8 multiply-accumulate in a PIM unit, pJ."""
+        return (self.mac_int8 if self.pim_mac_int8 is None else self.pim_mac_int8).value
 
     def with_memory(self, memory: MemoryPrices) -> "EnergyProfile":
         """The same with another kind of memory."""
@@ -80,6 +88,7 @@ class Activity:
     register_bits: Annotated[Real, Event("buffer", "core_register", "register bits of cores")] = 0.0
     pim_register_bits: Annotated[Real, Event("buffer", "pim_register", "register bits of PIM units")] = 0.0
     macs_int8: Annotated[Real, Event("mac", "mac_int8", "INT8 MACs")] = 0.0
+    pim_macs_int8: Annotated[Real, Event("mac", "pim_mac_pj", "INT8 MACs in PIM units")] = 0.0
     macs_fp16: Annotated[Real, Event("mac", "mac_fp16", "FP16 MACs")] = 0.0
     activation_io_bits: Annotated[Real, Event("activation", "io", "bits of PIM results")] = 0.0
     activation_input_bits: Annotated[Real, Event("activation", "write_io_pj_per_bit", "bits of PIM inputs")] = 0.0

@@ -18,12 +18,14 @@ from lpspec.machine.device_kinds import DEVICES, device_kind
 from lpspec.machine.die import DieSpec
 from lpspec.machine.die_tables import as_die, as_platform, derive
 from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.operating_points import OperatingPoints
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.text_files import read_text
 
 _PLATFORMS = files("lpspec.machine") / "platforms"
 _PROFILES = files("lpspec.machine") / "energy_profiles"
 _DIES = files("lpspec.machine") / "dies"
+_OPERATING_POINTS = files("lpspec.machine") / "operating_points"
 SET_BY_USER = "set by the user to"
 """How the source of a changed constant begins."""
 DEFAULT_DIE = "lpddr5-6400-8gb"
@@ -114,6 +116,16 @@ def load_profile(name_or_path: str) -> EnergyProfile:
     """
     data = _resolve("energy profile", name_or_path, _PROFILES, seen=())
     return _validated(EnergyProfile, data, f"energy profile '{shown(name_or_path, 60)}'")
+
+
+def load_operating_points(name_or_path: str) -> OperatingPoints:
+    """Load the clocks of a SoC and their voltages by name or from a TOML file.
+
+    Raises:
+        InputError: Unknown name, unreadable file, unknown key, wrong unit or impossible value.
+    """
+    data = _resolve("operating points", name_or_path, _OPERATING_POINTS, seen=())
+    return _validated(OperatingPoints, data, f"operating points '{shown(name_or_path, 60)}'")
 
 
 def unknown_constant(key: str, known: Iterable[str], where: str = "") -> InputError:
@@ -283,7 +295,8 @@ def _unknown_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     """Say that the last part of ``loc`` is no key of its section, with the nearest one that is."""
     *sections, key = map(str, loc)
     for section in sections:
-        model = _section_model(model.model_fields[section].annotation)
+        if not section.isdecimal():  # the number of a table among several of a name
+            model = _section_model(model.model_fields[section].annotation)
     prefix = "".join(f"{section}." for section in sections)
     spelt = {name.lower(): name for name in model.model_fields}
     near = get_close_matches(key.lower(), spelt, n=1)

@@ -65,3 +65,14 @@ def counted_parts_pj(platform: PlatformSpec, parts_pj: FloatArray, latency_ns: f
     counted = parts_pj.copy() if platform.board_power is None else parts_pj * 0.0
     counted[STATIC] += board_pj(platform, float(parts_pj.sum()), latency_ns) - counted.sum()
     return counted
+
+
+def waiting_watts(platform: PlatformSpec, waiting_share: float) -> float:
+    """What a machine draws beside its memory while nothing is computed, on its energy basis, W.
+
+    Args:
+        platform: The machine; it has no board power of its own.
+        waiting_share: Share of the rest of its SoC that stays on.
+    """
+    rest = platform.uncounted_watts - platform.static_power.watts
+    return platform.static_power.watts + rest * waiting_share

@@ -236,7 +236,7 @@ def test_energy_of_a_program() -> None:
     run = run_channel(NO_REQUESTS, one_tile(2), DIE, controller)
     energy_pj = run.activity.by_event_pj(load_profile("attacc"))
     macs = 4 * 64 * 3 * 8  # MACs x columns x ranks x MPUs
-    assert energy_pj["macs_int8"] == pytest.approx(macs * 32 * 4 * 0.32)
+    assert energy_pj["pim_macs_int8"] == pytest.approx(macs * 32 * 4 * 0.32)
     assert energy_pj["column_bits"] == pytest.approx(macs * 256 * 0.44)
     assert energy_pj["activate_bits"] == pytest.approx(5 * 3 * 8 * 2048 * 8 * 0.11)
     assert "io_bits" not in energy_pj  # nobody reads or writes beside the program

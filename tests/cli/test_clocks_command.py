@@ -1,0 +1,70 @@
+"""``lpspec clocks``: demands from a list or a range, a table, JSON and a figure."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import Said
+
+from lpspec.cli.clocks import demands_of
+from lpspec.errors import InputError
+
+Lpspec = Callable[..., Said]
+QUICK = ("--model", "tinyllama", "--new-tokens", "4", "--fidelity", "analytic", "--set", "npu.clock=300 MHz")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("5", [5]),
+        ("5,10,20", [5, 10, 20]),
+        ("5:40", [5, 10, 15, 20, 25, 30, 35, 40]),
+        ("5:40:10", [5, 15, 25, 35]),
+        ("1,10:30:10", [1, 10, 20, 30]),
+        ("0.5:0.5", [0.5]),
+    ],
+)
+def test_demands_are_lists_and_ranges(text: str, found: list[float]) -> None:
+    assert demands_of(text) == pytest.approx(found)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "five", "5:", "40:5", "5:40:0", "5:40:-1", "5:6:7", "1:2:3:4", "1:1000:0.1", "nan:5"]
+)
+def test_demands_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"--tokens-per-s .*(is no number|must rise|more than 200)"):
+        demands_of(text)
+
+
+def test_the_table_and_the_json_say_the_same(lpspec: Lpspec, tmp_path: Path) -> None:
+    figure, result = tmp_path / "clocks", tmp_path / "clocks.json"
+    asked = ("clocks", *QUICK, "--tokens-per-s", "10,100")
+    said = lpspec(*asked, "--figure", str(figure), "--json", str(result))
+    assert said.code == 0, said.err
+    document = json.loads(result.read_text("utf-8"))
+    rows = [row for row in said.numbers if row[0] in ("10", "100")]
+    for row, demand in zip(rows, document["demands"], strict=True):
+        chosen = demand["chosen"]
+        assert float(row[0]) == demand["tokens_per_s"]
+        assert row[1].replace(",", "") == f"{chosen['data_rate_mbps']:.0f}"
+        assert float(row[2]) == pytest.approx(chosen["npu_ghz"])
+        assert demand["by_commands"] is None
+    assert len(document["points"]) == 5
+    assert {path.name for path in tmp_path.iterdir()} == {"clocks.pdf", "clocks.png", "clocks.json"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (("--systems", "rtx3090", "--fidelity", "analytic"), "has neither"),
+        (("--tokens-per-s", "0"), "a demand of 0 token/s"),
+        (("--first-token-ms", "0"), "a first token after 0 ms"),
+        (("--operating-points", "fone"), "did you mean 'phone'"),
+        (("--systems", "npu,lp-spec"), "one system"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(lpspec: Lpspec, argv: tuple[str, ...], hint: str) -> None:
+    said = lpspec("clocks", *argv)
+    assert (said.code, said.out) == (2, "")
+    assert hint in said.err.splitlines()[-1]
