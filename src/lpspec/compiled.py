@@ -56,8 +56,9 @@ def cached_njit(
 
 def _compile_once_for_constants(compiled: Any) -> None:
     """Let a constant argument count as a number: numba 0.68 compiles a function again for each value of one."""
-    from numba.core.types import unliteral
+    from numba.core import types
 
+    unliteral: Callable[[Any], Any] = types.unliteral
     template = compiled.get_call_template
 
     def template_of_numbers(args: Sequence[Any], kws: Mapping[str, Any]) -> Any:
