@@ -358,3 +358,10 @@ def test_a_migration_that_cannot_be_is_refused(lpspec: Lpspec, folder: Path) -> 
     assert_refused(lpspec("dram", "move", "--k", "64", "--n", "64", "--to", "npu"), "known are dram, pim")
     assert_refused(lpspec("dram", "move", "--k", "0", "--n", "64", "--commands", "move.csv"), "k is 0")
     assert list(folder.iterdir()) == []
+
+
+def test_a_result_says_the_command_that_gives_it_again(lpspec: Lpspec) -> None:
+    asked = ["dram", "gemm", "--m", "2", "--k", "64", "--n", "128", "--json", "-"]
+    first = json.loads(lpspec(*asked).out)
+    assert first["provenance"]["command"] == ["lpspec", *asked]
+    assert json.loads(lpspec(*first["provenance"]["command"][1:]).out) == first

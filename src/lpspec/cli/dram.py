@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeAlias
 
 from cyclopts import App, Parameter
 
+from lpspec.cli.asked import with_command
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver, show_result, write_json
@@ -99,7 +100,7 @@ def run(
         done = run_stream(source.pieces, device, controller, take=writer.take if writer else None, progress=served)
         if writer:
             writer.close(done.run.end_ck)
-        document = run_document(done, device, controller, profile, source.trace)
+        document = with_command(run_document(done, device, controller, profile, source.trace))
         write_json(files, outputs, document)
     show_result(outputs, document, run_blocks(done, device, controller, profile, source.trace), [commands_path])
 
@@ -146,7 +147,7 @@ def check(
     )
     with progress("checking commands") as line:
         report = check_csv(commands, rules, progress=lambda n: _say(line, f"checking commands: {n:,}"))
-    deliver(outputs, check_document(report), check_blocks(report))
+    deliver(outputs, with_command(check_document(report)), check_blocks(report))
     return 0 if report.legal else ILLEGAL
 
 
@@ -201,7 +202,7 @@ def gemm(
             timeline.close()
         _say(line, "comparing with integer arithmetic")
         wrong = count_wrong(package.channel, package.channels, m, k, n) if asked.verify else None
-        document = gemm_document(done, profile, wrong)
+        document = with_command(gemm_document(done, profile, wrong))
         write_json(files, outputs, document)
     show_result(outputs, document, gemm_blocks(done, profile, wrong), [trace_path])
     return DIFFERS if wrong else 0
@@ -261,7 +262,7 @@ def move(
             out.write(CSV_HEADER)
             take = _csv_into(out, csv_lines)
         done = run_package_move(package, k, n, asked.to == "pim", take=take)
-        document = move_document(done, profile)
+        document = with_command(move_document(done, profile))
         write_json(files, outputs, document)
     show_result(outputs, document, move_blocks(done, profile), [commands_path])
 

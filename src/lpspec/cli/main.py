@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
 from lpspec import __version__
+from lpspec.cli.asked import ASKED
 from lpspec.cli.signals import Ended, catch_signals
 from lpspec.errors import InputError, shown, unknown_name
 
@@ -68,6 +69,7 @@ def run(argv: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows "?", not a traceback
+    ASKED.set(tuple(argv))
     try:
         answer = make_app(overview=all(word.startswith("-") for word in argv))(_joined(argv))
         sys.stdout.flush()

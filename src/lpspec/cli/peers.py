@@ -1,5 +1,6 @@
 """``lpspec peers``: other people's numbers beside ours."""
 
+from lpspec.cli.asked import with_command
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
@@ -22,4 +23,4 @@ def peers(*, json: JsonFile = None) -> None:
 
     with progress("repeating what neighbours published"):
         result = run_peers()
-    deliver(outputs, peers_document(result), peers_blocks(result))
+    deliver(outputs, with_command(peers_document(result)), peers_blocks(result))

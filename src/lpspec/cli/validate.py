@@ -4,6 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from lpspec.cli.asked import with_command
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
@@ -53,7 +54,7 @@ def validate(
             rungs = list(climb(advance))
         else:
             rungs = [random_machines("random machines", random, seed or 0, advance)]
-    deliver(outputs, ladder_document(rungs), ladder_blocks(rungs))
+    deliver(outputs, with_command(ladder_document(rungs)), ladder_blocks(rungs))
     return A_RUNG_FAILED if any(rung.passed is False for rung in rungs) else 0
 
 
