@@ -19,7 +19,7 @@ def assert_refused(said: Said, hint: str) -> None:
 
 
 def beside(lpspec: Lpspec, *argv: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(lpspec("inspect", *argv, "--json", "-").out)["beside"]
+    found: dict[str, Any] = json.loads(lpspec("inspect", *argv, "--json", "-").out)["energy_profile"]["beside"]
     return found
 
 

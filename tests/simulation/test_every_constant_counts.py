@@ -35,6 +35,7 @@ FACTORS = (2.0, 0.5, 4.0, 0.25, 1 / 64, 1 / 512)
 NOT_IN_A_STEP = {
     "name": "what tables call it",
     "summary": "what tables say about it",
+    "memory_energy.technology": "likewise",
     "gpu.memory": "decides whether a model fits, and nothing else",
     "energy_basis": "says which of two energies counts, and both are looked at here",
     "gpu.matrix_int8": "the model here has INT8 weights on one kind of platform only; tested below",

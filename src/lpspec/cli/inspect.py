@@ -63,7 +63,8 @@ def inspect(
 
         return profiles_figure(found)
 
-    deliver(outputs, document | {"beside": beside_document(found)}, [*blocks, *beside_blocks(found)], draw)
+    document["energy_profile"]["beside"] = beside_document(found)
+    deliver(outputs, document, [*blocks, *beside_blocks(found)], draw)
 
 
 def _beside(name: str, sheets: "list[Sheet]", changes: dict[str, str]) -> "SideBySide | None":

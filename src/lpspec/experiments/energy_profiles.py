@@ -9,8 +9,8 @@ from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.loading import load_die, load_platform, load_profile, platform_names, profile_names
 
-DIE, DATA_RATE = "lpddr5-6400-16gb", "7500 Mbps"
-"""The die of 16 Gb whose currents are public, and the rate at which they were measured."""
+DIE = "lpddr5x-7500"
+"""A die of 16 Gb at the rate of the one whose currents are public."""
 
 CHANGEABLE = ("memory.die", "memory.data_rate", "memory.organisation.rows")
 """What of a die decides how long a bit of a stream takes and a refresh lasts: its name, rate and capacity."""
@@ -34,7 +34,7 @@ def side_by_side(profile: EnergyProfile, changes: Mapping[str, str] | None = Non
 
     Args:
         profile: The one asked for, which comes first.
-        changes: Changes of the die, of ``CHANGEABLE``; ``memory.die`` names another one, at its own rate.
+        changes: Changes of the die, of ``CHANGEABLE``; ``memory.die`` names another one.
 
     Raises:
         InputError: An unknown die, a constant that decides nothing here, or an impossible value.
@@ -43,8 +43,7 @@ def side_by_side(profile: EnergyProfile, changes: Mapping[str, str] | None = Non
         if key not in CHANGEABLE:
             raise InputError(f"--set {key} changes nothing of an energy profile: allowed are {', '.join(CHANGEABLE)}")
     wanted = dict(changes or {})
-    given = wanted.pop("memory.die", None)
-    die = load_die(DIE, {"memory.data_rate": DATA_RATE} | wanted) if given is None else load_die(given, wanted)
+    die = load_die(wanted.pop("memory.die", DIE), wanted)
     others = [load_profile(name) for name in profile_names() if name != profile.name]
     found = [profile_prices(each, die) for each in (profile, *others)]
     platforms = [load_platform(name) for name in platform_names()]
