@@ -21,6 +21,7 @@ COMMANDS = {
     "peers": "Put what neighbouring simulators and measurements give beside ours, under their conditions.",
     "clocks": "Find the data rate and NPU clock with which a demanded token/s takes the least energy.",
     "placement": "Compare static, dynamic and replicated placement of weights on LP-Spec.",
+    "traffic": "Decode on LP-Spec while a CPU reads and writes beside it.",
     "inspect": "Show every value of a platform, die, energy profile, model, trace or tree.",
     "validate": "Compare every level of the model with the one below it, and with what is published.",
     "generate": "Continue a text with a real model and token trees, and price the steps on a platform.",

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lpspec.devices.package_commands import PackageCommands
 from lpspec.errors import InputError
 from lpspec.scenario import Workload
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run
+from lpspec.simulation.step_phases import Phase
 from lpspec.simulation.step_session import PhaseRun, run_step
 
 
@@ -44,17 +46,47 @@ def representative_step(runs: Sequence[Run], workload: Workload, system: str) ->
         InputError: The system has no command level.
     """
     run = next(run for run in runs if run.system.name == system)
-    steps = run.steps
-    position, l_spec, committed, heads, moved = _commonest(run)
-    costs = command_costs(run.system, workload.prompt_tokens, int(steps.position.max()) + 1)
-    if costs is None:
-        raise InputError(f"a timeline shows memory commands: {system} has no command level")
-    context = workload.prompt_tokens + position
-    memory, profile = costs.planner.memory, run.system.profile
-    phases = tuple(run_step(costs.step_phases(l_spec, context, moved, heads), memory))
+    step = commonest_step(run, workload)
+    memory, profile = step.memory, run.system.profile
+    phases = tuple(run_step(step.phases, memory))
     energy = tuple(float(sum(done.phase.activity.energy_pj(profile).values())) for done in phases)
     burst_bytes = memory.device.organisation.burst_bytes.n
-    return StepTimeline(system, l_spec, context, committed, memory.channels, burst_bytes, phases, energy)
+    made = system, step.l_spec, step.context, step.committed
+    return StepTimeline(*made, memory.channels, burst_bytes, phases, energy)
+
+
+@dataclass(frozen=True)
+class CommonStep:
+    """The commonest kind of step of a run, in the middle of its contexts.
+
+    Attributes:
+        l_spec: Tokens verified.
+        context: Tokens before the step.
+        committed: Tokens committed.
+        phases: What it consists of.
+        memory: Whose commands they are.
+    """
+
+    l_spec: int
+    context: int
+    committed: int
+    phases: tuple[Phase, ...]
+    memory: PackageCommands
+
+
+def commonest_step(run: Run, workload: Workload) -> CommonStep:
+    """Find it, and lay it out as phases.
+
+    Raises:
+        InputError: The system has no command level.
+    """
+    position, l_spec, committed, heads, moved = _commonest(run)
+    costs = command_costs(run.system, workload.prompt_tokens, int(run.steps.position.max()) + 1)
+    if costs is None:
+        raise InputError(f"a step is shown by its memory commands: {run.system.name} has no command level")
+    context = workload.prompt_tokens + position
+    phases = costs.step_phases(l_spec, context, moved, heads)
+    return CommonStep(l_spec, context, committed, phases, costs.planner.memory)
 
 
 def _commonest(run: Run) -> tuple[int, ...]:

@@ -96,7 +96,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
         if refreshes and m[STATE, S_NEXT_DUE] <= m[STATE, S_NOW]:
             count_dues(m)
             stale = True
-        if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0:
+        if m[STATE, S_FINISHED] != 0 and (m[STATE, S_SERVED] == total or m[STATE, S_HALT] != 0):
             return 1
         if stale_pim and m[STATE, S_FINISHED] == 0:
             at_pim, unit, command_pim = pick_pim(m, program)

@@ -1,0 +1,72 @@
+"""What a CPU asks of one channel: cache lines at a rate, one after the other in memory or all over it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lpspec.arrays import IntArray
+from lpspec.dram.engine.state import BANKS
+from lpspec.dram.run.address_mapping import address_mapping
+from lpspec.errors import InputError, unknown_name
+from lpspec.machine.die import DieSpec
+
+PATTERNS = ("stream", "random")
+LINE_BYTES = 64
+MAPPING = "ro-ra-ba-co-bg-co1"
+"""Lines one after the other take turns over the bank groups; the two bursts of a line lie side by side in a row."""
+SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Reads and writes of a CPU on all channels together.
+
+    Args:
+        gb_per_s: Bytes asked for, 10^9 a second; 0 for none.
+        pattern: ``stream`` for lines one after the other, ``random`` for lines anywhere.
+        write_share: Part of the lines that is written, 0 to 1.
+    """
+
+    gb_per_s: float
+    pattern: str = "random"
+    write_share: float = 0.33
+
+    def __post_init__(self) -> None:
+        """Refuse what no CPU asks for."""
+        if not 0 <= self.gb_per_s <= 1000:
+            raise InputError(f"traffic is {self.gb_per_s:g} GB/s: allowed is 0 to 1000")
+        if self.pattern not in PATTERNS:
+            raise unknown_name("pattern", self.pattern, PATTERNS)
+        if not 0 <= self.write_share <= 1:
+            raise InputError(f"write share is {self.write_share:g}: allowed is 0 to 1")
+
+    def requests(self, device: DieSpec, channels: int, ranks: tuple[int, ...], duration_ck: int) -> IntArray:
+        """The bursts of one channel: int64 [n, 5] as the engine takes them, in order of arrival.
+
+        Gaps between lines are drawn from an exponential distribution, the same for every call.
+
+        Args:
+            device: The die of every rank.
+            channels: Channels that share the traffic evenly.
+            ranks: Ranks next to each other that hold the CPU's data, the first of them and so on.
+            duration_ck: Until when lines come.
+        """
+        if self.gb_per_s == 0:
+            return np.empty((0, 5), np.int64)
+        rng = np.random.default_rng(SEED)
+        gap_ck = LINE_BYTES * channels / self.gb_per_s / device.tCK.ns
+        lines = int(1.1 * duration_ck / gap_ck) + 100
+        at = np.cumsum(rng.exponential(gap_ck, lines)).astype(np.int64)
+        at = at[at < duration_ck]
+        n = len(at)
+        mapping = address_mapping(MAPPING, device, len(ranks), 1)
+        all_lines = mapping.capacity_bytes // LINE_BYTES
+        line = (
+            rng.integers(0, all_lines, n) if self.pattern == "random" else (all_lines // 2 + np.arange(n)) % all_lines
+        )
+        is_write = (rng.random(n) < self.write_share).astype(np.int64)
+        bursts = LINE_BYTES // mapping.burst_bytes
+        address = np.repeat(line * LINE_BYTES, bursts) + np.tile(np.arange(bursts) * mapping.burst_bytes, n)
+        places = mapping.places(address)
+        bank = places.bank + ranks[0] * BANKS
+        return np.stack([np.repeat(at, bursts), np.repeat(is_write, bursts), bank, places.row, places.column], 1)

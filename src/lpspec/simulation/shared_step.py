@@ -1,0 +1,80 @@
+"""One step in its true order while a CPU reads and writes beside it, every command of one channel issued."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lpspec.arrays import IntArray
+from lpspec.devices.package_commands import PackageCommands
+from lpspec.dram.energy import activity_of, standing_by
+from lpspec.dram.run.latencies import Waits
+from lpspec.dram.run.shared import SharedSession
+from lpspec.dram.run.traffic import Traffic
+from lpspec.errors import InputError
+from lpspec.machine.energy_profile import Activity
+from lpspec.simulation.step_phases import Phase, in_order
+
+MOST_SLOWDOWN = 8
+"""Beyond it a memory is said to be overloaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedStep:
+    """What a step and a CPU cost each other.
+
+    Attributes:
+        latency_ns: Time of the step.
+        activity: Of the memory of the whole package meanwhile, standby included.
+        cpu_gb_per_s: What the CPU got of all channels, GB/s.
+        cpu_wait_ck: How long its reads waited, CK.
+    """
+
+    latency_ns: float
+    activity: Activity
+    cpu_gb_per_s: float
+    cpu_wait_ck: Waits
+
+
+def run_shared_step(
+    phases: Sequence[Phase], memory: PackageCommands, traffic: Traffic, ranks: tuple[int, ...], alone_ns: float
+) -> SharedStep:
+    """Run every copy of every phase in its true order while lines of a CPU come.
+
+    Args:
+        phases: Of the step; none for the CPU alone.
+        memory: Whose commands are issued; its controller says who yields to whom.
+        traffic: Of the CPU.
+        ranks: That hold the CPU's data.
+        alone_ns: Time of the step without the CPU, which is how long a CPU alone is looked at.
+
+    Raises:
+        InputError: The step takes more than ``MOST_SLOWDOWN`` times as long.
+    """
+    tck_ns = memory.device.tCK.ns
+    until_ck = int(alone_ns / tck_ns) * (MOST_SLOWDOWN if phases else 1)
+    others = traffic.requests(memory.device, memory.channels, ranks, until_ck)
+    session = SharedSession(memory.device, memory.controller, others)
+    known: dict[int, tuple[IntArray, IntArray]] = {}
+    for phase in in_order(phases):
+        begin_ck = session.now_ck
+        for work in phase.memory.works:
+            if id(work) not in known:
+                known[id(work)] = work.program(), work.requests()
+            session.pace(work.mac_ck or memory.device.mac_ck)
+            session.work(*known[id(work)])
+        session.idle_until(begin_ck + int(np.ceil(phase.npu_ns / tck_ns)))
+    if not phases:
+        session.idle_until(until_ck)
+    elif session.now_ck > until_ck and len(others):
+        raise InputError(
+            f"{traffic.gb_per_s:g} GB/s of {traffic.pattern} traffic slow a step down more than {MOST_SLOWDOWN} times: "
+            "allowed is less"
+        )
+    done = session.mean_of(1)
+    activity = standing_by(activity_of(done, memory.device), memory.device, done.ck * memory.ranks)
+    latency_ns = done.ck * tck_ns
+    moved_bytes = session.served * memory.device.organisation.burst_bytes.n * memory.channels
+    return SharedStep(
+        latency_ns, activity * float(memory.channels), moved_bytes / latency_ns, session.latencies.summary_ck()
+    )
