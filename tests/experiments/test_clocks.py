@@ -127,6 +127,12 @@ def test_a_machine_that_waits_draws_what_its_dies_draw() -> None:
     assert Cost().latency_ns == 0
 
 
+def test_an_objective_that_nobody_asked_for_is_not_said_to_have_no_effect() -> None:
+    npu = QUICK.replace(fidelity="analytic", systems=["npu"], new_tokens=2)
+    assert clocks_study(npu, (5.0,)).notes == ()
+    assert any("--objective" in note for note in clocks_study(npu.replace(objective="throughput"), (5.0,)).notes)
+
+
 def test_profiles_that_price_no_waiting_say_so() -> None:
     quick = QUICK.replace(fidelity="analytic", energy_profile="attacc", new_tokens=2)
     study = clocks_study(quick, (5.0, 10.0))

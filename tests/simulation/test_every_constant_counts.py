@@ -134,7 +134,7 @@ def results(platform: PlatformSpec, model: ModelSpec) -> list[Level]:
     if commands is None:
         return [closed]
     found = []
-    for size in (1, 4, 9, 64):
+    for size in (1, 4, 9, 34, 64):  # at 34 the split of tiles goes by energy, too
         step = (np.array([value]) for value in (0, size, 1 if size > 1 else 0, 0, 4 if size > 1 else 0))
         found.append(priced(system, commands.decode(*step), (1, 1)))
     found.append(priced(system, commands.prefill(), (1, 1)))

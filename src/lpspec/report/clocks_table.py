@@ -14,10 +14,13 @@ def clocks_blocks(study: ClocksStudy) -> Iterator[Any]:
     table = new_table(f"{study.system.name}: the clocks that take the least energy")
     for header in ("demanded\ntoken/s", "data rate\nMb/s", "NPU\nGHz", "core, pins,\nNPU V", "able\ntoken/s"):
         table.add_column(header, justify="right", no_wrap=True)
-    for header in ("mJ/token", "of it\nwaiting", "range", "at full\nclocks", "saved", "commands:\ntoken/s", "mJ/token"):
+    by_commands = any(demand.confirmed is not None for demand in study.demands)
+    commands = ("commands:\ntoken/s", "mJ/token") if by_commands else ()
+    for header in ("mJ/token", "of it\nwaiting", "range", "at full\nclocks", "saved", *commands):
         table.add_column(header, justify="right", no_wrap=True)
     for demand in study.demands:
-        table.add_row(*_row(demand))
+        cells = list(_row(demand))
+        table.add_row(*cells[: len(table.columns)])
     yield table
     yield from _lines(study)
 
