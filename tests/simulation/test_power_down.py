@@ -2,11 +2,14 @@
 
 import pytest
 
+from lpspec.dram.run.traffic import Traffic
 from lpspec.errors import InputError
 from lpspec.experiments.one_step import both_levels
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
 from lpspec.scenario import Scenario
+from lpspec.simulation.command_cost import command_costs
+from lpspec.simulation.shared_step import run_shared_step
 
 TINY = load_model("tinyllama")
 DOWN = {"memory.idle_dies": "power-down"}
@@ -39,6 +42,22 @@ def test_power_down_of_all_but_one_rank_is_what_the_currents_say() -> None:
     awake = 12 * (220 / 3906.25)
     by_hand = refreshing + 4 * 47.34 + awake * 36.825 + (12 - awake) * 4.095
     assert static_mw == pytest.approx(by_hand, rel=0.03)
+
+
+def test_dies_wait_in_power_down_beside_a_cpu_too() -> None:
+    """Of one step, whole and in its order: the same time, and what stood by is in power-down but for refreshes."""
+    steps = []
+    for changes in ({}, DOWN):
+        system = make_system("lp-spec", TINY, Scenario(energy_profile="micron-y52p", changes=changes))
+        costs = command_costs(system, 200, 2)
+        assert costs is not None
+        phases, memory = costs.step_phases(4, 200), costs.planner.memory
+        steps.append(run_shared_step(phases, memory, Traffic(0.0), (3,), 1.0))
+    awake, down = (step.activity for step in steps)
+    assert steps[0].latency_ns == steps[1].latency_ns
+    assert awake.power_down_die_ns == 0
+    assert down.power_down_die_ns + down.idle_die_ns == pytest.approx(awake.idle_die_ns)
+    assert down.idle_die_ns == pytest.approx(down.refreshing_die_ns * 220 / 210)
 
 
 @pytest.mark.parametrize("profile", ["attacc", "specpim"])

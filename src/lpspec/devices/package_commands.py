@@ -85,7 +85,7 @@ class PackageCommands:
         self.channels = platform.memory.channels.n
         self.pim: PimChannel | None = channel_of_platform(platform) if platform.pim is not None else None
         self.device: DieSpec = self.pim.device if self.pim is not None else command_die(platform)
-        self._power_down = platform.memory.idle_dies == "power-down"
+        self.power_down = platform.memory.idle_dies == "power-down"
         self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
         self._least_burst_ns = (
             self.device.timing.nBL_min.n * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
@@ -114,7 +114,7 @@ class PackageCommands:
     def waiting(self, latency_ns: float, activity: Activity) -> Activity:
         """What all dies draw while their rows are closed, in the time of some activity."""
         idle_ns = latency_ns * self.dies - activity.active_die_ns
-        return waiting(idle_ns, activity.refreshing_die_ns, self.device, self._power_down)
+        return waiting(idle_ns, activity.refreshing_die_ns, self.device, self.power_down)
 
     # --- phases
 

@@ -72,7 +72,8 @@ def run_shared_step(
             "allowed is less"
         )
     done = session.mean_of(1)
-    activity = standing_by(activity_of(done, memory.device), memory.device, done.ck * memory.ranks)
+    commands = activity_of(done, memory.device)
+    activity = standing_by(commands, memory.device, done.ck * memory.ranks, memory.power_down)
     latency_ns = done.ck * tck_ns
     moved_bytes = session.served * memory.device.organisation.burst_bytes.n * memory.channels
     return SharedStep(
