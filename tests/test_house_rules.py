@@ -34,7 +34,7 @@ KERNEL_PARAMETERS = {
     "learn_verified": 7,
     "need": 7,
     "replay_fixed": 8,
-    "replay_pruned": 17,
+    "replay_pruned": 13,
     "report": 7,
     "run_copies": 7,
     "write_down": 8,
@@ -44,7 +44,7 @@ KERNEL_LINES = {
     "grow_best_tree": 71,
     "pick_pim": 98,
     "pick_plain": 103,
-    "replay_pruned": 95,
+    "replay_pruned": 101,
     "run": 133,
 }
 

@@ -22,6 +22,7 @@ from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import DEFAULT_MEMORY, PRIOR_WEIGHT
 from lpspec.speculation.rank_trace import RankTrace, load_trace
+from lpspec.speculation.settled import nothing_settled
 
 PROMPT_TOKENS = 128
 PROFILES = ("attacc", "specpim", "micron-y52p")
@@ -66,7 +67,8 @@ def replay(trace: RankTrace, turns: IntArray, size: int, depth: int) -> Steps:
     ranks: NDArray[np.int8] = np.ascontiguousarray(trace.ranks[:, :depth])
     weight, growth = np.full_like(accuracy, PRIOR_WEIGHT), make_growth(depth, trace.top_k, MAX_TREE_SIZE)
     stay = np.zeros((1, 1))
-    taken = replay_pruned(ranks, turns, price, accuracy, weight, True, False, DEFAULT_MEMORY, 0.0, growth, stay, *out)
+    rest = nothing_settled(price, depth, trace.top_k), stay, out
+    taken = replay_pruned(ranks, turns, price, accuracy, weight, True, False, DEFAULT_MEMORY, 0.0, growth, *rest)
     l_spec, committed, position, placement, heads, moved = out[:, :taken]
     return Steps(position, l_spec, committed, placement, heads, moved)
 

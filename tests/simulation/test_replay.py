@@ -18,6 +18,7 @@ from lpspec.simulation.run import turn_bounds
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.pruner import DraftTokenPruner, sampling_share
 from lpspec.speculation.rank_trace import RankTrace
+from lpspec.speculation.settled import nothing_settled
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_lengths
 
 Record = tuple[int, int, int, int, int]  # position, tokens verified, tokens committed, heads run, drafts moved
@@ -88,7 +89,7 @@ def cases(draw: st.DrawFn) -> Case:
 def compiled_placed(case: Case) -> tuple[list[Placed], FloatArray]:
     turns = turn_bounds(case.trace, Workload(new_tokens=case.new_tokens))
     accuracy, (heads, top_k) = case.prior.copy(), case.prior.shape
-    sizes, committed, positions, placements, heads_run, moved = np.zeros((6, int(turns[:, 0].sum())), np.int64)
+    out = np.zeros((6, int(turns[:, 0].sum())), np.int64)
     steps = replay_pruned(
         case.trace.ranks,
         turns,
@@ -100,14 +101,11 @@ def compiled_placed(case: Case) -> tuple[list[Placed], FloatArray]:
         case.memory,
         sampling_share(case.rule),
         make_growth(heads, top_k, case.price.shape[3]),
+        nothing_settled(case.price, heads, top_k),
         case.move,
-        sizes,
-        committed,
-        positions,
-        placements,
-        heads_run,
-        moved,
+        out,
     )
+    sizes, committed, positions, placements, heads_run, moved = out
     columns = (positions, sizes, committed, placements, heads_run, moved)
     return list(zip(*(array[:steps].tolist() for array in columns), strict=True)), accuracy
 

@@ -27,6 +27,10 @@ class AttentionSplits:
     kv_on_dram: bool
     _heads_over: dict[int, IntArray]
 
+    def _of_products(self, profile: EnergyProfile) -> FloatArray:
+        """Time and energy of what a step has beside attention, for each size: float64 [2, sizes]."""
+        raise NotImplementedError
+
     def _attention_cost(self, op: Attention) -> Cost:
         """Whole key-value heads go to either side; new keys and values are written to every side in use."""
         self.pim.check_precision(op)

@@ -198,7 +198,7 @@ class BalancedAllocator(AttentionSplits):
         """Decide for all products of a step, those whose costs fall least first: theirs bound what a step may cost."""
         sizes = np.arange(1, self.max_tokens + 1)
         verified = {op.name for op in verify_operators(self.model, 1, 0)}
-        found = []
+        found: list[tuple[float, int, PlacedGemm, IntArray, IntArray, FloatArray]] = []
         for placed in (p for p in self.placements if p.gemm.name not in self._drafts):
             own = self._best_split(sizes, placed, or_npu_alone=True).pim_columns
             columns = np.unique(own)
@@ -208,7 +208,7 @@ class BalancedAllocator(AttentionSplits):
             )
             costs = np.stack([cost.latency_ns, self._energy_pj(cost, profile)]) * placed.gemm.count
             best = np.searchsorted(columns, own)
-            falls_pj = np.maximum(-np.diff(costs[1, best, sizes - 1]), 0.0).sum()
+            falls_pj = float(np.maximum(-np.diff(costs[1, best, sizes - 1]), 0.0).sum())
             found.append((falls_pj, len(found), placed, columns, best, costs))
         for *_, placed, columns, best, costs in sorted(found, key=lambda one: one[:2]):
             together = self.weighs_whole_steps and placed.gemm.name in verified

@@ -13,10 +13,12 @@ from lpspec.speculation.kernels import (
     expected_length,
     first_guesses_right,
     grow_best_tree,
+    grow_to,
     heads_to_run,
     learn_rank,
     learn_verified,
 )
+from lpspec.speculation.settled import Settled, decide, movement, recall
 
 
 @cached_njit(nogil=True)
@@ -31,13 +33,9 @@ def replay_pruned(
     memory: float,
     share: float,
     growth: Growth,
+    settled: Settled,
     move: FloatArray,
-    sizes: IntArray,
-    committed: IntArray,
-    positions: IntArray,
-    placements: IntArray,
-    heads_run: IntArray,
-    moved: IntArray,
+    out: IntArray,
 ) -> int:
     """Decode every turn with the pruner choosing each tree.
 
@@ -53,18 +51,17 @@ def replay_pruned(
         memory: Observations after which earlier ones begin to be forgotten.
         share: Part of what steps cost that goes into heads which run only to be learned from.
         growth: Working memory of the explorer.
+        settled: Decisions that stand; none at first.
         move: float64 [placements, placements], price of moving the weights from one placement (row) to another.
-        sizes: int64 out, tokens verified in each step.
-        committed: int64 out, tokens committed in each step.
-        positions: int64 out, position of the root in its turn.
-        placements: int64 out, where the weights lay.
-        heads_run: int64 out, draft heads that ran.
-        moved: int64 out, accepted drafts out of place.
+        out: int64 [6, steps or more] out, of each step tokens verified and committed, the position of the root in its
+            turn, where the weights lay, draft heads that ran, and accepted drafts out of place.
 
     Returns:
         The number of steps.
     """
     heads = accuracy.shape[0]
+    sizes, committed, positions, placements, heads_run, moved = out[0], out[1], out[2], out[3], out[4], out[5]
+    held, size, depth = -1, 0, 0  # the window whose tree the explorer holds
     next_unscored = np.zeros(heads, np.int64)
     work = move[0].copy()
     rates, served = np.empty(len(work)), np.empty(len(work))
@@ -80,8 +77,19 @@ def replay_pruned(
         position = 0
         while position < wanted:
             row = ranks[start + position, : wanted - position - 1]  # beyond the end is nothing to accept or learn
-            size = grow_best_tree(accuracy, price[placement, position], growth)
-            depth = depth_of(growth, size)
+            window = settled.window[position]
+            moved_by = movement(accuracy, settled.accuracy[window])
+            stands = moved_by < settled.within[window]
+            if stands and moved_by >= settled.firm[window]:
+                size, held = settled.size[window], -1
+                stands = grow_to(accuracy, size, settled.levels[window], growth)
+                depth = depth_of(growth, size)
+            elif stands and window != held:
+                size, held = recall(settled, window, growth), window
+                depth = depth_of(growth, size)
+            if not stands:
+                size = decide(settled, window, accuracy, price[placement, position], growth, len(work) == 1)
+                depth, held = depth_of(growth, size), window
             heads_run[step], saved = heads_to_run(price[placement, position], size, depth, heads, saved, share)
             accepted, moved[step] = accepted_in(growth, size, row)
             tokens = accepted + 1

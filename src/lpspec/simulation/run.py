@@ -21,6 +21,7 @@ from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import PRIOR_WEIGHT, sampling_share
 from lpspec.speculation.rank_trace import RankTrace
+from lpspec.speculation.settled import nothing_settled
 from lpspec.speculation.token_tree import TokenTree, accepted_lengths
 
 
@@ -345,9 +346,7 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
     turns = turn_bounds(trace, workload)
     heads = most_depth(policy, min(system.model.medusa_heads, trace.heads))
     price = allowed_prices(costs, policy, heads, workload.new_tokens)
-    accuracy = prior_accuracy(heads, trace.top_k)
-    growth = make_growth(heads, trace.top_k, price.shape[-1])
-    out = np.empty((6, int(turns[:, 0].sum())), np.int64)
+    accuracy, out = prior_accuracy(heads, trace.top_k), np.empty((6, int(turns[:, 0].sum())), np.int64)
     steps = replay_pruned(
         np.ascontiguousarray(trace.ranks[:, :heads]),
         turns,
@@ -358,12 +357,13 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
         policy.rule == "chain-feedback",
         policy.memory,
         sampling_share(policy.rule),
-        growth,
+        make_growth(heads, trace.top_k, price.shape[-1]),
+        nothing_settled(price, heads, trace.top_k, costs.first_context),
         costs.move_price(policy.objective),
-        *out,
+        out,
     )
-    l_spec, committed, position, placement, heads_run, moved = out[:, :steps]
-    return Steps(position, l_spec, committed, placement, _charged(heads_run, system, policy), moved)
+    l_spec, committed, position, placement, ran, moved = out[:, :steps]
+    return Steps(position, l_spec, committed, placement, _charged(ran, system, policy), moved)
 
 
 def _charged(heads_run: IntArray, system: System, policy: TreePolicy) -> IntArray:

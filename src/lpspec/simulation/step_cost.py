@@ -84,12 +84,16 @@ class StepCosts:
             heads: Draft heads that run, for each row; 0, 1, ... up to all if left out.
         """
         rows = list(range(len(self.draft_ns)) if heads is None else heads)
-        latency_ns, energy_pj = self.latency_ns[None], self.energy_pj.sum(axis=0)[None]
+        latency_ns = self.latency_ns[None]
         if self.placements is not None:
             latency_ns = latency_ns + self.placements.latency_ns[:, None]
+        latency_ns = latency_ns[:, :, None] + self.draft_ns[rows, None]
+        if objective == "throughput":
+            return latency_ns
+        energy_pj = self.energy_pj.sum(axis=0)[None]
+        if self.placements is not None:
             energy_pj = energy_pj + self.placements.energy_pj.sum(axis=0)[:, None]
-        draft_ns, draft_pj = self.draft_ns[rows, None], self.draft_pj.sum(axis=0)[rows, None]
-        return self._price(objective, latency_ns[:, :, None] + draft_ns, energy_pj[:, :, None] + draft_pj)
+        return self._price(objective, latency_ns, energy_pj[:, :, None] + self.draft_pj.sum(axis=0)[rows, None])
 
     def move_price(self, objective: Objective) -> FloatArray:
         """What moving from one placement to another costs, priced like a step: float64 [placements, placements]."""

@@ -46,6 +46,7 @@ class Growth(NamedTuple):
     nodes: IntArray
     length: FloatArray
     ahead: FloatArray
+    levels: IntArray  # [1], how deep the tree could be: as many heads as run, or all where the last row serves it
 
 
 def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
@@ -67,10 +68,11 @@ def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
         nodes=np.zeros(heads + 1, np.int64),
         length=np.zeros(heads + 1),
         ahead=np.arange(1.0, max_size + 1.0),
+        levels=np.zeros(1, np.int64),
     )
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def learn_rank(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, memory: float) -> None:
     """Average an observed rank (-1: outside the list) into one head's accuracies.
 
@@ -85,7 +87,7 @@ def learn_rank(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, m
         learn_node(accuracy, weight, head, k, k == rank, memory)
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def learn_node(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, correct: bool, memory: float) -> None:
     """Average the outcome of one prediction into its accuracy; arguments are as for ``learn_rank``."""
     weight[head, rank] = min(weight[head, rank] + 1.0, memory)
@@ -93,7 +95,7 @@ def learn_node(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, c
     accuracy[head, rank] += (target - accuracy[head, rank]) / weight[head, rank]
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def first_guesses_right(ranks: NDArray[np.int8], heads: int) -> bool:
     """Whether the true tokens were the first guesses of as many heads: all of ``ranks[:heads]`` are 0."""
     right = 0
@@ -102,7 +104,7 @@ def first_guesses_right(ranks: NDArray[np.int8], heads: int) -> bool:
     return right == heads
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def learn_verified(
     accuracy: FloatArray,
     weight: FloatArray,
@@ -128,7 +130,7 @@ def learn_verified(
         node = next_node
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> tuple[int, int]:
     """Draft tokens accepted from the grown tree, and how many of these lie out of place: one sweep in growth order.
 
@@ -145,7 +147,7 @@ def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> tuple[int
     return accepted, moved
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _sort_ranks(accuracy: FloatArray, order: IntArray) -> None:
     """Order every head's predictions by accuracy, best first; nearly sorted already, so by insertion."""
     for head in range(accuracy.shape[0]):
@@ -157,7 +159,7 @@ def _sort_ranks(accuracy: FloatArray, order: IntArray) -> None:
             order[head, slot] = k
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _push(heap: Heap, count: int, probability: float, parent: int, slot: int) -> int:
     """Put a candidate on the frontier, a max-heap by path probability."""
     i = count
@@ -175,7 +177,7 @@ def _push(heap: Heap, count: int, probability: float, parent: int, slot: int) ->
     return count + 1
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _pop(heap: Heap, count: int) -> int:
     """Remove the best candidate, which the caller has read from place 0."""
     count -= 1
@@ -201,7 +203,7 @@ def _pop(heap: Heap, count: int) -> int:
     return count
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _larger_can_win(price: FloatArray, growth: Growth, row: int, gain: float, best: float) -> bool:
     """Whether any larger tree could beat ``best``, every further node bringing at most ``gain``.
 
@@ -229,9 +231,10 @@ def _larger_can_win(price: FloatArray, growth: Growth, row: int, gain: float, be
     return wins > 0
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def _keep(growth: Growth, size: int, depth: int) -> None:
     """Write the first ``size`` listed nodes that are at most ``depth`` deep into the tree."""
+    growth.levels[0] = depth
     node = 0
     kept = 0
     while kept < size:
@@ -246,7 +249,7 @@ def _keep(growth: Growth, size: int, depth: int) -> None:
     growth.parent[0] = -1
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> int:
     """Grow token trees greedily within every depth and return the size (root included) with most tokens per price.
 
@@ -320,7 +323,39 @@ def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> i
     return best_size
 
 
-@cached_njit()
+@cached_njit(allocates=False, inner=True)
+def grow_to(accuracy: FloatArray, size: int, limit: int, growth: Growth) -> bool:
+    """Grow the tree of one size that is at most so deep; False where two nodes are equally likely, or too few.
+
+    Equals come in no certain order, so the tree may then be another than that of ``grow_best_tree``.
+    """
+    _sort_ranks(accuracy, growth.order)
+    growth.parent[0], growth.depth[0], growth.rank[0] = -1, 0, -1
+    growth.path_probability[0] = 1.0
+    frontier = 0
+    if limit > 0:
+        frontier = _push(growth.heap, frontier, accuracy[0, growth.order[0, 0]], 0, 0)
+    gain = 2.0
+    for node in range(1, size):
+        if frontier == 0 or growth.heap.probability[0] == gain:
+            return False
+        gain = growth.heap.probability[0]
+        parent, slot = growth.heap.parent[0], growth.heap.slot[0]
+        frontier = _pop(growth.heap, frontier)
+        depth = growth.depth[parent] + 1
+        growth.parent[node] = parent
+        growth.depth[node] = depth
+        growth.rank[node] = growth.order[depth - 1, slot]
+        growth.path_probability[node] = gain
+        if slot + 1 < accuracy.shape[1]:
+            sibling = growth.path_probability[parent] * accuracy[depth - 1, growth.order[depth - 1, slot + 1]]
+            frontier = _push(growth.heap, frontier, sibling, parent, slot + 1)
+        if depth < limit:
+            frontier = _push(growth.heap, frontier, gain * accuracy[depth, growth.order[depth, 0]], node, 0)
+    return frontier == 0 or growth.heap.probability[0] != gain
+
+
+@cached_njit(allocates=False)
 def depth_of(growth: Growth, size: int) -> int:
     """Levels below the root that the first ``size`` nodes of a grown tree have."""
     deepest = 0
@@ -329,7 +364,7 @@ def depth_of(growth: Growth, size: int) -> int:
     return deepest
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def heads_to_run(price: FloatArray, size: int, depth: int, heads: int, saved: float, share: float) -> tuple[int, float]:
     """Draft heads that a step runs: as many as its tree is deep, and now and then one more, to learn from.
 
@@ -356,7 +391,7 @@ def heads_to_run(price: FloatArray, size: int, depth: int, heads: int, saved: fl
     return (heads if depth + 1 == last else depth + 1), 0.0
 
 
-@cached_njit()
+@cached_njit(allocates=False)
 def expected_length(growth: Growth, size: int) -> float:
     """Expected acceptance length of the first ``size`` nodes of a grown tree, the root counting one."""
     length = 0.0
