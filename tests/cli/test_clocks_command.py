@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from command_line import Said
 
-from lpspec.cli.clocks import demands_of
+from lpspec.cli.clocks import OWN, Clocking, demands_of
 from lpspec.errors import InputError
+from lpspec.experiments.clocks import BASE, DEMANDS
 
 Lpspec = Callable[..., Said]
 QUICK = ("--model", "tinyllama", "--new-tokens", "4", "--fidelity", "analytic", "--set", "npu.clock=300 MHz")
@@ -37,6 +38,15 @@ def test_demands_that_are_none_are_refused(text: str) -> None:
         demands_of(text)
 
 
+def test_what_the_help_says_is_what_runs(lpspec: Lpspec) -> None:
+    asked = Clocking()
+    assert demands_of(asked.tokens_per_s) == DEMANDS
+    assert BASE.replace(systems=[asked.systems], **{name: getattr(asked, name) for name in OWN[1:]}) == BASE
+    said = lpspec("clocks", "--help").out
+    for default in ("lp-spec", "energy", "micron-y52p", "phone", "5,10,20,40,60,80"):
+        assert f"[default: {default}]" in " ".join(said.replace("│", " ").split())
+
+
 def test_the_table_and_the_json_say_the_same(lpspec: Lpspec, tmp_path: Path) -> None:
     figure, result = tmp_path / "clocks", tmp_path / "clocks.json"
     asked = ("clocks", *QUICK, "--tokens-per-s", "10,100")
@@ -51,6 +61,8 @@ def test_the_table_and_the_json_say_the_same(lpspec: Lpspec, tmp_path: Path) -> 
         assert float(row[2]) == pytest.approx(chosen["npu_ghz"])
         assert demand["by_commands"] is None
     assert len(document["points"]) == 5
+    assert document["provenance"]["command"][:2] == ["lpspec", "clocks"]
+    assert document["provenance"]["scenario"]["objective"] == "energy"
     assert {path.name for path in tmp_path.iterdir()} == {"clocks.pdf", "clocks.png", "clocks.json"}
 
 

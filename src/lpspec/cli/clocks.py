@@ -1,77 +1,103 @@
 """``lpspec clocks``: the data rate and NPU clock with which a demanded token/s takes the least energy."""
 
+from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
+from lpspec.cli.asked import with_command
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import FigureFile, JsonFile, flattened, read_scenario
+from lpspec.cli.options import FigureFile, JsonFile, flattened, given_options, read_scenario, split_names
 from lpspec.cli.outputs import plan_outputs
 from lpspec.errors import InputError
 from lpspec.scenario import Scenario
+from lpspec.scenario.description import Description
+from lpspec.scenario.names import OBJECTIVES, Objective
+from lpspec.scenario.option import option, options_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
+@dataclass(frozen=True)
+class Clocking(Description):
+    """A machine whose clocks are chosen, and what is wanted of it."""
+
+    KIND = "choice of clocks"
+
+    tokens_per_s: str = option(
+        "5,10,20,40,60,80", "Demands, with commas between them; 5:40 is eight from 5 to 40, 5:40:10 every tenth."
+    )
+    first_token_ms: float | None = option(
+        None, "Leave out clocks at which the first token of a prompt comes later than this."
+    )
+    operating_points: str = option("phone", "phone, or a TOML file: clocks with their voltages.", is_path=True)
+    systems: str = option(
+        "lp-spec", "The one system: npu, npu-spec, pim, pim-spec, lp-spec or a platform file.", is_path=True
+    )
+    objective: Objective = option("energy", "What the pruner optimises: throughput, energy or edp.", choices=OBJECTIVES)
+    energy_profile: str = option(
+        "micron-y52p",
+        "micron-y52p (whose waiting dies cost energy), attacc, specpim or a TOML file.",
+        is_path=True,
+    )
+
+
+OWN = ("systems", "objective", "energy_profile")
+"""Options of a scenario that are others here where nothing is said."""
+
+if TYPE_CHECKING:
     Options: TypeAlias = Any
+    ClockingOptions: TypeAlias = Any
 else:
-    Options = flattened(Scenario)
+    Options = flattened(Scenario, *(each.name for each in options_of(Scenario) if each.name not in OWN))
+    ClockingOptions = flattened(Clocking)
 
 MOST_DEMANDS = 200
 
 
 def clocks(
     *,
-    tokens_per_s: str | None = None,
-    first_token_ms: float | None = None,
-    operating_points: str = "phone",
+    clocking: Annotated[ClockingOptions, Parameter(name="*")] = ClockingOptions(),  # noqa: B008
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     json: JsonFile = None,
     figure: FigureFile = None,
 ) -> None:
     """Find the data rate and NPU clock with which a demanded token/s takes the least energy.
 
-    Where nothing else is said, lp-spec runs under profile micron-y52p, whose dies cost energy while they wait, with
-    trees sized for energy.
-
     Parameters
     ----------
-    tokens_per_s
-        Demands, with commas between them; 5:40 is eight from 5 to 40, 5:40:10 every tenth; 5,10,20,40,60,80 if left
-        out.
-    first_token_ms
-        Leave out clocks at which the first token of a prompt comes later than this.
-    operating_points
-        phone, or a TOML file: clocks with their voltages.
     json
         Write the result as JSON to this file; - prints it instead of the table.
     figure
         Write a figure to this path, as .pdf and .png.
     """
     outputs = plan_outputs(json, figure)
+    asked = Clocking(**given_options(Clocking, clocking))
+    demands = demands_of(asked.tokens_per_s)
+    own = {"objective": asked.objective, "energy_profile": asked.energy_profile}
+    scenario = read_scenario(None, options).replace(systems=split_names("--systems", [asked.systems]), **own)
     announce_compiling()
-    from lpspec.experiments.clocks import BASE, DEMANDS, clocks_study
+    from lpspec.experiments.clocks import clocks_study
     from lpspec.report.clocks_table import clocks_blocks, clocks_document
 
-    demands = DEMANDS if tokens_per_s is None else demands_of(tokens_per_s)
-    asked = read_scenario(None, options, BASE)
     with progress("pricing clocks") as line:
 
         def advance(what: str) -> None:
             if line is not None:
                 line.update(what)
 
-        result = clocks_study(asked, demands, operating_points, first_token_ms, advance)
+        result = clocks_study(scenario, demands, asked.operating_points, asked.first_token_ms, advance)
 
     def draw() -> "Figure":
         from lpspec.report.clocks_figure import clocks_figure
 
         return clocks_figure(result)
 
-    deliver(outputs, clocks_document(result), clocks_blocks(result), draw)
+    deliver(outputs, with_command(clocks_document(result)), clocks_blocks(result), draw)
 
 
 def demands_of(text: str) -> tuple[float, ...]:
