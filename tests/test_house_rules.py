@@ -30,7 +30,6 @@ KERNEL_PARAMETERS = {
     "check_pim_rows": 8,
     "decoder_layer": 8,
     "decoder_stack": 9,
-    "issue_plain": 7,
     "learn_verified": 7,
     "need": 7,
     "replay_fixed": 8,
@@ -43,7 +42,6 @@ KERNEL_PARAMETERS = {
 KERNEL_LINES = {
     "grow_best_tree": 71,
     "pick_pim": 98,
-    "pick_plain": 103,
     "replay_pruned": 101,
     "run": 133,
 }

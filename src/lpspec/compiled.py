@@ -18,7 +18,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def cached_njit(
-    nogil: bool = False, allocates: bool = True, any_order: bool = False, inner: bool = False
+    nogil: bool = False,
+    allocates: bool = True,
+    any_order: bool = False,
+    inner: bool = False,
+    in_place: bool = False,
 ) -> Callable[[_Function], _Function]:
     """Compile a function with numba, and cache it where no stale loop can be found.
 
@@ -31,6 +35,8 @@ def cached_njit(
             faster if numba counts no references to it, and looks for no divisor of 0.
         any_order: Let sums of floats be taken in any order, so that they become vector instructions.
         inner: Whether only compiled functions call it: without the bridge from Python it compiles in half the time.
+        in_place: Whether its instructions stand wherever it is called: for what is called from few places, and so often
+            that handing over the arrays would take as long as the work.
     """
     import numba
 
@@ -43,6 +49,8 @@ def cached_njit(
             options: dict[str, Any] = {} if allocates else {"_nrt": False, "error_model": "numpy"}
             if inner:
                 options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+            if in_place:
+                options["forceinline"] = True
             fastmath = {"reassoc", "contract"} if any_order else False
             compiled: Any = numba.njit(cache=True, nogil=nogil, fastmath=fastmath, **options)(function)
         finally:

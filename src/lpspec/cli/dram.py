@@ -19,6 +19,7 @@ from lpspec.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lpspec.dram.run.controller import Controller
     from lpspec.machine.platform_spec import PlatformSpec
 
     ServingOptions: TypeAlias = Any
@@ -79,7 +80,6 @@ def run(
     announce_compiling()
     from lpspec.dram.platform_channel import command_die_named
     from lpspec.dram.run.command_forms import COMMAND_FORMS
-    from lpspec.dram.run.controller import Controller
     from lpspec.dram.run.request_source import Reading, requests_from
     from lpspec.dram.run.request_stream import run_stream
     from lpspec.machine.loading import load_profile
@@ -87,7 +87,7 @@ def run(
     from lpspec.report.dram_table import run_blocks
 
     device, profile = command_die_named(asked.die, asked.changes), load_profile(asked.energy_profile)
-    controller = Controller(ranks=asked.ranks, refresh=asked.refresh, wck=asked.wck)
+    controller = _controller(asked)
     source = requests_from(requests, device, asked.ranks, Reading(**asdict(how)))
     with FilesTogether() as files, progress("serving requests") as line:
         writer = None
@@ -103,6 +103,30 @@ def run(
         document = with_command(run_document(done, device, controller, profile, source.trace))
         write_json(files, outputs, document)
     show_result(outputs, document, run_blocks(done, device, controller, profile, source.trace), [commands_path])
+
+
+def _controller(asked: Serving) -> "Controller":
+    """The controller that was asked for.
+
+    Raises:
+        InputError: A policy that no controller has, or one that would have no effect.
+    """
+    from lpspec.dram.run.controller import Controller
+
+    if asked.postpone and asked.refresh == "none":
+        raise InputError(f"--postpone is {asked.postpone}: there is nothing to put off under --refresh none")
+    return Controller(
+        ranks=asked.ranks,
+        refresh=asked.refresh,
+        postpone=asked.postpone,
+        wck=asked.wck,
+        page=asked.page,
+        page_timeout=asked.page_timeout,
+        drain_high=asked.drain_high,
+        drain_low=asked.drain_low,
+        age_cap=asked.age_cap,
+        patience=asked.patience,
+    )
 
 
 @app.command
@@ -139,7 +163,7 @@ def check(
             computing,
             asked.wck,
             asked.refresh,
-            asked.activation == "ACT1",
+            asked.activation,
             asked.concurrent_ranks,
         )
         .serving(asked.tokens)

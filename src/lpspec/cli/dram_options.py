@@ -11,7 +11,8 @@ from lpspec.scenario.option import option, same_option
 
 Refresh = Literal["none", "all-bank", "per-bank"]
 Wck = Literal["on-demand", "always-on"]
-Activation = Literal["ACT2", "ACT1"]
+Activation = Literal["both", "ACT2", "ACT1"]
+Page = Literal["open", "closed", "timeout"]
 RequestFormat = Literal["auto", "json", "load-store", "address-op", "dramsim3", "address-vector"]
 CommandFormat = Literal["lpspec", "ramulator2", "dramsim3", "drampower"]
 
@@ -38,6 +39,22 @@ class Serving(Description):
     die: str = DIE
     changes: Mapping[str, str] = DIE_CHANGES
     wck: Wck = option("on-demand", "on-demand (a CAS starts WCK) or always-on.", choices=get_args(Wck))
+    page: Page = option(
+        "open",
+        "open keeps rows open; closed closes a row with the last queued access to it; timeout closes one that no "
+        "queued request is for after --page-timeout CK.",
+        choices=get_args(Page),
+    )
+    page_timeout: int | None = option(
+        None, "CK that a row stays open without a command, 1 or more; with --page timeout only, by default 256."
+    )
+    postpone: int = option(0, "Refreshes of nREFI each that a busy rank may put off, 0 to 8.")
+    drain_high: int = option(24, "Queued writes of 32 at which writes are served instead of reads, 1 to 32.")
+    drain_low: int = option(8, "Queued writes down to which writes are served while reads wait, below --drain-high.")
+    age_cap: int = option(
+        2048, "CK after which a request that got a place in a queue is served before any other; 0 for never."
+    )
+    patience: int = option(256, "CK that a read waits for an older write to its address before writes are served.")
     energy_profile: str = same_option(Scenario, "energy_profile")
 
 
@@ -91,7 +108,9 @@ class Checking(Description):
         choices=get_args(Refresh),
     )
     activation: Activation = option(
-        "ACT2", "ACT2 or ACT1: the command that nRRD and nFAW count from.", choices=get_args(Activation)
+        "both",
+        "both, ACT2 or ACT1: the halves of an activation between which nRRD and nFAW hold.",
+        choices=get_args(Activation),
     )
     concurrent_ranks: int = option(8, "PIM ranks that may compute at once, as the power budget allows, 1 to 8.")
     tokens: int = option(

@@ -45,6 +45,13 @@ def run_document(
         "ranks": controller.ranks,
         "refresh": controller.refresh,
         "wck": controller.wck,
+        "page": controller.page,
+        "page_timeout_ck": controller.page_timeout,
+        "postpone": controller.postpone,
+        "drain_high": controller.drain_high,
+        "drain_low": controller.drain_low,
+        "age_cap_ck": controller.age_cap,
+        "patience_ck": controller.patience,
         "energy_profile": profile.name,
         "trace": None if trace is None else _trace(trace),
     }

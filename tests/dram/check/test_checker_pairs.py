@@ -76,6 +76,7 @@ PAIR_RULES: list[tuple[str, str, str, Where, int]] = [
     ("nWR", "WR", "PRE", bank, WL + BL_MIN + 28),
     ("nWR", "WR", "PREAB", rank, WL + BL_MIN + 28),
     ("nPPD", "PRE PREAB", "PRE PREAB", rank, 2),
+    ("nRRD", "ACT1", "ACT1", rank, 4),
     ("nRRD", "ACT2", "ACT2", rank, 4),
     ("nCCD_S", "RD", "RD", other_group, 2),
     ("nCCD_S", "WR", "WR", other_group, 2),
@@ -120,9 +121,10 @@ def by_pairs(stream: tuple[Command, ...]) -> set[tuple[str, int]]:
                     broken.add((rule, j))
             if {before.name, after.name} <= {"RD", "WR"} and meets_on_dq(before, after):
                 broken.add(("on DQ", j))
-        activations = [c.ck for c in stream[: j + 1] if c.name == "ACT2" and rank(c, after)]
-        if after.name == "ACT2" and len(activations) > 4 and activations[-1] - activations[-5] < 16:
-            broken.add(("nFAW", j))
+        for half in ("ACT1", "ACT2"):
+            activations = [c.ck for c in stream[: j + 1] if c.name == half and rank(c, after)]
+            if after.name == half and len(activations) > 4 and activations[-1] - activations[-5] < 16:
+                broken.add(("nFAW", j))
     return broken
 
 

@@ -196,17 +196,17 @@ def new_wck_history(ranks: int) -> WckHistory:
 @cached_njit()
 def check_wck(stream: Stream, start: int, t: CheckTiming, log: Log, wck: WckHistory) -> None:
     """An access needs WCK of its rank: a CAS at most nWCKIDLE before it, or an access whose burst and postamble
-    aren't over (rule 2). Of the ranks that take a PIM_IN together, the lowest stands for all.
+    aren't over (rule 2). Of the ranks that take a PIM_IN together, the lowest stands for all. A CAS starts WCK anew, so
+    it never goes while WCK runs: an earlier one would have to be of the fast-sync form, which no command here is.
 
-    On LPDDR6 a CAS starts WCK anew and so never goes while it runs, and a read behind a write needs one (JESD209-6
-    table 263).
+    On LPDDR6 a read behind a write needs a CAS in any case (JESD209-6 table 263).
     """
     for i in range(stream.op.shape[0]):
         op, ck, rank = stream.op[i], stream.ck[i], stream.low[i]
         if op == Op.CAS:
             runs_ck = max(wck.burst_end_ck[rank], wck.cas.ck[rank] + t.nWCKIDLE if wck.fresh[rank] else NEVER)
             due = in_commands(log, runs_ck + 1)
-            if t.lpddr6 and ck < due:
+            if ck < due:
                 report(log, Rule.WCK_running, start + i, ck, wck.cas.command[rank], wck.cas.ck[rank], due)
             note(wck.cas, rank, ck, start + i)
             wck.fresh[rank] = 1

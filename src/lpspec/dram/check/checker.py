@@ -29,6 +29,12 @@ LANES = 32
 COMMAND_CK = (1, 2)
 """CK that a command takes, on LPDDR5 and on LPDDR6."""
 
+HALVES = {
+    "both": (rules.FIRST_HALF, rules.OTHER_HALF),
+    "ACT1": (rules.FIRST_HALF,),
+    "ACT2": (rules.SECOND_HALF,),
+}
+
 
 @dataclass(frozen=True)
 class PimRules:
@@ -76,8 +82,8 @@ class CheckOptions:
     pim: PimRules = field(default_factory=PimRules)
     rows: int = 65536
     """Rows of a bank: 65536 in a 16 Gb die, 32768 in an 8 Gb die."""
-    activation: Literal["ACT2", "ACT1"] = "ACT2"
-    """The command from and to which nRRD and nFAW count; public simulators, with one ACT of 2 CK, can't tell."""
+    activation: Literal["both", "ACT2", "ACT1"] = "both"
+    """Halves of an activation between which nRRD and nFAW hold; public simulators, with one ACT of 2 CK, have one."""
     command_buses: int = 1
     """CA buses: with 2, ``pim_ranks`` have one of their own."""
     kept: int = 1000
@@ -181,7 +187,9 @@ class CommandChecker:
             rules.new_state_history(ranks),
         )
         self._rows, self._precharges = rules.new_row_history(ranks), new_history(ranks)
-        self._ring, self._activations = new_history(ranks * rules.WINDOW), np.zeros(ranks, np.int64)
+        self._activations = [
+            (half, new_history(ranks * rules.WINDOW), np.zeros(ranks, np.int64)) for half in HALVES[options.activation]
+        ]
         self._columns, self._dq, self._wck = (
             bus.new_column_history(ranks),
             bus.new_dq_history(),
@@ -221,8 +229,8 @@ class CommandChecker:
         rules.check_state(stream, start, log, self._state)
         rules.check_rows(stream, start, t, log, self._rows)
         rules.check_precharge_rate(stream, start, t, log, self._precharges)
-        from_act1 = options.activation == "ACT1"
-        rules.check_activation_rate(stream, start, t, self._spread, from_act1, log, self._ring, self._activations)
+        for half, ring, activations in self._activations:
+            rules.check_activation_rate(stream, start, t, self._spread, half, log, ring, activations)
         bus.check_columns(stream, start, t, log, self._columns)
         bus.check_dq(stream, start, t, log, self._dq)
         if options.wck == "on-demand":

@@ -253,6 +253,7 @@ def check_precharge_rate(stream: Stream, start: int, t: CheckTiming, log: Log, l
 
 WINDOW = 4
 """Activations that a rank takes in one nFAW."""
+FIRST_HALF, SECOND_HALF, OTHER_HALF = range(3)
 
 
 @cached_njit(inner=True)
@@ -276,7 +277,7 @@ def check_activation_rate(
     start: int,
     t: CheckTiming,
     spread: IntArray,
-    from_act1: bool,
+    half: int,
     log: Log,
     ring: History,
     count: IntArray,
@@ -288,19 +289,22 @@ def check_activation_rate(
         start: Number of its first command.
         t: The speed grade.
         spread: CK after PIM_ACT at which each of its activations happens.
-        from_act1: Whether an activation happens at ACT-1 instead of ACT-2.
+        half: The half of an activation that is counted here: ``FIRST_HALF``, ``SECOND_HALF``, or ``OTHER_HALF``: the
+            second where the first is counted too, so that a PIM_ACT, which has no halves, is found fault with once.
         log: Where findings go.
         ring: The last four activations of each rank.
         count: Activations of each rank so far.
     """
-    counted = Op.ACT1 if from_act1 else Op.ACT2
+    counted = Op.ACT1 if half == FIRST_HALF else Op.ACT2
     silent = silent_log(log)
     for i in range(stream.op.shape[0]):
         op, ck = stream.op[i], stream.ck[i]
         if op == counted:
             _activate(log, t, start + i, ck, ring, count, stream.low[i])
         elif op == Op.PIM_ACT:
-            loud = True  # one finding a command says enough: its other activations are late by the same amount
+            loud = (
+                half != OTHER_HALF
+            )  # one finding a command says enough: its other activations are late by the same amount
             for rank in range(count.shape[0]):
                 if stream.mask[i] >> rank & 1:
                     for k in range(spread.shape[0]):

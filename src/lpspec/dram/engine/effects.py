@@ -5,56 +5,71 @@ from lpspec.compiled import cached_njit
 from lpspec.dram.engine.state import *
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def _wait(m: IntArray, waiting: int, rules: int, now: int) -> None:
-    """Let a bank, a group or a rank wait as a row of the latency table says; all classes, so that nothing branches."""
-    act1 = max(m[waiting, ACT1], now + m[rules, ACT1])
-    act2 = max(m[waiting, ACT2], now + m[rules, ACT2])
-    rd = max(m[waiting, RD], now + m[rules, RD])
-    wr = max(m[waiting, WR], now + m[rules, WR])
-    pre = max(m[waiting, PRE], now + m[rules, PRE])
-    preab = max(m[waiting, PREAB], now + m[rules, PREAB])
-    refab = max(m[waiting, REFAB], now + m[rules, REFAB])
-    refpb = max(m[waiting, REFPB], now + m[rules, REFPB])
-    m[waiting, ACT1] = act1
-    m[waiting, ACT2] = act2
-    m[waiting, RD] = rd
-    m[waiting, WR] = wr
-    m[waiting, PRE] = pre
-    m[waiting, PREAB] = preab
-    m[waiting, REFAB] = refab
-    m[waiting, REFPB] = refpb
+    """Let a bank, a group or a rank wait as a row of the latency table says: those classes that it binds."""
+    for k in range(BINDS + 1, BINDS + 1 + m[rules, BINDS]):
+        command = m[rules, k]
+        m[waiting, command] = max(m[waiting, command], now + m[rules, command])
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
+def _put_off(m: IntArray, r: int, one: int, one_at: int, other: int, other_at: int) -> None:
+    """Let those of a rank's banks wait for a CK that need one command next, and for another that need another."""
+    for b in range(m[GIVEN, P_BANKS]):
+        command = m[NEXT + r, N_CLASS + b]
+        wait = one_at if command == one else 0
+        wait = other_at if command == other else wait
+        m[NEXT + r, N_AT + b] = max(m[NEXT + r, N_AT + b], wait)  # a store whatever happens is fast, a masked one slow
+
+
+@cached_njit(allocates=False, inner=True, in_place=True)
 def wait_of_bank(m: IntArray, command: int, place: int, now: int) -> None:
-    """Let the bank and its group wait as the rules say."""
+    """Let a bank and its group wait as the rules say; what the bank itself needs next is for the caller to note."""
     _wait(m, place, LATENCY + AT_BANK + command, now)
-    _wait(m, GROUP + (place >> GROUP_BITS), LATENCY + AT_GROUP + command, now)
+    rules = LATENCY + AT_GROUP + command
+    if m[rules, BINDS] != 0:
+        r = place >> BANK_BITS
+        group = place >> GROUP_BITS
+        _wait(m, GROUP + group, rules, now)
+        first = (group << GROUP_BITS) & (BANKS - 1)
+        for b in range(first, first + (1 << GROUP_BITS)):
+            column = m[NEXT + r, N_CLASS + b]
+            if column in (RD, WR):
+                at = m[GROUP + group, column]
+                m[NEXT + r, N_AT + b] = max(m[NEXT + r, N_AT + b], at)
+                m[RANK + r, R_LATEST_COLUMN] = max(m[RANK + r, R_LATEST_COLUMN], at)
 
 
-@cached_njit(allocates=False)
-def wait_of_rank(m: IntArray, command: int, r: int, now: int) -> None:
-    """Let the rank wait as the rules say."""
-    _wait(m, RANK + r, LATENCY + AT_RANK + command, now)
+@cached_njit(allocates=False, inner=True, in_place=True)
+def wait_of_rank(m: IntArray, command: int, r: int, mask: int, now: int) -> None:
+    """Let a rank wait as the rules say, and its banks with it; ranks outside the mask wait for DQ."""
+    rules = LATENCY + AT_RANK + command
+    _wait(m, RANK + r, rules, now)
+    if max(m[rules, ACT1], m[rules, PRE]) > 0:
+        _put_off(m, r, ACT1, m[RANK + r, ACT1], PRE, m[RANK + r, PRE])
+    others = LATENCY + AT_OTHER + command
+    if max(m[rules, RD], m[rules, WR], m[others, BINDS]) <= 0:
+        return
+    for k in range(m[GIVEN, P_RANKS]):
+        if k != r:
+            if (mask >> k) & 1:
+                continue
+            _wait(m, RANK + k, others, now)
+        if m[RANK + k, R_COLUMNS] > 0:
+            _put_off(m, k, RD, m[RANK + k, RD], WR, m[RANK + k, WR])
+            latest = max(m[RANK + k, RD], m[RANK + k, WR])
+            m[RANK + k, R_LATEST_COLUMN] = max(m[RANK + k, R_LATEST_COLUMN], latest)
 
 
-@cached_njit(allocates=False)
-def wait_of_others(m: IntArray, command: int, mask: int, now: int) -> None:
-    """Let the column commands of all ranks outside the mask wait for DQ."""
-    for r in range(m[GIVEN, P_RANKS]):
-        if (mask >> r) & 1 == 0:
-            _wait(m, RANK + r, LATENCY + AT_OTHER + command, now)
-
-
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def keep_wck(m: IntArray, r: int, until: int) -> None:
     """Let WCK of a rank run on behind a burst; what the CAS before it allowed ends with the first access."""
     m[RANK + r, R_WCK] = until if m[RANK + r, R_CAS] != 0 else max(m[RANK + r, R_WCK], until)
     m[RANK + r, R_CAS] = 0
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def row_opened(m: IntArray, r: int, now: int) -> None:
     """Count an open row; CK in which a rank has one are counted for standby."""
     if m[RANK + r, R_OPEN] == 0:
@@ -62,7 +77,7 @@ def row_opened(m: IntArray, r: int, now: int) -> None:
     m[RANK + r, R_OPEN] += 1
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def row_closed(m: IntArray, r: int, rows: int, now: int) -> None:
     """Count rows as closed."""
     m[RANK + r, R_OPEN] -= rows
@@ -70,7 +85,7 @@ def row_closed(m: IntArray, r: int, rows: int, now: int) -> None:
         m[RANK + r, R_ACTIVE] += now - m[RANK + r, R_SINCE]
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def write_down(
     m: IntArray,
     log: IntArray,
@@ -100,7 +115,7 @@ def write_down(
         m[STATE, S_LOGGED] = n + 1
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def word(row: int, column: int) -> int:
     """Row and column in one number, both shifted by one so that none is zero."""
     return ((row + 1) << 16) | (column + 1)

@@ -5,13 +5,13 @@ from lpspec.compiled import cached_njit
 from lpspec.dram.engine.pim_issue import issue_macs, issue_pim
 from lpspec.dram.engine.pim_pick import pick_pim
 from lpspec.dram.engine.plain_issue import issue_plain
-from lpspec.dram.engine.plain_pick import pick_plain
-from lpspec.dram.engine.queues import admit, choose_way
+from lpspec.dram.engine.plain_pick import act2_is_next, pick_plain
+from lpspec.dram.engine.queues import admit, can_serve, choose_way
 from lpspec.dram.engine.refresh import count_dues, refresh_presses, skip_refreshes
 from lpspec.dram.engine.state import *
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True)
 def _share_dq(m: IntArray) -> bool:
     """Decide who may use DQ next, the NPU (0) or the PIM program (1); return whether that changed."""
     npu_wants = m[STATE, S_NPU_WANTS] != 0
@@ -36,7 +36,7 @@ def _share_dq(m: IntArray) -> bool:
     return True
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True)
 def _pim_wins(m: IntArray, urgency: int) -> bool:
     """Who gets a command slot that both could use; ACT-2 before its deadline goes first in any case."""
     if urgency < 0:
@@ -45,13 +45,6 @@ def _pim_wins(m: IntArray, urgency: int) -> bool:
         m[STATE, S_LAST_WINNER] = 1 - m[STATE, S_LAST_WINNER]
         return bool(m[STATE, S_LAST_WINNER] == 1)
     return bool(m[GIVEN, P_POLICY] == PIM_FIRST)
-
-
-@cached_njit(allocates=False)
-def _alone(m: IntArray, place: int, now: int) -> bool:
-    """Whether the ACT-2 of a bank opened now may go next, no other rank being between its ACTs."""
-    soonest = max(m[place, ACT2], m[GROUP + (place >> GROUP_BITS), ACT2], m[RANK + (place >> BANK_BITS), ACT2])
-    return bool(m[STATE, S_OPENINGS] == 0 and soonest <= now + 1)
 
 
 @cached_njit(allocates=False)
@@ -79,6 +72,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
         m[STATE, S_FINISHED] = 1
     stale = True
     stale_pim = computes
+    turn = True  # whether requests came or went
     at = NEVER
     at_pim = NEVER
     command = NO_COMMAND
@@ -87,12 +81,12 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
     slot = -1
     unit = -1
     urgency = 0
-    patience = 64 * m[GIVEN, P_NREFI]
+    patience = 256 * m[GIVEN, P_NREFI]
     left = commands
     while left > 0 and (log.shape[0] == 0 or m[STATE, S_LOGGED] < log.shape[0] - 1):
         i = m[STATE, S_NEXT]
         if i < total and requests[i, 0] <= m[STATE, S_NOW] and admit(m, requests):
-            stale = True
+            stale = turn = True
         if refreshes and m[STATE, S_NEXT_DUE] <= m[STATE, S_NOW]:
             count_dues(m)
             stale = True
@@ -108,8 +102,11 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
                 continue
             stale_pim = False
         if stale:
-            choose_way(m)
+            if turn or computes or m[STATE, S_BLOCKED_READS] > 0 or m[STATE, S_NOW] >= m[STATE, S_LOOK_AT]:
+                choose_way(m)
+            turn = False
             at, command, place, slot, urgency = pick_plain(m)
+            m[STATE, S_NPU_WANTS] = 1 if computes and can_serve(m, m[STATE, S_WRITING]) else 0
             stale = False
             if computes and m[STATE, S_FINISHED] == 0 and _share_dq(m):
                 stale = True
@@ -159,18 +156,14 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             if at == first or command_pim in (PIM_IN, PIM_OUT, PIM_ENTER, PIM_EXIT):
                 stale = True
         else:
-            issue_plain(m, requests, served_at, log, command, place, slot)
-            stale = True
-            if (
-                command == ACT1
-                and min(horizon, at_pim, m[STATE, S_NEXT_COLUMN]) > first + 1
-                and _alone(m, place, first)
-            ):
-                # Nothing can come between: take ACT-2 with it instead of searching for it.
+            issue_plain(m, served_at, log, command, place, slot)
+            turn = turn or command in (RD, WR)
+            if command == ACT1 and min(horizon, at_pim) > first + 1 and act2_is_next(m, place, first + 1):
                 first += 1
                 left -= 1
                 m[STATE, S_NOW] = first
-                issue_plain(m, requests, served_at, log, ACT2, place, slot)
+                issue_plain(m, served_at, log, ACT2, place, slot)
+            stale = True
             if command not in (REFAB, REFPB, PREAB):
                 m[STATE, S_PROGRESS] = first
             elif (

@@ -6,7 +6,7 @@ from lpspec.dram.engine.pim_units import go_on, latest, lowest, past_barrier, pi
 from lpspec.dram.engine.state import *
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True)
 def pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
     """Find the next command of the program, and note whether a unit wants DQ.
 
@@ -91,7 +91,7 @@ def pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
             r = lowest(mask)
             if m[GIVEN, P_WCK_ALWAYS] == 0 and at > m[RANK + r, R_WCK]:
                 # R_READY holds CAS back as well
-                at = max(m[RANK + r, R_WCK], at - CAS_LEAD, latest(m, mask, R_READY, now))
+                at = max(m[RANK + r, R_WCK] + 1, at - CAS_LEAD, latest(m, mask, R_READY, now))
                 command = CAS
         if at < best_at:
             second_at = best_at

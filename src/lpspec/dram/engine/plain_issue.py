@@ -2,110 +2,110 @@
 
 from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
-from lpspec.dram.engine.effects import (
-    keep_wck,
-    row_closed,
-    row_opened,
-    wait_of_bank,
-    wait_of_others,
-    wait_of_rank,
-    word,
-    write_down,
-)
-from lpspec.dram.engine.queues import admit, look_over_both, retire
+from lpspec.dram.engine.effects import keep_wck, row_closed, row_opened, wait_of_bank, wait_of_rank, word, write_down
+from lpspec.dram.engine.queues import find_hits, note_need, retire
 from lpspec.dram.engine.state import *
 
 
-@cached_njit(allocates=False)
-def issue_plain(
-    m: IntArray, requests: IntArray, served_at: IntArray, log: IntArray, command: int, place: int, slot: int
-) -> None:
+@cached_njit(allocates=False, inner=True, in_place=True)
+def issue_plain(m: IntArray, served_at: IntArray, log: IntArray, command: int, place: int, slot: int) -> None:
     """Issue one plain command now; ``place`` is a bank of the channel, for PREAB and REFAB a rank."""
-    if command in (RD, WR):
-        _access(m, served_at, log, command, place, slot)
-        admit(m, requests)
-    elif command == ACT1:
-        _begin_opening(m, log, place, slot)
-    elif command == ACT2:
-        _open(m, log, place)
-    elif command == PRE:
-        _close(m, log, place, slot)
-    elif command == CAS:
-        start_wck(m, log, place >> BANK_BITS)
-    elif command == REFPB:
-        _refresh_pair(m, log, place)
-    else:
+    now = m[STATE, S_NOW]
+    if command in (PREAB, REFAB):
         _close_or_refresh_all(m, log, command, place)
+        return
+    if command == REFPB:
+        _refresh_pair(m, log, place)
+        return
+    r = place >> BANK_BITS
+    if command == CAS:
+        start_wck(m, log, r)
+        return
+    code = command
+    what = 0
+    if command in (RD, WR):
+        row = m[SLOT + slot, Q_ROW]
+        what = word(row, m[SLOT + slot, Q_COLUMN])
+        code = _serve(m, served_at, command, place, slot)
+        if code != command:  # the row closes by itself
+            m[place, B_ROW] = -1
+            row_closed(m, r, 1, now)
+    elif command == ACT1:  # the bank is told half of the row; no other ACT-1 of its rank until ACT-2 has named the rest
+        row = m[SLOT + slot, Q_ROW]
+        what = word(row, -1)
+        m[place, B_OPENING] = row
+        m[place, B_OWED] = slot
+        m[RANK + r, R_OPENING] = place
+        m[RANK + r, R_ACT1_AT] = now
+        if m[SLOT + slot, Q_KIND] == HIT:
+            m[SLOT + slot, Q_KIND] = MISS
+        _note_activation(m, r, ACT1, R_FAW1, R_FAW1_AT, P_NFAW_ACT1)
+    elif command == ACT2:  # the row is sensed from here on; nRCD, nRAS and nRC count from it
+        if now > m[RANK + r, R_ACT1_AT] + m[GIVEN, P_NAAD]:
+            m[STATE, S_ERROR] = E_ACT2_LATE
+        row = m[place, B_OPENING]
+        what = word(row, -1)
+        m[place, B_ROW] = row
+        m[RANK + r, R_OPENING] = -1
+        _note_activation(m, r, ACT2, R_FAW2, R_FAW2_AT, P_NFAW_ACT2)
+        row_opened(m, r, now)
+    else:  # PRE: the bit lines of the bank go back to half level for nRPpb
+        m[place, B_ROW] = -1
+        if slot >= 0:
+            m[SLOT + slot, Q_KIND] = CONFLICT
+        row_closed(m, r, 1, now)
+    write_down(m, log, now, code, r, 1, place, what)
+    wait_of_bank(m, code, place, now)
+    wait_of_rank(m, code, r, 1 << r, now)
+    if code == ACT2:
+        find_hits(m, place)
+    elif code > WR:  # PRE, RDA, WRA
+        m[place, B_HIT] = m[place, B_HIT + 1] = m[place, B_OWED] = -1
+    m[place, B_USED] = now
+    note_need(m, place)
 
 
-@cached_njit(allocates=False)
-def _begin_opening(m: IntArray, log: IntArray, place: int, slot: int) -> None:
-    """ACT-1: the bank is told half of the row; its rank takes no other ACT-1 until ACT-2 has named the rest."""
-    now, r = m[STATE, S_NOW], place >> BANK_BITS
-    row = m[SLOT + slot, Q_ROW]
-    write_down(m, log, now, ACT1, r, 1, place, word(row, -1))
-    m[place, B_OPENING] = row
-    m[RANK + r, R_OPENING] = place
-    m[RANK + r, R_ACT1_AT] = now
-    if m[SLOT + slot, Q_KIND] == HIT:
-        m[SLOT + slot, Q_KIND] = MISS
-    wait_of_bank(m, ACT1, place, now)
-    wait_of_rank(m, ACT1, r, now)
-    _note_activation(m, r, ACT1, R_FAW1, R_FAW1_AT, P_NFAW_ACT1)
+@cached_njit(allocates=False, inner=True, in_place=True)
+def _serve(m: IntArray, served_at: IntArray, command: int, place: int, slot: int) -> int:
+    """RD or WR on the open row, with auto-precharge under a closed page if no other request wants the row."""
+    way = command - RD
+    r = place >> BANK_BITS
+    age = m[SLOT + slot, Q_AGE]
+    m[STATE, S_HITS + m[SLOT + slot, Q_KIND]] += 1
+    retire(m, slot, way)
+    code = command
+    if m[GIVEN, P_PAGE_CLOSED] != 0 and m[place, B_HIT] < 0 and m[place, B_HIT + 1] < 0:
+        code = command + RDA - RD
+    end = m[STATE, S_NOW] + m[GIVEN, P_NCL + way] + m[GIVEN, P_NBL]
+    keep_wck(m, r, end + m[GIVEN, P_WCKPST])
+    m[STATE, S_END] = max(m[STATE, S_END], end)
+    served_at[age] = end
+    m[STATE, S_SERVED] += 1
+    m[STATE, S_DQ_BURSTS] += 1
+    return code
 
 
-@cached_njit(allocates=False)
-def _open(m: IntArray, log: IntArray, place: int) -> None:
-    """ACT-2: the row is sensed from here on; nRCD, nRAS and nRC count from it."""
-    now, r = m[STATE, S_NOW], place >> BANK_BITS
-    if now > m[RANK + r, R_ACT1_AT] + m[GIVEN, P_NAAD]:
-        m[STATE, S_ERROR] = E_ACT2_LATE
-    row = m[place, B_OPENING]
-    write_down(m, log, now, ACT2, r, 1, place, word(row, -1))
-    m[place, B_ROW] = row
-    m[RANK + r, R_OPENING] = -1
-    wait_of_bank(m, ACT2, place, now)
-    wait_of_rank(m, ACT2, r, now)
-    _note_activation(m, r, ACT2, R_FAW2, R_FAW2_AT, P_NFAW_ACT2)
-    row_opened(m, r, now)
-    look_over_both(m, place)
-
-
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def _note_activation(m: IntArray, r: int, command: int, times: int, oldest_at: int, window: int) -> None:
     """The charge pumps of a die serve so many activations in nFAW: the next waits until the oldest has left it."""
     now, oldest = m[STATE, S_NOW], m[RANK + r, oldest_at]
     m[RANK + r, times + oldest] = now
-    oldest = (oldest + 1) % IN_FAW
+    oldest = (oldest + 1) & (IN_FAW - 1)
     m[RANK + r, oldest_at] = oldest
     m[RANK + r, command] = max(m[RANK + r, command], m[RANK + r, times + oldest] + m[GIVEN, window])
 
 
-@cached_njit(allocates=False)
-def _close(m: IntArray, log: IntArray, place: int, slot: int) -> None:
-    """PRE: the bit lines of one bank go back to half level for nRPpb."""
-    now, r = m[STATE, S_NOW], place >> BANK_BITS
-    write_down(m, log, now, PRE, r, 1, place, 0)
-    m[place, B_ROW] = -1
-    if slot >= 0:
-        m[SLOT + slot, Q_KIND] = CONFLICT
-    wait_of_bank(m, PRE, place, now)
-    wait_of_rank(m, PRE, r, now)
-    row_closed(m, r, 1, now)
-    look_over_both(m, place)
-
-
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True)
 def _close_or_refresh_all(m: IntArray, log: IntArray, command: int, r: int) -> None:
     """PREAB closes every bank of a rank; REFAB refreshes all of them, which are closed."""
     now = m[STATE, S_NOW]
     write_down(m, log, now, command, r, 1, -1, 0)
-    wait_of_rank(m, command, r, now)
+    wait_of_rank(m, command, r, 1 << r, now)
     if command == PREAB:
         for b in range(r * BANKS, (r + 1) * BANKS):
             if m[b, B_ROW] >= 0:
-                m[b, B_ROW] = -1
-                look_over_both(m, b)
+                m[b, B_ROW] = m[b, B_HIT] = m[b, B_HIT + 1] = m[b, B_OWED] = -1
+                note_need(m, b)
         row_closed(m, r, m[RANK + r, R_OPEN], now)
     else:
         m[RANK + r, R_DEBT] -= 1
@@ -114,54 +114,27 @@ def _close_or_refresh_all(m: IntArray, log: IntArray, command: int, r: int) -> N
             m[b, B_REFRESHES] += 1
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True)
 def _refresh_pair(m: IntArray, log: IntArray, place: int) -> None:
     """REFPB: a bank of the lower half and its twin of the upper are refreshed; the other banks of the rank go on."""
     now, r = m[STATE, S_NOW], place >> BANK_BITS
     write_down(m, log, now, REFPB, r, 1, place, 0)
-    wait_of_rank(m, REFPB, r, now)
-    for b in (place, place + PAIRS):
-        wait_of_bank(m, REFPB, b, now)
-        m[b, B_REFRESHES] += 1
+    wait_of_rank(m, REFPB, r, 1 << r, now)
     m[RANK + r, R_DEBT] -= 1
     m[RANK + r, R_TARGET] = -1
+    for b in range(place, place + BANKS, PAIRS):
+        wait_of_bank(m, REFPB, b, now)
+        m[b, B_REFRESHES] += 1
+        note_need(m, b)
     m[RANK + r, R_ROUND] |= 1 << (place & (PAIRS - 1))
     if m[RANK + r, R_ROUND] == (1 << PAIRS) - 1:
         m[RANK + r, R_ROUND] = 0
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True)
 def start_wck(m: IntArray, log: IntArray, r: int) -> None:
     """CAS: the data clock of a rank starts, and stops again nWCKIDLE later if no access follows."""
     now = m[STATE, S_NOW]
     write_down(m, log, now, CAS, r, 1, -1, 0)
     m[RANK + r, R_WCK] = now + m[GIVEN, P_WCKIDLE]
     m[RANK + r, R_CAS] = 1
-
-
-@cached_njit(allocates=False)
-def _access(m: IntArray, served_at: IntArray, log: IntArray, command: int, place: int, slot: int) -> None:
-    """RD or WR on the open row, with auto-precharge under a closed page if no other request wants the row."""
-    now, r, way = m[STATE, S_NOW], place >> BANK_BITS, command - RD
-    row = m[SLOT + slot, Q_ROW]
-    column = m[SLOT + slot, Q_COLUMN]
-    age = m[SLOT + slot, Q_AGE]
-    m[STATE, S_HITS + m[SLOT + slot, Q_KIND]] += 1
-    retire(m, slot, way)
-    code = command
-    if m[GIVEN, P_PAGE_CLOSED] != 0 and m[place, B_HIT] < 0 and m[place, B_HIT + 1] < 0:
-        code = command + RDA - RD
-    write_down(m, log, now, code, r, 1, place, word(row, column))
-    wait_of_bank(m, code, place, now)
-    wait_of_rank(m, code, r, now)
-    wait_of_others(m, code, 1 << r, now)  # DQ is one for all ranks
-    end = now + m[GIVEN, P_NCL + way] + m[GIVEN, P_NBL]
-    keep_wck(m, r, end + m[GIVEN, P_WCKPST])
-    m[STATE, S_END] = max(m[STATE, S_END], end)
-    served_at[age] = end
-    m[STATE, S_SERVED] += 1
-    m[STATE, S_DQ_BURSTS] += 1
-    if code != command:
-        m[place, B_ROW] = -1
-        row_closed(m, r, 1, now)
-        look_over_both(m, place)

@@ -2,131 +2,143 @@
 
 from lpspec.arrays import IntArray
 from lpspec.compiled import cached_njit
-from lpspec.dram.engine.queues import can_serve
 from lpspec.dram.engine.refresh import plan_refresh
 from lpspec.dram.engine.state import *
 
 
-@cached_njit(allocates=False)
-def _ready_ranks(m: IntArray, column: int) -> None:
-    """Note when each rank lets a column command, an ACT-1 and a PRE go: not while it is held or between ACTs."""
-    now = m[STATE, S_NOW]
-    openings = 0
-    for r in range(m[GIVEN, P_RANKS]):
-        openings += 1 if m[RANK + r, R_OPENING] >= 0 else 0
-        if m[RANK + r, R_DEBT] > 0 and m[RANK + r, R_TARGET] < 0 and m[RANK + r, R_MODE] == 0:
-            plan_refresh(m, r)
-        if m[RANK + r, R_MODE] != 0 or m[RANK + r, R_TARGET] == ALL_BANKS:
-            m[MAY + r, column] = m[MAY + r, ACT1] = m[MAY + r, PRE] = NEVER
-        else:
-            m[MAY + r, column] = max(m[RANK + r, column], now) if m[STATE, S_COLUMNS_HELD] == 0 else NEVER
-            m[MAY + r, ACT1] = max(m[RANK + r, ACT1], now) if m[RANK + r, R_OPENING] < 0 else NEVER
-            m[MAY + r, PRE] = max(m[RANK + r, PRE], now)
-    m[STATE, S_NPU_WANTS] = 1 if can_serve(m, column - RD) else 0
-    m[STATE, S_OPENINGS] = openings
+@cached_njit(allocates=False, inner=True, in_place=True)
+def _best_bank(m: IntArray, r: int, now: int) -> int:
+    """The lowest score over the banks of a rank, whose columns all find WCK running; no branches, so it is fast."""
+    best = NOTHING
+    for b in range(m[GIVEN, P_BANKS]):
+        best = min(best, ((max(m[NEXT + r, N_AT + b], now) - now) << KEY_BITS) + m[NEXT + r, N_KEY + b])
+    m[RANK + r, R_SOONEST] = now + (best >> KEY_BITS) if best < NOTHING else NEVER
+    return best
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
+def _best_with_cas(m: IntArray, r: int, now: int, wck: int) -> int:
+    """The same where WCK may have stopped before the first column, or columns may not go, or no row may be opened.
+
+    A CAS goes early enough for the first column, in a free slot.
+    """
+    column = NOTHING
+    row = NOTHING
+    closed = NOTHING if m[RANK + r, R_OPENING] >= 0 else 0
+    for b in range(m[GIVEN, P_BANKS]):
+        key = m[NEXT + r, N_KEY + b]
+        score = ((max(m[NEXT + r, N_AT + b], now) - now) << KEY_BITS) + key
+        is_column = key < ACT2_NEXT
+        column = min(column, score if is_column else NOTHING)
+        shut = closed if m[NEXT + r, N_CLASS + b] == ACT1 else 0
+        row = min(row, NOTHING if is_column else score | shut)
+    if column == NOTHING or m[STATE, S_COLUMNS_HELD] != 0:
+        return row
+    after = column >> KEY_BITS
+    if now + after > wck:
+        early = max(wck - now + 1, after - CAS_LEAD, 0)
+        urgency = CAS_NOW if early >= after - 1 else CAS_EARLY
+        column = (early << KEY_BITS) + urgency + (column & (ACT2_NEXT - 1))
+    return min(column, row)
+
+
+@cached_njit(allocates=False, inner=True, in_place=True)
+def _rank_command(m: IntArray, r: int, now: int) -> tuple[int, int, int, int]:
+    """What a rank needs as a whole: the ACT-2 that it waits for, or to be closed for refresh or PIM mode, or refresh.
+
+    Returns:
+        Score (NOTHING if it needs nothing), CK, command, bank (or rank for rank commands).
+    """
+    place = m[RANK + r, R_OPENING]
+    target = m[RANK + r, R_TARGET]
+    mode = m[RANK + r, R_MODE]
+    key = REFRESH_NEXT + r
+    if place >= 0:  # between ACT-1 and ACT-2
+        command = ACT2
+        at = max(m[place, ACT2], m[GROUP + (place >> GROUP_BITS), ACT2], m[RANK + r, ACT2], now)
+        late = at >= m[RANK + r, R_ACT1_AT] + m[GIVEN, P_NAAD] - m[GIVEN, P_RANKS]
+        key = AT_ONCE if late else ACT2_NEXT + r
+    elif (mode == 0 and target < 0) or mode == 2 or (mode == 1 and m[RANK + r, R_OPEN] == 0):
+        return NOTHING, NEVER, NO_COMMAND, 0
+    elif mode == 1 or target == ALL_BANKS:  # close all, for refresh or for PIM mode
+        command = PREAB if m[RANK + r, R_OPEN] > 0 else REFAB
+        place = r
+        at = max(m[RANK + r, command], now)
+    else:
+        place = r * BANKS + target
+        command = PRE
+        if m[place, B_ROW] < 0:
+            place += PAIRS
+            if m[place, B_ROW] < 0:
+                command = REFPB
+                place -= PAIRS
+        at = max(m[place, command], m[RANK + r, command], now)
+        if command == REFPB:
+            at = max(at, m[place + PAIRS, REFPB])
+    return ((at - now) << KEY_BITS) + key, at, command, place
+
+
+@cached_njit(allocates=False, inner=True, in_place=True)
+def act2_is_next(m: IntArray, place: int, now: int) -> bool:
+    """Whether nothing but the ACT-2 of a bank can go at this CK: no column command, and no other rank's ACT-2."""
+    ranks = m[GIVEN, P_RANKS]
+    r = place >> BANK_BITS
+    if max(m[place, ACT2], m[RANK + r, ACT2]) > now:
+        return False
+    ready = 0
+    for k in range(ranks):
+        if k != r and (m[RANK + k, R_OPENING] >= 0):
+            return False
+        if m[RANK + k, R_SOONEST] <= now:
+            for b in range(m[GIVEN, P_BANKS]):
+                ready += 1 if m[NEXT + k, N_KEY + b] < ACT2_NEXT and m[NEXT + k, N_AT + b] <= now else 0
+    return ready == 0
+
+
+@cached_njit(allocates=False, inner=True, in_place=True)
 def pick_plain(m: IntArray) -> tuple[int, int, int, int, int]:
     """Find the next plain command: earliest first, then by urgency, then by age (FR-FCFS).
 
     Returns:
-        CK, command, bank (or rank for rank commands), queue slot, urgency; the CK is NEVER if there is none.
+        CK, command, bank (or rank for rank commands), queue slot, score; the CK is NEVER if there is none.
     """
     now = m[STATE, S_NOW]
-    way = m[STATE, S_WRITING]
-    column = RD + way
-    _ready_ranks(m, column)
-    best_score = NEVER  # CK from now, urgency, age, in one number
-    best_place = 0
-    next_column = NEVER
+    best = NOTHING
+    at = NEVER
+    command = NO_COMMAND
+    place = 0
+    of_bank = NOTHING
     for r in range(m[GIVEN, P_RANKS]):
-        may = m[MAY + r, column]
-        if may - CAS_LEAD - now > (best_score >> URGENCIES) + 1:
-            continue  # neither first nor next to it, nor is a CAS for it
-        held = m[RANK + r, R_TARGET]
+        mode = m[RANK + r, R_MODE]
+        if m[RANK + r, R_DEBT] > 0 and m[RANK + r, R_TARGET] < 0 and mode == 0:
+            plan_refresh(m, r)
+        score, its_at, its_command, its_place = _rank_command(m, r, now)
+        if score < best:
+            best = score
+            at = its_at
+            command = its_command
+            place = its_place
+        if mode != 0 or m[RANK + r, R_TARGET] == ALL_BANKS:
+            continue
         wck = m[RANK + r, R_WCK] if m[GIVEN, P_WCK_ALWAYS] == 0 else NEVER
-        banks = ACTIVE + 6 * r + 3 * way + COLUMNS
-        for i in range(m[banks, LENGTH]):
-            place = m[banks, i]
-            if (place & (PAIRS - 1)) == held:
-                continue
-            at = max(m[place, column], m[GROUP + (place >> GROUP_BITS), column], may)
-            key = m[place, B_AGE + way]
-            if at <= wck:
-                next_column = min(next_column, at)
-            else:
-                early = max(wck, at - CAS_LEAD, now)
-                key += CAS_NOW if early >= at - 1 else CAS_EARLY
-                at = early
-            score = ((at - now) << URGENCIES) + key
-            if score < best_score:
-                best_score = score
-                best_place = place
-    m[STATE, S_NEXT_COLUMN] = next_column
-    for r in range(m[GIVEN, P_RANKS]):
-        for kind in range(OPENS, CLOSES + 1):
-            wanted = ACT1 if kind == OPENS else PRE
-            may = m[MAY + r, wanted]
-            if may >= NEVER or ((may - now) << URGENCIES) + ROW_NEXT > best_score:
-                continue  # none of them can be first
-            held = m[RANK + r, R_TARGET]
-            banks = ACTIVE + 6 * r + 3 * way + kind
-            for i in range(m[banks, LENGTH]):
-                place = m[banks, i]
-                if (place & (PAIRS - 1)) == held:
-                    continue
-                at = max(m[place, wanted], m[GROUP + (place >> GROUP_BITS), wanted], may)
-                score = ((at - now) << URGENCIES) + ROW_NEXT + m[place, B_AGE + way]
-                if score < best_score:
-                    best_score = score
-                    best_place = place
-    best_at = NEVER
-    best = NO_COMMAND
-    best_slot = -1
-    if best_score < NEVER:
-        best_at = now + (best_score >> URGENCIES)
-        urgency = best_score & (7 << AGES)
-        if urgency >= ROW_NEXT and urgency < CAS_EARLY:
-            best = PRE if m[best_place, B_ROW] >= 0 else ACT1
-            best_slot = m[best_place, B_FIRST + way]
-        else:
-            best = column if urgency < ACT2_NEXT else CAS
-            best_slot = m[best_place, B_HIT + way]
-    for r in range(m[GIVEN, P_RANKS]):
-        place = m[RANK + r, R_OPENING]
-        target = m[RANK + r, R_TARGET]
-        if place < 0 and target < 0 and m[RANK + r, R_MODE] == 0:
+        columns = m[RANK + r, R_COLUMNS]
+        if columns > 0 and (max(m[RANK + r, R_LATEST_COLUMN], now) > wck or m[STATE, S_COLUMNS_HELD] != 0):
+            score = _best_with_cas(m, r, now, wck)
+        elif m[RANK + r, R_SOONEST] - now > min(best, of_bank) >> KEY_BITS:
             continue
-        key = REFRESH_NEXT + r
-        if place >= 0:  # between ACT-1 and ACT-2
-            command = ACT2
-            at = max(m[place, ACT2], m[GROUP + (place >> GROUP_BITS), ACT2], m[RANK + r, ACT2], now)
-            key = ACT2_NEXT + r
-            if at >= m[RANK + r, R_ACT1_AT] + m[GIVEN, P_NAAD] - m[GIVEN, P_RANKS]:
-                key = AT_ONCE
-        elif m[RANK + r, R_MODE] == 2 or (m[RANK + r, R_MODE] == 1 and m[RANK + r, R_OPEN] == 0):
-            continue
-        elif m[RANK + r, R_MODE] == 1 or target == ALL_BANKS:  # close all, for refresh or for PIM mode
-            command = PREAB if m[RANK + r, R_OPEN] > 0 else REFAB
-            place = r
-            at = max(m[RANK + r, command], now)
         else:
-            place = r * BANKS + target
-            command = PRE
-            if m[place, B_ROW] < 0:
-                place += PAIRS
-                if m[place, B_ROW] < 0:
-                    command = REFPB
-                    place -= PAIRS
-            at = max(m[place, command], m[RANK + r, command], now)
-            if command == REFPB:
-                at = max(at, m[place + PAIRS, REFPB])
-        score = ((at - now) << URGENCIES) + key
-        if score < best_score:
-            best_score = score
-            best_at = at
-            best = command
-            best_place = place
-            best_slot = -1
-    return best_at, best, best_place, best_slot, best_score
+            score = _best_bank(m, r, now)
+            if m[RANK + r, R_OPENING] >= 0 and m[NEXT + r, N_CLASS + (score & (BANKS - 1))] == ACT1:
+                score = _best_with_cas(m, r, now, wck)  # another row may be opened behind ACT-2 only
+        of_bank = min(of_bank, score)
+    if best < of_bank:
+        return at, command, place, -1, best
+    if of_bank == NOTHING:
+        return NEVER, NO_COMMAND, 0, -1, NOTHING
+    place = of_bank & ((1 << PLACE_BITS) - 1)
+    at = now + (of_bank >> KEY_BITS)
+    r, b = place >> BANK_BITS, place & (BANKS - 1)
+    command = m[NEXT + r, N_CLASS + b]
+    if (command in (RD, WR)) and of_bank & URGENCY != COLUMN_FIRST:
+        command = CAS
+    return at, command, place, m[NEXT + r, N_SLOT + b], of_bank

@@ -5,9 +5,9 @@ from lpspec.compiled import cached_njit
 from lpspec.dram.engine.state import *
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def look_over(m: IntArray, place: int, way: int) -> None:
-    """Find a bank's oldest request and oldest hit that may go, and keep the list of banks with work."""
+    """Find a bank's oldest request and oldest hit that may go."""
     row = m[place, B_ROW]
     hit = -1
     first = -1
@@ -24,41 +24,80 @@ def look_over(m: IntArray, place: int, way: int) -> None:
         slot = m[SLOT + slot, Q_NEXT]
     m[place, B_HIT + way] = hit
     m[place, B_FIRST + way] = first
-    wanted = -1
-    lists = ACTIVE + 6 * (place >> BANK_BITS) + 3 * way
-    if hit >= 0:
-        wanted = lists + COLUMNS
-        m[place, B_AGE + way] = m[SLOT + hit, Q_AGE]
-    elif first >= 0:
-        wanted = lists + (OPENS if row < 0 else CLOSES)
-        m[place, B_AGE + way] = m[SLOT + first, Q_AGE]
-    current = m[place, B_LIST + way]
-    if wanted == current:
-        return
-    m[place, B_LIST + way] = wanted
-    if current >= 0:
-        n = m[current, LENGTH] - 1
-        at = m[place, B_PLACE + way]
-        last = m[current, n]
-        m[current, at] = last
-        m[last, B_PLACE + way] = at
-        m[current, LENGTH] = n
-    if wanted >= 0:
-        n = m[wanted, LENGTH]
-        m[wanted, n] = place
-        m[place, B_PLACE + way] = n
-        m[wanted, LENGTH] = n + 1
+
+
+@cached_njit(allocates=False, inner=True, in_place=True)
+def note_need(m: IntArray, place: int) -> None:
+    """Note what a bank needs next for the requests of the active direction; nothing while it is held for refresh."""
+    r = place >> BANK_BITS
+    b = place & (BANKS - 1)
+    way = m[STATE, S_WRITING]
+    row = m[place, B_ROW]
+    command = NO_COMMAND
+    key = NOTHING
+    slot = -1
+    at = 0
+    if (place & (PAIRS - 1)) != m[RANK + r, R_TARGET] and m[RANK + r, R_OPENING] != place:
+        overdue = m[STATE, S_OVERDUE]
+        if overdue >= 0 and m[SLOT + overdue, Q_BANK] == place and m[place, B_OWED] < 0:
+            slot = overdue
+            key = OVERDUE_ROW
+            command = ACT1 if row < 0 else PRE
+            if m[SLOT + slot, Q_ROW] == row:
+                key = COLUMN_FIRST
+                command = RD + way
+        elif m[place, B_HIT + way] >= 0:
+            slot = m[place, B_HIT + way]
+            key = COLUMN_FIRST
+            command = RD + way
+        elif m[place, B_OWED] >= 0:  # whichever direction is active
+            slot = m[place, B_OWED]
+            key = COLUMN_FIRST
+            command = RD + 1 - way
+        elif m[place, B_FIRST + way] >= 0:
+            slot = m[place, B_FIRST + way]
+            command = ACT1 if row < 0 else PRE
+            key = ROW_NEXT
+        elif m[GIVEN, P_TIMEOUT] > 0 and row >= 0 and m[place, B_QUEUED] == 0:
+            command = PRE
+            key = CLOSE_IDLE
+            at = m[place, B_USED] + m[GIVEN, P_TIMEOUT]
+    before = m[NEXT + r, N_CLASS + b]
+    columns = m[RANK + r, R_COLUMNS]
+    if before in (RD, WR):
+        columns -= 1
+    if command != NO_COMMAND:
+        key += place
+        if slot >= 0:
+            key += m[SLOT + slot, Q_AGE] << PLACE_BITS
+        at = max(at, m[place, command], m[GROUP + (place >> GROUP_BITS), command], m[RANK + r, command])
+        m[RANK + r, R_SOONEST] = min(m[RANK + r, R_SOONEST], at)
+        if command in (RD, WR):
+            m[RANK + r, R_LATEST_COLUMN] = max(m[RANK + r, R_LATEST_COLUMN], at) if columns > 0 else at
+            columns += 1
+    m[RANK + r, R_COLUMNS] = columns
+    m[NEXT + r, N_AT + b] = at
+    m[NEXT + r, N_KEY + b] = key
+    m[NEXT + r, N_CLASS + b] = command
+    m[NEXT + r, N_SLOT + b] = slot
 
 
 @cached_njit(allocates=False)
-def look_over_both(m: IntArray, place: int) -> None:
-    """Look over a bank whose row has changed; without requests there is nothing to find."""
+def note_needs(m: IntArray) -> None:
+    """Note what every bank needs next, after the direction or the numbers of requests have changed."""
+    for place in range(m[GIVEN, P_RANKS] * BANKS):
+        note_need(m, place)
+
+
+@cached_njit(allocates=False, inner=True, in_place=True)
+def find_hits(m: IntArray, place: int) -> None:
+    """Look over a bank whose row was opened; without requests there is nothing to find."""
     for way in range(2):
         if m[place, B_HEAD + way] >= 0:
             look_over(m, place, way)
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def admit(
     m: IntArray,
     requests: IntArray,
@@ -89,8 +128,11 @@ def admit(
         m[SLOT + slot, Q_AFTER] = after
         m[SLOT + slot, Q_NEXT] = -1
         m[SLOT + slot, Q_KIND] = HIT
+        m[SLOT + slot, Q_SINCE] = m[STATE, S_NOW]
+        m[STATE, S_LOOK_AT] = min(m[STATE, S_LOOK_AT], m[STATE, S_NOW] + m[GIVEN, P_LONGEST])
         if after < 0:
             m[STATE, S_FREE + way] += 1
+            m[RANK + (place >> BANK_BITS), R_FREE + way] += 1
         elif way == 0:
             if m[STATE, S_BLOCKED_READS] == 0:
                 m[STATE, S_BLOCKED_SINCE] = m[STATE, S_NOW]
@@ -102,20 +144,25 @@ def admit(
             m[SLOT + tail, Q_NEXT] = slot
         m[place, B_TAIL + way] = slot
         m[RANK + (place >> BANK_BITS), R_QUEUED] += 1
+        m[place, B_QUEUED] += 1
         if after < 0 and (tail < 0 or m[place, B_HIT + way] < 0):
             look_over(m, place, way)
+            if way == m[STATE, S_WRITING]:
+                note_need(m, place)
         m[STATE, S_NEXT] = i + 1
         admitted = True
     return admitted
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def retire(
     m: IntArray,
     slot: int,
     way: int,
 ) -> None:
-    """Take a served request out of its queue, and let go those that waited for it."""
+    """Take a served request out of its queue, and let go those that waited for it; what its bank needs next is for the
+    caller to note.
+    """
     place = m[SLOT + slot, Q_BANK]
     before = -1
     at = m[place, B_HEAD + way]
@@ -132,7 +179,15 @@ def retire(
     m[STATE, S_QUEUED + way] -= 1
     m[STATE, S_FREE + way] -= 1
     m[FREE + way, QUEUE - 1 - m[STATE, S_QUEUED + way]] = slot
-    m[RANK + (place >> BANK_BITS), R_QUEUED] -= 1
+    r = place >> BANK_BITS
+    m[RANK + r, R_QUEUED] -= 1
+    m[RANK + r, R_FREE + way] -= 1
+    m[place, B_QUEUED] -= 1
+    if m[place, B_OWED] == slot:
+        m[place, B_OWED] = -1
+    if m[STATE, S_OVERDUE] == slot:
+        m[STATE, S_OVERDUE] = -1
+    m[SLOT + slot, Q_BANK] = -1
     look_over(m, place, way)
     other = m[place, B_HEAD + 1 - way]
     freed = False
@@ -140,6 +195,7 @@ def retire(
         if m[SLOT + other, Q_AFTER] == slot:
             m[SLOT + other, Q_AFTER] = -1
             m[STATE, S_FREE + 1 - way] += 1
+            m[RANK + r, R_FREE + 1 - way] += 1
             freed = True
             if way == 1:
                 m[STATE, S_BLOCKED_READS] -= 1
@@ -149,29 +205,61 @@ def retire(
         look_over(m, place, 1 - way)
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True, in_place=True)
 def can_serve(m: IntArray, way: int) -> bool:
     """Whether a request of this kind may go: it waits for no other, nor for its rank to leave PIM mode."""
     if m[STATE, S_FREE + way] == 0:
         return False
     if m[STATE, S_PIM_RANKS] == 0:
         return True
+    waiting = 0
     for r in range(m[GIVEN, P_RANKS]):
-        if m[RANK + r, R_MODE] == 0:
-            for kind in range(3):
-                if m[ACTIVE + 6 * r + 3 * way + kind, LENGTH] > 0:
-                    return True
-    return False
+        waiting += m[RANK + r, R_FREE + way] if m[RANK + r, R_MODE] == 0 else 0
+    return bool(waiting > 0)
 
 
-@cached_njit(allocates=False)
+@cached_njit(allocates=False, inner=True)
+def _find_overdue(m: IntArray) -> None:
+    """Find the oldest request that has waited too long and may go, and when to look again."""
+    now = m[STATE, S_NOW]
+    oldest = NOTHING
+    look_at = NEVER
+    for slot in range(2 * QUEUE):
+        place = m[SLOT + slot, Q_BANK]
+        if place < 0 or m[RANK + (place >> BANK_BITS), R_MODE] != 0:
+            continue
+        due = m[SLOT + slot, Q_SINCE] + m[GIVEN, P_LONGEST]
+        if due > now:
+            look_at = min(look_at, due)
+        elif m[SLOT + slot, Q_AFTER] >= 0:
+            look_at = now + 1
+        elif m[SLOT + slot, Q_AGE] < oldest:
+            oldest = m[SLOT + slot, Q_AGE]
+            m[STATE, S_OVERDUE] = slot
+    m[STATE, S_LOOK_AT] = look_at
+
+
+@cached_njit(allocates=False, inner=True, in_place=True)
 def choose_way(m: IntArray) -> None:
     """Decide between serving reads and draining writes, by watermarks, and so that nobody waits for ever."""
+    writing = m[STATE, S_WRITING]
+    before = m[STATE, S_OVERDUE]
+    if before < 0 and m[STATE, S_NOW] >= m[STATE, S_LOOK_AT]:
+        _find_overdue(m)
+    elif before >= 0 and m[RANK + (m[SLOT + before, Q_BANK] >> BANK_BITS), R_MODE] != 0:
+        m[STATE, S_OVERDUE] = -1  # its rank went to PIM mode meanwhile
+    overdue = m[STATE, S_OVERDUE]
     reads = 1 if can_serve(m, 0) else 0
     writes = 1 if can_serve(m, 1) else 0
-    overdue = m[STATE, S_BLOCKED_READS] > 0 and m[STATE, S_NOW] - m[STATE, S_BLOCKED_SINCE] >= m[GIVEN, P_PATIENCE]
-    if m[STATE, S_WRITING] == 0:
-        if writes > 0 and (reads == 0 or overdue or m[STATE, S_QUEUED_W] >= m[GIVEN, P_DRAIN_HIGH]):
+    late = m[STATE, S_BLOCKED_READS] > 0 and m[STATE, S_NOW] - m[STATE, S_BLOCKED_SINCE] >= m[GIVEN, P_PATIENCE]
+    if overdue >= 0:
+        m[STATE, S_WRITING] = 1 if overdue >= QUEUE else 0
+    elif writing == 0:
+        if writes > 0 and (reads == 0 or late or m[STATE, S_QUEUED_W] >= m[GIVEN, P_DRAIN_HIGH]):
             m[STATE, S_WRITING] = 1
-    elif writes == 0 or (reads > 0 and not overdue and m[STATE, S_QUEUED_W] <= m[GIVEN, P_DRAIN_LOW]):
+    elif writes == 0 or (reads > 0 and not late and m[STATE, S_QUEUED_W] <= m[GIVEN, P_DRAIN_LOW]):
         m[STATE, S_WRITING] = 0
+    if m[STATE, S_WRITING] != writing:
+        note_needs(m)
+    elif overdue >= 0 and before < 0:
+        note_need(m, m[SLOT + overdue, Q_BANK])

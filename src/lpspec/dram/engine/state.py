@@ -32,10 +32,10 @@ B_ROW = 8  # open row, -1 if none
 B_OPENING = 9  # row named by ACT-1, until ACT-2
 B_HEAD, B_TAIL = 10, 12  # oldest and youngest request, -1 if none
 B_HIT, B_FIRST = 14, 16  # oldest request that may go and finds its row open; oldest that may go at all
-B_LIST = 18  # list of banks with work that it is in, -1 if in none
+B_QUEUED = 18  # requests in the queues
+B_OWED = 19  # request for which its row was opened, until that is served or the row closed; -1 if none
 B_REFRESHES = 20
-B_AGE = 22  # age of the request that needs its next command
-B_PLACE = 24  # place in that list
+B_USED = 21  # CK of the last command to its open row
 
 # A rank: when each class may go (columns 0-7), then the rest.
 R_OPENING = 8  # bank between ACT-1 and ACT-2, -1 if none
@@ -57,29 +57,44 @@ R_COLUMN, R_CLOSE, R_REOPEN, R_PIM_ROW = 38, 40, 42, 44  # by parity: MAC, PRE, 
 R_INPUT = 46  # by set of input registers: MAC
 R_EXIT = 48
 R_CAS = 49  # whether WCK runs for a CAS that no access has followed yet
+# Over the banks of the rank, as far as its row NEXT says what they need:
+R_SOONEST = 50  # none may go before this CK
+R_COLUMNS, R_LATEST_COLUMN = 51, 52  # banks that need RD or WR; all of those may go by this CK
+R_FREE = 53  # requests that wait for no other, for reads and writes
 ALL_BANKS = 64
 MOST_POSTPONED = 7  # the eighth must be under way when the ninth comes due
 PRESSING = 4  # owed by a rank in PIM mode, half of what may be postponed
 MOST_POSTPONED_PAIRS = 54  # a pair may be first in one round and last in the next: 54 + 15 + 1 < 9 * 8
 
 # A request in a queue.
-Q_ROW, Q_COLUMN, Q_BANK, Q_AGE, Q_AFTER, Q_NEXT, Q_KIND = range(7)
+Q_ROW, Q_COLUMN, Q_BANK, Q_AGE, Q_AFTER, Q_NEXT, Q_KIND, Q_SINCE = range(8)  # no bank: the place is free
 HIT, MISS, CONFLICT = range(3)
 
-# Among commands that could go at once: first the most urgent, then the oldest request.
-AGES = 38  # bits of a request's number
-URGENCIES = AGES + 3
-COLUMN_FIRST, ACT2_NEXT, CAS_NOW, REFRESH_NEXT, ROW_NEXT, CAS_EARLY = (n << AGES for n in range(6))
+# What each bank of a rank needs next: the CK from which its own rules and those of its group and rank let it go; its
+# key, which orders commands that may go at once; its class; its request.
+N_AT, N_KEY, N_CLASS, N_SLOT = 0, BANKS, 2 * BANKS, 3 * BANKS
+
+# A score orders commands: CK from now, then the most urgent, then the oldest request; a key is all but the first.
+PLACE_BITS = 7  # of the number of a bank
+AGE_BITS = 30  # of a request's number
+KEY_BITS = PLACE_BITS + AGE_BITS + 3
+COLUMN_FIRST, ACT2_NEXT, CAS_NOW, REFRESH_NEXT, ROW_NEXT, CAS_EARLY, CLOSE_IDLE = (
+    n << PLACE_BITS + AGE_BITS for n in range(7)
+)
+OVERDUE_ROW = ACT2_NEXT  # a row for the request that has waited longest: before any other but behind columns
+URGENCY = 7 << PLACE_BITS + AGE_BITS
 AT_ONCE = -1  # an ACT-2 that can't wait any longer
+NOTHING = 1 << 62  # above every score
+MOST_CK = (NOTHING >> KEY_BITS) - 1  # from now, in a score
 
 # Scalars that change.
 # fmt: off
 (
-    S_NOW, S_NEXT, S_SERVED, S_WRITING, S_NEXT_COLUMN, S_QUEUED, S_QUEUED_W, S_FREE, S_FREE_W,
+    S_NOW, S_NEXT, S_SERVED, S_WRITING, S_QUEUED, S_QUEUED_W, S_FREE, S_FREE_W,
     S_HITS, S_MISSES, S_CONFLICTS, S_FIRST, S_LAST, S_END, S_BLOCKED_READS, S_BLOCKED_SINCE,
     S_ERROR, S_LOGGED, S_NEXT_DUE, S_LAST_WINNER, S_DQ_OWNER, S_DQ_BURSTS, S_DQ_WAITS, S_PIM_WANTS, S_FINISHED,
     S_PIM_FLOOR, S_REF_DECIDED, S_REF_LEFT, S_REF_STAGE, S_MAC_TOKENS, S_PIM_RANKS, S_COLUMNS_HELD,
-    S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS, S_OPENINGS, S_SECOND,
+    S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS, S_SECOND, S_OVERDUE, S_LOOK_AT,
     S_HALT,
 ) = range(43)
 # fmt: on
@@ -89,8 +104,9 @@ AT_ONCE = -1  # an ACT-2 that can't wait any longer
 (
     P_RANKS, P_REFRESH, P_POSTPONE, P_WCK_ALWAYS, P_DRAIN_HIGH, P_DRAIN_LOW, P_PAGE_CLOSED, P_POLICY, P_QUANTUM,
     P_PATIENCE, P_NREFI, P_NFAW_ACT1, P_NFAW_ACT2, P_NAAD, P_NCL, P_NCWL, P_NBL, P_WCKPST, P_WCKIDLE, P_WAIT,
-    P_NMODE, P_NMAC, P_NRCD, P_NRAS, P_NRTP, P_NRPAB, P_NRFCAB, P_OPENED, P_ACT_ACT, P_SLOTS, P_OUTS, P_NPPD,
-) = range(32)
+    P_NMODE, P_NMAC, P_NRCD, P_NRAS, P_NRTP, P_NRPAB, P_NRFCAB, P_OPENED, P_ACT_ACT, P_SLOTS, P_OUTS, P_NPPD, P_BANKS,
+    P_TIMEOUT, P_LONGEST,
+) = range(35)
 # fmt: on
 PARAMETERS = 40
 REFRESH_NONE, REFRESH_ALL, REFRESH_PAIR = range(3)
@@ -129,18 +145,16 @@ GROUP = RANK + MAX_RANKS
 SLOT = GROUP + MAX_RANKS * (BANKS >> GROUP_BITS)
 STATE = SLOT + 2 * QUEUE
 GIVEN = STATE + 1
-ACTIVE = GIVEN + 1  # by rank, banks with work, for reads and for writes: that need a column command, ACT-1, PRE next
-COLUMNS, OPENS, CLOSES = range(3)
-LENGTH = 64  # field that holds how many
-FREE = ACTIVE + 6 * MAX_RANKS  # free places of the read and of the write queue
+NEXT = GIVEN + 1  # by rank: what its banks need next
+FREE = NEXT + MAX_RANKS  # free places of the read and of the write queue
 COUNT = FREE + 2  # commands by code, and the same times the ranks that take each
-MAY = COUNT + 2  # by rank: when each class may go as far as the rank goes, while a command is chosen
-DECIDED = MAY + MAX_RANKS  # refresh points: whether refresh is due there
+DECIDED = COUNT + 2  # refresh points: whether refresh is due there
 WALKER = DECIDED + 1
 DONE = WALKER + 4  # nine counters per rank: instructions done
 SEEN = DONE + 9  # the same for each of the four units: instructions passed over
 LATENCY = SEEN + 36
 AT_BANK, AT_GROUP, AT_RANK, AT_OTHER = 0, 19, 38, 57  # levels of the latency table, 19 commands each
+BINDS = CLASSES  # field of a row of it: how many classes wait; behind it, which
 ROWS = LATENCY + 76
 WIDTH = 72  # fields of a row; nine cache lines, so that rows spread over all sets of the cache
 
@@ -159,12 +173,18 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
     ranks = int(parameter[P_RANKS])
     m[GIVEN, :PARAMETERS] = parameter
     m[LATENCY:, :CLASSES] = np.where(latency > 0, latency, NO_RULE).reshape(-1, CLASSES)
-    m[:RANK, B_ROW:B_REFRESHES] = -1
+    bound = (latency > 0).reshape(-1, CLASSES)
+    m[LATENCY:, BINDS] = bound.sum(axis=1)
+    m[LATENCY:, BINDS + 1 : BINDS + 1 + CLASSES] = np.argsort(~bound, axis=1, kind="stable")
+    m[:RANK, [*range(B_ROW, B_QUEUED), B_OWED]] = -1
+    m[NEXT:FREE, N_KEY:N_CLASS] = NOTHING
+    m[NEXT:FREE, N_CLASS : N_CLASS + BANKS] = NO_COMMAND
     rank = m[RANK : RANK + ranks]
     rank[:, [R_OPENING, R_TARGET, R_WCK, R_PIM_ROW, R_PIM_ROW + 1]] = -1
     rank[:, R_FAW1:R_FAW1_AT] = -NEVER
-    m[STATE, S_FIRST] = -1
-    m[STATE, S_NEXT_DUE] = NEVER
+    m[STATE, [S_FIRST, S_OVERDUE]] = -1
+    m[SLOT : SLOT + 2 * QUEUE, Q_BANK] = -1
+    m[STATE, [S_NEXT_DUE, S_LOOK_AT]] = NEVER
     if parameter[P_REFRESH] != REFRESH_NONE:
         step = parameter[P_NREFI] if parameter[P_REFRESH] == REFRESH_ALL else parameter[P_NREFI] // PAIRS
         rank[:, R_DUE] = [step + r * step // ranks for r in range(ranks)]  # ranks take turns

@@ -1,6 +1,7 @@
 """What the independent checker has to be told about a channel: names and numbers, nothing that schedules commands."""
 
 from dataclasses import replace
+from typing import Literal
 
 from lpspec.dram.check.checker import MAX_RANKS, CheckOptions, PimRules
 from lpspec.dram.check.timing import timing_from
@@ -14,7 +15,7 @@ def check_options(
     pim_ranks: tuple[int, ...] = (),
     wck: Wck = "on-demand",
     refresh: Refresh = "none",
-    from_act1: bool = False,
+    activation: Literal["both", "ACT2", "ACT1"] = "both",
     concurrent: int = MAX_RANKS,
 ) -> CheckOptions:
     """A channel of these dies in the checker's terms.
@@ -25,7 +26,7 @@ def check_options(
         pim_ranks: Those that can enter PIM mode.
         wck: Whether accesses need a CAS once WCK has stopped.
         refresh: How banks are kept alive; ``none`` expects nobody to.
-        from_act1: Whether nRRD and nFAW count from ACT-1 instead of ACT-2.
+        activation: The halves of an activation between which nRRD and nFAW hold.
         concurrent: Ranks that may compute at once.
     """
     timing = device.timing.counts() | {"nMODE": device.mode_ck, "nMAC": device.mac_ck}
@@ -48,5 +49,5 @@ def check_options(
         refresh=refresh,
         pim=rules,
         rows=device.organisation.rows.n,
-        activation="ACT1" if from_act1 else "ACT2",
+        activation=activation,
     )

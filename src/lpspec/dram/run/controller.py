@@ -13,8 +13,11 @@ from lpspec.machine.die import DieSpec
 
 Refresh = Literal["none", "all-bank", "per-bank"]
 Wck = Literal["on-demand", "always-on"]
-Page = Literal["open", "closed"]
+Page = Literal["open", "closed", "timeout"]
 Fairness = Literal["pim-first", "npu-first", "round-robin"]
+
+PAGE_TIMEOUT_CK = 256
+"""CK that a row without requests stays open where nobody says otherwise; assumed, range 64 to 1024."""
 
 _REFRESH = {
     "none": state.REFRESH_NONE,
@@ -37,9 +40,13 @@ class Controller:
         refresh: ``all-bank`` (REFAB each nREFI), ``per-bank`` (REFPB on a pair of banks, eight per nREFI) or ``none``.
         postpone: Refreshes of nREFI each that a busy rank may put off, 0 to 8; an idle rank refreshes at once.
         wck: ``on-demand`` starts WCK by CAS; ``always-on`` never needs one.
-        page: ``open`` keeps rows open; ``closed`` closes a row with the last queued access to it.
+        page: ``open`` keeps rows open; ``closed`` closes a row with the last queued access to it; ``timeout`` closes
+            a row that no queued request is for after ``page_timeout`` CK without a command.
+        page_timeout: CK that an unused row stays open under ``timeout``, by default ``PAGE_TIMEOUT_CK``.
         drain_high: Queued writes at which they are drained.
         drain_low: Queued writes down to which they are drained while reads wait.
+        age_cap: CK after which a request goes before any other, counted from when it gets a place in a queue; 0 for
+            never. One alone is served within it; several that are due at once go one after the other, oldest first.
         patience: CK that a read waits for an older write to its address before writes are drained for it.
         fairness: Who gets a slot that NPU and PIM program both could use.
         quantum: Bursts on DQ after which ``round-robin`` hands it over.
@@ -51,8 +58,10 @@ class Controller:
     postpone: int = 0
     wck: Wck = "on-demand"
     page: Page = "open"
-    drain_high: int = 26
-    drain_low: int = 6
+    page_timeout: int | None = None
+    drain_high: int = 24
+    drain_low: int = 8
+    age_cap: int = 2048
     patience: int = 256
     fairness: Fairness = "pim-first"
     quantum: int = 16
@@ -64,12 +73,17 @@ class Controller:
         _within("postpone", self.postpone, 0, 8)
         _within("drain_high", self.drain_high, 1, state.QUEUE)
         _within("drain_low", self.drain_low, 0, self.drain_high - 1)
+        if self.page_timeout is not None:
+            _within("page_timeout", self.page_timeout, 1, 1 << 30)
+            if self.page != "timeout":
+                raise InputError(f"page_timeout counts under page = timeout only: page is {self.page}")
+        _within("age_cap", self.age_cap, 0, 1 << 30)
         _within("patience", self.patience, 0, 1 << 30)
         _within("quantum", self.quantum, 1, 1 << 30)
         _within("pim_wait", self.pim_wait, 0, 1 << 30)
         _choice("refresh", self.refresh, _REFRESH)
         _choice("wck", self.wck, {"on-demand": 0, "always-on": 1})
-        _choice("page", self.page, {"open": 0, "closed": 1})
+        _choice("page", self.page, {"open": 0, "closed": 1, "timeout": 2})
         _choice("fairness", self.fairness, _FAIRNESS)
 
 
@@ -99,11 +113,21 @@ def all_bank_activate_ck(device: DieSpec) -> tuple[int, int]:
     return (0 if device.pim.activate == "at_once" else last), rounds * four
 
 
+def _longest_wait_ck(age_cap: int, t: dict[str, int]) -> int:
+    """CK after which a request must be looked after so that it is served within the age cap, if it is one alone."""
+    if age_cap == 0:
+        return 1 << 40
+    turn = t["nCL"] + t["nBL_max"] + t["nCWL"] + t["nWTR_L"]
+    row = t["nCWL"] + t["nBL_min"] + t["nWR"] + t["nRC"] + t["nFAW"] + t["nAAD"] + t["nRCD"]
+    data = t["nWCKPST"] + max(t["nCL"], t["nCWL"]) + t["nBL_min"]
+    return max(1, age_cap - turn - row - data)
+
+
 def channel_of(device: DieSpec, controller: Controller) -> IntArray:
     """A channel at CK 0, ready to run.
 
     Raises:
-        InputError: Dies with other banks than the engine is compiled for.
+        InputError: Dies with other banks than the engine is compiled for, or timings that are too long for it.
     """
     die = device.organisation
     shape = (die.bank_groups.n, die.banks_per_group.n)
@@ -147,7 +171,13 @@ def channel_of(device: DieSpec, controller: Controller) -> IntArray:
         state.P_SLOTS: device.slots_per_set,
         state.P_OUTS: device.readback_bursts,
         state.P_NPPD: t["nPPD"],
+        state.P_BANKS: state.BANKS,
+        state.P_TIMEOUT: (controller.page_timeout or PAGE_TIMEOUT_CK) if controller.page == "timeout" else 0,
+        state.P_LONGEST: _longest_wait_ck(controller.age_cap, t),
     }
     parameter = np.zeros(state.PARAMETERS, np.int64)
     parameter[list(values)] = list(values.values())
-    return state.new_channel(parameter, latency_table(device))
+    latency = latency_table(device)
+    if latency.max() > state.MOST_CK:
+        raise InputError(f"{device.name}: {latency.max()} CK between two commands: the engine takes {state.MOST_CK}")
+    return state.new_channel(parameter, latency)

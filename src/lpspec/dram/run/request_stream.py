@@ -12,6 +12,7 @@ import numpy as np
 from lpspec.arrays import IntArray
 from lpspec.dram.engine import loop
 from lpspec.dram.engine import state as k
+from lpspec.dram.engine.queues import note_needs
 from lpspec.dram.run import simulate
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Latencies, Waits
@@ -117,6 +118,5 @@ class _Window:
         self.served += admitted - len(queued)
         scalar[k.S_NEXT], scalar[k.S_SERVED] = len(queued), 0
         slots = self.channel[k.SLOT : k.SLOT + 2 * k.QUEUE]
-        banks = self.channel[: k.RANK, k.B_AGE : k.B_AGE + 2]
         slots[:, k.Q_AGE] = np.searchsorted(queued, slots[:, k.Q_AGE])
-        banks[:] = np.searchsorted(queued, banks)  # those without requests have an age that nobody reads
+        note_needs(self.channel)
