@@ -8,14 +8,14 @@ import pytest
 from engine_help import DIE, at, commands_of, read, serve, violations, write
 from numpy.typing import NDArray
 
-from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.controller import Controller, Refresh
 from lpspec.dram.run.simulate import ChannelRun, run_requests
 from lpspec.errors import InputError
 
 Requests = NDArray[np.int64]
 
 PATTERNS = ("random", "mixed", "writes", "few rows", "hot banks", "one address", "slow mixed", "bursts", "stream")
-REFRESHES = ("none", "all-bank", "per-bank")
+REFRESHES: tuple[Refresh, ...] = ("none", "all-bank", "per-bank")
 PAGES: tuple[dict[str, Any], ...] = ({"page": "open"}, {"page": "closed"}, {"page": "timeout", "page_timeout": 64})
 
 
@@ -66,7 +66,7 @@ def unused_activations(run: ChannelRun) -> int:
 @pytest.mark.parametrize("refresh", REFRESHES)
 @pytest.mark.parametrize("ranks", [1, 4])
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_every_kind_of_traffic_is_served_legally(pattern: str, ranks: int, refresh: str) -> None:
+def test_every_kind_of_traffic_is_served_legally(pattern: str, ranks: int, refresh: Refresh) -> None:
     """Under each page policy, with and without postponed refreshes; a row is opened in vain for refresh only."""
     table = requests(pattern, ranks)
     for policy, postponed in product(PAGES, (0, 7)):
