@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.dram.check.checker import CheckOptions, check_commands
+from lpspec.dram.check.checker import check_commands
 from lpspec.dram.check.table import CommandTable, command_table
-from lpspec.dram.check.timing import timing_from
+from lpspec.dram.run.checking import check_options
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.simulate import ChannelRun, Request, run_requests
 from lpspec.machine.die import DieSpec
@@ -67,17 +67,7 @@ def _checkable(table: NDArray[Any]) -> CommandTable:
 
 def violations(run: ChannelRun, device: DieSpec, controller: Controller, pim: tuple[int, ...] = ()) -> list[str]:
     """What the independent checker finds in a run."""
-    timing = {**device.timing.counts(), "nMODE": device.mode_ck, "nMAC": device.mac_ck}
-    timing["nRKSW"] = timing.pop("nRTRS")
-    timing["nREFIpb"] = timing["nREFI"] // 8
-    options = CheckOptions(
-        ranks=controller.ranks,
-        pim_ranks=pim,
-        timing=timing_from(timing),
-        wck=controller.wck,
-        refresh=controller.refresh,
-        rows=device.organisation.rows.n,
-    )
+    options = check_options(device, controller.ranks, pim, controller.wck, controller.refresh)
     table = commands_of(run)
     report = check_commands(_checkable(table), options, run.end_ck)
     return [str(found) for found in report.violations]

@@ -1,19 +1,18 @@
 """Short ways to make PIM dies, to run programs on data, and to check them on the exact engine."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from engine_help import DIE
 from numpy.typing import NDArray
 
-from lpspec.dram.check.checker import CheckOptions, PimRules, check_commands
+from lpspec.dram.check.checker import check_commands
 from lpspec.dram.check.table import command_table
-from lpspec.dram.check.timing import timing_from
 from lpspec.dram.engine import state
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.functional import unroll
 from lpspec.dram.pim.products import PimProgram
+from lpspec.dram.run.checking import check_options
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.simulate import ChannelRun, run_channel
 from lpspec.machine.die import DieSpec
@@ -60,21 +59,9 @@ def run(program: PimProgram, requests: Any = NO_REQUESTS, **policies: Any) -> Ch
 
 def violations(done: ChannelRun, program: PimProgram, refresh: Any = "all-bank") -> list[str]:
     """What the independent checker finds in a run."""
-    device = program.channel.device
-    timing = {**device.timing.counts(), "nMODE": device.mode_ck, "nMAC": device.mac_ck}
-    timing["nRKSW"] = timing.pop("nRTRS")
-    timing["nREFIpb"] = timing["nREFI"] // 8
-    pim = device.pim
-    rules = PimRules(pim.alus.n, pim.input_depth.n, pim.banks_per_mpu.n, pim.activate, program.channel.concurrent)
-    rules = replace(rules, mode_steps=pim.mode_steps.n)
-    options = CheckOptions(
-        ranks=program.channel.ranks,
-        pim_ranks=program.channel.pim_ranks,
-        timing=timing_from(timing),
-        refresh=refresh,
-        pim=rules,
-        rows=device.organisation.rows.n,
-    )
+    channel = program.channel
+    ranks, most = channel.ranks, channel.concurrent
+    options = check_options(channel.device, ranks, channel.pim_ranks, refresh=refresh, concurrent=most)
     t = done.commands
     assert t is not None
     stream = command_table(t["ck"], t["command"], t["rank"], t["bank_group"], t["bank"], t["row"], t["column"])

@@ -152,9 +152,9 @@ def _check_burst(
             due = ck + _free_ck(t, begin_ck, dq.begin_ck[k], t.nRKSW) - begin_ck
             report(log, Rule.nRKSW, index, ck, earlier, earlier_ck, in_commands(log, due))
             return
-        turn = in_commands(log, t.nCL + t.nBL_min + t.nRKSW - t.nCWL)
+        turn = t.nCL + t.nBL_min + t.nRKSW - t.nCWL
         if way == 2 and dq.way[k] == 1 and ck - earlier_ck < turn:
-            report(log, Rule.rank_turnaround, index, ck, earlier, earlier_ck, earlier_ck + turn)
+            report(log, Rule.rank_turnaround, index, ck, earlier, earlier_ck, in_commands(log, earlier_ck + turn))
             return
 
 

@@ -75,7 +75,7 @@ class Log(NamedTuple):
     rows: IntArray  # [room, 6]: rule, index, ck, earlier index, earlier ck, required ck (-1: none)
     counts: IntArray  # [rules]
     size: IntArray  # [1]
-    step: IntArray  # [1]: CK that a command takes; what commands keep between them is whole commands
+    step: IntArray  # [1]: CK that a command takes, and of which it begins on a multiple
 
 
 class History(NamedTuple):
@@ -119,7 +119,7 @@ def silent_log(log: Log) -> Log:
 
 @cached_njit(inner=True)
 def in_commands(log: Log, ck: int) -> int:
-    """A gap or time in whole commands, rounded up."""
+    """The next CK at which a command may begin."""
     step = log.step[0]
     return ck if step == 1 else -(-ck // step) * step
 
@@ -135,13 +135,13 @@ def note(history: History, place: int, ck: int, index: int) -> None:
 def need(log: Log, rule: int, index: int, ck: int, history: History, place: int, delay_ck: int) -> bool:
     """Find fault where ``ck`` comes sooner than ``delay_ck`` after what happened last at ``place``.
 
-    A gap between commands of 2 CK is even: it is rounded up once, when all that it is a sum of is added up.
+    Commands of 2 CK begin on even ones (``check_ca`` holds them to it), so what is required is rounded up once, when
+    all that it is a sum of is added up; what happens inside a die may fall on any CK.
     """
-    delay_ck = in_commands(log, delay_ck)
-    if ck - history.ck[place] >= delay_ck:
-        return True
     earlier_ck = history.ck[place]
-    report(log, rule, index, ck, history.command[place], earlier_ck, earlier_ck + delay_ck)
+    if ck - earlier_ck >= delay_ck:
+        return True
+    report(log, rule, index, ck, history.command[place], earlier_ck, in_commands(log, earlier_ck + delay_ck))
     return False
 
 
