@@ -15,7 +15,7 @@ from command_line import Results, Said
 
 import lpspec as package
 from lpspec.cli.main import run
-from lpspec.experiments.systems import SYSTEMS
+from lpspec.experiments.systems import KNOWN_SYSTEMS, SYSTEMS
 from lpspec.machine.loading import platform_names, profile_names
 from lpspec.report.wording import carried, digits, plus_minus
 from lpspec.scenario import Scenario
@@ -88,7 +88,7 @@ def test_version(lpspec: Callable[..., Said]) -> None:
 
 def test_help_names_every_choice() -> None:
     text = " ".join(option.help for option in options_of(Scenario))
-    for name in (*SYSTEMS, *OBJECTIVES, *BASES, *FIDELITIES, *profile_names(), *trace_names()):
+    for name in (*KNOWN_SYSTEMS, *OBJECTIVES, *BASES, *FIDELITIES, *profile_names(), *trace_names()):
         assert name in text
     assert f"1 to {MAX_TREE_SIZE}" in text
 
@@ -294,7 +294,7 @@ def test_inspect_gives_the_identities_of_table_ii(lpspec: Callable[..., Said]) -
 
 def test_inspect_lists_every_name(lpspec: Callable[..., Said]) -> None:
     out = lpspec("inspect").out
-    for name in (*platform_names(), *SYSTEMS, *profile_names(), *trace_names(), "mc_sim_7b_63", "tinyllama"):
+    for name in (*platform_names(), *KNOWN_SYSTEMS, *profile_names(), *trace_names(), "mc_sim_7b_63", "tinyllama"):
         assert name in out
 
 

@@ -51,7 +51,7 @@ def test_every_shipped_profile_and_own_memory_stands_beside_the_one_asked_for() 
         for name in platform_names()
         if (memory := load_platform(name).memory_energy) is not None
     }
-    assert set(own.values()) == {"HBM2", "GDDR6X"}
+    assert set(own.values()) == {"HBM2", "GDDR6X", "LPDDR6, assumed"}
 
 
 def test_a_denser_die_refreshes_longer_and_a_slower_one_waits_longer_for_a_bit() -> None:

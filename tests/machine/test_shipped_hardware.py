@@ -61,7 +61,8 @@ def lp_spec() -> tuple[PlatformSpec, NpuSpec, MemorySpec, PimSpec]:
 
 
 def test_what_ships() -> None:
-    assert platform_names() == ("attacc", "lp-spec", "lpddr5-pim", "mobile-npu", "rtx3090")
+    mobile = ("lp-spec", "lp-spec-lpddr5x", "lp-spec-lpddr6", "lpddr5-pim", "mobile-npu")
+    assert platform_names() == ("attacc", *mobile, "rtx3090")
     assert profile_names() == ("attacc", "micron-y52p", "specpim")
     faster = ("lpddr5x-10667", "lpddr5x-7500", "lpddr5x-8533", "lpddr5x-9600")
     assert die_names() == ("lp5x-pim", "lpddr5-6400-16gb", "lpddr5-6400-8gb", *faster, "lpddr6-10667-16gb")

@@ -144,7 +144,7 @@ def _model_sheet(name: str) -> "Sheet":
 
 
 def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
-    from lpspec.experiments.systems import SYSTEMS
+    from lpspec.experiments.systems import KNOWN_SYSTEMS
     from lpspec.llm import model_names
     from lpspec.machine.loading import die_names, load_die, load_profile, platform_names, profile_names
     from lpspec.report.sheets import die_sheet, profile_sheet, trace_sheet, tree_sheet
@@ -152,7 +152,7 @@ def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
     from lpspec.speculation.rank_trace import load_trace, trace_names
 
     sheets = []
-    platform = SYSTEMS[name].platform if name in SYSTEMS and name not in platform_names() else name
+    platform = KNOWN_SYSTEMS[name].platform if name in KNOWN_SYSTEMS and name not in platform_names() else name
     if platform in platform_names():
         sheets.append(_platform_sheet(platform, changes))
     if name in die_names():
@@ -174,7 +174,7 @@ def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
 
 def _catalogue() -> dict[str, dict[str, Any]]:
     """Every name with a summary, by kind."""
-    from lpspec.experiments.systems import SYSTEMS
+    from lpspec.experiments.systems import KNOWN_SYSTEMS
     from lpspec.llm import load_model, model_names
     from lpspec.machine.loading import die_names, load_die, load_platform, load_profile, platform_names, profile_names
     from lpspec.speculation.medusa_trees import named_tree, tree_names
@@ -182,7 +182,7 @@ def _catalogue() -> dict[str, dict[str, Any]]:
 
     return {
         "platforms": {name: load_platform(name).summary for name in platform_names()},
-        "systems": {name: f"{system.summary} (on {system.platform})" for name, system in SYSTEMS.items()},
+        "systems": {name: f"{system.summary} (on {system.platform})" for name, system in KNOWN_SYSTEMS.items()},
         "dies": {name: load_die(name).summary for name in die_names()},
         "energy profiles": {name: load_profile(name).summary for name in profile_names()},
         "models": {name: f"{load_model(name).parameters / 1e9:.2f} x 10^9 parameters" for name in model_names()},

@@ -36,7 +36,7 @@ def append_to_pim(pim: LpddrPim, op: Attention, blocks: Count, read_first: bool 
     mpus_per_group = max(1, pim.die.organisation.banks_per_group.n // spec.banks_per_mpu.n)
     in_group = blocks // pim.die.mpus * mpus_per_group + np.minimum(blocks % pim.die.mpus, mpus_per_group)
     keys_ck = np.maximum(heads * in_group * op.head_dim * t.nCCD_L.n, key_bursts * t.nBL_min.n)
-    turn_ck = t.nRCD.n + t.nCWL.n + t.nBL_min.n + t.nWR.n + t.nRPpb.n  # rows of keys, then rows of values
+    turn_ck = t.nRCD.n + timing.device.write_recovery_ck + t.nRPpb.n  # rows of keys, then rows of values
     once_ck = keys_ck + value_bursts * t.nBL_min.n + 2 * turn_ck
     latency_ns = once_ck * (timing.device.tCK.ns / timing.stream_share)
     bursts = key_bursts + value_bursts

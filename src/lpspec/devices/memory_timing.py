@@ -11,9 +11,6 @@ from lpspec.dram.energy import refresh_ns, waiting
 from lpspec.machine.die import DieSpec
 from lpspec.machine.platform_spec import MemorySpec
 
-ACTIVATE_CK = 2
-"""ACT-1 and ACT-2, back to back."""
-
 
 @dataclass(frozen=True, slots=True)
 class MemoryTiming:
@@ -42,7 +39,7 @@ class MemoryTiming:
         Once per nREFI the rank stops: its rows are closed, it refreshes, and the first row is opened again.
         """
         t = self.device.timing
-        stop_ck = t.nRTP.n + t.nRPab.n + t.nRFCab.n + ACTIVATE_CK + t.nRCD.n
+        stop_ck = t.nRTP.n + t.nRPab.n + t.nRFCab.n + self.device.activate_ck + t.nRCD.n
         return 1.0 - stop_ck / t.nREFI.n
 
     @property

@@ -8,7 +8,7 @@ from lpspec.errors import InputError
 from lpspec.experiments.notes import basis_notes, policy_notes, rounding_notes, workload_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import Setting, load_setting, system_names
-from lpspec.experiments.systems import REFERENCE, SYSTEMS, check_command_level
+from lpspec.experiments.systems import KNOWN_SYSTEMS, REFERENCE, check_command_level
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario import Scenario
 from lpspec.simulation.run import Run, simulate
@@ -68,7 +68,7 @@ def _check_labels(names: Sequence[str], systems: Sequence[System]) -> None:
     called: dict[str, str] = {}
     for name, system in zip(names, systems, strict=True):
         if system.name in called:
-            file = called[system.name] if name in SYSTEMS else name
+            file = called[system.name] if name in KNOWN_SYSTEMS else name
             raise InputError(f"two systems are called '{system.name}': give the platform in {file} a name of its own")
         called[system.name] = name
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lpspec import __version__
-from lpspec.experiments.systems import SYSTEMS
+from lpspec.experiments.systems import KNOWN_SYSTEMS
 from lpspec.llm.loading import model_names
 from lpspec.machine.loading import profile_names
 from lpspec.scenario import Request, Scenario
@@ -95,7 +95,7 @@ def repeatable(scenario: Scenario) -> Scenario:
 
 
 def _anywhere(description: _Description) -> _Description:
-    names = {*model_names(), *trace_names(), *profile_names(), *SYSTEMS}
+    names = {*model_names(), *trace_names(), *profile_names(), *KNOWN_SYSTEMS}
 
     def place(text: str) -> str:
         is_file = text not in names and (is_path(text) or Path(text).exists())

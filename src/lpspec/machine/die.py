@@ -236,6 +236,17 @@ class LpddrDies(Described):
         return self.organisation.burst_bits // (self.organisation.data_pins.n * self.clocks.bits_per_ck)
 
     @property
+    def activate_ck(self) -> int:
+        """ACT-1 and ACT-2, back to back, CK."""
+        return 2 * self.clocks.ck_per_command
+
+    @property
+    def write_recovery_ck(self) -> int:
+        """WR to PRE, CK: recovery runs from the end of the data, LPDDR6's from WL + BL/n_max."""
+        t = self.timing
+        return t.nCWL.n + (t.nBL_max if self.standard == "LPDDR6" else t.nBL_min).n + t.nWR.n
+
+    @property
     def ck_ns(self) -> float:
         """Period of the command clock, ns."""
         return ck_ns_at(self.data_rate.mbps, self.standard)

@@ -19,9 +19,9 @@ from lpspec.machine.loading import load_die
 
 ENOUGH = 10_000_000
 COMMANDS = 125_000  # of a case, about
-DEVICES = [
-    load_die(name) for name in ("lpddr5-6400-8gb", "lpddr5-6400-16gb", "lpddr5x-8533", "lpddr5x-9600", "lp5x-pim")
-]
+NAMES = ("lpddr5-6400-8gb", "lpddr6-10667-16gb", "lpddr5-6400-16gb", "lp5x-pim")
+DEVICES = [load_die(name) for name in (*NAMES, "lpddr5x-8533", "lpddr5x-9600", "lpddr5x-10667")]
+"""Seven, so that each meets every refresh, WCK and number of ranks, which take turns by 24."""
 
 
 def any_controller(rng: np.random.Generator, case: int) -> Controller:
