@@ -151,8 +151,8 @@ def test_one_group_alone_gives_six_tenths_of_the_peak() -> None:
 def test_streams_give_what_the_rules_allow() -> None:
     """14.19 GB/s of 14.22 a sub-channel without refresh; 12.66 with it (lpddr_newer.md).
 
-    By hand: once per nREFI of 10,416 CK the stream stops for nRTP 14 + nRPab 116 + nRFCab 1,014 + ACT-2 2 + nRCD 48 less
-    a burst of 6, which leaves 12.60. Refreshes that are postponed and done together share all but nRFCab: eight leave
+    Once per nREFI of 10,416 CK the stream stops for nRTP 14 + nRPab 116 + nRFCab 1,014 + ACT-2 2 + nRCD 48, less
+    a burst of 6: 12.60. Refreshes that are postponed and done together share all but nRFCab: eight leave
     12.81.
     """
     assert DIE.peak_gb_per_s == pytest.approx(14.222, abs=0.001)

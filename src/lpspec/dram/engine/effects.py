@@ -63,10 +63,11 @@ def wait_of_rank(m: IntArray, command: int, r: int, mask: int, now: int) -> None
 
 
 @cached_njit(allocates=False, inner=True, in_place=True)
-def keep_wck(m: IntArray, r: int, until: int) -> None:
-    """Let WCK of a rank run on behind a burst; what the CAS before it allowed ends with the first access."""
+def keep_wck(m: IntArray, r: int, until: int, wrote: int) -> None:
+    """Let WCK of a rank run on behind a read (0) or write (1); what the CAS before it allowed ends with it."""
     m[RANK + r, R_WCK] = until if m[RANK + r, R_CAS] != 0 else max(m[RANK + r, R_WCK], until)
     m[RANK + r, R_CAS] = 0
+    m[RANK + r, R_WROTE] = wrote * m[GIVEN, P_RESYNC]
 
 
 @cached_njit(allocates=False, inner=True, in_place=True)

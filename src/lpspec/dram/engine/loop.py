@@ -47,6 +47,12 @@ def _pim_wins(m: IntArray, urgency: int) -> bool:
     return bool(m[GIVEN, P_POLICY] == PIM_FIRST)
 
 
+@cached_njit(allocates=False, inner=True)
+def _up(ck: int, step: int) -> int:
+    """The next CK at which a command may begin: every one, or every other one."""
+    return ck + (-ck & (step - 1))
+
+
 @cached_njit(allocates=False)
 def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
     """Run the channel until all is done, the log is full, or so many commands are issued.
@@ -82,6 +88,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
     unit = -1
     urgency = 0
     patience = 256 * m[GIVEN, P_NREFI]
+    step = m[GIVEN, P_STEP]
     left = commands
     while left > 0 and (log.shape[0] == 0 or m[STATE, S_LOGGED] < log.shape[0] - 1):
         i = m[STATE, S_NEXT]
@@ -122,6 +129,8 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             horizon = min(horizon, max(m[STATE, S_DQ_WAITS] + m[GIVEN, P_WAIT], m[STATE, S_NOW] + 1))
         if computes and m[STATE, S_FINISHED] != 0:
             at_pim = NEVER
+        at = _up(at, step)
+        at_pim = _up(at_pim, step)
         first = min(at, at_pim)
         if horizon <= first:
             if horizon == NEVER:
@@ -140,7 +149,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
                     until = min(until, m[STATE, S_PIM_FLOOR])
                 if until < NEVER and until - horizon > IDLE_ROUNDS * m[GIVEN, P_NREFI] and skip_refreshes(m, until):
                     continue
-            m[STATE, S_NOW] = horizon
+            m[STATE, S_NOW] = _up(horizon, step)
             if horizon in (horizon_of_requests, m[STATE, S_PIM_FLOOR]):
                 m[STATE, S_PROGRESS] = horizon
             stale = True
@@ -158,8 +167,8 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
         else:
             issue_plain(m, served_at, log, command, place, slot)
             turn = turn or command in (RD, WR)
-            if command == ACT1 and min(horizon, at_pim) > first + 1 and act2_is_next(m, place, first + 1):
-                first += 1
+            if command == ACT1 and min(horizon, at_pim) > first + step and act2_is_next(m, place, first + step):
+                first += step
                 left -= 1
                 m[STATE, S_NOW] = first
                 issue_plain(m, served_at, log, ACT2, place, slot)
@@ -172,7 +181,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             ):
                 return -E_DEADLOCK  # nothing but refreshes for a long time, and nothing to come
             stale_pim = computes
-        m[STATE, S_NOW] = first + 1
+        m[STATE, S_NOW] = first + step
         left -= 1
         if macs:
             left -= issue_macs(m, program, log, min(at, horizon, m[STATE, S_SECOND]), left)

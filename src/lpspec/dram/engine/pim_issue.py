@@ -106,7 +106,7 @@ def _load(m: IntArray, log: IntArray, mask: int, slot: int) -> None:
             wait_of_rank(m, PIM_IN, r, mask, now)
             m[RANK + r, R_INPUT + slot // m[GIVEN, P_SLOTS]] = end
             m[RANK + r, R_EXIT] = max(m[RANK + r, R_EXIT], end)
-    _burst_until(m, lowest(mask), end)
+    _burst_until(m, lowest(mask), end, 1)
 
 
 @cached_njit(allocates=False, inner=True)
@@ -119,13 +119,13 @@ def _read_back(m: IntArray, log: IntArray, mask: int, first_mpu: int, burst: int
     end = now + m[GIVEN, P_NCL] + m[GIVEN, P_NBL]
     wait_of_rank(m, PIM_OUT, r, mask, now)
     m[RANK + r, R_EXIT] = max(m[RANK + r, R_EXIT], end)
-    _burst_until(m, r, end)
+    _burst_until(m, r, end, 0)
 
 
 @cached_njit(allocates=False, inner=True)
-def _burst_until(m: IntArray, r: int, end: int) -> None:
+def _burst_until(m: IntArray, r: int, end: int, wrote: int) -> None:
     """A burst of registers holds DQ, and keeps WCK of its rank running, as any other does."""
-    keep_wck(m, r, end + m[GIVEN, P_WCKPST])
+    keep_wck(m, r, end + m[GIVEN, P_WCKPST], wrote)
     m[STATE, S_END] = max(m[STATE, S_END], end)
     m[STATE, S_DQ_BURSTS] += 1
 
@@ -208,5 +208,5 @@ def issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most:
         m[STATE, S_LAST] = last
     m[STATE, S_MAC_TOKENS] += program[pc, I_TOKENS] * ranks * n
     m[WALKER + U_MAC, W_DONE] = done + n
-    m[STATE, S_NOW] = last + 1
+    m[STATE, S_NOW] = last + m[GIVEN, P_STEP]
     return int(n)

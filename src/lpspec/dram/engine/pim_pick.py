@@ -89,7 +89,8 @@ def pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
             if unit == U_OUT:
                 at = latest(m, mask, R_PIM_OUT, at)
             r = lowest(mask)
-            if m[GIVEN, P_WCK_ALWAYS] == 0 and at > m[RANK + r, R_WCK]:
+            stopped = at > m[RANK + r, R_WCK] or (column == RD and m[RANK + r, R_WROTE] != 0)
+            if stopped and m[GIVEN, P_WCK_ALWAYS] == 0:
                 # R_READY holds CAS back as well
                 at = max(m[RANK + r, R_WCK] + 1, at - CAS_LEAD, latest(m, mask, R_READY, now))
                 command = CAS

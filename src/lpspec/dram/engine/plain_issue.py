@@ -77,7 +77,7 @@ def _serve(m: IntArray, served_at: IntArray, command: int, place: int, slot: int
     if m[GIVEN, P_PAGE_CLOSED] != 0 and m[place, B_HIT] < 0 and m[place, B_HIT + 1] < 0:
         code = command + RDA - RD
     end = m[STATE, S_NOW] + m[GIVEN, P_NCL + way] + m[GIVEN, P_NBL]
-    keep_wck(m, r, end + m[GIVEN, P_WCKPST])
+    keep_wck(m, r, end + m[GIVEN, P_WCKPST], way)
     m[STATE, S_END] = max(m[STATE, S_END], end)
     served_at[age] = end
     m[STATE, S_SERVED] += 1
@@ -138,3 +138,4 @@ def start_wck(m: IntArray, log: IntArray, r: int) -> None:
     write_down(m, log, now, CAS, r, 1, -1, 0)
     m[RANK + r, R_WCK] = now + m[GIVEN, P_WCKIDLE]
     m[RANK + r, R_CAS] = 1
+    m[RANK + r, R_WROTE] = 0

@@ -35,9 +35,10 @@ def _best_with_cas(m: IntArray, r: int, now: int, wck: int) -> int:
     if column == NOTHING or m[STATE, S_COLUMNS_HELD] != 0:
         return row
     after = column >> KEY_BITS
-    if now + after > wck:
+    reads = m[NEXT + r, N_CLASS + (column & (BANKS - 1))] == RD
+    if now + after > wck or (reads and m[RANK + r, R_WROTE] != 0):
         early = max(wck - now + 1, after - CAS_LEAD, 0)
-        urgency = CAS_NOW if early >= after - 1 else CAS_EARLY
+        urgency = CAS_NOW if early >= after - m[GIVEN, P_STEP] else CAS_EARLY
         column = (early << KEY_BITS) + urgency + (column & (ACT2_NEXT - 1))
     return min(column, row)
 
@@ -56,7 +57,7 @@ def _rank_command(m: IntArray, r: int, now: int) -> tuple[int, int, int, int]:
     if place >= 0:  # between ACT-1 and ACT-2
         command = ACT2
         at = max(m[place, ACT2], m[GROUP + (place >> GROUP_BITS), ACT2], m[RANK + r, ACT2], now)
-        late = at >= m[RANK + r, R_ACT1_AT] + m[GIVEN, P_NAAD] - m[GIVEN, P_RANKS]
+        late = at >= m[RANK + r, R_ACT1_AT] + m[GIVEN, P_NAAD] - m[GIVEN, P_RANKS] * m[GIVEN, P_STEP]
         key = AT_ONCE if late else ACT2_NEXT + r
     elif (mode == 0 and target < 0) or mode == 2 or (mode == 1 and m[RANK + r, R_OPEN] == 0):
         return NOTHING, NEVER, NO_COMMAND, 0
@@ -121,8 +122,8 @@ def pick_plain(m: IntArray) -> tuple[int, int, int, int, int]:
         if mode != 0 or m[RANK + r, R_TARGET] == ALL_BANKS:
             continue
         wck = m[RANK + r, R_WCK] if m[GIVEN, P_WCK_ALWAYS] == 0 else NEVER
-        columns = m[RANK + r, R_COLUMNS]
-        if columns > 0 and (max(m[RANK + r, R_LATEST_COLUMN], now) > wck or m[STATE, S_COLUMNS_HELD] != 0):
+        stops = m[RANK + r, R_WROTE] != 0 or max(m[RANK + r, R_LATEST_COLUMN], now) > wck
+        if m[RANK + r, R_COLUMNS] > 0 and (stops or m[STATE, S_COLUMNS_HELD] != 0):
             score = _best_with_cas(m, r, now, wck)
         elif m[RANK + r, R_SOONEST] - now > min(best, of_bank) >> KEY_BITS:
             continue

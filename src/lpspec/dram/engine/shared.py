@@ -89,8 +89,7 @@ def run_shared(
     most = room.shape[0] // LINE_FIELDS
     served_at = room[:most]
     table = room[most:].reshape(most, LINE_FIELDS - 1)
-    logged = own_written = others_written = lines = 0
-    first = 0  # before it, all are served
+    logged = own_written = others_written = lines = first = 0  # all before the first are served
     end_ck = m[STATE, S_NOW]
     while True:
         admitted = m[STATE, S_NEXT]

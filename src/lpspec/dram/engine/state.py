@@ -14,7 +14,7 @@ NO_RULE = -NEVER  # a latency that never binds
 BANK_BITS, GROUP_BITS = 4, 2  # of the number of a bank in its rank, and in its group: LPDDR5 in bank-group mode
 BANKS = 1 << BANK_BITS  # banks of a rank
 PAIRS = BANKS // 2  # REFPB refreshes bank b and its twin b + PAIRS
-COLUMN_BITS = 4  # of the number of a beat in its burst: columns are counted in beats
+COLUMN_BITS = 4  # of the number of a beat in its burst: columns are counted in beats; LPDDR6 counts 16 a BL24 too
 BEATS = 1 << COLUMN_BITS
 IN_FAW = 4  # activations that nFAW holds
 QUEUE = 32  # entries of the read queue, and of the write queue
@@ -61,6 +61,7 @@ R_CAS = 49  # whether WCK runs for a CAS that no access has followed yet
 R_SOONEST = 50  # none may go before this CK
 R_COLUMNS, R_LATEST_COLUMN = 51, 52  # banks that need RD or WR; all of those may go by this CK
 R_FREE = 53  # requests that wait for no other, for reads and writes
+R_WROTE = 55  # LPDDR6: whether the last access since CAS is a write, so that a read needs a CAS whether WCK runs or not
 ALL_BANKS = 64
 MOST_POSTPONED = 7  # the eighth must be under way when the ninth comes due
 PRESSING = 4  # owed by a rank in PIM mode, half of what may be postponed
@@ -105,8 +106,8 @@ MOST_CK = (NOTHING >> KEY_BITS) - 1  # from now, in a score
     P_RANKS, P_REFRESH, P_POSTPONE, P_WCK_ALWAYS, P_DRAIN_HIGH, P_DRAIN_LOW, P_PAGE_CLOSED, P_POLICY, P_QUANTUM,
     P_PATIENCE, P_NREFI, P_NFAW_ACT1, P_NFAW_ACT2, P_NAAD, P_NCL, P_NCWL, P_NBL, P_WCKPST, P_WCKIDLE, P_WAIT,
     P_NMODE, P_NMAC, P_NRCD, P_NRAS, P_NRTP, P_NRPAB, P_NRFCAB, P_OPENED, P_ACT_ACT, P_SLOTS, P_OUTS, P_NPPD, P_BANKS,
-    P_TIMEOUT, P_LONGEST,
-) = range(35)
+    P_TIMEOUT, P_LONGEST, P_STEP, P_RESYNC,
+) = range(37)
 # fmt: on
 PARAMETERS = 40
 REFRESH_NONE, REFRESH_ALL, REFRESH_PAIR = range(3)

@@ -7,7 +7,7 @@ import numpy as np
 
 from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
-from lpspec.dram.rules import WINDOWS, activation_window_ck, latency_table, span_ck, timings_of
+from lpspec.dram.rules import WINDOWS, activation_window_ck, in_commands, latency_table, span_ck, timings_of
 from lpspec.errors import InputError, unknown_name
 from lpspec.machine.die import DieSpec
 
@@ -134,9 +134,7 @@ def channel_of(device: DieSpec, controller: Controller) -> IntArray:
     compiled = (state.BANKS >> state.GROUP_BITS, 1 << state.GROUP_BITS)
     if shape != compiled or any(window.count != state.IN_FAW for window in WINDOWS):
         raise InputError(f"{device.name} has {shape[0]} x {shape[1]} banks: the engine is compiled for {compiled}")
-    if device.standard == "LPDDR6":
-        raise InputError(f"{device.name}: commands of LPDDR6 can be checked, not yet scheduled; closed forms take it")
-    t = timings_of(device)
+    t, lpddr6 = timings_of(device), device.standard == "LPDDR6"
     last, again = all_bank_activate_ck(device)
     values = {
         state.P_RANKS: controller.ranks,
@@ -161,16 +159,18 @@ def channel_of(device: DieSpec, controller: Controller) -> IntArray:
         state.P_WAIT: controller.pim_wait,
         state.P_NMODE: t["nMODE"],
         state.P_NMAC: t["nMAC"],
-        state.P_NRCD: t["nRCD"],
-        state.P_NRAS: t["nRAS"],
-        state.P_NRTP: t["nRTP"],
-        state.P_NRPAB: t["nRPab"],
-        state.P_NRFCAB: t["nRFCab"],
-        state.P_OPENED: last,
-        state.P_ACT_ACT: again,
+        state.P_NRCD: in_commands(device, t["nRCD"]),
+        state.P_NRAS: in_commands(device, t["nRAS"]),
+        state.P_NRTP: in_commands(device, t["nRTP"]),
+        state.P_NRPAB: in_commands(device, t["nRPab"]),
+        state.P_NRFCAB: in_commands(device, t["nRFCab"]),
+        state.P_OPENED: in_commands(device, last),
+        state.P_ACT_ACT: in_commands(device, again),
         state.P_SLOTS: device.slots_per_set,
         state.P_OUTS: device.readback_bursts,
-        state.P_NPPD: t["nPPD"],
+        state.P_NPPD: in_commands(device, t["nPPD"]),
+        state.P_STEP: device.clocks.ck_per_command,
+        state.P_RESYNC: int(lpddr6 and controller.wck == "on-demand"),
         state.P_BANKS: state.BANKS,
         state.P_TIMEOUT: (controller.page_timeout or PAGE_TIMEOUT_CK) if controller.page == "timeout" else 0,
         state.P_LONGEST: _longest_wait_ck(controller.age_cap, t),
