@@ -77,16 +77,29 @@ class AttentionSplits:
         if new.size:
             sizes = np.arange(1, self.max_tokens + 1)
             one = replace(op, count=1, tokens=sizes, context=new - sizes, pairs=sizes * new)
-            own = self._best_heads(one)[1]
-            choices = np.unique(own)
-            costs = [Cost(self._attention_makespan_ns(one, h), self._heads_activity(one, h)) for h in choices.tolist()]
-            latency_ns = np.stack([np.broadcast_to(cost.latency_ns, own.shape) for cost in costs])
-            energy_pj = np.stack([np.broadcast_to(self._energy_pj(cost, profile), own.shape) for cost in costs])
-            products_ns, products_pj = self._of_products(profile)
-            step = latency_ns * op.count + products_ns, energy_pj * op.count + products_pj
-            chosen = choices[no_dearer_than_larger(np.searchsorted(choices, own), *step)]
+            own_ns, own = self._best_heads(one)
+            beside = self._of_products(profile)
+            step = self._of_layers(one, own, own_ns, op.count, profile) + beside[:, None]
+            falls = (np.diff(step) < 0).any(axis=(0, 2))  # elsewhere each size has its own
+            chosen = own.copy()
+            if falls.any():
+                some = replace(one, context=new[falls] - sizes, pairs=sizes * new[falls])
+                choices = np.unique(own[falls])
+                costs = [
+                    self._of_layers(some, h, self._attention_makespan_ns(some, h), op.count, profile) + beside[:, None]
+                    for h in choices.tolist()
+                ]
+                best = np.searchsorted(choices, own[falls])
+                chosen[falls] = choices[no_dearer_than_larger(best, *np.stack(costs, axis=1))]
             self._heads_over |= dict(zip(new[:, 0].tolist(), chosen, strict=True))
         return np.stack([self._heads_over[k] for k in keys.tolist()])
+
+    def _of_layers(
+        self, one: Attention, pim_heads: Count, latency_ns: FloatArray, layers: int, profile: EnergyProfile
+    ) -> FloatArray:
+        """Time and energy of all layers that PIM and NPU divide alike: float64 [2, keys, sizes]."""
+        energy_pj = self._energy_pj(Cost(latency_ns, self._heads_activity(one, pim_heads)), profile)
+        return np.stack([latency_ns, np.broadcast_to(energy_pj, latency_ns.shape)]) * layers
 
     def _best_heads(self, op: Attention) -> tuple[FloatArray, IntArray]:
         """Time of one layer, and the heads of the best division, each size by itself."""

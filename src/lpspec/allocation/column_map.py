@@ -8,6 +8,7 @@ whole. The DRAM ranks are one linear memory. The cache belongs to the request be
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -125,26 +126,38 @@ def lay_out(placed: Sequence[PlacedGemm], memory: MemorySpec, pim: LpddrPim, mod
         fixed: Bytes that lie on the DRAM ranks come what may.
     """
     ranks = memory.pim_ranks.n
+    label, content, taken = _dealt(tuple(placed), ranks, pim.slice_columns, pim.spec.concurrent_ranks.n)
+    rank_bytes = memory.dies_per_rank * memory.organisation.die_bytes
+    return Blocks(
+        label,
+        content,
+        taken,
+        _kv_bytes(model, memory),
+        np.array([rank_bytes] * ranks + [memory.dram_capacity_bytes - fixed], np.int64),
+    )
+
+
+@lru_cache(16)
+def _dealt(
+    placed: tuple[PlacedGemm, ...], ranks: int, slice_columns: int, at_once: int
+) -> tuple[tuple[tuple[str, int, int], ...], IntArray, IntArray]:
+    """Label, content and taken room of every block, as in ``Blocks``; many machines deal the same ones alike."""
     label, content, taken = [], [], []
     load = np.zeros(ranks, np.int64)
     for p, copy in _copies(placed):
         first = int(load.argmin())
         for tile in range(p.tiles):
             columns = p.columns(tile + 1) - p.columns(tile)
-            slices = np.arange(ceil_div(columns, pim.slice_columns)) + tile * pim.spec.concurrent_ranks.n + first
-            on_pim = np.bincount(slices % ranks, minlength=ranks) * pim.slice_columns * p.gemm.column_bytes
+            slices = np.arange(ceil_div(columns, slice_columns)) + tile * at_once + first
+            on_pim = np.bincount(slices % ranks, minlength=ranks) * slice_columns * p.gemm.column_bytes
             load += on_pim
             label.append((p.gemm.name, copy, tile))
             content.append(columns * p.gemm.column_bytes)
             taken.append([[*on_pim.tolist(), 0], [0] * ranks + [content[-1]]])
-    rank_bytes = memory.dies_per_rank * memory.organisation.die_bytes
-    return Blocks(
-        tuple(label),
-        np.array(content, np.int64),
-        np.array(taken, np.int64).swapaxes(0, 1),
-        _kv_bytes(model, memory),
-        np.array([rank_bytes] * ranks + [memory.dram_capacity_bytes - fixed], np.int64),
-    )
+    arrays = np.array(content, np.int64), np.array(taken, np.int64).swapaxes(0, 1)
+    for array in arrays:
+        array.flags.writeable = False
+    return tuple(label), *arrays
 
 
 def held_blocks(placed: Sequence[PlacedGemm]) -> BoolArray:

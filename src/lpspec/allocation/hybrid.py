@@ -110,7 +110,7 @@ class BalancedAllocator(AttentionSplits):
 
     def step_ns(self, tokens: int) -> float:
         """Time of a step of so many tokens in the longest context, all draft heads included where it is a tree."""
-        return float(self.decode_cost(self._step(tokens)).latency_ns)
+        return float(reduce(add, (self._op_ns(op) for op in self._step(tokens)), 0.0))
 
     def least_step_ns(self, tokens: int, platform: PlatformSpec) -> float:
         """The same at least with the PIM ranks of another platform, wherever weights may lie."""
@@ -122,6 +122,16 @@ class BalancedAllocator(AttentionSplits):
     def _step(self, tokens: int) -> tuple[Operator, ...]:
         passes = verify_operators(self.model, tokens, self.max_kv_tokens - self.max_tokens - 1)
         return passes + (draft_operators(self.model) if tokens > 1 else ())
+
+    def _op_ns(self, op: Operator) -> FloatArray:
+        """Time of all copies of an operator, that of ``decode_cost``."""
+        if isinstance(op, Gemm):
+            splits = ((split.latency_ns, split.placed.gemm.count) for split in self.gemm_splits(op))
+            return np.asarray(reduce(add, (once_ns * copies for once_ns, copies in splits), 0.0))
+        if isinstance(op, Attention):
+            once_ns, _ = self.attention_split(in_whole_blocks(op, self.pim.spec.lanes.n))
+            return np.asarray(once_ns * op.count + self.appends(op).latency_ns)
+        return np.asarray(self.npu.price(op).latency_ns)
 
     def _least_op_ns(self, op: Operator) -> float:
         """Time of all copies of an operator by the best of all splits."""
@@ -198,23 +208,29 @@ class BalancedAllocator(AttentionSplits):
         """Decide for all products of a step, those whose costs fall least first: theirs bound what a step may cost."""
         sizes = np.arange(1, self.max_tokens + 1)
         verified = {op.name for op in verify_operators(self.model, 1, 0)}
-        found: list[tuple[float, int, PlacedGemm, IntArray, IntArray, FloatArray]] = []
+        found: list[tuple[float, int, PlacedGemm, IntArray, FloatArray]] = []
         for placed in (p for p in self.placements if p.gemm.name not in self._drafts):
             own = self._best_split(sizes, placed, or_npu_alone=True).pim_columns
-            columns = np.unique(own)
-            one = replace(placed.gemm, count=1, tokens=sizes)
-            cost = Cost(
-                self.makespan_ns(sizes, placed.gemm, columns[:, None]), self._split_activity(one, columns[:, None])
-            )
-            costs = np.stack([cost.latency_ns, self._energy_pj(cost, profile)]) * placed.gemm.count
-            best = np.searchsorted(columns, own)
-            falls_pj = float(np.maximum(-np.diff(costs[1, best, sizes - 1]), 0.0).sum())
-            found.append((falls_pj, len(found), placed, columns, best, costs))
-        for *_, placed, columns, best, costs in sorted(found, key=lambda one: one[:2]):
+            costs = self._of_copies(placed, own, profile)
+            falls_pj = float(np.maximum(-np.diff(costs[1]), 0.0).sum())
+            found.append((falls_pj, len(found), placed, own, costs))
+        for *_, placed, own, own_costs in sorted(found, key=lambda one: one[:2]):
             together = self.weighs_whole_steps and placed.gemm.name in verified
-            chosen = no_dearer_than_larger(best, *(costs + together * self._products[:, None]))
-            self._columns_of[placed] = columns[chosen]
-            self._products += together * costs[:, chosen, sizes - 1]
+            beside = together * self._products
+            self._columns_of[placed], costs = own, own_costs
+            if (np.diff(costs + beside) < 0).any():
+                columns = np.unique(own)
+                each = self._of_copies(placed, columns[:, None], profile)
+                chosen = no_dearer_than_larger(np.searchsorted(columns, own), *(each + beside[:, None]))
+                self._columns_of[placed], costs = columns[chosen], each[:, chosen, sizes - 1]
+            self._products += together * costs
+
+    def _of_copies(self, placed: PlacedGemm, pim_columns: IntArray, profile: EnergyProfile) -> FloatArray:
+        """Time and energy of all copies, for each size: float64 [2, ..., sizes]."""
+        sizes = np.arange(1, self.max_tokens + 1)
+        latency_ns = self.makespan_ns(sizes, placed.gemm, pim_columns)
+        activity = self._split_activity(replace(placed.gemm, count=1, tokens=sizes), pim_columns)
+        return np.stack([latency_ns, self._energy_pj(Cost(latency_ns, activity), profile)]) * placed.gemm.count
 
     def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
         """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""

@@ -4,7 +4,7 @@ Nothing here is fitted: every term is a sum of JEDEC timings of the die that the
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.dram.energy import refresh_ns, waiting
@@ -12,7 +12,7 @@ from lpspec.machine.die import DieSpec
 from lpspec.machine.platform_spec import MemorySpec
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MemoryTiming:
     """The bus and the refreshes of one package.
 
@@ -32,7 +32,7 @@ class MemoryTiming:
     efficiency: float
     power_down: bool = False
 
-    @property
+    @cached_property
     def stream_share(self) -> float:
         """Share of the peak that a stream of reads or writes sustains.
 
@@ -42,7 +42,7 @@ class MemoryTiming:
         stop_ck = t.nRTP.n + t.nRPab.n + t.nRFCab.n + self.device.activate_ck + t.nRCD.n
         return 1.0 - stop_ck / t.nREFI.n
 
-    @property
+    @cached_property
     def pim_share(self) -> float:
         """Share of the time that a PIM program computes: at a stop rows are closed and refreshed, once per nREFI.
 
@@ -51,22 +51,22 @@ class MemoryTiming:
         t = self.device.timing
         return 1.0 - (t.nRPab.n + t.nRFCab.n) / t.nREFI.n
 
-    @property
+    @cached_property
     def bus_gb_per_s(self) -> float:
         """What all data buses sustain together, GB/s: refresh allows so much, the platform perhaps less."""
         return self.peak_gb_per_s * min(self.stream_share, self.efficiency)
 
-    @property
+    @cached_property
     def burst_bytes(self) -> int:
         """Bytes of a burst on one channel."""
         return self.device.organisation.burst_bytes.n
 
-    @property
+    @cached_property
     def burst_ns(self) -> float:
         """Time of a burst on the data bus of its channel."""
         return self.device.timing.nBL_min.n * self.device.tCK.ns
 
-    @property
+    @cached_property
     def refresh_interval_ns(self) -> float:
         """Average time between two all-bank refreshes of a die."""
         return self.device.timing.nREFI.n * self.device.tCK.ns

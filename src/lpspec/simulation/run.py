@@ -207,12 +207,12 @@ def simulate(
     Raises:
         InputError: The model does not fit, or the heads of model or trace cannot fill the tree.
     """
-    turns = turn_bounds(trace, workload)
-    contexts = int(turns[:, 0].max())
+    contexts = int(turn_bounds(trace, workload)[:, 0].max())
     system = system.under(policy)
     costs = step_costs(system, workload.prompt_tokens, contexts)
     steps = decode_steps(system, trace, workload, policy, costs)
-    commands = command_costs(system, workload.prompt_tokens, contexts) if fidelity == "command" else None
+    asked = (system, workload.prompt_tokens, contexts, costs.allocator) if fidelity == "command" else None
+    commands = None if asked is None else command_costs(*asked)
     return price_steps(system, costs, steps) if commands is None else price_by_commands(system, commands, steps)
 
 

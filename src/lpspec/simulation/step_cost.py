@@ -59,6 +59,7 @@ class StepCosts:
         prefill_pj: float64 [components], its energy.
         placements: How all this changes when weights move; None where they stay.
         platform: Whose energy basis prices follow; None for memory and MACs.
+        allocator: What said who computes what.
     """
 
     first_context: int
@@ -72,6 +73,7 @@ class StepCosts:
     prefill_pj: FloatArray
     placements: PlacementCosts | None = None
     platform: PlatformSpec | None = None
+    allocator: Allocator | None = None
 
     def prices(self, objective: Objective, heads: Sequence[int] | None = None) -> FloatArray:
         """What the pruner divides expected tokens by: float64 [placements, contexts, rows, sizes].
@@ -154,7 +156,9 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     moved_ns[:, 0] = moved_pj[..., 0] = 0.0
     compaction = moved_ns[0], moved_pj[:, 0]
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
-    return StepCosts(first_context, latency_ns, energy_pj, *draft_at, *compaction, *one_prompt, moving, system.platform)
+    return StepCosts(
+        first_context, latency_ns, energy_pj, *draft_at, *compaction, *one_prompt, moving, system.platform, allocator
+    )
 
 
 def allocator_of(system: System, last_context: int) -> Allocator:
