@@ -8,18 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lpspec.devices.channel_jobs import LONGEST_STREAM
 from lpspec.devices.cost import Activity
 from lpspec.devices.kv_share import Heads, KvShare
-from lpspec.devices.package_commands import LONGEST_STREAM, MemoryPart, PackageCommands
+from lpspec.devices.package_commands import PackageCommands
 from lpspec.devices.pim import LpddrPim
 from lpspec.dram.energy import activity_of, standing_by
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.weights import place_weights
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.read_stream import ReadStream
-from lpspec.dram.run.session import NO_PROGRAM, Session, repeated
+from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands, PhaseWork, Session
 from lpspec.dram.run.simulate import run_channel
+from lpspec.dram.run.steady import REFRESH_INTERVALS, in_the_long_run, per_refresh, without_refresh
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 from lpspec.machine.loading import load_platform, load_profile
 
 LP_SPEC = load_platform("lp-spec")
@@ -29,6 +32,12 @@ CHANNEL = PACKAGE.pim
 SHARE = KvShare(kv_heads=32, head_dim=128, channels=4, concurrent=3, row_columns=64)
 PEAK_GB_PER_S = 51.2
 MAC_NS = 5.0
+
+
+def repeated(phase: PhaseWork, device: DieSpec, controller: Controller) -> PhaseCommands:
+    """A copy among copies that follow each other for ever."""
+    alone = without_refresh(phase, device, controller)
+    return in_the_long_run(alone, per_refresh(phase, alone, device, controller, REFRESH_INTERVALS), device)
 
 
 def test_gpus_have_no_command_level() -> None:
@@ -44,7 +53,7 @@ def test_events_cost_what_the_commands_cost(profile: str, written: Literal["data
     program = compile_gemm(place_weights(CHANNEL, 512, 768, split="never"), 3).lines
     requests = ReadStream(3, 900).requests(PACKAGE.device)
     requests[600:, 1] = 1
-    mean = repeated(program, requests, PACKAGE.device, PACKAGE.controller)
+    mean = repeated(PhaseWork(program, requests), PACKAGE.device, PACKAGE.controller)
     die, bus, ck_ns = mean.rank_counts, mean.command_counts, 1.25
     rows = die["ACT2"] + 8 * die["PIM_ACT"]
     columns = die["RD"] + die["WR"] + 8 * die["PIM_MAC"]
@@ -87,7 +96,8 @@ def test_assumption_set_takes_longer_the_more_there_is_and_never_beats_the_bus()
     assert (np.diff(times) > 0).all()
     assert (times >= np.array(sizes) / PEAK_GB_PER_S).all()
     assert sizes[-1] / times[-1] == pytest.approx(0.93 * PEAK_GB_PER_S, rel=0.01)
-    assert PACKAGE.reads(0) == MemoryPart()
+    assert PACKAGE.reads(0).latency_ns == 0
+    assert not PACKAGE.reads(0).works
 
 
 @settings(max_examples=20, deadline=None)

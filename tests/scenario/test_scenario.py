@@ -76,7 +76,7 @@ def test_every_option_counts_in_the_key(option: Any) -> None:
     others = {"tree": "8", "systems": ["npu"], "changes": {"pim.alus": "2"}, "root_counts": False}
     chosen = [choice for choice in option.choices if choice != option.default]
     value = others.get(option.name) or (chosen or [7 if option.kind is int else "another"])[0]
-    value = False if option.kind is bool else value
+    value = not option.default if option.kind is bool else value
     changed = DEFAULT.replace(**{option.name: value})
     assert changed != DEFAULT
     assert changed.key != DEFAULT.key

@@ -39,7 +39,7 @@ def costs_of(one: System) -> CommandCosts:
 @pytest.mark.parametrize("root_counts", [True, False])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_costs_what_its_steps_cost_one_by_one(name: str, root_counts: bool) -> None:
-    one = system(name, root_counts)
+    one = replace(system(name, root_counts), exact=True)
     run = simulate(one, TRACE, WORKLOAD, TreePolicy(objective="edp"), "command")
     costs = costs_of(one)
     known: dict[tuple[int, int, int, int], tuple[float, float]] = {}

@@ -61,7 +61,10 @@ class Layout(Protocol):
         ...
 
     def divided(self, op: Operator, prompt: bool = False) -> Iterable[Division]:
-        """Who computes what of an operator whose counts are numbers; ``prompt`` for the pass over the prompt."""
+        """Who computes what of an operator; ``prompt`` for the pass over the prompt.
+
+        Counts are numbers; a layout with a true ``lays_out_arrays`` is given arrays over the kinds of a step, too.
+        """
         ...
 
 

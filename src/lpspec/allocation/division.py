@@ -1,6 +1,7 @@
 """How operators are divided over devices, copy by copy, as command level lays them out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from lpspec.allocation.placement import PlacedGemm
 from lpspec.arrays import FloatArray, IntArray
@@ -22,8 +23,9 @@ class Division:
 
     Attributes:
         copies: How many.
-        shares: Who computes how many columns or heads of each copy; None for all of it.
+        shares: Who computes how many columns or heads of each copy, a number or an array as the operator's counts are;
+            None for all of it.
     """
 
     copies: int
-    shares: tuple[tuple[Device, int | None], ...]
+    shares: tuple[tuple[Device, Any], ...]

@@ -28,7 +28,7 @@ from lpspec.devices.kv_append import append_to_pim
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
-from lpspec.llm.counts import Count, ceil_div
+from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
     SHARED_HEAD,
@@ -53,6 +53,7 @@ class BalancedAllocator(AttentionSplits):
     """
 
     saves_time = True
+    lays_out_arrays = True
     weighs_whole_steps = True
     """Whether energy of one product may fall as trees grow where that of the others rises more."""
 
@@ -156,10 +157,10 @@ class BalancedAllocator(AttentionSplits):
             yield Division(op.count, ((self.npu, None),))
         elif isinstance(op, Gemm):
             for split in self.gemm_splits(op):
-                on_pim = int(split.pim_columns)
+                on_pim = plain(split.pim_columns)
                 yield Division(split.placed.gemm.count, ((self.npu, op.n - on_pim), (self.pim, on_pim)))
         else:
-            on_pim = int(self.heads_on_pim(op))
+            on_pim = plain(self.heads_on_pim(op))
             yield Division(op.count, ((self.npu, op.kv_heads - on_pim), (self.pim, on_pim)))
 
     def _price(self, op: Operator) -> Cost:

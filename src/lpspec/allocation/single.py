@@ -21,6 +21,7 @@ class SingleDevice:
     """Everything on the one device of the platform that stands alone: its NPU, its GPU, or another kind."""
 
     kv_on_dram = True
+    lays_out_arrays = True
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
         """Take the device, and the package that it reads if the platform has one."""

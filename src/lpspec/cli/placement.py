@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Options: TypeAlias = Any
 else:
     Options = flattened(
-        Scenario, "model", "weights", "trace", "prompt_tokens", "new_tokens", "energy_profile", "fidelity"
+        Scenario, "model", "weights", "trace", "prompt_tokens", "new_tokens", "energy_profile", "fidelity", "exact"
     )
 
 

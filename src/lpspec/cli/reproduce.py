@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Options: TypeAlias = Any
 else:
-    Options = flattened(Scenario, "energy_profile", "fidelity")
+    Options = flattened(Scenario, "energy_profile", "fidelity", "exact")
 
 FIGURES = ("sensitivity", "lengths", "parts", "ranks", "contexts")
 """What the figures of the study are called behind the name that was given."""

@@ -5,9 +5,23 @@ All fields are numbers or arrays that broadcast over a (context, tokens) grid.
 
 from dataclasses import dataclass
 
-from lpspec.machine.energy_profile import COMPONENTS, Activity, Real
+import numpy as np
 
-__all__ = ["COMPONENTS", "Activity", "Cost", "Real", "macs_at", "off_chip_read"]
+from lpspec.arrays import FloatArray
+from lpspec.llm.counts import plain
+from lpspec.machine.energy_profile import COMPONENTS, EVENTS, Activity, Real
+
+__all__ = [
+    "COMPONENTS",
+    "Activity",
+    "Cost",
+    "Real",
+    "activity_from",
+    "cost_from",
+    "macs_at",
+    "off_chip_read",
+    "table_of",
+]
 
 NOTHING = Activity()
 """No event."""
@@ -27,6 +41,23 @@ class Cost:
     def __mul__(self, factor: Real) -> "Cost":
         """Cost of ``factor`` repetitions, one after the other."""
         return Cost(self.latency_ns * factor, self.activity * factor)
+
+
+def table_of(cost: Cost, kinds: int) -> FloatArray:
+    """Time and events of so many kinds as numbers that add and scale: float64 [kinds, 1 + events]."""
+    activity = cost.activity
+    rows = (cost.latency_ns, *(getattr(activity, name) for name in EVENTS))
+    return np.stack([np.broadcast_to(np.asarray(row, np.float64), (kinds,)) for row in rows], axis=1)
+
+
+def cost_from(table: FloatArray) -> Cost:
+    """The cost behind float64 [1 + events], or [1 + events, ...] for arrays."""
+    return Cost(plain(table[0]), activity_from(table[1:]))
+
+
+def activity_from(counts: FloatArray) -> Activity:
+    """Events of float64 [events] as numbers, or of [events, ...] as arrays; one that never occurs is the number 0."""
+    return Activity(*(plain(row) if row.any() else 0.0 for row in counts))
 
 
 def off_chip_read(read_bytes: Real) -> Activity:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from lpspec.devices.cost import NOTHING, Activity, Cost
+from lpspec.devices.cost import NOTHING, Activity, Cost, Real
+from lpspec.llm.counts import Count
 from lpspec.llm.operators import Operator
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Described
@@ -35,12 +36,12 @@ class PhasePart:
     """
 
     name: str
-    read_bytes: float = 0.0
-    busy_ns: float = 0.0
+    read_bytes: Real = 0.0
+    busy_ns: Real = 0.0
     unit: Unit = "matrix"
     activity: Activity = NOTHING
-    in_memory: "Callable[[PackageCommands, float], MemoryPart] | None" = None
-    amount: int = 0
+    in_memory: "Callable[[PackageCommands, Real], MemoryPart] | None" = None
+    amount: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Device(Protocol):
 
     def phase_parts(self, op: Operator, amount: int | None = None) -> tuple[PhasePart, ...] | None:
         """Its part in each phase of one copy of an operator; None where it has no command level, whatever the operator.
+
+        A device with a true ``lays_out_arrays`` is given arrays over the kinds of a step, too.
 
         Args:
             op: A product or elementwise work is one phase; attention is two, scores and values. Counts are numbers.

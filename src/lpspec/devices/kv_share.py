@@ -18,7 +18,7 @@ from lpspec.llm.counts import Count, ceil_div
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """One layer's attention as the memory sees it.
+    """One layer's attention as the memory sees it; counts are numbers, or arrays over kinds of a step.
 
     Attributes:
         pim: Key-value heads that PIM computes, of all channels.
@@ -27,10 +27,10 @@ class Heads:
         keys: Positions, whole blocks of lanes.
     """
 
-    pim: int
+    pim: Count
     share: "KvShare"
-    queries: int
-    keys: int
+    queries: Count
+    keys: Count
 
 
 @dataclass(frozen=True, slots=True)

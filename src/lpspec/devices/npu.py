@@ -14,7 +14,7 @@ from lpspec.devices.device import Identity, PhasePart
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
-from lpspec.llm.counts import Count, ceil_div, packed_bytes
+from lpspec.llm.counts import Count, ceil_div, packed_bytes, plain
 from lpspec.llm.model_spec import WeightFormat
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
 from lpspec.machine.platform_spec import MemorySpec, NpuSpec, PlatformSpec
@@ -31,6 +31,7 @@ class Npu:
 
     Spec = NpuSpec
     stands_alone = True
+    lays_out_arrays = True
 
     def __init__(self, npu: NpuSpec, memory: MemorySpec) -> None:
         """Take the data of one platform."""
@@ -57,20 +58,19 @@ class Npu:
         yield Identity("npu_matrix", self.spec.matrix_tops, "TOPS", "INT8, all MAC arrays")
         yield Identity("npu_vector", self.spec.vector_tops, "TOPS", "all vector lanes")
 
-    def phase_parts(self, op: Operator, amount: int | None = None) -> tuple[PhasePart, ...]:
+    def phase_parts(self, op: Operator, amount: Count | None = None) -> tuple[PhasePart, ...]:
         """What one copy of an operator reads from the package and how long arrays or lanes take."""
         if isinstance(op, Elementwise):
             once = op.vector_ops / op.count
-            busy_ns = float(once / (self.spec.vector_tops * 1e3))
-            read_bytes = float(op.memory_bytes / op.count)
-            return (PhasePart(op.name, read_bytes, busy_ns, "vector", Activity(macs_int8=once / 2)),)
+            busy_ns = once / (self.spec.vector_tops * 1e3)
+            return (PhasePart(op.name, op.memory_bytes / op.count, busy_ns, "vector", Activity(macs_int8=once / 2)),)
         if isinstance(op, Gemm):
             n = op.n if amount is None else amount
-            busy_ns = float(self.product_compute_ns(op, n))
-            return (PhasePart(op.name, float(self.gemm_read_bytes(op, n)), busy_ns, activity=self.gemm_on_chip(op, n)),)
+            busy_ns, read_bytes = plain(self.product_compute_ns(op, n)), plain(self.gemm_read_bytes(op, n))
+            return (PhasePart(op.name, read_bytes, busy_ns, activity=self.gemm_on_chip(op, n)),)
         heads = op.kv_heads if amount is None else amount
-        half_bytes = float(self.attention_read_bytes(op, heads)) / 2
-        scores_ns, values_ns = float(self.scores_compute_ns(op, heads)), float(self.values_compute_ns(op, heads))
+        half_bytes = plain(self.attention_read_bytes(op, heads) / 2)
+        scores_ns, values_ns = plain(self.scores_compute_ns(op, heads)), plain(self.values_compute_ns(op, heads))
         return (
             PhasePart("scores", half_bytes, scores_ns, activity=self.scores_on_chip(op, heads)),
             PhasePart("values", half_bytes, values_ns, activity=self.values_on_chip(op, heads)),

@@ -5,76 +5,124 @@ shares are equal, which they are for widths that are multiples of 32 outputs tim
 among copies that follow each other (``lpspec.dram.run.session``), so they hold their share of refresh and may be added.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
-from lpspec.arrays import IntArray
-from lpspec.devices.cost import Activity
+from lpspec.arrays import FloatArray, IntArray
+from lpspec.devices.channel_jobs import LONGEST_STREAM, ChannelJobs
+from lpspec.devices.cost import Activity, Cost, Real, activity_from
 from lpspec.devices.kv_share import Heads, KvShare
+from lpspec.devices.phase_prices import Job, Prices, Work
+from lpspec.devices.steady_prices import SteadyPrices
 from lpspec.dram.energy import activity_of, refresh_ns, sum_of, waiting
-from lpspec.dram.engine.state import BANKS, BEATS
-from lpspec.dram.pim.cache import KvPlacement
-from lpspec.dram.pim.moves import plan_between_sides
-from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
-from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
+from lpspec.dram.pim.weights import PimChannel, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform, command_die
+from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run.controller import Controller
-from lpspec.dram.run.mover import moved, repeated_move
-from lpspec.dram.run.read_stream import ReadStream
-from lpspec.dram.run.session import NO_PROGRAM, REFRESH_INTERVALS, PhaseCommands, repeated
+from lpspec.dram.run.mover import moved
+from lpspec.dram.run.session import BUS, CK, COUNTED, PhaseCommands
+from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.errors import InputError
-from lpspec.llm.counts import ceil_div
 from lpspec.machine.die import DieSpec
+from lpspec.machine.energy_profile import EVENTS
 from lpspec.machine.platform_spec import PlatformSpec
 
-LONGEST_STREAM = 1 << 17
-"""Bursts of a stream of reads that are issued one by one: 90 refresh intervals. What is longer goes on at the rate of
-the second half."""
+ON_BUS = ("RD", "RDA", "WR", "WRA", "PIM_IN", "PIM_OUT")
+"""Commands with a burst on DQ."""
 
-_MOST_KNOWN = 1 << 14
-_KNOWN: dict[tuple[Any, ...], PhaseCommands] = {}
+_BURSTS = [BUS + COMMANDS.index(name) for name in ON_BUS]
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What one channel does in a phase, made when it is to be run.
+@dataclass(frozen=True, eq=False)
+class MemoryPart:
+    """The memory's part of a phase, of the whole package, whose cost is asked for when it is first needed.
+
+    Time and events are numbers, or arrays over kinds of a step; then no work is named.
 
     Attributes:
-        program: int64 [instructions, fields], empty for none.
-        requests: int64 [n, 5], their CK counted from the start of the phase.
-        mac_ck: CK from MAC to MAC; what the die needs if left out.
+        asked: What is priced, one after the other.
+        known: What costs so much besides.
     """
 
-    program: Callable[[], IntArray]
-    requests: Callable[[], IntArray]
-    mac_ck: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryPart:
-    """The memory's part of a phase, of the whole package: its time, its events, and one channel's work, in order."""
-
-    latency_ns: float = 0.0
-    activity: Activity = field(default_factory=Activity)
-    works: tuple[Work, ...] = ()
+    asked: tuple["Asked", ...] = ()
+    known: Cost = field(default_factory=Cost)
 
     def __add__(self, other: "MemoryPart") -> "MemoryPart":
         """One after the other."""
-        return MemoryPart(self.latency_ns + other.latency_ns, self.activity + other.activity, self.works + other.works)
+        return MemoryPart(self.asked + other.asked, self.known + other.known)
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """One channel's work, in order; none of arrays."""
+        return tuple(work for one in self.asked for work in one.works())
+
+    @property
+    def latency_ns(self) -> Real:
+        """Its time."""
+        return self._cost.latency_ns
+
+    @property
+    def activity(self) -> Activity:
+        """Its events."""
+        return self._cost.activity
+
+    @cached_property
+    def _cost(self) -> Cost:
+        return reduce(add, (one.cost() for one in self.asked), self.known)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Phases of a package to be priced.
+
+    Attributes:
+        memory: Whose they are.
+        jobs: Those that differ; None for no phase.
+        which: int64 [kinds], the job of each kind of a step; None for a single phase.
+    """
+
+    memory: "PackageCommands"
+    jobs: tuple[Job | None, ...]
+    which: IntArray | None = None
+
+    def cost(self) -> Cost:
+        """Time and events, numbers or arrays [kinds]."""
+        latency_ns, activity = self.memory.costs(self.jobs)
+        if self.which is None:
+            return Cost(float(latency_ns[0]), activity_from(activity[:, 0]))
+        return Cost(latency_ns[self.which], activity_from(activity[:, self.which]))
+
+    def works(self) -> tuple[Work, ...]:
+        """What one channel does."""
+        jobs = self.jobs if self.which is None else ()
+        return tuple(self.memory.prices.work(job) for job in jobs if job is not None)
+
+    def expect(self, times: FloatArray) -> None:
+        """Say how often each kind of a step will run, all of which a single phase is part of: float64 [kinds]."""
+        which = np.zeros(len(times), np.int64) if self.which is None else self.which
+        often = np.bincount(which, times, len(self.jobs))
+        for job, n in zip(self.jobs, often.tolist(), strict=True):
+            if job is not None:
+                self.memory.prices.expect(job, n)
 
 
 class PackageCommands:
-    """Prices the phases of one platform's memory; costs are those of the whole package."""
+    """Prices the phases of one platform's memory; costs are those of the whole package.
 
-    def __init__(self, platform: PlatformSpec, refresh_intervals: int = REFRESH_INTERVALS) -> None:
+    Sizes of phases may be numbers, or arrays over kinds of a step.
+    """
+
+    def __init__(self, platform: PlatformSpec, refresh_intervals: int = REFRESH_INTERVALS, exact: bool = True) -> None:
         """Take the channel of a platform.
 
         Args:
             platform: Whose memory it is.
+            exact: Whether every phase is run by itself, or those that are alike are combined from a few.
             refresh_intervals: Copies of a phase fill so many: with fewer a cost is less exact, and sooner known.
 
         Raises:
@@ -91,11 +139,9 @@ class PackageCommands:
             self.device.timing.nBL_min.n * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
         )
         self.controller = Controller(ranks=self.ranks)
-        described = self.device.model_dump(mode="json", include={"data_rate", "organisation", "timing"})
-        self.refresh_intervals = refresh_intervals
-        self._memory_key = (json.dumps(described), self.ranks, refresh_intervals)
-        pim_key = json.dumps(self.device.model_dump(mode="json", include={"pim_side"}))
-        self._pim_key = (*self._memory_key, pim_key, self.pim and self.pim.pim_ranks)
+        self.prices = (Prices if exact else SteadyPrices)(self.device, self.controller, refresh_intervals)
+        self._events = _events_of_counts(self.device)
+        self.jobs = ChannelJobs(platform, self.device, self.pim, self.prices)
 
     @property
     def refresh_interval_ns(self) -> float:
@@ -107,32 +153,22 @@ class PackageCommands:
         """Dies of the package."""
         return self.ranks * self.channels
 
-    def refreshing(self, idle_ns: float) -> Activity:
+    def refreshing(self, idle_ns: Real) -> Activity:
         """The refreshes of all dies in a time without commands."""
         return Activity(refreshing_die_ns=idle_ns / self.refresh_interval_ns * self.dies * refresh_ns(self.device))
 
-    def waiting(self, latency_ns: float, activity: Activity) -> Activity:
+    def waiting(self, latency_ns: Real, activity: Activity) -> Activity:
         """What all dies draw while their rows are closed, in the time of some activity."""
         idle_ns = latency_ns * self.dies - activity.active_die_ns
         return waiting(idle_ns, activity.refreshing_die_ns, self.device, self.power_down)
 
     # --- phases
 
-    def reads(self, read_bytes: float) -> MemoryPart:
+    def reads(self, read_bytes: Real) -> MemoryPart:
         """The NPU reads so many bytes from all channels, whole rows of one rank after the other."""
-        bursts = self._bursts(read_bytes)
-        if bursts == 0:
-            return MemoryPart()
-        work = self._stream(bursts)
-        if bursts <= LONGEST_STREAM:
-            return self._part(self._memory_key, ("reads", bursts), work)
-        whole, half = (
-            self._measured(self._memory_key, ("reads", n), self._stream(n))
-            for n in (LONGEST_STREAM, LONGEST_STREAM // 2)
-        )
-        return self._cost(_extended(whole, half, (bursts - LONGEST_STREAM) / (LONGEST_STREAM // 2)), work)
+        return self._part(self.jobs.reads, read_bytes)
 
-    def product(self, tokens: int, k: int, pim_columns: int, ranks: int, npu_bytes: float) -> MemoryPart:
+    def product(self, tokens: Any, k: int, pim_columns: Any, ranks: int, npu_bytes: Real) -> MemoryPart:
         """PIM computes some columns of a product while the NPU reads the weights of the others from the last rank.
 
         Args:
@@ -142,27 +178,25 @@ class PackageCommands:
             ranks: PIM ranks that compute at once.
             npu_bytes: What the NPU reads meanwhile.
         """
-        if pim_columns == 0:
-            return self.reads(npu_bytes)
-        channel = self._computing(ranks)
-        width = share_of_channel(pim_columns, self.channels, 0, channel.lanes)[1]
-        bursts = self._bursts(npu_bytes)
+        channel = self.jobs.computing(ranks)
 
-        def program() -> IntArray:
-            return compile_gemm(place_weights(channel, k, width, split="never"), tokens).lines
+        def job(tokens: int, columns: int, read_bytes: float) -> Job | None:
+            if columns == 0:
+                return self.jobs.reads(read_bytes)
+            width = share_of_channel(columns, self.channels, 0, channel.lanes)[1]
+            return self.jobs.product(channel, tokens, k, width, self.jobs.bursts(read_bytes))
 
-        work = Work(program, self._stream(bursts).requests)
-        return self._computed(("product", tokens, k, width, ranks, bursts), work)
+        return self._part(job, tokens, pim_columns, npu_bytes)
 
-    def scores(self, heads: Heads, npu_bytes: float) -> MemoryPart:
+    def scores(self, heads: Heads, npu_bytes: Real) -> MemoryPart:
         """QK^T of one layer: PIM takes some heads, the NPU reads the keys of the others."""
         return self._attention("scores", heads, npu_bytes)
 
-    def values(self, heads: Heads, npu_bytes: float) -> MemoryPart:
+    def values(self, heads: Heads, npu_bytes: Real) -> MemoryPart:
         """PV of one layer, likewise."""
         return self._attention("values", heads, npu_bytes)
 
-    def append_to_pim(self, share: KvShare, blocks: int, tokens: int, read_first: bool = False) -> MemoryPart:
+    def append_to_pim(self, share: KvShare, blocks: Any, tokens: Any, read_first: bool = False) -> MemoryPart:
         """Write new keys and values of one layer into the PIM ranks, where a key is one byte of many columns.
 
         Args:
@@ -171,28 +205,15 @@ class PackageCommands:
             tokens: How many.
             read_first: Whether they are moved: the same bursts are read before they are written.
         """
-        channel = self._computing(share.concurrent)
-        key = ("append", *_dealing(share), blocks, tokens, read_first)
+        return self._part(lambda some, new: self.jobs.append(share, some, new, read_first), blocks, tokens)
 
-        def writes() -> IntArray:
-            room = (blocks + 1) * channel.lanes + tokens
-            kv = self._placement(share, room)
-            position = channel.lanes - 1 if blocks > ceil_div(tokens, channel.lanes) else 0
-            return _requests(kv.append_places(position, tokens), read_first)
-
-        # The positions of one row lie on one of the channels that share a head.
-        return self._part(self._pim_key, key, Work(_nothing, writes), 1 / share.spread)
-
-    def append_to_dram(self, write_bytes: float, read_first: bool = False) -> MemoryPart:
+    def append_to_dram(self, write_bytes: Real, read_first: bool = False) -> MemoryPart:
         """Write new keys and values into plain DRAM, where they lie side by side; ``read_first`` as above."""
-        bursts = self._bursts(write_bytes)
 
-        def writes() -> IntArray:
-            table = ReadStream(self.ranks - 1, bursts).requests(self.device)
-            table[:, 1] = 1
-            return np.concatenate([_as_reads(table), table]) if read_first else table
+        def job(write_bytes: float) -> Job:
+            return self.jobs.writes(self.jobs.bursts(write_bytes), read_first)
 
-        return self._part(self._memory_key, ("writes", bursts, read_first), Work(_nothing, writes))
+        return self._part(job, write_bytes)
 
     def move(self, column_bytes: int, columns: int, to_pim: bool) -> MemoryPart:
         """Weight columns change sides while nothing else runs: each burst is read on one rank and written on another.
@@ -203,108 +224,61 @@ class PackageCommands:
         assert channel is not None
         width = share_of_channel(columns, self.channels, 0, channel.lanes)[1]
         some = min(width, max(1, LONGEST_STREAM // column_bytes) * channel.lanes)
-        plan = plan_between_sides
-        commands = self._remembered(
-            (self._pim_key, ("move", column_bytes, some, to_pim)),
-            lambda: repeated_move(plan(channel, column_bytes, some, to_pim), self.device, self.controller),
-        )
-        part = self._cost(commands, Work(_nothing, _nothing))
+        job = self.jobs.move(column_bytes, some, to_pim)
+        part, commands = self._part(lambda: job), PhaseCommands(self.prices.counts([job])[0])
         moved_bytes = sum_of(commands.command_counts, "WR", "WRA") * self.device.organisation.burst_bytes.n
         activity = moved(activity_of(commands, self.device), moved_bytes) * self.channels
         longer = width / some
-        return MemoryPart(part.latency_ns * longer, activity * longer)
+        return MemoryPart(known=Cost(part.latency_ns * longer, activity * longer))
 
-    def _attention(self, what: str, heads: Heads, npu_bytes: float) -> MemoryPart:
-        if heads.pim == 0:
-            return self.reads(npu_bytes)
+    def _attention(self, what: str, heads: Heads, npu_bytes: Real) -> MemoryPart:
         share = heads.share
-        of_channel, keys = ceil_div(heads.pim, share.quantum), share.channel_keys(heads.keys)
-        bursts = self._bursts(npu_bytes)
 
-        def program() -> IntArray:
-            kv = self._placement(share, keys)
-            compiled = compile_scores if what == "scores" else compile_values
-            return compiled(kv, keys, heads.queries, heads=of_channel).lines
+        def job(pim_heads: int, queries: int, keys: int, read_bytes: float) -> Job | None:
+            if pim_heads == 0:
+                return self.jobs.reads(read_bytes)
+            return self.jobs.heads(what, Heads(pim_heads, share, queries, keys), self.jobs.bursts(read_bytes))
 
-        key = (what, of_channel, *_dealing(share), heads.queries, keys, bursts)
-        work = Work(program, self._stream(bursts).requests)
-        return self._computed(key, work, float(share.mean_share(heads.pim)))
+        return self._part(job, heads.pim, heads.queries, heads.keys, npu_bytes)
 
-    def _placement(self, share: KvShare, keys: int) -> KvPlacement:
-        return KvPlacement(self._computing(share.concurrent), share.on_channel, share.head_dim, keys, parts=share.parts)
+    # --- costs
 
-    def _computing(self, ranks: int) -> PimChannel:
-        """The channel with so many PIM ranks computing at once, which may be fewer than it allows."""
-        assert self.pim is not None
-        return replace(self.pim, concurrent=ranks)
+    def _part(self, job_of: Callable[..., Job | None], *sizes: Real) -> MemoryPart:
+        """Cost of the phase that sizes give, or of those that arrays of them give."""
+        if any(np.ndim(size) for size in sizes):
+            rows = list(zip(*(array.tolist() for array in np.broadcast_arrays(*sizes)), strict=True))
+            number = {row: i for i, row in enumerate(dict.fromkeys(rows))}
+            jobs, which = tuple(job_of(*row) for row in number), np.array([number[row] for row in rows], np.int64)
+            return MemoryPart((Asked(self, jobs, which),))
+        job = job_of(*sizes)
+        return MemoryPart() if job is None else MemoryPart((Asked(self, (job,)),))
 
-    # --- runs
-
-    def _bursts(self, total_bytes: float) -> int:
-        """Bursts on the channel that carries the most of so many bytes."""
-        return int(-(-total_bytes // (self.channels * self.device.organisation.burst_bytes.n)))
-
-    def _stream(self, bursts: int) -> Work:
-        """Reads of whole rows of the last rank."""
-        return Work(_nothing, lambda: ReadStream(self.ranks - 1, bursts).requests(self.device))
-
-    def _computed(self, what: tuple[Any, ...], work: Work, share: float = 1.0) -> MemoryPart:
-        """A program beside reads, if any (bursts are the last of ``what``), at the pace of MACs that ends it sooner.
-
-        MACs an odd number of CK apart fall out of step with reads, which take an even one: the bus then idles for a CK
-        beside every other MAC, and what it binds may end sooner with MACs a CK further apart.
-        """
-        part = self._part(self._pim_key, what, work, share)
-        slower_ck = self.device.mac_ck + 1
-        if slower_ck % 2 or not what[-1]:
-            return part
-        slower = self._part(self._pim_key, (*what, slower_ck), replace(work, mac_ck=slower_ck), share)
-        return min(part, slower, key=lambda one: one.latency_ns)
-
-    def _part(self, where: tuple[Any, ...], what: tuple[Any, ...], work: Work, share: float = 1.0) -> MemoryPart:
-        return self._cost(self._measured(where, what, work), work, share)
-
-    def _measured(self, where: tuple[Any, ...], what: tuple[Any, ...], work: Work) -> PhaseCommands:
-        """Run a phase, or remember it."""
-        return self._remembered((where, what), lambda: self._repeated(work))
-
-    def _repeated(self, work: Work) -> PhaseCommands:
-        run = work.program(), work.requests(), self.device, self.controller, self.refresh_intervals
-        return repeated(*run, work.mac_ck)
-
-    @staticmethod
-    def _remembered(key: tuple[Any, ...], run: Callable[[], PhaseCommands]) -> PhaseCommands:
-        if key not in _KNOWN:
-            if len(_KNOWN) >= _MOST_KNOWN:
-                _KNOWN.clear()
-            _KNOWN[key] = run()
-        return _KNOWN[key]
-
-    def _cost(self, commands: PhaseCommands, work: Work, share: float = 1.0) -> MemoryPart:
-        """Cost of a phase on all channels, which do ``share`` of what this one does on average.
+    def costs(self, jobs: Sequence[Job | None]) -> tuple[FloatArray, FloatArray]:
+        """Time and events of phases on all channels, ns [jobs] and [events, jobs]; None for no phase.
 
         Bursts follow each other no faster than the platform lets them, whatever commands could do; refresh goes on.
         """
-        took_ns = commands.ck * self.device.tCK.ns
-        latency_ns = max(took_ns, sum_of(commands.command_counts, *_ON_BUS) * self._least_burst_ns)
-        idle = self.refreshing(latency_ns - took_ns)
-        activity = _of_package(commands, self.device) * (share * self.channels)
-        return MemoryPart(latency_ns, activity + idle, (work,))
+        counts, share = np.zeros((len(jobs), COUNTED)), np.ones(len(jobs))
+        there = [i for i, job in enumerate(jobs) if job is not None]
+        some = [job for job in jobs if job is not None]
+        counts[there], share[there] = self.prices.counts(some), [job.share for job in some]
+        took_ns = counts[:, CK] * self.device.tCK.ns
+        latency_ns = np.maximum(took_ns, counts[:, _BURSTS].sum(axis=1) * self._least_burst_ns)
+        activity = self._events @ counts.T * (share * self.channels)
+        activity[_NAMES.index("refreshing_die_ns")] += self.refreshing(latency_ns - took_ns).refreshing_die_ns
+        return latency_ns, activity
 
 
-_ON_BUS = ("RD", "RDA", "WR", "WRA", "PIM_IN", "PIM_OUT")
+_NAMES = list(EVENTS)
 
 
-def _dealing(share: KvShare) -> tuple[int, ...]:
-    """What of it decides the commands of one channel."""
-    return share.on_channel, share.parts, share.concurrent, share.head_dim
+def _events_of_counts(device: DieSpec) -> FloatArray:
+    """What each of ``PhaseCommands.counts`` adds to each event of one channel: float64 [events, COUNTED]."""
+    each = (_of_channel(PhaseCommands(one), device) for one in np.eye(COUNTED))
+    return np.array([[getattr(activity, name) for name in _NAMES] for activity in each]).T
 
 
-def _nothing() -> IntArray:
-    return NO_PROGRAM
-
-
-def _of_package(commands: PhaseCommands, device: DieSpec) -> Activity:
+def _of_channel(commands: PhaseCommands, device: DieSpec) -> Activity:
     """The events of one channel's commands, and of the scratchpad and buffers through which the NPU's reads go.
 
     What is written are new keys and values.
@@ -312,34 +286,3 @@ def _of_package(commands: PhaseCommands, device: DieSpec) -> Activity:
     activity = activity_of(commands, device, written="activations")
     passed_bits = 2 * activity.io_bits
     return replace(activity, scratchpad_bits=passed_bits, local_buffer_bits=passed_bits)
-
-
-def _extended(whole: PhaseCommands, half: PhaseCommands, times: float) -> PhaseCommands:
-    """A stream that goes on after ``whole`` as it did in its second half, so many times."""
-
-    def more(all_of_it: float, first: float) -> float:
-        return all_of_it + times * (all_of_it - first)
-
-    def counts(all_of_it: Mapping[str, float], first: Mapping[str, float]) -> dict[str, float]:
-        return {name: more(n, first.get(name, 0.0)) for name, n in all_of_it.items()}
-
-    return PhaseCommands(
-        more(whole.ck, half.ck),
-        counts(whole.command_counts, half.command_counts),
-        counts(whole.rank_counts, half.rank_counts),
-        whole.mac_tokens,
-        more(whole.active_ck, half.active_ck),
-    )
-
-
-def _requests(places: IntArray, read_first: bool) -> IntArray:
-    """Writes to places (rank, flat bank, row, column), read before if asked for."""
-    zero = np.zeros(len(places), np.int64)
-    table = np.stack([zero, zero + 1, places[:, 0] * BANKS + places[:, 1], places[:, 2], places[:, 3] * BEATS], 1)
-    return np.concatenate([_as_reads(table), table]) if read_first else table
-
-
-def _as_reads(table: IntArray) -> IntArray:
-    reads = table.copy()
-    reads[:, 1] = 0
-    return reads

@@ -11,7 +11,7 @@ first rows under nFAW, streams its columns, and reads its accumulators back; all
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose
 from typing import TYPE_CHECKING, Self
 
@@ -22,7 +22,7 @@ from lpspec.devices.device import Identity, PhasePart
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
-from lpspec.llm.counts import Count, ceil_div
+from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
 from lpspec.machine.platform_spec import MemorySpec, PimSpec, PlatformSpec
 
@@ -66,6 +66,7 @@ class LpddrPim:
 
     Spec = PimSpec
     stands_alone = False
+    lays_out_arrays = True
 
     def __init__(self, pim: PimSpec, memory: MemorySpec) -> None:
         """Take the data of one platform."""
@@ -120,20 +121,20 @@ class LpddrPim:
             yield Identity(f"{key}_ck", in_ck, ck, f"at command level{rounded}")
         yield Identity("pim_tile", self.tile_columns, "outputs", "of one tile over those dies")
 
-    def phase_parts(self, op: Operator, amount: int | None = None) -> tuple[PhasePart, ...]:
+    def phase_parts(self, op: Operator, amount: Count | None = None) -> tuple[PhasePart, ...]:
         """Programs of the package; inputs and results cross the bus beside what others read."""
         if isinstance(op, Gemm):
-            n, tokens, k = op.n if amount is None else amount, int(op.tokens), op.k
+            n, tokens, k = op.n if amount is None else amount, plain(op.tokens), op.k
             ranks = self.spec.concurrent_ranks.n
 
-            def product(memory: "PackageCommands", read_bytes: float) -> "MemoryPart":
+            def product(memory: "PackageCommands", read_bytes: Real) -> "MemoryPart":
                 return memory.product(tokens, k, n, ranks, read_bytes)
 
             return (PhasePart(op.name, in_memory=product, amount=n),)
         if not isinstance(op, Attention):
             raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         on_pim = op.kv_heads if amount is None else amount
-        heads = Heads(on_pim, self.kv_share(op), int(_queries(op)), int(op.keys))
+        heads = Heads(on_pim, self.kv_share(op), plain(_queries(op)), plain(op.keys))
         return (
             PhasePart("scores", in_memory=lambda memory, read_bytes: memory.scores(heads, read_bytes), amount=on_pim),
             PhasePart("values", in_memory=lambda memory, read_bytes: memory.values(heads, read_bytes), amount=on_pim),
@@ -258,21 +259,25 @@ class LpddrPim:
 
     def scores(self, op: Attention, kv_heads: Count) -> PimWork:
         """QK^T of one layer for some of its key-value heads: every part of a head on one die, keys in its lanes."""
-        share, queries = self.kv_share(op), _queries(op)
-        matrices, keys = share.matrices(kv_heads), share.part_keys(op.keys)
+        return self.scores_of(Heads(kv_heads, self.kv_share(op), _queries(op), op.keys))
+
+    def scores_of(self, heads: Heads) -> PimWork:
+        """The same of heads as the memory sees them."""
+        share, queries, kv_heads = heads.share, heads.queries, heads.pim
+        matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
         slots = ceil_div(keys, self.die.mpus * self.spec.lanes.n)
         units, tiles = matrices * slots, ceil_div(matrices, self.spec.concurrent_ranks.n) * slots
-        passes, rows = self.passes(queries), ceil_div(op.head_dim, self.row_columns)
+        passes, rows = self.passes(queries), ceil_div(share.head_dim, self.row_columns)
         return PimWork(
             passes=tiles * passes,
-            macs=tiles * passes * op.head_dim,
+            macs=tiles * passes * share.head_dim,
             rows=tiles * passes * rows,
             die_passes=units * passes,
-            die_macs=units * passes * op.head_dim,
+            die_macs=units * passes * share.head_dim,
             die_rows=units * passes * rows,
-            token_macs=units * queries * op.head_dim,
-            input_sets=units * passes * ceil_div(op.head_dim, self.chunk),
-            input_bursts=units * self._input_bursts(queries, op.head_dim),
+            token_macs=units * queries * share.head_dim,
+            input_sets=units * passes * ceil_div(share.head_dim, self.chunk),
+            input_bursts=units * self._input_bursts(queries, share.head_dim),
             output_bursts=matrices * queries * self._result_bursts(keys),
             share=share.mean_share(kv_heads),
         )
@@ -282,10 +287,14 @@ class LpddrPim:
 
         All MPUs of a die take the same inputs, so heads that share a die share its ALUs: their tokens add up.
         """
-        share, queries, dies = self.kv_share(op), _queries(op), self.spec.concurrent_ranks.n
-        matrices, keys = share.matrices(kv_heads), share.part_keys(op.keys)
+        return self.values_of(Heads(kv_heads, self.kv_share(op), _queries(op), op.keys))
+
+    def values_of(self, heads: Heads) -> PimWork:
+        """The same of heads as the memory sees them."""
+        share, queries, kv_heads, dies = heads.share, heads.queries, heads.pim, self.spec.concurrent_ranks.n
+        matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
         together = share.values_per_die(self.die.mpus, self.spec.lanes.n)
-        slots = ceil_div(op.head_dim, self.die.mpus // together * self.spec.lanes.n)
+        slots = ceil_div(share.head_dim, self.die.mpus // together * self.spec.lanes.n)
         full, left = matrices // (dies * together), matrices % (dies * together)
         most = ceil_div(left, dies)  # heads on the dies that have the most of those left
         with_most = left - np.maximum(most - 1, 0) * dies
@@ -307,9 +316,21 @@ class LpddrPim:
             token_macs=matrices * queries * keys * slots,
             input_sets=die_passes * ceil_div(keys, self.chunk),
             input_bursts=sent * slots,
-            output_bursts=matrices * queries * self._result_bursts(op.head_dim),
+            output_bursts=matrices * queries * self._result_bursts(share.head_dim),
             share=share.mean_share(kv_heads),
         )
+
+    def served_values(self, heads: Heads) -> PimWork:
+        """Values with the tokens of the MAC commands as they are issued: for the dies with the most, others idling."""
+        work, queries, dies = self.values_of(heads), int(heads.queries), self.spec.concurrent_ranks.n
+        together = heads.share.values_per_die(self.die.mpus, self.spec.lanes.n)
+        full, left = divmod(int(heads.share.matrices(int(heads.pim))), dies * together)
+        most = -(-left // dies)
+        with_most = left - max(most - 1, 0) * dies
+        less = min(queries * most, self.passes(queries * (most - 1)) * self.spec.alus.n) if most > 1 else 0
+        tokens = (full * together * queries + less) * dies + with_most * (queries * most - less)
+        slots = ceil_div(heads.share.head_dim, self.die.mpus // together * self.spec.lanes.n)
+        return replace(work, token_macs=tokens * slots * heads.share.part_keys(int(heads.keys)))
 
     def _input_bursts(self, tokens: Count, k: Count) -> Count:
         """Bursts that send k inputs of each token to one die, pass by pass, set by set."""

@@ -164,7 +164,7 @@ def _scenario(request: Request) -> Scenario:
     Raises:
         InputError: A value is not allowed.
     """
-    same = ("systems", "tree", "objective", "basis", "energy_profile", "changes", "fidelity")
+    same = ("systems", "tree", "objective", "basis", "energy_profile", "changes", "fidelity", "exact")
     wanted = {name: getattr(request, name) for name in same}
     on_machine = {"objective": "throughput", "learning": ON_MACHINE} if request.objective == MACHINE else {}
     return DEFAULT.replace(**wanted | on_machine)

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from lpspec.dram.run.session import REFRESH_INTERVALS
+from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.scenario import Workload
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import Run, decode_steps, price_steps

@@ -28,7 +28,7 @@ from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
-OPTIONS = ("model", "weights", "trace", "prompt_tokens", "new_tokens", "energy_profile", "fidelity")
+OPTIONS = ("model", "weights", "trace", "prompt_tokens", "new_tokens", "energy_profile", "fidelity", "exact")
 """Options of a scenario that this study takes; it varies placement and trees itself."""
 
 PLACEMENTS = ("static", "dynamic", "replicated")

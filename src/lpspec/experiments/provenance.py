@@ -109,6 +109,7 @@ def _resolved(system: System) -> dict[str, Any]:
         "name": system.name,
         "speculates": system.speculates,
         "root_counts": system.root_counts,
+        "exact": system.exact,
         "platform": system.platform.model_dump(mode="json", exclude_none=True),
         "model": system.model.model_dump(mode="json"),
         "energy_profile": system.profile.model_dump(mode="json"),

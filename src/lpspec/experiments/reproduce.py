@@ -24,7 +24,7 @@ from lpspec.scenario import Scenario
 from lpspec.scenario.names import Basis, HeadUse, LearningRule, Objective
 from lpspec.simulation.run import Run
 
-OPTIONS = ("energy_profile", "fidelity")
+OPTIONS = ("energy_profile", "fidelity", "exact")
 """Options of the paper's scenario that may differ; the reproduction varies others itself."""
 
 L_SPEC_SCAN = tuple(range(1, 17))

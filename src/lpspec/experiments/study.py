@@ -152,7 +152,7 @@ STAGES = len(PROFILES) * len(TRACES) + 2
 """How often ``study`` calls ``advance``."""
 
 
-OPTIONS = ("objective", "fidelity")
+OPTIONS = ("objective", "fidelity", "exact")
 """Options of the paper's scenario that may differ in a study, for its experiments beside the published quantities;
 assumption sets are compared analytically."""
 

@@ -75,7 +75,8 @@ def make_system(name: str, model: ModelSpec, scenario: Scenario = DEFAULT) -> Sy
     label = name if named.summary else platform.name
     # A lone token is the root and always charged, so the assumption set must not tell two plain systems apart.
     prices = platform.priced_by(load_profile(scenario.energy_profile))
-    return System(label, platform, model, prices, named.speculates, scenario.root_counts or not named.speculates)
+    root_counts = scenario.root_counts or not named.speculates
+    return System(label, platform, model, prices, named.speculates, root_counts, exact=scenario.exact)
 
 
 def check_command_level(scenario: Scenario, systems: Iterable[System]) -> None:

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from lpspec.dram.run.session import REFRESH_INTERVALS
+from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.experiments.machine_rules import RULES, must_not_fall
 from lpspec.experiments.one_step import both_levels
 from lpspec.experiments.random_machines import Dice, RandomStep, draw

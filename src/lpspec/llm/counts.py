@@ -1,11 +1,18 @@
 """Exact integer counts that work alike for one value and for a whole grid of values."""
 
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, overload
+
+import numpy as np
 
 from lpspec.arrays import IntArray
 
 Count: TypeAlias = int | IntArray
 """A number of things: a Python int, or an int64 array of any shape that broadcasts with its neighbours."""
+
+
+def plain(number: Any) -> Any:
+    """A number of numpy's as one of Python's; arrays as they are."""
+    return number.item() if np.ndim(number) == 0 and isinstance(number, np.generic | np.ndarray) else number
 
 
 @overload

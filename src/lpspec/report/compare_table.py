@@ -130,7 +130,15 @@ def costs_text(runs: Sequence[Run], fidelity: str) -> str:
         "command level": [run.system.name for run in runs if run.fidelity == "command"],
         "analytic": [run.system.name for run in runs if run.fidelity != "command"],
     }
-    return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names) + exactness(runs)
+
+
+def exactness(runs: Sequence[Run]) -> str:
+    """How exactly commands are timed: every phase by itself, or combined from a few with an error bound."""
+    bounds = [run.error_bound for run in runs if run.error_bound is not None]
+    if not any(run.fidelity == "command" for run in runs):
+        return ""
+    return f"; phases combined, time within {max(bounds):.2%} of --exact" if bounds else "; every phase exact"
 
 
 def _profile(comparison: Comparison) -> str:

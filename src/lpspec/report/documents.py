@@ -40,6 +40,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "system": run.system.name,
         "platform": run.system.platform.name,
         "fidelity": run.fidelity,
+        "error_bound": run.error_bound,
         "weight_bits": run.system.model.weight_bits,
         "weight_bytes": run.system.model.weight_bytes,
         "speculates": run.system.speculates,

@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from lpspec.experiments.placement import PLACEMENTS, PlacementRow, PlacementStudy
+from lpspec.report.compare_table import exactness
 from lpspec.report.documents import run_document
 from lpspec.report.wording import digits, new_table, trace_line
 
@@ -21,7 +22,7 @@ def placement_blocks(study: PlacementStudy) -> Iterator[Any]:
     yield _table(study)
     for name in PLACEMENTS:
         yield f"{name:10}  {MEANING[name]}"
-    yield f"costs       {study.provenance['fidelity']}"
+    yield f"costs       {study.provenance['fidelity']}{exactness([run for row in study.rows for run in row.runs])}"
     yield f"trace       {trace_line(study.provenance)}"
 
 

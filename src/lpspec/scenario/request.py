@@ -68,6 +68,7 @@ class Request(Description):
         is_path=True,
     )
     fidelity: Fidelity | None = same_option(Scenario, "fidelity")
+    exact: bool = same_option(Scenario, "exact")
     basis: Basis = same_option(Scenario, "basis")
     energy_profile: str = same_option(Scenario, "energy_profile")
     changes: Mapping[str, str] = same_option(Scenario, "changes")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lpspec.errors import InputError
 from lpspec.scenario.changes import Changes
 from lpspec.scenario.description import Description
 from lpspec.scenario.names import (
@@ -93,6 +94,11 @@ class Scenario(Description):
         "all systems that have a command level; GPUs have none.",
         choices=FIDELITIES,
     )
+    exact: bool = option(
+        False,
+        "Run every phase of a step by itself at command level. Left out: phases that are alike are combined from a "
+        "few, which is many times faster on a new machine, and within the error bound that is printed.",
+    )
     heads: HeadUse = option(
         "by-depth",
         "Draft heads that a step runs: by-depth (as many as its tree is deep) or all (wherever there is a tree).",
@@ -100,8 +106,10 @@ class Scenario(Description):
     )
 
     def __post_init__(self) -> None:
-        """Name each system once."""
+        """Name each system once, and refuse what has no effect."""
         super().__post_init__()
+        if self.exact and self.fidelity == "analytic":
+            raise InputError("exact is how commands are timed: it has no effect with fidelity analytic")
         if self.systems is not None:
             object.__setattr__(self, "systems", tuple(dict.fromkeys(self.systems)))
 

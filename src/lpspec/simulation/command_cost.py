@@ -4,18 +4,19 @@ The pruner still plans with the closed forms, as in the paper, where the estimat
 only price what it chose. Steps of as many tokens over as many blocks of keys are alike, so a run has few kinds of them.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
 from lpspec.allocation.allocator import Allocator, Commanded, Layout
-from lpspec.arrays import BoolArray, IntArray
-from lpspec.devices.cost import Cost, Real
+from lpspec.arrays import BoolArray, FloatArray, IntArray
+from lpspec.devices.cost import Cost, cost_from, table_of
 from lpspec.devices.device import Device
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.dram.run.session import REFRESH_INTERVALS
+from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator, verify_operators
 from lpspec.simulation.step_cost import allocator_of
@@ -38,14 +39,17 @@ class CommandCosts:
         self.system, self.allocator, self.first_context = system, allocator, first_context
         planners = [PhasePlanner(system.model, memory, layout) for layout in allocator.layouts]
         self.planner = planners[0]
-        self._verify = cache(lambda placement, *kind: self._cost(planners[placement].verify(*kind)))
-        self._draft = cache(lambda placement, heads: self._cost(planners[placement].draft(heads)))
-        self._eagle = cache(lambda *kind: self._cost(self.planner.eagle(*kind)))
-        self._compaction = cache(lambda moved: self._cost(self.planner.compaction(moved)))
-        self._migration = cache(lambda start, goal: self._cost(self.planner.migration(allocator.moves(start, goal))))
+        arrays = all(_takes_arrays(layout, system.model) for layout in allocator.layouts)
+        self._verify = _Kinds(lambda on, *sizes: planners[on].verify(*sizes), memory, arrays)
+        self._eagle = _Kinds(lambda on, *sizes: planners[on].eagle(*sizes), memory, arrays)
+        self._compaction = _Kinds(lambda on, moved: planners[on].compaction(moved), memory, arrays)
+        self._draft = _Kinds(lambda on, heads: planners[on].draft(heads), memory, arrays=False)
+        self._migration = _Kinds(lambda *pair: self.planner.migration(allocator.moves(*pair)), memory, arrays=False)
 
-    def _cost(self, phases: tuple[Phase, ...]) -> Cost:
-        return cost_of(phases, self.planner.memory)
+    @property
+    def error_bound(self) -> float | None:
+        """Largest relative error of what was priced, in time, against exact runs; None where every phase was one."""
+        return self.planner.memory.prices.bound
 
     def kind_of(self, l_spec: int, context: int) -> tuple[int, int, int]:
         """What decides the cost of a verify pass: tokens charged, positions in whole blocks, blocks appended to."""
@@ -88,33 +92,26 @@ class CommandCosts:
             turn: int64 [steps], to which turn each belongs; all cost fields are then float64 [turns].
         """
         counted = _Counted(turn)
-        total = Cost()
-        for kind, count in counted(np.column_stack([placement, self._kinds(l_spec, position)])):
-            total += self._verify(*kind) * count
-        for (tokens,), count in counted(moved[:, None], moved > 0):
-            total += self._compaction(tokens) * count
-        for drafted, count in counted(np.column_stack([placement, heads]), heads > 0):
-            total += self._draft(*drafted) * count
-        return total
+        return _together(
+            (self._verify, *counted(np.column_stack([placement, self._kinds(l_spec, position)]))),
+            (self._compaction, *counted(np.column_stack([np.zeros_like(moved), moved]), moved > 0)),
+            (self._draft, *counted(np.column_stack([placement, heads]), heads > 0)),
+        )
 
     def eagle(self, position: IntArray, tokens: IntArray, guessing: IntArray) -> Cost:
         """Cost of passes through the EAGLE layer, int64 [passes] each: tokens of the turn before, read, guessing."""
-        total = Cost()
-        for kind, count in _Counted()(np.column_stack([self._kinds(tokens, position), guessing])):
-            total += self._eagle(*kind) * count
-        return total
+        kinds = self._kinds(tokens, position)
+        return _together((self._eagle, *_Counted()(np.column_stack([np.zeros_like(tokens), kinds, guessing]))))
 
     def migrations(self, placement: IntArray, turn: IntArray | None = None) -> Cost:
         """Cost of changes of placement between steps. Arguments as for ``decode``."""
-        total = Cost()
         before = np.concatenate([placement[:1], placement[:-1]])
-        for (start, goal), count in _Counted(turn)(np.column_stack([before, placement]), before != placement):
-            total += self._migration(start, goal) * count
-        return total
+        moves = _Counted(turn)(np.column_stack([before, placement]), before != placement)
+        return _together((self._migration, *moves))
 
     def prefill(self) -> Cost:
         """Cost of the pass over the prompt."""
-        return self._cost(self.planner.prefill(self.first_context))
+        return cost_of(self.planner.prefill(self.first_context), self.planner.memory)
 
     def _kinds(self, l_spec: IntArray, position: IntArray) -> IntArray:
         """int64 [steps, 3] as ``kind_of`` says."""
@@ -131,16 +128,69 @@ class _Counted:
     def __init__(self, turn: IntArray | None = None) -> None:
         self._turn, self._turns = turn, 0 if turn is None else int(turn.max()) + 1
 
-    def __call__(self, rows: IntArray, chosen: BoolArray | None = None) -> Iterator[tuple[list[int], Real]]:
-        """Rows that differ, int64 [steps, ...], and how often each occurs: a number, or float64 [turns]."""
+    def __call__(self, rows: IntArray, chosen: BoolArray | None = None) -> tuple[IntArray, FloatArray]:
+        """Rows that differ, int64 [kinds, ...], and how often each occurs: float64 [kinds], or [kinds, turns]."""
         rows = rows if chosen is None else rows[chosen]
-        kinds, which = np.unique(rows, axis=0, return_inverse=True)
+        kinds, which = _distinct(rows)
         if self._turn is None:
-            yield from zip(kinds.tolist(), map(float, np.bincount(which).tolist()), strict=True)
-            return
+            return kinds, np.bincount(which, minlength=len(kinds)).astype(np.float64)
         turn = self._turn if chosen is None else self._turn[chosen]
         counts = np.bincount(which * self._turns + turn, minlength=len(kinds) * self._turns)
-        yield from zip(kinds.tolist(), counts.reshape(-1, self._turns).astype(np.float64), strict=True)
+        return kinds, counts.reshape(-1, self._turns).astype(np.float64)
+
+
+def _together(*parts: "tuple[_Kinds, IntArray, FloatArray]") -> Cost:
+    """Cost of kinds of steps and how often they occur; all are expected before the first is priced."""
+    for kinds, rows, counts in parts:
+        kinds.expect(rows, counts)
+    return reduce(add, (kinds(rows, counts) for kinds, rows, counts in parts))
+
+
+def _distinct(rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Rows that differ, sorted, and which of them each is: each row is one number while they are compared."""
+    code = np.zeros(len(rows), np.int64)
+    limits = rows.max(axis=0, initial=0) + 1
+    for column, limit in zip(rows.T, limits.tolist(), strict=True):
+        code = code * limit + column
+    found, which = np.unique(code, return_inverse=True)
+    kinds = np.empty((len(found), rows.shape[1]), np.int64)
+    for i in range(rows.shape[1] - 1, -1, -1):
+        found, kinds[:, i] = np.divmod(found, limits[i])
+    return kinds, which
+
+
+class _Kinds:
+    """What kinds of a step cost, each priced once."""
+
+    def __init__(self, plan: Callable[..., tuple[Phase, ...]], memory: PackageCommands, arrays: bool) -> None:
+        """Take what lays a kind out: given a placement or its like, and sizes, of which it may take arrays at once."""
+        self._plan, self._memory, self._arrays = plan, memory, arrays
+        self._planned: list[tuple[list[tuple[int, ...]], tuple[Phase, ...]]] = []
+        self._known: dict[tuple[int, ...], FloatArray] = {}
+
+    def expect(self, kinds: IntArray, counts: FloatArray) -> None:
+        """Lay out those that are new; arguments as for the call."""
+        rows = [tuple(row) for row in kinds.tolist()]
+        times = {row: float(np.sum(n)) for row, n in zip(rows, counts, strict=True)}
+        new = [row for row in rows if row not in self._known]
+        groups = [[row] for row in new]
+        if self._arrays:
+            groups = [[row for row in new if row[0] == first] for first in dict.fromkeys(row[0] for row in new)]
+        for here in groups:
+            sizes = np.array(here, np.int64).T[1:] if self._arrays else here[0][1:]
+            phases = self._plan(here[0][0], *sizes)
+            self._planned.append((here, phases))
+            for phase in phases:
+                for asked in phase.memory.asked:
+                    asked.expect(phase.copies * np.array([times[row] for row in here]))
+
+    def __call__(self, kinds: IntArray, counts: FloatArray) -> Cost:
+        """Cost of all steps: int64 [kinds, 1 + sizes] that occur float64 [kinds] times, or [kinds, turns]."""
+        for here, phases in self._planned:
+            self._known |= dict(zip(here, table_of(cost_of(phases, self._memory), len(here)), strict=True))
+        self._planned = []
+        rows = [self._known[tuple(row)] for row in kinds.tolist()]
+        return cost_from(np.stack(rows).T @ counts) if rows else Cost()
 
 
 def command_costs(
@@ -165,7 +215,8 @@ def command_costs(
     allocator: Any = made or allocator_of(system, first_context + contexts)
     if not has_command_level(allocator, system.model):
         return None
-    return CommandCosts(system, allocator, PackageCommands(system.platform, refresh_intervals), first_context)
+    memory = PackageCommands(system.platform, refresh_intervals, system.exact)
+    return CommandCosts(system, allocator, memory, first_context)
 
 
 def has_command_level(allocator: object, model: ModelSpec) -> bool:
@@ -173,6 +224,12 @@ def has_command_level(allocator: object, model: ModelSpec) -> bool:
     layouts: Sequence[Layout] = getattr(allocator, "layouts", ())
     shares = (share for layout in layouts for op in verify_operators(model, 1, 1) for share in _shares(layout, op))
     return bool(layouts) and all(device.phase_parts(op, amount) is not None for op, device, amount in shares)
+
+
+def _takes_arrays(layout: Layout, model: ModelSpec) -> bool:
+    """Whether a layout and all its devices lay out arrays over the kinds of a step at once."""
+    shares = (share for op in verify_operators(model, 1, 1) for share in _shares(layout, op))
+    return all(getattr(one, "lays_out_arrays", False) for one in (layout, *(device for _, device, _ in shares)))
 
 
 def _shares(layout: Layout, op: Operator) -> Iterator[tuple[Operator, Device, int | None]]:

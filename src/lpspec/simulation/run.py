@@ -87,7 +87,8 @@ class Run:
         prefill_ns: Time of one prompt, which is the time to the first token.
         prefill_pj: Energy of one prompt in memory and MACs.
         fidelity: Which level priced it.
-        by_turn: The same turn by turn; None where the price of a step is not that of its turn alone.
+        by_turn: Turn by turn; None where a step's price is not of its turn alone.
+        error_bound: Largest relative error of its time against exact runs of every phase; None where all are exact.
     """
 
     system: System
@@ -99,6 +100,7 @@ class Run:
     prefill_pj: float
     fidelity: Fidelity = "analytic"
     by_turn: TurnTotals | None = None
+    error_bound: float | None = None
 
     @property
     def tokens(self) -> int:
@@ -207,12 +209,11 @@ def simulate(
     Raises:
         InputError: The model does not fit, or the heads of model or trace cannot fill the tree.
     """
-    contexts = int(turn_bounds(trace, workload)[:, 0].max())
-    system = system.under(policy)
+    system, contexts = system.under(policy), int(turn_bounds(trace, workload)[:, 0].max())
     costs = step_costs(system, workload.prompt_tokens, contexts)
     steps = decode_steps(system, trace, workload, policy, costs)
-    asked = (system, workload.prompt_tokens, contexts, costs.allocator) if fidelity == "command" else None
-    commands = None if asked is None else command_costs(*asked)
+    asked = system, workload.prompt_tokens, contexts, costs.allocator
+    commands = command_costs(*asked) if fidelity == "command" else None
     return price_steps(system, costs, steps) if commands is None else price_by_commands(system, commands, steps)
 
 
@@ -281,14 +282,13 @@ def _summed(turn: IntArray, part: IntArray | FloatArray) -> FloatArray:
 
 def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     """Price every step at command level and add up."""
-    turn = steps.turn
-    moving = costs.migrations(steps.placement, turn)
-    decode = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads, turn) + moving
-    turn_ns, turn_pj = priced(system, decode, (1, int(turn[-1]) + 1))
-    prefill_ns, prefill_pj = priced(system, costs.prefill(), (1, 1))
+    moving = costs.migrations(steps.placement, turn := steps.turn)
+    decode = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads, turn)
+    turn_ns, turn_pj = priced(system, decode + moving, (1, int(turn[-1]) + 1))
     totals = float(turn_ns.sum()), turn_pj.sum(axis=(1, 2)), float(np.sum(moving.latency_ns))
-    by_turn = TurnTotals(_summed(turn, steps.committed), turn_ns[0], turn_pj.sum(axis=(0, 1)))
-    return Run(system, steps, *totals, float(prefill_ns[0, 0]), float(prefill_pj.sum()), "command", by_turn)
+    prefill_ns, prefill_pj = (float(part.sum()) for part in priced(system, costs.prefill(), (1, 1)))
+    of_turns = TurnTotals(_summed(turn, steps.committed), turn_ns[0], turn_pj.sum(axis=(0, 1)))
+    return Run(system, steps, *totals, prefill_ns, prefill_pj, "command", of_turns, costs.error_bound)
 
 
 def allowed_prices(costs: StepCosts, policy: TreePolicy, heads: int, new_tokens: int | None = None) -> FloatArray:

@@ -10,11 +10,13 @@ from functools import reduce
 from itertools import groupby
 from operator import add
 
+import numpy as np
+
 from lpspec.allocation.allocator import Layout, WeightMove
-from lpspec.devices.cost import Activity, Cost
+from lpspec.devices.cost import NOTHING, Activity, Cost, Real
 from lpspec.devices.device import PhasePart, Unit
 from lpspec.devices.package_commands import MemoryPart, PackageCommands
-from lpspec.llm.counts import ceil_div
+from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
     Attention,
@@ -25,13 +27,15 @@ from lpspec.llm.operators import (
     verify_operators,
 )
 
+NO_COLUMNS: Count = 0
+
 KEY_BLOCK = 32
 """Positions that lie side by side in the lanes of a column; a cache is computed block by block, the rest masked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Identical copies of a phase, one per layer for most.
+    """Identical copies of a phase, one per layer for most; times are numbers, or arrays over kinds of a step.
 
     Attributes:
         name: The operator, or its half.
@@ -39,22 +43,33 @@ class Phase:
         memory: Time and events of the memory, of one copy.
         npu_ns: Time of the NPU's arrays or lanes beside it, or of another device's own units.
         unit: Which of them.
-        activity: Everything that one copy does, memory included.
+        own: What these do in one copy, memory excluded.
         pim_columns: Columns or heads that PIM computes; 0 if it has no part.
     """
 
     name: str
     copies: int
     memory: MemoryPart
-    npu_ns: float
+    npu_ns: Real
     unit: Unit
-    activity: Activity
-    pim_columns: int = 0
+    own: Activity = NOTHING
+    pim_columns: Count = 0
 
     @property
-    def latency_ns(self) -> float:
+    def latency_ns(self) -> Real:
         """Time of one copy, ns: both halves begin together, and the next phase when both are done."""
-        return max(self.memory.latency_ns, self.npu_ns)
+        return _later(self.memory.latency_ns, self.npu_ns)
+
+    @property
+    def activity(self) -> Activity:
+        """Everything that one copy does, memory included."""
+        return self.memory.activity + self.own
+
+
+def _later(one: Real, other: Real) -> Real:
+    """The larger, element by element of arrays."""
+    numbers = isinstance(one, float) and isinstance(other, float)
+    return max(one, other) if numbers else np.maximum(one, other)
 
 
 class PhasePlanner:
@@ -64,8 +79,8 @@ class PhasePlanner:
         """Take whose memory commands are issued, and who says which device computes what."""
         self.model, self.memory, self.layout = model, memory, layout
 
-    def verify(self, tokens: int, keys: int, append_blocks: int) -> tuple[Phase, ...]:
-        """A verify pass.
+    def verify(self, tokens: Count, keys: Count, append_blocks: Count) -> tuple[Phase, ...]:
+        """A verify pass, or arrays of kinds of it where layout and devices take arrays.
 
         Args:
             tokens: Tokens verified.
@@ -79,7 +94,7 @@ class PhasePlanner:
         """The pass through the first draft heads."""
         return tuple(phase for op in draft_operators(self.model, heads) for phase in self._phases(op, 1))
 
-    def eagle(self, tokens: int, keys: int, append_blocks: int, guessing: int) -> tuple[Phase, ...]:
+    def eagle(self, tokens: Count, keys: Count, append_blocks: Count, guessing: Count) -> tuple[Phase, ...]:
         """A pass through the EAGLE layer, of which some tokens guess; the rest is as for ``verify``."""
         operators = eagle_operators(self.model, tokens, keys - tokens, guessing)
         return tuple(phase for op in operators for phase in self._phases(op, append_blocks))
@@ -90,7 +105,7 @@ class PhasePlanner:
         for move, copies in moves.items():
             memory = self.memory.move(*move)
             name = "weights_to_pim" if move.to_pim else "weights_to_dram"
-            found.append(Phase(name, copies, memory, 0.0, "vector", memory.activity))
+            found.append(Phase(name, copies, memory, 0.0, "vector"))
         return tuple(found)
 
     def prefill(self, prompt_tokens: int) -> tuple[Phase, ...]:
@@ -99,12 +114,12 @@ class PhasePlanner:
         blocks = ceil_div(prompt_tokens, KEY_BLOCK)
         return tuple(phase for op in operators for phase in self._phases(op, blocks, prompt=True))
 
-    def compaction(self, moved: int) -> tuple[Phase, ...]:
+    def compaction(self, moved: Count) -> tuple[Phase, ...]:
         """Keys and values of accepted tokens move up to the root's: read and written again, in every layer."""
         attention = next(op for op in verify_operators(self.model, moved, 0) if isinstance(op, Attention))
         return (self._append(attention, ceil_div(moved, KEY_BLOCK), read_first=True),)
 
-    def _phases(self, op: Operator, append_blocks: int, prompt: bool = False) -> Iterator[Phase]:
+    def _phases(self, op: Operator, append_blocks: Count, prompt: bool = False) -> Iterator[Phase]:
         """Every device of a division does its part of the same phases."""
         if isinstance(op, Attention):
             yield self._append(op, append_blocks)
@@ -118,24 +133,25 @@ class PhasePlanner:
         read_bytes = sum(piece.read_bytes for piece in pieces)
         inside = next((piece for piece in pieces if piece.in_memory is not None), None)
         if inside is None or inside.in_memory is None:
-            memory, amount = self.memory.reads(read_bytes), 0
+            memory, amount = self.memory.reads(read_bytes), NO_COLUMNS
         else:
             memory, amount = inside.in_memory(self.memory, read_bytes), inside.amount
-        activity = reduce(add, (piece.activity for piece in pieces), memory.activity)
-        slowest = max(pieces, key=lambda piece: piece.busy_ns)
-        return Phase(pieces[0].name, copies, memory, slowest.busy_ns, slowest.unit, activity, amount)
+        activity = reduce(add, (piece.activity for piece in pieces))
+        busy_ns = reduce(_later, (piece.busy_ns for piece in pieces))
+        slowest = max(pieces, key=lambda piece: float(np.sum(piece.busy_ns)))
+        return Phase(pieces[0].name, copies, memory, busy_ns, slowest.unit, activity, amount)
 
-    def _append(self, op: Attention, blocks: int, read_first: bool = False) -> Phase:
+    def _append(self, op: Attention, blocks: Count, read_first: bool = False) -> Phase:
         """New keys and values are written to every side in use, one after the other."""
         name = "kv_compaction" if read_first else "kv_append"
-        write_bytes = float(op.kv_write_bytes / op.count)
+        write_bytes = plain(op.kv_write_bytes / op.count)
         memory = MemoryPart()
         if self.layout.kv_on_dram:
             memory += self.memory.append_to_dram(write_bytes, read_first)
         share = self.layout.pim_cache(op)
         if share is not None:
-            memory += self.memory.append_to_pim(share, blocks, int(op.tokens), read_first)
-        return Phase(name, op.count, memory, 0.0, "vector", memory.activity)
+            memory += self.memory.append_to_pim(share, blocks, plain(op.tokens), read_first)
+        return Phase(name, op.count, memory, 0.0, "vector")
 
 
 def in_order(phases: Sequence[Phase]) -> Iterator[Phase]:
@@ -152,9 +168,9 @@ def in_order(phases: Sequence[Phase]) -> Iterator[Phase]:
 
 def cost_of(phases: tuple[Phase, ...], memory: PackageCommands) -> Cost:
     """Cost of phases one after the other; refresh goes on, and dies stand by, while the memory has nothing to do."""
-    latency_ns = sum(phase.latency_ns * phase.copies for phase in phases)
+    latency_ns = reduce(add, (phase.latency_ns * phase.copies for phase in phases), 0.0)
     activity = Activity()
-    memory_ns = 0.0
+    memory_ns: Real = 0.0
     for phase in phases:
         activity += phase.activity * float(phase.copies)
         memory_ns += phase.memory.latency_ns * phase.copies

@@ -77,7 +77,7 @@ def run_step(phases: Sequence[Phase], memory: PackageCommands) -> Iterator[Phase
         ]
         if phase.npu_ns > 0:
             unit: Resource = "NPU matrix units" if phase.unit == "matrix" else "NPU vector units"
-            intervals.append(Interval(unit, number, phase.name, begin_ns, begin_ns + phase.npu_ns))
+            intervals.append(Interval(unit, number, phase.name, begin_ns, begin_ns + float(phase.npu_ns)))
         if phase.name == "medusa_block" and not decided:
             decided = True
             intervals.append(Interval("host CPU", number, "DTP and DAU", begin_ns, begin_ns + HOST_NS))

@@ -45,6 +45,7 @@ class System:
         speculates: Whether draft heads propose trees; otherwise one token per pass.
         root_counts: Whether the root is among the tokens that a pass is charged for (physically it is).
         tree_size: Tokens that every pass verifies, the root included, where that never changes.
+        exact: Whether command level runs every phase by itself, or combines those that are alike from a few.
     """
 
     name: str
@@ -54,6 +55,7 @@ class System:
     speculates: bool
     root_counts: bool = True
     tree_size: int | None = None
+    exact: bool = False
 
     def charged(self, tokens: IntArray) -> IntArray:
         """Tokens that passes are charged for, of those that they verify."""

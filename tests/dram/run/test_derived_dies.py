@@ -36,14 +36,14 @@ def platform_of(changes: tuple[tuple[str, str], ...]) -> PlatformSpec:
 
 def reads_ns(changes: dict[str, str]) -> float:
     """8 MiB by the NPU, which is 164 us or 13 refreshes at 6400 Mbps."""
-    return PackageCommands(platform_of(tuple(changes.items()))).reads(8 << 20).latency_ns
+    return float(PackageCommands(platform_of(tuple(changes.items()))).reads(8 << 20).latency_ns)
 
 
 def product_ns(changes: dict[str, str]) -> float:
     """Four tokens times 1024 x 3072 weights in the PIM ranks."""
     platform = platform_of(tuple(changes.items()))
     assert platform.pim is not None
-    return PackageCommands(platform).product(4, 1024, 3072, platform.pim.concurrent_ranks.n, 0.0).latency_ns
+    return float(PackageCommands(platform).product(4, 1024, 3072, platform.pim.concurrent_ranks.n, 0.0).latency_ns)
 
 
 @pytest.mark.parametrize("faster", FASTER)

@@ -87,10 +87,10 @@ class HeadMatrices:
         slot, mpu = divmod(column // self.channel.lanes, self._mpus)
         return self._places(head, slot, mpu, np.arange(self.k))
 
-    def row_places(self, head: int, k: int) -> IntArray:
-        """Where one k of a head lies: the same for each block of 32 outputs."""
+    def row_places(self, head: int, k: IntArray) -> IntArray:
+        """Where some k of a head lie: the same for each block of 32 outputs."""
         blocks = (divmod(block, self._mpus) for block in range(-(-self.n // self.channel.lanes)))
-        return np.concatenate([self._places(head, slot, mpu, np.array([k])) for slot, mpu in blocks])
+        return np.concatenate([self._places(head, slot, mpu, k) for slot, mpu in blocks])
 
     def _places(self, head: int, slot: int, mpu: int, k: IntArray) -> IntArray:
         rank, first_row = self._place(head, slot)
@@ -208,15 +208,16 @@ class KvPlacement:
 
         Banks take turns, each row by row, so that every row is opened once and bank groups alternate where they can.
         """
-        parts, positions = (found.tolist() for found in self._dealt(np.arange(position, position + tokens)))
+        parts, positions = self._dealt(np.arange(position, position + tokens))
         lanes = self.channel.lanes
-        blocks = dict.fromkeys((part, place // lanes) for part, place in zip(parts, positions, strict=True))
+        blocks = list(dict.fromkeys(zip(parts.tolist(), (positions // lanes).tolist(), strict=True)))
+        dealt = [positions[parts == part] for part in range(self.parts)]
         keys, values = self.keys, self.values
 
         def of_head(head: int) -> IntArray:
             first = head * self.parts
             columns = [keys.column_places(first + part, block * lanes) for part, block in blocks]
-            rows = [values.row_places(first + part, place) for part, place in zip(parts, positions, strict=True)]
+            rows = [values.row_places(first + part, places) for part, places in enumerate(dealt) if len(places)]
             return np.concatenate(columns + rows)
 
         places = np.concatenate([of_head(head) for head in range(self.heads)])

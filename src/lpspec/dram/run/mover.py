@@ -14,7 +14,8 @@ import numpy as np
 from lpspec.arrays import IntArray
 from lpspec.dram.engine import state as k
 from lpspec.dram.run.controller import Controller
-from lpspec.dram.run.session import NO_PROGRAM, REFRESH_INTERVALS, PhaseCommands, Session, TakeLog
+from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands, Session, TakeLog
+from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import Activity

@@ -1,15 +1,16 @@
 """One channel on which pieces of work run one after the other: a PIM program, requests, or both at a time.
 
-Refreshes go by the clock and not by pieces of work, so they go on between them and across. What a phase costs in the
-long run is the mean of copies of it that fill many refresh intervals: one copy would see too few of them or too many.
+Refreshes go by the clock and not by pieces of work, so they go on between them and across: what a phase costs in the
+long run is found from copies that fill many refresh intervals (``lpspec.dram.run.steady``).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from lpspec.arrays import IntArray
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.dram.engine import loop
 from lpspec.dram.engine import state as k
 from lpspec.dram.engine.copies import run_copies, start_segment
@@ -24,9 +25,6 @@ TakeLog = Callable[[IntArray], None]
 COMMANDS_AT_ONCE = 1 << 18
 """Commands between two looks at the clock, and rows of the log that is filled meanwhile."""
 
-REFRESH_INTERVALS = 32
-"""Refresh intervals that copies fill: one refresh more or less is then 0.17 % of the time (nRFCab / 32 nREFI)."""
-
 NO_PROGRAM = np.empty((0, k.INSTRUCTION_FIELDS), np.int64)
 
 _NO_LOG = np.empty((0, 5), np.int64)
@@ -37,23 +35,55 @@ _ERRORS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+CK, ACTIVE_CK, MAC_TOKENS, BUS = 0, 1, 2, 3
+RANKS = BUS + len(COMMANDS)
+COUNTED = RANKS + len(COMMANDS)
+"""Where ``PhaseCommands.counts`` has its numbers: commands by code from ``BUS`` on, by rank from ``RANKS`` on."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PhaseCommands:
     """A copy of a phase on one channel, as the mean of several.
 
     Attributes:
-        ck: From its start to the start of the next.
-        command_counts: Commands by name; one that several ranks take counts once.
-        rank_counts: The same, each command times the ranks that take it.
-        mac_tokens: Sum over PIM_MACs of ranks times tokens served.
-        active_ck: CK with a row open, summed over ranks.
+        counts: float64 [COUNTED]; they add and scale as work does.
     """
 
-    ck: float
-    command_counts: dict[str, float]
-    rank_counts: dict[str, float]
-    mac_tokens: float
-    active_ck: float
+    counts: FloatArray
+
+    @property
+    def ck(self) -> float:
+        """From its start to the start of the next."""
+        return float(self.counts[CK])
+
+    @property
+    def command_counts(self) -> dict[str, float]:
+        """Commands by name; one that several ranks take counts once."""
+        return _named(self.counts[BUS:RANKS])
+
+    @property
+    def rank_counts(self) -> dict[str, float]:
+        """The same, each command times the ranks that take it."""
+        return _named(self.counts[RANKS:])
+
+    @property
+    def mac_tokens(self) -> float:
+        """Sum over PIM_MACs of ranks times tokens served."""
+        return float(self.counts[MAC_TOKENS])
+
+    @property
+    def active_ck(self) -> float:
+        """CK with a row open, summed over ranks."""
+        return float(self.counts[ACTIVE_CK])
+
+
+def _named(counts: FloatArray) -> dict[str, float]:
+    return {name: n for name, n in zip(COMMANDS, counts.tolist(), strict=True) if n}
+
+
+@lru_cache(maxsize=16)
+def _fresh(device: DieSpec, controller: Controller) -> IntArray:
+    return channel_of(device, controller)
 
 
 class Session:
@@ -67,7 +97,7 @@ class Session:
     def __init__(self, device: DieSpec, controller: Controller) -> None:
         """Begin at CK 0 with every bank closed."""
         self.device, self.controller = device, controller
-        self.channel = channel_of(device, controller)
+        self.channel = _fresh(device, controller).copy()
         self.now_ck = 0
 
     def pace(self, mac_ck: int) -> None:
@@ -115,14 +145,15 @@ class Session:
 
     def mean_of(self, copies: int) -> PhaseCommands:
         """All that ran so far, divided by ``copies``."""
-        names = range(len(COMMANDS))
-        counts = [
-            {COMMANDS[i]: float(n) / copies for i, n in zip(names, row.tolist(), strict=False) if n}
-            for row in self.channel[k.COUNT : k.COUNT + 2, : len(COMMANDS)]
-        ]
-        active = active_ck(self.channel, self.now_ck)
-        mac_tokens = int(self.channel[k.STATE, k.S_MAC_TOKENS])
-        return PhaseCommands(self.now_ck / copies, counts[0], counts[1], mac_tokens / copies, active / copies)
+        counts = np.empty(COUNTED)
+        counts[CK], counts[ACTIVE_CK] = self.now_ck, active_ck(self.channel, self.now_ck)
+        counts[MAC_TOKENS] = self.channel[k.STATE, k.S_MAC_TOKENS]
+        counts[BUS:RANKS], counts[RANKS:] = self.channel[k.COUNT : k.COUNT + 2, : len(COMMANDS)]
+        return PhaseCommands(counts / copies)
+
+    def refreshes(self, rank: int) -> int:
+        """All-bank refreshes that a rank has served."""
+        return int(self.channel[rank * k.BANKS, k.B_REFRESHES])
 
 
 def active_ck(channel: IntArray, until_ck: int) -> int:
@@ -132,39 +163,60 @@ def active_ck(channel: IntArray, until_ck: int) -> int:
     return int(rank[:, k.R_ACTIVE].sum() + (until_ck - rank[still_open, k.R_SINCE]).clip(0).sum())
 
 
-def repeated(
-    program: IntArray,
-    requests: IntArray,
-    device: DieSpec,
-    controller: Controller,
-    refresh_intervals: int = REFRESH_INTERVALS,
-    mac_ck: int | None = None,
-) -> PhaseCommands:
-    """Run copies of a phase until some refresh intervals have passed, and give the mean of one.
+@dataclass(frozen=True, slots=True)
+class PhaseWork:
+    """What copies of a phase are copies of.
 
-    Args:
+    Attributes:
         program: int64 [instructions, fields], empty for none.
         requests: int64 [n, 5], their CK counted from the start of the phase.
+        mac_ck: CK from MAC to MAC, the die's own or more; its own if left out.
+    """
+
+    program: IntArray
+    requests: IntArray
+    mac_ck: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Copies of a phase that ran one after the other.
+
+    Attributes:
+        session: The channel after the last of them.
+        n: How many.
+        end_with_requests: Whether the last request ends last, rather than the program.
+    """
+
+    session: Session
+    n: int
+    end_with_requests: bool
+
+
+def copied(phase: PhaseWork, device: DieSpec, controller: Controller, enough_ck: int) -> Copies:
+    """Run copies of a phase until so many CK have passed.
+
+    Args:
+        phase: What is copied.
         device: The die of every rank.
         controller: Policies.
-        refresh_intervals: How many at least.
-        mac_ck: CK from MAC to MAC, the die's own or more; its own if left out.
+        enough_ck: After which no other copy begins; at least one does.
 
     Raises:
         InputError: There is neither program nor request, or the engine can't go on.
     """
+    program, requests = phase.program, phase.requests
     if not len(program) and not len(requests):
         raise InputError("a phase without commands takes no time")
     session = Session(device, controller)
-    session.pace(device.mac_ck if mac_ck is None else mac_ck)
-    enough_ck = refresh_intervals * device.timing.nREFI.n
+    session.pace(device.mac_ck if phase.mac_ck is None else phase.mac_ck)
     served_at = np.empty(len(requests), np.int64)
     copies, session.now_ck, done = run_copies(
-        session.channel, program, requests, requests.copy(), served_at, _NO_LOG, enough_ck
+        session.channel, program, requests, requests.copy(), served_at, _NO_LOG, max(enough_ck, 1)
     )
     if done < 0:
         raise what_stopped(session.channel, done)
-    return session.mean_of(copies)
+    return Copies(session, copies, bool(served_at.max(initial=-1) >= session.channel[k.STATE, k.S_END]))
 
 
 def what_stopped(channel: IntArray, state: int) -> InputError:

@@ -1,0 +1,245 @@
+"""What one channel does in each phase, with what a phase is like: programs, streams of requests, moves."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from lpspec.arrays import IntArray
+from lpspec.devices.kv_share import Heads, KvShare
+from lpspec.devices.phase_prices import Job, Kin, Prices, Work
+from lpspec.devices.pim import LpddrPim, PimWork
+from lpspec.dram.engine.state import BANKS, BEATS
+from lpspec.dram.pim.cache import KvPlacement
+from lpspec.dram.pim.moves import plan_between_sides
+from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
+from lpspec.dram.pim.weights import PimChannel, place_weights
+from lpspec.dram.run.mover import repeated_move
+from lpspec.dram.run.read_stream import ReadStream
+from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands
+from lpspec.llm.counts import ceil_div
+from lpspec.machine.die import DieSpec
+from lpspec.machine.platform_spec import PlatformSpec
+
+LONGEST_STREAM = 1 << 17
+"""Bursts of a stream of reads that are issued one by one: 90 refresh intervals. What is longer goes on at the rate of
+the second half."""
+
+PROGRAM_COUNTS = (
+    *("passes", "macs", "rows", "die_passes", "die_macs", "die_rows"),
+    *("input_sets", "input_bursts", "output_bursts"),
+)
+"""Counts of a program, by their names in ``PimWork``, that decide how long it takes."""
+
+
+SHORT_TILES, SHORT_STREAM = 12, 1 << 13
+"""Tiles and bursts beyond which a product or a stream refreshes as one of so many does."""
+
+
+class ChannelJobs:
+    """Makes the jobs of the channel of a platform that has the most to do."""
+
+    def __init__(self, platform: PlatformSpec, device: DieSpec, pim: PimChannel | None, prices: Prices) -> None:
+        """Take a platform with a package, its die, its PIM ranks, and what prices jobs."""
+        assert platform.memory is not None
+        self._platform, self._closed_forms = platform, dict[int, LpddrPim]()
+        self.device, self.pim, self.prices = device, pim, prices
+        self.channels, self.ranks = platform.memory.channels.n, prices.controller.ranks
+        described = device.model_dump(mode="json", include={"standard", "data_rate", "organisation", "timing"})
+        self._memory_key = (json.dumps(described), self.ranks)
+        pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))
+        self._pim_key = (*self._memory_key, pim_key, pim and pim.pim_ranks)
+
+    def product(self, channel: PimChannel, tokens: int, k: int, width: int, bursts: int, mac_ck: int = 0) -> Job:
+        """A product of which PIM computes some columns; ``mac_ck`` is 0 for MACs as fast as the die takes them."""
+
+        @cache
+        def program() -> IntArray:
+            return compile_gemm(place_weights(channel, k, width, split="never"), tokens).lines
+
+        tile = channel.unit_outputs * channel.concurrent
+        work = self._closed(channel.concurrent).gemm(tokens, k, width * self.channels)
+
+        def beside(bursts: int, mac_ck: int) -> Job:
+            def narrow(n: int, bursts: int) -> Job:
+                return self.product(channel, tokens, k, n, bursts, mac_ck)
+
+            def smaller() -> list[Job]:
+                return [narrow(n, 0) for n in (channel.unit_outputs, tile, 2 * tile, 3 * tile) if n < width]
+
+            def shorter(bursts: int) -> Job:
+                most = SHORT_TILES * tile
+                return beside(bursts, mac_ck) if width <= most else narrow(most, bursts * most // width)
+
+            others = partial(beside, mac_ck=mac_ck), smaller, shorter
+            kin = self._kin(("product", channel.concurrent), work, (k, width), (bursts, mac_ck), others)
+            key = (self._pim_key, "product", tokens, k, width, channel.concurrent, bursts, mac_ck)
+            return self._paced(Job(key, Work(program, self._stream(bursts), mac_ck or None), kin=kin), beside)
+
+        return beside(bursts, mac_ck)
+
+    def heads(self, what: str, heads: Heads, bursts: int) -> Job:
+        """Scores or values."""
+        share, pim_heads, queries = heads.share, int(heads.pim), int(heads.queries)
+        of_channel, on_channel = ceil_div(pim_heads, share.quantum), share.channel_keys(int(heads.keys))
+
+        @cache
+        def program() -> IntArray:
+            kv = self._placement(share, on_channel)
+            compiled = compile_scores if what == "scores" else compile_values
+            return compiled(kv, on_channel, queries, heads=of_channel).lines
+
+        closed = self._closed(share.concurrent)
+        work = closed.scores_of(heads) if what == "scores" else closed.served_values(heads)
+
+        def beside(bursts: int, mac_ck: int = 0) -> Job:
+            paced = partial(beside, mac_ck=mac_ck)
+            kin = self._kin((what, *_dealing(share)), work, (), (bursts, mac_ck), (paced, list, paced))
+            key = (self._pim_key, what, of_channel, *_dealing(share), queries, on_channel, bursts, mac_ck)
+            asked = Work(program, self._stream(bursts), mac_ck or None)
+            return self._paced(Job(key, asked, float(share.mean_share(pim_heads)), kin), beside)
+
+        return beside(bursts)
+
+    def _paced(self, job: Job, beside: Callable[[int, int], Job]) -> Job:
+        """The same, which may also run with MACs a CK further apart.
+
+        MACs an odd number of CK apart fall out of step with reads, which take an even one: the bus then idles for a CK
+        beside every other MAC, and what it binds may end sooner with MACs a CK further apart.
+        """
+        slower_ck = self.device.mac_ck + 1
+        if job.kin is None or not job.kin.bursts or job.work.mac_ck is not None or slower_ck % 2:
+            return job
+        return replace(job, slower=beside(job.kin.bursts, slower_ck))
+
+    def _kin(
+        self,
+        family: tuple[Any, ...],
+        work: PimWork,
+        shape: tuple[Any, ...],
+        beside: tuple[int, int],
+        others: tuple[Any, Any, Any],
+    ) -> Kin:
+        """What a program is like, by its counts in closed form; ``beside``: bursts read beside, CK between MACs."""
+        bursts, mac_ck = beside
+        on_bus = float(work.input_bursts + work.output_bursts)
+        ck = work.macs * (mac_ck or self.device.mac_ck) + work.output_bursts * self.device.timing.nBL_min.n
+        features = (1.0, *(float(getattr(work, name)) for name in PROGRAM_COUNTS))
+        return Kin((*family, mac_ck), features, float(ck), bursts, on_bus, float(work.token_macs), shape, *others)
+
+    def _closed(self, ranks: int) -> LpddrPim:
+        """The closed forms of the same dies with so many ranks computing at once."""
+        if ranks not in self._closed_forms:
+            assert self._platform.pim is not None
+            assert self._platform.memory is not None
+            at_once = self._platform.pim.concurrent_ranks.model_copy(update={"value": ranks})
+            pim = self._platform.pim.model_copy(update={"concurrent_ranks": at_once})
+            self._closed_forms[ranks] = LpddrPim(pim, self._platform.memory)
+        return self._closed_forms[ranks]
+
+    def reads(self, read_bytes: float) -> Job | None:
+        """The NPU reads so many bytes from all channels; None for nothing."""
+        bursts = self.bursts(read_bytes)
+        return self._read_job(bursts) if bursts else None
+
+    def _read_job(self, bursts: int) -> Job:
+        kin = self._stream_kin(("reads",), bursts, self._read_job)
+        longer = None if bursts <= LONGEST_STREAM else lambda: self._extended(bursts)
+        return Job((self._memory_key, "reads", bursts), Work(_nothing, self._stream(bursts)), kin=kin, run=longer)
+
+    def _stream_kin(self, family: tuple[Any, ...], bursts: int, job: Callable[[int], Job]) -> Kin:
+        """What a stream of whole rows is like."""
+        row = self.device.organisation.columns
+        features = 1.0, float(bursts), float(ceil_div(bursts, row))
+        ck = float(bursts * self.device.timing.nBL_min.n)
+
+        def smaller() -> list[Job]:
+            return [job(n) for n in (row // 2, row, 16 * row + 1, 24 * row) if n < bursts]
+
+        def shorter(_: int) -> Job:
+            return job(min(bursts, SHORT_STREAM))
+
+        return Kin(family, features, ck, smaller=smaller, shorter=shorter)
+
+    def _extended(self, bursts: int) -> PhaseCommands:
+        """A stream that goes on after ``LONGEST_STREAM`` as it did in the second half of that."""
+        whole, half = (self.prices.exact(self._read_job(n)) for n in (LONGEST_STREAM, LONGEST_STREAM // 2))
+        times = (bursts - LONGEST_STREAM) / (LONGEST_STREAM // 2)
+        return PhaseCommands(whole + times * (whole - half))
+
+    def _placement(self, share: KvShare, keys: int) -> KvPlacement:
+        return KvPlacement(self.computing(share.concurrent), share.on_channel, share.head_dim, keys, parts=share.parts)
+
+    def computing(self, ranks: int) -> PimChannel:
+        """The channel with so many PIM ranks computing at once, which may be fewer than it allows."""
+        assert self.pim is not None
+        return replace(self.pim, concurrent=ranks)
+
+    def bursts(self, total_bytes: float) -> int:
+        """Bursts on the channel that carries the most of so many bytes."""
+        return int(-(-total_bytes // (self.channels * self.device.organisation.burst_bytes.n)))
+
+    def _stream(self, bursts: int) -> Callable[[], IntArray]:
+        """Reads of whole rows of the last rank."""
+        return lambda: ReadStream(self.ranks - 1, bursts).requests(self.device)
+
+    def append(self, share: KvShare, blocks: int, tokens: int, read_first: bool) -> Job:
+        """New keys and values of one layer are written into the PIM ranks."""
+
+        def writes() -> IntArray:
+            lanes = self.computing(share.concurrent).lanes
+            kv = self._placement(share, (blocks + 1) * lanes + tokens)
+            position = lanes - 1 if blocks > ceil_div(tokens, lanes) else 0
+            return _requests(kv.append_places(position, tokens), read_first)
+
+        # The positions of one row lie on one of the channels that share a head.
+        key = (self._pim_key, "append", *_dealing(share), blocks, tokens, read_first)
+        kin = Kin(("append", *_dealing(share), blocks, read_first), (1.0, float(tokens)), 1000.0 * blocks)
+        return Job(key, Work(_nothing, writes), 1 / share.spread, kin)
+
+    def writes(self, bursts: int, read_first: bool) -> Job:
+        """So many bursts are written to the last rank, side by side."""
+
+        def writes() -> IntArray:
+            table = ReadStream(self.ranks - 1, bursts).requests(self.device)
+            table[:, 1] = 1
+            return np.concatenate([_as_reads(table), table]) if read_first else table
+
+        kin = self._stream_kin(("writes", read_first), bursts, lambda n: self.writes(n, read_first))
+        return Job((self._memory_key, "writes", bursts, read_first), Work(_nothing, writes), kin=kin)
+
+    def move(self, column_bytes: int, width: int, to_pim: bool) -> Job:
+        """So many columns of the channel change sides."""
+        channel = self.pim
+        assert channel is not None
+
+        def run() -> PhaseCommands:
+            plan = plan_between_sides(channel, column_bytes, width, to_pim)
+            return repeated_move(plan, self.device, self.prices.controller)
+
+        return Job((self._pim_key, "move", column_bytes, width, to_pim), Work(_nothing, _nothing), run=run)
+
+
+def _dealing(share: KvShare) -> tuple[int, ...]:
+    """What of it decides the commands of one channel."""
+    return share.on_channel, share.parts, share.concurrent, share.head_dim
+
+
+def _nothing() -> IntArray:
+    return NO_PROGRAM
+
+
+def _requests(places: IntArray, read_first: bool) -> IntArray:
+    """Writes to places (rank, flat bank, row, column), read before if asked for."""
+    zero = np.zeros(len(places), np.int64)
+    table = np.stack([zero, zero + 1, places[:, 0] * BANKS + places[:, 1], places[:, 2], places[:, 3] * BEATS], 1)
+    return np.concatenate([_as_reads(table), table]) if read_first else table
+
+
+def _as_reads(table: IntArray) -> IntArray:
+    reads = table.copy()
+    reads[:, 1] = 0
+    return reads

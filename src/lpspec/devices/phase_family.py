@@ -1,0 +1,110 @@
+"""Phases that are alike: what a copy takes without refresh is affine in counts of its program."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lpspec.arrays import FloatArray
+from lpspec.devices.phase_prices import Job
+from lpspec.dram.run.session import CK
+
+SAME, NOTHING = 1e-5, 1e-7
+"""Part of a phase's features, times the share of time that its family takes, outside those of the anchors from which on
+it is no combination of them; and what is no part but rounding."""
+
+FAIR_SHARE = 0.1
+"""Among phases that add so much of what the best would add, the shortest becomes an anchor."""
+
+MOST_CHECKS, FAIR_ERROR = 3, 1e-4
+"""A phase that checks a family becomes an anchor, and where its error, times the share of time that the family takes,
+was larger than this, another one checks again."""
+
+LONGEST_CHECK = 3.0
+"""CK of the phase that checks a family, over those of its longest anchor, where there is so short a one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A phase of a family: its features, about how many CK it takes, and how many of all CK go to it."""
+
+    job: Job
+    features: tuple[float, ...]
+    ck: float
+    weight: float = 0.0
+
+
+class Family:
+    """Phases whose counts are combined from those of a few that were run, the anchors; one more checks them.
+
+    Attributes:
+        error: Relative error of the CK of the last phase that checked it.
+    """
+
+    def __init__(self, run: Callable[[Job], FloatArray]) -> None:
+        """Take what runs a phase without refresh."""
+        self._run = run
+        self._anchors: dict[tuple[float, ...], FloatArray] = {}
+        self.error = 0.0
+
+    def learn(self, members: Sequence[Member], candidates: Sequence[Member], share: float) -> None:
+        """Run anchors until all members are combinations of them, then another phase to check them.
+
+        Args:
+            members: Whose counts will be asked for.
+            candidates: What may be run, surely phases of the family; the heaviest check it.
+            share: Part of all time that goes to the members.
+        """
+        checks = MOST_CHECKS if self._cover(members, candidates, min(SAME / share, 1e-2)) else 0
+        for _ in range(checks):
+            others = [member for member in candidates if member.features not in self._anchors]
+            if not others:
+                return
+            longest = max(float(counts[CK]) for counts in self._anchors.values())
+            short = [m for m in others if m.ck <= LONGEST_CHECK * longest] or [min(others, key=lambda m: m.ck)]
+            check = max(short, key=lambda m: m.weight)
+            predicted = self.counts([check])[0]
+            self._anchors[check.features] = exact = self._run(check.job)
+            self.error = float(abs(predicted[CK] / exact[CK] - 1))
+            if self.error * share <= FAIR_ERROR:
+                return
+
+    def counts(self, members: Sequence[Member]) -> FloatArray:
+        """Counts of copies without refresh: float64 [members, COUNTED]."""
+        counts = np.stack(list(self._anchors.values()))
+        rows = np.array(list(self._anchors)) / counts[:, CK, None]
+        scale = np.maximum(np.abs(rows).max(axis=0), 1e-300)
+        solved = np.linalg.lstsq(rows / scale, counts / counts[:, CK, None], rcond=1e-9)[0]
+        found: FloatArray = np.array([member.features for member in members]) / scale @ solved
+        return found
+
+    def _cover(self, members: Sequence[Member], candidates: Sequence[Member], same: float) -> int:
+        """Make candidates anchors until members are combinations of anchors, or candidates are; how many it took.
+
+        What lies outside of them may be ``same``.
+        """
+        taken = [np.array(features) / counts[CK] for features, counts in self._anchors.items()]
+        asked = [np.array(m.features) / m.ck for m in (*members, *candidates)]
+        left = np.stack([*taken, *asked])
+        left /= np.maximum(np.abs(left).max(axis=0), 1e-300)
+        left /= np.linalg.norm(left, axis=1, keepdims=True)
+        for i in range(len(taken)):
+            left = _without(left, left[i])
+        ours, theirs = len(taken), len(taken) + len(members)
+        new = 0
+        while np.linalg.norm(left[ours:theirs], axis=1).max() > same:
+            adds = np.linalg.norm(left[theirs:], axis=1)
+            if adds.max(initial=0.0) <= NOTHING:
+                break
+            fair: list[int] = np.flatnonzero(adds >= FAIR_SHARE * adds.max()).tolist()
+            best = min(fair, key=lambda i: candidates[i].ck)
+            self._anchors[candidates[best].features] = self._run(candidates[best].job)
+            left = _without(left, left[theirs + best])
+            new += 1
+        return new
+
+
+def _without(rows: FloatArray, row: FloatArray) -> FloatArray:
+    """Rows less what they have in the direction of one of them."""
+    size = float(np.linalg.norm(row))
+    return rows if size <= NOTHING else rows - np.outer(rows @ row, row) / size**2

@@ -1,0 +1,145 @@
+"""What one channel does in a phase, and what a copy of it takes: every phase run by itself, then remembered."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lpspec.arrays import FloatArray, IntArray
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.session import CK, COUNTED, PhaseCommands, PhaseWork
+from lpspec.dram.run.steady import in_the_long_run, per_refresh, without_refresh
+from lpspec.machine.die import DieSpec
+
+_MOST_KNOWN = 1 << 14
+_KNOWN: dict[tuple[Any, ...], FloatArray] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one channel does in a phase, made when it is to be run.
+
+    Attributes:
+        program: int64 [instructions, fields], empty for none.
+        requests: int64 [n, 5], their CK counted from the start of the phase.
+        mac_ck: CK from MAC to MAC; what the die needs if left out.
+    """
+
+    program: Callable[[], IntArray]
+    requests: Callable[[], IntArray]
+    mac_ck: int | None = None
+
+    def made(self) -> PhaseWork:
+        """It made."""
+        return PhaseWork(self.program(), self.requests(), self.mac_ck)
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """Which other phases a phase is like.
+
+    Attributes:
+        family: Phases of one family take a time that is affine in their features.
+        features: Counts that decide it.
+        ck: About how long a copy takes without what is read beside.
+        bursts: Read beside by the NPU.
+        pim_bursts: Inputs and results of PIM on DQ.
+        mac_tokens: As ``PhaseCommands`` has it.
+        shape: Phases of one family and shape refresh alike.
+        beside: The same with so many bursts beside; None where nothing can be.
+        smaller: Short ones of the family with nothing read beside.
+        shorter: One that refreshes like this with so many bursts beside, and is not longer.
+    """
+
+    family: tuple[Any, ...]
+    features: tuple[float, ...]
+    ck: float
+    bursts: int = 0
+    pim_bursts: float = 0.0
+    mac_tokens: float = 0.0
+    shape: tuple[Any, ...] = ()
+    beside: "Callable[[int], Job] | None" = None
+    smaller: "Callable[[], list[Job]]" = list
+    shorter: "Callable[[int], Job] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A phase on the channel with the most to do.
+
+    Attributes:
+        key: What decides its commands: the memory, and the phase.
+        work: What is run.
+        share: What all channels do on average, over what this one does.
+        kin: Which others it is like; None if none.
+        run: Runs it in another way than as copies of ``work``.
+        slower: The same with MACs a CK further apart, where that may end sooner.
+    """
+
+    key: tuple[Any, ...]
+    work: Work
+    share: float = 1.0
+    kin: Kin | None = None
+    run: Callable[[], PhaseCommands] | None = None
+    slower: "Job | None" = None
+
+
+class Prices:
+    """What copies of phases take on one memory, each run by itself."""
+
+    bound: float | None = None
+    """Largest relative error of all that was expected against exact runs; None where all were exact."""
+
+    def __init__(self, device: DieSpec, controller: Controller, refresh_intervals: int) -> None:
+        """Take the die of every rank, the controller's policies, and how many refresh intervals copies fill."""
+        self.device, self.controller, self.refresh_intervals = device, controller, refresh_intervals
+
+    def expect(self, job: Job, times: float) -> None:
+        """Be told before its price is asked for how often a phase will run."""
+
+    def counts(self, jobs: Sequence[Job]) -> FloatArray:
+        """What a copy of each takes: float64 [jobs, COUNTED]."""
+        return np.stack([self.exact(job) for job in jobs]) if jobs else np.empty((0, COUNTED))
+
+    def work(self, job: Job) -> Work:
+        """What is run for it: at the pace of MACs that ends sooner."""
+        if job.slower is not None and self._itself(job.slower)[CK] < self._itself(job)[CK]:
+            return job.slower.work
+        return job.work
+
+    def exact(self, job: Job) -> FloatArray:
+        """What a copy takes when it is run by itself, at the pace of MACs that ends it sooner: float64 [COUNTED]."""
+        paces = (job,) if job.slower is None else (job, job.slower)
+        return min((self._itself(one) for one in paces), key=lambda counts: float(counts[CK]))
+
+    def _itself(self, job: Job) -> FloatArray:
+        if job.run is not None:
+            run = job.run
+            return _remembered((job.key, "run", self.refresh_intervals), lambda: run().counts)
+        alone = self.alone(job)
+        return in_the_long_run(alone, self.added(job, alone, self.refresh_intervals), self.device).counts
+
+    def alone(self, job: Job) -> FloatArray:
+        """A copy without refresh, float64 [COUNTED]."""
+
+        def run() -> FloatArray:
+            return without_refresh(job.work.made(), self.device, self.controller)
+
+        return _remembered((job.key, "alone"), run)
+
+    def added(self, job: Job, alone: FloatArray, refresh_intervals: int) -> FloatArray:
+        """What each refresh adds to copies that take so much without, run or combined, float64 [COUNTED]."""
+
+        def run() -> FloatArray:
+            return per_refresh(job.work.made(), alone, self.device, self.controller, refresh_intervals)
+
+        return _remembered((job.key, "added", refresh_intervals, float(alone[CK])), run)
+
+
+def _remembered(key: tuple[Any, ...], run: Callable[[], FloatArray]) -> FloatArray:
+    if key not in _KNOWN:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[key] = run()
+    return _KNOWN[key]

@@ -1,0 +1,234 @@
+"""What copies of phases take, most of them combined from a few that were run.
+
+A PIM program without refresh takes a time that is affine in its counts, whatever the NPU reads beside, for PIM goes
+first; where the NPU has so much to read that it ends later, the time is affine in the same counts and in what is read.
+What each refresh adds is found from the phases that take most of the time. A family is checked by one phase that is no
+anchor; where its error would matter, its phases are run by themselves.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lpspec.arrays import BoolArray, FloatArray
+from lpspec.devices.phase_family import Family, Member
+from lpspec.devices.phase_prices import Job, Prices
+from lpspec.dram.rules import COMMANDS
+from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, MAC_TOKENS, RANKS
+from lpspec.dram.run.steady import in_the_long_run
+from lpspec.machine.die import DieSpec
+
+FREE_SHARE = 0.72
+"""Share of a program's time that bursts may take so that what the NPU reads beside surely costs no time (measured: from
+0.85 on it may)."""
+
+SPARE_SHARES, BUSY_SHARES = (0.4, 0.6), (1.3, 1.8)
+"""The same share of phases that are run to learn what reads cost where the bus has time left, and where it binds."""
+
+REFRESH_ERROR = 0.0005
+"""Relative error of the time of a phase by what one refresh adds, measured over 24 machines."""
+
+ALLOWED_ERROR = 0.001
+"""Relative error of all that is priced beyond which phases are run by themselves."""
+
+LIGHT_SHARE = 0.01
+"""Share of the time from which on phases of one shape have a run of their own for refresh."""
+
+REFRESH_RUNS = {"spare": (8, 96), "busy": (8, 32)}
+"""Refresh intervals, fewest and most, of a run that finds what refresh adds; where the bus binds, all are alike."""
+
+Place = tuple[Any, ...]
+
+
+class SteadyPrices(Prices):
+    """What copies of phases take, combined where phases are alike."""
+
+    def __init__(self, device: DieSpec, controller: Controller, refresh_intervals: int) -> None:
+        """Take the die of every rank, the controller's policies, and how many refresh intervals an exact run fills."""
+        super().__init__(device, controller, refresh_intervals)
+        self.bound = REFRESH_ERROR
+        self._expected: dict[Place, tuple[Job, float]] = {}
+        self._counts: dict[Place, FloatArray] = {}
+        self._families: dict[Place, Family] = {}
+        self._refreshes: dict[Place, FloatArray] = {}
+        self._total = 0.0
+
+    def expect(self, job: Job, times: float) -> None:
+        """Be told before its price is asked for how often a phase will run."""
+        if job.key not in self._counts:
+            self._expected[job.key] = job, times + self._expected.get(job.key, (job, 0.0))[1]
+
+    def counts(self, jobs: Sequence[Job]) -> FloatArray:
+        """What a copy of each takes: float64 [jobs, COUNTED]."""
+        for job in jobs:
+            if job.key not in self._expected:
+                self.expect(job, 1.0)
+        if self._expected:
+            self._solve()
+        return np.stack([self._counts[job.key] for job in jobs]) if jobs else np.empty((0, COUNTED))
+
+    def _solve(self) -> None:
+        """Price what is expected."""
+        found = list(self._expected.values())
+        self._expected = {}
+        for job, _ in found:
+            if job.kin is None:
+                self._counts[job.key] = self.exact(job)
+        alike = [_Phase(job, times) for job, times in found if job.kin is not None]
+        if not alike:
+            return
+        self._total += sum(phase.weight for phase in alike)
+        self._copy_without_refresh(alike)
+        self._refresh(alike, self._total)
+        for phase in alike:
+            self._counts[phase.job.key] = in_the_long_run(phase.alone, phase.added, self.device).counts
+        self._hold_bound(alike, self._total)
+
+    # --- a copy without refresh
+
+    def _copy_without_refresh(self, phases: list["_Phase"]) -> None:
+        for family, members in _grouped(phases, lambda phase: phase.kin.family).items():
+            self._learn((*family, "spare"), members, SPARE_SHARES)
+            close = [p for p in members if p.kin.bursts and self._bus_share(p) >= FREE_SHARE]
+            if not close:
+                continue
+            spare = [(p.alone, p.place) for p in close]
+            self._learn((*family, "busy"), close, BUSY_SHARES)
+            for phase, (alone, place) in zip(close, spare, strict=True):
+                if alone[CK] >= phase.alone[CK]:
+                    phase.alone, phase.place = alone, place
+        slower = [(p, _Phase(p.job.slower, p.times)) for p in phases if p.job.slower and p.place[-1] == "busy"]
+        if not slower:
+            return
+        self._copy_without_refresh([phase for _, phase in slower])
+        for phase, other in slower:
+            if other.alone[CK] < phase.alone[CK]:
+                phase.kin, phase.place, phase.alone, phase.run = other.kin, other.place, other.alone, other.run
+
+    def _learn(self, place: Place, phases: list["_Phase"], shares: tuple[float, ...]) -> None:
+        family = self._families.setdefault(place, Family(self.alone))
+        members = [phase.member() for phase in phases]
+        candidates: dict[tuple[float, ...], Member] = {}
+        for phase in phases:
+            smaller = phase.kin.smaller()
+            for job in (phase.job, *smaller):
+                reads = phase.kin.bursts > 0 and (job is not phase.job or not smaller)
+                weight = phase.weight if job is phase.job else 0.0
+                for like in self._variants(job, place[-1] == "busy", reads, shares):
+                    candidates.setdefault(like.features, replace(like, weight=weight))
+        share = sum(phase.weight for phase in phases) / self._total
+        family.learn(members, list(candidates.values()), share)
+        for phase, counts in zip(phases, family.counts(members), strict=True):
+            phase.take(place, counts)
+
+    def _variants(self, job: Job, busy: bool, reads: bool, shares: tuple[float, ...]) -> list[Member]:
+        """The phase with nothing read beside, and with as much as takes so much of the bus."""
+        kin = job.kin
+        assert kin is not None
+        if kin.beside is None:
+            return [_Phase(job, 1.0).member()]
+        found = [] if busy else [kin.beside(0)]
+        if reads:
+            burst_ck = self.device.timing.nBL_min.n
+            for share in shares:
+                bursts = int(share * kin.ck / burst_ck - kin.pim_bursts)
+                found += [kin.beside(bursts)] if bursts > 0 else []
+        return [_Phase(one, 1.0).member() for one in found]
+
+    def _bus_share(self, phase: "_Phase") -> float:
+        bursts = phase.kin.bursts + phase.kin.pim_bursts
+        return float(bursts * self.device.timing.nBL_min.n / phase.alone[CK])
+
+    # --- refresh
+
+    def _refresh(self, phases: list["_Phase"], total: float) -> None:
+        """What each refresh adds: from the heaviest phase of a shape, or of its family where a shape weighs little."""
+        groups = _grouped(phases, lambda phase: (phase.place[0], phase.place[-1], *phase.kin.shape))
+        order = sorted(groups, key=lambda group: -sum(phase.weight for phase in groups[group]))
+        for group in order:
+            members = groups[group]
+            share = sum(phase.weight for phase in members) / total
+            place = members[0].place[0], members[0].place[-1]
+            known = self._refreshes.get(group)
+            if known is None and (share >= LIGHT_SHARE or place not in self._refreshes):
+                heaviest = max(members, key=lambda phase: phase.weight)
+                known = self._refreshes[group] = self._added(heaviest, share)
+                self._refreshes.setdefault(place, known)
+            for phase in members:
+                phase.added = self._refreshes[place] if known is None else known
+
+    def _added(self, phase: "_Phase", share: float) -> FloatArray:
+        """By a run as long as its share asks for; of a program in whose time reads fit, another one finds theirs."""
+        least, most = REFRESH_RUNS[phase.place[-1]]
+        intervals = int(max(least, min(most, 200 * share**0.5)))
+        kin = phase.kin
+        reads = kin.bursts > 0 and kin.beside is not None and phase.place[-1] == "spare"
+        added = self._added_by(
+            phase, phase.run if kin.shorter is None else kin.shorter(0 if reads else kin.bursts), intervals
+        )
+        if reads and kin.shorter is not None:
+            with_reads = self._added_by(phase, kin.shorter(kin.bursts), least)
+            added = np.where(_of_reads(), with_reads, added)
+        return added
+
+    def _added_by(self, phase: "_Phase", job: Job, intervals: int) -> FloatArray:
+        like = _Phase(job, 1.0)
+        like.take(phase.place, self._families[phase.place].counts([like.member()])[0])
+        return self.added(job, like.alone, intervals)
+
+    # --- error
+
+    def _hold_bound(self, phases: list["_Phase"], total: float) -> None:
+        """Run phases by themselves until their errors together are small enough."""
+        error = {phase: self._families[phase.place].error for phase in phases}
+        doubt = sum(phase.weight * error[phase] for phase in phases) / total
+        for phase in sorted(phases, key=lambda phase: -phase.weight * error[phase]):
+            if doubt + REFRESH_ERROR <= ALLOWED_ERROR:
+                break
+            self._counts[phase.job.key] = self.exact(phase.job)
+            doubt -= phase.weight * error[phase] / total
+        assert self.bound is not None
+        self.bound = max(self.bound, doubt + REFRESH_ERROR)
+
+
+class _Phase:
+    """A phase on its way to a price: what is asked for, and what is run for it, at the pace that ends sooner."""
+
+    def __init__(self, job: Job, times: float) -> None:
+        assert job.kin is not None
+        self.job, self.run, self.kin, self.times = job, job, job.kin, times
+        self.place: Place = ()
+        self.alone = self.added = np.zeros(COUNTED)
+
+    @property
+    def weight(self) -> float:
+        """CK of all its copies, about."""
+        return self.times * max(self.kin.ck, float(self.alone[CK]))
+
+    def take(self, place: Place, alone: FloatArray) -> None:
+        """Take what a copy without refresh takes, and as whose member; what MACs serve follows from the program."""
+        self.place, self.alone = place, alone
+        self.alone[MAC_TOKENS] = self.kin.mac_tokens
+
+    def member(self) -> Member:
+        """It as a member of its family."""
+        bursts = self.kin.bursts
+        features = (*self.kin.features, float(bursts), float(-(-bursts // 64)))
+        return Member(self.run, features, self.kin.ck + 2.0 * bursts, self.weight)
+
+
+def _of_reads() -> BoolArray:
+    """Which counts what the NPU reads adds to: bool [COUNTED]."""
+    codes = [COMMANDS.index(name) for name in ("ACT1", "ACT2", "PRE", "PREAB", "CAS", "RD")]
+    return np.isin(np.arange(COUNTED), [ACTIVE_CK, *(first + code for first in (BUS, RANKS) for code in codes)])
+
+
+def _grouped(phases: Sequence[_Phase], key: Any) -> dict[Place, list[_Phase]]:
+    groups: dict[Place, list[_Phase]] = defaultdict(list)
+    for phase in phases:
+        groups[key(phase)].append(phase)
+    return groups

@@ -1,0 +1,93 @@
+"""Combined phases against phases run by themselves: features by the program, and an error that the bound holds."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lpspec.arrays import IntArray
+from lpspec.devices.channel_jobs import PROGRAM_COUNTS
+from lpspec.devices.kv_share import Heads, KvShare
+from lpspec.devices.package_commands import PackageCommands
+from lpspec.devices.phase_prices import Job
+from lpspec.dram.engine import state as k
+from lpspec.experiments.systems import make_system
+from lpspec.llm import load_model
+from lpspec.machine.loading import load_platform
+from lpspec.scenario import Scenario, Workload
+from lpspec.simulation.run import simulate
+from lpspec.simulation.workload import TreePolicy
+from lpspec.speculation.rank_trace import load_trace
+
+TRACE = load_trace("vicuna-7b")
+POLICY = TreePolicy(objective="edp")
+
+
+def counted(program: IntArray) -> Counter[str]:
+    """What the lines of a program stand for, loops unrolled by hand."""
+    counts: Counter[str] = Counter()
+    rounds = [1]
+    for line in program.tolist():
+        op, ranks = line[k.I_OP], int(line[k.I_MASK]).bit_count()
+        if op == k.LOOP:
+            rounds.append(rounds[-1] * line[k.I_COUNT])
+        elif op == k.END:
+            rounds.pop()
+        elif op == k.PIM_MAC:
+            commands = rounds[-1] * line[k.I_COUNT]
+            counts.update(macs=commands, die_macs=commands * ranks, tokens=commands * ranks * line[k.I_TOKENS])
+        elif op == k.PIM_ACT:
+            counts.update(die_rows=rounds[-1] * ranks)
+        elif op in (k.PIM_IN, k.PIM_OUT):
+            counts["input_bursts" if op == k.PIM_IN else "output_bursts"] += rounds[-1] * line[k.I_COUNT]
+    return counts
+
+
+@pytest.mark.parametrize("changes", [{}, {"pim.alus": "6", "pim.concurrent_ranks": "2"}, {"pim.banks_per_mpu": "1"}])
+def test_features_are_the_counts_of_the_compiled_program(changes: dict[str, str]) -> None:
+    package = PackageCommands(load_platform("lp-spec", changes))
+    platform = load_platform("lp-spec", changes)
+    assert platform.pim is not None
+    ranks = platform.pim.concurrent_ranks.n
+    channel = package.jobs.computing(ranks)
+    jobs: list[Job] = [
+        package.jobs.product(channel, tokens, size, width, 0)
+        for tokens, size, width in ((1, 4096, 1024), (5, 1000, 800), (9, 4096, 3072))
+    ]
+    for kv_heads, heads, queries, keys in ((32, 32, 4, 288), (32, 28, 9, 544), (8, 6, 16, 480)):
+        share = KvShare(kv_heads=kv_heads, head_dim=128, channels=4, concurrent=ranks, row_columns=64)
+        jobs += [package.jobs.heads(what, Heads(heads, share, queries, keys), 0) for what in ("scores", "values")]
+    for job in jobs:
+        assert job.kin is not None
+        found = counted(job.work.program())
+        closed = dict(zip(PROGRAM_COUNTS, job.kin.features[1:], strict=True))
+        for name in ("macs", "die_macs", "die_rows", "input_bursts", "output_bursts"):
+            assert closed[name] == found[name], (job.key[1:], name)
+        assert job.kin.mac_tokens == found["tokens"]
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("tinyllama", {}),
+        ("tinyllama", {"pim.alus": "6"}),
+        ("tinyllama", {"memory.pim_ranks": "1", "pim.concurrent_ranks": "1", "pim.alus": "2"}),
+    ],
+    ids=["bound by PIM", "heads on both sides", "bound by the bus"],
+)
+def test_no_error_exceeds_the_bound(model: str, changes: dict[str, str]) -> None:
+    """TinyLlama groups its queries by eight; with one PIM rank the NPU's reads end most products."""
+    combined = make_system("lp-spec", load_model(model), Scenario(changes=changes))
+    runs = [
+        simulate(system, TRACE, Workload(128, 200), POLICY, "command")
+        for system in (combined, replace(combined, exact=True))
+    ]
+    assert runs[1].error_bound is None
+    bound = runs[0].error_bound
+    assert bound is not None
+    exact_too = 1e-3  # 32 refresh intervals are this far from many, one phase by itself
+    assert 0 < bound <= 1e-3
+    assert abs(runs[0].decode_ns / runs[1].decode_ns - 1) <= bound + exact_too
+    assert abs(float(runs[0].decode_pj.sum() / runs[1].decode_pj.sum()) - 1) <= bound + exact_too
+    assert np.array_equal(runs[0].steps.l_spec, runs[1].steps.l_spec)
