@@ -51,7 +51,7 @@ class ChannelJobs:
         described = device.model_dump(mode="json", include={"standard", "data_rate", "organisation", "timing"})
         self._memory_key = (json.dumps(described), self.ranks)
         pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))
-        self._pim_key = (*self._memory_key, pim_key, pim and pim.pim_ranks)
+        self._pim_key = (*self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus)
 
     def product(self, channel: PimChannel, tokens: int, k: int, width: int, bursts: int, mac_ck: int = 0) -> Job:
         """A product of which PIM computes some columns; ``mac_ck`` is 0 for MACs as fast as the die takes them."""

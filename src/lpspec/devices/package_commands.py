@@ -138,7 +138,8 @@ class PackageCommands:
         self._least_burst_ns = (
             self.device.timing.nBL_min.n * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
         )
-        self.controller = Controller(ranks=self.ranks)
+        own_bus = self.pim.pim_ranks if self.pim is not None and platform.memory.command_buses.n > 1 else ()
+        self.controller = Controller(ranks=self.ranks, own_bus=own_bus)
         self.prices = (Prices if exact else SteadyPrices)(self.device, self.controller, refresh_intervals)
         self._events = _events_of_counts(self.device)
         self.jobs = ChannelJobs(platform, self.device, self.pim, self.prices)

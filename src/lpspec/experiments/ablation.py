@@ -86,6 +86,16 @@ def _gemv_alus(system: System, scenario: Scenario) -> System:
     return make_system("lp-spec", system.model, scenario.replace(changes=changes))
 
 
+def _changed(key: str, value: str) -> Callable[[System, Scenario], System]:
+    """One constant of the machine as other packages have it."""
+
+    def change(system: System, scenario: Scenario) -> System:
+        changes = {key: value, "allocator": system.platform.allocator}
+        return make_system("lp-spec", system.model, scenario.replace(changes=changes))
+
+    return change
+
+
 def _without_pim(system: System, scenario: Scenario) -> System:
     return make_system("npu-spec", system.model, scenario)
 
@@ -108,6 +118,16 @@ PARTS: tuple[Part, ...] = (
         _with_allocator("pim-only"),
     ),
     Part("without GEMM ALUs", "one ALU per MPU: every token is a pass over the weights", _gemv_alus),
+    Part(
+        "without a bus for PIM's commands",
+        "PIM commands take slots from the NPU's reads on one command bus",
+        _changed("memory.command_buses", "1"),
+    ),
+    Part(
+        "without a second mode switch",
+        "PIM ranks enter all-bank PIM mode at once, not by way of all-bank mode",
+        _changed("pim.mode_steps", "1"),
+    ),
     Part("without PIM", "the NPU reads every weight over the bus", _without_pim),
     Part("without speculation", "one token per pass", _without_drafts),
 )

@@ -5,7 +5,7 @@ as that step does. Energy beside the CPU's is what all commands take less what t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lpspec.devices.package_commands import PackageCommands
@@ -38,10 +38,10 @@ class Policy:
     quantum: int = 16
     pim_wait_ck: int = 4096
 
-    def controller(self, ranks: int) -> Controller:
-        """The controller of a channel."""
+    def applied(self, controller: Controller) -> Controller:
+        """A controller under this policy."""
         fairness: Any = self.fairness  # checked there
-        return Controller(ranks=ranks, fairness=fairness, quantum=self.quantum, pim_wait=self.pim_wait_ck)
+        return replace(controller, fairness=fairness, quantum=self.quantum, pim_wait=self.pim_wait_ck)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def shared_decoding(scenario: Scenario, traffic: Sequence[Traffic], policies: Se
     alone = run_shared_step(step.phases, step.memory, nothing, ranks, 1.0)
     rows = []
     for policy in policies:
-        step.memory.controller = policy.controller(step.memory.ranks)
+        step.memory.controller = policy.applied(step.memory.controller)
         for kind in traffic:
             done = run_shared_step(step.phases, step.memory, kind, ranks, alone.latency_ns)
             cpu = run_shared_step((), step.memory, kind, ranks, done.latency_ns)

@@ -83,6 +83,7 @@ class MemorySpec(LpddrDies):
         "bus_efficiency": (0.01, 1),
         "dram_ranks": (0, 64),
         "pim_ranks": (0, 64),
+        "command_buses": (1, 2),
     }
 
     die: str = Field(min_length=1, description="the die of every rank: a shipped one, or a TOML file")
@@ -92,6 +93,11 @@ class MemorySpec(LpddrDies):
     pim_ranks: CountOrZero = Field(description="ranks whose dies compute")
     idle_dies: Literal["standby", "power-down"] = Field(
         default="standby", description="what a die with all rows closed waits in; it leaves power-down for each refresh"
+    )
+
+    command_buses: Count = Field(
+        default=Count(value=1, source="one command bus to all ranks of a channel, as plain LPDDR has it"),
+        description="command buses of a channel: with 2, PIM ranks have one of their own",
     )
 
     def die_with(self, pim: PimDie | None) -> DieSpec:
@@ -245,6 +251,8 @@ class PlatformSpec(Described):
         pim_ranks = self.memory.pim_ranks.n if self.memory else 0
         if (self.pim is None) != (pim_ranks == 0):
             raise ValueError("[pim] and memory.pim_ranks above 0 go together")
+        if self.memory is not None and self.memory.command_buses.n > 1 and pim_ranks == 0:
+            raise ValueError("memory.command_buses = 2 is for PIM ranks: there are none")
         if self.pim is None or self.memory is None:
             return
         check_mpus(self.memory.organisation, self.pim)

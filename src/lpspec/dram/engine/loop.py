@@ -53,6 +53,49 @@ def _up(ck: int, step: int) -> int:
     return ck + (-ck & (step - 1))
 
 
+@cached_njit(allocates=False, inner=True)
+def _pim_goes(m: IntArray, at: int, at_pim: int, urgency: int) -> bool:
+    """Whether the next command is one of the PIM program."""
+    first = min(at, at_pim)
+    if at_pim != first or m[STATE, S_PIM_USED] == first:
+        return False
+    return bool(at != first or m[STATE, S_PLAIN_USED] == first or _pim_wins(m, urgency))
+
+
+@cached_njit(allocates=False, inner=True)
+def _is_apart(m: IntArray, command: int, place: int) -> bool:
+    """Whether a plain command goes over another bus than PIM commands; ``place`` is a rank for PREAB and REFAB."""
+    r = place if command in (PREAB, REFAB) else place >> BANK_BITS
+    return bool(m[GIVEN, P_OWN_BUS] != 0 and (m[GIVEN, P_OWN_BUS] >> r) & 1 == 0)
+
+
+@cached_njit(allocates=False, inner=True)
+def _both_taken(m: IntArray, at: int, at_pim: int, command: int, place: int) -> bool:
+    """Whether a bus has taken a command in this CK, and there is none now for the other."""
+    now = m[STATE, S_NOW]
+    if m[STATE, S_PIM_USED] == now:
+        return bool(at != now or not _is_apart(m, command, place))
+    return bool(m[STATE, S_PLAIN_USED] == now and at_pim != now)
+
+
+@cached_njit(allocates=False, inner=True)
+def _is_stuck(m: IntArray, first: int, horizon: int, of_requests: int) -> bool:
+    """Whether nothing but refreshes come due, and they free nobody."""
+    only_refreshes = first == NEVER and of_requests == NEVER and horizon == m[STATE, S_NEXT_DUE]
+    return bool(only_refreshes and horizon > max(m[STATE, S_PROGRESS], m[STATE, S_PIM_FLOOR]) + 256 * m[GIVEN, P_NREFI])
+
+
+@cached_njit(allocates=False, inner=True)
+def _skip_idle(m: IntArray, first: int, horizon: int, of_requests: int) -> bool:
+    """Jump over refreshes where nothing else happens for long; whether there were any to jump over."""
+    if first != NEVER or horizon != m[STATE, S_NEXT_DUE] or m[STATE, S_PIM_WANTS] != 0 or m[STATE, S_FIRST] < 0:
+        return False
+    until = of_requests
+    if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW]:
+        until = min(until, m[STATE, S_PIM_FLOOR])
+    return bool(until < NEVER and until - horizon > IDLE_ROUNDS * m[GIVEN, P_NREFI] and skip_refreshes(m, until))
+
+
 @cached_njit(allocates=False)
 def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
     """Run the channel until all is done, the log is full, or so many commands are issued.
@@ -89,6 +132,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
     urgency = 0
     patience = 256 * m[GIVEN, P_NREFI]
     step = m[GIVEN, P_STEP]
+    two_buses = computes and m[GIVEN, P_OWN_BUS] != 0
     left = commands
     while left > 0 and (log.shape[0] == 0 or m[STATE, S_LOGGED] < log.shape[0] - 1):
         i = m[STATE, S_NEXT]
@@ -135,36 +179,35 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
         if horizon <= first:
             if horizon == NEVER:
                 return -E_DEADLOCK
-            if (
-                first == NEVER
-                and horizon_of_requests == NEVER
-                and horizon == m[STATE, S_NEXT_DUE]
-                and horizon > max(m[STATE, S_PROGRESS], m[STATE, S_PIM_FLOOR]) + patience
-            ):
-                return -E_DEADLOCK  # nothing but refreshes come due, and they free nobody
-            idle = first == NEVER and horizon == m[STATE, S_NEXT_DUE] and m[STATE, S_PIM_WANTS] == 0
-            if idle and log.shape[0] == 0 and m[STATE, S_FIRST] >= 0:
-                until = horizon_of_requests
-                if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW]:
-                    until = min(until, m[STATE, S_PIM_FLOOR])
-                if until < NEVER and until - horizon > IDLE_ROUNDS * m[GIVEN, P_NREFI] and skip_refreshes(m, until):
-                    continue
+            if _is_stuck(m, first, horizon, horizon_of_requests):
+                return -E_DEADLOCK
+            if log.shape[0] == 0 and _skip_idle(m, first, horizon, horizon_of_requests):
+                continue
             m[STATE, S_NOW] = _up(horizon, step)
             if horizon in (horizon_of_requests, m[STATE, S_PIM_FLOOR]):
                 m[STATE, S_PROGRESS] = horizon
             stale = True
             stale_pim = computes
             continue
+        if two_buses and _both_taken(m, at, at_pim, command, place):
+            m[STATE, S_NOW] += step
+            stale = stale_pim = True
+            continue
         m[STATE, S_NOW] = first
         macs = False
-        if at_pim == first and (at != first or _pim_wins(m, urgency)):
+        again = False  # the other bus may take a command in the same CK
+        if _pim_goes(m, at, at_pim, urgency):
             issue_pim(m, program, log, unit, command_pim)
             m[STATE, S_PROGRESS] = first
             stale_pim = True
             macs = command_pim == PIM_MAC and at > first and not stale
+            again = two_buses and at == first and m[STATE, S_PLAIN_USED] != first
+            m[STATE, S_PIM_USED] = first
             if at == first or command_pim in (PIM_IN, PIM_OUT, PIM_ENTER, PIM_EXIT):
                 stale = True
         else:
+            again = two_buses and at_pim == first and m[STATE, S_PIM_USED] != first and _is_apart(m, command, place)
+            m[STATE, S_PLAIN_USED] = first
             issue_plain(m, served_at, log, command, place, slot)
             turn = turn or command in (RD, WR)
             if command == ACT1 and min(horizon, at_pim) > first + step and act2_is_next(m, place, first + step):
@@ -181,7 +224,7 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
             ):
                 return -E_DEADLOCK  # nothing but refreshes for a long time, and nothing to come
             stale_pim = computes
-        m[STATE, S_NOW] = first + step
+        m[STATE, S_NOW] = first if again else first + step
         left -= 1
         if macs:
             left -= issue_macs(m, program, log, min(at, horizon, m[STATE, S_SECOND]), left)

@@ -125,9 +125,8 @@ def run_shared(
         if done < 0:
             return done, lines, end_ck
     m[STATE, S_LOGGED] = logged
-    admitted = m[STATE, S_NEXT]
-    done = _finish(m, program, table[:admitted], served_at, log)
-    for line in range(admitted):
+    done = _finish(m, program, table[: m[STATE, S_NEXT]], served_at, log)
+    for line in range(m[STATE, S_NEXT]):
         if table[line, T_OWN] == 1:
             end_ck = max(end_ck, served_at[line])
-    return done, admitted, end_ck
+    return done, int(m[STATE, S_NEXT]), end_ck

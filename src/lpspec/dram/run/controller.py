@@ -51,6 +51,8 @@ class Controller:
         fairness: Who gets a slot that NPU and PIM program both could use.
         quantum: Bursts on DQ after which ``round-robin`` hands it over.
         pim_wait: CK that ``npu-first`` keeps a PIM burst waiting at most.
+        own_bus: Ranks with a command bus of their own, over which PIM commands go: in the CK of one the other bus may
+            take a command to other ranks. Empty for one bus to all ranks.
     """
 
     ranks: int = 1
@@ -66,6 +68,7 @@ class Controller:
     fairness: Fairness = "pim-first"
     quantum: int = 16
     pim_wait: int = 4096
+    own_bus: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no controller can be."""
@@ -81,6 +84,8 @@ class Controller:
         _within("patience", self.patience, 0, 1 << 30)
         _within("quantum", self.quantum, 1, 1 << 30)
         _within("pim_wait", self.pim_wait, 0, 1 << 30)
+        if any(not 0 <= rank < self.ranks for rank in self.own_bus):
+            raise InputError(f"own_bus names ranks {list(self.own_bus)}: allowed are 0 to {self.ranks - 1}")
         _choice("refresh", self.refresh, _REFRESH)
         _choice("wck", self.wck, {"on-demand": 0, "always-on": 1})
         _choice("page", self.page, {"open": 0, "closed": 1, "timeout": 2})
@@ -174,6 +179,7 @@ def channel_of(device: DieSpec, controller: Controller) -> IntArray:
         state.P_BANKS: state.BANKS,
         state.P_TIMEOUT: (controller.page_timeout or PAGE_TIMEOUT_CK) if controller.page == "timeout" else 0,
         state.P_LONGEST: _longest_wait_ck(controller.age_cap, t),
+        state.P_OWN_BUS: sum(1 << rank for rank in set(controller.own_bus)),
     }
     parameter = np.zeros(state.PARAMETERS, np.int64)
     parameter[list(values)] = list(values.values())
