@@ -51,9 +51,10 @@ def wait_of_rank(m: IntArray, command: int, r: int, mask: int, now: int) -> None
     others = LATENCY + AT_OTHER + command
     if max(m[rules, RD], m[rules, WR], m[others, BINDS]) <= 0:
         return
+    is_lowest = (mask & -mask) == 1 << r  # of ranks that take one command together, one makes the others wait
     for k in range(m[GIVEN, P_RANKS]):
         if k != r:
-            if (mask >> k) & 1:
+            if not is_lowest or (mask >> k) & 1:
                 continue
             _wait(m, RANK + k, others, now)
         if m[RANK + k, R_COLUMNS] > 0:
