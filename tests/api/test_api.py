@@ -39,13 +39,14 @@ OPTIONS: dict[str, Any] = {
     "learning": "full-feedback",
     "root_counts": True,
     "fidelity": None,
+    "exact": False,
     "heads": "by-depth",
 }
 SIGNATURES = {
     "compare": ["scenario", *OPTIONS],
     "load_machine": ["name_or_path", "changes"],
     "load_model": ["name_or_path", "weight_bits"],
-    "reproduce": ["scenario", "energy_profile", "fidelity"],
+    "reproduce": ["scenario", "energy_profile", "fidelity", "exact"],
     "run": ["system", "scenario", *(name for name in OPTIONS if name != "systems")],
 }
 

@@ -47,6 +47,7 @@ SYSTEM_KEYS = {
     "prefill_energy_mj",
     "energy_by_component_mj",
     "energy_counts",
+    "error_bound",
     "tokens_per_j_memory_and_macs",
     "edp_memory_and_macs_s_mj",
     "power_memory_and_macs_w",
@@ -224,8 +225,10 @@ def test_the_chosen_assumption_set_can_be_carried_to_compare(reproduced: Results
     for published in reproduced.document["command_levels"][0]["systems"][:2]:
         assert published["fidelity"] == "command"
         again = systems[published["system"]]
-        assert again["tokens_per_s"] == pytest.approx(published["tokens_per_s"])
-        assert again["edp_s_mj"] == pytest.approx(published["edp_s_mj"])
+        near = again["error_bound"]  # phases combined there with those of further runs
+        assert 0 < near <= 1e-3
+        assert again["tokens_per_s"] == pytest.approx(published["tokens_per_s"], rel=near)
+        assert again["edp_s_mj"] == pytest.approx(published["edp_s_mj"], rel=2 * near)
 
 
 @pytest.mark.parametrize("name", ["compared", "reproduced"])

@@ -85,6 +85,7 @@ def test_a_program_that_is_ended_leaves_nothing(number: int, tmp_path: Path) -> 
     """The requests never come to an end, so the commands are being written when the signal comes."""
     os.mkfifo(tmp_path / "requests")
     argv = ["dram", "run", "requests", "--commands", "new/commands.csv", "--json", "result.json"]
+    argv += ["--format", "json"]  # else the first line is waited for before anything is written
     process = subprocess.Popen(
         [sys.executable, "-m", "lpspec", *argv], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -33,7 +33,7 @@ SYSTEMS = {name: planner(make_system(name, TINY), 300) for name in ("npu-spec", 
 
 
 def total_ns(phases: tuple[Phase, ...]) -> float:
-    return sum(phase.latency_ns * phase.copies for phase in phases)
+    return sum(float(phase.latency_ns) * phase.copies for phase in phases)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -165,7 +165,7 @@ def test_the_split_of_the_closed_form_is_nearly_the_best_by_commands(tokens: int
         chosen = int(next(iter(LP_SPEC.layout.divided(op))).shares[1][1] or 0)
         by_columns = {
             columns: max(
-                LP_SPEC.memory.product(tokens, op.k, columns, 3, (op.n - columns) * op.column_bytes).latency_ns,
+                float(LP_SPEC.memory.product(tokens, op.k, columns, 3, (op.n - columns) * op.column_bytes).latency_ns),
                 float(NPU.gemm_compute_ns(tokens, op.k, op.n - columns)),
             )
             for columns in {min(tiles * 3072, op.n) for tiles in range(-(-op.n // 3072) + 1)}

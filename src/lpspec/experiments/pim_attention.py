@@ -84,7 +84,9 @@ def attention_line(platform: PlatformSpec, profile: EnergyProfile) -> AttentionL
     idle = sum(float(pj) for pj in standby.energy_pj(profile).values())
     lengths, measured = np.array(LENGTHS), np.array(took_ns)
     slope, intercept = np.polyfit(lengths, measured * memory.channels, 1)
-    return AttentionLine(platform, memory.channels, lengths, measured, float(slope), float(intercept), idle, peak)
+    return AttentionLine(
+        platform, memory.channels, lengths, measured, float(slope), float(intercept), idle, float(peak)
+    )
 
 
 def serving_ini(line: AttentionLine) -> str:

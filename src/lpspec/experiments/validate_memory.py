@@ -65,7 +65,7 @@ def reading_against_bus(name: str, advance: Advance) -> Rung:
     """A long stream of reads against the peak bandwidth less refresh: nothing else may cost much."""
     package = PackageCommands(load_platform(SYSTEM))
     size = 50_000_000
-    share = size / package.reads(size).latency_ns / (package.channels * package.device.peak_gb_per_s)
+    share = size / float(package.reads(size).latency_ns) / (package.channels * package.device.peak_gb_per_s)
     timing = package.device.timing
     most = 1 - timing.nRFCab.n / timing.nREFI.n
     figure = f"{share:.1%} of the peak sustained; refresh alone would leave {most:.1%}"
