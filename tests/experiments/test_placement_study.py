@@ -35,10 +35,14 @@ def test_every_run_generates_the_same_tokens() -> None:
 
 
 def test_where_everything_fits_copies_are_fastest_and_moving_is_next() -> None:
-    """In time, which balanced splits save. Energy may go either way: the NPU's bits cost more than those of PIM."""
+    """In time, which balanced splits save. Energy may go either way: the NPU's bits cost more than those of PIM.
+
+    Copies serve all sizes, of which none may cost less energy than a smaller one: that may cost 0.4 % of the time, as
+    tests/allocation/test_constant_trees.py holds.
+    """
     for found in study().rows:
         stays, moves, free = (run.decode_ns for run in found.runs)
-        assert free <= moves * (1 + 1e-12)
+        assert free <= moves * 1.004
         assert moves <= stays * (1 + 1e-12)
 
 
@@ -63,9 +67,9 @@ def test_sizes_that_change_right_after_each_move_cost_more_than_never_moving() -
     assert free < stays < moves < 1.25 * stays
 
 
-def test_13b_has_little_room_for_copies_so_moving_can_be_better() -> None:
+def test_13b_has_little_room_for_copies_so_moving_does_as_well() -> None:
     _, moves, free = row("16 tokens", "llama2-13b").runs
-    assert moves.decode_ns < free.decode_ns
+    assert moves.decode_ns == pytest.approx(free.decode_ns, rel=1e-3)
 
 
 def test_switching_takes_turns_from_either_run() -> None:

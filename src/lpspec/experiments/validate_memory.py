@@ -50,7 +50,7 @@ def _checked_phases(
     options = check_options(package.device, package.ranks, _channel().pim_ranks, refresh="all-bank")
     t = command_table(np.concatenate(pieces))
     stream = as_checked(t["ck"], t["command"], t["rank"], t["bank_group"], t["bank"], t["row"], t["column"])
-    return stream, options.serving(tokens)
+    return stream, options.serving(tokens).on_buses(2 if package.controller.own_bus else 1)
 
 
 def functional(name: str, advance: Advance) -> Rung:
