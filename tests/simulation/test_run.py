@@ -180,9 +180,9 @@ def test_a_tree_deeper_than_the_heads_is_refused() -> None:
 @pytest.mark.parametrize("fidelity", FIDELITIES)
 @pytest.mark.parametrize("name", ["npu-spec", "lp-spec", "rtx3090-spec"])
 def test_every_turn_takes_what_it_takes_alone(name: str, fidelity: Fidelity) -> None:
-    """With trees of one size, which no turn before it has any say in."""
-    policy = TreePolicy(fixed=named_tree("mc_sim_7b_63").prefix(7))
-    whole = simulate(system(name), TRACE, SHORT, policy, fidelity).by_turn
+    """With trees of one size, which no turn before it has any say in, and every phase run by itself."""
+    policy, machine = TreePolicy(fixed=named_tree("mc_sim_7b_63").prefix(7)), replace(system(name), exact=True)
+    whole = simulate(machine, TRACE, SHORT, policy, fidelity).by_turn
     assert whole is not None
     assert len(whole.tokens) == TRACE.turns
     starts = np.cumsum(TRACE.turn_lengths) - TRACE.turn_lengths
@@ -190,7 +190,7 @@ def test_every_turn_takes_what_it_takes_alone(name: str, fidelity: Fidelity) -> 
         length = TRACE.turn_lengths[turn : turn + 1]
         ranks = TRACE.ranks[starts[turn] : starts[turn] + length[0]]
         alone = simulate(
-            system(name), replace(TRACE, ranks=ranks, turn_lengths=length, labels=("one",)), SHORT, policy, fidelity
+            machine, replace(TRACE, ranks=ranks, turn_lengths=length, labels=("one",)), SHORT, policy, fidelity
         )
         assert whole.tokens[turn] == alone.tokens
         assert whole.decode_ns[turn] == pytest.approx(alone.decode_ns, rel=1e-9)
