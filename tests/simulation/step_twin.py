@@ -6,6 +6,7 @@ out, and numbers are floats of one step. INT8, LP-Spec's Table II, every die in 
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import ceil, gcd
@@ -19,11 +20,10 @@ CK, BURST, REFI = 1.25, 2.5, 3906.25
 RCD, RPPB, RPAB, RTP, WR, CL, CWL, RTRS, RFC, TWO_ACTS = (n * CK for n in (15, 15, 17, 8, 28, 17, 9, 2, 168, 2))
 CCD_L = 5.0
 CHANNELS, RANKS, DRAM_RANKS, LANES, MPUS, ALUS, ROW = 4, 3, 1, 32, 8, 4, 64
-MAC, SWITCH = 5.0, 100.0
+MAC, SWITCH, SWITCHES = 5.0, 100.0, 3
 OPEN = 20.0 + 15.0 + RCD  # eight banks, four within 20 ns, 5 ns apart; then the last may be read
 BUS = 51.2 * (1 - (RTP + RPAB + RFC + TWO_ACTS + RCD) / REFI)  # GB/s
 PIM_SHARE = 1 - (RPAB + RFC) / REFI
-MOST_TOKENS = 64
 CORES, ARRAY, VECTOR_OPS = 16, 32, 16 * 256 * 2.0  # per ns
 SCRATCHPAD, LOCAL, SUM_BITS = 8 << 20, 256 << 10, 32
 
@@ -179,7 +179,7 @@ def npu_head(model: Decoder, tokens: int, keys: int) -> tuple[tuple[float, Event
     return halves[0], halves[1]
 
 
-def npu_pass(model: Decoder, tokens: int, context: int, profile: str) -> tuple[float, Events]:
+def npu_pass(model: Decoder, tokens: int, context: int, _split: object = None) -> tuple[float, Events]:
     """Everything on the NPU: each operator takes the longer of arithmetic and bus."""
     keys, total_ns, events = context + tokens, 0.0, Events()
     for copies, k, n in model.products:
@@ -227,7 +227,9 @@ class Program:
         """PIM beside the bus, which carries its inputs and results and the NPU's reads."""
         if not self.passes:
             return npu_bytes / BUS
-        busy = 2 * SWITCH + self.passes * (OPEN + CL) + self.macs * MAC + self.bursts_out * BURST  # rows are hidden
+        busy = (
+            SWITCHES * SWITCH + self.passes * (OPEN + CL) + self.macs * MAC + self.bursts_out * BURST
+        )  # rows are hidden
         turns = self.sets * (CL + RTRS - CWL) if npu_bytes else 0.0
         bus = (npu_bytes + CHANNELS * 32 * (self.bursts_in + self.bursts_out)) / BUS + turns
         return max(busy / PIM_SHARE, bus)
@@ -353,72 +355,48 @@ def appended(model: Decoder, tokens: int, context: int) -> tuple[float, Events]:
     return pim_ns + dram_ns, events
 
 
-Options = dict[int, tuple[float, Events]]
-"""By what PIM takes: time of one copy, and events."""
+HEADS = (0, 0)
+Shares = Mapping[tuple[int, int], list[tuple[int, int]]]
+"""What PIM takes: of the products K x N, copies and columns of each; under ``HEADS`` layers and heads."""
 
 
-def settled(options: list[Options], profile: str) -> list[tuple[float, Events]]:
-    """What each size takes: the fastest, but none that costs more time or energy than the next larger size does.
+@cache
+def split_product(tokens: int, k: int, n: int, columns: int) -> tuple[float, Events]:
+    """A product of which PIM computes some columns and the NPU the others."""
+    array_ns, nbytes, on_chip = npu_product(tokens, k, n - columns)
+    program = pim_product(tokens, k, columns)
+    return max(array_ns, program.together_ns(nbytes)), on_chip + read(nbytes) + program.events
 
-    Sizes are 1, 2, 3 and so on; among equals the most on PIM wins. Only what some size finds fastest is considered.
+
+@cache
+def split_heads(model: Decoder, tokens: int, keys: int, on_pim: int) -> tuple[float, Events]:
+    """Attention over so many keys, some heads on PIM, in equal work for all channels."""
+    alone = model.kv - on_pim
+    nbytes = alone * keys * model.dim
+    took, events, halves = 0.0, read(2 * nbytes), npu_head(model, tokens, keys)
+    for (array_ns, on_chip), program in zip(halves, pim_heads(model, tokens, keys, on_pim), strict=True):
+        took += max(alone * array_ns, program.together_ns(nbytes))
+        events = events + scaled(on_chip, alone) + program.events
+    return took, events
+
+
+def hybrid_pass(model: Decoder, tokens: int, context: int, on_pim: Shares) -> tuple[float, Events]:
+    """Products and heads split, vector work on the NPU, new keys and values written to both sides.
+
+    How they are split is given: tests of allocators hold that against all ways.
     """
-    found: list[tuple[float, Events]] = []
-    after, after_ns, after_pj = -1, float("inf"), float("inf")
-    for by_choice in reversed(options):
-        choice = min(by_choice, key=lambda one: (by_choice[one][0], -one))
-        if by_choice[choice][0] > after_ns or energy_pj(standing_by(*by_choice[choice])[1], profile) > after_pj:
-            choice = after
-        after, after_ns = choice, by_choice[choice][0]
-        after_pj = energy_pj(standing_by(*by_choice[choice])[1], profile)
-        found.append(by_choice[choice])
-    return found[::-1]
-
-
-@cache
-def split_products(k: int, n: int, profile: str) -> list[tuple[float, Events]]:
-    """A product of 1, 2, 3 up to 64 tokens, split in whole tiles."""
-    tile, options = CHANNELS * MPUS * LANES * RANKS, []
-    for tokens in range(1, MOST_TOKENS + 1):
-        by_columns: Options = {}
-        for columns in {min(i * tile, n) for i in range(ceil(n / tile) + 1)}:
-            array_ns, nbytes, on_chip = npu_product(tokens, k, n - columns)
-            program = pim_product(tokens, k, columns)
-            events = on_chip + read(nbytes) + program.events
-            by_columns[columns] = max(array_ns, program.together_ns(nbytes)), events
-        options.append(by_columns)
-    return settled(options, profile)
-
-
-@cache
-def split_heads(model: Decoder, keys: int, profile: str) -> list[tuple[float, Events]]:
-    """Attention of 1, 2, 3 up to 64 tokens over so many keys, the heads split in equal work for all channels."""
-    options = []
-    for tokens in range(1, MOST_TOKENS + 1):
-        halves, by_heads = npu_head(model, tokens, keys), {}
-        for on_pim in range(model.kv, -1, -gcd(model.kv, CHANNELS)):
-            alone = model.kv - on_pim
-            nbytes = alone * keys * model.dim
-            took, events = 0.0, read(2 * nbytes)
-            for (array_ns, on_chip), program in zip(halves, pim_heads(model, tokens, keys, on_pim), strict=True):
-                took += max(alone * array_ns, program.together_ns(nbytes))
-                events = events + scaled(on_chip, alone) + program.events
-            by_heads[on_pim] = took, events
-        options.append(by_heads)
-    return settled(options, profile)
-
-
-def hybrid_pass(model: Decoder, tokens: int, context: int, profile: str) -> tuple[float, Events]:
-    """Products and heads split, vector work on the NPU, new keys and values written to both sides."""
     total_ns, events = 0.0, Events()
     for copies, k, n in model.products:
-        took, doing = split_products(k, n, profile)[tokens - 1]
-        total_ns += copies * took
-        events += scaled(doing, copies)
+        assert sum(alike for alike, _ in on_pim[k, n]) == copies
+        for alike, columns in on_pim[k, n]:
+            took, doing = split_product(tokens, k, n, columns)
+            total_ns += alike * took
+            events += scaled(doing, alike)
     for copies, operations, nbytes in model.vector_work(tokens, context + tokens):
         total_ns += copies * max(operations / VECTOR_OPS, nbytes / BUS)
         events += scaled(read(nbytes) + Events(mac8=operations / 2), copies)
     keys = ceil((context + tokens) / LANES) * LANES
-    took, doing = split_heads(model, keys, profile)[tokens - 1]
+    took, doing = split_heads(model, tokens, keys, on_pim[HEADS][0][1])
     written_ns, written = appended(model, tokens, context)
     total_ns += model.layers * (took + written_ns)
     return standing_by(total_ns, events + scaled(doing + written, model.layers))
@@ -437,7 +415,7 @@ def gpu_product(gpu: dict[str, float], m: int, k: int, n: int, bits: int) -> tup
     return 2 * macs / (gpu[f"int{bits}" if bits == 8 else "fp16"] * 1e3), weights / gpu["bus"], events
 
 
-def gpu_pass(model: Decoder, tokens: int, context: int, profile: str, bits: int = 16) -> tuple[float, Events]:
+def gpu_pass(model: Decoder, tokens: int, context: int, _split: object = None, bits: int = 16) -> tuple[float, Events]:
     """Rooflines of an RTX 3090; scores and values are one kernel, and new keys and values are written besides."""
     gpu = {"fp16": 142.0, "int8": 284.0, "bus": 936 * 0.85}
     keys, total_ns, events = context + tokens, 0.0, Events()

@@ -27,7 +27,7 @@ from lpspec.speculation.settled import nothing_settled
 PROMPT_TOKENS = 128
 PROFILES = ("attacc", "specpim", "micron-y52p")
 ALLOWED = 1.01
-KNOWN = {("llama3-8b", "specpim", "lp-spec", "edp"): 1.013}
+KNOWN: dict[tuple[str, ...], float] = {("llama3-8b", "specpim", "lp-spec", "edp"): 1.013}
 """Where the pruner falls short: trees of four, one or two deep, lie within 2 %, and what it has learnt decides wrongly
 between the depths in 4 steps of 10. docs/model.md says so."""
 

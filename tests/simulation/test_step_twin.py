@@ -1,12 +1,14 @@
 """Closed forms against a second derivation that shares no code: every preset's step in time and energy to 0.1 %."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pytest
-from step_twin import GDDR6X, Decoder, Events, energy_pj, gpu_pass, hybrid_pass, npu_pass
+from step_twin import GDDR6X, HEADS, Decoder, Events, Shares, energy_pj, gpu_pass, hybrid_pass, npu_pass
 
 from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
+from lpspec.llm.operators import Attention, Elementwise, Operator, verify_operators
 from lpspec.machine.loading import profile_names
 from lpspec.scenario import Scenario
 from lpspec.simulation.step_cost import step_costs
@@ -23,7 +25,18 @@ def decoder(name: str) -> Decoder:
     return Decoder(*sizes, m.qkv_bias)
 
 
-Twin = Callable[[Decoder, int, int, str], tuple[float, Events]]
+Twin = Callable[[Decoder, int, int, Shares], tuple[float, Events]]
+
+
+def decided(allocator: Any, operators: Iterable[Operator]) -> Shares:
+    """What PIM takes by the allocator's choice."""
+    found: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for op in operators:
+        if not isinstance(op, Elementwise):
+            key = HEADS if isinstance(op, Attention) else (op.k, op.n)
+            shares = [(int(part.copies), int(part.shares[-1][1])) for part in allocator.divided(op)]
+            found.setdefault(key, []).extend(shares)
+    return found
 
 
 def compare(system: str, name: str, twin: Twin, contexts: Sequence[int], sizes: Sequence[int]) -> None:
@@ -36,7 +49,8 @@ def compare(system: str, name: str, twin: Twin, contexts: Sequence[int], sizes: 
             built = make_system(system, model, scenario)
             costs = step_costs(built, context, 1)
             for size in sizes:
-                total_ns, events = twin(decoder(name), size, context, profile)
+                split = decided(costs.allocator, verify_operators(model, size, context)) if twin is hybrid_pass else {}
+                total_ns, events = twin(decoder(name), size, context, split)
                 where = f"{system}, {name}, {profile}, context {context}, L_spec {size}"
                 found_ns, found_pj = costs.latency_ns[0, size - 1], costs.energy_pj[:, 0, size - 1].sum()
                 total_pj = energy_pj(events, profile, GDDR6X if on_gpu else None)
