@@ -1,5 +1,6 @@
 """The DAU's split of attention: whole key-value heads go to either side, scores and values both."""
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from lpspec.llm.operators import Attention
 from lpspec.machine.energy_profile import EnergyProfile
 
 
-class AttentionSplits:
+class AttentionSplits(ABC):
     """The part of a hybrid allocator that divides heads between NPU and PIM."""
 
     npu: Npu
@@ -27,9 +28,9 @@ class AttentionSplits:
     kv_on_dram: bool
     _heads_over: dict[int, IntArray]
 
+    @abstractmethod
     def _of_products(self, profile: EnergyProfile) -> FloatArray:
         """Time and energy of what a step has beside attention, for each size: float64 [2, sizes]."""
-        raise NotImplementedError
 
     def _attention_cost(self, op: Attention) -> Cost:
         """Whole key-value heads go to either side; new keys and values are written to every side in use."""

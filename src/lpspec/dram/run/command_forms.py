@@ -1,5 +1,6 @@
 """Commands as other tools list them, written as they are issued; each form leaves out what its tool has no name for."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -80,7 +81,7 @@ class CommandWriter:
         """End the list at the CK at which the last data have passed."""
 
 
-class _LineWriter(CommandWriter):
+class _LineWriter(CommandWriter, ABC):
     """Writes commands line by line."""
 
     HEADER = b""
@@ -93,8 +94,9 @@ class _LineWriter(CommandWriter):
     def _write(self, rows: list[Row]) -> None:
         self._out.write("".join(self._lines(rows)).encode())
 
+    @abstractmethod
     def _lines(self, rows: list[Row]) -> Iterator[str]:
-        raise NotImplementedError
+        """What is written of some commands."""
 
 
 class _Dramsim3(_LineWriter):
