@@ -1,4 +1,4 @@
-"""``lpspec inspect``: every value of a platform, die, energy profile, model, trace or tree, with its source."""
+"""``lpspec inspect``: every value of a platform, die, energy profile, model, trace or tree, and what weights fill."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 def inspect(
     name: str | None = None, /, *, changes: Changes = (), json: JsonFile = None, figure: FigureFile = None
 ) -> None:
-    """Show every value of a platform, die, energy profile, model, trace or tree; an energy profile beside all others.
+    """Show every value of a platform, die, energy profile, model, trace or tree, and what a file's weights fill.
 
     Parameters
     ----------
     name
-        A name, a platform, die or energy profile (.toml), a model (config.json) or a trace (.npz); all names if left
-        out.
+        A name, a platform, die or energy profile (.toml; the last is shown beside all others), a model (config.json),
+        weights (.gguf, .safetensors or their index) or a trace (.npz); all names if left out.
     changes
         Change a constant of the platform or die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated. For an
         energy profile memory.die, memory.data_rate or memory.organisation.rows: the die on which it is shown.
@@ -87,7 +87,7 @@ def _sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
 
 
 def _is_file(name: str) -> bool:
-    return "/" in name or name.endswith((".toml", ".json", ".npz"))
+    return "/" in name or name.endswith((".toml", ".json", ".npz", ".gguf", ".safetensors"))
 
 
 def _file_sheets(path: str, changes: dict[str, str]) -> "list[Sheet]":
@@ -99,7 +99,19 @@ def _file_sheets(path: str, changes: dict[str, str]) -> "list[Sheet]":
         from lpspec.speculation.rank_trace import load_trace
 
         return [trace_sheet(load_trace(path))]
+    if path.endswith((".gguf", ".safetensors", ".safetensors.index.json")):
+        return [_stored_sheet(path)]
     return [_model_sheet(path)]
+
+
+def _stored_sheet(path: str) -> "Sheet":
+    from lpspec.llm.gguf import read_gguf
+    from lpspec.llm.safetensors_header import read_safetensors
+    from lpspec.llm.stored_tensors import shares
+    from lpspec.report.sheets import stored_sheet
+
+    tensors = read_gguf(path).tensors if path.endswith(".gguf") else read_safetensors(path)
+    return stored_sheet(Path(path).name, shares(tensors))
 
 
 def _toml_sheet(path: str, changes: dict[str, str]) -> "Sheet":

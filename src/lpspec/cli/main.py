@@ -22,7 +22,7 @@ COMMANDS = {
     "clocks": "Find the data rate and NPU clock with which a demanded token/s takes the least energy.",
     "placement": "Compare static, dynamic and replicated placement of weights on LP-Spec.",
     "traffic": "Decode on LP-Spec while a CPU reads and writes beside it.",
-    "inspect": "Show every value of a platform, die, energy profile, model, trace or tree.",
+    "inspect": "Show every value of a platform, die, energy profile, model, file of weights, trace or tree.",
     "validate": "Compare every level of the model with the one below it, and with what is published.",
     "generate": "Continue a text with a real model and token trees, and price the steps on a platform.",
     "record": "Decode greedily and record what the drafter guessed at every token.",

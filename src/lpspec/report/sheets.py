@@ -1,6 +1,6 @@
 """Data sheets of what can be inspected: every value with its unit, meaning and source, and what follows from them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from lpspec.devices.device import Device, Identity
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.stored_tensors import Share
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
@@ -126,6 +127,29 @@ def model_sheet(model: ModelSpec, read_bytes: int) -> Sheet:
         Identity("kv_at_max_context", model.kv_bytes_per_token * model.max_context / GIGA, "GB", "of KV cache, full"),
     )
     return Sheet("model", model.name, "Llama-like decoder", tuple(_model_facts(model)), identities)
+
+
+def stored_sheet(name: str, shares: Sequence[Share]) -> Sheet:
+    """The sheet of the weights that a file, or the files of a folder, hold.
+
+    Args:
+        name: Its path.
+        shares: Its tensors by class and type.
+    """
+    facts = tuple(_share_fact(name, share) for share in shares if share.elements)
+    total = sum(share.size_bytes for share in shares)
+    identities = (
+        Identity("tensors", sum(share.tensors for share in shares), "", "in all"),
+        Identity("tensor_bytes", total, "B", "of all tensors together, without header and padding"),
+    )
+    return Sheet("stored weights", name, f"{total:,} bytes of tensors, by class and type", facts, identities)
+
+
+def _share_fact(name: str, share: Share) -> Fact:
+    bits = 8 * share.size_bytes / share.elements
+    meaning = f"{share.tensors} tensors of {share.elements:,} numbers, {bits:.4g} bits each"
+    text = f"{share.size_bytes:,} B"
+    return Fact(f"{share.tensor_class}.{share.type_name}", share.size_bytes, "B", text, meaning, name)
 
 
 def trace_sheet(trace: RankTrace) -> Sheet:
