@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from inspect import signature
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lpspec.allocation.division import Division
 from lpspec.allocation.ranks import soonest
@@ -135,11 +135,29 @@ def make_allocator(
             f"{max_context + max_tokens} tokens need {needed / 2**30:.2f} GiB, it holds "
             f"{platform.capacity_bytes / 2**30:.2f} GiB"
         )
-    make = ALLOCATORS.load(platform.allocator)
-    known, wanted = {"profile": profile, "tree_size": tree_size}, signature(make).parameters
-    by_name = {k: v for k, v in known.items() if k in wanted}
     main_tokens = tree_size or min(max_tokens, platform.pim.alus.n if platform.pim is not None else 1)
-    allocator = soonest(lambda on: make(on, model, max_tokens, max_context, **by_name), platform, main_tokens)
+
+    def make(on: PlatformSpec) -> Allocator:
+        return _made(on, model, max_tokens, max_context, profile=profile, tree_size=tree_size)
+
+    return soonest(make, platform, main_tokens)
+
+
+def any_allocator(platform: PlatformSpec, model: ModelSpec, profile: EnergyProfile) -> Allocator:
+    """One for single tokens in the shortest context: its devices are those of every other, and it is soon made.
+
+    Raises:
+        InputError: As ``make_allocator``.
+    """
+    return _made(platform, model, 1, 1, profile=profile, tree_size=None)
+
+
+def _made(platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, **known: object) -> Allocator:
+    """The allocator that a platform names, given what it has a parameter for; all ranks compute at once that may."""
+    make = ALLOCATORS.load(platform.allocator)
+    wanted = signature(make).parameters
+    by_name: dict[str, Any] = {k: v for k, v in known.items() if k in wanted}
+    allocator = make(platform, model, max_tokens, max_context, **by_name)
     if not all(callable(getattr(allocator, method, None)) for method in ("decode_cost", "prefill_cost")):
         raise InputError(
             f"allocator '{platform.allocator}' is a {type(allocator).__name__}: methods decode_cost and prefill_cost "

@@ -86,38 +86,29 @@ class AttentionSplits(ABC):
             if falls.any():
                 some = replace(one, context=new[falls] - sizes, pairs=sizes * new[falls])
                 choices = np.unique(own[falls])
-                costs = [
-                    self._of_layers(some, h, self._attention_makespan_ns(some, h), op.count, profile) + beside[:, None]
-                    for h in choices.tolist()
-                ]
+                each = choices[:, None, None]
+                costs = self._of_layers(some, each, self._attention_makespan_ns(some, each), op.count, profile)
                 best = np.searchsorted(choices, own[falls])
-                chosen[falls] = choices[no_dearer_than_larger(best, *np.stack(costs, axis=1))]
+                chosen[falls] = choices[no_dearer_than_larger(best, *(costs + beside[:, None, None]))]
             self._heads_over |= dict(zip(new[:, 0].tolist(), chosen, strict=True))
         return np.stack([self._heads_over[k] for k in keys.tolist()])
 
     def _of_layers(
         self, one: Attention, pim_heads: Count, latency_ns: FloatArray, layers: int, profile: EnergyProfile
     ) -> FloatArray:
-        """Time and energy of all layers that PIM and NPU divide alike: float64 [2, keys, sizes]."""
+        """Time and energy of all layers that PIM and NPU divide alike: float64 [2, ..., keys, sizes]."""
         energy_pj = self._energy_pj(Cost(latency_ns, self._heads_activity(one, pim_heads)), profile)
         return np.stack([latency_ns, np.broadcast_to(energy_pj, latency_ns.shape)]) * layers
 
     def _best_heads(self, op: Attention) -> tuple[FloatArray, IntArray]:
         """Time of one layer, and the heads of the best division, each size by itself."""
-        choices = self._allowed_heads(op)
-        best_ns = self._attention_makespan_ns(op, choices[0])
-        best_weight = self._heads_weight(op, choices[0], best_ns)
-        best_heads = np.full(best_ns.shape, choices[0], dtype=np.int64)
-        for heads in choices[1:]:
-            latency_ns = self._attention_makespan_ns(op, heads)
-            weight = self._heads_weight(op, heads, latency_ns)
-            better = weight < best_weight
-            best_ns = np.where(better, latency_ns, best_ns)
-            best_weight = np.where(better, weight, best_weight)
-            best_heads = np.where(better, heads, best_heads)
-        return best_ns, best_heads
+        choices = np.array(self._allowed_heads(op))
+        each = choices.reshape(-1, *[1] * np.broadcast(op.keys, op.tokens).ndim)
+        latency_ns = self._attention_makespan_ns(op, each)
+        best = np.argmin(self._heads_weight(op, each, latency_ns), axis=0)
+        return np.take_along_axis(latency_ns, best[None], 0)[0], choices[best]
 
-    def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: FloatArray) -> FloatArray:
+    def _heads_weight(self, op: Attention, pim_heads: IntArray, latency_ns: FloatArray) -> FloatArray:
         """What the division of the heads of one layer minimises: time."""
         return latency_ns
 

@@ -63,7 +63,7 @@ class WeighedAllocator(BalancedAllocator):
         activity = self._split_activity(replace(gemm, count=1, tokens=tokens), pim_columns)
         return self._weight(Cost(latency_ns, activity), tokens)
 
-    def _heads_weight(self, op: Attention, pim_heads: int, latency_ns: FloatArray) -> FloatArray:
+    def _heads_weight(self, op: Attention, pim_heads: IntArray, latency_ns: FloatArray) -> FloatArray:
         return self._weight(Cost(latency_ns, self._heads_activity(replace(op, count=1), pim_heads)), op.tokens)
 
     def _weight(self, cost: Cost, tokens: Count) -> FloatArray:

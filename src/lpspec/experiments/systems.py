@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from lpspec.allocation.allocator import any_allocator
 from lpspec.errors import InputError, listed, unknown_name
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.loading import constant_keys, is_path, load_platform, load_profile, unknown_constant
 from lpspec.scenario.names import Basis
 from lpspec.scenario.scenario import DEFAULT, Scenario
 from lpspec.simulation.command_cost import has_command_level
-from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.workload import System
 
 ENERGY_BASES: dict[Basis, Literal["model", "board-power"]] = {"equal": "model", "board": "board-power"}
@@ -98,7 +98,7 @@ def check_command_level(scenario: Scenario, systems: Iterable[System]) -> None:
 def _has_commands(system: System) -> bool:
     """Whether commands price it; of what does not fit its memory, too, which is said where it runs."""
     try:
-        allocator = allocator_of(system, 1)
+        allocator = any_allocator(system.platform, system.model, system.profile)
     except InputError:
         return True
     return has_command_level(allocator, system.model)
