@@ -187,8 +187,11 @@ def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
         ({"model_type": "gpt2"}, "model_type"),
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
-        ({"mlp_bias": True}, "mlp_bias"),
-        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope.*dynamic.*'default', 'linear', 'llama3', 'yarn'"),
+        ({"model_type": "mistral", "mlp_bias": True}, "mlp_bias"),
+        (
+            {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+            "rope.*dynamic.*'default', 'linear', 'llama3', 'longrope', 'yarn'",
+        ),
         ({"rope_scaling": {"rope_type": "longrope", "short_factor": [1.0]}}, "longrope"),
         ({"rope_scaling": {"rope_type": "linear"}}, "factor"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 2.0, "beta": 1}}, "unknown key.*beta"),
@@ -202,12 +205,6 @@ def test_what_is_not_computed_is_refused(tmp_path: Path, changes: dict[str, obje
         load_config(tmp_path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) <= 200
-
-
-def test_a_sliding_window_bounds_the_context(tmp_path: Path) -> None:
-    """Within the window attention is full; longer texts are refused."""
-    (tmp_path / "config.json").write_text(json.dumps(KEYS | {"model_type": "mistral", "sliding_window": 100}))
-    assert load_config(tmp_path).spec.max_context == 100
 
 
 @pytest.mark.parametrize(("given", "ends"), [(None, ()), (2, (2,)), ([3, 5], (3, 5))])

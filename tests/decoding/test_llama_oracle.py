@@ -6,47 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from random_models import KINDS, save_random, transformers
 from tiny_llama import OracleDrafter
 
 from lpspec.decoding.generate import Generation
 from lpspec.decoding.llama import load_llama
 from lpspec.scenario.names import BACKENDS
-
-transformers = pytest.importorskip("transformers")
-
-SIZES = {
-    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 256, "initializer_range": 0.3, "bos_token_id": None,
-    "eos_token_id": None,
-}  # fmt: skip
-LLAMA3 = {
-    "rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}  # fmt: skip
-YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 64}
-KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama": ("Llama", {"num_key_value_heads": 4}),
-    "llama-gqa-biased": ("Llama", {"attention_bias": True}),
-    "llama-tied-head-dim": ("Llama", {"tie_word_embeddings": True, "head_dim": 12}),
-    "llama-rope-linear": ("Llama", {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}}),
-    "llama-rope-llama3": ("Llama", {"rope_parameters": LLAMA3}),
-    "llama-rope-yarn": ("Llama", {"rope_parameters": YARN}),
-    "mistral": ("Mistral", {"sliding_window": None, "num_key_value_heads": 1}),
-    "qwen2": ("Qwen2", {}),
-    "qwen2-tied": ("Qwen2", {"tie_word_embeddings": True, "rope_parameters": {"rope_theta": 1e6}}),
-}  # fmt: skip
-
-
-def save_random(kind: str, folder: Path, **saving: Any) -> Any:
-    family, changes = KINDS[kind]
-    torch.manual_seed(sum(map(ord, kind)))
-    config = getattr(transformers, f"{family}Config")(**SIZES | changes)
-    model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
-    for name, tensor in model.named_parameters():
-        if name.endswith("bias") or "norm" in name:
-            torch.nn.init.normal_(tensor, mean=float("norm" in name), std=0.3)
-    model.save_pretrained(folder, **saving)
-    return model
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_llama import grow_tree, tiny_llama
 
+from lpspec.decoding.architecture import Architecture, LayerKind
 from lpspec.decoding.kv_cache import KvCache
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.tree_frame import TreeFrame
@@ -13,6 +14,8 @@ from lpspec.errors import InputError
 from lpspec.scenario.names import BACKENDS
 from lpspec.speculation.token_tree import TokenTree
 
+SLIDES = Architecture(layers=(LayerKind(window=3), LayerKind(window=8, rotation="none")))
+CAPPED = Architecture(layers=(LayerKind(window=5), LayerKind()), attention_cap=2.0, attention_scale=0.5)
 SHAPES = [(1, 1, 8), (4, 4, 8), (4, 2, 8), (6, 2, 4), (8, 1, 16)]  # heads, kv heads, head dim
 MODELS = [
     tiny_llama(
@@ -26,6 +29,7 @@ MODELS = [
     for heads, kv_heads, head_dim in SHAPES
     for backend in BACKENDS
 ]
+SLIDING = [tiny_llama(architecture=how) for how in (SLIDES, CAPPED)]
 
 trees = st.lists(st.integers(0, 1000), max_size=23).map(
     lambda drawn: grow_tree([number % (node + 1) for node, number in enumerate(drawn)])
@@ -48,7 +52,11 @@ def path_to(tree: TokenTree, node: int) -> list[int]:
 
 @settings(deadline=None, max_examples=120)
 @given(
-    model=st.sampled_from(MODELS), tree=trees, length=st.integers(1, 40), seed=st.integers(0, 999), padded=st.booleans()
+    model=st.sampled_from(MODELS + SLIDING),
+    tree=trees,
+    length=st.integers(1, 40),
+    seed=st.integers(0, 999),
+    padded=st.booleans(),
 )
 @torch.inference_mode()
 def test_logits_and_cache_equal_those_of_sequential_passes(
@@ -98,7 +106,7 @@ def test_the_frame_follows_the_tree() -> None:
     assert frame.of(chain, 2)[1].tolist() == frame.of(grow_tree([0, 1]), 7)[1].tolist() != mask.tolist()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS + SLIDING)
 @torch.inference_mode()
 def test_a_narrow_mask_is_a_wide_one_that_hides_no_text(model: Llama) -> None:
     tree, tokens = grow_tree([0, 0, 1]), torch.tensor([1, 2, 7, 3])

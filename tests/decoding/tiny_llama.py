@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from lpspec.arrays import FloatArray, IntArray
+from lpspec.decoding.architecture import PLAIN, Architecture
 from lpspec.decoding.backend import choose_backend
 from lpspec.decoding.drafter import Committed, Draft
 from lpspec.decoding.llama import Llama
@@ -22,8 +23,8 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def tiny_config(end_tokens: tuple[int, ...] = (), **sizes: Any) -> LlamaConfig:
-    return LlamaConfig(spec=ModelSpec(**SIZES | sizes), end_tokens=end_tokens)
+def tiny_config(end_tokens: tuple[int, ...] = (), architecture: Architecture = PLAIN, **sizes: Any) -> LlamaConfig:
+    return LlamaConfig(spec=ModelSpec(**SIZES | sizes), end_tokens=end_tokens, architecture=architecture)
 
 
 def tiny_llama(seed: int = 0, dtype: torch.dtype = torch.float32, backend: str = "torch", **sizes: Any) -> Llama:

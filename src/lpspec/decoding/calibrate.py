@@ -61,7 +61,7 @@ def calibrate(
     contexts = _contexts(model, longest)
     passes_ns, rounds = _time_passes(model, drafter, contexts, budget_s, say)
     return MachinePrices(
-        model=model.config.spec.name,
+        model=model.config.shape.name,
         drafter=drafter_name,
         contexts=contexts,
         sizes=SIZES,
@@ -73,10 +73,10 @@ def calibrate(
 
 
 def _contexts(model: Llama, longest: int) -> tuple[int, ...]:
-    last = min(max(longest, CONTEXTS[0]), model.config.spec.max_context - max(SIZES))
+    last = min(max(longest, CONTEXTS[0]), model.config.shape.max_context - max(SIZES))
     if last < CONTEXTS[0]:
         raise InputError(
-            f"'{model.config.spec.name}' reads {model.config.spec.max_context} tokens, too few to be timed: "
+            f"'{model.config.shape.name}' reads {model.config.shape.max_context} tokens, too few to be timed: "
             f"{CONTEXTS[0] + max(SIZES)} at least"
         )
     return (*(context for context in CONTEXTS if context < last), last)
@@ -131,14 +131,14 @@ class _Bench:
 
 def _overhead_ns(model: Llama, drafter: Drafter) -> float:
     """Time of a step beside its pass: the lower quartile over real steps of small trees, most of them undisturbed."""
-    most = min(4 * OVERHEAD_STEPS, model.config.spec.max_context - 16)
+    most = min(4 * OVERHEAD_STEPS, model.config.shape.max_context - 16)
     generation = Generation(model, _any_prompt(model), most, drafter, price=fixed_size(8), max_tree=8)
     steps = [step for step, _ in zip(generation, range(OVERHEAD_STEPS), strict=False)]
     return float(np.quantile([step.draft_ns + step.accept_ns for step in steps], 0.25)) if steps else 0.0
 
 
 def _any_prompt(model: Llama) -> IntArray:
-    return np.arange(16, dtype=np.int64) % model.config.spec.vocab_size
+    return np.arange(16, dtype=np.int64) % model.config.shape.vocab_size
 
 
 def _wait(model: Llama) -> None:

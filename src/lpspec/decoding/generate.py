@@ -146,7 +146,7 @@ class Generation:
         price = self._price(context)[..., : self._max_tree]
         draft = self._drafter.draft(price)
         self._lap(times)
-        check_draft(draft, self._drafter, price.shape[-1], self._model.config.spec.vocab_size)
+        check_draft(draft, self._drafter, price.shape[-1], self._model.config.shape.vocab_size)
         verified, logits = self._verify(draft)
         self._lap(times)
         accepted = self._verifier.accept(draft, logits)
@@ -202,7 +202,7 @@ class Generation:
         taps = {layer: torch.cat([done.taps[layer] for done in passes]) for layer in self._drafter.taps}
         logits = self._model.logits(hidden[-1:])
         if not bool(logits.isfinite().all()):
-            raise InputError(f"'{self._model.config.spec.name}' computes scores that are not finite: it says nothing")
+            raise InputError(f"'{self._model.config.shape.name}' computes scores that are not finite: it says nothing")
         root = self._verifier.accept(ROOT_ALONE, logits).next_token
         self._drafter.start(self._prompt, Committed(np.append(self._prompt[1:], root), hidden, taps))
         return root
@@ -219,17 +219,17 @@ def checked_prompt(model: Llama, prompt: Sequence[int] | IntArray, max_new_token
     Raises:
         InputError: It is empty, holds ids that the model lacks, or leaves too little room in the model's context.
     """
-    tokens, spec = np.asarray(prompt, dtype=np.int64), model.config.spec
+    tokens, shape = np.asarray(prompt, dtype=np.int64), model.config.shape
     if not len(tokens):
         raise InputError("the prompt is empty, one token at least is needed")
     if max_new_tokens < 1:
         raise InputError(f"{max_new_tokens} new tokens are asked for, 1 is the least")
-    if tokens.min() < 0 or tokens.max() >= spec.vocab_size:
-        raise InputError(f"the prompt holds token ids outside the model's, 0 to {spec.vocab_size - 1}")
-    if (needed := len(tokens) + max_new_tokens) > spec.max_context:
+    if tokens.min() < 0 or tokens.max() >= shape.vocab_size:
+        raise InputError(f"the prompt holds token ids outside the model's, 0 to {shape.vocab_size - 1}")
+    if (needed := len(tokens) + max_new_tokens) > shape.max_context:
         raise InputError(
-            f"the prompt's {len(tokens)} tokens and {max_new_tokens} new ones are {needed}, '{spec.name}' takes"
-            f" {spec.max_context} at most"
+            f"the prompt's {len(tokens)} tokens and {max_new_tokens} new ones are {needed}, '{shape.name}' takes"
+            f" {shape.max_context} at most"
         )
     return tokens
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import repeat
 
@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lpspec.decoding.backend import Backend, Computing, StackPass
-from lpspec.decoding.checkpoint import Tensors
+from lpspec.decoding.architecture import FULL, LayerKind
+from lpspec.decoding.backend import Backend, StackPass
 from lpspec.decoding.kv_cache import LayerCache, Window
-from lpspec.decoding.linear import Linear, take_linear
-from lpspec.decoding.llama_config import LlamaConfig
+from lpspec.decoding.linear import Linear
 from lpspec.decoding.rope import rotated
 from lpspec.decoding.torch_backend import TORCH
 
@@ -25,17 +24,20 @@ class Surroundings:
     """What all layers of one pass share.
 
     Args:
-        table: [positions, 2, head_dim], see ``RopeTable``.
+        table: [positions, 2, turned width], see ``RopeTable``.
         positions: int64 [n].
         mask: [n, m], 0 where a token attends and -inf where not, for the last m keys; all before are attended at. None
             for causal attention among the n tokens.
         keys: Tokens that may be attended at: those of the text, and the n.
+        local_table: The same as ``table`` for layers with a rotation of their own.
     """
 
     table: Tensor
     positions: Tensor
     mask: Tensor | None
     keys: int
+    local_table: Tensor | None = None
+    _masks: dict[int, Tensor | None] = field(default_factory=dict)
 
     @cached_property
     def whole_mask(self) -> Tensor | None:
@@ -44,16 +46,58 @@ class Surroundings:
             return self.mask
         return functional.pad(self.mask, (self.keys - self.mask.shape[1], 0))
 
+    def mask_within(self, window: int | None) -> Tensor | None:
+        """The mask over all keys of layers that attend at the last ``window`` tokens only, by position."""
+        if window is None or self.keys <= window:  # no position lies further back than there are keys
+            return self.whole_mask
+        if window not in self._masks:
+            self._masks[window] = self._slid(window)
+        return self._masks[window]
+
+    def _slid(self, window: int) -> Tensor:
+        own = self.positions
+        key = torch.cat([torch.arange(self.keys - len(own), device=own.device), own])
+        if (whole := self.whole_mask) is None:
+            whole = self.causal_mask(self.table.dtype)
+        return whole.masked_fill(own[:, None] - key[None, :] >= window, float("-inf"))
+
+    def causal_mask(self, dtype: torch.dtype) -> Tensor:
+        """What is meant where there is no mask."""
+        return additive_mask(self.positions[:, None] >= self.positions[None, :], dtype)
+
+    def rotated(self, x: Tensor, rotation: str) -> Tensor:
+        """Queries or keys x [..., n, heads, head_dim] turned by their positions."""
+        if rotation == "none":
+            return x
+        table = self.local_table if rotation == "local" else self.table
+        assert table is not None
+        return rotated(x, table, self.positions)
+
 
 @dataclass(eq=False)
 class Attention:
-    """Grouped-query attention with rotary positions; queries, keys and values come from one multiplication."""
+    """Grouped-query attention with rotary positions; queries, keys and values come from one multiplication.
+
+    ``query_norm`` and ``key_norm`` are [head_dim], or [heads, head_dim] where a token's heads are normalised as one.
+    """
 
     qkv: Linear
     out: Linear
     heads: int
     kv_heads: int
     head_dim: int
+    kind: LayerKind = FULL
+    query_norm: Tensor | None = None
+    key_norm: Tensor | None = None
+    eps: float = 0.0
+    scale: float | None = None
+    cap: float | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is Llama's."""
+        others = (self.query_norm, self.key_norm, self.scale, self.cap)
+        return self.kind == FULL and all(other is None for other in others)
 
     def __call__(
         self, x: Tensor, around: Surroundings, kv: LayerCache | None = None, onto: Tensor | None = None
@@ -61,57 +105,115 @@ class Attention:
         """Attend from x [..., n, inputs], behind this layer's part of the cache if there is one; add to ``onto``."""
         qkv = self.qkv(x).view(*x.shape[:-1], self.heads + 2 * self.kv_heads, self.head_dim)
         q, k, v = self._rotate(qkv, around, kv)
-        mask, grouped = around.whole_mask, self.heads != self.kv_heads
-        y = functional.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, enable_gqa=grouped)
+        mask, grouped = around.mask_within(self.kind.window), self.heads != self.kv_heads
+        if self.cap is None:
+            y = functional.scaled_dot_product_attention(
+                q, k, v, mask, is_causal=mask is None, scale=self.scale, enable_gqa=grouped
+            )
+        else:
+            y = self._capped(q, k, v, around.causal_mask(x.dtype) if mask is None else mask)
         return self.out(y.transpose(-3, -2).reshape(*x.shape[:-1], self.heads * self.head_dim), onto)
 
     def _rotate(self, qkv: Tensor, around: Surroundings, kv: LayerCache | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [batch, heads, n, head_dim], and all keys and values likewise, those of the cache included."""
         turned = self.heads + self.kv_heads
         qkv = qkv if qkv.dim() == 4 else qkv.unsqueeze(0)
-        qk = rotated(qkv[..., :turned, :], around.table, around.positions).transpose(1, 2)
+        qk = around.rotated(self._normed(qkv[..., :turned, :]), self.kind.rotation).transpose(1, 2)
         q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, :, turned:].transpose(1, 2)
         if kv is None:
             return q, k, v
         kv.data[0, :, kv.start : kv.end], kv.data[1, :, kv.start : kv.end] = k[0], v[0]
         return q, kv.keys, kv.values
 
+    def _normed(self, qk: Tensor) -> Tensor:
+        """Queries and keys [..., heads + kv_heads, head_dim], normalised if they are to be."""
+        if self.query_norm is None or self.key_norm is None:
+            return qk
+        q, k = qk[..., : self.heads, :], qk[..., self.heads :, :]
+        normed = [
+            functional.rms_norm(part, tuple(norm.shape), norm, self.eps)
+            for part, norm in ((q, self.query_norm), (k, self.key_norm))
+        ]
+        return torch.cat(normed, -2)
+
+    def _capped(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """Attention whose scores are squeezed by a hyperbolic tangent."""
+        assert self.cap is not None
+        k, v = (side.repeat_interleave(self.heads // self.kv_heads, 1) for side in (k, v))
+        scores = q @ k.mT * (self.scale or self.head_dim**-0.5)
+        scores = torch.tanh(scores / self.cap) * self.cap + mask
+        return scores.softmax(-1, dtype=torch.float32).to(q.dtype) @ v
+
 
 @dataclass(eq=False)
 class GatedMlp:
-    """The gated SiLU feed-forward layer; gate and up come from one multiplication."""
+    """The gated feed-forward layer; gate and up come from one multiplication."""
 
     gate_up: Linear
     down: Linear
+    activation: str = "silu"
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """Map x [..., hidden size] to the same shape, and add it to ``onto``."""
         gate, up = self.gate_up(x).chunk(2, -1)
-        product = functional.silu(gate) * up if torch.is_grad_enabled() else functional.silu(gate, True).mul_(up)
+        if self.activation != "silu":
+            product = functional.gelu(gate, approximate="tanh") * up
+        else:
+            product = functional.silu(gate) * up if torch.is_grad_enabled() else functional.silu(gate, True).mul_(up)
         return self.down(product, onto)
 
 
 @dataclass(eq=False)
 class DecoderLayer:
-    """One layer: attention, then the gated feed-forward, each after a norm and added to the residual stream.
+    """One layer: attention, then the gated feed-forward, each between norms and added to the residual stream.
 
-    ``input_norm`` is None in EAGLE's layer, whose input goes into attention as it is.
+    Args:
+        input_norm: Before attention; None where there is none.
+        attention: Attention.
+        post_norm: Before the feed-forward layer, likewise.
+        mlp: The feed-forward layer.
+        eps: Of the norms.
+        attention_norm: After attention, likewise.
+        mlp_norm: After the feed-forward layer, likewise.
+        factor: Of what is added to the stream.
     """
 
     input_norm: Tensor | None
     attention: Attention
-    post_norm: Tensor
+    post_norm: Tensor | None
     mlp: GatedMlp
     eps: float
+    attention_norm: Tensor | None = None
+    mlp_norm: Tensor | None = None
+    factor: float = 1.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is Llama's, or that without its first norm."""
+        norms = self.post_norm is not None and self.attention_norm is None and self.mlp_norm is None
+        return norms and self.factor == 1 and self.mlp.activation == "silu" and self.attention.is_plain
 
     def __call__(self, x: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
         """Map the residual stream x [..., n, hidden size] to the next."""
-        normed = x if self.input_norm is None else rms_norm(x, self.input_norm, self.eps)
-        return self.feed_forward(self.attention(normed, around, kv, x))
+        normed = self._normed(x, self.input_norm)
+        if self._adds_at_once(self.attention_norm):
+            return self.feed_forward(self.attention(normed, around, kv, x))
+        return self.feed_forward(
+            x + self.factor * self._normed(self.attention(normed, around, kv), self.attention_norm)
+        )
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The layer's second half."""
-        return self.mlp(rms_norm(x, self.post_norm, self.eps), x)
+        normed = self._normed(x, self.post_norm)
+        if self._adds_at_once(self.mlp_norm):
+            return self.mlp(normed, x)
+        return x + self.factor * self._normed(self.mlp(normed), self.mlp_norm)
+
+    def _normed(self, x: Tensor, norm: Tensor | None) -> Tensor:
+        return x if norm is None else rms_norm(x, norm, self.eps)
+
+    def _adds_at_once(self, norm: Tensor | None) -> bool:
+        return norm is None and self.factor == 1
 
 
 @dataclass(eq=False)
@@ -150,50 +252,3 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """0 where ``mask`` is true and -inf elsewhere: what attention adds to its scores."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
-
-
-def take_layer(
-    config: LlamaConfig,
-    tensors: Tensors,
-    prefix: str,
-    computing: Computing,
-    attention_inputs: int | None = None,
-    input_norm: bool = True,
-) -> DecoderLayer:
-    """Fuse the weights of one decoder layer, whose names begin with ``prefix``.
-
-    Args:
-        config: Dimensions and constants.
-        tensors: Where the weights are.
-        prefix: Such as ``"model.layers.0."``.
-        computing: How the layer computes.
-        attention_inputs: Width of what goes into attention; None for the hidden size.
-        input_norm: False where the layer has no norm before attention.
-
-    Raises:
-        InputError: A tensor is missing or has another shape.
-    """
-    spec = config.spec
-    a, m = f"{prefix}self_attn.", f"{prefix}mlp."
-    qkv = {f"{a}q_proj": spec.query_width, f"{a}k_proj": spec.kv_width, f"{a}v_proj": spec.kv_width}
-    gate_up = {f"{m}gate_proj": spec.intermediate_size, f"{m}up_proj": spec.intermediate_size}
-
-    def linear(outputs: dict[str, int], inputs: int, bias: bool = False) -> Linear:
-        return take_linear(tensors, outputs, inputs, bias, computing)
-
-    def norm(name: str) -> Tensor:
-        return tensors.take(f"{prefix}{name}.weight", spec.hidden_size).to(computing.device, computing.dtype)
-
-    attention = Attention(
-        linear(qkv, attention_inputs or spec.hidden_size, spec.qkv_bias),
-        linear({f"{a}o_proj": spec.hidden_size}, spec.query_width, spec.out_bias),
-        spec.heads,
-        spec.kv_heads,
-        spec.head_dim,
-    )
-    mlp = GatedMlp(
-        linear(gate_up, spec.hidden_size), linear({f"{m}down_proj": spec.hidden_size}, spec.intermediate_size)
-    )
-    before = norm("input_layernorm") if input_norm else None
-    after = norm("post_attention_layernorm")
-    return DecoderLayer(before, attention, after, mlp, config.rms_norm_eps)

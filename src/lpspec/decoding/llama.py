@@ -12,7 +12,8 @@ from torch import Tensor
 from lpspec.decoding.backend import Backend, Computing, choose_backend
 from lpspec.decoding.checkpoint import Checkpoint, Tensors, open_checkpoint
 from lpspec.decoding.kv_cache import KvCache
-from lpspec.decoding.layer import DecoderLayer, Stack, Surroundings, additive_mask, take_layer
+from lpspec.decoding.layer import DecoderLayer, Stack, Surroundings, additive_mask
+from lpspec.decoding.layer_weights import take_layer, take_norm
 from lpspec.decoding.linear import FloatLinear, Linear, take_linear
 from lpspec.decoding.llama_config import LlamaConfig, load_config
 from lpspec.decoding.quantized import quantized
@@ -64,21 +65,23 @@ class Llama:
         """Fuse the weights."""
         self.config, self.dtype, self.device = config, dtype, torch.device(device)
         self.computing = Computing(dtype, self.device, backend)
-        spec = config.spec
-        self.embedding = tensors.take("model.embed_tokens.weight", spec.vocab_size, spec.hidden_size).to(device, dtype)
-        layers = [take_layer(config, tensors, f"model.layers.{i}.", self.computing) for i in range(spec.layers)]
-        norm = tensors.take("model.norm.weight", spec.hidden_size).to(device, dtype)
+        shape = config.shape
+        table = tensors.take("model.embed_tokens.weight", shape.vocab_size, shape.hidden_size)
+        self.embedding = table.to(device, dtype)
+        layers = [take_layer(config, tensors, f"model.layers.{i}.", self.computing, i) for i in range(shape.layers)]
+        norm = take_norm(config, tensors, "model.norm.weight", shape.hidden_size, self.computing)
         self._stack = Stack(layers, norm, config.rms_norm_eps, backend)
         self.head = self._take_head(tensors)
-        self._rope = RopeTable(config.rope, spec.head_dim, dtype, self.device)
+        self._rope = RopeTable(config.rope, shape.head_dim, dtype, self.device)
+        self._local_rope = config.local_rope and RopeTable(config.local_rope, shape.head_dim, dtype, self.device)
 
     def _take_head(self, tensors: Tensors) -> Linear:
         """The output layer; a model that ties it to its embedding may still hold one in fewer bits."""
-        spec = self.config.spec
-        if spec.tied_embeddings and "lm_head.weight" not in tensors:
+        shape = self.config.shape
+        if shape.tied_embeddings and "lm_head.weight" not in tensors:
             return FloatLinear(self.embedding, backend=self.computing.backend)
-        outputs = {"lm_head": spec.vocab_size}
-        return take_linear(tensors, outputs, spec.hidden_size, computing=self.computing)
+        outputs = {"lm_head": shape.vocab_size}
+        return take_linear(tensors, outputs, shape.hidden_size, computing=self.computing)
 
     @property
     def layers(self) -> Sequence[DecoderLayer]:
@@ -87,16 +90,20 @@ class Llama:
 
     def new_cache(self, capacity: int) -> KvCache:
         """An empty cache for ``capacity`` tokens."""
-        spec = self.config.spec
-        return KvCache(spec.layers, spec.kv_heads, capacity, spec.head_dim, self.dtype, self.device)
+        shape = self.config.shape
+        return KvCache(shape.layers, shape.kv_heads, capacity, shape.head_dim, self.dtype, self.device)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """The embeddings [..., n, hidden size] of tokens int64 [..., n]."""
-        return torch.embedding(self.embedding, tokens)
+        embedded, factor = torch.embedding(self.embedding, tokens), self.config.architecture.embedding_factor
+        return embedded if factor == 1 else embedded * torch.tensor(factor, dtype=self.dtype, device=self.device)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The logits [..., n, vocabulary] of final-norm hidden states [..., n, hidden size]."""
-        return self.head(hidden)
+        logits, how = self.head(hidden), self.config.architecture
+        if how.logit_divisor != 1:
+            logits = logits / how.logit_divisor
+        return logits if how.logit_cap is None else torch.tanh(logits / how.logit_cap) * how.logit_cap
 
     def forward(
         self,
@@ -131,7 +138,8 @@ class Llama:
             mask = torch.ones(n, start + n, dtype=torch.bool, device=self.device).tril(start)
         if mask is not None and mask.dtype == torch.bool:
             mask = additive_mask(mask, self.dtype)
-        return Surroundings(self._rope.up_to(limit), positions, mask, start + n)
+        local_table = self._local_rope.up_to(limit) if self._local_rope else None
+        return Surroundings(self._rope.up_to(limit), positions, mask, start + n, local_table)
 
 
 def load_llama(
@@ -167,9 +175,9 @@ def load_llama(
 def _as_stored(config: LlamaConfig, checkpoint: Checkpoint) -> LlamaConfig:
     """Untie where the file holds a head unlike the embedding, as transformers 5.23 does; a copy of it is let go."""
     head, embedding = (checkpoint.tensors.get(f"{name}.weight") for name in ("lm_head", "model.embed_tokens"))
-    if not config.spec.tied_embeddings or head is None or embedding is None or head.dtype != embedding.dtype:
+    if not config.shape.tied_embeddings or head is None or embedding is None or head.dtype != embedding.dtype:
         return config
     if torch.equal(head, embedding):
         del checkpoint.tensors["lm_head.weight"]
         return config
-    return config.model_copy(update={"spec": config.spec.model_copy(update={"tied_embeddings": False})})
+    return config.with_shape(tied_embeddings=False)

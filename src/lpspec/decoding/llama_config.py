@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, ValidationError
 
+from lpspec.decoding.architecture import PLAIN, Architecture, Shape, shape_of
+from lpspec.decoding.config_reader import architecture, dimensions, one_line_error, read_keys, rotations
 from lpspec.decoding.end_tokens import own_end_tokens
-from lpspec.decoding.rope import RopeSpec
+from lpspec.decoding.rope import LongRope, RopeSpec
 from lpspec.errors import LONGEST, InputError, shown
-from lpspec.llm.hugging_face import DecoderConfig, parse_config
-from lpspec.llm.loading import config_spec, read_config
-from lpspec.llm.model_spec import ModelSpec, one_line
-
-INT8 = 8
-"""Bits per weight at which a decoder's steps are priced."""
+from lpspec.llm.loading import read_json_object
+from lpspec.llm.model_spec import ModelSpec, one_line, validated_spec
 
 
 class LlamaConfig(BaseModel):
@@ -25,23 +23,34 @@ class LlamaConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     spec: ModelSpec
-    """Dimensions, and which projections add a bias."""
+    """What its steps are priced as."""
+    shape: Shape = Field(default_factory=lambda found: shape_of(found["spec"]))
+    """Its dimensions; those of ``spec`` where they are left out, whose layers must be Llama's."""
     rms_norm_eps: PositiveFloat = 1e-6
     """What RMSNorm adds to the mean square."""
     rope: RopeSpec = RopeSpec()
     """Rotation of positions."""
+    local_rope: RopeSpec | None = None
+    """That of layers whose rotation is local."""
+    architecture: Architecture = PLAIN
+    """How its layers differ from Llama's."""
     end_tokens: tuple[NonNegativeInt, ...] = ()
     """Token ids that end a text."""
+
+    def with_shape(self, **changes: object) -> LlamaConfig:
+        """The same with other dimensions."""
+        return self.model_copy(update={"shape": self.shape.model_copy(update=changes)})
 
 
 def load_config(folder: str | Path) -> LlamaConfig:
     """Read the ``config.json`` of a model folder.
 
     Raises:
-        InputError: There is none, it is no Llama, Mistral or Qwen2 model, or it has a feature that is not computed.
+        InputError: There is none, it is no model of a family that decodes, or it has a feature that is not computed.
     """
     file = Path(folder) / "config.json"
-    return _as_llama(read_config(file), file)
+    where = f"model config '{shown(str(file))}'"
+    return as_decoded(read_json_object(file, where), file, where)
 
 
 def draft_layer_config(content: Mapping[str, Any], file: Path) -> LlamaConfig:
@@ -50,15 +59,45 @@ def draft_layer_config(content: Mapping[str, Any], file: Path) -> LlamaConfig:
     Raises:
         InputError: The layer is none of such a model, or has a feature that is not computed.
     """
-    return _as_llama(parse_config(content, f"draft layer config '{shown(str(file), 60)}'", draft_layer=True), file)
+    return as_decoded(content, file, f"draft layer config '{shown(str(file), 60)}'", draft_layer=True)
 
 
-def _as_llama(config: DecoderConfig, file: Path) -> LlamaConfig:
-    spec = config_spec(config, file, weight_bits=INT8)  # what a checkpoint stores is for those to see who read it
+def as_decoded(content: Mapping[str, Any], file: Path, where: str, draft_layer: bool = False) -> LlamaConfig:
+    """What a configuration says of a decoder, or of a draft layer.
+
+    Args:
+        content: The JSON object.
+        file: Where it was read from; its folder names the model.
+        where: Begins what is said of any fault.
+        draft_layer: As for ``read_keys``.
+
+    Raises:
+        InputError: It is of another kind, or has a feature that is not computed.
+    """
     try:
-        rope = RopeSpec.model_validate(config.rope)
+        keys = read_keys(content, draft_layer)
+        turned, turned_locally = rotations(keys)
+        how, sizes = architecture(keys), dimensions(keys)
+    except ValueError as error:
+        raise one_line_error(error, where) from None
+    name = file.absolute().parent.name
+    return LlamaConfig(
+        spec=validated_spec({"name": name, "source": str(file), **sizes}, where),
+        shape=Shape.model_validate({"name": name, **sizes}),
+        rms_norm_eps=keys.rms_norm_eps,
+        rope=_rope(turned, keys.width, where),
+        local_rope=turned_locally and _rope(turned_locally, keys.width, where),
+        architecture=how,
+        end_tokens=own_end_tokens(file.parent) or keys.end_tokens(),
+    )
+
+
+def _rope(turned: dict[str, Any], head_dim: int, where: str) -> RopeSpec:
+    try:
+        rope = RopeSpec.model_validate(turned)
     except ValidationError as error:
-        start = f"model config '{shown(str(file), 60)}': rope."
+        start = f"{where}: rope."
         raise InputError(start + one_line(error, LONGEST - len(start))) from None
-    ends = own_end_tokens(file.parent) or config.end_tokens
-    return LlamaConfig(spec=spec, rms_norm_eps=config.rms_norm_eps, rope=rope, end_tokens=ends)
+    if isinstance(rope.scaling, LongRope) and 2 * len(rope.scaling.short_factor) != rope.turned(head_dim):
+        raise InputError(f"{where}: rope short_factor must be {rope.turned(head_dim) // 2} numbers")
+    return rope

@@ -7,39 +7,39 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from lpspec.decoding.architecture import Shape
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.llama_config import LlamaConfig
-from lpspec.llm.model_spec import ModelSpec
 
 
-def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+def weight_shapes(sizes: Shape) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor in a checkpoint of such a model."""
-    table = (spec.vocab_size, spec.hidden_size)
+    table = (sizes.vocab_size, sizes.hidden_size)
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": table}
-    for layer in range(spec.layers):
-        shapes |= {f"model.layers.{layer}.{name}": shape for name, shape in _layer_shapes(spec).items()}
-    shapes["model.norm.weight"] = (spec.hidden_size,)
-    return shapes if spec.tied_embeddings else {**shapes, "lm_head.weight": table}
+    for layer in range(sizes.layers):
+        shapes |= {f"model.layers.{layer}.{name}": shape for name, shape in _layer_shapes(sizes).items()}
+    shapes["model.norm.weight"] = (sizes.hidden_size,)
+    return shapes if sizes.tied_embeddings else {**shapes, "lm_head.weight": table}
 
 
-def _layer_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+def _layer_shapes(sizes: Shape) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
-    for (name, rows), columns, bias in _projections(spec):
+    for (name, rows), columns, bias in _projections(sizes):
         shapes[f"{name}.weight"] = (rows, columns)
         if bias:
             shapes[f"{name}.bias"] = (rows,)
     norms = ("input_layernorm.weight", "post_attention_layernorm.weight")
-    return {**shapes, **dict.fromkeys(norms, (spec.hidden_size,))}
+    return {**shapes, **dict.fromkeys(norms, (sizes.hidden_size,))}
 
 
-def _projections(spec: ModelSpec) -> Iterator[tuple[tuple[str, int], int, bool]]:
+def _projections(sizes: Shape) -> Iterator[tuple[tuple[str, int], int, bool]]:
     """(name, outputs), inputs and bias of each projection, those that are fused side by side."""
-    for name, rows in (("q", spec.query_width), ("k", spec.kv_width), ("v", spec.kv_width)):
-        yield (f"self_attn.{name}_proj", rows), spec.hidden_size, spec.qkv_bias
-    yield ("self_attn.o_proj", spec.hidden_size), spec.query_width, spec.out_bias
+    for name, rows in (("q", sizes.query_width), ("k", sizes.kv_width), ("v", sizes.kv_width)):
+        yield (f"self_attn.{name}_proj", rows), sizes.hidden_size, sizes.qkv_bias
+    yield ("self_attn.o_proj", sizes.hidden_size), sizes.query_width, sizes.out_bias
     for name in ("gate", "up"):
-        yield (f"mlp.{name}_proj", spec.intermediate_size), spec.hidden_size, False
-    yield ("mlp.down_proj", spec.hidden_size), spec.intermediate_size, False
+        yield (f"mlp.{name}_proj", sizes.intermediate_size), sizes.hidden_size, False
+    yield ("mlp.down_proj", sizes.hidden_size), sizes.intermediate_size, False
 
 
 def random_weights(config: LlamaConfig, seed: int, scale: float = 0.02) -> Checkpoint:
@@ -51,4 +51,5 @@ def random_weights(config: LlamaConfig, seed: int, scale: float = 0.02) -> Check
             return torch.ones(shape)
         return torch.zeros(shape) if name.endswith(".bias") else torch.randn(shape, generator=generator) * scale
 
-    return Checkpoint({name: draw(name, shape) for name, shape in weight_shapes(config.spec).items()}, "random weights")
+    drawn = {name: draw(name, shape) for name, shape in weight_shapes(config.shape).items()}
+    return Checkpoint(drawn, "random weights")

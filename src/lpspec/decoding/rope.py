@@ -37,6 +37,14 @@ class Llama3Rope(_Strict):
     original_max_position_embeddings: PositiveInt
 
 
+class LongRope(_Strict):
+    """LongRoPE (arXiv 2402.13753) within the trained context, where each pair is slowed by a factor of its own."""
+
+    rope_type: Literal["longrope"] = "longrope"
+    short_factor: tuple[PositiveFloat, ...]
+    attention_factor: PositiveFloat
+
+
 class YarnRope(_Strict):
     """YaRN (arXiv 2309.00071): interpolation by how often a wave turns in the trained context, and a temperature."""
 
@@ -49,7 +57,7 @@ class YarnRope(_Strict):
     truncate: bool = True
 
 
-RopeScaling = Annotated[PlainRope | LinearRope | Llama3Rope | YarnRope, Field(discriminator="rope_type")]
+RopeScaling = Annotated[PlainRope | LinearRope | Llama3Rope | LongRope | YarnRope, Field(discriminator="rope_type")]
 
 
 class RopeSpec(_Strict):
@@ -59,10 +67,17 @@ class RopeSpec(_Strict):
     """Base of the geometric series of frequencies."""
     scaling: RopeScaling = PlainRope()
     """How frequencies were changed to reach longer contexts."""
+    part: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Part of each head that is turned, its first numbers."""
+
+    def turned(self, head_dim: int) -> int:
+        """How many numbers of a head are turned."""
+        return int(head_dim * self.part)
 
 
 def frequencies(spec: RopeSpec, head_dim: int) -> Tensor:
-    """float32 [head_dim / 2], radians per position of each rotated pair."""
+    """float32 [turned width / 2], radians per position of each rotated pair."""
+    head_dim = spec.turned(head_dim)
     exponents = torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim
     plain = 1.0 / (spec.theta**exponents)
     match spec.scaling:
@@ -70,6 +85,8 @@ def frequencies(spec: RopeSpec, head_dim: int) -> Tensor:
             return plain / factor
         case Llama3Rope() as scaling:
             return _llama3(plain, scaling)
+        case LongRope(short_factor=factors):
+            return 1.0 / (torch.tensor(factors, dtype=torch.float32) * spec.theta**exponents)
         case YarnRope() as scaling:
             return _yarn(plain, scaling, spec.theta, head_dim)
         case _:
@@ -77,7 +94,9 @@ def frequencies(spec: RopeSpec, head_dim: int) -> Tensor:
 
 
 def magnitude(spec: RopeSpec) -> float:
-    """The factor on cosine and sine: YaRN's attention temperature, 1 for all others."""
+    """The factor on cosine and sine: the attention temperature of YaRN and LongRoPE, 1 for all others."""
+    if isinstance(spec.scaling, LongRope):
+        return spec.scaling.attention_factor
     if not isinstance(spec.scaling, YarnRope):
         return 1.0
     if spec.scaling.attention_factor is not None:
@@ -113,10 +132,10 @@ class RopeTable:
         """Start empty."""
         self._frequencies = frequencies(spec, head_dim)
         self._magnitude = magnitude(spec)
-        self._table = torch.empty(0, 2, head_dim, dtype=dtype, device=device)
+        self._table = torch.empty(0, 2, spec.turned(head_dim), dtype=dtype, device=device)
 
     def up_to(self, limit: int) -> Tensor:
-        """Cosine and signed sine, [limit or more, 2, head_dim], of every position below ``limit``."""
+        """Cosine and signed sine, [limit or more, 2, turned width], of every position below ``limit``."""
         if limit > self._table.shape[0]:
             self._grow(max(limit, 2 * self._table.shape[0]))
         return self._table
@@ -130,6 +149,12 @@ class RopeTable:
 
 
 def rotated(x: Tensor, table: Tensor, positions: Tensor) -> Tensor:
-    """Turn the pairs (i, i + head_dim / 2) of x [..., n, heads, head_dim] by their ``positions`` int64 [n]."""
+    """Turn the pairs (i, i + width / 2) of the first ``width`` numbers of each head by their ``positions`` int64 [n].
+
+    x is [..., n, heads, head_dim], and ``width`` the table's; what lies behind stays.
+    """
+    width = table.shape[-1]
+    if width < x.shape[-1]:
+        return torch.cat([rotated(x[..., :width], table, positions), x[..., width:]], -1)
     cos, sin = table[positions].unsqueeze(2).unbind(1)
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+    return torch.addcmul(x * cos, x.roll(width // 2, -1), sin)

@@ -29,7 +29,7 @@ class Request(Description):
     prompts: tuple[str, ...] = option((), "Texts to continue.")
     model: str = option(
         "demo",
-        "demo, a folder with a Llama, Mistral or Qwen2 checkpoint, or a Hugging Face hub id, which is fetched.",
+        "demo, a folder with a checkpoint of a family that decodes, or a Hugging Face hub id, which is fetched.",
         is_path=True,
     )
     drafter: str = option("medusa", "medusa, eagle, eagle3, draft-model, prompt-lookup or none.")

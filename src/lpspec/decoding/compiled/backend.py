@@ -81,7 +81,8 @@ class CompiledBackend:
         per_key, largest = attention.heads * attention.head_dim, max(layer.gate_up.size for layer in weights)
 
         def run(x: Tensor, around: Surroundings, cache: Window | None = None) -> tuple[Tensor, Sequence[Tensor]]:
-            if cache is None or around.mask is None or len(x) * max(largest, cache.end * per_key) > SMALL:
+            whole = around.table.shape[-1] == attention.head_dim  # some models turn a part of each head only
+            if not whole or cache is None or around.mask is None or len(x) * max(largest, cache.end * per_key) > SMALL:
                 return stack.by_operators(x, around, cache)
             hidden, streams = decoder_stack(
                 x.contiguous().numpy(),
@@ -128,6 +129,8 @@ def _layer_weights(layer: DecoderLayer) -> LayerWeights | None:
     """The weights of a layer as the loop over it takes them; None if it cannot."""
     from lpspec.decoding.linear import FloatLinear
 
+    if not layer.is_plain:
+        return None
     attention, mlp = layer.attention, layer.mlp
     linears: Sequence[object] = (attention.qkv, attention.out, mlp.gate_up, mlp.down)
     floats = [linear for linear in linears if isinstance(linear, FloatLinear) and linear.weight.dtype == torch.float32]
@@ -135,7 +138,9 @@ def _layer_weights(layer: DecoderLayer) -> LayerWeights | None:
     weights = [weight for weight in read if weight is not None]
     if len(weights) < len(linears) or attention.head_dim % LANES:
         return None
-    qkv_bias, out_bias, *_ = (_vector(linear.bias) for linear in floats)
+    qkv_bias, out_bias, *others = (_vector(linear.bias) for linear in floats)
+    if any(map(len, others)):
+        return None
     qkv, out, gate_up, down = weights
     norms = _vector(layer.input_norm), _vector(layer.post_norm)
     return LayerWeights(norms[0], qkv, qkv_bias, out, out_bias, norms[1], gate_up, down)

@@ -82,7 +82,7 @@ def load_drafter(name: str, model: Llama, source: str | Path | None = None) -> D
     from lpspec.decoding.checked_draft import check_drafter
 
     drafter = make(model, None if source is None else Path(source))
-    check_drafter(drafter, name, model.config.spec.layers)
+    check_drafter(drafter, name, model.config.shape.layers)
     return drafter
 
 

@@ -37,7 +37,7 @@ class DraftModel(ConfidenceDrafter):
         """Wait for a text."""
         super().__init__(model.new_cache(0), depth, width)
         self.model = model
-        self.vocabulary = vocabulary or model.config.spec.vocab_size
+        self.vocabulary = vocabulary or model.config.shape.vocab_size
 
     def start(self, prompt: IntArray, known: Committed) -> None:
         """Forget the text before; this network takes the prompt's first token too."""
@@ -50,7 +50,7 @@ class DraftModel(ConfidenceDrafter):
 
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """The model's final-norm hidden states at ``tokens``; what it has no row for, padding, it reads as its last."""
-        known = tokens.clamp(max=self.model.config.spec.vocab_size - 1)
+        known = tokens.clamp(max=self.model.config.shape.vocab_size - 1)
         return self.model.forward(known, positions, mask, self._cache).hidden
 
     def logits(self, out: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def load_draft_model(model: Llama, source: str | Path, depth: int = DEPTH, width
         InputError: There is no such model, or its vocabulary is another.
     """
     drafting = load_llama(source, model.dtype, model.device, backend=model.computing.backend.name)
-    size, needed = drafting.config.spec.vocab_size, model.config.spec.vocab_size
+    size, needed = drafting.config.shape.vocab_size, model.config.shape.vocab_size
     if model.folder is not None and (model.folder / TOKENIZER_FILE).is_file():
         _refuse_other_tokens(
             load_tokenizer(model.folder), load_tokenizer(source), f"draft model '{shown(str(source))}'"

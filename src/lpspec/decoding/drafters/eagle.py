@@ -15,7 +15,8 @@ from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
 from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
 from lpspec.decoding.kv_cache import KvCache, Window
-from lpspec.decoding.layer import Stack, Surroundings, additive_mask, take_layer
+from lpspec.decoding.layer import Stack, Surroundings, additive_mask
+from lpspec.decoding.layer_weights import take_draft_layer
 from lpspec.decoding.linear import Linear, take_linear
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
@@ -88,7 +89,7 @@ def surroundings(rope: RopeTable, positions: Tensor, mask: Tensor | None, cache:
 
 def layer_cache(config: LlamaConfig, model: Llama) -> KvCache:
     """An empty cache for one draft layer."""
-    return KvCache(1, config.spec.kv_heads, 0, config.spec.head_dim, model.dtype, model.device)
+    return KvCache(1, config.shape.kv_heads, 0, config.shape.head_dim, model.dtype, model.device)
 
 
 def load_eagle(model: Llama, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> Eagle:
@@ -110,14 +111,14 @@ def load_eagle(model: Llama, source: str | Path, depth: int = DEPTH, width: int 
         raise InputError(f"{tensors.said_as} holds several draft layers, allowed is one")
     said = head_config(source, model.config, known=frozenset({"bias"}))
     config = with_biases(said, tensors, "layers.0.")
-    hidden, bias = config.spec.hidden_size, "fc.bias" in tensors
+    hidden, bias = config.shape.hidden_size, "fc.bias" in tensors
     if said.said.get("bias", bias) != bias:  # of fc; absent, the tensors tell it
         raise InputError(f"{said.where}: bias is {str(not bias).lower()}, but the tensors say otherwise of 'fc.bias'")
-    layer = take_layer(config, tensors, "layers.0.", model.computing, input_norm=False)
+    layer = take_draft_layer(config, tensors, "layers.0.", model.computing)
     head = EagleHead(
         take_linear(tensors, {"fc": hidden}, 2 * hidden, bias, model.computing),
         Stack([layer], None, layer.eps, model.computing.backend),
-        RopeTable(config.rope, config.spec.head_dim, model.dtype, model.device),
+        RopeTable(config.rope, config.shape.head_dim, model.dtype, model.device),
         own_embedding(tensors, model),
     )
     tensors.refuse_rest()

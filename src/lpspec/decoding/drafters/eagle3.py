@@ -18,7 +18,8 @@ from lpspec.decoding.drafters.eagle import layer_cache, surroundings
 from lpspec.decoding.drafters.eagle3_config import KNOWN, TAPS, Eagle3Keys, read_keys, taps
 from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
 from lpspec.decoding.kv_cache import KvCache, LayerCache
-from lpspec.decoding.layer import DecoderLayer, Surroundings, rms_norm, take_layer
+from lpspec.decoding.layer import DecoderLayer, Surroundings, rms_norm
+from lpspec.decoding.layer_weights import take_draft_layer
 from lpspec.decoding.linear import Linear, take_linear
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
@@ -134,10 +135,10 @@ def load_eagle3(model: Llama, source: str | Path, depth: int = DEPTH, width: int
     tensors = open_heads(source)
     prefix = _layer_prefix(tensors)
     said = head_config(source, model.config, KNOWN)
-    keys = read_keys(said, model.config.spec.hidden_size)
+    keys = read_keys(said, model.config.shape.hidden_size)
     config = with_biases(said, tensors, prefix)
     head = _take_head(tensors, prefix, config, keys, model)
-    tapped = taps(said, keys, model.config.spec.layers)
+    tapped = taps(said, keys, model.config.shape.layers)
     tensors.refuse_rest()
     return Eagle3(head, model, tapped, layer_cache(config, model), depth, width)
 
@@ -154,7 +155,7 @@ def _layer_prefix(tensors: Checkpoint) -> str:
 
 
 def _take_head(tensors: Checkpoint, prefix: str, config: LlamaConfig, keys: Eagle3Keys, model: Llama) -> Eagle3Head:
-    hidden, dtype, device = config.spec.hidden_size, model.dtype, model.device
+    hidden, dtype, device = config.shape.hidden_size, model.dtype, model.device
     token = _draft_vocabulary(tensors, model)
     if keys.draft_vocab_size not in (None, len(token)):
         raise InputError(
@@ -171,11 +172,11 @@ def _take_head(tensors: Checkpoint, prefix: str, config: LlamaConfig, keys: Eagl
         tuple(norm(f"fc_norm.{tap}") for tap in range(TAPS)) if keys.fc_norm else tap_norms,
         take_linear(tensors, {"fc": hidden}, TAPS * hidden, False, model.computing),
         norm(f"{prefix}hidden_norm"),
-        take_layer(config, tensors, prefix, model.computing, attention_inputs=2 * hidden),
+        take_draft_layer(config, tensors, prefix, model.computing, inputs=2 * hidden),
         norm("norm"),
         take_linear(tensors, {"lm_head": len(token)}, hidden, False, model.computing),
         token,
-        RopeTable(config.rope, config.spec.head_dim, dtype, device),
+        RopeTable(config.rope, config.shape.head_dim, dtype, device),
         own_embedding(tensors, model),
         keys,
     )
@@ -183,7 +184,7 @@ def _take_head(tensors: Checkpoint, prefix: str, config: LlamaConfig, keys: Eagl
 
 def _draft_vocabulary(tensors: Checkpoint, model: Llama) -> Tensor:
     """The model's id of each draft token: d2t holds the distance to it, t2d says which of the model's tokens it has."""
-    vocabulary = model.config.spec.vocab_size
+    vocabulary = model.config.shape.vocab_size
     token = torch.arange(vocabulary)
     if "d2t" in tensors:
         distance = tensors.take_stored("d2t", *tensors.tensors["d2t"].shape).flatten().long()

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from lpspec.decoding.checkpoint import Checkpoint, file_said, load_tensors, open_checkpoint
+from lpspec.decoding.config_reader import unread_keys
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig, draft_layer_config
 from lpspec.errors import InputError, shown
-from lpspec.llm.config_keys import unknown_keys
 from lpspec.llm.loading import read_json_object
 
 LAYER = "transformer_layer_config"
@@ -84,18 +84,18 @@ def head_config(source: str | Path, model: LlamaConfig, known: Set[str]) -> Head
         raise InputError(f"{where}: 'auto_map' asks for code of its own, which is never run")
     family = str(layer["model_type"])
     others = known | _BIASES | _HARMLESS | (frozenset() if layer is said else _SPECULATORS)
-    unknown = [key for part in (said, layer) for key in unknown_keys(part, family) if key not in others]
+    unknown = [key for part in (said, layer) for key in unread_keys(part, family) if key not in others]
     if unknown:
         raise InputError(f"{where}: '{shown(unknown[0], 40)}' may change what is computed, and is not known")
     for name, found, needed in (
-        ("hidden_size", config.spec.hidden_size, model.spec.hidden_size),
-        ("vocab_size", config.spec.vocab_size, model.spec.vocab_size),
+        ("hidden_size", config.shape.hidden_size, model.shape.hidden_size),
+        ("vocab_size", config.shape.vocab_size, model.shape.vocab_size),
     ):
         if found != needed:
             what = "hidden states {} wide, the model's are {}" if name == "hidden_size" else "{} tokens, the model {}"
             raise InputError(f"{where}: {name} is of a layer with {what.format(found, needed)}")
-    if config.spec.layers not in (1, model.spec.layers):  # the latter where the model's file was copied
-        raise InputError(f"{where}: num_hidden_layers = {config.spec.layers}, allowed is one draft layer")
+    if config.shape.layers not in (1, model.shape.layers):  # the latter where the model's file was copied
+        raise InputError(f"{where}: num_hidden_layers = {config.shape.layers}, allowed is one draft layer")
     return HeadConfig(config, said, where)
 
 
@@ -109,8 +109,7 @@ def with_biases(config: HeadConfig, tensors: Checkpoint, prefix: str) -> LlamaCo
     layer = config.said.get(LAYER) or config.said
     if not has["q"] and (promised := [key for key in _BIASES if layer.get(key)]):
         raise InputError(f"{config.where}: {promised[0]} is true, but the layer's tensors have no biases")
-    spec = config.layer.spec.model_copy(update={"qkv_bias": has["q"], "out_bias": has["o"]})
-    return config.layer.model_copy(update={"spec": spec})
+    return config.layer.with_shape(qkv_bias=has["q"], out_bias=has["o"])
 
 
 def own_embedding(tensors: Checkpoint, model: Llama) -> torch.Tensor:

@@ -214,18 +214,18 @@ def take_heads(tensors: Checkpoint, model: Llama) -> MedusaHeads:
         )
     heads = next(h for h in count() if f"{prefix}{h}.0.linear.weight" not in tensors)
     blocks = next(b for b in count() if f"{prefix}0.{b}.linear.weight" not in tensors)
-    spec = model.config.spec
+    shape = model.config.shape
 
     def stack(name: str, *shape: int) -> Tensor:
         taken = [tensors.take(f"{prefix}{h}.{name}", *shape) for h in range(heads)]
         return torch.stack(taken).to(model.device, model.dtype)
 
-    hidden, out = spec.hidden_size, f"{blocks}.weight"
+    hidden, out = shape.hidden_size, f"{blocks}.weight"
     own = f"{prefix}0.{out}" in tensors
     taken = MedusaHeads(
         torch.stack([stack(f"{b}.linear.weight", hidden, hidden) for b in range(blocks)]),
         torch.stack([stack(f"{b}.linear.bias", hidden) for b in range(blocks)]).unsqueeze(2),
-        stack(out, spec.vocab_size, hidden) if own else None,
+        stack(out, shape.vocab_size, hidden) if own else None,
         model,
     )
     of_model = [name for name in tensors.untaken if prefix and not name.startswith(prefix)]
