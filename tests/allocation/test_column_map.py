@@ -16,7 +16,7 @@ from lpspec.allocation.migration import can_migrate, migrate_all, moved_bytes
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
-from lpspec.llm import Gemm, ModelSpec, load_model
+from lpspec.llm import Attention, Gemm, ModelSpec, load_model, verify_operators
 from lpspec.machine.loading import load_platform
 from lpspec.machine.platform_spec import PlatformSpec
 
@@ -49,7 +49,8 @@ def small_blocks(die_bytes: int, fixed: int = 0) -> Blocks:
     assert platform.pim is not None
     tile = AT_ONCE * SLICE
     placed = [PlacedGemm(Gemm(name, c, 1, k, n, 8, 8), tile, 0, -(-n // tile)) for name, (c, k, n) in PRODUCTS.items()]
-    return lay_out(placed, platform.memory, LpddrPim(platform.pim, platform.memory), small_model(), fixed)
+    attention = [op for op in verify_operators(small_model(), 1, 0) if isinstance(op, Attention)]
+    return lay_out(placed, platform.memory, LpddrPim(platform.pim, platform.memory), attention, fixed)
 
 
 def first_ranks() -> dict[tuple[str, int], int]:

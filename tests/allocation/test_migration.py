@@ -157,7 +157,7 @@ def test_a_migration_that_cannot_finish_is_known_before_and_loses_nothing() -> N
     """Every rank full to the last byte: no block can be the first to move."""
     lies = dynamic("llama2-7b").column_map(0)
     blocks = lies.blocks
-    exact = type(blocks)(blocks.label, blocks.content_bytes, blocks.taken_bytes, blocks.kv_bytes, lies.used_bytes)
+    exact = type(blocks)(blocks.label, blocks.content_bytes, blocks.taken_bytes, blocks.cache, lies.used_bytes)
     start = ColumnMap(exact, lies.held, [False, False])
     swapped = lies.held.copy()
     names = np.array([name == "gate_up" for name, _, _ in blocks.label])

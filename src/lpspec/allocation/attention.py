@@ -26,7 +26,8 @@ class AttentionSplits(ABC):
     profile: EnergyProfile | None
     max_tokens: int
     kv_on_dram: bool
-    _heads_over: dict[int, IntArray]
+    attention_layers: int
+    _heads_over: dict[Attention, dict[int, IntArray]]
 
     @abstractmethod
     def _of_products(self, profile: EnergyProfile) -> FloatArray:
@@ -73,13 +74,17 @@ class AttentionSplits(ABC):
         return self._attention_makespan_ns(op, heads), heads
 
     def _heads_by_size(self, op: Attention, keys: IntArray, profile: EnergyProfile) -> IntArray:
-        """Heads on PIM over some numbers of keys, for trees of 1, 2, 3 and more tokens: int64 [keys, sizes]."""
-        new = np.array([k for k in keys.tolist() if k not in self._heads_over], np.int64)[:, None]
+        """Heads on PIM over some numbers of keys, for trees of 1, 2, 3 and more tokens: int64 [keys, sizes].
+
+        Each kind of layers is held against its share of the products, so that a step of all of them is, too.
+        """
+        known = self._heads_over.setdefault(replace(op, tokens=1, context=0, pairs=1), {})
+        new = np.array([k for k in keys.tolist() if k not in known], np.int64)[:, None]
         if new.size:
             sizes = np.arange(1, self.max_tokens + 1)
             one = replace(op, count=1, tokens=sizes, context=new - sizes, pairs=sizes * new)
             own_ns, own = self._best_heads(one)
-            beside = self._of_products(profile)
+            beside = self._of_products(profile) * (op.count / self.attention_layers)
             step = self._of_layers(one, own, own_ns, op.count, profile) + beside[:, None]
             falls = (np.diff(step) < 0).any(axis=(0, 2))  # elsewhere each size has its own
             chosen = own.copy()
@@ -90,8 +95,8 @@ class AttentionSplits(ABC):
                 costs = self._of_layers(some, each, self._attention_makespan_ns(some, each), op.count, profile)
                 best = np.searchsorted(choices, own[falls])
                 chosen[falls] = choices[no_dearer_than_larger(best, *(costs + beside[:, None, None]))]
-            self._heads_over |= dict(zip(new[:, 0].tolist(), chosen, strict=True))
-        return np.stack([self._heads_over[k] for k in keys.tolist()])
+            known |= dict(zip(new[:, 0].tolist(), chosen, strict=True))
+        return np.stack([known[k] for k in keys.tolist()])
 
     def _of_layers(
         self, one: Attention, pim_heads: Count, latency_ns: FloatArray, layers: int, profile: EnergyProfile

@@ -12,11 +12,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from lpspec.allocation.cache_room import CacheRoom, cache_rooms, room_bytes
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
 from lpspec.arrays import BoolArray, IntArray
 from lpspec.devices.pim import LpddrPim
 from lpspec.llm.counts import ceil_div
-from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Attention
 from lpspec.machine.platform_spec import MemorySpec
 
 PIM, DRAM = 0, 1
@@ -31,14 +32,14 @@ class Blocks:
         label: (product, copy, tile) of every block.
         content_bytes: int64 [blocks], weights in each.
         taken_bytes: int64 [sides, blocks, ranks], room that a block takes on the ranks of a side.
-        kv_bytes: int64 [sides, ranks], room that one token's keys and values take.
+        cache: Room that keys and values take, for each kind of layers.
         room_bytes: int64 [ranks], what is left beside embedding, norms and biases.
     """
 
     label: tuple[tuple[str, int, int], ...]
     content_bytes: IntArray
     taken_bytes: IntArray
-    kv_bytes: IntArray
+    cache: tuple[CacheRoom, ...]
     room_bytes: IntArray
 
 
@@ -63,7 +64,7 @@ class ColumnMap:
         self.held = held.copy()
         self.kv_sides = np.array(kv_sides)
         self.kv_tokens: IntArray = self.kv_sides * np.int64(tokens)
-        self.used_bytes: IntArray = blocks.taken_bytes[held].sum(axis=0) + self.kv_tokens @ blocks.kv_bytes
+        self.used_bytes: IntArray = blocks.taken_bytes[held].sum(axis=0) + room_bytes(blocks.cache, self.kv_tokens)
         if (self.free_bytes < 0).any():
             raise NoRoomError
 
@@ -106,8 +107,9 @@ class ColumnMap:
         Raises:
             NoRoomError: The cache outgrows a rank.
         """
-        self._take(tokens * self.kv_sides @ self.blocks.kv_bytes)
-        self.kv_tokens = self.kv_tokens + tokens * self.kv_sides
+        after = self.kv_tokens + tokens * self.kv_sides
+        self._take(room_bytes(self.blocks.cache, after) - room_bytes(self.blocks.cache, self.kv_tokens))
+        self.kv_tokens = after
 
     def _take(self, added_bytes: IntArray) -> None:
         if (self.free_bytes < added_bytes).any():
@@ -115,14 +117,16 @@ class ColumnMap:
         self.used_bytes = self.used_bytes + added_bytes
 
 
-def lay_out(placed: Sequence[PlacedGemm], memory: MemorySpec, pim: LpddrPim, model: ModelSpec, fixed: int) -> Blocks:
+def lay_out(
+    placed: Sequence[PlacedGemm], memory: MemorySpec, pim: LpddrPim, attention: Sequence[Attention], fixed: int
+) -> Blocks:
     """Deal the blocks of all products to the ranks.
 
     Args:
         placed: Every product; which of its tiles lie where does not matter yet.
         memory: The package.
         pim: Its PIM dies.
-        model: The decoder, for its cache.
+        attention: One token's, for each kind of layers.
         fixed: Bytes that lie on the DRAM ranks come what may.
     """
     ranks = memory.pim_ranks.n
@@ -132,7 +136,7 @@ def lay_out(placed: Sequence[PlacedGemm], memory: MemorySpec, pim: LpddrPim, mod
         label,
         content,
         taken,
-        _kv_bytes(model, memory),
+        cache_rooms(attention, memory),
         np.array([rank_bytes] * ranks + [memory.dram_capacity_bytes - fixed], np.int64),
     )
 
@@ -175,13 +179,3 @@ def _copies(placed: Sequence[PlacedGemm]) -> list[tuple[PlacedGemm, int]]:
         numbered[p.gemm.name] = first + p.gemm.count
         found += [(p, first + i) for i in range(p.gemm.count)]
     return found
-
-
-def _kv_bytes(model: ModelSpec, memory: MemorySpec) -> IntArray:
-    """Room for the keys and values of one token: the heads of a channel go to the ranks in turn, layer by layer."""
-    ranks = memory.pim_ranks.n
-    heads_per_channel = ceil_div(model.kv_heads, memory.channels.n)
-    place = np.arange(model.kv_heads) % heads_per_channel + np.arange(model.cached_layers)[:, None]
-    heads = np.bincount((place % ranks).ravel(), minlength=ranks)
-    head_bytes = model.kv_bytes_per_token // (model.cached_layers * model.kv_heads)
-    return np.array([[*(heads * head_bytes).tolist(), 0], [0] * ranks + [model.kv_bytes_per_token]], np.int64)

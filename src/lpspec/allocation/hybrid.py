@@ -1,9 +1,6 @@
 """The DAU: split every product and every attention between NPU and PIM so that both finish together.
 
-Both halves start together and meet at the end, so a split takes as long as the slowest of three: the PIM dies, the MAC
-arrays of the NPU, and the bus that carries the NPU's weights as well as PIM inputs and results (LP-Spec section
-IV-C). PIM takes whole tiles, so the balance is the best that tiles allow, found by trying them all. While PIM is idle
-its ranks are memory like any other, so leaving the whole product to the NPU is always among the trials.
+How products are split is in ``product_splits.py``, attention in ``attention.py``; here is where weights and cache lie.
 """
 
 from collections.abc import Iterator
@@ -14,21 +11,20 @@ from operator import add
 
 import numpy as np
 
-from lpspec.allocation.attention import AttentionSplits
-from lpspec.allocation.checking import checked_tiles
+from lpspec.allocation.cache_room import room_bytes
 from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, lay_out
-from lpspec.allocation.division import Division, GemmSplit
+from lpspec.allocation.division import Division
 from lpspec.allocation.key_blocks import in_whole_blocks
-from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.no_room import why_no_room
-from lpspec.allocation.placement import NoRoomError, PlacedGemm, first_copies, give_up_dram_tiles, give_up_pim_tiles
+from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
+from lpspec.allocation.product_splits import ProductSplits
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.devices.cost import Activity, Cost
+from lpspec.devices.cost import Cost
 from lpspec.devices.kv_append import append_to_pim
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
-from lpspec.llm.counts import Count, ceil_div, plain
+from lpspec.llm.counts import ceil_div, plain
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
     SHARED_HEAD,
@@ -44,7 +40,7 @@ from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 
 
-class BalancedAllocator(AttentionSplits):
+class BalancedAllocator(ProductSplits):
     """Splits that finish together, as LP-Spec's data allocation unit makes them, with columns kept on both sides.
 
     PIM ranks hold what they can; the DRAM rank has copies of all that the NPU wants for some tree, as far as there is
@@ -54,8 +50,6 @@ class BalancedAllocator(AttentionSplits):
 
     saves_time = True
     lays_out_arrays = True
-    weighs_whole_steps = True
-    """Whether energy of one product may fall as trees grow where that of the others rises more."""
 
     def __init__(
         self,
@@ -80,7 +74,7 @@ class BalancedAllocator(AttentionSplits):
         self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
         self._columns_of: dict[PlacedGemm, IntArray] = {}
         self._products = np.zeros((2, max_tokens))
-        self._heads_over: dict[int, IntArray] = {}
+        self._heads_over: dict[Attention, dict[int, IntArray]] = {}
         self._least_of: dict[tuple[int, PlacedGemm], float] = {}
         self._trees = self._placed_for(max_tokens)
         self._deal()
@@ -165,100 +159,10 @@ class BalancedAllocator(AttentionSplits):
 
     def _price(self, op: Operator) -> Cost:
         if isinstance(op, Gemm):
-            return reduce(add, (self._split_cost(op, split) for split in self.gemm_splits(op)), Cost())
+            return self._product_cost(op)
         if isinstance(op, Attention):
             return self._attention_cost(op)
         return self.npu.price(op)
-
-    def _split_cost(self, op: Gemm, split: GemmSplit) -> Cost:
-        copies = replace(op, count=split.placed.gemm.count)
-        return Cost(split.latency_ns * copies.count, self._split_activity(copies, split.pim_columns))
-
-    def _split_activity(self, op: Gemm, pim_columns: IntArray) -> Activity:
-        """Events of all copies of a product of which PIM computes some columns and the NPU the others."""
-        on_pim = self.pim.activity(self.pim.gemm(op.tokens, op.k, pim_columns)) * float(op.count)
-        return self.npu.gemm_activity(op, op.n - pim_columns) + on_pim
-
-    # Products
-
-    def gemm_splits(self, op: Gemm) -> list[GemmSplit]:
-        """The best allowed split of each placement of a product, for every entry of ``op.tokens``.
-
-        Of copies that do not all run, as draft heads, the first ones do.
-        """
-        self.pim.check_precision(op)
-        placements = first_copies([p for p in self.placements if p.gemm.name == op.name], op.count)
-        if self.profile is None or op.name in self._drafts or np.max(op.tokens, initial=0) > self.max_tokens:
-            return [self._best_split(op.tokens, p, or_npu_alone=True) for p in placements]
-        columns = [(p, self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1]) for p in placements]
-        return [GemmSplit(p, c, self.makespan_ns(op.tokens, p.gemm, c)) for p, c in columns]
-
-    def _columns_by_size(self, placed: PlacedGemm, profile: EnergyProfile) -> IntArray:
-        """Columns on PIM for trees of 1, 2, 3 ... tokens, of which none costs more than a larger one: int64 [sizes]."""
-        if not self._columns_of:
-            self._decide_columns(profile)
-        return self._columns_of[placed]
-
-    def _of_products(self, profile: EnergyProfile) -> FloatArray:
-        """Time and energy of all products of a step, for each size: float64 [2, sizes]."""
-        if not self._columns_of:
-            self._decide_columns(profile)
-        return self._products
-
-    def _decide_columns(self, profile: EnergyProfile) -> None:
-        """Decide for all products of a step, those whose costs fall least first: theirs bound what a step may cost."""
-        sizes = np.arange(1, self.max_tokens + 1)
-        verified = {op.name for op in verify_operators(self.model, 1, 0)}
-        found: list[tuple[float, int, PlacedGemm, IntArray, FloatArray]] = []
-        for placed in (p for p in self.placements if p.gemm.name not in self._drafts):
-            own = self._best_split(sizes, placed, or_npu_alone=True).pim_columns
-            costs = self._of_copies(placed, own, profile)
-            falls_pj = float(np.maximum(-np.diff(costs[1]), 0.0).sum())
-            found.append((falls_pj, len(found), placed, own, costs))
-        for *_, placed, own, own_costs in sorted(found, key=lambda one: one[:2]):
-            together = self.weighs_whole_steps and placed.gemm.name in verified
-            beside = together * self._products
-            self._columns_of[placed], costs = own, own_costs
-            if (np.diff(costs + beside) < 0).any():
-                columns = np.unique(own)
-                each = self._of_copies(placed, columns[:, None], profile)
-                chosen = no_dearer_than_larger(np.searchsorted(columns, own), *(each + beside[:, None]))
-                self._columns_of[placed], costs = columns[chosen], each[:, chosen, sizes - 1]
-            self._products += together * costs
-
-    def _of_copies(self, placed: PlacedGemm, pim_columns: IntArray, profile: EnergyProfile) -> FloatArray:
-        """Time and energy of all copies, for each size: float64 [2, ..., sizes]."""
-        sizes = np.arange(1, self.max_tokens + 1)
-        latency_ns = self.makespan_ns(sizes, placed.gemm, pim_columns)
-        activity = self._split_activity(replace(placed.gemm, count=1, tokens=sizes), pim_columns)
-        return np.stack([latency_ns, self._energy_pj(Cost(latency_ns, activity), profile)]) * placed.gemm.count
-
-    def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
-        """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
-        tiles = checked_tiles(self.allowed_tiles(placed), placed, type(self))
-        tiles = np.union1d([0], tiles) if or_npu_alone else tiles
-        columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
-        latency_ns = self.makespan_ns(np.asarray(tokens)[..., None], placed.gemm, columns)
-        weight = self._split_weight(np.asarray(tokens)[..., None], placed.gemm, columns, latency_ns)
-        # Among equals the last wins: the most columns on PIM, where a bit costs least.
-        best = weight.shape[-1] - 1 - np.argmin(weight[..., ::-1], axis=-1)
-        return GemmSplit(placed, columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0])
-
-    def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
-        """What the split of one copy minimises: time."""
-        return latency_ns
-
-    def allowed_tiles(self, placed: PlacedGemm) -> IntArray:
-        """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
-        return np.arange(placed.fewest, placed.most + 1)
-
-    def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> FloatArray:
-        """Time of one copy of a product when PIM computes its first ``pim_columns`` columns, ns."""
-        npu_columns = gemm.n - pim_columns
-        npu_ns = self.npu.gemm_compute_ns(tokens, gemm.k, npu_columns)
-        npu_bytes = self.npu.gemm_read_bytes(replace(gemm, tokens=tokens), npu_columns)
-        beside_ns = self._beside_ns(self.pim.gemm(tokens, gemm.k, pim_columns), npu_bytes)
-        return np.asarray(np.maximum(beside_ns, npu_ns))
 
     # Placement
 
@@ -281,11 +185,13 @@ class BalancedAllocator(AttentionSplits):
         resident = verify + draft + eagle
         vectors_bytes = sum(int(op.memory_bytes) for op in resident if isinstance(op, Elementwise))
         self._drafts = {op.name for op in draft}
+        self.attention_layers = sum(op.count for op in verify if isinstance(op, Attention))
         gemms = [op for op in resident if isinstance(op, Gemm)]
         tiles = [self._tile_columns(g) for g in gemms]
         self._whole = [PlacedGemm(g, tile, 0, ceil_div(g.n, tile)) for g, tile in zip(gemms, tiles, strict=True)]
         fixed_bytes = vectors_bytes + self._embedding_bytes()
-        self.blocks: Blocks = lay_out(self._whole, memory, self.pim, self.model, fixed_bytes)
+        attention = [op for op in resident if isinstance(op, Attention)]
+        self.blocks: Blocks = lay_out(self._whole, memory, self.pim, attention, fixed_bytes)
 
     def _tile_columns(self, gemm: Gemm) -> int:
         """Columns of a product that go to one side together: those that all computing PIM dies take at once."""
@@ -294,7 +200,7 @@ class BalancedAllocator(AttentionSplits):
     def _place(self, kv_tokens: int) -> None:
         """Fill PIM ranks first, then copy to the DRAM rank what the NPU may want to compute."""
         placed = self._fit_pim(self._whole, kv_tokens)
-        kv_bytes = kv_tokens * self.model.kv_bytes_per_token
+        kv_bytes = int(room_bytes(self.blocks.cache, np.array([0, kv_tokens]))[-1])
         dram_free = int(self.blocks.room_bytes[-1])
         self.kv_on_dram = self._keeps_kv_on_dram(dram_free - self._exclusive_bytes(placed) - kv_bytes)
         dram_free -= kv_bytes if self.kv_on_dram else 0
@@ -302,8 +208,9 @@ class BalancedAllocator(AttentionSplits):
 
     def _fit_pim(self, placed: list[PlacedGemm], kv_tokens: int) -> list[PlacedGemm]:
         """Take tiles off the PIM ranks until none of them overflows beside the cache."""
+        cache_bytes = room_bytes(self.blocks.cache, np.array([kv_tokens, 0]))
         while True:
-            on_pim = held_blocks(placed)[PIM] @ self.blocks.taken_bytes[PIM] + kv_tokens * self.blocks.kv_bytes[PIM]
+            on_pim = held_blocks(placed)[PIM] @ self.blocks.taken_bytes[PIM] + cache_bytes
             overflow = np.maximum(on_pim - self.blocks.room_bytes, 0)[:-1]
             if not overflow.any():
                 return placed

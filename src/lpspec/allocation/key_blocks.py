@@ -20,11 +20,6 @@ def in_whole_blocks(op: Attention, lanes: int) -> Attention:
     return replace(op, context=keys - op.tokens, pairs=op.tokens * keys)
 
 
-def of_step(op: Attention, tokens: int, context: int) -> Attention:
-    """The same attention for so many tokens after a context."""
-    return replace(op, tokens=tokens, context=context, pairs=tokens * (context + tokens))
-
-
 def over_blocks(op: Attention, lanes: int, cost: Callable[[Attention], Cost]) -> Cost:
     """What attention costs, each number of blocks priced once.
 

@@ -3,10 +3,10 @@
 import numpy as np
 
 from lpspec.allocation.hybrid import BalancedAllocator
-from lpspec.allocation.key_blocks import in_whole_blocks, of_step
+from lpspec.allocation.key_blocks import in_whole_blocks
 from lpspec.allocation.placement import PlacedGemm
 from lpspec.arrays import IntArray
-from lpspec.llm.operators import Attention, Gemm, verify_operators
+from lpspec.llm.operators import Attention, Gemm
 
 
 class PimOnlyAllocator(BalancedAllocator):
@@ -20,9 +20,9 @@ class PimOnlyAllocator(BalancedAllocator):
 
     def _deal(self) -> None:
         """To as many dies as suit the last step of the run, of which PIM computes all heads or none."""
-        (attention,) = (op for op in verify_operators(self.model, 1, 0) if isinstance(op, Attention))
-        last = of_step(attention, self._main_tokens, self.max_kv_tokens - self.max_tokens - 1)
-        self.pim.deal(in_whole_blocks(last, self.pim.spec.lanes.n))
+        for op in self._step(self._main_tokens):
+            if isinstance(op, Attention):
+                self.pim.deal(in_whole_blocks(op, self.pim.spec.lanes.n))
 
     def allowed_tiles(self, placed: PlacedGemm) -> IntArray:
         """All that PIM ranks hold; that the NPU takes it is among the trials anyway."""

@@ -6,7 +6,9 @@ pruner as well as the bookkeeping of the simulation, so both see the same machin
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -182,9 +184,9 @@ def compaction_cost(system: System, allocator: Allocator, moved: IntArray) -> Co
         allocator: Knows where keys and values lie.
         moved: int64 [sizes], tokens moved, 1 at least.
     """
-    (op,) = (op for op in verify_operators(system.model, moved, 0) if isinstance(op, Attention))
     own: Callable[[Attention], Cost] | None = getattr(allocator, "compaction_cost", None)
-    return moved_in_dram(system.platform, op) if own is None else own(op)
+    kinds = [op for op in verify_operators(system.model, moved, 0) if isinstance(op, Attention)]
+    return reduce(add, (moved_in_dram(system.platform, op) if own is None else own(op) for op in kinds), Cost())
 
 
 def _placement_costs(system: System, allocator: Commanded, tokens: IntArray) -> PlacementCosts:

@@ -116,8 +116,8 @@ class PhasePlanner:
 
     def compaction(self, moved: Count) -> tuple[Phase, ...]:
         """Keys and values of accepted tokens move up to the root's: read and written again, in every layer."""
-        attention = next(op for op in verify_operators(self.model, moved, 0) if isinstance(op, Attention))
-        return (self._append(attention, ceil_div(moved, KEY_BLOCK), read_first=True),)
+        kinds = (op for op in verify_operators(self.model, moved, 0) if isinstance(op, Attention))
+        return tuple(self._append(op, ceil_div(moved, KEY_BLOCK), read_first=True) for op in kinds)
 
     def _phases(self, op: Operator, append_blocks: Count, prompt: bool = False) -> Iterator[Phase]:
         """Every device of a division does its part of the same phases."""

@@ -1,0 +1,129 @@
+"""The DAU's split of products: their first columns go to PIM, the last ones to the NPU.
+
+A split takes as long as the slowest of three: the PIM dies, the MAC arrays of the NPU, and the bus that carries the
+NPU's weights as well as PIM inputs and results (LP-Spec section IV-C). PIM takes whole tiles, so the balance is the
+best that tiles allow, found by trying them all. While PIM is idle its ranks are memory like any other, so leaving the
+whole product to the NPU is always among the trials.
+"""
+
+from dataclasses import replace
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from lpspec.allocation.attention import AttentionSplits
+from lpspec.allocation.checking import checked_tiles
+from lpspec.allocation.division import GemmSplit
+from lpspec.allocation.larger_trees import no_dearer_than_larger
+from lpspec.allocation.placement import PlacedGemm, first_copies
+from lpspec.arrays import FloatArray, IntArray
+from lpspec.devices.cost import Activity, Cost
+from lpspec.llm.counts import Count
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Gemm, verify_operators
+from lpspec.machine.energy_profile import EnergyProfile
+
+
+class ProductSplits(AttentionSplits):
+    """The part of a hybrid allocator that divides columns between NPU and PIM."""
+
+    model: ModelSpec
+    placements: list[PlacedGemm]
+    weighs_whole_steps = True
+    """Whether energy of one product may fall as trees grow where that of the others rises more."""
+    _drafts: set[str]
+    _columns_of: dict[PlacedGemm, IntArray]
+    _products: FloatArray
+
+    def _product_cost(self, op: Gemm) -> Cost:
+        """All copies, each by the split of its placement."""
+        return reduce(add, (self._split_cost(op, split) for split in self.gemm_splits(op)), Cost())
+
+    def _split_cost(self, op: Gemm, split: GemmSplit) -> Cost:
+        copies = replace(op, count=split.placed.gemm.count)
+        return Cost(split.latency_ns * copies.count, self._split_activity(copies, split.pim_columns))
+
+    def _split_activity(self, op: Gemm, pim_columns: IntArray) -> Activity:
+        """Events of all copies of a product of which PIM computes some columns and the NPU the others."""
+        on_pim = self.pim.activity(self.pim.gemm(op.tokens, op.k, pim_columns)) * float(op.count)
+        return self.npu.gemm_activity(op, op.n - pim_columns) + on_pim
+
+    def gemm_splits(self, op: Gemm) -> list[GemmSplit]:
+        """The best allowed split of each placement of a product, for every entry of ``op.tokens``.
+
+        Of copies that do not all run, as draft heads, the first ones do.
+        """
+        self.pim.check_precision(op)
+        placements = first_copies([p for p in self.placements if p.gemm.name == op.name], op.count)
+        if self.profile is None or op.name in self._drafts or np.max(op.tokens, initial=0) > self.max_tokens:
+            return [self._best_split(op.tokens, p, or_npu_alone=True) for p in placements]
+        columns = [(p, self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1]) for p in placements]
+        return [GemmSplit(p, c, self.makespan_ns(op.tokens, p.gemm, c)) for p, c in columns]
+
+    def _columns_by_size(self, placed: PlacedGemm, profile: EnergyProfile) -> IntArray:
+        """Columns on PIM for trees of 1, 2, 3 ... tokens, of which none costs more than a larger one: int64 [sizes]."""
+        if not self._columns_of:
+            self._decide_columns(profile)
+        return self._columns_of[placed]
+
+    def _of_products(self, profile: EnergyProfile) -> FloatArray:
+        """Time and energy of all products of a step, for each size: float64 [2, sizes]."""
+        if not self._columns_of:
+            self._decide_columns(profile)
+        return self._products
+
+    def _decide_columns(self, profile: EnergyProfile) -> None:
+        """Decide for all products of a step, those whose costs fall least first: theirs bound what a step may cost."""
+        sizes = np.arange(1, self.max_tokens + 1)
+        verified = {op.name for op in verify_operators(self.model, 1, 0)}
+        found: list[tuple[float, int, PlacedGemm, IntArray, FloatArray]] = []
+        for placed in (p for p in self.placements if p.gemm.name not in self._drafts):
+            own = self._best_split(sizes, placed, or_npu_alone=True).pim_columns
+            costs = self._of_copies(placed, own, profile)
+            falls_pj = float(np.maximum(-np.diff(costs[1]), 0.0).sum())
+            found.append((falls_pj, len(found), placed, own, costs))
+        for *_, placed, own, own_costs in sorted(found, key=lambda one: one[:2]):
+            together = self.weighs_whole_steps and placed.gemm.name in verified
+            beside = together * self._products
+            self._columns_of[placed], costs = own, own_costs
+            if (np.diff(costs + beside) < 0).any():
+                columns = np.unique(own)
+                each = self._of_copies(placed, columns[:, None], profile)
+                chosen = no_dearer_than_larger(np.searchsorted(columns, own), *(each + beside[:, None]))
+                self._columns_of[placed], costs = columns[chosen], each[:, chosen, sizes - 1]
+            self._products += together * costs
+
+    def _of_copies(self, placed: PlacedGemm, pim_columns: IntArray, profile: EnergyProfile) -> FloatArray:
+        """Time and energy of all copies, for each size: float64 [2, ..., sizes]."""
+        sizes = np.arange(1, self.max_tokens + 1)
+        latency_ns = self.makespan_ns(sizes, placed.gemm, pim_columns)
+        activity = self._split_activity(replace(placed.gemm, count=1, tokens=sizes), pim_columns)
+        return np.stack([latency_ns, self._energy_pj(Cost(latency_ns, activity), profile)]) * placed.gemm.count
+
+    def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
+        """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
+        tiles = checked_tiles(self.allowed_tiles(placed), placed, type(self))
+        tiles = np.union1d([0], tiles) if or_npu_alone else tiles
+        columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
+        latency_ns = self.makespan_ns(np.asarray(tokens)[..., None], placed.gemm, columns)
+        weight = self._split_weight(np.asarray(tokens)[..., None], placed.gemm, columns, latency_ns)
+        # Among equals the last wins: the most columns on PIM, where a bit costs least.
+        best = weight.shape[-1] - 1 - np.argmin(weight[..., ::-1], axis=-1)
+        return GemmSplit(placed, columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0])
+
+    def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
+        """What the split of one copy minimises: time."""
+        return latency_ns
+
+    def allowed_tiles(self, placed: PlacedGemm) -> IntArray:
+        """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
+        return np.arange(placed.fewest, placed.most + 1)
+
+    def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> FloatArray:
+        """Time of one copy of a product when PIM computes its first ``pim_columns`` columns, ns."""
+        npu_columns = gemm.n - pim_columns
+        npu_ns = self.npu.gemm_compute_ns(tokens, gemm.k, npu_columns)
+        npu_bytes = self.npu.gemm_read_bytes(replace(gemm, tokens=tokens), npu_columns)
+        beside_ns = self._beside_ns(self.pim.gemm(tokens, gemm.k, pim_columns), npu_bytes)
+        return np.asarray(np.maximum(beside_ns, npu_ns))
