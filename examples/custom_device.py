@@ -13,8 +13,9 @@ from pydantic import Field
 from lpspec import compare
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.device import Identity
+from lpspec.devices.expert_loads import over_loads
 from lpspec.devices.memory_timing import timing_of
-from lpspec.llm.operators import Attention, Gemm, Operator
+from lpspec.llm.operators import Attention, ExpertGemm, Gemm, Operator, StateUpdate
 from lpspec.machine.device_kinds import DEVICES
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Count, Described, Frequency, Size
@@ -54,8 +55,12 @@ class Cpu:
         if isinstance(op, Gemm):
             spilled = op.count * np.maximum(op.input_bytes // op.count - self.spec.cache.bytes, 0)
             work = op.macs, op.weight_bits, op.weight_bytes + spilled, 0
+        elif isinstance(op, ExpertGemm):
+            return over_loads(op, self.price)
         elif isinstance(op, Attention):
             work = op.macs, op.kv_bits, op.kv_read_bytes, op.kv_write_bytes
+        elif isinstance(op, StateUpdate):
+            work = op.macs, 8, op.stored_bytes, op.stored_bytes
         else:
             work = op.vector_ops / 2, 8, op.memory_bytes, 0
         macs, bits, read_bytes, write_bytes = work

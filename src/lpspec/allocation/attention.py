@@ -49,6 +49,8 @@ class AttentionSplits(ABC):
 
     def appends(self, op: Attention, read_first: bool = False) -> Cost:
         """New keys and values of all layers, or moved ones, on PIM ranks and, where it keeps them, on the DRAM rank."""
+        if not op.writes:
+            return Cost()
         blocks = blocks_of_positions(op.context, op.tokens, self.pim.spec.lanes.n)
         cost = append_to_pim(self.pim, op, blocks, read_first)
         if self.kv_on_dram:
@@ -129,10 +131,10 @@ class AttentionSplits(ABC):
     def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> FloatArray:
         """Time of one layer: scores, then values, each as long as the slowest of PIM, arrays and bus."""
         npu_heads = op.kv_heads - pim_heads
-        read_bytes = self.npu.attention_read_bytes(op, npu_heads) / 2
+        keys_bytes, values_bytes = self.npu.halves_read_bytes(op, npu_heads)
         scores, values = self.pim.scores(op, pim_heads), self.pim.values(op, pim_heads)
-        scores_ns = np.maximum(self._beside_ns(scores, read_bytes), self.npu.scores_compute_ns(op, npu_heads))
-        values_ns = np.maximum(self._beside_ns(values, read_bytes), self.npu.values_compute_ns(op, npu_heads))
+        scores_ns = np.maximum(self._beside_ns(scores, keys_bytes), self.npu.scores_compute_ns(op, npu_heads))
+        values_ns = np.maximum(self._beside_ns(values, values_bytes), self.npu.values_compute_ns(op, npu_heads))
         return np.asarray(scores_ns + values_ns)
 
     def _beside_ns(self, work: PimWork, read_bytes: Real) -> Real:

@@ -5,7 +5,9 @@ ranks in turn, layer by layer; a copy on the DRAM ranks lies in one piece.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -21,13 +23,15 @@ class CacheRoom:
 
     Attributes:
         token_bytes: int64 [sides, ranks], what one token takes; ranks are the PIM ranks, then the DRAM ranks as one.
+        most: Tokens that are kept: those of a window, and of a pass; None for all.
     """
 
     token_bytes: IntArray
+    most: int | None
 
     def taken_bytes(self, tokens: IntArray) -> IntArray:
         """What so many tokens on each side, int64 [sides], take in all: int64 [ranks]."""
-        taken: IntArray = tokens @ self.token_bytes
+        taken: IntArray = (tokens if self.most is None else np.minimum(tokens, self.most)) @ self.token_bytes
         return taken
 
 
@@ -35,27 +39,31 @@ def cache_rooms(attention: Iterable[Attention], memory: MemorySpec) -> tuple[Cac
     """Deal the heads of every kind of layers.
 
     Args:
-        attention: One for each kind of layers, in their order.
+        attention: One for each kind of layers, in their order, with as many tokens as a pass may have.
         memory: The package.
     """
     rooms, layers = [], 0
     for op in attention:
-        rooms.append(CacheRoom(_dealt(op, layers, memory)))
-        layers += op.count
+        if op.writes:
+            most = None if op.window is None else op.window - 1 + int(np.max(op.tokens))
+            rooms.append(CacheRoom(_dealt(op, layers, memory), most))
+            layers += op.count
     return tuple(rooms)
 
 
 def room_bytes(rooms: Sequence[CacheRoom], tokens: IntArray) -> IntArray:
     """What so many tokens on each side, int64 [sides], take in all kinds of layers: int64 [ranks]."""
-    return np.sum([room.taken_bytes(tokens) for room in rooms], axis=0)
+    return reduce(add, (room.taken_bytes(tokens) for room in rooms), np.zeros(1, np.int64))
 
 
 def _dealt(op: Attention, first_layer: int, memory: MemorySpec) -> IntArray:
-    """int64 [sides, ranks], bytes of one token: the heads of a channel go to the ranks in turn, layer by layer."""
+    """int64 [sides, ranks], bytes of one token: the heads of a channel go to the ranks in turn, layer by layer.
+
+    On PIM ranks values lie apart even where they are part of the keys.
+    """
     ranks = memory.pim_ranks.n
     heads_per_channel = ceil_div(op.kv_heads, memory.channels.n)
     place = np.arange(op.kv_heads) % heads_per_channel + np.arange(first_layer, first_layer + op.count)[:, None]
     heads = np.bincount((place % ranks).ravel(), minlength=ranks)
-    token_bytes = int(op.kv_write_bytes)
-    head_bytes = token_bytes // (op.count * op.kv_heads)
-    return np.array([[*(heads * head_bytes).tolist(), 0], [0] * ranks + [token_bytes]], np.int64)
+    head_bytes = replace(op, latent=False).kv_bytes_per_token // (op.count * op.kv_heads)
+    return np.array([[*(heads * head_bytes).tolist(), 0], [0] * ranks + [op.kv_bytes_per_token]], np.int64)

@@ -20,6 +20,7 @@ from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_ti
 from lpspec.allocation.product_splits import ProductSplits
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost
+from lpspec.devices.expert_loads import over_loads
 from lpspec.devices.kv_append import append_to_pim
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
@@ -29,13 +30,15 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
     SHARED_HEAD,
     Attention,
-    Elementwise,
+    ExpertGemm,
     Gemm,
     Operator,
+    StateUpdate,
     draft_operators,
     eagle_operators,
     verify_operators,
 )
+from lpspec.llm.work import by_load
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 
@@ -94,7 +97,7 @@ class BalancedAllocator(ProductSplits):
         """Cost on the NPU, which reads weights from all ranks (LP-Spec section IV)."""
         total = reduce(add, (self.npu.price(op) for op in operators), Cost())
         for op in operators:
-            if isinstance(op, Attention):
+            if isinstance(op, Attention) and op.writes:
                 blocks = ceil_div(op.tokens, self.pim.spec.lanes.n)
                 total += append_to_pim(self.pim, op, blocks) * float(op.count)
         return self.pim.timing.standing_by(total)
@@ -120,9 +123,11 @@ class BalancedAllocator(ProductSplits):
 
     def _op_ns(self, op: Operator) -> FloatArray:
         """Time of all copies of an operator, that of ``decode_cost``."""
+        if isinstance(op, ExpertGemm):
+            return np.asarray(sum(self._op_ns(part) * share for part, share in by_load(op)))
         if isinstance(op, Gemm):
             splits = ((split.latency_ns, split.placed.gemm.count) for split in self.gemm_splits(op))
-            return np.asarray(reduce(add, (once_ns * copies for once_ns, copies in splits), 0.0))
+            return np.asarray(reduce(add, (once_ns * copies for once_ns, copies in splits), 0.0) * op.runs)
         if isinstance(op, Attention):
             once_ns, _ = self.attention_split(in_whole_blocks(op, self.pim.spec.lanes.n))
             return np.asarray(once_ns * op.count + self.appends(op).latency_ns)
@@ -130,6 +135,8 @@ class BalancedAllocator(ProductSplits):
 
     def _least_op_ns(self, op: Operator) -> float:
         """Time of all copies of an operator by the best of all splits."""
+        if isinstance(op, ExpertGemm):
+            return sum(self._least_op_ns(part) * float(share) for part, share in by_load(op))
         if isinstance(op, Gemm):
             tile = self._tile_columns(op)
             columns = np.minimum(np.arange(ceil_div(op.n, tile) + 1) * tile, op.n)
@@ -146,20 +153,22 @@ class BalancedAllocator(ProductSplits):
         return (self,)
 
     def divided(self, op: Operator, prompt: bool = False) -> Iterator[Division]:
-        """Who computes what, as command level lays it out: a prompt and elementwise work are the NPU's."""
-        if prompt or isinstance(op, Elementwise):
-            yield Division(op.count, ((self.npu, None),))
-        elif isinstance(op, Gemm):
+        """Who computes what, as command level lays it out: a prompt, states and elementwise work are the NPU's."""
+        if not prompt and isinstance(op, Gemm):
             for split in self.gemm_splits(op):
                 on_pim = plain(split.pim_columns)
-                yield Division(split.placed.gemm.count, ((self.npu, op.n - on_pim), (self.pim, on_pim)))
-        else:
+                yield Division(split.placed.gemm.count * op.runs, ((self.npu, op.n - on_pim), (self.pim, on_pim)))
+        elif not prompt and isinstance(op, Attention):
             on_pim = plain(self.heads_on_pim(op))
             yield Division(op.count, ((self.npu, op.kv_heads - on_pim), (self.pim, on_pim)))
+        else:
+            yield Division(op.count, ((self.npu, None),))
 
     def _price(self, op: Operator) -> Cost:
         if isinstance(op, Gemm):
             return self._product_cost(op)
+        if isinstance(op, ExpertGemm):
+            return over_loads(op, self._product_cost)
         if isinstance(op, Attention):
             return self._attention_cost(op)
         return self.npu.price(op)
@@ -183,15 +192,19 @@ class BalancedAllocator(ProductSplits):
         verify, draft = verify_operators(self.model, 1, 0), draft_operators(self.model)
         eagle = tuple(op for op in eagle_operators(self.model, 1, 0, 1) if op.name != SHARED_HEAD)
         resident = verify + draft + eagle
-        vectors_bytes = sum(int(op.memory_bytes) for op in resident if isinstance(op, Elementwise))
         self._drafts = {op.name for op in draft}
+        self._experts = {op.name: op for op in resident if isinstance(op, ExpertGemm)}
         self.attention_layers = sum(op.count for op in verify if isinstance(op, Attention))
-        gemms = [op for op in resident if isinstance(op, Gemm)]
-        tiles = [self._tile_columns(g) for g in gemms]
-        self._whole = [PlacedGemm(g, tile, 0, ceil_div(g.n, tile)) for g, tile in zip(gemms, tiles, strict=True)]
-        fixed_bytes = vectors_bytes + self._embedding_bytes()
-        attention = [op for op in resident if isinstance(op, Attention)]
-        self.blocks: Blocks = lay_out(self._whole, memory, self.pim, attention, fixed_bytes)
+        gemms = [op.with_load(1) if isinstance(op, ExpertGemm) else op for op in resident]
+        stored = [replace(op, count=op.copies, runs=1) for op in gemms if isinstance(op, Gemm)]
+        tiles = [self._tile_columns(g) for g in stored]
+        self._whole = [PlacedGemm(g, tile, 0, ceil_div(g.n, tile)) for g, tile in zip(stored, tiles, strict=True)]
+        kinds = verify_operators(self.model, self.max_tokens, 0) + eagle
+        attention = [op for op in kinds if isinstance(op, Attention)]
+        states_bytes = sum(op.stored_bytes for op in resident if isinstance(op, StateUpdate))
+        weight_bytes = self.model.weight_bytes + self.model.medusa_weight_bytes + self.model.eagle_weight_bytes
+        beside_bytes = weight_bytes - sum(g.weight_bytes for g in stored)  # embedding, norms, biases
+        self.blocks: Blocks = lay_out(self._whole, memory, self.pim, attention, beside_bytes + states_bytes)
 
     def _tile_columns(self, gemm: Gemm) -> int:
         """Columns of a product that go to one side together: those that all computing PIM dies take at once."""
@@ -236,19 +249,23 @@ class BalancedAllocator(ProductSplits):
         kv_sides = (True, self.kv_on_dram)
         return ColumnMap(self.blocks, held_blocks(self.placements), kv_sides, context)
 
-    def _embedding_bytes(self) -> int:
-        """The embedding table, which lies on the DRAM rank unless it doubles as LM head."""
-        if self.model.tied_embeddings:
-            return 0
-        return self.model.stored_bytes(next(t for t in self.model.tensors if t.name == "embedding"))
-
     def _exclusive_bytes(self, placed: list[PlacedGemm]) -> int:
         """Bytes that only the DRAM rank holds."""
         return sum(p.gemm.count * p.gemm.column_bytes * (p.gemm.n - p.columns(p.most)) for p in placed)
 
     def _passes_of(self, placed: PlacedGemm) -> IntArray:
-        """Tokens that a product may have to take at once: draft heads see the last accepted one only."""
+        """Tokens that a product may have to take at once: draft heads see the last accepted one only.
+
+        An expert that is needed sees as many as are expected to be sent to it.
+        """
+        if (op := self._experts.get(placed.gemm.name)) is not None:
+            return self._expected_loads(op, self._trees)
         return np.array([1]) if placed.gemm.name in self._drafts else self._trees
+
+    def _expected_loads(self, op: ExpertGemm, trees: IntArray) -> IntArray:
+        """Tokens that an expert to which any is sent gets of some trees, rounded: int64 [loads], ascending."""
+        needed = replace(op, tokens=trees).distinct
+        return np.unique(np.rint(trees * op.top_k / needed).astype(np.int64))
 
     def _main_tiles(self, placed: PlacedGemm) -> int:
         """Fewest tiles that PIM should have to compute with the main tree size, of those that it may."""

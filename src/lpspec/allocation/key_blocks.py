@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost
-from lpspec.llm.counts import ceil_div
+from lpspec.llm.counts import ceil_div, plain
 from lpspec.llm.operators import Attention
 
 
 def in_whole_blocks(op: Attention, lanes: int) -> Attention:
-    """The same attention over as many keys as the lanes of whole blocks hold, those beyond masked."""
-    keys = ceil_div(op.keys, lanes) * lanes
-    return replace(op, context=keys - op.tokens, pairs=op.tokens * keys)
+    """The same attention over as many keys as the lanes of whole blocks hold, those beyond masked.
+
+    A window that has left the first token behind begins inside a block, at any lane: then it may touch one more.
+    """
+    inside = op.keys < op.context + op.tokens
+    blocks = plain(ceil_div(op.keys - inside, lanes) + inside)
+    return replace(op, context=blocks * lanes - op.tokens, pairs=op.tokens * (blocks * lanes), window=None)
 
 
 def over_blocks(op: Attention, lanes: int, cost: Callable[[Attention], Cost]) -> Cost:

@@ -41,7 +41,7 @@ class ProductSplits(AttentionSplits):
         return reduce(add, (self._split_cost(op, split) for split in self.gemm_splits(op)), Cost())
 
     def _split_cost(self, op: Gemm, split: GemmSplit) -> Cost:
-        copies = replace(op, count=split.placed.gemm.count)
+        copies = replace(op, count=split.placed.gemm.count * op.runs)
         return Cost(split.latency_ns * copies.count, self._split_activity(copies, split.pim_columns))
 
     def _split_activity(self, op: Gemm, pim_columns: IntArray) -> Activity:
@@ -55,7 +55,7 @@ class ProductSplits(AttentionSplits):
         Of copies that do not all run, as draft heads, the first ones do.
         """
         self.pim.check_precision(op)
-        placements = first_copies([p for p in self.placements if p.gemm.name == op.name], op.count)
+        placements = first_copies([p for p in self.placements if p.gemm.name == op.name], op.copies)
         if self.profile is None or op.name in self._drafts or np.max(op.tokens, initial=0) > self.max_tokens:
             return [self._best_split(op.tokens, p, or_npu_alone=True) for p in placements]
         columns = [(p, self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1]) for p in placements]
@@ -76,7 +76,7 @@ class ProductSplits(AttentionSplits):
     def _decide_columns(self, profile: EnergyProfile) -> None:
         """Decide for all products of a step, those whose costs fall least first: theirs bound what a step may cost."""
         sizes = np.arange(1, self.max_tokens + 1)
-        verified = {op.name for op in verify_operators(self.model, 1, 0)}
+        verified = {op.name for op in verify_operators(self.model, 1, 0) if isinstance(op, Gemm)}
         found: list[tuple[float, int, PlacedGemm, IntArray, FloatArray]] = []
         for placed in (p for p in self.placements if p.gemm.name not in self._drafts):
             own = self._best_split(sizes, placed, or_npu_alone=True).pim_columns
@@ -84,7 +84,7 @@ class ProductSplits(AttentionSplits):
             falls_pj = float(np.maximum(-np.diff(costs[1]), 0.0).sum())
             found.append((falls_pj, len(found), placed, own, costs))
         for *_, placed, own, own_costs in sorted(found, key=lambda one: one[:2]):
-            together = self.weighs_whole_steps and placed.gemm.name in verified
+            together = self.weighs_whole_steps and placed.gemm.name in verified  # experts' sizes are not those of trees
             beside = together * self._products
             self._columns_of[placed], costs = own, own_costs
             if (np.diff(costs + beside) < 0).any():

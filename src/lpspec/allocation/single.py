@@ -1,6 +1,7 @@
 """Allocators without a choice: every operator has its one device."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from operator import add
 
@@ -69,5 +70,5 @@ class AttentionOnHbmPim:
 
     def _price(self, op: Operator) -> Cost:
         if isinstance(op, Attention):
-            return self.hbm_pim.price(op) + self.gpu.kv_write(op)
+            return self.hbm_pim.price(op) + self.gpu.kv_write(replace(op, latent=False))
         return self.gpu.price(op)

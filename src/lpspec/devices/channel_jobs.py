@@ -171,7 +171,10 @@ class ChannelJobs:
         return PhaseCommands(whole + times * (whole - half))
 
     def _placement(self, share: KvShare, keys: int) -> KvPlacement:
-        return KvPlacement(self.computing(share.concurrent), share.on_channel, share.head_dim, keys, parts=share.parts)
+        widths = share.head_dim, share.value_dim
+        return KvPlacement(
+            self.computing(share.concurrent), share.on_channel, widths[0], keys, parts=share.parts, value_dim=widths[1]
+        )
 
     def computing(self, ranks: int) -> PimChannel:
         """The channel with so many PIM ranks computing at once, which may be fewer than it allows."""
@@ -225,7 +228,7 @@ class ChannelJobs:
 
 def _dealing(share: KvShare) -> tuple[int, ...]:
     """What of it decides the commands of one channel."""
-    return share.on_channel, share.parts, share.concurrent, share.head_dim
+    return share.on_channel, share.parts, share.concurrent, share.head_dim, share.value_width
 
 
 def _nothing() -> IntArray:

@@ -86,7 +86,8 @@ class Device(Protocol):
         A device with a true ``lays_out_arrays`` is given arrays over the kinds of a step, too.
 
         Args:
-            op: A product or elementwise work is one phase; attention is two, scores and values. Counts are numbers.
+            op: A product, a state or elementwise work is one phase; attention is two, scores and values. Products with
+                experts come as plain ones. Counts are numbers.
             amount: Columns of the product, or heads of the attention, that it computes; None for all.
         """
         ...

@@ -12,8 +12,9 @@ import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.device import Identity
+from lpspec.devices.expert_loads import over_loads
 from lpspec.llm.counts import Count, ceil_div
-from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
+from lpspec.llm.operators import Attention, ExpertGemm, Gemm, Operator, StateUpdate
 from lpspec.machine.platform_spec import GpuSpec, PlatformSpec
 
 BLOCK_OUTPUTS = 128
@@ -42,18 +43,20 @@ class Gpu:
     def price(self, op: Operator) -> Cost:
         """Cost of all copies of an operator."""
         if isinstance(op, Gemm):
-            bits = max(op.weight_bits, op.activation_bits)
-            on_chip = _on_chip(op.tokens, op.k, op.n, op.weight_bits, op.activation_bits) * float(op.count)
-            return self._roofline(op.macs, bits, op.weight_bytes, on_chip)
+            return self._gemm(op)
+        if isinstance(op, ExpertGemm):
+            return over_loads(op, self._gemm)
         if isinstance(op, Attention):
             bits = max(op.kv_bits, op.activation_bits)
             queries = op.tokens * (op.heads // op.kv_heads)
             scores = _on_chip(queries, op.head_dim, op.keys, op.kv_bits, op.activation_bits)
-            values = _on_chip(queries, op.keys, op.head_dim, op.kv_bits, op.activation_bits)
+            values = _on_chip(queries, op.keys, op.value_width, op.kv_bits, op.activation_bits)
             seen = op.pairs / (op.tokens * op.keys)
             on_chip = (scores + values) * (op.count * op.kv_heads * seen)
             return self._roofline(op.macs, bits, op.kv_read_bytes, on_chip) + self.kv_write(op)
-        return self._elementwise(op)
+        if isinstance(op, StateUpdate):
+            return self._vector_work(2 * op.macs, op.stored_bytes) + self._written(op.stored_bytes)
+        return self._vector_work(op.vector_ops, op.memory_bytes)
 
     def phase_parts(self, op: Operator, amount: int | None = None) -> None:
         """It has no command level."""
@@ -65,10 +68,15 @@ class Gpu:
 
     def kv_write(self, op: Attention) -> Cost:
         """Cost of writing the new tokens' keys and values to memory."""
-        return Cost(
-            op.kv_write_bytes / self.spec.sustained_gb_per_s,
-            Activity(activation_memory_bits=op.kv_write_bytes * 8.0),
-        )
+        return self._written(op.kv_write_bytes)
+
+    def _written(self, write_bytes: Real) -> Cost:
+        return Cost(write_bytes / self.spec.sustained_gb_per_s, Activity(activation_memory_bits=write_bytes * 8.0))
+
+    def _gemm(self, op: Gemm) -> Cost:
+        bits = max(op.weight_bits, op.activation_bits)
+        on_chip = _on_chip(op.tokens, op.k, op.n, op.weight_bits, op.activation_bits) * float(op.count)
+        return self._roofline(op.macs, bits, op.weight_bytes, on_chip)
 
     def _roofline(self, macs: Real, bits: int, read_bytes: Real, on_chip: Activity) -> Cost:
         peak_tops = self.spec.matrix_int8.tops if bits <= 8 else self.spec.matrix_fp16.tops
@@ -76,10 +84,10 @@ class Gpu:
         registers = Activity(register_bits=macs * float(MAC_OPERANDS * bits))
         return Cost(latency_ns, off_chip_read(read_bytes) + on_chip + macs_at(macs, bits) + registers)
 
-    def _elementwise(self, op: Elementwise) -> Cost:
-        compute_ns = op.vector_ops / (self.spec.vector_fp16.tops * 1e3)
-        memory_ns = op.memory_bytes / self.spec.sustained_gb_per_s
-        activity = off_chip_read(op.memory_bytes) + Activity(macs_fp16=op.vector_ops / 2)
+    def _vector_work(self, operations: Real, read_bytes: Real) -> Cost:
+        compute_ns = operations / (self.spec.vector_fp16.tops * 1e3)
+        memory_ns = read_bytes / self.spec.sustained_gb_per_s
+        activity = off_chip_read(read_bytes) + Activity(macs_fp16=operations / 2)
         return Cost(np.maximum(compute_ns, memory_ns), activity)
 
 

@@ -1,6 +1,7 @@
 """AttAcc: GEMV units at every bank of the HBM stacks that do attention for a GPU (ASPLOS 2024)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Self
 
 from lpspec.devices.cost import Activity, Cost, macs_at
@@ -26,22 +27,22 @@ class HbmPim:
         return cls(platform.device(HbmPimSpec))
 
     def price(self, op: Operator) -> Cost:
-        """Cost of all layers of attention, without the KV writes.
+        """Cost of all layers of attention, without the KV writes; values that are part of keys lie apart, too.
 
         Raises:
             InputError: It is no attention.
         """
         if not isinstance(op, Attention):
             raise InputError(f"HBM-PIM computes attention: '{op.name}' is none")
+        op = replace(op, latent=False)
         queries = op.tokens * (op.heads // op.kv_heads)
         array_bits = op.kv_read_bytes * queries * 8.0
-        one_way_bits = (op.query_bytes + op.score_bytes) * 8.0  # queries and scores in, scores and results out
         activity = Activity(
             activate_bits=array_bits,
             column_bits=array_bits,
             pim_register_bits=array_bits,
-            activation_io_bits=one_way_bits,
-            activation_input_bits=one_way_bits,
+            activation_io_bits=(op.score_bytes + op.result_bytes) * 8.0,
+            activation_input_bits=(op.query_bytes + op.score_bytes) * 8.0,
         )
         latency_ns = op.kv_read_bytes * queries / self.spec.internal_bandwidth.gb_per_s
         return Cost(latency_ns, activity + macs_at(op.macs, max(op.kv_bits, op.activation_bits)))

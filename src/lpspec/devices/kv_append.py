@@ -1,8 +1,9 @@
 """What it takes to write new keys and values into a package, or to move accepted ones up to the root's.
 
-In PIM ranks a key is one byte in each of head_dim columns, so every burst is a masked write of 32 B; in plain DRAM keys
-and values lie side by side. Counts are those of ``KvPlacement.append_places``; keys of one block of positions lie in
-the two banks of one MPU, which are of one bank group and take a burst per nCCD_L, while values go to many banks.
+In PIM ranks a key is one byte in each of head_dim columns, so every burst is a masked write of 32 B, and values lie
+apart even where they are part of the keys; in plain DRAM keys and values lie side by side. Counts are those of
+``KvPlacement.append_places``; keys of one block of positions lie in the two banks of one MPU, which are of one bank
+group and take a burst per nCCD_L, while values go to many banks.
 """
 
 import numpy as np
@@ -32,7 +33,8 @@ def append_to_pim(pim: LpddrPim, op: Attention, blocks: Count, read_first: bool 
     share, spec, timing = pim.kv_share(op), pim.spec, pim.timing
     t, heads, lanes = timing.device.timing, share.on_channel, spec.lanes.n
     key_bursts = heads * blocks * op.head_dim
-    value_bursts = heads * op.tokens * ceil_div(op.head_dim, lanes)
+    value_blocks = ceil_div(op.value_width, lanes)
+    value_bursts = heads * op.tokens * value_blocks
     mpus_per_group = max(1, pim.die.organisation.banks_per_group.n // spec.banks_per_mpu.n)
     in_group = blocks // pim.die.mpus * mpus_per_group + np.minimum(blocks % pim.die.mpus, mpus_per_group)
     keys_ck = np.maximum(heads * in_group * op.head_dim * t.nCCD_L.n, key_bursts * t.nBL_min.n)
@@ -40,9 +42,7 @@ def append_to_pim(pim: LpddrPim, op: Attention, blocks: Count, read_first: bool 
     once_ck = keys_ck + value_bursts * t.nBL_min.n + 2 * turn_ck
     latency_ns = once_ck * (timing.device.tCK.ns / timing.stream_share)
     bursts = key_bursts + value_bursts
-    rows = blocks * ceil_div(op.head_dim, pim.row_columns) + ceil_div(op.head_dim, lanes) * ceil_div(
-        op.tokens, pim.row_columns
-    )
+    rows = blocks * ceil_div(op.head_dim, pim.row_columns) + value_blocks * ceil_div(op.tokens, pim.row_columns)
     everywhere = pim.channels / share.spread  # positions of one row lie on one of the channels that share a head
     written_bits = bursts * (timing.burst_bytes * 8.0 * everywhere)
     row_bits = rows * (heads * pim.die.organisation.row_bytes.n * 8.0 * everywhere)

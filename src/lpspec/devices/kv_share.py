@@ -44,6 +44,7 @@ class KvShare:
         concurrent: PIM ranks that compute at once.
         row_columns: Positions that are dealt together: a row of values.
         dealt_to: Dies of a channel over which its share of one head is dealt; so that few are idle if left out.
+        value_dim: Width of a value; that of a key if left out.
     """
 
     kv_heads: int
@@ -52,6 +53,12 @@ class KvShare:
     concurrent: int
     row_columns: int
     dealt_to: int | None = None
+    value_dim: int | None = None
+
+    @property
+    def value_width(self) -> int:
+        """Width of a value."""
+        return self.head_dim if self.value_dim is None else self.value_dim
 
     @property
     def quantum(self) -> int:
@@ -100,4 +107,4 @@ class KvShare:
 
     def values_per_die(self, mpus: int, lanes: int) -> int:
         """Heads whose values share the MPUs of a die."""
-        return max(1, min(mpus // ceil_div(self.head_dim, lanes), self.on_channel * self.parts))
+        return max(1, min(mpus // ceil_div(self.value_width, lanes), self.on_channel * self.parts))

@@ -11,12 +11,12 @@ import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.device import Identity, PhasePart
+from lpspec.devices.expert_loads import over_loads
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, packed_bytes, plain
-from lpspec.llm.model_spec import WeightFormat
-from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
+from lpspec.llm.operators import Attention, Elementwise, ExpertGemm, Gemm, Operator, StateUpdate
 from lpspec.machine.platform_spec import MemorySpec, NpuSpec, PlatformSpec
 
 ARRAY_BITS = 8
@@ -43,8 +43,12 @@ class Npu:
         """Cost of all copies of an operator."""
         if isinstance(op, Gemm):
             return self._gemm(op)
+        if isinstance(op, ExpertGemm):
+            return over_loads(op, self._gemm)
         if isinstance(op, Attention):
             return self._attention(op)
+        if isinstance(op, StateUpdate):
+            return self._state_update(op)
         return self._elementwise(op)
 
     @classmethod
@@ -59,21 +63,28 @@ class Npu:
         yield Identity("npu_vector", self.spec.vector_tops, "TOPS", "all vector lanes")
 
     def phase_parts(self, op: Operator, amount: Count | None = None) -> tuple[PhasePart, ...]:
-        """What one copy of an operator reads from the package and how long arrays or lanes take."""
+        """What one copy of an operator reads from the package and how long arrays or lanes take.
+
+        Products with experts come as plain ones.
+        """
+        assert not isinstance(op, ExpertGemm)
         if isinstance(op, Elementwise):
             once = op.vector_ops / op.count
-            busy_ns = once / (self.spec.vector_tops * 1e3)
+            busy_ns = self._vector_ns(once)
             return (PhasePart(op.name, op.memory_bytes / op.count, busy_ns, "vector", Activity(macs_int8=once / 2)),)
+        if isinstance(op, StateUpdate):
+            macs = op.macs / op.count
+            return (PhasePart(op.name, op.state_bytes, self._vector_ns(2 * macs), "vector", Activity(macs_int8=macs)),)
         if isinstance(op, Gemm):
             n = op.n if amount is None else amount
             busy_ns, read_bytes = plain(self.product_compute_ns(op, n)), plain(self.gemm_read_bytes(op, n))
             return (PhasePart(op.name, read_bytes, busy_ns, activity=self.gemm_on_chip(op, n)),)
         heads = op.kv_heads if amount is None else amount
-        half_bytes = plain(self.attention_read_bytes(op, heads) / 2)
+        keys_bytes, values_bytes = map(plain, self.halves_read_bytes(op, heads))
         scores_ns, values_ns = plain(self.scores_compute_ns(op, heads)), plain(self.values_compute_ns(op, heads))
         return (
-            PhasePart("scores", half_bytes, scores_ns, activity=self.scores_on_chip(op, heads)),
-            PhasePart("values", half_bytes, values_ns, activity=self.values_on_chip(op, heads)),
+            PhasePart("scores", keys_bytes, scores_ns, activity=self.scores_on_chip(op, heads)),
+            PhasePart("values", values_bytes, values_ns, activity=self.values_on_chip(op, heads)),
         )
 
     # Time of the MAC arrays
@@ -134,8 +145,7 @@ class Npu:
         weights are read again for every block of inputs, or inputs for every block of weights, whatever is less.
         """
         columns = op.n if columns is None else columns
-        stored = WeightFormat(op.weight_bits, op.group_size, op.group_bits)
-        weights, inputs = stored.size_bytes(columns, op.k), op.input_bytes // op.count
+        weights, inputs = op.stored.size_bytes(columns, op.k), op.input_bytes // op.count
         outputs = packed_bytes(op.tokens * columns, op.activation_bits)
         room = self.spec.scratchpad.bytes
         again = np.minimum((ceil_div(inputs, room) - 1) * weights, (ceil_div(weights, room) - 1) * inputs)
@@ -171,10 +181,15 @@ class Npu:
         along, so scores need no room. Queries and results of the layer beyond the scratchpad pass through memory.
         """
         room = self.spec.scratchpad.bytes
-        both_ways = 2 * op.query_bytes / op.count
+        both_ways = (op.query_bytes + op.result_bytes) / op.count
         blocks = np.maximum(np.ceil(both_ways / op.kv_heads / room), 1)
         one_head = (op.kv_read_bytes / op.count * blocks + np.maximum(both_ways - room, 0)) / op.kv_heads
         return kv_heads * one_head
+
+    def halves_read_bytes(self, op: Attention, kv_heads: Count) -> tuple[Real, Real]:
+        """The same for QK^T and for PV: keys, then values, unless these are part of the keys."""
+        read_bytes = self.attention_read_bytes(op, kv_heads)
+        return read_bytes * op.scores_share, read_bytes * (1 - op.scores_share)
 
     def attention_activity(self, op: Attention, kv_heads: Count) -> Activity:
         """Events of all layers of reading and using the KV cache for some of the heads; KV writes apart."""
@@ -183,14 +198,14 @@ class Npu:
 
     def scores_on_chip(self, op: Attention, kv_heads: Count) -> Activity:
         """Events of QK^T in one layer once the keys are in the cores; a head stays on one core."""
-        return self._heads_on_chip(op, kv_heads, self.dataflow.scores(op))
+        return self._heads_on_chip(op, kv_heads, self.dataflow.scores(op), op.head_dim)
 
     def values_on_chip(self, op: Attention, kv_heads: Count) -> Activity:
         """Events of PV, likewise."""
-        return self._heads_on_chip(op, kv_heads, self.dataflow.values(op))
+        return self._heads_on_chip(op, kv_heads, self.dataflow.values(op), op.value_width)
 
-    def _heads_on_chip(self, op: Attention, kv_heads: Count, one: Passing) -> Activity:
-        macs = macs_at(op.macs / (2 * op.count * op.kv_heads), max(op.kv_bits, op.activation_bits))
+    def _heads_on_chip(self, op: Attention, kv_heads: Count, one: Passing, width: int) -> Activity:
+        macs = macs_at(op.heads * width * op.pairs / op.kv_heads, max(op.kv_bits, op.activation_bits))
         return (self.dataflow.on_chip(one, op.activation_bits, cores=1) + macs) * kv_heads
 
     def kv_write_activity(self, op: Attention) -> Activity:
@@ -198,10 +213,20 @@ class Npu:
         return Activity(activation_memory_bits=op.kv_write_bytes * 8.0)
 
     def _elementwise(self, op: Elementwise) -> Cost:
-        compute_ns = op.vector_ops / (self.spec.vector_tops * 1e3)
         memory_ns = op.memory_bytes / self.bus_gb_per_s
         activity = off_chip_read(op.memory_bytes) + Activity(macs_int8=op.vector_ops / 2)
-        return Cost(np.maximum(compute_ns, memory_ns), activity)
+        return Cost(np.maximum(self._vector_ns(op.vector_ops), memory_ns), activity)
+
+    def _state_update(self, op: StateUpdate) -> Cost:
+        """States are read while vector lanes move them on, two operations a MAC; then they are written back."""
+        pass_ns = op.stored_bytes / self.bus_gb_per_s
+        written = Activity(activation_memory_bits=op.stored_bytes * 8.0)
+        activity = off_chip_read(op.stored_bytes) + Activity(macs_int8=op.macs * 1.0) + written
+        return Cost(np.maximum(self._vector_ns(2 * op.macs), pass_ns) + pass_ns, activity)
+
+    def _vector_ns(self, operations: Real) -> Real:
+        """Time of all vector lanes."""
+        return operations / (self.spec.vector_tops * 1e3)
 
     def _check_precision(self, *bits: int) -> None:
         if max(bits) > ARRAY_BITS:

@@ -19,11 +19,12 @@ import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.device import Identity, PhasePart
+from lpspec.devices.expert_loads import over_loads
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
-from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
+from lpspec.llm.operators import Attention, ExpertGemm, Gemm, Operator
 from lpspec.machine.platform_spec import MemorySpec, PimSpec, PlatformSpec
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class LpddrPim:
         self.tile_columns = self.slice_columns * pim.concurrent_ranks.n
         self.row_columns = self.die.organisation.columns
         self.chunk = min(pim.input_depth.n, self.row_columns)
-        self._dealt_to: dict[tuple[int, int], int] = {}
+        self._dealt_to: dict[str, int] = {}
         self._set_times()
 
     def _set_times(self) -> None:
@@ -142,7 +143,9 @@ class LpddrPim:
 
     def price(self, op: Operator) -> Cost:
         """Cost of all copies of a product computed by PIM alone, the bus serving nothing else."""
-        if isinstance(op, Elementwise):
+        if isinstance(op, ExpertGemm):
+            return over_loads(op, self.price)
+        if not isinstance(op, Gemm | Attention):
             raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         self.check_precision(op)
         if isinstance(op, Gemm):
@@ -238,24 +241,21 @@ class LpddrPim:
 
     def kv_share(self, op: Attention) -> KvShare:
         """How the cache of a layer is dealt to channels and dies."""
-        dealt_to = self._dealt_to.get((op.kv_heads, op.head_dim))
-        return KvShare(
-            op.kv_heads, op.head_dim, self.channels, self.spec.concurrent_ranks.n, self.row_columns, dealt_to
-        )
+        dealt_to, ranks = self._dealt_to.get(op.name), self.spec.concurrent_ranks.n
+        return KvShare(op.kv_heads, op.head_dim, self.channels, ranks, self.row_columns, dealt_to, op.value_dim)
 
     def deal(self, op: Attention) -> None:
         """Deal each head to as many dies, or to fewer, as compute this attention soonest; its cache stays like that.
 
         Heads that are dealt take further inputs and results, and short ones leave dies without a position.
         """
-        shape = op.kv_heads, op.head_dim
-        self._dealt_to.pop(shape, None)
+        self._dealt_to.pop(op.name, None)
         took_ns = {}
         for dies in range(1, self.kv_share(op).parts + 1):
-            self._dealt_to[shape] = dies
+            self._dealt_to[op.name] = dies
             works = self.scores(op, op.kv_heads), self.values(op, op.kv_heads)
             took_ns[dies] = sum(float(np.maximum(self.busy_ns(work), self.bus_ns(work))) for work in works)
-        self._dealt_to[shape] = min(took_ns, key=lambda dies: took_ns[dies])
+        self._dealt_to[op.name] = min(took_ns, key=lambda dies: took_ns[dies])
 
     def scores(self, op: Attention, kv_heads: Count) -> PimWork:
         """QK^T of one layer for some of its key-value heads: every part of a head on one die, keys in its lanes."""
@@ -294,7 +294,7 @@ class LpddrPim:
         share, queries, kv_heads, dies = heads.share, heads.queries, heads.pim, self.spec.concurrent_ranks.n
         matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
         together = share.values_per_die(self.die.mpus, self.spec.lanes.n)
-        slots = ceil_div(share.head_dim, self.die.mpus // together * self.spec.lanes.n)
+        slots = ceil_div(share.value_width, self.die.mpus // together * self.spec.lanes.n)
         full, left = matrices // (dies * together), matrices % (dies * together)
         most = ceil_div(left, dies)  # heads on the dies that have the most of those left
         with_most = left - np.maximum(most - 1, 0) * dies
@@ -316,7 +316,7 @@ class LpddrPim:
             token_macs=matrices * queries * keys * slots,
             input_sets=die_passes * ceil_div(keys, self.chunk),
             input_bursts=sent * slots,
-            output_bursts=matrices * queries * self._result_bursts(share.head_dim),
+            output_bursts=matrices * queries * self._result_bursts(share.value_width),
             share=share.mean_share(kv_heads),
         )
 
@@ -329,7 +329,7 @@ class LpddrPim:
         with_most = left - max(most - 1, 0) * dies
         less = min(queries * most, self.passes(queries * (most - 1)) * self.spec.alus.n) if most > 1 else 0
         tokens = (full * together * queries + less) * dies + with_most * (queries * most - less)
-        slots = ceil_div(heads.share.head_dim, self.die.mpus // together * self.spec.lanes.n)
+        slots = ceil_div(heads.share.value_width, self.die.mpus // together * self.spec.lanes.n)
         return replace(work, token_macs=tokens * slots * heads.share.part_keys(int(heads.keys)))
 
     def _input_bursts(self, tokens: Count, k: Count) -> Count:

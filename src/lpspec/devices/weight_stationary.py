@@ -80,7 +80,7 @@ class WeightStationary:
 
     def values(self, op: Attention) -> Passing:
         """PV of one key-value head: its values are the weights, probabilities the inputs."""
-        group, column_tiles = op.heads // op.kv_heads, ceil_div(op.head_dim, self.npu.array_columns.n)
+        group, column_tiles = op.heads // op.kv_heads, ceil_div(op.value_width, self.npu.array_columns.n)
         streamed, seen = _attending(op, self.npu.array_rows.n)
         return Passing(
             column_tiles,
@@ -88,8 +88,8 @@ class WeightStationary:
             group * column_tiles * streamed,
             group * op.pairs,
             group * column_tiles * seen,
-            group * op.head_dim * streamed,
-            group * op.tokens * op.head_dim,
+            group * op.value_width * streamed,
+            group * op.tokens * op.value_width,
         )
 
     def on_chip(self, passing: Passing, activation_bits: int, cores: int) -> Activity:
@@ -118,15 +118,27 @@ def _attending(op: Attention, width: int) -> tuple[Count, Count]:
     """Tokens that attend to some key of a tile of ``width`` keys, over all tiles; and such tokens times its keys.
 
     Where attention is dense, all do. Where it is causal, a token attends to the context, to itself and to the tokens
-    before it, so tiles beyond are left out: what remains is the triangle in steps of a tile.
+    before it, so tiles beyond are left out: what remains is the triangle in steps of a tile, or a band of the window.
     """
     tokens, keys = op.tokens, op.keys
     tiles = ceil_div(keys, width)
     causal = op.pairs < tokens * keys
     if not np.any(causal):
         return tiles * tokens, tokens * keys
+    if op.window is not None:
+        return _in_window(op, op.window, width)
     full = np.minimum(tiles, op.context // width + 1)  # tiles whose first key all tokens see
     steps = (tiles - full) * keys - width * (tiles * (tiles - 1) - full * (full - 1)) // 2
     streamed = full * tokens + steps
     seen = streamed * width - (tiles * width - keys) * np.minimum(tokens, keys - (tiles - 1) * width)
     return np.where(causal, streamed, tiles * tokens), np.where(causal, seen, tokens * keys)
+
+
+def _in_window(op: Attention, window: int, width: int) -> tuple[int, int]:
+    """The same where a token of a prompt sees itself and the tokens before it in a window; counts are numbers."""
+    tokens, keys = int(np.max(op.tokens)), int(np.max(op.keys))
+    before = keys - tokens
+    first = np.arange(0, keys, width)
+    last = np.minimum(first + width, keys) - 1
+    attending = np.minimum(tokens, last + window - before) - np.maximum(first - before, 0)
+    return int(attending.sum()), int((attending * (last - first + 1)).sum())

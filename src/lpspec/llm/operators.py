@@ -1,15 +1,10 @@
-"""The operators of a pass through a decoder, with exact counts of their work and bytes.
+"""The operators of a pass through a decoder, in the order of execution; what they are is in ``work.py``."""
 
-Dimensions such as ``tokens`` and ``context`` may be ints or int64 arrays that broadcast, so one call
-describes a step or a whole (tokens, context) grid; ints in give ints out. Properties are sums over all
-``count`` copies of an operator (mostly one per layer) unless they say otherwise.
-"""
+from dataclasses import replace
 
-from dataclasses import dataclass, replace
-from typing import TypeAlias
-
-from lpspec.llm.counts import Count, packed_bytes
-from lpspec.llm.model_spec import ModelSpec, WeightFormat
+from lpspec.llm.counts import Count
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.work import Attention, Elementwise, ExpertGemm, Gemm, Operator, StateUpdate
 
 # Vector operations per element.
 MOVE_OPS = 1  # embedding lookup: each element is copied
@@ -22,115 +17,19 @@ GATED_SILU_OPS = SILU_OPS + 1  # and multiply by the other branch
 SOFTMAX_OPS = 5  # maximum (a masked score is skipped here), subtract, exponential, accumulate, divide
 
 
-@dataclass(frozen=True, slots=True)
-class Gemm:
-    """``count`` matrix products of activations (tokens, k) with resident weights (k, n)."""
-
-    name: str
-    count: int
-    tokens: Count
-    k: int
-    n: int
-    weight_bits: int
-    activation_bits: int
-    group_size: int = 0
-    group_bits: int = 0
-
-    @property
-    def macs(self) -> Count:
-        """Multiply-accumulates."""
-        return self.count * self.tokens * self.k * self.n
-
-    @property
-    def column_bytes(self) -> int:
-        """Bytes of the ``k`` weights behind one output column of one copy with their scales, in whole bytes."""
-        return int(self._stored.size_bytes(1, self.k))
-
-    @property
-    def weight_bytes(self) -> int:
-        """Weight bytes when each weight is read once, scales and zero points included."""
-        return self.count * int(self._stored.size_bytes(self.n, self.k))
-
-    @property
-    def _stored(self) -> WeightFormat:
-        return WeightFormat(self.weight_bits, self.group_size, self.group_bits)
-
-    @property
-    def input_bytes(self) -> Count:
-        """Bytes of the activations that go in."""
-        return self.count * packed_bytes(self.tokens * self.k, self.activation_bits)
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """``count`` layers of attention by ``tokens`` new tokens over ``context`` earlier ones and themselves.
-
-    ``pairs`` is the number of (query, key) products per head and layer. Softmax is an ``Elementwise``.
-    """
-
-    name: str
-    count: int
-    tokens: Count
-    context: Count
-    pairs: Count
-    heads: int
-    kv_heads: int
-    head_dim: int
-    kv_bits: int
-    activation_bits: int
-
-    @property
-    def keys(self) -> Count:
-        """Positions attended to: the context and the new tokens."""
-        return self.context + self.tokens
-
-    @property
-    def macs(self) -> Count:
-        """Multiply-accumulates of QK^T and of PV together."""
-        return 2 * self.count * self.heads * self.head_dim * self.pairs
-
-    @property
-    def kv_read_bytes(self) -> Count:
-        """Bytes of K and V of all ``keys``, each read once for the query heads that share it."""
-        return self.keys * self._kv_bytes_per_token
-
-    @property
-    def kv_write_bytes(self) -> Count:
-        """Bytes of K and V of the new tokens, those of drafts that will be rejected included."""
-        return self.tokens * self._kv_bytes_per_token
-
-    @property
-    def query_bytes(self) -> Count:
-        """Bytes of the queries that go in; the attention output has as many."""
-        return self.count * packed_bytes(self.tokens * self.heads * self.head_dim, self.activation_bits)
-
-    @property
-    def score_bytes(self) -> Count:
-        """Bytes of the scores between QK^T and softmax, and as many again between softmax and PV."""
-        return self.count * packed_bytes(self.heads * self.pairs, self.activation_bits)
-
-    @property
-    def _kv_bytes_per_token(self) -> int:
-        return self.count * packed_bytes(2 * self.kv_heads * self.head_dim, self.kv_bits)
-
-
-@dataclass(frozen=True, slots=True)
-class Elementwise:
-    """``count`` vector operators over ``elements`` each, which read ``memory_bytes`` of weights in all."""
-
-    name: str
-    count: int
-    elements: Count
-    ops_per_element: int
-    memory_bytes: Count
-
-    @property
-    def vector_ops(self) -> Count:
-        """Vector-lane operations."""
-        return self.count * self.elements * self.ops_per_element
-
-
-Operator: TypeAlias = Gemm | Attention | Elementwise
+__all__ = [
+    "SHARED_HEAD",
+    "Attention",
+    "Elementwise",
+    "ExpertGemm",
+    "Gemm",
+    "Operator",
+    "StateUpdate",
+    "draft_operators",
+    "eagle_operators",
+    "prefill_operators",
+    "verify_operators",
+]
 
 SHARED_HEAD = "lm_head"
 """The product that verifying and EAGLE's drafting have in common: its weights lie in memory once."""

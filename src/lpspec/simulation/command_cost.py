@@ -19,6 +19,7 @@ from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator, verify_operators
+from lpspec.llm.work import by_load
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
@@ -234,4 +235,5 @@ def _takes_arrays(layout: Layout, model: ModelSpec) -> bool:
 
 def _shares(layout: Layout, op: Operator) -> Iterator[tuple[Operator, Device, int | None]]:
     """Who computes how much of an operator."""
-    return ((op, *share) for division in layout.divided(op) for share in division.shares)
+    parts = (part for part, _ in by_load(op))
+    return ((part, *share) for part in parts for division in layout.divided(part) for share in division.shares)

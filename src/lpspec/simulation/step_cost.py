@@ -19,7 +19,7 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS, Cost
 from lpspec.devices.kv_append import moved_in_dram
 from lpspec.errors import InputError
-from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
+from lpspec.llm.operators import Attention, ExpertGemm, Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import Objective
 from lpspec.simulation.energy_basis import counted_pj
@@ -185,14 +185,14 @@ def compaction_cost(system: System, allocator: Allocator, moved: IntArray) -> Co
         moved: int64 [sizes], tokens moved, 1 at least.
     """
     own: Callable[[Attention], Cost] | None = getattr(allocator, "compaction_cost", None)
-    kinds = [op for op in verify_operators(system.model, moved, 0) if isinstance(op, Attention)]
+    kinds = [op for op in verify_operators(system.model, moved, 0) if isinstance(op, Attention) and op.writes]
     return reduce(add, (moved_in_dram(system.platform, op) if own is None else own(op) for op in kinds), Cost())
 
 
 def _placement_costs(system: System, allocator: Commanded, tokens: IntArray) -> PlacementCosts:
     """Price the products of a step under every placement, and every move."""
     model, count = system.model, len(allocator.layouts)
-    products = [op for op in verify_operators(model, tokens, 0) if isinstance(op, Gemm)]
+    products = [op for op in verify_operators(model, tokens, 0) if isinstance(op, Gemm | ExpertGemm)]
     costs = [layout.decode_cost(tuple(products)) for layout in allocator.layouts]
     by_choice = [priced(system, cost, tokens.shape) for cost in costs]
     latency_ns = np.concatenate([ns - by_choice[0][0] for ns, _ in by_choice])

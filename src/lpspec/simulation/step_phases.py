@@ -13,19 +13,23 @@ from operator import add
 import numpy as np
 
 from lpspec.allocation.allocator import Layout, WeightMove
+from lpspec.allocation.key_blocks import in_whole_blocks
 from lpspec.devices.cost import NOTHING, Activity, Cost, Real
 from lpspec.devices.device import PhasePart, Unit
 from lpspec.devices.package_commands import MemoryPart, PackageCommands
+from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
     Attention,
     Operator,
+    StateUpdate,
     draft_operators,
     eagle_operators,
     prefill_operators,
     verify_operators,
 )
+from lpspec.llm.work import by_load
 
 NO_COLUMNS: Count = 0
 
@@ -39,7 +43,7 @@ class Phase:
 
     Attributes:
         name: The operator, or its half.
-        copies: How often it runs.
+        copies: How often it runs; how often that is expected, perhaps not a whole number, of products with experts.
         memory: Time and events of the memory, of one copy.
         npu_ns: Time of the NPU's arrays or lanes beside it, or of another device's own units.
         unit: Which of them.
@@ -48,7 +52,7 @@ class Phase:
     """
 
     name: str
-    copies: int
+    copies: Real
     memory: MemoryPart
     npu_ns: Real
     unit: Unit
@@ -116,19 +120,24 @@ class PhasePlanner:
 
     def compaction(self, moved: Count) -> tuple[Phase, ...]:
         """Keys and values of accepted tokens move up to the root's: read and written again, in every layer."""
-        kinds = (op for op in verify_operators(self.model, moved, 0) if isinstance(op, Attention))
+        kinds = (op for op in verify_operators(self.model, moved, 0) if isinstance(op, Attention) and op.writes)
         return tuple(self._append(op, ceil_div(moved, KEY_BLOCK), read_first=True) for op in kinds)
 
     def _phases(self, op: Operator, append_blocks: Count, prompt: bool = False) -> Iterator[Phase]:
         """Every device of a division does its part of the same phases."""
-        if isinstance(op, Attention):
+        if isinstance(op, Attention) and op.writes:
             yield self._append(op, append_blocks)
-        for division in self.layout.divided(op, prompt):
-            parts = [device.phase_parts(op, amount) or () for device, amount in division.shares]
-            for pieces in zip(*parts, strict=True):
-                yield self._together(pieces, division.copies)
+        if isinstance(op, Attention) and not prompt and self.layout.pim_cache(op) is not None:
+            op = in_whole_blocks(op, KEY_BLOCK)
+        for part, share in by_load(op):
+            for division in self.layout.divided(part, prompt):
+                parts = [device.phase_parts(part, amount) or () for device, amount in division.shares]
+                for pieces in zip(*parts, strict=True):
+                    yield self._together(pieces, division.copies * share)
+        if isinstance(op, StateUpdate):
+            yield Phase(f"{op.name}_write", op.count, self.memory.append_to_dram(op.state_bytes), 0.0, "vector")
 
-    def _together(self, pieces: Sequence[PhasePart], copies: int) -> Phase:
+    def _together(self, pieces: Sequence[PhasePart], copies: Real) -> Phase:
         """What one computes in the package goes beside what all read from it."""
         read_bytes = sum(piece.read_bytes for piece in pieces)
         inside = next((piece for piece in pieces if piece.in_memory is not None), None)
@@ -158,12 +167,24 @@ def in_order(phases: Sequence[Phase]) -> Iterator[Phase]:
     """Every copy in the order of execution: neighbours that run equally often are one loop, over layers or heads.
 
     A product may lie in several placements, which share its copies: the first layers have the first one.
+
+    Raises:
+        InputError: Products with experts, of which only expected numbers are known.
     """
     products = [list(same) for _, same in groupby(phases, key=lambda phase: phase.name)]
-    for _, body in groupby(products, key=lambda same: sum(phase.copies for phase in same)):
-        rounds = [[phase for phase in same for _ in range(phase.copies)] for same in body]
+    for _, body in groupby(products, key=lambda same: sum(map(_whole_copies, same))):
+        rounds = [[phase for phase in same for _ in range(_whole_copies(phase))] for same in body]
         for layer in zip(*rounds, strict=True):
             yield from layer
+
+
+def _whole_copies(phase: Phase) -> int:
+    if not isinstance(phase.copies, int):
+        raise InputError(
+            f"'{phase.name}' runs {float(np.max(phase.copies)):.4g} times a step on average, as experts do: "
+            "one step in its true order is known for models without experts only"
+        )
+    return phase.copies
 
 
 def cost_of(phases: tuple[Phase, ...], memory: PackageCommands) -> Cost:
@@ -172,7 +193,7 @@ def cost_of(phases: tuple[Phase, ...], memory: PackageCommands) -> Cost:
     activity = Activity()
     memory_ns: Real = 0.0
     for phase in phases:
-        activity += phase.activity * float(phase.copies)
+        activity += phase.activity * (phase.copies * 1.0)
         memory_ns += phase.memory.latency_ns * phase.copies
     activity += memory.refreshing(latency_ns - memory_ns)
     return Cost(latency_ns, activity + memory.waiting(latency_ns, activity))

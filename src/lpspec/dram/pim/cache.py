@@ -150,6 +150,7 @@ class KvPlacement:
         start_row: First row in every bank.
         key_heads_per_die: Heads (or parts of heads) whose keys share the MPUs of a die.
         parts: Dies over which the positions of one head are dealt.
+        value_dim: Width of a value; None for that of a key.
     """
 
     channel: PimChannel
@@ -159,6 +160,7 @@ class KvPlacement:
     start_row: int = 0
     key_heads_per_die: int = 1
     parts: int = 1
+    value_dim: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a cache that is none, or that goes beyond the banks."""
@@ -181,8 +183,13 @@ class KvPlacement:
     def values(self) -> HeadMatrices:
         """Where the values lie: max_keys x head_dim for each head."""
         channel, start, room = self.channel, self.start_row + self.keys.rows, self.part_keys(self.max_keys)
-        per_die = max(1, min(channel.device.mpus // -(-self.head_dim // channel.lanes), self.matrices))
-        return HeadMatrices(channel, self.matrices, room, self.head_dim, start, per_die)
+        per_die = max(1, min(channel.device.mpus // -(-self.value_width // channel.lanes), self.matrices))
+        return HeadMatrices(channel, self.matrices, room, self.value_width, start, per_die)
+
+    @property
+    def value_width(self) -> int:
+        """Width of a value."""
+        return self.head_dim if self.value_dim is None else self.value_dim
 
     @property
     def matrices(self) -> int:

@@ -111,7 +111,7 @@ def compile_values(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, 
     The results of a head's parts are to be added.
     """
     some = replace(kv.values, heads=(heads or kv.heads) * kv.parts)
-    return _compile_heads(some, kv.part_keys(keys), kv.head_dim, queries, fence_ck)
+    return _compile_heads(some, kv.part_keys(keys), kv.value_width, queries, fence_ck)
 
 
 def _compile_heads(matrices: HeadMatrices, k: int, n: int, queries: int, fence_ck: int) -> PimProgram:

@@ -1,0 +1,29 @@
+"""What products with experts cost: of each number of tokens that an expert may be sent, by its chance."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from lpspec.devices.cost import Activity, Cost
+from lpspec.llm.counts import plain
+from lpspec.llm.work import ExpertGemm, Gemm
+
+
+def over_loads(op: ExpertGemm, price: Callable[[Gemm], Cost]) -> Cost:
+    """Expected cost of products with experts, one after the other.
+
+    Args:
+        op: The products; tokens may be an array over a grid.
+        price: Cost of plain products whose tokens are an array: of all experts, each sent so many.
+    """
+    loads = op.loads
+    each = price(op.with_load(loads))
+    chance = replace(op, tokens=np.asarray(op.tokens)[..., None]).chance(loads)  # [..., loads]
+
+    def expected(value: Any) -> Any:
+        return plain((chance * value).sum(axis=-1)) if np.any(value) else 0.0
+
+    activity = Activity(*(expected(getattr(each.activity, field.name)) for field in fields(Activity)))
+    return Cost(expected(each.latency_ns), activity)
