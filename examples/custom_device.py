@@ -13,9 +13,8 @@ from pydantic import Field
 from lpspec import compare
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.device import Identity
-from lpspec.devices.expert_loads import over_loads
 from lpspec.devices.memory_timing import timing_of
-from lpspec.llm.operators import Attention, ExpertGemm, Gemm, Operator, StateUpdate
+from lpspec.llm.operators import Attention, Gemm, PlainOperator, StateUpdate
 from lpspec.machine.device_kinds import DEVICES
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Count, Described, Frequency, Size
@@ -49,14 +48,12 @@ class Cpu:
         assert platform.memory is not None
         return cls(platform.device(CpuSpec), timing_of(platform.memory).bus_gb_per_s)
 
-    def price(self, op: Operator) -> Cost:
+    def price(self, op: PlainOperator) -> Cost:
         """Cost of all copies of an operator: weights, keys and values are read once, operands from registers."""
         work: tuple[Real, int, Real, Real]  # MACs, bits, bytes read, bytes written
         if isinstance(op, Gemm):
-            spilled = op.count * np.maximum(op.input_bytes // op.count - self.spec.cache.bytes, 0)
+            spilled = np.maximum(op.input_bytes - op.count * self.spec.cache.bytes, 0)
             work = op.macs, op.weight_bits, op.weight_bytes + spilled, 0
-        elif isinstance(op, ExpertGemm):
-            return over_loads(op, self.price)
         elif isinstance(op, Attention):
             work = op.macs, op.kv_bits, op.kv_read_bytes, op.kv_write_bytes
         elif isinstance(op, StateUpdate):
@@ -69,7 +66,7 @@ class Cpu:
         beside = Activity(register_bits=macs * (3.0 * bits), activation_memory_bits=write_bytes * 8.0)
         return Cost(latency_ns, off_chip_read(read_bytes) + macs_at(macs * 1.0, bits) + beside)
 
-    def phase_parts(self, op: Operator, amount: int | None = None) -> None:
+    def phase_parts(self, op: PlainOperator, amount: int | None = None) -> None:
         """It has no command level."""
 
     def describe(self) -> Iterator[Identity]:

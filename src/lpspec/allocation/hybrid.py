@@ -20,7 +20,7 @@ from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_ti
 from lpspec.allocation.product_splits import ProductSplits
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost
-from lpspec.devices.expert_loads import over_loads
+from lpspec.devices.expert_loads import over_loads, price_on
 from lpspec.devices.kv_append import append_to_pim
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
@@ -95,7 +95,7 @@ class BalancedAllocator(ProductSplits):
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost on the NPU, which reads weights from all ranks (LP-Spec section IV)."""
-        total = reduce(add, (self.npu.price(op) for op in operators), Cost())
+        total = reduce(add, (price_on(self.npu, op) for op in operators), Cost())
         for op in operators:
             if isinstance(op, Attention) and op.writes:
                 blocks = ceil_div(op.tokens, self.pim.spec.lanes.n)

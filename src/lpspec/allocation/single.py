@@ -8,6 +8,7 @@ from operator import add
 from lpspec.allocation.division import Division
 from lpspec.devices.cost import Cost
 from lpspec.devices.device import Device
+from lpspec.devices.expert_loads import price_on
 from lpspec.devices.gpu import Gpu
 from lpspec.devices.hbm_pim import HbmPim
 from lpspec.devices.kinds import device_alone
@@ -31,7 +32,7 @@ class SingleDevice:
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the operators one after the other, and of all dies of an LPDDR package meanwhile."""
-        total = reduce(add, (self.device.price(op) for op in operators), Cost())
+        total = reduce(add, (price_on(self.device, op) for op in operators), Cost())
         return total if self.timing is None else self.timing.standing_by(total)
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
@@ -66,9 +67,9 @@ class AttentionOnHbmPim:
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost on the GPU alone: prefill attention has enough reuse for it."""
-        return reduce(add, (self.gpu.price(op) for op in operators), Cost())
+        return reduce(add, (price_on(self.gpu, op) for op in operators), Cost())
 
     def _price(self, op: Operator) -> Cost:
         if isinstance(op, Attention):
             return self.hbm_pim.price(op) + self.gpu.kv_write(replace(op, latent=False))
-        return self.gpu.price(op)
+        return price_on(self.gpu, op)

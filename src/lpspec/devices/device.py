@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from lpspec.devices.cost import NOTHING, Activity, Cost, Real
 from lpspec.llm.counts import Count
-from lpspec.llm.operators import Operator
+from lpspec.llm.operators import PlainOperator
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Described
 
@@ -72,7 +72,7 @@ class Device(Protocol):
         """The device of a platform whose file has its table."""
         ...
 
-    def price(self, op: Operator) -> Cost:
+    def price(self, op: PlainOperator) -> Cost:
         """Cost of all copies of an operator computed by this device alone; counts may be arrays over a grid.
 
         Raises:
@@ -80,14 +80,14 @@ class Device(Protocol):
         """
         ...
 
-    def phase_parts(self, op: Operator, amount: int | None = None) -> tuple[PhasePart, ...] | None:
+    def phase_parts(self, op: PlainOperator, amount: int | None = None) -> tuple[PhasePart, ...] | None:
         """Its part in each phase of one copy of an operator; None where it has no command level, whatever the operator.
 
         A device with a true ``lays_out_arrays`` is given arrays over the kinds of a step, too.
 
         Args:
-            op: A product, a state or elementwise work is one phase; attention is two, scores and values. Products with
-                experts come as plain ones. Counts are numbers.
+            op: A product, a state or elementwise work is one phase; attention is two, scores and values. Counts are
+                numbers.
             amount: Columns of the product, or heads of the attention, that it computes; None for all.
         """
         ...

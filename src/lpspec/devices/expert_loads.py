@@ -1,4 +1,4 @@
-"""What products with experts cost: of each number of tokens that an expert may be sent, by its chance."""
+"""What operators cost on one device; of products with experts, what each expert may be sent counts by its chance."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from lpspec.devices.cost import Activity, Cost
+from lpspec.devices.device import Device
 from lpspec.llm.counts import plain
-from lpspec.llm.work import ExpertGemm, Gemm
+from lpspec.llm.work import ExpertGemm, Gemm, Operator
 
 
 def over_loads(op: ExpertGemm, price: Callable[[Gemm], Cost]) -> Cost:
@@ -27,3 +28,8 @@ def over_loads(op: ExpertGemm, price: Callable[[Gemm], Cost]) -> Cost:
 
     activity = Activity(*(expected(getattr(each.activity, field.name)) for field in fields(Activity)))
     return Cost(expected(each.latency_ns), activity)
+
+
+def price_on(device: Device, op: Operator) -> Cost:
+    """Cost of all copies of an operator computed by one device alone."""
+    return over_loads(op, device.price) if isinstance(op, ExpertGemm) else device.price(op)

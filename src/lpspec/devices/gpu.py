@@ -12,9 +12,8 @@ import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.device import Identity
-from lpspec.devices.expert_loads import over_loads
 from lpspec.llm.counts import Count, ceil_div
-from lpspec.llm.operators import Attention, ExpertGemm, Gemm, Operator, StateUpdate
+from lpspec.llm.operators import Attention, Gemm, PlainOperator, StateUpdate
 from lpspec.machine.platform_spec import GpuSpec, PlatformSpec
 
 BLOCK_OUTPUTS = 128
@@ -40,12 +39,12 @@ class Gpu:
         """The GPU of a platform that has one."""
         return cls(platform.device(GpuSpec))
 
-    def price(self, op: Operator) -> Cost:
+    def price(self, op: PlainOperator) -> Cost:
         """Cost of all copies of an operator."""
         if isinstance(op, Gemm):
-            return self._gemm(op)
-        if isinstance(op, ExpertGemm):
-            return over_loads(op, self._gemm)
+            bits = max(op.weight_bits, op.activation_bits)
+            on_chip = _on_chip(op.tokens, op.k, op.n, op.weight_bits, op.activation_bits) * float(op.count)
+            return self._roofline(op.macs, bits, op.weight_bytes, on_chip)
         if isinstance(op, Attention):
             bits = max(op.kv_bits, op.activation_bits)
             queries = op.tokens * (op.heads // op.kv_heads)
@@ -58,7 +57,7 @@ class Gpu:
             return self._vector_work(2 * op.macs, op.stored_bytes) + self._written(op.stored_bytes)
         return self._vector_work(op.vector_ops, op.memory_bytes)
 
-    def phase_parts(self, op: Operator, amount: int | None = None) -> None:
+    def phase_parts(self, op: PlainOperator, amount: int | None = None) -> None:
         """It has no command level."""
 
     def describe(self) -> Iterator[Identity]:
@@ -72,11 +71,6 @@ class Gpu:
 
     def _written(self, write_bytes: Real) -> Cost:
         return Cost(write_bytes / self.spec.sustained_gb_per_s, Activity(activation_memory_bits=write_bytes * 8.0))
-
-    def _gemm(self, op: Gemm) -> Cost:
-        bits = max(op.weight_bits, op.activation_bits)
-        on_chip = _on_chip(op.tokens, op.k, op.n, op.weight_bits, op.activation_bits) * float(op.count)
-        return self._roofline(op.macs, bits, op.weight_bytes, on_chip)
 
     def _roofline(self, macs: Real, bits: int, read_bytes: Real, on_chip: Activity) -> Cost:
         peak_tops = self.spec.matrix_int8.tops if bits <= 8 else self.spec.matrix_fp16.tops

@@ -7,7 +7,7 @@ from typing import Self
 from lpspec.devices.cost import Activity, Cost, macs_at
 from lpspec.devices.device import Identity
 from lpspec.errors import InputError
-from lpspec.llm.operators import Attention, Operator
+from lpspec.llm.operators import Attention, PlainOperator
 from lpspec.machine.platform_spec import HbmPimSpec, PlatformSpec
 
 
@@ -26,7 +26,7 @@ class HbmPim:
         """The HBM-PIM of a platform that has it."""
         return cls(platform.device(HbmPimSpec))
 
-    def price(self, op: Operator) -> Cost:
+    def price(self, op: PlainOperator) -> Cost:
         """Cost of all layers of attention, without the KV writes; values that are part of keys lie apart, too.
 
         Raises:
@@ -47,7 +47,7 @@ class HbmPim:
         latency_ns = op.kv_read_bytes * queries / self.spec.internal_bandwidth.gb_per_s
         return Cost(latency_ns, activity + macs_at(op.macs, max(op.kv_bits, op.activation_bits)))
 
-    def phase_parts(self, op: Operator, amount: int | None = None) -> None:
+    def phase_parts(self, op: PlainOperator, amount: int | None = None) -> None:
         """It has no command level."""
 
     def describe(self) -> Iterator[Identity]:

@@ -11,12 +11,11 @@ import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.device import Identity, PhasePart
-from lpspec.devices.expert_loads import over_loads
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, packed_bytes, plain
-from lpspec.llm.operators import Attention, Elementwise, ExpertGemm, Gemm, Operator, StateUpdate
+from lpspec.llm.operators import Attention, Elementwise, Gemm, PlainOperator, StateUpdate
 from lpspec.machine.platform_spec import MemorySpec, NpuSpec, PlatformSpec
 
 ARRAY_BITS = 8
@@ -39,12 +38,10 @@ class Npu:
         self.bus_gb_per_s = timing_of(memory).bus_gb_per_s
         self.dataflow = WeightStationary(npu)
 
-    def price(self, op: Operator) -> Cost:
+    def price(self, op: PlainOperator) -> Cost:
         """Cost of all copies of an operator."""
         if isinstance(op, Gemm):
             return self._gemm(op)
-        if isinstance(op, ExpertGemm):
-            return over_loads(op, self._gemm)
         if isinstance(op, Attention):
             return self._attention(op)
         if isinstance(op, StateUpdate):
@@ -62,12 +59,8 @@ class Npu:
         yield Identity("npu_matrix", self.spec.matrix_tops, "TOPS", "INT8, all MAC arrays")
         yield Identity("npu_vector", self.spec.vector_tops, "TOPS", "all vector lanes")
 
-    def phase_parts(self, op: Operator, amount: Count | None = None) -> tuple[PhasePart, ...]:
-        """What one copy of an operator reads from the package and how long arrays or lanes take.
-
-        Products with experts come as plain ones.
-        """
-        assert not isinstance(op, ExpertGemm)
+    def phase_parts(self, op: PlainOperator, amount: Count | None = None) -> tuple[PhasePart, ...]:
+        """What one copy of an operator reads from the package and how long arrays or lanes take."""
         if isinstance(op, Elementwise):
             once = op.vector_ops / op.count
             busy_ns = self._vector_ns(once)

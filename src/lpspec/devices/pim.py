@@ -19,12 +19,11 @@ import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.device import Identity, PhasePart
-from lpspec.devices.expert_loads import over_loads
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
-from lpspec.llm.operators import Attention, ExpertGemm, Gemm, Operator
+from lpspec.llm.operators import Attention, Gemm, PlainOperator
 from lpspec.machine.platform_spec import MemorySpec, PimSpec, PlatformSpec
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class LpddrPim:
             yield Identity(f"{key}_ck", in_ck, ck, f"at command level{rounded}")
         yield Identity("pim_tile", self.tile_columns, "outputs", "of one tile over those dies")
 
-    def phase_parts(self, op: Operator, amount: Count | None = None) -> tuple[PhasePart, ...]:
+    def phase_parts(self, op: PlainOperator, amount: Count | None = None) -> tuple[PhasePart, ...]:
         """Programs of the package; inputs and results cross the bus beside what others read."""
         if isinstance(op, Gemm):
             n, tokens, k = op.n if amount is None else amount, plain(op.tokens), op.k
@@ -141,10 +140,8 @@ class LpddrPim:
             PhasePart("values", in_memory=lambda memory, read_bytes: memory.values(heads, read_bytes), amount=on_pim),
         )
 
-    def price(self, op: Operator) -> Cost:
+    def price(self, op: PlainOperator) -> Cost:
         """Cost of all copies of a product computed by PIM alone, the bus serving nothing else."""
-        if isinstance(op, ExpertGemm):
-            return over_loads(op, self.price)
         if not isinstance(op, Gemm | Attention):
             raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         self.check_precision(op)

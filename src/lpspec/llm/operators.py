@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from lpspec.llm.counts import Count
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.work import Attention, Elementwise, ExpertGemm, Gemm, Operator, StateUpdate
+from lpspec.llm.work import Attention, Elementwise, ExpertGemm, Gemm, Operator, PlainOperator, StateUpdate
 
 # Vector operations per element.
 MOVE_OPS = 1  # embedding lookup: each element is copied
@@ -24,6 +24,7 @@ __all__ = [
     "ExpertGemm",
     "Gemm",
     "Operator",
+    "PlainOperator",
     "StateUpdate",
     "draft_operators",
     "eagle_operators",

@@ -263,10 +263,13 @@ class Elementwise:
 LEAST_CHANCE = 1e-12
 """Of a number of tokens that an expert is sent, below which it is left out: a millionth of a ppm of the time."""
 
-Operator: TypeAlias = Gemm | ExpertGemm | Attention | StateUpdate | Elementwise
+PlainOperator: TypeAlias = Gemm | Attention | StateUpdate | Elementwise
+"""What devices compute."""
+
+Operator: TypeAlias = PlainOperator | ExpertGemm
 
 
-def by_load(op: Operator) -> Iterator[tuple[Operator, Any]]:
+def by_load(op: Operator) -> Iterator[tuple[PlainOperator, Any]]:
     """An operator as it is; products with experts as plain ones, and how often each of their copies runs in a pass.
 
     Loads that come less than once in ``1 / LEAST_CHANCE`` passes are left out.

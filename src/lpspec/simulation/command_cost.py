@@ -18,7 +18,7 @@ from lpspec.devices.device import Device
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import Operator, verify_operators
+from lpspec.llm.operators import Operator, PlainOperator, verify_operators
 from lpspec.llm.work import by_load
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
@@ -233,7 +233,7 @@ def _takes_arrays(layout: Layout, model: ModelSpec) -> bool:
     return all(getattr(one, "lays_out_arrays", False) for one in (layout, *(device for _, device, _ in shares)))
 
 
-def _shares(layout: Layout, op: Operator) -> Iterator[tuple[Operator, Device, int | None]]:
+def _shares(layout: Layout, op: Operator) -> Iterator[tuple[PlainOperator, Device, int | None]]:
     """Who computes how much of an operator."""
     parts = (part for part, _ in by_load(op))
     return ((part, *share) for part in parts for division in layout.divided(part) for share in division.shares)
