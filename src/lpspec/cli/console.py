@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -65,3 +66,45 @@ def counted(what: str, shown: bool = True) -> Iterator[Callable[[float], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task(what, total=1.0)
         yield lambda done: bars.update(bar, completed=done)
+
+
+EACH_LINE_S = 60.0
+"""Where standard error is no terminal, a line of progress comes this often."""
+
+
+@contextmanager
+def paced(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar with rate and time left, moved from 0 to ``total``; a line a minute where standard error is no terminal."""
+    if sys.stderr.isatty():
+        with _bar(what, total) as move:
+            yield move
+        return
+    start_s = last_s = time.monotonic()
+
+    def say(done: int) -> None:
+        nonlocal last_s
+        now_s = time.monotonic()
+        if now_s - last_s >= EACH_LINE_S:
+            last_s = now_s
+            left_s = (now_s - start_s) / max(done, 1) * (total - done)
+            print(f"lpspec: {what}: {done} of {total}, {left_s / 60:.0f} min left", file=sys.stderr, flush=True)
+
+    yield say
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    start_s = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(what, total=total, rate="")
+
+        def move(done: int) -> None:
+            per_s = done / max(time.monotonic() - start_s, 1e-9)
+            bars.update(bar, completed=done, rate=f"{per_s:.3g}/s")
+
+        yield move

@@ -20,6 +20,8 @@ COMMANDS = {
     "compare": "Compare LP-Spec with other systems on the same requests.",
     "peers": "Put what neighbouring simulators and measurements give beside ours, under their conditions.",
     "clocks": "Find the data rate and NPU clock with which a demanded token/s takes the least energy.",
+    "sweep": "Run every point of a study, and keep each in a store as soon as it is finished.",
+    "results": "Show, filter, draw and export the points of a store.",
     "placement": "Compare static, dynamic and replicated placement of weights on LP-Spec.",
     "traffic": "Decode on LP-Spec while a CPU reads and writes beside it.",
     "inspect": "Show every value of a platform, die, energy profile, model, file of weights, trace or tree.",

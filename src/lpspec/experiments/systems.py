@@ -119,11 +119,19 @@ def check_changes(names: Iterable[str], changes: Mapping[str, str]) -> None:
     Raises:
         InputError: Unknown system or constant, with the nearest one that exists.
     """
-    platforms = dict.fromkeys(_named(name).platform for name in names)
-    known = {key for platform in platforms for key in constant_keys(platform)}
+    known = {key for name in dict.fromkeys(names) for key in system_constants(name)}
     for key in changes:
         if key not in known:
             raise unknown_constant(key, known)
+
+
+def system_constants(name: str) -> list[str]:
+    """Keys of the constants of a system's platform.
+
+    Raises:
+        InputError: Unknown system, or a platform file that cannot be read.
+    """
+    return constant_keys(_named(name).platform)
 
 
 def _applicable(platform: str, changes: Mapping[str, str]) -> dict[str, str]:

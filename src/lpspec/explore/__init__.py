@@ -1,0 +1,1 @@
+"""Many scenarios: which points a study has, where their results are kept, and who computes them."""

@@ -1,0 +1,143 @@
+"""What a store holds, as rows: filtered and sorted by SQL, exported to files."""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lpspec.engine_version import engine_version
+from lpspec.errors import InputError, listed, shown
+from lpspec.explore.evaluate import METRICS
+from lpspec.explore.store import FILE, Store
+
+OWN = ("key", "engine", "system", "fidelity", "error", "cpu_s")
+"""Columns that every row has besides what varies and what was measured."""
+
+MOST_STEPS = 2_000_000_000
+"""Instructions of a query, after which it is given up: no filter of a million rows needs as many."""
+
+_READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which rows are wanted.
+
+    Attributes:
+        where: An SQL condition over the columns; empty for all rows.
+        order: A column to sort by, with ``:desc`` behind it for the largest first; empty for the order of the store.
+        limit: Rows at most; None for all.
+        engine: Version of the engine; None for this one.
+    """
+
+    where: str = ""
+    order: str = ""
+    limit: int | None = None
+    engine: str | None = None
+
+
+class Results:
+    """The rows of a store.
+
+    Attributes:
+        varied: Names of what the study varies or derives, in order.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Look at a store, without changing it.
+
+        Raises:
+            InputError: There is none.
+        """
+        Store(folder).close()  # says what is wrong with it, and makes what a reader needs
+        self.path = Path(folder) / FILE
+        self._file = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        names = "select distinct each.key from points, json_each(points.varied) as each"
+        self.varied = tuple(name for (name,) in self._file.execute(names) if name not in (*METRICS, *OWN, "systems"))
+        parts = [f"json_extract(varied, {_path(name)}) as {_quoted(name)}" for name in self.varied]
+        parts += [f"json_extract(metrics, {_path(name)}) as {_quoted(name)}" for name in METRICS]
+        columns = ", ".join([*OWN, *parts, "scenario", "varied", "metrics"])
+        self._file.execute(f"create temp view results as select {columns} from points")
+        self._file.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that a condition may name."""
+        return (*OWN, *self.varied, *METRICS)
+
+    def shown_columns(self, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+        """The columns of a table: what varies, the figures, and what tells rows apart besides."""
+        own = [name for name in ("system", "fidelity", "error") if len({row[name] for row in rows}) > 1]
+        return (*own, *self.varied, *METRICS)
+
+    @property
+    def engines(self) -> dict[str, int]:
+        """How many points each version has."""
+        return dict(self._file.execute("select engine, count(*) from points group by engine order by engine"))
+
+    def rows(self, query: Query = Query()) -> Iterator[dict[str, Any]]:
+        """Rows by column, with ``scenario`` and ``metrics`` as plain data.
+
+        Raises:
+            InputError: The condition is no SQL, or names a column that does not exist.
+        """
+        steps = 0
+
+        def give_up() -> bool:
+            nonlocal steps
+            steps += 1
+            return steps * 10_000 > MOST_STEPS
+
+        self._file.set_progress_handler(give_up, 10_000)
+        try:
+            cursor = self._file.execute(self._sql(query), (query.engine or engine_version(),))
+            names = [column[0] for column in cursor.description]
+            for values in cursor:
+                row = dict(zip(names, values, strict=True))
+                for name in ("scenario", "varied", "metrics"):
+                    row[name] = None if row[name] is None else json.loads(row[name])
+                yield row
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise self._refusal(query, error) from None
+
+    def _sql(self, query: Query) -> str:
+        conditions = ["engine = ?"]
+        if query.where.strip():
+            conditions.append(f"({self._with_quotes(query.where)}\n)")
+        column, _, way = query.order.partition(":")
+        if way not in ("", "asc", "desc"):
+            raise InputError(f"--sort {shown(query.order, 40)} must end in :asc or :desc, or in neither")
+        if column and column not in self.columns:
+            raise InputError(f"no column '{shown(column, 40)}': known are {listed(self.columns[::-1], 100)}")
+        order = f" order by {_quoted(column)} {way or 'asc'}" if column else ""
+        limit = "" if query.limit is None else f" limit {query.limit}"
+        return f"select * from results where {' and '.join(conditions)}{order}{limit}"
+
+    def _with_quotes(self, where: str) -> str:
+        """Names with dots as SQL wants them, outside texts in quotes."""
+        names = sorted((name for name in self.varied if not name.isidentifier()), key=len, reverse=True)
+        if not names:
+            return where
+        pattern = re.compile(rf"""(?<![\w."])({"|".join(map(re.escape, names))})(?![\w."])""")
+        parts = re.split(r"""('[^']*'|"[^"]*")""", where)
+        return "".join(part if i % 2 else pattern.sub(r'"\1"', part) for i, part in enumerate(parts))
+
+    def _refusal(self, query: Query, error: Exception) -> InputError:
+        known = listed(self.columns[::-1], 60)
+        return InputError(f"--where '{shown(query.where, 40)}': {shown(str(error), 50)}; columns are {known}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _path(name: str) -> str:
+    """A key of a JSON object as SQLite's functions take it."""
+    return "'$.\"" + name.replace("'", "''") + "\"'"

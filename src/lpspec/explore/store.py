@@ -1,0 +1,224 @@
+"""The store of a study: a SQLite file that keeps every finished point at once, whoever ends when.
+
+A point is kept under the hash of its scenario and the version of the engine that priced it, so it is computed once, and
+points of another engine stay apart. Processes that share a store claim points before they compute them; the claims of a
+process that has ended are free again.
+"""
+
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from lpspec.engine_version import engine_version
+from lpspec.errors import InputError, shown
+from lpspec.explore.points import Point
+
+FILE = "study.sqlite"
+FORMAT = 1
+"""Of the tables; a store of another format is refused."""
+
+FOREIGN_CLAIM_S = 600.0
+"""How long a claim of another host stands: whether its process lives cannot be seen from here."""
+
+_WAIT_S = 60.0
+"""How long a writer waits for another."""
+
+_TABLES = """
+create table if not exists points (
+    key text not null, engine text not null, system text not null, scenario text not null, varied text not null,
+    metrics text, fidelity text, error text, cpu_s real, primary key (key, engine)
+) without rowid;
+create table if not exists claims (
+    key text not null, engine text not null, host text, pid integer, started text, since real,
+    primary key (key, engine)
+) without rowid;
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a point.
+
+    Attributes:
+        metrics: Figures by name; None where it cannot be run.
+        fidelity: What priced it; None likewise.
+        error: Why it cannot be run, one line; None where it was.
+        cpu_s: What it took, CPU seconds.
+    """
+
+    metrics: Mapping[str, Any] | None
+    fidelity: str | None
+    error: str | None
+    cpu_s: float
+
+
+class Store:
+    """The points of one study, in a folder of its own.
+
+    Raises:
+        InputError: The folder cannot be used, or its file is no store.
+    """
+
+    def __init__(self, folder: str | Path, create: bool = False) -> None:
+        """Open the store.
+
+        Args:
+            folder: Where it lies.
+            create: Make it where there is none, below a folder that exists.
+        """
+        self.path = Path(folder) / FILE
+        self.engine = engine_version()
+        if not self.path.is_file() and not create:
+            raise InputError(f"'{shown(str(folder))}' holds no study: lpspec sweep makes one")
+        with self._blamed():
+            if create:
+                Path(folder).mkdir(exist_ok=True)
+            self._file = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
+            self._prepare()
+
+    def _prepare(self) -> None:
+        self._file.execute("pragma journal_mode = wal")
+        self._file.execute("pragma synchronous = normal")
+        with self._transaction():
+            found = self._file.execute("pragma user_version").fetchone()[0]
+            if found not in (0, FORMAT):
+                raise InputError(f"'{shown(str(self.path))}' has format {found}: this version reads format {FORMAT}")
+            for table in filter(str.strip, _TABLES.split(";")):
+                self._file.execute(table)
+            self._file.execute(f"pragma user_version = {FORMAT}")
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"store '{shown(str(self.path))}' cannot be used: {why}") from None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._file.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._file.execute("rollback")
+            raise
+        self._file.execute("commit")
+
+    def claim(self, points: Sequence[Point]) -> tuple[list[Point], list[Point]]:
+        """Take points to compute.
+
+        Args:
+            points: Candidates.
+
+        Returns:
+            Those that are to be computed now, and those that somebody computes already.
+        """
+        mine: list[Point] = []
+        others: list[Point] = []
+        with self._blamed(), self._transaction():
+            for point in points:
+                key = point.key
+                if self._file.execute(
+                    "select 1 from points where key = ? and engine = ?", (key, self.engine)
+                ).fetchone():
+                    continue
+                if self._claimed(key):
+                    others.append(point)
+                    continue
+                claim = (key, self.engine, socket.gethostname(), os.getpid(), _started(os.getpid()), time.time())
+                self._file.execute("insert or replace into claims values (?, ?, ?, ?, ?, ?)", claim)
+                mine.append(point)
+        return mine, others
+
+    def _claimed(self, key: str) -> bool:
+        """Whether a process that lives computes a point, this one included."""
+        row = self._file.execute(
+            "select host, pid, started, since from claims where key = ? and engine = ?", (key, self.engine)
+        ).fetchone()
+        if row is None:
+            return False
+        host, pid, started, since = row
+        if host != socket.gethostname():
+            return bool(time.time() - since < FOREIGN_CLAIM_S)
+        return started is not None and _started(pid) == started
+
+    def keep(self, point: Point, outcome: Outcome) -> None:
+        """Keep a finished point, and give up the claim to it."""
+        key = point.key
+        row = (
+            key,
+            self.engine,
+            (point.scenario.systems or ("",))[0],
+            json.dumps(point.scenario.to_dict(), ensure_ascii=False),
+            json.dumps(dict(point.values), ensure_ascii=False),
+            None if outcome.metrics is None else json.dumps(dict(outcome.metrics), allow_nan=False),
+            outcome.fidelity,
+            outcome.error,
+            outcome.cpu_s,
+        )
+        with self._blamed(), self._transaction():
+            self._file.execute("insert or ignore into points values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._file.execute("delete from claims where key = ? and engine = ?", (key, self.engine))
+
+    def release(self, points: Iterable[Point]) -> None:
+        """Give up claims to points that were not finished."""
+        with self._blamed(), self._transaction():
+            for point in points:
+                claim = point.key, self.engine
+                self._file.execute("delete from claims where key = ? and engine = ?", claim)
+
+    def count(self) -> int:
+        """Points of this engine."""
+        with self._blamed():
+            return int(self._file.execute("select count(*) from points where engine = ?", (self.engine,)).fetchone()[0])
+
+    def engines(self) -> dict[str, int]:
+        """How many points each engine priced."""
+        with self._blamed():
+            return dict(self._file.execute("select engine, count(*) from points group by engine order by engine"))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        """Close the file."""
+        self.close()
+
+
+def _started(pid: int) -> str | None:
+    """When a process of this host started, as the system counts it; None where there is none.
+
+    Numbers of processes are used again, so a number alone does not tell that the process lives.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return _lives(pid)
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _lives(pid: int) -> str | None:
+    """The same where the system does not say when: a word for every process that lives."""
+    if Path("/proc/self").exists():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "lives"

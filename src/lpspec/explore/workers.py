@@ -1,0 +1,145 @@
+"""Who computes points: this process, or processes of its own that stay warm."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from multiprocessing.connection import wait as wait_for_end
+from typing import Any, Protocol
+
+from lpspec.errors import InputError
+from lpspec.explore.evaluate import evaluate
+from lpspec.explore.points import Point
+from lpspec.explore.store import Outcome
+
+WAITING_PER_WORKER = 3
+"""Points handed out for each process: one that is computed, and two so that it need not wait."""
+
+MOST_RESTARTS = 5
+"""How often processes that were ended from outside are started again with no point finished between."""
+
+
+class Workers(Protocol):
+    """Computes points."""
+
+    def outcomes(self, points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
+        """Every point with its outcome, as they are finished."""
+        ...
+
+    def close(self) -> None:
+        """End what computes."""
+        ...
+
+
+class ThisProcess:
+    """Computes one point after the other, here."""
+
+    def outcomes(self, points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
+        """Every point with its outcome."""
+        for point in points:
+            yield point, evaluate(point.scenario.to_dict())
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+class Processes:
+    """Computes points in processes of its own, which keep what they know of machines from one point to the next."""
+
+    def __init__(self, count: int) -> None:
+        """Start them when they are first needed.
+
+        Args:
+            count: How many.
+        """
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def outcomes(self, points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
+        """Every point with its outcome, as they are finished.
+
+        Raises:
+            InputError: The processes are ended again and again, as by a machine that runs out of memory.
+        """
+        waiting: dict[Future[Outcome], Point] = {}
+        source, restarts = iter(points), 0
+        more = True
+        while waiting or more:
+            while more and len(waiting) < WAITING_PER_WORKER * self.count:
+                point = next(source, None)
+                more = point is not None
+                if point is not None:
+                    waiting[self._submit(point)] = point
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            try:
+                for future in done:
+                    outcome = future.result()
+                    restarts = 0
+                    yield waiting.pop(future), outcome
+            except BrokenExecutor:
+                restarts += 1
+                if restarts > MOST_RESTARTS:
+                    raise InputError(
+                        f"processes that compute points were ended {restarts} times in a row: too little memory? "
+                        "try fewer --workers"
+                    ) from None
+                waiting = self._again(list(waiting.values()))
+
+    def _submit(self, point: Point) -> "Future[Outcome]":
+        values = point.scenario.to_dict()
+        try:
+            return self._executor().submit(evaluate, values)
+        except BrokenExecutor:
+            self._pool = None
+            return self._executor().submit(evaluate, values)
+
+    def _executor(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.count, context, initializer=_begin)
+        return self._pool
+
+    def _again(self, points: list[Point]) -> "dict[Future[Outcome], Point]":
+        self.close()
+        return {self._submit(point): point for point in points}
+
+    def close(self) -> None:
+        """End the processes at once."""
+        if self._pool is None:
+            return
+        processes: dict[int, Any] = dict(self._pool._processes or {})  # no public name for them before Python 3.14
+        for process in processes.values():
+            process.kill()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = None
+
+
+def workers(count: int | None) -> Workers:
+    """Those for a number of processes.
+
+    Args:
+        count: How many; None for one for each core.
+
+    Raises:
+        InputError: Fewer than one.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = cores if count is None else count
+    if wanted < 1:
+        raise InputError(f"{wanted} workers are not possible: allowed is 1 and more")
+    return ThisProcess() if wanted == 1 else Processes(wanted)
+
+
+def _begin() -> None:
+    """In a new process: leave Ctrl-C to the parent, and end when it does, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait_for_end([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,71 @@
+"""Points of a study as a table and as JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lpspec import __version__
+from lpspec.explore.evaluate import METRICS
+from lpspec.explore.results import OWN, Results
+from lpspec.report.wording import digits, new_table
+
+SHOWN_METRICS = ("tokens_per_s", "tokens_per_j", "edp_s_mj", "average_power_w", "time_to_first_token_ms", "mean_l_spec")
+"""Figures of the table; --export and --json have all."""
+
+HEADERS = {
+    "tokens_per_s": "token/s",
+    "tokens_per_j": "token/J",
+    "edp_s_mj": "EDP\ns x mJ",
+    "average_power_w": "W",
+    "time_to_first_token_ms": "first token\nms",
+    "mean_l_spec": "mean\nL_spec",
+}
+
+
+def results_blocks(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], total: int, engines: Mapping[str, int]
+) -> Iterator[Any]:
+    """A row for each point, then how many there are.
+
+    Args:
+        rows: Those to show.
+        columns: Names of what tells points apart, and of figures.
+        total: Points found.
+        engines: Points by version of the engine.
+    """
+    shown = [name for name in columns if name not in METRICS or name in SHOWN_METRICS]
+    table = new_table(f"{total} point{'s' * (total != 1)}")
+    for name in shown:
+        table.add_column(HEADERS.get(name, name.replace(".", ".\n")), justify="right")
+    for row in rows:
+        table.add_row(*(cell(row[name]) for name in shown))
+    if rows:
+        yield table
+    yield f"{len(rows)} of {total} points shown"
+    if len(engines) > 1:
+        yield "versions  " + ", ".join(f"{engine}: {count}" for engine, count in engines.items())
+
+
+def cell(value: Any) -> str:
+    """A value as tables show it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return digits(value) if isinstance(value, float) else str(value)
+
+
+def results_document(rows: Sequence[Mapping[str, Any]], results: Results) -> dict[str, Any]:
+    """What ``lpspec results --json`` writes: each point with the scenario that repeats it."""
+    return {
+        "points": [_point(row) for row in rows],
+        "metrics": {name: {"meaning": metric.meaning, "better": metric.better} for name, metric in METRICS.items()},
+        "varied": list(results.varied),
+        "provenance": {"lpspec": __version__, "engines": results.engines},
+    }
+
+
+def _point(row: Mapping[str, Any]) -> dict[str, Any]:
+    own = {name: row[name] for name in OWN}
+    return {**own, "values": row["varied"], "scenario": row["scenario"], "metrics": row["metrics"]}

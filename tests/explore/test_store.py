@@ -1,0 +1,105 @@
+"""The store: finished points stay, claims end with their process, other versions stay apart."""
+
+import multiprocessing
+import sqlite3
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from lpspec.errors import InputError
+from lpspec.explore import store as stores
+from lpspec.explore.points import Point, points
+from lpspec.explore.results import Query, Results
+from lpspec.explore.store import FILE, Outcome, Store
+from lpspec.explore.study_file import parse_study
+
+DONE = Outcome({"tokens_per_s": 1.5}, "analytic", None, 0.1)
+
+
+def some(count: int) -> list[Point]:
+    return list(points(parse_study({"axes": {"workload.prompt_tokens": list(range(1, count + 1))}})))
+
+
+def test_a_kept_point_is_not_claimed_again(tmp_path: Path) -> None:
+    few = some(5)
+    with Store(tmp_path, create=True) as store:
+        assert store.claim(few[:3]) == (few[:3], [])
+        store.keep(few[0], DONE)
+        assert store.claim(few) == (few[3:], few[1:3])
+        store.release(few[1:2])
+        assert store.claim(few[:2]) == (few[1:2], [])
+    with Store(tmp_path) as store:
+        assert store.count() == 1
+    (row,) = Results(tmp_path).rows()
+    assert (row["key"], row["tokens_per_s"], row["scenario"]) == (few[0].key, 1.5, few[0].scenario.to_dict())
+
+
+def test_keeping_twice_keeps_the_first(tmp_path: Path) -> None:
+    (point,) = some(1)
+    with Store(tmp_path, create=True) as store:
+        store.keep(point, DONE)
+        store.keep(point, Outcome(None, None, "other", 9))
+    assert [row["error"] for row in Results(tmp_path).rows()] == [None]
+
+
+def _claim_and_wait(folder: Path, pipe: Connection) -> None:
+    store = Store(folder)
+    pipe.send(len(store.claim(some(2))[0]))
+    pipe.recv()
+
+
+def test_claims_of_a_process_end_with_it(tmp_path: Path) -> None:
+    Store(tmp_path, create=True).close()
+    ours, theirs = multiprocessing.Pipe()
+    other = multiprocessing.get_context("spawn").Process(target=_claim_and_wait, args=(tmp_path, theirs))
+    other.start()
+    assert ours.recv() == 2
+    with Store(tmp_path) as store:
+        assert [len(part) for part in store.claim(some(3))] == [1, 2]
+        other.kill()
+        other.join()
+        assert [len(part) for part in store.claim(some(2))] == [2, 0]
+
+
+def test_claims_of_other_hosts_end_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(tmp_path, create=True) as store:
+        with monkeypatch.context() as patched:
+            patched.setattr("socket.gethostname", lambda: "elsewhere")
+            assert len(store.claim(some(1))[0]) == 1
+        assert [len(part) for part in store.claim(some(1))] == [0, 1]
+        now = time.time()
+        monkeypatch.setattr("time.time", lambda: now + stores.FOREIGN_CLAIM_S + 1)
+        assert [len(part) for part in store.claim(some(1))] == [1, 0]
+
+
+def test_points_of_another_engine_stay_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (point,) = some(1)
+    with Store(tmp_path, create=True) as store:
+        store.keep(point, DONE)
+        own = store.engine
+    monkeypatch.setattr(stores, "engine_version", lambda: "0.0.1+other")
+    with Store(tmp_path) as store:
+        assert store.claim([point]) == ([point], [])
+        store.keep(point, Outcome({"tokens_per_s": 3.0}, "analytic", None, 0.1))
+        assert store.engines() == {"0.0.1+other": 1, own: 1}
+    results = Results(tmp_path)
+    assert [row["tokens_per_s"] for row in results.rows()] == [1.5]
+    assert [row["tokens_per_s"] for row in results.rows(Query(engine="0.0.1+other"))] == [3.0]
+
+
+def test_what_is_no_store_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no study"):
+        Store(tmp_path / "none")
+    with pytest.raises(InputError, match="cannot be used"):
+        Store(tmp_path / "none" / "below", create=True)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / FILE).write_bytes(b"no database" * 1000)
+    with pytest.raises(InputError, match="cannot be used: file is not a database"):
+        Store(tmp_path / "torn")
+    (tmp_path / "new").mkdir()
+    with sqlite3.connect(tmp_path / "new" / FILE) as file:
+        file.execute("pragma user_version = 99")
+    with pytest.raises(InputError, match="has format 99"):
+        Store(tmp_path / "new")
