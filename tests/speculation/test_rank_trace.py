@@ -128,6 +128,10 @@ def test_arrays_are_copied_and_read_only() -> None:
         ({"kind": "guessed"}, "kind of a trace is 'guessed', allowed are synthetic, measured"),
         ({"seed": 1.5}, "seed of a trace is 1.5"),
         ({"name": None}, "name of a trace must be a text, not None"),
+        ({"drafter": 3}, "drafter of a trace must be a text, not 3"),
+        ({"temperature": -0.1}, "temperature of a trace is -0.1"),
+        ({"temperature": float("nan")}, "temperature of a trace is nan"),
+        ({"temperature": True}, "temperature of a trace is True"),
     ],
 )
 def test_unsound_traces_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -143,6 +147,8 @@ def test_unsound_traces_are_refused(changes: dict[str, Any], message: str) -> No
         {"name": "other"},
         {"seed": 1},
         {"labels": ("first", "second")},
+        {"drafter": "eagle3"},
+        {"temperature": 0.6},
         {"ranks": np.array([[0, 1], [1, -1], [-1, -1], [-1, -1]])},
         {"ranks": np.array([[-1], [-1], [-1], [-1]])},
         {"ranks": np.full((4, 2), -1), "turn_lengths": np.array([2, 2])},
@@ -162,6 +168,18 @@ def test_a_file_keeps_everything(trace: RankTrace, tmp_path_factory: pytest.Temp
     path = tmp_path_factory.mktemp("traces") / "any.npz"
     trace.save(path)
     assert load_trace(path).content_hash == trace.content_hash
+
+
+def test_a_file_says_drafter_and_temperature_where_they_are_not_medusa_and_greedy(tmp_path: Path) -> None:
+    """So files that were written before traces said either are read, and equal traces have equal bytes still."""
+    for changes in ({}, {"drafter": "eagle3"}, {"drafter": "mtp", "temperature": 0.7}):
+        small_trace(**changes).save(tmp_path / "t.npz")
+        with np.load(tmp_path / "t.npz") as npz:
+            said = json.loads(str(npz["metadata"]))
+        assert {name: said[name] for name in ("drafter", "temperature") if name in said} == changes
+        found = load_trace(tmp_path / "t.npz")
+        assert found.content_hash == small_trace(**changes).content_hash
+        assert (found.drafter, found.temperature) == (changes.get("drafter", "medusa"), changes.get("temperature", 0.0))
 
 
 def test_equal_traces_give_equal_bytes_and_nothing_else_in_the_folder(tmp_path: Path) -> None:

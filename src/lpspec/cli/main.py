@@ -28,6 +28,7 @@ COMMANDS = {
     "validate": "Compare every level of the model with the one below it, and with what is published.",
     "generate": "Continue a text with a real model and token trees, and price the steps on a platform.",
     "record": "Decode greedily and record what the drafter guessed at every token.",
+    "acceptance": "Show how far drafts are right in a trace, or make a trace of what others measured.",
     "calibrate": "Time verify passes and drafts on this machine.",
     "dram": "LPDDR5 and its PIM, command by command: serve requests, check command streams, compute products.",
 }

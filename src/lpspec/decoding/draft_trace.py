@@ -122,6 +122,30 @@ class DraftTrace:
         depth = np.append(0, self.depth[position, : size - 1])
         return TokenTree(np.append(-1, parent[: size - 1]), depth, np.append(-1, self.rank[position, : size - 1]))
 
+    def ranks_of_truth(self) -> RankTrace:
+        """The rank of every true token in the list of its true parent, as far as the recorded tree holds it.
+
+        Each level is one head's list: trees grown from it follow what is likely on average, not what the drafter held
+        likely at that position.
+        """
+        rows, path = np.arange(self.positions), self.true_path
+        ranks = np.full(path.shape, -1, np.int8)
+        for depth, nodes in enumerate(path.T):
+            there = nodes > 0
+            ranks[there, depth] = self.rank[rows[there], nodes[there] - 1]
+        return RankTrace(
+            ranks,
+            self.turn_lengths,
+            int(max(self.rank.max(initial=0), 0)) + 1,
+            self.labels,
+            name=self.name,
+            model=self.model,
+            kind="measured",
+            description=f"{self.description}; ranks along the true text, in the lists of the tree recorded",
+            source=self.source,
+            drafter=self.drafter,
+        )
+
     def file_content(self) -> bytes:
         """What ``save`` writes."""
         return _FORMAT.content(vars(self))

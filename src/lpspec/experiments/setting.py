@@ -11,6 +11,7 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.loading import load_profile
 from lpspec.scenario import Scenario
 from lpspec.simulation.workload import System, TreePolicy, tree_policy
+from lpspec.speculation.geometric import geometric_trace
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
 FALLBACK_TRACE = "vicuna-7b"
@@ -69,7 +70,8 @@ def load_setting(scenario: Scenario) -> Setting:
     policy = faults.take("tree", lambda: tree_policy(scenario))
     model = faults.take("model", lambda: load_model(scenario.model, scenario.weights))
     faults.take("energy_profile", lambda: load_profile(scenario.energy_profile))
-    trace = faults.take("trace", lambda: load_trace(trace_name(scenario, model)))
+    accepted_by = "trace" if scenario.acceptance is None else "acceptance"
+    trace = faults.take(accepted_by, lambda: trace_of(scenario, model))
     names = system_names(scenario)
     faults.take("systems", lambda: check_changes(names, scenario.changes))
     if faults.found:
@@ -82,6 +84,17 @@ def load_setting(scenario: Scenario) -> Setting:
 def system_names(scenario: Scenario) -> tuple[str, ...]:
     """The systems that a scenario names, or all."""
     return tuple(SYSTEMS) if scenario.systems is None else scenario.systems
+
+
+def trace_of(scenario: Scenario, model: ModelSpec | None) -> RankTrace:
+    """Whose acceptance a scenario replays.
+
+    Raises:
+        InputError: There is no such trace, or its number is none.
+    """
+    return (
+        load_trace(trace_name(scenario, model)) if scenario.acceptance is None else geometric_trace(scenario.acceptance)
+    )
 
 
 def trace_name(scenario: Scenario, model: ModelSpec | None) -> str:

@@ -49,9 +49,16 @@ class Scenario(Description):
     )
     trace: str | None = option(
         None,
-        "Whose acceptance is replayed: vicuna-7b, vicuna-13b, vicuna-33b (MT-bench), vicuna-7b-spec-bench (harder) or "
-        "an .npz file; the model's own if left out.",
+        "Whose acceptance is replayed: Medusa's with vicuna-7b, vicuna-13b, vicuna-33b (MT-bench) or "
+        "vicuna-7b-spec-bench (harder); EAGLE-3's with llama3.1-8b-eagle3, qwen3-8b-eagle3 (MT-bench), "
+        "llama3.1-8b-eagle3-gsm8k, -sharegpt, -instructcoder or -cnn; or an .npz file (lpspec acceptance, lpspec "
+        "record). The model's own if left out.",
         is_path=True,
+    )
+    acceptance: str | None = option(
+        None,
+        "In place of a trace, drafts that are right by one number: 3.24@7 (mean tokens per pass with chains of seven "
+        "drafts, the model's own token included) or 0.72 (chance of a draft).",
     )
     systems: tuple[str, ...] | None = option(
         None,
@@ -110,6 +117,8 @@ class Scenario(Description):
         super().__post_init__()
         if self.exact and self.fidelity == "analytic":
             raise InputError("exact is how commands are timed: it has no effect with fidelity analytic")
+        if self.trace is not None and self.acceptance is not None:
+            raise InputError("trace and acceptance both say whose drafts are right: give one of them")
         if self.systems is not None:
             object.__setattr__(self, "systems", tuple(dict.fromkeys(self.systems)))
 

@@ -11,6 +11,7 @@ would reach beyond the turn are -1, so a turn of N tokens ends exactly at N.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,6 +29,9 @@ from lpspec.speculation.token_tree import TokenTree, accepted_lengths
 from lpspec.speculation.trace_file import TraceFormat, check_texts, check_turns, read_only
 
 MAX_TOP_K = 127  # ranks are int8
+
+USUAL_DRAFTER = "medusa"
+"""Whose lists a trace holds that names no drafter."""
 
 Kind = Literal["synthetic", "measured"]
 
@@ -47,6 +51,8 @@ class RankTrace:
         description: What it is and what it leaves out, for a reader of a result.
         source: Where its figures come from.
         seed: Of the generator that drew it; None when measured.
+        drafter: The kind of drafter whose lists they are, such as ``medusa`` or ``eagle3``.
+        temperature: Of the sampling under which drafts were accepted; 0 is greedy decoding.
 
     The arrays are copied and made read-only. Compare traces by `content_hash`.
 
@@ -64,6 +70,8 @@ class RankTrace:
     description: str
     source: str
     seed: int | None = None
+    drafter: str = USUAL_DRAFTER
+    temperature: float = 0.0
 
     def __post_init__(self) -> None:
         """Check that everything fits together, then freeze the arrays."""
@@ -192,6 +200,7 @@ _FORMAT = TraceFormat(
     version=1,
     arrays={"ranks": np.dtype("i1"), "turn_lengths": np.dtype("<i4")},
     fields=("top_k", "labels", "name", "model", "kind", "description", "source", "seed"),
+    further={"drafter": USUAL_DRAFTER, "temperature": 0.0},
 )
 
 
@@ -203,11 +212,13 @@ def _read(file: Traversable | Path, said_as: str) -> RankTrace:
 
 
 def _check_metadata(trace: RankTrace) -> None:
-    check_texts(trace, ("name", "model", "description", "source"), trace.labels)
+    check_texts(trace, ("name", "model", "description", "source", "drafter"), trace.labels)
     if trace.kind not in get_args(Kind):
         raise InputError(f"kind of a trace is {trace.kind!r}, allowed are {', '.join(get_args(Kind))}")
     if trace.seed is not None and type(trace.seed) is not int:
         raise InputError(f"seed of a trace is {trace.seed!r}, allowed are whole numbers or none")
+    if type(trace.temperature) not in (int, float) or not 0 <= trace.temperature < math.inf:
+        raise InputError(f"temperature of a trace is {trace.temperature!r}, allowed are 0 (greedy) and numbers above")
     if type(trace.top_k) is not int or not 1 <= trace.top_k <= MAX_TOP_K:
         raise InputError(f"top_k of a trace is {trace.top_k!r}, allowed are 1 to {MAX_TOP_K}")
 

@@ -9,7 +9,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,17 +46,20 @@ class TraceFormat:
         version: Of the format.
         arrays: The arrays that a file holds, with their types.
         fields: What its JSON text says besides; one of them is ``labels``, a text per turn.
+        further: What it says only where that differs from what is meant where nothing is said, by name.
     """
 
     name: str
     version: int
     arrays: Mapping[str, np.dtype[Any]]
     fields: tuple[str, ...]
+    further: Mapping[str, Any] = field(default_factory=dict)
 
-    def text(self, fields: Mapping[str, Any]) -> str:
+    def text(self, values: Mapping[str, Any]) -> str:
         """The JSON text of a file."""
-        said = {"format": self.name, "version": self.version, **{field: fields[field] for field in self.fields}}
-        return json.dumps(said, ensure_ascii=True)
+        differing = {name: values[name] for name, usual in self.further.items() if values[name] != usual}
+        said = {"format": self.name, "version": self.version, **{name: values[name] for name in self.fields}}
+        return json.dumps(said | differing, ensure_ascii=True)
 
     def content(self, values: Mapping[str, Any]) -> bytes:
         """What a file holds, from arrays and fields by name; equal ones give equal bytes."""
@@ -122,7 +125,7 @@ class TraceFormat:
             raise InputError(f"its metadata does not say that it is in the format {self.name}")
         if (version := said.pop("version", None)) != self.version:
             raise InputError(f"it is in version {version!r} of the format, allowed is {self.version}")
-        if set(said) != set(self.fields):
+        if set(said) - set(self.further) != set(self.fields):
             raise InputError(f"its metadata says {sorted(said)}, a trace says exactly {sorted(self.fields)}")
         if not isinstance(said["labels"], list):
             raise InputError("'labels' is not a list of texts")
@@ -155,9 +158,9 @@ def check_turns(turn_lengths: NDArray[Any], name: str, positions: int, labels: i
 
 def check_texts(trace: object, fields: tuple[str, ...], labels: object) -> None:
     """Raise InputError unless these fields are texts, and the labels a tuple of texts."""
-    for field in fields:
-        if not isinstance(getattr(trace, field), str):
-            raise InputError(f"{field} of a trace must be a text, not {getattr(trace, field)!r}")
+    for name in fields:
+        if not isinstance(getattr(trace, name), str):
+            raise InputError(f"{name} of a trace must be a text, not {getattr(trace, name)!r}")
     if not isinstance(labels, tuple) or not all(isinstance(label, str) for label in labels):
         raise InputError("labels of a trace must be a tuple of texts")
 

@@ -1,0 +1,166 @@
+"""Logs and metrics of serving engines, as they print them: acceptance over all requests served.
+
+    vLLM        SpecDecoding metrics: Mean acceptance length: 2.85, ... Accepted: 256 tokens, Drafted: 308 tokens,
+                Per-position acceptance rate: 0.911, 0.762, ... (one line per interval), or its /metrics page:
+                vllm:spec_decode_num_drafts_total, vllm:spec_decode_num_accepted_tokens_per_pos_total{position="0"}
+    SGLang      Decode batch. #running-req: 2, ... accept len: 2.54, ... (one line per interval)
+    llama.cpp   draft acceptance = 0.64479 ( 167 accepted / 259 generated), mean acceptance length = 2.92,
+                acceptance rate per position = (0.805, 0.632, 0.483) (one line per request)
+
+Intervals are weighed by their passes; SGLang does not print these, so its by the requests that run. What an interval
+hides, such as how requests differ, no trace of it has.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from lpspec.arrays import FloatArray
+from lpspec.errors import InputError, shown
+from lpspec.speculation.finding_tables import read_share, survival_of
+from lpspec.speculation.findings import Finding, Survival
+from lpspec.speculation.geometric import MOST_DRAFTS, Geometric, rate_of_mean
+from lpspec.text_files import split_lines
+
+_VLLM = re.compile(
+    r"SpecDecoding metrics: .*?Drafted: (?P<drafted>[^ ]+) tokens.*?Per-position acceptance rate: "
+    r"(?P<rates>.+?)(?:, Avg Draft acceptance rate.*)?$"
+)
+_LLAMA_CPP = re.compile(
+    r"draft acceptance = .*?/ *(?P<drafted>[^ ]+) generated\).*?acceptance rate per position = \((?P<rates>[^)]*)\)"
+)
+_SGLANG = re.compile(r"Decode batch\b.*?#running-req: (?P<running>[^ ,]+).*?accept len: (?P<length>[^ ,]+)")
+_DRAFTS = re.compile(r"vllm:spec_decode_num_drafts(?:_total)?(?P<labels>\{[^}]*\})? (?P<value>\S+)")
+_ACCEPTED = re.compile(
+    r"vllm:spec_decode_num_accepted_tokens_per_pos(?:_total)?(?P<labels>\{[^}]*position=\"(?P<position>[0-9]+)\"[^}]*\})"
+    r" (?P<value>\S+)"
+)
+
+
+class _Interval(NamedTuple):
+    """Rates by position over some passes."""
+
+    where: str
+    passes: float
+    rates: FloatArray
+
+
+def read_log(text: str, where: str, drafts: int | None = None) -> Finding:
+    """Read what an engine printed; lines of other kinds are passed over.
+
+    Args:
+        text: Of the file.
+        where: The file, for messages.
+        drafts: Drafts of a pass, which SGLang does not print; None for all others.
+
+    Raises:
+        InputError: No line is of a known kind, or one says what cannot be, with its number.
+    """
+    lines = [(f"{where}, line {number}", line) for number, line in enumerate(split_lines(text), 1)]
+    by_position = list(_intervals(lines))
+    lengths = list(_lengths(lines))
+    counters = _counters(lines, where)
+    if sum(map(bool, (by_position, lengths, counters))) > 1:
+        raise InputError(f"{where}: holds logs of several engines, or a log and a /metrics page: keep one kind")
+    if lengths:
+        return _of_mean(lengths, where, drafts)
+    if drafts is not None:
+        raise InputError(
+            f"{where}: a log with rates by position says how many drafts there are, and --depth is given too"
+        )
+    if counters is not None:
+        return counters
+    if by_position:
+        return _weighed(by_position, where)
+    raise InputError(
+        f"{where}: no line of vLLM ('SpecDecoding metrics', vllm:spec_decode_...), SGLang ('accept len') or llama.cpp ("
+        "'draft acceptance'); tables end in .csv or .jsonl"
+    )
+
+
+def _intervals(lines: list[tuple[str, str]]) -> Iterator[_Interval]:
+    for where, line in lines:
+        if found := _VLLM.search(line) or _LLAMA_CPP.search(line):
+            rates = [read_share(rate.strip(), f"{where}: rate") for rate in found["rates"].split(",")]
+            passes = _number(found["drafted"], f"{where}: drafted tokens") / len(rates)
+            yield _Interval(where, passes, np.array(rates))
+
+
+def _weighed(intervals: list[_Interval], where: str) -> Survival:
+    first = intervals[0]
+    for each in intervals:
+        if len(each.rates) != len(first.rates):
+            raise InputError(
+                f"{each.where}: has {len(each.rates)} positions, but {len(first.rates)} stand in the first such line"
+            )
+    passes = np.array([each.passes for each in intervals])
+    if not passes.sum():
+        raise InputError(f"{where}: nothing was drafted")
+    return survival_of(np.average([each.rates for each in intervals], axis=0, weights=passes), where)
+
+
+def _lengths(lines: list[tuple[str, str]]) -> Iterator[tuple[str, float, float]]:
+    """Where it stands, requests that ran, and tokens per pass."""
+    for where, line in lines:
+        if found := _SGLANG.search(line):
+            yield (
+                where,
+                _number(found["running"], f"{where}: #running-req"),
+                _number(found["length"], f"{where}: accept len"),
+            )
+
+
+def _of_mean(lengths: list[tuple[str, float, float]], where: str, drafts: int | None) -> Finding:
+    if drafts is None:
+        raise InputError(f"{where}: SGLang prints mean lengths alone: give the drafts of a pass (its steps) by --depth")
+    for at, _, length in lengths:
+        if not 1 <= length <= drafts + 1:
+            raise InputError(f"{at}: accept len {length:g}; with {drafts} drafts it is 1 to {drafts + 1}")
+    _, running, means = zip(*lengths, strict=True)
+    if not sum(running):
+        raise InputError(f"{where}: no request ran")
+    mean = float(np.average(means, weights=running))
+    return Survival(Geometric(rate_of_mean(mean, drafts), drafts).survival)
+
+
+def _counters(lines: list[tuple[str, str]], where: str) -> Survival | None:
+    """What a /metrics page of vLLM has counted, all engines together; None where there is none."""
+    drafts = _summed(lines, _DRAFTS, lambda found: 0)
+    accepted = _summed(lines, _ACCEPTED, lambda found: int(found["position"]))
+    if not drafts and not accepted:
+        return None
+    if not drafts.get(0) or sorted(accepted) != list(range(len(accepted))) or not 0 < len(accepted) <= MOST_DRAFTS:
+        raise InputError(
+            f"{where}: needs vllm:spec_decode_num_drafts above 0, and accepted tokens of positions 0, 1, 2, ..."
+        )
+    shares = np.array([accepted[position] for position in range(len(accepted))]) / drafts[0]
+    if shares[0] > 1:
+        raise InputError(f"{where}: more tokens were accepted at position 0 than drafts made: not of one page")
+    return survival_of(shares, where)
+
+
+def _summed(
+    lines: list[tuple[str, str]], form: re.Pattern[str], key: Callable[[re.Match[str]], int]
+) -> dict[int, float]:
+    sums: dict[int, float] = {}
+    seen: set[str] = set()
+    for where, line in lines:
+        if found := form.match(line):
+            if (found["labels"] or "") in seen:
+                raise InputError(f"{where}: says again what a line before it says: keep one /metrics page")
+            seen.add(found["labels"] or "")
+            value = _number(found["value"], f"{where}: value")
+            sums[key(found)] = sums.get(key(found), 0.0) + value
+    return sums
+
+
+def _number(text: str, at: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise InputError(f"{at} is '{shown(text, 30)}': allowed are numbers from 0")
+    return number
