@@ -25,7 +25,8 @@ from torch import Tensor
 from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
 from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.quantized import QuantizedLinear, quantized
-from lpspec.decoding.stored_weights import Storage, read_storage
+from lpspec.decoding.storage_config import read_storage
+from lpspec.decoding.stored_weights import Storage
 from lpspec.errors import InputError
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
@@ -232,8 +233,8 @@ def test_zero_points_of_zero_say_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"quant_method": "awq", "bits": 4}, "quant_method = 'awq' is not read, allowed are compressed-tensors"),
-        ({"quant_method": "gptq"}, "quant_method = 'gptq' is not read"),
+        ({"quant_method": "aqlm"}, "quant_method = 'aqlm' is not read, allowed are gptq, awq, compressed-tensors"),
+        ({"quant_method": "gptq"}, "missing key 'bits'"),
         ({"quant_method": "fbgemm_fp8"}, "quant_method = 'fbgemm_fp8' is not read"),
         ({"bits": 4}, "quant_method = None is not read"),
         ({"quant_method": ["fp8"]}, "quant_method = .*is not read"),
@@ -242,9 +243,10 @@ def test_zero_points_of_zero_say_nothing(tmp_path: Path) -> None:
         ({"quant_method": "bitsandbytes"}, "load_in_8bit"),
         (FP8 | {"activation_scheme": "static"}, "activation_scheme"),
         (FP8 | {"weight_block_size": [0, 16]}, "weight_block_size"),
-        (compressed(layout="pack-quantized"), "format"),
+        (compressed(layout="pack-quantized", strategy="tensor"), "packed weights of type int by tensor"),
+        (compressed(layout="pack-quantized"), "input_activations beside packed weights"),
         (compressed(layout="marlin-24"), "format"),
-        (compressed(strategy="group"), "weights.strategy"),
+        (compressed(strategy="group"), "weights.strategy = group is not read"),
         (compressed(kv_cache_scheme={"num_bits": 8}), "kv_cache_scheme"),
         (compressed(transform_config={"config_groups": {}}), "transform_config"),
         (compressed(sparsity_config={"format": "sparse-24-bitmask"}), "sparsity_config.format"),

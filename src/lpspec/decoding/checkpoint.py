@@ -14,12 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lpspec.decoding.packed_weights import MARKS, packed_mark, unpacked
+from lpspec.decoding.storage_config import read_storage
 from lpspec.decoding.stored_weights import (
     Storage,
     in_fewer_bits,
     int8_rows,
     packed_name,
-    read_storage,
     rounds_activations,
     weight_values,
 )
@@ -67,11 +68,27 @@ class Checkpoint:
         """Hold the tensors; files stay mapped into memory until they are used."""
         self.tensors = dict(tensors)
         self.said_as, self.storage = said_as, storage or Storage()
+        self.dequantised: set[str] = set()  # ways in which weights were stored whose values were taken
         self._taken: set[str] = set()
 
-    def __contains__(self, name: object) -> bool:
-        """True where a tensor of that name is there."""
-        return name in self.tensors
+    def __contains__(self, name: str) -> bool:
+        """True where a tensor of that name is there, packed or not."""
+        return name in self.tensors or packed_mark(name, self.tensors, self.storage.packing) is not None
+
+    @property
+    def packed_weights(self) -> dict[str, tuple[int, int]]:
+        """Names and shapes of the weights that are packed, as if they were not."""
+        packing = self.storage.packing
+        if packing is None:
+            return {}
+        ending = f".{MARKS[packing.kind]}"
+        layers = [name.removesuffix(ending) for name in self.tensors if name.endswith(ending)]
+        integers = {layer: self.tensors[f"{layer}{ending}"] for layer in layers}
+        return {
+            f"{layer}.weight": packing.shape(tensor, self.tensors.get(f"{layer}.weight_shape"))
+            for layer, tensor in integers.items()
+            if tensor.dim() == 2
+        }
 
     @property
     def untaken(self) -> dict[str, Tensor]:
@@ -84,11 +101,19 @@ class Checkpoint:
         Raises:
             InputError: It is missing, has another shape, or its values cannot be told.
         """
+        packing = self.storage.packing
+        if packing is not None and name not in self.tensors and packed_mark(name, self.tensors, packing):
+            values, found_with = unpacked(name, shape, self.tensors, packing, self.said_as)
+            self._taken.update(found_with)
+            self.dequantised.add(packing.said)
+            return values
         self.take_stored(name, *shape)
         values, found_with = weight_values(name, self.tensors, self.storage, self.said_as)
         if not _is_finite(values):
             raise InputError(f"{self.said_as}: '{name}' holds values that are not finite, or too large for float32")
         self._taken.update(found_with)
+        if in_fewer_bits(self.tensors[name]):
+            self.dequantised.add("INT8" if self.tensors[name].dtype == torch.int8 else "float8")
         return values
 
     def take_int8(self, name: str, *shape: int) -> tuple[Tensor, Tensor] | None:
@@ -99,6 +124,8 @@ class Checkpoint:
         Raises:
             InputError: It is missing, has another shape, or its scales are missing or wrong.
         """
+        if name not in self.tensors and name in self:
+            return None
         self.take_stored(name, *shape)
         if not rounds_activations(name, self.tensors, self.storage):
             return None
@@ -122,6 +149,14 @@ class Checkpoint:
         self._taken.add(name)
         return tensor
 
+    def is_harmless(self, name: str) -> bool:
+        """Whether a tensor changes nothing: older GPTQ files give each layer a bias, of zeros where there is none."""
+        if name.endswith(".bias") and packed_mark(
+            f"{name.removesuffix('bias')}weight", self.tensors, self.storage.packing
+        ):
+            return not bool(self.tensors[name].any())
+        return _HARMLESS.fullmatch(name) is not None
+
     def refuse_rest(self, but: Collection[str] = ()) -> None:
         """Refuse tensors that nobody has taken: the model would compute something else than they were made for.
 
@@ -131,12 +166,19 @@ class Checkpoint:
         Raises:
             InputError: There are some.
         """
-        rest = [name for name in self.untaken if name not in but and not _HARMLESS.fullmatch(name)]
+        rest = [name for name in self.untaken if name not in but and not self.is_harmless(name)]
         if rest:
             more = f" and {len(rest) - 1} more" if len(rest) > 1 else ""
             raise InputError(
                 f"{self.said_as} holds '{shown(rest[0], 60)}'{more}, which by its configuration is not used"
             )
+
+
+def _no_such_bits(storage: Storage, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether no weight is stored as the configuration says."""
+    if storage.packing is not None:
+        return not any(name.endswith(MARKS[storage.packing.kind]) for name in tensors)
+    return storage.method is not None and not any(in_fewer_bits(tensor) for tensor in tensors.values())
 
 
 def _is_finite(values: Tensor) -> bool:
@@ -156,7 +198,7 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
         raise InputError(f"{said_as} holds an adapter (adapter_config.json), which is not applied: merge it first")
     storage = _storage(folder / "config.json")
     tensors = _folder_tensors(folder, said_as)
-    if storage.method is not None and not any(in_fewer_bits(tensor) for tensor in tensors.values()):
+    if _no_such_bits(storage, tensors):
         raise InputError(f"{said_as}: no weight is stored as quantization_config says ({storage.method})")
     return Checkpoint(tensors, said_as, storage)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +47,14 @@ class Llama:
     Attributes:
         computing: The last three, as drafters take them over.
         folder: Where its files are; None where it was not loaded from any.
+        notes: What is computed otherwise than its files or the backend's name suggest, one line each.
 
     Raises:
         InputError: A tensor is missing or has another shape.
     """
 
     folder: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -167,9 +169,19 @@ def load_llama(
     if int8:
         checkpoint = quantized(checkpoint)
     model = Llama(config, checkpoint, dtype, device, chosen)
-    model.folder = Path(folder)
+    model.folder, model.notes = Path(folder), _notes(model, checkpoint.dequantised)
     checkpoint.refuse_rest([name for name in checkpoint.untaken if name.startswith("medusa_head.")])
     return model
+
+
+def _notes(model: Llama, dequantised: Collection[str]) -> tuple[str, ...]:
+    notes = []
+    if dequantised:
+        kind = str(model.dtype).removeprefix("torch.")
+        notes.append(f"weights stored as {', '.join(sorted(dequantised))} are computed in {kind}")
+    if model.computing.backend.name == "compiled" and not all(layer.is_plain for layer in model.layers):
+        notes.append("backend compiled multiplies; the rest of this kind of layer is torch's")
+    return tuple(notes)
 
 
 def _as_stored(config: LlamaConfig, checkpoint: Checkpoint) -> LlamaConfig:

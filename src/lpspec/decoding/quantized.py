@@ -57,14 +57,15 @@ def quantized(checkpoint: Checkpoint) -> Checkpoint:
     rounded: dict[str, Tensor] = {}
 
     def round_as(to: str, name: str) -> None:
-        shape = stored.tensors[name].shape
+        shape = packed.get(name) or tuple(stored.tensors[name].shape)
         int8 = stored.take_int8(name, *shape) or quantize_rows(stored.take(name, *shape))
         rounded[to], rounded[f"{to}_scale"] = int8
 
-    for name in stored.tensors:
+    packed = stored.packed_weights
+    for name in (*stored.tensors, *packed):
         if name.endswith("_proj.weight") or name == _HEAD:
             round_as(name, name)
-    rest = stored.untaken
+    rest = {name: tensor for name, tensor in stored.untaken.items() if not stored.is_harmless(name)}
     if _HEAD not in rounded and _EMBEDDING in stored:
         round_as(_HEAD, _EMBEDDING)
     return Checkpoint(rest | rounded, stored.said_as, stored.storage)

@@ -7,14 +7,13 @@ float8 with one scale per tensor, row or block (``weight_scale``, ``weight_scale
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor
 
-from lpspec.errors import LONGEST, InputError, shown
-from lpspec.llm.model_spec import one_line
+from lpspec.decoding.packed_weights import Packing
+from lpspec.errors import InputError
 
 SCALES = ("weight_scale", "weight_scale_inv", "SCB")
 """What may stand in place of ``weight`` in the names of scales. In spite of its name, weight_scale_inv multiplies."""
@@ -22,7 +21,7 @@ SCALES = ("weight_scale", "weight_scale_inv", "SCB")
 _SCB_STEPS = 127
 """Steps of bitsandbytes' rows: a weight is its INT8 times SCB / 127, SCB being the row's largest magnitude."""
 
-_PACKED = ("qweight", "weight_packed", "qzeros", "scales", "weight.absmax", "weight_global_scale", "blocks")
+_PACKED = ("qweight", "weight_packed", "weight.absmax", "weight_global_scale", "blocks")
 
 _FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
 
@@ -36,6 +35,9 @@ class Storage(BaseModel):
     """Rows and columns that share a scale where scales are given by block; absent, as in transformers 5.24."""
     int8_activations: bool | None = None
     """Whether layers stored in INT8 round what they multiply to INT8 too; None for those that have ``weight_scale``."""
+
+    packing: Packing | None = None
+    """How weights are packed into integers of 32 bits, where they are."""
 
     method: str | None = None
     """The ``quant_method``; None where weights may be in full, too."""
@@ -108,7 +110,7 @@ def _refuse_scales(name: str, tensors: Mapping[str, Tensor], where: str) -> None
 
 
 def packed_name(name: str, tensors: Mapping[str, Tensor]) -> str | None:
-    """The tensor that holds a weight's bits packed, as GPTQ, AWQ and W4A16 do, where the weight itself is missing."""
+    """The tensor that holds a weight's bits packed where the weight itself is missing."""
     return next((other for ending in _PACKED if (other := _beside(name, ending)) in tensors), None)
 
 
@@ -160,134 +162,3 @@ def _beside(name: str, ending: str) -> str:
 
 def _said(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-class _Numbers(BaseModel):
-    """How compressed-tensors stores weights: what is not named here is refused."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    num_bits: Literal[8]
-    type: Literal["int", "float"]
-    symmetric: Literal[True] = True
-    strategy: Literal["tensor", "channel", "block"] = "tensor"
-    block_structure: tuple[PositiveInt, PositiveInt] | None = None
-    actorder: Literal[False] | None = None
-
-
-class _Activations(BaseModel):
-    """How it rounds what is multiplied: as it comes, which needs no tensor, and INT8 token by token."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    num_bits: Literal[8]
-    type: Literal["int", "float"]
-    symmetric: Literal[True] = True
-    strategy: Literal["token", "tensor", "group"] = "token"
-    dynamic: Literal[True]
-
-    @model_validator(mode="after")
-    def _rounds_int8_by_token(self) -> Self:
-        if self.type == "int" and self.strategy != "token":
-            raise ValueError(f"strategy = {self.strategy} of INT8 activations is not computed, allowed is token")
-        return self
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    weights: _Numbers
-    input_activations: _Activations | None = None
-    output_activations: None = None
-
-
-class _Plain(BaseModel):
-    """A part of compressed-tensors' settings that must be empty."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    format: Literal["dense"] = "dense"
-
-
-class _CompressedTensors(BaseModel):
-    """W8A8 and float8; https://github.com/vllm-project/compressed-tensors, as of 0.20."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    format: Literal["int-quantized", "float-quantized", "naive-quantized", "dense"] | None = None
-    config_groups: dict[str, _Group] = Field(min_length=1)
-    kv_cache_scheme: None = None
-    sparsity_config: _Plain | None = None
-    transform_config: None = None
-
-    def storage(self) -> Storage:
-        groups = list(self.config_groups.values())
-        blocks = {group.weights.block_structure for group in groups} - {None}
-        rounded = {
-            group.input_activations is not None and group.input_activations.type == "int"
-            for group in groups
-            if group.weights.type == "int"
-        }
-        if len(blocks) > 1 or len(rounded) > 1:
-            raise ValueError("config_groups that differ in blocks or activations are not read")
-        return Storage(
-            block=next(iter(blocks), None) or (128, 128),
-            int8_activations=next(iter(rounded), None),
-            method=None if self.format == "dense" else "compressed-tensors",
-        )
-
-
-class _Float8(BaseModel):
-    """transformers' fine-grained float8 and its predecessors, which round activations as they come."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    weight_block_size: tuple[PositiveInt, PositiveInt] | None = (128, 128)
-    activation_scheme: Literal["dynamic"] = "dynamic"
-
-    def storage(self) -> Storage:
-        return Storage(block=self.weight_block_size or (128, 128), method="fp8")
-
-
-class _BitsAndBytes(BaseModel):
-    """LLM.int8: outliers of what is multiplied stay in floating point, so nothing of it is rounded here."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    load_in_8bit: Literal[True]
-    load_in_4bit: Literal[False] = False
-
-    def storage(self) -> Storage:
-        return Storage(int8_activations=False, method="bitsandbytes")
-
-
-_METHODS: dict[str, type[_CompressedTensors] | type[_Float8] | type[_BitsAndBytes]] = {
-    "compressed-tensors": _CompressedTensors,
-    "fp8": _Float8,
-    "bitsandbytes": _BitsAndBytes,
-}
-
-
-def read_storage(said: object, where: str) -> Storage:
-    """What the ``quantization_config`` of a ``config.json`` says; None where there is none.
-
-    Raises:
-        InputError: It names a layout that is not read.
-    """
-    if said is None:
-        return Storage()
-    if not isinstance(said, dict):
-        raise InputError(f"{where}: quantization_config must be an object")
-    method = said.get("quant_method")
-    if not isinstance(method, str) or method not in _METHODS:
-        known = ", ".join(_METHODS)
-        raise InputError(
-            f"{where}: quantization_config.quant_method = {shown(repr(method), 30)} is not read, allowed are {known}"
-        )
-    try:
-        return _METHODS[method].model_validate(said).storage()
-    except ValidationError as error:
-        start = f"{where}: quantization_config."
-        raise InputError((start + one_line(error, LONGEST - len(start)))[:LONGEST]) from None
-    except ValueError as error:
-        raise InputError(f"{where}: quantization_config: {error}") from None

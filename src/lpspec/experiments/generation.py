@@ -65,7 +65,7 @@ class Generated:
         acceptance: One per depth.
         priced_as: Name of the model that was priced.
         provenance: What the result was made from.
-        notes: Options that have no effect, one line each.
+        notes: Options that have no effect, and weights that are computed otherwise than stored, one line each.
     """
 
     request: Request
@@ -144,7 +144,13 @@ def generate(
         request, systems, policy, describe_machine(decoder.model, decoder.dtype), sized_by, scenario.level
     )
     return Generated(
-        request, tuple(texts), runs, count_acceptance(steps), spec.name, origin, _notes(request, scenario, systems)
+        request,
+        tuple(texts),
+        runs,
+        count_acceptance(steps),
+        spec.name,
+        origin,
+        (*decoder.model.notes, *_notes(request, scenario, systems)),
     )
 
 
