@@ -25,15 +25,15 @@ from lpspec.decoding.llama_weights import random_weights
 from lpspec.decoding.quantized import quantized
 from lpspec.decoding.tree_frame import TreeFrame
 from lpspec.decoding.verification import Greedy
-from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm import ModelSpec, llama_spec
 from lpspec.speculation.pruner import DraftTokenPruner
 from lpspec.speculation.token_tree import TokenTree
 
-DEMO = ModelSpec(
+DEMO = llama_spec(
     name="as the demo", source="shape of the shipped model", layers=4, hidden_size=256, intermediate_size=576, heads=4,
     kv_heads=2, head_dim=64, vocab_size=1024, tied_embeddings=True, qkv_bias=False, max_context=1024,
 )  # fmt: skip
-TINY_LLAMA = ModelSpec(
+TINY_LLAMA = llama_spec(
     name="1.1 B", source="shape of TinyLlama-1.1B", layers=22, hidden_size=2048, intermediate_size=5632, heads=32,
     kv_heads=4, head_dim=64, vocab_size=32000, tied_embeddings=False, qkv_bias=False, max_context=2048,
 )  # fmt: skip

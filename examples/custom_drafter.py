@@ -15,7 +15,7 @@ from lpspec.decoding.generate import Generation
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.llama_weights import random_weights
-from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.llama_spec import llama_spec
 
 
 class Bigrams:
@@ -55,7 +55,7 @@ class Bigrams:
 def main() -> None:
     """Decode with it and without, on a small random model."""
     DRAFTERS["bigrams"] = lambda model, source: Bigrams()
-    spec = ModelSpec(
+    spec = llama_spec(
         name="random", source="random weights", layers=2, hidden_size=64, intermediate_size=96, heads=4, kv_heads=2,
         head_dim=16, vocab_size=64, tied_embeddings=False, qkv_bias=False, max_context=512,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.pim_only import PimOnlyAllocator
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.errors import InputError
-from lpspec.llm import Gemm, ModelSpec, load_model, verify_operators
+from lpspec.llm import Gemm, ModelSpec, llama_spec, load_model, verify_operators
 from lpspec.machine.loading import load_platform
 from lpspec.machine.platform_spec import PlatformSpec
 
@@ -195,7 +195,7 @@ def test_pim_only_leaves_the_npu_what_does_not_fit() -> None:
 
 
 def small_model(hidden: int, inner: int, layers: int, heads: int, vocab: int, tied: bool, drafts: int) -> ModelSpec:
-    return ModelSpec(
+    return llama_spec(
         name="small",
         source="a test",
         layers=layers,

@@ -5,9 +5,9 @@ import torch
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.llama_weights import random_weights
-from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.llama_spec import llama_spec
 
-SPEC = ModelSpec(
+SPEC = llama_spec(
     name="tiny", source="test", layers=2, hidden_size=32, intermediate_size=48, heads=4, kv_heads=2, head_dim=8,
     vocab_size=64, tied_embeddings=False, qkv_bias=True, out_bias=True, max_context=64,
 )  # fmt: skip

@@ -12,7 +12,7 @@ from lpspec.decoding.drafter import Committed, Draft
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.llama_weights import random_weights
-from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.llama_spec import llama_spec
 from lpspec.speculation.token_tree import TokenTree
 
 torch.set_num_threads(1)  # models this small run many times slower on several threads of a busy machine
@@ -24,7 +24,7 @@ SIZES: dict[str, Any] = {
 
 
 def tiny_config(end_tokens: tuple[int, ...] = (), architecture: Architecture = PLAIN, **sizes: Any) -> LlamaConfig:
-    return LlamaConfig(spec=ModelSpec(**SIZES | sizes), end_tokens=end_tokens, architecture=architecture)
+    return LlamaConfig(spec=llama_spec(**SIZES | sizes), end_tokens=end_tokens, architecture=architecture)
 
 
 def tiny_llama(seed: int = 0, dtype: torch.dtype = torch.float32, backend: str = "torch", **sizes: Any) -> Llama:

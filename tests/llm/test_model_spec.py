@@ -1,10 +1,13 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lpspec.errors import InputError
-from lpspec.llm import ModelSpec, load_model, model_names
+from lpspec.llm import ModelSpec, llama_spec, load_model, model_names
+from lpspec.llm.structure import PLAIN_NUMBERS
 
 # Published totals; a Vicuna has that of the LLaMA it was tuned from. Below, each is summed by tensor too.
 PUBLISHED_PARAMETERS = {
@@ -44,6 +47,21 @@ def product(shape: tuple[int, ...]) -> int:
     for size in shape:
         total *= size
     return total
+
+
+def numbers_of(model: ModelSpec) -> dict[str, Any]:
+    """What ``llama_spec`` makes the same model of."""
+    fields = {name: value for name, value in model if name != "layer_groups"}
+    return fields | {name: getattr(model, name) for name in PLAIN_NUMBERS}
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_plain_model_is_rebuilt_from_its_numbers(name: str) -> None:
+    model = load_model(name)
+    assert llama_spec(**numbers_of(model)) == model
+    assert ModelSpec.model_validate(model.model_dump()) == model
+    deeper = model.model_copy(update={"layers": 3, "head_dim": 2, "max_context": 7})
+    assert deeper == llama_spec(**numbers_of(model) | {"layers": 3, "head_dim": 2, "max_context": 7})
 
 
 def test_every_preset_has_a_published_total() -> None:
@@ -91,7 +109,7 @@ def test_weight_bytes_scale_with_bits(bits: int) -> None:
 @given(st.integers(1, 64), st.integers(1, 64))
 def test_odd_rows_round_up_to_whole_bytes(hidden: int, inner: int) -> None:
     sizes = {"hidden_size": hidden, "intermediate_size": inner, "weight_bits": 4}
-    model = ModelSpec.model_validate({**load_model("tinyllama").model_dump(), **sizes})
+    model = llama_spec(**numbers_of(load_model("tinyllama")) | sizes)
     exact_bits = model.parameters * 4
     rows = sum(tensor.copies * tensor.rows for tensor in model.tensors)
     assert exact_bits <= model.weight_bytes * 8 <= exact_bits + 4 * rows
@@ -132,11 +150,11 @@ def test_with_bits_reports_all_widths_in_one_line() -> None:
 )
 def test_wrong_field_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValidationError):
-        ModelSpec.model_validate({**load_model("llama2-7b").model_dump(), field: value})
+        llama_spec(**numbers_of(load_model("llama2-7b")) | {field: value})
 
 
 def test_spec_is_frozen_and_hashable() -> None:
     model = load_model("llama2-7b")
     with pytest.raises(ValidationError):
-        model.layers = 1  # type: ignore[misc]
+        model.vocab_size = 1  # type: ignore[misc]
     assert hash(model) == hash(load_model("llama2-7b"))

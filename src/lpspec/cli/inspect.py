@@ -148,11 +148,10 @@ def _platform_sheet(name: str, changes: dict[str, str]) -> "Sheet":
 
 
 def _model_sheet(name: str) -> "Sheet":
-    from lpspec.llm import Gemm, load_model, verify_operators
-    from lpspec.report.sheets import model_sheet
+    from lpspec.llm import load_model
+    from lpspec.report.model_sheet import model_sheet
 
-    model = load_model(name)
-    return model_sheet(model, sum(op.weight_bytes for op in verify_operators(model, 1, 0) if isinstance(op, Gemm)))
+    return model_sheet(load_model(name))
 
 
 def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":

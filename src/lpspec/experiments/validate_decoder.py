@@ -9,13 +9,13 @@ from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.llama_weights import random_weights
 from lpspec.decoding.recording import Prompt, record_ranks
-from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.llama_spec import llama_spec
 from lpspec.simulation.decode_loop import decode
 from lpspec.speculation.pruner import FixedTree
 from lpspec.speculation.token_tree import TokenTree
 
 HEADS, NEW_TOKENS, PROMPTS = 3, 40, 4
-SPEC = ModelSpec(
+SPEC = llama_spec(
     name="tiny",
     source="random",
     layers=2,

@@ -1,20 +1,12 @@
 """What work there is: model dimensions and the operators of a pass."""
 
 from lpspec.llm.counts import Count, packed_bytes
+from lpspec.llm.llama_spec import llama_spec
 from lpspec.llm.loading import load_model, model_names
-from lpspec.llm.model_spec import ModelSpec, Tensor
-from lpspec.llm.operators import (
-    Attention,
-    Elementwise,
-    ExpertGemm,
-    Gemm,
-    Operator,
-    StateUpdate,
-    draft_operators,
-    eagle_operators,
-    prefill_operators,
-    verify_operators,
-)
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import draft_operators, eagle_operators, prefill_operators, verify_operators
+from lpspec.llm.weights import Tensor
+from lpspec.llm.work import Attention, Elementwise, ExpertGemm, Gemm, Operator, StateUpdate
 
 __all__ = [
     "Attention",
@@ -28,6 +20,7 @@ __all__ = [
     "Tensor",
     "draft_operators",
     "eagle_operators",
+    "llama_spec",
     "load_model",
     "model_names",
     "packed_bytes",

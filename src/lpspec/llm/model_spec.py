@@ -1,91 +1,35 @@
-"""The dimensions of a Llama-like decoder and of its Medusa heads, and the bytes they take."""
+"""A decoder by its layers, its draft heads, and what follows: tensors, bytes read by a pass, bytes of the cache."""
 
 import re
-from typing import Literal, NamedTuple, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
 from lpspec.errors import LONGEST, InputError, listed
-from lpspec.llm.counts import Count, ceil_div, packed_bytes
+from lpspec.llm.counts import packed_bytes
+from lpspec.llm.steps import Attend, ExpertProduct, Gather, Product, Recur, Step, Unread, Vector
+from lpspec.llm.structure import SHARED_HEAD, Structure
+from lpspec.llm.weights import Read, Tensor, TensorClass, WeightFormat, distinct_experts
+
+__all__ = ["ModelSpec", "Tensor", "WeightFormat", "one_line", "validated_spec"]
 
 Bits = Literal[4, 8, 16, 32]
 
+_ONE_PRECISION = {"embedding", "head", "other"}
 
-class WeightFormat(NamedTuple):
-    """How the numbers of a weight tensor are stored: each in ``bits``, and beside each group of them ``group_bits``.
 
-    A group is ``group_size`` neighbours of one row, or the whole row where that is 0; its bits are a scale and, where
-    there is one, a zero point. Each row of numbers starts on a whole byte.
+class ModelSpec(Structure):
+    """A decoder: embedding, layers in groups of equal ones, LM head; and optional draft heads.
+
+    A Llama-like one may be given by the numbers of ``PLAIN_NUMBERS`` instead of ``layer_groups``: see ``llama_spec``.
+    Raises ``pydantic.ValidationError`` when built by hand from wrong values; ``load_model`` and ``with_bits`` say the
+    same in one line as ``InputError``.
     """
-
-    bits: int
-    group_size: int = 0
-    group_bits: int = 0
-
-    def size_bytes(self, rows: Count, columns: int) -> Count:
-        """Bytes of ``rows`` x ``columns`` numbers with all that is stored beside them."""
-        groups = ceil_div(columns, self.group_size or columns)
-        return rows * packed_bytes(columns, self.bits) + packed_bytes(rows * groups, self.group_bits)
-
-
-class Tensor(NamedTuple):
-    """``copies`` equal weight tensors of ``rows`` x ``columns``; a bias or norm is one row.
-
-    Rows are output features, as in a checkpoint: one row makes one column of the layer's output. ``is_linear`` tells
-    the products inside the layers and draft heads from embedding, LM head, norms and biases, which may be stored wider.
-    """
-
-    name: str
-    copies: int
-    rows: int
-    columns: int
-    is_linear: bool = False
-
-    @property
-    def elements(self) -> int:
-        """Numbers held by all copies."""
-        return self.copies * self.rows * self.columns
-
-    def size_bytes(self, stored: WeightFormat) -> int:
-        """Bytes of all copies, stored like this."""
-        return self.copies * int(stored.size_bytes(self.rows, self.columns))
-
-
-class ModelSpec(BaseModel):
-    """A Llama-like decoder (RMSNorm, RoPE, grouped-query attention, gated SiLU) with optional Medusa heads.
-
-    Raises ``pydantic.ValidationError`` when built by hand from wrong values; ``load_model`` and
-    ``with_bits`` say the same in one line as ``InputError``.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     name: str
     """What tables and figures call the model."""
     source: str
     """Where the dimensions come from."""
-    layers: PositiveInt
-    """Decoder layers."""
-    hidden_size: PositiveInt
-    """Width of the residual stream."""
-    intermediate_size: PositiveInt
-    """Width of the gated feed-forward layer."""
-    heads: PositiveInt
-    """Query heads per layer."""
-    kv_heads: PositiveInt
-    """Key and value heads per layer; each serves ``heads / kv_heads`` query heads."""
-    head_dim: PositiveInt
-    """Width of one head."""
-    vocab_size: PositiveInt
-    """Rows of the embedding table, padding rows included."""
-    tied_embeddings: bool
-    """True where the LM head is the embedding table."""
-    qkv_bias: bool
-    """True where the query, key and value projections add a bias."""
-    out_bias: bool = False
-    """True where the attention output projection adds a bias."""
-    max_context: PositiveInt
-    """Positions for which attention over every earlier token is what the model computes."""
     weight_bits: Bits = 8
     """Bits of a weight of the layers' products, and of draft heads."""
     group_size: NonNegativeInt = 0
@@ -97,7 +41,7 @@ class ModelSpec(BaseModel):
     activation_bits: Bits = 8
     """Bits of an activation between operators."""
     kv_bits: Bits = 8
-    """Bits of a cached key or value element."""
+    """Bits of a number of the cache: a key, a value, a latent vector, a state."""
     medusa_heads: NonNegativeInt = 4
     """Medusa-1 draft heads; 0 for none (arXiv 2401.10774)."""
     medusa_layers: PositiveInt = 1
@@ -107,41 +51,15 @@ class ModelSpec(BaseModel):
     default_trace: str | None = None
     """Name of the shipped acceptance trace that suits the model, or stands in for its own."""
 
-    @model_validator(mode="after")
-    def _heads_share_evenly(self) -> Self:
-        if self.heads % self.kv_heads:
-            raise ValueError(f"heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})")
-        return self
-
-    @property
-    def query_width(self) -> int:
-        """Width of all query heads together."""
-        return self.heads * self.head_dim
-
-    @property
-    def kv_width(self) -> int:
-        """Width of all key heads together, and likewise of all value heads."""
-        return self.kv_heads * self.head_dim
-
-    @property
-    def qkv_width(self) -> int:
-        """Width of queries, keys and values side by side: the fused projection's output."""
-        return self.query_width + 2 * self.kv_width
+    # What is stored
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """Every weight tensor of the base model; those that share an input are fused."""
-        return (
-            Tensor("embedding", 1, self.vocab_size, self.hidden_size),
-            Tensor("norms", 2 * self.layers, 1, self.hidden_size),
-            Tensor("qkv", self.layers, self.qkv_width, self.hidden_size, True),
-            Tensor("qkv_bias", self.layers * self.qkv_bias, 1, self.qkv_width),
-            Tensor("out", self.layers, self.hidden_size, self.query_width, True),
-            Tensor("out_bias", self.layers * self.out_bias, 1, self.hidden_size),
-            Tensor("gate_up", self.layers, 2 * self.intermediate_size, self.hidden_size, True),
-            Tensor("down", self.layers, self.hidden_size, self.intermediate_size, True),
-            Tensor("final_norm", 1, 1, self.hidden_size),
-            Tensor("lm_head", int(not self.tied_embeddings), self.vocab_size, self.hidden_size),
+        return tuple(
+            tensor
+            for step, count, _ in self.steps()
+            if (tensor := step_tensor(step, count)) and not (self.tied_embeddings and tensor.name == SHARED_HEAD)
         )
 
     @property
@@ -149,25 +67,20 @@ class ModelSpec(BaseModel):
         """Every weight tensor of the Medusa heads."""
         blocks = self.medusa_heads * self.medusa_layers
         return (
-            Tensor("medusa_block", blocks, self.hidden_size, self.hidden_size, True),
+            Tensor("medusa_block", blocks, self.hidden_size, self.hidden_size, "ffn_up"),
             Tensor("medusa_block_bias", blocks, 1, self.hidden_size),
-            Tensor("medusa_lm_head", self.medusa_heads, self.vocab_size, self.hidden_size, True),
+            Tensor("medusa_lm_head", self.medusa_heads, self.vocab_size, self.hidden_size, "ffn_down"),
         )
 
     @property
     def eagle_tensors(self) -> tuple[Tensor, ...]:
         """Every weight tensor of the EAGLE layer, which has no norm before its attention and shares the LM head."""
-        copies = int(self.eagle)
-        return (
-            Tensor("eagle_mix", copies, self.hidden_size, 2 * self.hidden_size, True),
-            Tensor("eagle_norm", copies, 1, self.hidden_size),
-            Tensor("eagle_qkv", copies, self.qkv_width, self.hidden_size, True),
-            Tensor("eagle_qkv_bias", copies * self.qkv_bias, 1, self.qkv_width),
-            Tensor("eagle_out", copies, self.hidden_size, self.query_width, True),
-            Tensor("eagle_out_bias", copies * self.out_bias, 1, self.hidden_size),
-            Tensor("eagle_gate_up", copies, 2 * self.intermediate_size, self.hidden_size, True),
-            Tensor("eagle_down", copies, self.hidden_size, self.intermediate_size, True),
-        )
+        if not self.eagle:
+            return ()
+        mix = Tensor("eagle_mix", 1, self.hidden_size, 2 * self.hidden_size, "ffn_up")
+        steps = self.plain_layer.steps(self.hidden_size, self.norm)
+        own = [tensor for step in steps if step.name != "attention_norm" and (tensor := step_tensor(step, 1))]
+        return (mix, *(tensor._replace(name=f"eagle_{tensor.name}") for tensor in own))
 
     @property
     def linear_format(self) -> WeightFormat:
@@ -179,9 +92,13 @@ class ModelSpec(BaseModel):
         """How embedding, LM head, norms and biases are stored."""
         return WeightFormat(self.other_bits or self.weight_bits)
 
+    def stored_as(self, kind: TensorClass) -> WeightFormat:
+        """How tensors of a class are stored."""
+        return self.other_format if kind in _ONE_PRECISION else self.linear_format
+
     def stored_bytes(self, tensor: Tensor) -> int:
         """Bytes of all copies of one of the model's tensors."""
-        return tensor.size_bytes(self.linear_format if tensor.is_linear else self.other_format)
+        return tensor.size_bytes(self.stored_as(tensor.kind))
 
     @property
     def parameters(self) -> int:
@@ -208,15 +125,72 @@ class ModelSpec(BaseModel):
         """Bytes resident for the EAGLE layer."""
         return sum(map(self.stored_bytes, self.eagle_tensors))
 
+    # What a pass reads, and what stays between passes
+
+    def read_bytes(self, tokens: int = 1, context: int = 0) -> int:
+        """Bytes of the weights that a pass needs, each counted once: tables by rows, experts as chosen, the rest whole.
+
+        Of experts, those that at least one token is expected to be sent to, rounded to whole bytes (see
+        ``distinct_experts`` for the routing model). Rows of an embedding that is the LM head too are among its own.
+
+        Args:
+            tokens: Tokens of the pass, all with logits, as in a verify pass.
+            context: Tokens before; no family reads other weights for a longer one.
+
+        Raises:
+            InputError: Fewer than one token, or a context below 0.
+        """
+        _check_pass(tokens, context)
+        exact, expected = 0, 0.0
+        for step, count, _ in self.steps():
+            tensor = step_tensor(step, count)
+            if tensor is None or tensor.read == "none":
+                continue
+            whole = self.stored_bytes(tensor)
+            if tensor.read == "whole":
+                exact += whole
+            elif tensor.read == "experts":
+                expected += whole * distinct_experts(tensor.experts, tensor.top_k, tokens) / tensor.experts
+            elif not (tensor.name == "embedding" and self.tied_embeddings):
+                exact += min(tokens, tensor.rows) * (whole // tensor.rows)
+        return exact + round(expected)
+
+    def cache_bytes(self, context: int) -> int:
+        """Bytes kept between passes after so many tokens: keys and values inside windows, latent vectors, states.
+
+        Raises:
+            InputError: A context below 0.
+        """
+        _check_pass(1, context)
+        layers = 0
+        for step, count, runs in self.steps():
+            if isinstance(step, Attend):
+                layers += count * runs * step.kept(context) * packed_bytes(step.numbers_per_token, self.kv_bits)
+        eagle = self.eagle * context * self._eagle_token_bytes
+        return layers + eagle + self.state_bytes
+
     @property
-    def cached_layers(self) -> int:
-        """Layers that keep keys and values, the EAGLE layer included."""
-        return self.layers + self.eagle
+    def state_bytes(self) -> int:
+        """Bytes of states, whose size does not depend on the text."""
+        return sum(
+            count * runs * packed_bytes(step.numbers, self.kv_bits)
+            for step, count, runs in self.steps()
+            if isinstance(step, Recur)
+        )
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Bytes that one token adds to the key-value cache, all layers."""
-        return self.cached_layers * packed_bytes(2 * self.kv_width, self.kv_bits)
+        """Bytes that one token adds to the key-value cache, all layers, before any window is full."""
+        layers = sum(
+            count * runs * packed_bytes(step.numbers_per_token, self.kv_bits)
+            for step, count, runs in self.steps()
+            if isinstance(step, Attend)
+        )
+        return layers + self.eagle * self._eagle_token_bytes
+
+    @property
+    def _eagle_token_bytes(self) -> int:
+        return packed_bytes(2 * self.kv_width, self.kv_bits) if self.eagle else 0
 
     def with_bits(self, weight: int | None = None, activation: int | None = None, kv: int | None = None) -> "ModelSpec":
         """The same model at other precisions; what is left out stays.
@@ -233,7 +207,7 @@ class ModelSpec(BaseModel):
         changed: dict[str, int | None] = {field: bits for field, bits in given.items() if bits is not None}
         if weight is not None:
             changed |= {"group_size": 0, "group_bits": 0, "other_bits": None}
-        return validated_spec({**self.model_dump(), **changed}, f"model '{self.name}'")
+        return validated_spec({**dict(self), **changed}, f"model '{self.name}'")
 
 
 def validated_spec(fields: dict[str, object], where: str) -> ModelSpec:
@@ -255,6 +229,31 @@ def one_line(error: ValidationError, room: int = 100) -> str:
         for item in error.errors(include_url=False, include_context=False)
     ]
     return listed(found, room, "; ")
+
+
+def step_tensor(step: Step, count: int) -> Tensor | None:
+    """The weights of a step that ``count`` layers have; None where it has none."""
+    match step:
+        case Product():
+            return Tensor(step.name, count, step.n, step.k, step.kind)
+        case Vector() if step.weights:
+            read: Read = "whole" if step.experts == 1 else "experts"
+            copies = count * step.experts
+            return Tensor(step.name, copies, 1, step.weights, "other", read, step.experts, step.top_k)
+        case Gather():
+            return Tensor(step.name, count, step.rows, step.columns, step.kind, "rows")
+        case Unread():
+            return Tensor(step.name, count, step.rows, step.columns, step.kind, "none")
+        case ExpertProduct():
+            copies = count * step.experts
+            return Tensor(step.name, copies, step.n, step.k, "expert", "experts", step.experts, step.top_k)
+        case _:
+            return None
+
+
+def _check_pass(tokens: int, context: int) -> None:
+    if tokens < 1 or context < 0:
+        raise InputError(f"a pass of {tokens} tokens after {context}: allowed are 1 and more after 0 and more")
 
 
 _TAG = re.compile(r"Input tag ('.*') found using '(.*)' does not match any of the expected tags: (.*)")

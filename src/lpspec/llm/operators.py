@@ -1,21 +1,22 @@
-"""The operators of a pass through a decoder, in the order of execution; what they are is in ``work.py``."""
+"""The operators of a pass through a decoder, in the order of execution, from its steps.
 
+Dimensions such as ``tokens`` and ``context`` may be ints or int64 arrays that broadcast, so one call
+describes a step or a whole (tokens, context) grid; ints in give ints out.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
-from lpspec.llm.counts import Count
+import numpy as np
+
+from lpspec.llm.counts import Count, packed_bytes, plain
+from lpspec.llm.layers import ADD_OPS, COMPARE_OPS, SILU_OPS, SOFTMAX_OPS
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.steps import Attend, ExpertProduct, Gather, Product, Recur, Step, Vector
+from lpspec.llm.structure import SHARED_HEAD, CountedStep
+from lpspec.llm.weights import TensorClass, distinct_experts
 from lpspec.llm.work import Attention, Elementwise, ExpertGemm, Gemm, Operator, PlainOperator, StateUpdate
-
-# Vector operations per element.
-MOVE_OPS = 1  # embedding lookup: each element is copied
-ADD_OPS = 1  # a residual or a bias
-COMPARE_OPS = 1  # argmax, and a top-k whose k is far smaller than the vocabulary
-ROPE_OPS = 3  # multiply by the cosine, multiply the rotated partner by the sine, add
-RMS_NORM_OPS = 4  # square, accumulate, scale by 1/rms, multiply by the weight
-SILU_OPS = 3  # exponential, add one, divide
-GATED_SILU_OPS = SILU_OPS + 1  # and multiply by the other branch
-SOFTMAX_OPS = 5  # maximum (a masked score is skipped here), subtract, exponential, accumulate, divide
-
 
 __all__ = [
     "SHARED_HEAD",
@@ -32,40 +33,34 @@ __all__ = [
     "verify_operators",
 ]
 
-SHARED_HEAD = "lm_head"
-"""The product that verifying and EAGLE's drafting have in common: its weights lie in memory once."""
-
 
 def verify_operators(model: ModelSpec, tokens: Count, context: Count) -> tuple[Operator, ...]:
     """One verify pass over a token tree, in the order of execution; one token is plain decoding.
 
-    Attention is dense over ``tokens * (context + tokens)`` pairs: the tree mask hides most of the
-    ``tokens`` x ``tokens`` corner, but it is irregular and changes with the tree, so matrix units compute the
-    corner and then mask it. The LM head runs for every token, since each node's successor must be known.
+    Attention is dense over ``tokens * keys`` pairs, where a layer with a window has those keys that its cache holds:
+    the tree mask hides most of the ``tokens`` x ``tokens`` corner, but it is irregular and changes with the tree, so
+    matrix units compute the corner and then mask it. The LM head runs for every token, since each node's successor must
+    be known.
 
     Args:
         model: The decoder.
         tokens: Tokens verified in the pass, the root included.
         context: Committed tokens already in the key-value cache.
     """
-    pairs = tokens * (context + tokens)
-    body = _decoder_operators(model, tokens, _attention(model, tokens, context, pairs))
-    return body + _lm_head_operators(model, tokens)
+    return _operators(model, model.steps(), _Pass(tokens, context, tokens))
 
 
 def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator, ...]:
     """The pass over the prompt, in the order of execution.
 
-    Attention is causal, ``prompt_tokens * (prompt_tokens + 1) / 2`` pairs: the mask is always the same
-    triangle, so what lies above it is skipped. The LM head runs for the last token only.
+    Attention is causal, ``prompt_tokens * (prompt_tokens + 1) / 2`` pairs, or those inside the window: the mask is
+    always the same, so what lies outside is skipped. The LM head runs for the last token only.
 
     Args:
         model: The decoder.
         prompt_tokens: Tokens of the prompt.
     """
-    pairs = prompt_tokens * (prompt_tokens + 1) // 2
-    body = _decoder_operators(model, prompt_tokens, _attention(model, prompt_tokens, 0, pairs))
-    return body + _lm_head_operators(model, 1)
+    return _operators(model, model.steps(), _Pass(prompt_tokens, 0, 1, causal=True))
 
 
 def draft_operators(model: ModelSpec, heads: int | None = None) -> tuple[Operator, ...]:
@@ -79,12 +74,12 @@ def draft_operators(model: ModelSpec, heads: int | None = None) -> tuple[Operato
     if heads == 0:
         return ()
     blocks, hidden = heads * model.medusa_layers, model.hidden_size
-    bias_bytes = blocks * _vector_bytes(model, hidden)
+    bias_bytes = blocks * _row_bytes(model, "other", hidden)
     block_ops = ADD_OPS + SILU_OPS + ADD_OPS  # bias, activation, residual
     return (
-        _gemm(model, "medusa_block", blocks, 1, hidden, hidden),
+        _gemm(model, "medusa_block", blocks, 1, (hidden, hidden)),
         Elementwise("medusa_silu", blocks, hidden, block_ops, bias_bytes),
-        _gemm(model, "medusa_lm_head", heads, 1, hidden, model.vocab_size),
+        _gemm(model, "medusa_lm_head", heads, 1, (hidden, model.vocab_size)),
         Elementwise("top_k", heads, model.vocab_size, COMPARE_OPS, 0),
     )
 
@@ -104,86 +99,117 @@ def eagle_operators(model: ModelSpec, tokens: Count, context: Count, guessing: C
     if not model.eagle:
         return ()
     hidden, vocab = model.hidden_size, model.vocab_size
-    one_layer = model.model_copy(update={"layers": 1})
-    attention = _attention(one_layer, tokens, context, tokens * (context + tokens))
-    layer = [op for op in _decoder_operators(one_layer, tokens, attention) if op.name != "attention_norm"]
-    embedding, *rest = [replace(op, name=f"eagle_{op.name}") for op in layer]
+    one_pass = _Pass(tokens, context, guessing)
+    layer = [step for step in model.plain_layer.steps(hidden, model.norm) if step.name != "attention_norm"]
+    embedding, *rest = _operators(
+        model, [CountedStep(step, 1, 1) for step in (next(model.first_steps()), *layer)], one_pass
+    )
     return (
-        embedding,
-        _gemm(model, "eagle_mix", 1, tokens, 2 * hidden, hidden),
-        *rest,
-        _lm_head(model, guessing),
+        replace(embedding, name="eagle_embedding"),
+        _gemm(model, "eagle_mix", 1, tokens, (2 * hidden, hidden)),
+        *(replace(op, name=f"eagle_{op.name}") for op in rest),
+        _gemm(model, SHARED_HEAD, 1, guessing, (hidden, vocab), "head"),
         Elementwise("eagle_confidence", 1, guessing * vocab, SOFTMAX_OPS, 0),
         Elementwise("eagle_top_k", 1, guessing * vocab, COMPARE_OPS, 0),
     )
 
 
-def _decoder_operators(model: ModelSpec, tokens: Count, attention: Attention) -> tuple[Operator, ...]:
-    """Embedding and all layers. Products with the same input are one: Q, K and V; gate and up."""
-    layers, hidden, inner = model.layers, model.hidden_size, model.intermediate_size
-    width = tokens * hidden
-    row_bytes = _vector_bytes(model, hidden)  # one embedding row or norm
-    rotated = tokens * (model.query_width + model.kv_width)
-    return (
-        Elementwise("embedding", 1, width, MOVE_OPS, tokens * row_bytes),
-        Elementwise("attention_norm", layers, width, RMS_NORM_OPS, layers * row_bytes),
-        _gemm(model, "qkv", layers, tokens, hidden, model.qkv_width),
-        *_bias(model, "qkv_bias", model.qkv_bias, tokens, model.qkv_width),
-        Elementwise("rope", layers, rotated, ROPE_OPS, 0),
-        attention,
-        Elementwise("softmax", layers, model.heads * attention.pairs, SOFTMAX_OPS, 0),
-        _gemm(model, "out", layers, tokens, model.query_width, hidden),
-        *_bias(model, "out_bias", model.out_bias, tokens, hidden),
-        Elementwise("attention_residual", layers, width, ADD_OPS, 0),
-        Elementwise("mlp_norm", layers, width, RMS_NORM_OPS, layers * row_bytes),
-        _gemm(model, "gate_up", layers, tokens, hidden, 2 * inner),
-        Elementwise("gated_silu", layers, tokens * inner, GATED_SILU_OPS, 0),
-        _gemm(model, "down", layers, tokens, inner, hidden),
-        Elementwise("mlp_residual", layers, width, ADD_OPS, 0),
-    )
+class _Pass(NamedTuple):
+    """What a pass reads: new tokens after a context, of which some get logits."""
+
+    tokens: Count
+    context: Count
+    with_logits: Count
+    causal: bool = False
+    runs: int = 1
+
+    def pairs(self, step: Attend) -> Count:
+        """Products of a query and a key, per head."""
+        if not self.causal:
+            return self.tokens * (_at_most(self.context, step.window and step.window - 1) + self.tokens)
+        if step.window is None:
+            return _triangle(self.tokens)
+        if step.chunk:
+            chunks, rest = self.tokens // step.window, self.tokens % step.window
+            return chunks * _triangle(step.window) + _triangle(rest)
+        inside = _at_most(self.tokens, step.window)
+        return _triangle(inside) + (self.tokens - inside) * step.window
 
 
-def _lm_head_operators(model: ModelSpec, tokens: Count) -> tuple[Operator, ...]:
-    hidden, vocab = model.hidden_size, model.vocab_size
-    return (
-        Elementwise("final_norm", 1, tokens * hidden, RMS_NORM_OPS, _vector_bytes(model, hidden)),
-        _lm_head(model, tokens),
-        Elementwise("argmax", 1, tokens * vocab, COMPARE_OPS, 0),
-    )
+def _at_most(count: Count, most: int | None) -> Count:
+    bounded: Count = count if most is None else plain(np.minimum(count, most))
+    return bounded
 
 
-def _gemm(model: ModelSpec, name: str, count: int, tokens: Count, k: int, n: int) -> Gemm:
-    stored = model.linear_format
-    return Gemm(name, count, tokens, k, n, stored.bits, model.activation_bits, stored.group_size, stored.group_bits)
+def _triangle(side: Count) -> Count:
+    return side * (side + 1) // 2
 
 
-def _lm_head(model: ModelSpec, tokens: Count) -> Gemm:
-    bits = model.other_format.bits
-    return Gemm(SHARED_HEAD, 1, tokens, model.hidden_size, model.vocab_size, bits, model.activation_bits)
+def _operators(model: ModelSpec, steps: Iterable[CountedStep], of: _Pass) -> tuple[Operator, ...]:
+    """Those of the steps, in their order."""
+    last = {step.name for step in model.last_steps()}
+    found: list[Operator] = []
+    for step, layers, runs in steps:
+        tokens = of.with_logits if step.name in last else of.tokens
+        found += _of_step(model, step, layers * runs, of._replace(tokens=tokens, runs=runs))
+    return tuple(found)
 
 
-def _vector_bytes(model: ModelSpec, width: int) -> int:
-    """Bytes of one embedding row, norm or bias."""
-    return int(model.other_format.size_bytes(1, width))
+def _of_step(model: ModelSpec, step: Step, count: int, of: _Pass) -> Iterator[Operator]:
+    tokens, activation_bits = of.tokens, model.activation_bits
+    match step:
+        case Product():
+            yield replace(_gemm(model, step.name, count, tokens, (step.k, step.n), step.kind), runs=of.runs)
+        case Vector():
+            row, needed = _row_bytes(model, "other", step.weights) if step.weights else 0, 1.0
+            if step.experts > 1:
+                needed = distinct_experts(step.experts, step.top_k, tokens)
+            memory = count * row if step.experts == 1 else plain(np.rint(count * row * np.asarray(needed)).astype(int))
+            yield Elementwise(step.name, count, tokens * step.width, step.ops, memory)
+        case Gather():
+            row_bytes = _row_bytes(model, step.kind, step.columns)
+            yield Elementwise(step.name, count, tokens * step.columns, step.ops, count * tokens * row_bytes)
+        case ExpertProduct():
+            stored = model.stored_as("expert")
+            shape = (step.k, step.n, step.experts, step.top_k)
+            yield ExpertGemm(step.name, count, tokens, *shape, stored.bits, activation_bits, *stored[1:])
+        case Attend():
+            yield from _attention(model, step, count, of)
+        case Recur():
+            state_bytes = packed_bytes(step.numbers, model.kv_bits)
+            yield StateUpdate(step.name, count, tokens, state_bytes, step.macs_per_token)
 
 
-def _bias(model: ModelSpec, name: str, present: bool, tokens: Count, width: int) -> tuple[Elementwise, ...]:
-    if not present:
-        return ()
-    bias_bytes = model.layers * _vector_bytes(model, width)
-    return (Elementwise(name, model.layers, tokens * width, ADD_OPS, bias_bytes),)
-
-
-def _attention(model: ModelSpec, tokens: Count, context: Count, pairs: Count) -> Attention:
-    return Attention(
-        "attention",
-        model.layers,
-        tokens,
-        context,
+def _attention(model: ModelSpec, step: Attend, count: int, of: _Pass) -> Iterator[Operator]:
+    pairs = of.pairs(step)
+    yield Attention(
+        step.name,
+        count,
+        of.tokens,
+        of.context,
         pairs,
-        model.heads,
-        model.kv_heads,
-        model.head_dim,
+        step.heads,
+        step.kv_heads,
+        step.head_dim,
         model.kv_bits,
         model.activation_bits,
+        None if step.value_dim == step.head_dim else step.value_dim,
+        step.window,
+        step.latent,
+        step.cached,
+        step.writes,
     )
+    softmax = "softmax" if step.name == "attention" else f"{step.name}_softmax"
+    yield Elementwise(softmax, count, step.heads * pairs, step.score_ops, 0)
+
+
+def _gemm(
+    model: ModelSpec, name: str, count: int, tokens: Count, shape: tuple[int, int], kind: TensorClass = "ffn_up"
+) -> Gemm:
+    stored = model.stored_as(kind)
+    return Gemm(name, count, tokens, *shape, stored.bits, model.activation_bits, stored.group_size, stored.group_bits)
+
+
+def _row_bytes(model: ModelSpec, kind: TensorClass, width: int) -> int:
+    """Bytes of one embedding row, norm or bias."""
+    return int(model.stored_as(kind).size_bytes(1, width))

@@ -14,7 +14,7 @@ import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.llm.counts import Count, packed_bytes, plain
-from lpspec.llm.model_spec import WeightFormat
+from lpspec.llm.weights import WeightFormat, distinct_experts
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,7 @@ class Gemm:
 class ExpertGemm:
     """``count`` layers of products with experts: a router sends each token to ``top_k`` of ``experts`` matrices (k, n).
 
-    Counts are expected ones. Routing model: every token is sent to ``top_k`` different experts, each as likely as
-    any other and independent of other tokens (assumed: routers are trained towards even loads).
+    Counts are expected ones, under the routing model of ``distinct_experts``.
     """
 
     name: str
@@ -112,7 +111,7 @@ class ExpertGemm:
     @property
     def distinct(self) -> Any:
         """Experts of one layer that at least one token is expected to be sent to: a float or float64 array."""
-        return self.experts * (1 - (1 - self.top_k / self.experts) ** self.tokens)
+        return distinct_experts(self.experts, self.top_k, self.tokens)
 
     @property
     def macs(self) -> Count:

@@ -8,7 +8,6 @@ import numpy as np
 from pydantic import BaseModel
 
 from lpspec.devices.device import Device, Identity
-from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.stored_tensors import Share
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import EnergyProfile
@@ -16,9 +15,6 @@ from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 from lpspec.machine.quantity import Quantity
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import TokenTree
-
-STORED = ("weight_bits", "group_size", "group_bits", "other_bits")
-"""Fields of a model that a quantised checkpoint fixes."""
 
 TERA, GIGA, GIB = 1e12, 1e9, 2**30
 
@@ -110,25 +106,6 @@ def profile_sheet(profile: EnergyProfile) -> Sheet:
     return Sheet("energy profile", profile.name, profile.summary, tuple(_facts(profile)), identities)
 
 
-def model_sheet(model: ModelSpec, read_bytes: int) -> Sheet:
-    """The sheet of a model.
-
-    Args:
-        model: Its dimensions.
-        read_bytes: Bytes of weights that one decode pass reads, which a caller counts from its operators.
-    """
-    identities = (
-        Identity("parameters", model.parameters / 1e9, "10^9", "of the base model"),
-        Identity("medusa_parameters", model.medusa_parameters / 1e9, "10^9", f"of {model.medusa_heads} Medusa heads"),
-        Identity("weights", model.weight_bytes / GIGA, "GB", "resident for the base model"),
-        Identity("medusa_weights", model.medusa_weight_bytes / GIGA, "GB", "resident for the Medusa heads"),
-        Identity("read_per_pass", read_bytes / GIGA, "GB", "weights read by a decode pass, draft heads apart"),
-        Identity("kv_per_token", model.kv_bytes_per_token / 1024, "KiB", "added to the KV cache by a token"),
-        Identity("kv_at_max_context", model.kv_bytes_per_token * model.max_context / GIGA, "GB", "of KV cache, full"),
-    )
-    return Sheet("model", model.name, "Llama-like decoder", tuple(_model_facts(model)), identities)
-
-
 def stored_sheet(name: str, shares: Sequence[Share]) -> Sheet:
     """The sheet of the weights that a file, or the files of a folder, hold.
 
@@ -197,19 +174,6 @@ def _fact(key: str, value: Any, meaning: str) -> Fact:
     if isinstance(value, Quantity):
         return Fact(key, value.value, value.UNIT, value.text(), meaning, value.source)
     return Fact(key, value, "", str(value), meaning, "the description's own choice")
-
-
-def _model_facts(model: ModelSpec) -> Iterator[Fact]:
-    for name, field in type(model).model_fields.items():
-        if name in ("name", "source"):
-            continue
-        value = getattr(model, name)
-        is_bits = name.endswith("_bits")
-        is_stored = name in STORED and model.other_bits is not None  # as the model's own file says
-        is_ours = (is_bits or name in STORED or name.startswith(("medusa", "default"))) and not is_stored
-        source = "set by lpspec" if is_ours else model.source
-        meaning = (field.description or "").replace("``", "").rstrip(".")
-        yield Fact(name, value, "bit" if is_bits else "", str(value), meaning, source)
 
 
 def _memory_identities(memory: MemorySpec | None) -> Iterator[Identity]:

@@ -1,0 +1,66 @@
+"""How weights are stored, which tensors there are, and how much of each a pass reads."""
+
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from lpspec.llm.counts import Count, ceil_div, packed_bytes
+
+TensorClass: TypeAlias = Literal[
+    "embedding", "head", "attention_in", "attention_out", "ffn_up", "ffn_down", "expert", "other"
+]
+"""What a tensor is for, which decides in which precision it is stored; "other" are norms, biases and routers."""
+
+Read: TypeAlias = Literal["whole", "rows", "experts", "none"]
+"""What a pass reads of a tensor: all of it; a row per token, as of an embedding; one of its blocks per expert that a
+token is sent to; nothing, where a checkpoint stores what no pass multiplies with."""
+
+
+class WeightFormat(NamedTuple):
+    """How the numbers of a weight tensor are stored: each in ``bits``, and beside each group of them ``group_bits``.
+
+    A group is ``group_size`` neighbours of one row, or the whole row where that is 0; its bits are a scale and, where
+    there is one, a zero point. Each row of numbers starts on a whole byte.
+    """
+
+    bits: int
+    group_size: int = 0
+    group_bits: int = 0
+
+    def size_bytes(self, rows: Count, columns: int) -> Count:
+        """Bytes of ``rows`` x ``columns`` numbers with all that is stored beside them."""
+        groups = ceil_div(columns, self.group_size or columns)
+        return rows * packed_bytes(columns, self.bits) + packed_bytes(rows * groups, self.group_bits)
+
+
+class Tensor(NamedTuple):
+    """``copies`` equal weight tensors of ``rows`` x ``columns``; a bias or norm is one row.
+
+    Rows are output features, as in a checkpoint: one row makes one column of the layer's output. A tensor of experts
+    has a copy for each expert of each layer, of which a token is sent to ``top_k`` of every ``experts``.
+    """
+
+    name: str
+    copies: int
+    rows: int
+    columns: int
+    kind: TensorClass = "other"
+    read: Read = "whole"
+    experts: int = 1
+    top_k: int = 1
+
+    @property
+    def elements(self) -> int:
+        """Numbers held by all copies."""
+        return self.copies * self.rows * self.columns
+
+    def size_bytes(self, stored: WeightFormat) -> int:
+        """Bytes of all copies, stored like this."""
+        return self.copies * int(stored.size_bytes(self.rows, self.columns))
+
+
+def distinct_experts(experts: int, top_k: int, tokens: Count) -> Any:
+    """Experts that at least one of the tokens is expected to be sent to.
+
+    Routing model: every token is sent to ``top_k`` different experts, each as likely as any other and independent of
+    the other tokens (assumed; published routers are trained towards even loads, and no trace of one is shipped).
+    """
+    return experts * (1 - (1 - top_k / experts) ** tokens)
