@@ -55,18 +55,41 @@ def front(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> NDArray[
     for name in metrics:
         better(name)
     values = np.array([[_lower_is_better(row[name], name) for name in metrics] for row in rows], np.float64)
-    values = values.reshape(len(rows), len(metrics))
-    on_front: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(values), axis=1)
-    order = np.flatnonzero(on_front)
-    order = order[np.lexsort(values[order].T[::-1])]
-    kept = np.empty((0, len(metrics)))
-    for start in range(0, len(order), _BLOCK):
-        block = order[start : start + _BLOCK]
-        others = np.concatenate([kept, values[block]])
-        beaten = _beaten(values[block], others)
-        on_front[block[beaten]] = False
-        kept = np.concatenate([kept, values[block[~beaten]]])
+    on_front: NDArray[np.bool_] = np.equal(fronts(values.reshape(len(rows), len(metrics)), 1), 0)
     return on_front
+
+
+def fronts(losses: NDArray[np.float64], most: int | None = None) -> NDArray[np.int64]:
+    """The number of the front that each point is on: 0 where none beats it, 1 where only those of 0 do, and so on.
+
+    Args:
+        losses: float64 [points, figures], lower is better; a point with one that is not finite is on no front.
+        most: Fronts to find; None for all.
+
+    Returns:
+        int64 [points]; the number of points for those on no front, or on one that was not looked for.
+    """
+    number = np.full(len(losses), len(losses), np.int64)
+    left = np.flatnonzero(np.logical_and.reduce(np.isfinite(losses), axis=1))
+    left = left[np.lexsort(losses[left].T[::-1])]
+    front = 0
+    while len(left) and (most is None or front < most):
+        beaten = _front_of(losses[left])
+        number[left[~beaten]] = front
+        left, front = left[beaten], front + 1
+    return number
+
+
+def _front_of(losses: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether another beats each of these points, which are in the order of their first figure."""
+    beaten = np.zeros(len(losses), np.bool_)
+    kept = np.empty((0, losses.shape[1]))
+    for start in range(0, len(losses), _BLOCK):
+        block = losses[start : start + _BLOCK]
+        worse = _beaten(block, np.concatenate([kept, block]))
+        beaten[start : start + _BLOCK] = worse
+        kept = np.concatenate([kept, block[~worse]])
+    return beaten
 
 
 def _beaten(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:

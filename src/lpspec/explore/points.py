@@ -53,12 +53,25 @@ def points(study: Study) -> Iterator[Point]:
         InputError: A value that a scenario cannot have, or an expression without a value.
     """
     for values in _chosen(study):
-        named = _named_values(study, values)
-        if named is not None:
-            scenario = _scenario(study, named)
-            for system in scenario.systems or ():
-                alone = scenario if len(scenario.systems or ()) == 1 else scenario.replace(systems=[system])
-                yield Point(alone, {**named, "systems": system}, point_key(alone))
+        yield from points_at(study, values)
+
+
+def points_at(study: Study, values: Mapping[str, Value]) -> Iterator[Point]:
+    """The points at one place of the space, one for each system; none where a constraint does not hold.
+
+    Args:
+        study: Whose space it is.
+        values: Of each axis, by name.
+
+    Raises:
+        InputError: As for ``points``.
+    """
+    named = _named_values(study, dict(values))
+    if named is not None:
+        scenario = _scenario(study, named)
+        for system in scenario.systems or ():
+            alone = scenario if len(scenario.systems or ()) == 1 else scenario.replace(systems=[system])
+            yield Point(alone, {**named, "systems": system}, point_key(alone))
 
 
 def _chosen(study: Study) -> Iterator[dict[str, Value]]:

@@ -19,6 +19,9 @@ OWN = ("key", "engine", "system", "fidelity", "error", "cpu_s")
 MOST_STEPS = 2_000_000_000
 """Instructions of a query, after which it is given up: no filter of a million rows needs as many."""
 
+_KEYS_AT_ONCE = 500
+"""Keys in one statement, below what any build of SQLite takes."""
+
 _READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
 
 
@@ -102,6 +105,26 @@ class Results:
                 yield row
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise self._refusal(query, error) from None
+
+    def of_keys(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Rows of this engine by key, of those points that there are."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            part = keys[start : start + _KEYS_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            columns = "key, scenario, varied, metrics, fidelity, error"
+            sql = f"select {columns} from points where engine = ? and key in ({marks})"
+            for key, *texts, fidelity, error in self._file.execute(sql, (engine_version(), *part)):
+                scenario, varied, metrics = (None if text is None else json.loads(text) for text in texts)
+                found[key] = {
+                    "key": key,
+                    "scenario": scenario,
+                    "varied": varied,
+                    "metrics": metrics,
+                    "fidelity": fidelity,
+                    "error": error,
+                }
+        return found
 
     def _sql(self, query: Query) -> str:
         conditions = ["engine = ?"]

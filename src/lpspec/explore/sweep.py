@@ -35,27 +35,48 @@ class Progress:
 
 
 def sweep(study: Study, store: Store, by: Workers, advance: Callable[[Progress], None] = lambda _: None) -> Progress:
-    """Compute what is missing; each point is kept as soon as it is finished.
+    """Compute every point of a study that is missing; each is kept as soon as it is finished.
 
     Args:
         study: Which points there are.
         store: Where they are kept.
-        by: Who computes.
+        by: Who computes; ended afterwards.
         advance: Told after every point.
 
     Raises:
         InputError: The study has a value that no scenario can have, or the store cannot be written.
     """
-    run = _Run(store, by, Progress(point_count(study)), advance)
+    progress = Progress(point_count(study))
     try:
-        others = run.compute(points(study))
+        compute(points(study), store, by, progress, advance)
+    finally:
+        by.close()
+    return progress
+
+
+def compute(
+    wanted: Iterator[Point], store: Store, by: Workers, progress: Progress, advance: Callable[[Progress], None]
+) -> None:
+    """Compute those points that the store does not hold.
+
+    Args:
+        wanted: Points.
+        store: Where they are kept.
+        by: Who computes; left running.
+        progress: Counts them.
+        advance: Told after every point.
+
+    Raises:
+        InputError: As for ``sweep``.
+    """
+    run = _Run(store, by, progress, advance)
+    try:
+        others = run.compute(wanted)
         while others:  # wait for who computes them, or until it has ended without
             time.sleep(LOOK_AGAIN_S)
             others = run.compute(iter(others))
     finally:
-        by.close()
         store.release(run.claimed.values())
-    return run.progress
 
 
 class _Run:
