@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def inspect(
     name: str | None = None, /, *, changes: Changes = (), json: JsonFile = None, figure: FigureFile = None
 ) -> None:
-    """Show every value of a platform, die, energy profile, model, trace or tree, and what a file's weights fill.
+    """Show every value of a platform, die, energy profile, model, trace, tree or file of weights.
 
     Parameters
     ----------

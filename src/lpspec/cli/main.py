@@ -25,7 +25,7 @@ COMMANDS = {
     "results": "Show, filter, draw and export the points of a store.",
     "placement": "Compare static, dynamic and replicated placement of weights on LP-Spec.",
     "traffic": "Decode on LP-Spec while a CPU reads and writes beside it.",
-    "inspect": "Show every value of a platform, die, energy profile, model, trace or tree, and what a file's weights fill.",
+    "inspect": "Show every value of a platform, die, energy profile, model, trace, tree or file of weights.",
     "validate": "Compare every level of the model with the one below it, and with what is published.",
     "generate": "Continue a text with a real model and token trees, and price the steps on a platform.",
     "record": "Decode greedily and record what the drafter guessed at every token.",
