@@ -17,6 +17,7 @@ from lpspec.allocation.placement import NoRoomError, PlacedGemm
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
 from lpspec.llm import Attention, Gemm, ModelSpec, load_model, verify_operators
+from lpspec.llm.formats import WeightFormat
 from lpspec.machine.loading import load_platform
 from lpspec.machine.platform_spec import PlatformSpec
 
@@ -48,7 +49,10 @@ def small_blocks(die_bytes: int, fixed: int = 0) -> Blocks:
     assert platform.memory is not None
     assert platform.pim is not None
     tile = AT_ONCE * SLICE
-    placed = [PlacedGemm(Gemm(name, c, 1, k, n, 8, 8), tile, 0, -(-n // tile)) for name, (c, k, n) in PRODUCTS.items()]
+    placed = [
+        PlacedGemm(Gemm(name, c, 1, k, n, WeightFormat(8), 8), tile, 0, -(-n // tile))
+        for name, (c, k, n) in PRODUCTS.items()
+    ]
     attention = [op for op in verify_operators(small_model(), 1, 0) if isinstance(op, Attention)]
     return lay_out(placed, platform.memory, LpddrPim(platform.pim, platform.memory), attention, fixed)
 

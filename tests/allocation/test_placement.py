@@ -11,6 +11,7 @@ from lpspec.allocation.pim_only import PimOnlyAllocator
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.errors import InputError
 from lpspec.llm import Gemm, ModelSpec, llama_spec, load_model, verify_operators
+from lpspec.llm.formats import WeightFormat
 from lpspec.machine.loading import load_platform
 from lpspec.machine.platform_spec import PlatformSpec
 
@@ -278,7 +279,7 @@ def placed_gemms(held: list[tuple[int, int, int, int]]) -> list[PlacedGemm]:
     for i, (copies, k, n, seed) in enumerate(held):
         tiles = -(-n // 16)
         most = seed % (tiles + 1)
-        found.append(PlacedGemm(Gemm(f"p{i}", copies, 1, k, n, 8, 8), 16, (seed // 7) % (most + 1), most))
+        found.append(PlacedGemm(Gemm(f"p{i}", copies, 1, k, n, WeightFormat(8), 8), 16, (seed // 7) % (most + 1), most))
     return found
 
 
@@ -321,8 +322,8 @@ def test_giving_up_ends_just_below_the_limit(given_up: list[tuple[int, int, int,
 
 
 def test_the_cheapest_bytes_go_first() -> None:
-    cheap = PlacedGemm(Gemm("cheap", 2, 1, 10, 64, 8, 8), 16, 0, 4)
-    dear = PlacedGemm(Gemm("dear", 2, 1, 10, 64, 8, 8), 16, 0, 4)
+    cheap = PlacedGemm(Gemm("cheap", 2, 1, 10, 64, WeightFormat(8), 8), 16, 0, 4)
+    dear = PlacedGemm(Gemm("dear", 2, 1, 10, 64, WeightFormat(8), 8), 16, 0, 4)
 
     def loss(p: PlacedGemm) -> float:
         if p.most == 0:
@@ -336,13 +337,13 @@ def test_the_cheapest_bytes_go_first() -> None:
 
 
 def test_copies_are_given_up_one_by_one() -> None:
-    placed = PlacedGemm(Gemm("layers", 5, 1, 10, 32, 8, 8), 16, 0, 2)
+    placed = PlacedGemm(Gemm("layers", 5, 1, 10, 32, WeightFormat(8), 8), 16, 0, 2)
     after = give_up_pim_tiles([placed], 2 * 160, lambda p: 1.0)
     assert sorted((p.gemm.count, p.most) for p in after) == [(2, 1), (3, 2)]
 
 
 def test_the_last_tile_may_be_narrow() -> None:
-    placed = PlacedGemm(Gemm("narrow", 1, 1, 10, 33, 8, 8), 16, 0, 3)
+    placed = PlacedGemm(Gemm("narrow", 1, 1, 10, 33, WeightFormat(8), 8), 16, 0, 3)
     assert [placed.tile_bytes(i) for i in range(3)] == [160, 160, 10]
     assert pim_bytes_of(placed) == 330
     (after,) = give_up_pim_tiles([placed], 1, lambda p: 1.0)

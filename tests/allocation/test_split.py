@@ -14,6 +14,7 @@ from lpspec.devices.cost import Activity
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim, PimWork
 from lpspec.llm import Attention, Gemm, ModelSpec, draft_operators, load_model, verify_operators
+from lpspec.llm.formats import WeightFormat
 from lpspec.machine.loading import load_platform, load_profile
 from lpspec.machine.platform_spec import PlatformSpec
 
@@ -130,7 +131,7 @@ def test_splits_of_any_product_on_any_package(
     tile = 3 * channels * 8 * 32
     tiles = -(-n // tile)
     fewest, most = sorted(min(h, tiles) for h in held)
-    op = Gemm("any", 1, tokens, k, n, 8, 8)
+    op = Gemm("any", 1, tokens, k, n, WeightFormat(8), 8)
     placed = PlacedGemm(op, tile, fewest, most)
     allocator.placements = [placed]
     (split,) = allocator.gemm_splits(op)
@@ -207,7 +208,7 @@ def wide_split(tiles: int, tokens: int) -> tuple[float, float]:
     """Time over the ideal, and the NPU's share over r, of one deep and wide product without capacity limits."""
     platform = lp_spec(pim__mode_switch="0 ns")
     allocator = balanced(MODELS["llama3.2-1b"], platform)
-    op = Gemm("wide", 1, tokens, 65536, tiles * 3072, 8, 8)
+    op = Gemm("wide", 1, tokens, 65536, tiles * 3072, WeightFormat(8), 8)
     allocator.placements = [PlacedGemm(op, 3072, 0, tiles)]
     (split,) = allocator.gemm_splits(op)
     t_n, t_p = paper_times_ns(op, BUS_GB_PER_S)
@@ -239,7 +240,7 @@ def test_the_npu_gets_more_as_trees_grow() -> None:
 
 def _split_of_wide(tokens: int) -> GemmSplit:
     allocator = balanced(MODELS["llama3.2-1b"])
-    op = Gemm("wide", 1, tokens, 8192, 100 * 3072, 8, 8)
+    op = Gemm("wide", 1, tokens, 8192, 100 * 3072, WeightFormat(8), 8)
     allocator.placements = [PlacedGemm(op, 3072, 0, 100)]
     return allocator.gemm_splits(op)[0]
 

@@ -16,6 +16,7 @@ from lpspec.devices.kinds import device_alone, devices_of
 from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
 from lpspec.experiments.compare import compare
+from lpspec.llm.formats import WeightFormat
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
 from lpspec.machine.device_kinds import DEVICES
 from lpspec.machine.loading import load_platform, platform_names
@@ -24,7 +25,7 @@ from lpspec.machine.quantity import Count, Described
 from lpspec.scenario.names import FIDELITIES
 from lpspec.scenario.scenario import DEFAULT
 
-GEMM = Gemm("out", count=2, tokens=3, k=256, n=512, weight_bits=8, activation_bits=8)
+GEMM = Gemm("out", count=2, tokens=3, k=256, n=512, stored=WeightFormat(8), activation_bits=8)
 
 
 class SlowSpec(Described):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from lpspec.devices.gpu import Gpu
 from lpspec.devices.hbm_pim import HbmPim
 from lpspec.llm import Attention, Elementwise, Gemm, load_model, verify_operators
+from lpspec.llm.formats import WeightFormat
 from lpspec.machine.loading import load_platform, load_profile
 
 _RTX3090 = load_platform("rtx3090", {"gpu.bus_efficiency": "1"}).gpu
@@ -24,7 +25,7 @@ def heads_over(tokens: int, context: int, heads: int, kv_heads: int, bits: int, 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([8, 16]))
 def test_products_lie_on_the_roofline(tokens: int, k: int, n: int, bits: int) -> None:
     peak_ops_per_ns = {8: 284e3, 16: 142e3}[bits]
-    cost = GPU.price(Gemm("product", 3, tokens, k, n, bits, bits))
+    cost = GPU.price(Gemm("product", 3, tokens, k, n, WeightFormat(bits), bits))
     compute_ns, memory_ns = 2 * tokens * k * n / peak_ops_per_ns, k * n * bits / 8 / 936
     assert cost.latency_ns == pytest.approx(3 * max(compute_ns, memory_ns), rel=1e-12)
     assert cost.activity.io_bits == 3 * k * n * bits
@@ -68,7 +69,7 @@ def test_products_cost_every_access_of_their_tiles(tokens: int, k: int, n: int, 
                 moved += k * (min(side, n - column) * weight_bits + min(side, tokens - row) * input_bits)
         fetched, read = (moved, read) if into == "L1" else (fetched, moved)
     weights, outputs = k * n * weight_bits, tokens * n * input_bits
-    activity = GPU.price(Gemm("product", 3, tokens, k, n, weight_bits, input_bits)).activity
+    activity = GPU.price(Gemm("product", 3, tokens, k, n, WeightFormat(weight_bits), input_bits)).activity
     assert activity.scratchpad_bits == 3 * (weights + fetched + outputs)  # from memory, to L1, results
     assert activity.local_buffer_bits == 3 * (fetched + read)
     assert activity.register_bits == 3 * 3 * tokens * k * n * max(bits)

@@ -10,6 +10,7 @@ from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.npu import Npu
 from lpspec.errors import InputError
 from lpspec.llm import load_model, prefill_operators, verify_operators
+from lpspec.llm.formats import WeightFormat
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
 from lpspec.machine.loading import load_platform, load_profile, profile_names
 
@@ -28,7 +29,7 @@ BUS_GB_PER_S = 51.2 * (1 - (8 + 17 + 168 + 2 + 15) / 3125)  # rows closed, refre
 
 
 def product(tokens: int, k: int, n: int, count: int = 1, bits: int = 8) -> Gemm:
-    return Gemm("product", count, tokens, k, n, bits, 8)
+    return Gemm("product", count, tokens, k, n, WeightFormat(bits), 8)
 
 
 def heads_over(tokens: int, context: int, heads: int, kv_heads: int, head_dim: int, count: int = 1) -> Attention:
@@ -348,7 +349,7 @@ def test_autoregressive_decoding_costs_what_the_paper_measured() -> None:
 @pytest.mark.parametrize(
     "op",
     [
-        Gemm("qkv", 1, 1, 8, 8, 8, 16),
+        Gemm("qkv", 1, 1, 8, 8, WeightFormat(8), 16),
         Attention("attention", 1, 1, 1, 2, 1, 1, 8, 16, 8),
     ],
 )
@@ -366,9 +367,12 @@ def test_prefill_is_bound_by_arithmetic() -> None:
 
 
 def test_a_weight_of_16_bits_takes_the_arrays_twice_and_the_bus_twice() -> None:
-    narrow, wide = Gemm("lm_head", 1, 512, 64, 128, 8, 8), Gemm("lm_head", 1, 512, 64, 128, 16, 8)
+    narrow, wide = (
+        Gemm("lm_head", 1, 512, 64, 128, WeightFormat(8), 8),
+        Gemm("lm_head", 1, 512, 64, 128, WeightFormat(16), 8),
+    )
     assert PEAK.product_compute_ns(wide) == 2 * PEAK.product_compute_ns(narrow)
-    thin = PEAK.price(Gemm("lm_head", 1, 1, 4096, 4096, 16, 8))
+    thin = PEAK.price(Gemm("lm_head", 1, 1, 4096, 4096, WeightFormat(16), 8))
     assert thin.latency_ns == pytest.approx(4096 * 4096 * 2 / BUS_GB_PER_S)
     once, twice = PEAK.gemm_on_chip(narrow, 128), PEAK.gemm_on_chip(wide, 128)
     arrays_bits = 8 * 512 * 64 * 4 + 2 * 32 * 512 * 128 * 2  # inputs for 4 tiles of outputs, sums for 2 of k
@@ -377,7 +381,7 @@ def test_a_weight_of_16_bits_takes_the_arrays_twice_and_the_bus_twice() -> None:
 
 
 def test_grouped_weights_are_read_with_their_scales() -> None:
-    grouped = Gemm("qkv", 1, 1, 4096, 4096, 4, 8, group_size=128, group_bits=20)
+    grouped = Gemm("qkv", 1, 1, 4096, 4096, WeightFormat(4, 128, 20), 8)
     assert PEAK.price(grouped).latency_ns == pytest.approx(4096 * 4096 * (4 + 20 / 128) / 8 / BUS_GB_PER_S)
     assert PEAK.product_compute_ns(grouped) == PEAK.gemm_compute_ns(1, 4096, 4096)
 

@@ -7,6 +7,7 @@ from pim_twin import ONE_BANK, SMALL, Machine, Tally, gemm, scores, values
 from lpspec.devices.cost import Activity
 from lpspec.devices.pim import LpddrPim, PimWork
 from lpspec.errors import InputError
+from lpspec.llm.formats import WeightFormat
 from lpspec.llm.operators import Attention, Gemm
 from lpspec.machine.loading import load_profile, profile_names
 
@@ -18,7 +19,7 @@ COUNTS = [name for name in PimWork.__slots__ if name != "share"]
 
 
 def product(tokens: int, k: int, n: int, count: int = 1) -> Gemm:
-    return Gemm("product", count, tokens, k, n, 8, 8)
+    return Gemm("product", count, tokens, k, n, WeightFormat(8), 8)
 
 
 def heads_over(tokens: int, context: int, heads: int, kv_heads: int, head_dim: int, count: int = 1) -> Attention:
@@ -269,7 +270,7 @@ def test_passes_read_the_weights_again() -> None:
 def test_only_int8_is_computed(bits: tuple[int, int]) -> None:
     resident, activation = bits
     wrong = (
-        Gemm("qkv", 1, 1, 8, 8, resident, activation),
+        Gemm("qkv", 1, 1, 8, 8, WeightFormat(resident), activation),
         Attention("attention", 1, 1, 1, 2, 1, 1, 8, resident, activation),
     )
     for op in wrong:
@@ -285,4 +286,4 @@ def test_only_int8_is_computed(bits: tuple[int, int]) -> None:
 
 def test_weights_with_scales_in_memory_are_refused() -> None:
     with pytest.raises(InputError, match=r"PIM adds products up unscaled: 'qkv'.*compare --weights"):
-        SMALL_PIM.check_precision(Gemm("qkv", 1, 1, 64, 64, 8, 8, group_size=0, group_bits=16))
+        SMALL_PIM.check_precision(Gemm("qkv", 1, 1, 64, 64, WeightFormat(8, 0, 16), 8))

@@ -162,7 +162,7 @@ class LpddrPim:
                 f"PIM computes INT8 weights with INT8 activations: '{op.name}' has {resident_bits}-bit and "
                 f"{op.activation_bits}-bit operands, allowed is 8: see compare --weights"
             )
-        if isinstance(op, Gemm) and op.group_bits:
+        if isinstance(op, Gemm) and op.stored.group_bits:
             raise InputError(
                 f"PIM adds products up unscaled: '{op.name}' has weights with scales in memory, "
                 "allowed are INT8 weights without: see compare --weights"

@@ -7,9 +7,10 @@ from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
 from lpspec.errors import LONGEST, InputError, listed
 from lpspec.llm.counts import packed_bytes
+from lpspec.llm.formats import WeightFormat
 from lpspec.llm.steps import Attend, ExpertProduct, Gather, Product, Recur, Step, Unread, Vector
 from lpspec.llm.structure import SHARED_HEAD, Structure
-from lpspec.llm.weights import Read, Tensor, TensorClass, WeightFormat, distinct_experts
+from lpspec.llm.weights import Read, Tensor, TensorClass, distinct_experts
 
 __all__ = ["ModelSpec", "Tensor", "WeightFormat", "one_line", "validated_spec"]
 

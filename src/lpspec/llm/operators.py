@@ -172,7 +172,7 @@ def _of_step(model: ModelSpec, step: Step, count: int, of: _Pass) -> Iterator[Op
         case ExpertProduct():
             stored = model.stored_as("expert")
             shape = (step.k, step.n, step.experts, step.top_k)
-            yield ExpertGemm(step.name, count, tokens, *shape, stored.bits, activation_bits, *stored[1:])
+            yield ExpertGemm(step.name, count, tokens, *shape, stored, activation_bits)
         case Attend():
             yield from _attention(model, step, count, of)
         case Recur():
@@ -206,8 +206,7 @@ def _attention(model: ModelSpec, step: Attend, count: int, of: _Pass) -> Iterato
 def _gemm(
     model: ModelSpec, name: str, count: int, tokens: Count, shape: tuple[int, int], kind: TensorClass = "ffn_up"
 ) -> Gemm:
-    stored = model.stored_as(kind)
-    return Gemm(name, count, tokens, *shape, stored.bits, model.activation_bits, stored.group_size, stored.group_bits)
+    return Gemm(name, count, tokens, *shape, model.stored_as(kind), model.activation_bits)
 
 
 def _row_bytes(model: ModelSpec, kind: TensorClass, width: int) -> int:

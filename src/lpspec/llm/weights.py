@@ -2,7 +2,8 @@
 
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from lpspec.llm.counts import Count, ceil_div, packed_bytes
+from lpspec.llm.counts import Count
+from lpspec.llm.formats import WeightFormat
 
 TensorClass: TypeAlias = Literal[
     "embedding", "head", "attention_in", "attention_out", "ffn_up", "ffn_down", "expert", "other"
@@ -12,23 +13,6 @@ TensorClass: TypeAlias = Literal[
 Read: TypeAlias = Literal["whole", "rows", "experts", "none"]
 """What a pass reads of a tensor: all of it; a row per token, as of an embedding; one of its blocks per expert that a
 token is sent to; nothing, where a checkpoint stores what no pass multiplies with."""
-
-
-class WeightFormat(NamedTuple):
-    """How the numbers of a weight tensor are stored: each in ``bits``, and beside each group of them ``group_bits``.
-
-    A group is ``group_size`` neighbours of one row, or the whole row where that is 0; its bits are a scale and, where
-    there is one, a zero point. Each row of numbers starts on a whole byte.
-    """
-
-    bits: int
-    group_size: int = 0
-    group_bits: int = 0
-
-    def size_bytes(self, rows: Count, columns: int) -> Count:
-        """Bytes of ``rows`` x ``columns`` numbers with all that is stored beside them."""
-        groups = ceil_div(columns, self.group_size or columns)
-        return rows * packed_bytes(columns, self.bits) + packed_bytes(rows * groups, self.group_bits)
 
 
 class Tensor(NamedTuple):

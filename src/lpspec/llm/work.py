@@ -14,7 +14,8 @@ import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.llm.counts import Count, packed_bytes, plain
-from lpspec.llm.weights import WeightFormat, distinct_experts
+from lpspec.llm.formats import WeightFormat
+from lpspec.llm.weights import distinct_experts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,8 @@ class Gemm:
     tokens: Count
     k: int
     n: int
-    weight_bits: int
+    stored: WeightFormat
     activation_bits: int
-    group_size: int = 0
-    group_bits: int = 0
     runs: int = 1
 
     @property
@@ -56,9 +55,9 @@ class Gemm:
         return self.count * int(self.stored.size_bytes(self.n, self.k))
 
     @property
-    def stored(self) -> WeightFormat:
-        """How the weights are stored."""
-        return WeightFormat(self.weight_bits, self.group_size, self.group_bits)
+    def weight_bits(self) -> int:
+        """Bits of a weight, without what is stored beside it."""
+        return self.stored.bits
 
     @property
     def input_bytes(self) -> Count:
@@ -80,15 +79,13 @@ class ExpertGemm:
     n: int
     experts: int
     top_k: int
-    weight_bits: int
+    stored: WeightFormat
     activation_bits: int
-    group_size: int = 0
-    group_bits: int = 0
 
     def with_load(self, tokens: Count) -> Gemm:
         """The products with all experts of all layers if each were sent so many tokens."""
-        stored = self.weight_bits, self.activation_bits, self.group_size, self.group_bits
-        return Gemm(self.name, self.count * self.experts, tokens, self.k, self.n, *stored)
+        count = self.count * self.experts
+        return Gemm(self.name, count, tokens, self.k, self.n, self.stored, self.activation_bits)
 
     @property
     def loads(self) -> IntArray:
