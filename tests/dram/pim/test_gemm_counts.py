@@ -61,17 +61,26 @@ def assert_same_counts(program: PimProgram, work: PimWork) -> None:
     key_blocks=st.integers(1, 40),
     queries=st.integers(1, 10),
     concurrent=st.integers(1, 3),
+    value_dim=st.sampled_from([None, 32, 96, 512]),
     data=st.data(),
 )
 def test_counts_of_attention_equal_the_closed_forms(
-    heads: int, head_dim: int, key_blocks: int, queries: int, concurrent: int, data: st.DataObject
+    heads: int,
+    head_dim: int,
+    key_blocks: int,
+    queries: int,
+    concurrent: int,
+    value_dim: int | None,
+    data: st.DataObject,
 ) -> None:
     """As many heads on each channel, of which PIM computes all or the first."""
     keys, some = 32 * key_blocks, data.draw(st.integers(1, heads))
     channel, model = PimChannel(DIE, (0, 1, 2), concurrent, 4), closed_form(concurrent)
-    kv = KvPlacement(channel, heads, head_dim, keys, parts=parts_for(heads, concurrent))
+    kv = KvPlacement(channel, heads, head_dim, keys, parts=parts_for(heads, concurrent), value_dim=value_dim)
     all_heads = CHANNELS * heads
-    op = Attention("attention", 1, queries, keys - queries, queries * keys, all_heads, all_heads, head_dim, 8, 8)
+    op = Attention(
+        "attention", 1, queries, keys - queries, queries * keys, all_heads, all_heads, head_dim, 8, 8, value_dim
+    )
     assert_same_counts(compile_scores(kv, keys, queries, heads=some), model.scores(op, CHANNELS * some))
     assert_same_counts(compile_values(kv, keys, queries, heads=some), model.values(op, CHANNELS * some))
 

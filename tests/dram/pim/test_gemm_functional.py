@@ -134,6 +134,7 @@ def test_whole_loops_of_refresh_points_keep_retention() -> None:
     queries=st.integers(1, 9),
     per_die=st.integers(1, 3),
     parts=st.integers(1, 4),
+    value_dim=st.sampled_from([None, 32, 96, 512]),
     seed=st.integers(0, 99),
 )
 def test_attention_computes_the_integer_products(
@@ -145,11 +146,12 @@ def test_attention_computes_the_integer_products(
     queries: int,
     per_die: int,
     parts: int,
+    value_dim: int | None,
     seed: int,
 ) -> None:
     rng = np.random.default_rng(seed)
-    kv = KvPlacement(channel, heads, head_dim, context + room, 2, per_die, parts)
-    keys, values = random_int8(rng, heads, context, head_dim), random_int8(rng, heads, context, head_dim)
+    kv = KvPlacement(channel, heads, head_dim, context + room, 2, per_die, parts, value_dim)
+    keys, values = (random_int8(rng, heads, context, width) for width in (head_dim, value_dim or head_dim))
     cells = channel.cells(kv.end_row, GARBAGE)
     kv.write(cells, 0, keys, values)
     q, p = random_int8(rng, heads, queries, head_dim), random_int8(rng, heads, queries, context)
