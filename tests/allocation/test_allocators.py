@@ -9,6 +9,8 @@ from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.pim_only import PimOnlyAllocator
 from lpspec.allocation.single import AttentionOnHbmPim, SingleDevice
 from lpspec.devices.cost import Cost
+from lpspec.devices.device import Device
+from lpspec.devices.expert_loads import price_on
 from lpspec.devices.gpu import Gpu
 from lpspec.devices.hbm_pim import HbmPim
 from lpspec.devices.kv_append import append_to_pim
@@ -16,7 +18,7 @@ from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
-from lpspec.llm import Attention, Gemm, ModelSpec, Operator, load_model, prefill_operators, verify_operators
+from lpspec.llm import Attention, Gemm, ModelSpec, load_model, prefill_operators, verify_operators
 from lpspec.machine.loading import load_platform, platform_names
 
 TINY = load_model("tinyllama")
@@ -117,8 +119,8 @@ def test_only_int8_runs_on_pim(platform: str, model: ModelSpec, product: str) ->
 # Sums over single devices
 
 
-def device_costs(model: ModelSpec, price: Callable[[Operator], Cost]) -> float:
-    return sum(float(price(op).latency_ns) for op in verify_operators(model, 4, 300))
+def device_costs(model: ModelSpec, device: Device) -> float:
+    return sum(float(price_on(device, op).latency_ns) for op in verify_operators(model, 4, 300))
 
 
 def test_a_single_device_does_everything() -> None:
@@ -133,7 +135,7 @@ def test_a_single_device_does_everything() -> None:
     for name, device in devices:
         allocator = make_allocator(load_platform(name), TINY, 64, 1024)
         passed = allocator.decode_cost(verify_operators(TINY, 4, 300))
-        assert float(passed.latency_ns) == pytest.approx(device_costs(TINY, device.price), rel=1e-12)
+        assert float(passed.latency_ns) == pytest.approx(device_costs(TINY, device), rel=1e-12)
 
 
 def test_attacc_does_attention_in_memory_when_decoding_only() -> None:
@@ -149,9 +151,9 @@ def test_attacc_does_attention_in_memory_when_decoding_only() -> None:
             assert float(alone.latency_ns) == pytest.approx(expected_ns)
             assert alone.activity.column_bits == units.price(op).activity.column_bits
         else:
-            assert alone.latency_ns == gpu.price(op).latency_ns
+            assert alone.latency_ns == price_on(gpu, op).latency_ns
     for op in prefill_operators(TINY, 100):
-        assert allocator.prefill_cost((op,)).latency_ns == gpu.price(op).latency_ns
+        assert allocator.prefill_cost((op,)).latency_ns == price_on(gpu, op).latency_ns
 
 
 @pytest.mark.parametrize("name", ["lp-spec", "lpddr5-pim", "mobile-npu"])
@@ -162,7 +164,7 @@ def test_every_mobile_system_prefills_on_the_npu(name: str) -> None:
     npu = Npu(platform.npu, platform.memory)
     allocator = make_allocator(platform, TINY, 64, 1024)
     for op in prefill_operators(TINY, 128):
-        cost, timing = npu.price(op), timing_of(platform.memory)
+        cost, timing = price_on(npu, op), timing_of(platform.memory)
         if isinstance(op, Attention) and platform.pim is not None:  # the cache lies on PIM ranks, too
             cost += append_to_pim(LpddrPim(platform.pim, platform.memory), op, 128 // 32) * float(op.count)
         assert allocator.prefill_cost((op,)) == timing.standing_by(cost)

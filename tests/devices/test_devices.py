@@ -17,7 +17,7 @@ from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
 from lpspec.experiments.compare import compare
 from lpspec.llm.formats import WeightFormat
-from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator
+from lpspec.llm.operators import Attention, Elementwise, Gemm, PlainOperator, StateUpdate
 from lpspec.machine.device_kinds import DEVICES
 from lpspec.machine.loading import load_platform, platform_names
 from lpspec.machine.platform_spec import PlatformSpec
@@ -46,21 +46,23 @@ class Slow:
         assert platform.memory is not None
         return cls(platform.device(SlowSpec).width.n, timing_of(platform.memory).bus_gb_per_s)
 
-    def price(self, op: Operator) -> Cost:
+    def price(self, op: PlainOperator) -> Cost:
         macs, read = self._work(op)
         latency_ns = np.maximum(macs / self.width, read / self.bus_gb_per_s)
         return Cost(latency_ns, off_chip_read(read * 1.0) + Activity(macs_int8=macs * 1.0))
 
-    def phase_parts(self, op: Operator, amount: int | None = None) -> tuple[PhasePart, ...]:
+    def phase_parts(self, op: PlainOperator, amount: int | None = None) -> tuple[PhasePart, ...]:
         macs, read = (float(work) / op.count for work in self._work(op))
         return (PhasePart(op.name, read, macs / self.width, activity=Activity(macs_int8=macs)),)
 
     def describe(self) -> Iterator[Identity]:
         yield Identity("slow", self.width, "GMAC/s", "all of it")
 
-    def _work(self, op: Operator) -> tuple[Any, Any]:
+    def _work(self, op: PlainOperator) -> tuple[Any, Any]:
         if isinstance(op, Gemm):
             return op.macs, op.weight_bytes
+        if isinstance(op, StateUpdate):
+            return op.macs, op.stored_bytes
         return (op.macs, op.kv_read_bytes) if isinstance(op, Attention) else (op.vector_ops / 2, op.memory_bytes)
 
 

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lpspec.devices.expert_loads import price_on
 from lpspec.devices.gpu import Gpu
 from lpspec.devices.hbm_pim import HbmPim
 from lpspec.llm import Attention, Elementwise, Gemm, load_model, verify_operators
@@ -39,7 +40,7 @@ def test_roofline_of_7b_decoding_is_the_published_one() -> None:
     spec = load_platform("rtx3090", {"gpu.bus_efficiency": "0.85"}).gpu
     assert spec is not None
     gpu = Gpu(spec)
-    latency_ns = sum(float(gpu.price(op).latency_ns) for op in verify_operators(model, 1, 204))
+    latency_ns = sum(float(price_on(gpu, op).latency_ns) for op in verify_operators(model, 1, 204))
     assert 1e9 / latency_ns == pytest.approx(59.7, rel=0.02)
 
 

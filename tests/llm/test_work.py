@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lpspec.llm.formats import WeightFormat
 from lpspec.llm.work import Attention, ExpertGemm, Gemm, StateUpdate, by_load
 
 
 def experts(tokens: int, number: int, top_k: int, layers: int = 1) -> ExpertGemm:
-    return ExpertGemm("experts", layers, tokens, 24, 40, number, top_k, 4, 8, 8, 16)
+    return ExpertGemm("experts", layers, tokens, 24, 40, number, top_k, WeightFormat(4, 8, 16), 8)
 
 
 def loads_of_every_routing(tokens: int, number: int, top_k: int) -> list[list[int]]:
@@ -49,7 +50,7 @@ def test_every_token_goes_to_its_experts_whatever_the_batch(tokens: int, number:
 
 def test_arrays_of_tokens_agree_with_numbers() -> None:
     tokens = np.array([[1, 4, 9]])
-    op = ExpertGemm("experts", 2, tokens, 24, 40, 8, 2, 8, 8)
+    op = ExpertGemm("experts", 2, tokens, 24, 40, 8, 2, WeightFormat(8), 8)
     for load in (1, 3, 9):
         assert op.chance(load)[0].tolist() == [float(experts(n, 8, 2).chance(load)) for n in (1, 4, 9)]
     assert [share.shape for _, share in by_load(op)] == [(1, 3)] * 9
@@ -83,5 +84,5 @@ def test_latent_shared_and_wider_caches_count_what_is_stored() -> None:
 def test_states_and_repeated_layers() -> None:
     state = StateUpdate("state", 36, 5, 1 << 19, 4 << 19)
     assert (state.stored_bytes, state.macs) == (36 << 19, 36 * 5 * 4 << 19)
-    looped = Gemm("looped", 12, 1, 64, 32, 8, 8, runs=4)
+    looped = Gemm("looped", 12, 1, 64, 32, WeightFormat(8), 8, runs=4)
     assert (looped.copies, looped.weight_bytes) == (3, 12 * 64 * 32)

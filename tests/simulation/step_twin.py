@@ -107,6 +107,14 @@ class Decoder:
     qkv_bias: bool
 
     @property
+    def value(self) -> int:
+        return self.dim
+
+    @property
+    def latent(self) -> bool:
+        return False
+
+    @property
     def products(self) -> list[tuple[int, int, int]]:
         """Copies, k and n of every product."""
         qkv = (self.heads + 2 * self.kv) * self.dim
@@ -134,6 +142,22 @@ class Decoder:
         once = [(width, width), (4 * width, self.hidden), (tokens * self.vocab, 0)]
         works = [(self.layers, work) for work in each_layer] + [(1, work) for work in once]
         return [(copies, float(operations), float(nbytes)) for copies, (operations, nbytes) in works]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Heads of one kind of layers; a latent is key and value at once."""
+
+    heads: int
+    kv: int
+    dim: int
+    value: int
+    latent: bool
+
+
+def cached(model: "Decoder | Kind") -> int:
+    """Numbers that a token adds to the cache of one layer."""
+    return model.kv * (model.dim + (0 if model.latent else model.value))
 
 
 def read(nbytes: float) -> Events:
@@ -167,11 +191,11 @@ def npu_product(tokens: int, k: int, n: int) -> tuple[float, float, Events]:
     return array_ns, k * n + spilled, events + Events(mac8=tokens * k * n)
 
 
-def npu_head(model: Decoder, tokens: int, keys: int) -> tuple[tuple[float, Events], tuple[float, Events]]:
+def npu_head(model: "Decoder | Kind", tokens: int, keys: int) -> tuple[tuple[float, Events], tuple[float, Events]]:
     """Time of all arrays, and events, of scores and of values of one key-value head."""
     queries = tokens * model.heads // model.kv
     halves = []
-    for k, n in ((model.dim, keys), (keys, model.dim)):
+    for k, n in ((model.dim, keys), (keys, model.value)):
         across, down = ceil(n / ARRAY), ceil(k / ARRAY)
         array_ns = max(across * k, queries * across * down) / CORES
         events = passing(queries * k, queries * n, across, queries * k * across, queries * n * down, 1)
@@ -284,7 +308,7 @@ def dealt(positions: int, parts: int) -> int:
     return sum(min(ROW, positions - start) for start in range(0, positions, ROW * parts))
 
 
-def pim_heads(model: Decoder, tokens: int, keys: int, on_pim: int) -> tuple[Program, Program]:
+def pim_heads(model: "Decoder | Kind", tokens: int, keys: int, on_pim: int) -> tuple[Program, Program]:
     """Scores and values of some heads of a layer; a head whose channel's dies it leaves idle is dealt to several."""
     quantum = gcd(model.kv, CHANNELS)
     on_channel = model.kv // quantum
@@ -308,7 +332,7 @@ def pim_heads(model: Decoder, tokens: int, keys: int, on_pim: int) -> tuple[Prog
             units * bursts(queries, model.dim),
             matrices * queries * (part // LANES * 4 + ceil(part % LANES / 8)),
         )
-        blocks = ceil(model.dim / LANES)
+        blocks = ceil(model.value / LANES)
         together = max(1, min(MPUS // blocks, on_channel * parts))
         slots = ceil(blocks / (MPUS // together))
         rows = ceil(part / ROW)
@@ -333,23 +357,23 @@ def pim_heads(model: Decoder, tokens: int, keys: int, on_pim: int) -> tuple[Prog
     return scores, values
 
 
-def appended(model: Decoder, tokens: int, context: int) -> tuple[float, Events]:
+def appended(model: "Decoder | Kind", tokens: int, context: int) -> tuple[float, Events]:
     """New keys, a byte in each of dim columns, and values, side by side, go to PIM ranks; both go to the DRAM rank."""
     quantum = gcd(model.kv, CHANNELS)
     heads, channels = model.kv // quantum, float(quantum)
     parts = 1 if heads >= 2 * RANKS else RANKS // gcd(heads, RANKS)
     blocks = (context + tokens - 1) // LANES - context // LANES + 1
-    keys, values = heads * blocks * model.dim, heads * tokens * ceil(model.dim / LANES)
+    keys, values = heads * blocks * model.dim, heads * tokens * ceil(model.value / LANES)
     in_group = blocks // MPUS * 2 + min(blocks % MPUS, 2)  # blocks in the two MPUs of a bank group
     once = max(heads * in_group * model.dim * CCD_L, keys * BURST) + values * BURST
     once += 2 * (RCD + CWL + BURST + WR + RPPB)
     pim_ns = once / (BUS / 51.2)
     bits = (keys + values) * 256.0 * channels
     pim_ns = max(pim_ns, bits / 8 / BUS)
-    rows = blocks * ceil(model.dim / ROW) + ceil(model.dim / LANES) * ceil(tokens / ROW)
+    rows = blocks * ceil(model.dim / ROW) + ceil(model.value / LANES) * ceil(tokens / ROW)
     row_bits = rows * heads * 256.0 * ROW * channels
     dies = min(heads, max(1, RANKS // parts)) * channels
-    row = 2.0 * model.kv * model.dim * tokens
+    row = 1.0 * cached(model) * tokens
     dram_ns = row / BUS
     events = Events(written=bits + 8 * row, activated=row_bits - bits, active=pim_ns * dies + dram_ns * CHANNELS)
     return pim_ns + dram_ns, events
@@ -369,12 +393,13 @@ def split_product(tokens: int, k: int, n: int, columns: int) -> tuple[float, Eve
 
 
 @cache
-def split_heads(model: Decoder, tokens: int, keys: int, on_pim: int) -> tuple[float, Events]:
+def split_heads(model: "Decoder | Kind", tokens: int, keys: int, on_pim: int) -> tuple[float, Events]:
     """Attention over so many keys, some heads on PIM, in equal work for all channels."""
     alone = model.kv - on_pim
-    nbytes = alone * keys * model.dim
-    took, events, halves = 0.0, read(2 * nbytes), npu_head(model, tokens, keys)
-    for (array_ns, on_chip), program in zip(halves, pim_heads(model, tokens, keys, on_pim), strict=True):
+    of_keys, of_values = alone * keys * model.dim, 0 if model.latent else alone * keys * model.value
+    took, events, halves = 0.0, read(of_keys + of_values), npu_head(model, tokens, keys)
+    programs = pim_heads(model, tokens, keys, on_pim)
+    for (array_ns, on_chip), program, nbytes in zip(halves, programs, (of_keys, of_values), strict=True):
         took += max(alone * array_ns, program.together_ns(nbytes))
         events = events + scaled(on_chip, alone) + program.events
     return took, events

@@ -11,6 +11,7 @@ from lpspec.allocation.allocator import ALLOCATORS, Layout, WeightMove
 from lpspec.allocation.division import Division
 from lpspec.allocation.exclusive import DynamicAllocator
 from lpspec.devices.cost import Cost
+from lpspec.devices.expert_loads import price_on
 from lpspec.devices.kinds import device_alone
 from lpspec.devices.kv_append import moved_in_dram
 from lpspec.devices.memory_timing import timing_of
@@ -91,7 +92,7 @@ class Alone:
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         total = Cost()
         for op in operators:
-            total += self.device.price(op)
+            total += price_on(self.device, op)
         return self.timing.standing_by(total)
 
     prefill_cost = decode_cost

@@ -5,7 +5,7 @@ import pytest
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.single import SingleDevice
-from lpspec.devices.cost import Activity
+from lpspec.devices.cost import Activity, Real
 from lpspec.devices.npu import Npu
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.experiments.systems import make_system
@@ -33,7 +33,7 @@ SYSTEMS = {name: planner(make_system(name, TINY), 300) for name in ("npu-spec", 
 
 
 def total_ns(phases: tuple[Phase, ...]) -> float:
-    return sum(float(phase.latency_ns) * phase.copies for phase in phases)
+    return sum(float(phase.latency_ns * phase.copies) for phase in phases)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -51,7 +51,7 @@ def test_a_pass_is_its_operators_in_their_order(name: str, tokens: int) -> None:
         for op in operators:
             names = ("kv_append", "scores", "values") if isinstance(op, Attention) else (op.name,)
             expected |= dict.fromkeys(names, op.count)
-        copies: dict[str, int] = {}
+        copies: dict[str, Real] = {}
         for phase in phases:
             copies[phase.name] = copies.get(phase.name, 0) + phase.copies
             assert phase.latency_ns == max(phase.npu_ns, float(phase.memory.latency_ns))

@@ -8,7 +8,7 @@ from step_twin import GDDR6X, HEADS, Decoder, Events, Shares, energy_pj, gpu_pas
 
 from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
-from lpspec.llm.operators import Attention, Elementwise, Operator, verify_operators
+from lpspec.llm.operators import Attention, Gemm, Operator, verify_operators
 from lpspec.machine.loading import profile_names
 from lpspec.scenario import Scenario
 from lpspec.simulation.step_cost import step_costs
@@ -32,7 +32,7 @@ def decided(allocator: Any, operators: Iterable[Operator]) -> Shares:
     """What PIM takes by the allocator's choice."""
     found: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for op in operators:
-        if not isinstance(op, Elementwise):
+        if isinstance(op, Attention | Gemm):
             key = HEADS if isinstance(op, Attention) else (op.k, op.n)
             shares = [(int(part.copies), int(part.shares[-1][1])) for part in allocator.divided(op)]
             found.setdefault(key, []).extend(shares)

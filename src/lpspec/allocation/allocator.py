@@ -128,7 +128,7 @@ def make_allocator(
         InputError: Unknown allocator, or a model that does not fit.
     """
     needed = model.weight_bytes + model.medusa_weight_bytes + model.eagle_weight_bytes
-    needed += (max_context + max_tokens) * model.kv_bytes_per_token
+    needed += model.cache_bytes(max_context + max_tokens)
     if needed > platform.capacity_bytes:
         raise InputError(
             f"{model.name} does not fit {platform.name}: weights, draft heads and the cache of "

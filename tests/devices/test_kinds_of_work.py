@@ -17,6 +17,7 @@ from lpspec.devices.gpu import Gpu
 from lpspec.devices.hbm_pim import HbmPim
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
+from lpspec.llm.formats import WeightFormat
 from lpspec.llm.work import Attention, ExpertGemm, Gemm, StateUpdate
 from lpspec.machine.loading import load_platform
 
@@ -36,22 +37,24 @@ def numbers(cost: Cost) -> list[float]:
 @pytest.mark.parametrize(("tokens", "experts", "top_k"), [(1, 4, 2), (3, 4, 2), (4, 3, 1), (6, 2, 1)])
 def test_experts_cost_the_mean_over_every_routing(device: Device, tokens: int, experts: int, top_k: int) -> None:
     """Each expert that is chosen is a plain product of the tokens that are sent to it."""
-    op = ExpertGemm("experts", 2, tokens, 128, 192, experts, top_k, 8, 8)
+    op = ExpertGemm("experts", 2, tokens, 128, 192, experts, top_k, WeightFormat(8), 8)
     choices = list(combinations(range(experts), top_k))
     routings = list(product(choices, repeat=tokens))
     total = np.zeros(len(numbers(Cost())))
     for routing in routings:
         for e in range(experts):
             if load := sum(e in chosen for chosen in routing):
-                total += numbers(device.price(Gemm("experts", 2, load, 128, 192, 8, 8)))
+                total += numbers(device.price(Gemm("experts", 2, load, 128, 192, WeightFormat(8), 8)))
     assert numbers(price_on(device, op)) == pytest.approx((total / len(routings)).tolist())
 
 
 @pytest.mark.parametrize("device", [NPU, PIM, GPU], ids=["npu", "pim", "gpu"])
 def test_experts_of_a_grid_agree_with_numbers_and_never_get_cheaper(device: Device) -> None:
     sizes = np.arange(1, 33)
-    grid = price_on(device, ExpertGemm("experts", 3, sizes[None], 256, 320, 16, 4, 8, 8))
-    each = [price_on(device, ExpertGemm("experts", 3, size, 256, 320, 16, 4, 8, 8)) for size in sizes.tolist()]
+    grid = price_on(device, ExpertGemm("experts", 3, sizes[None], 256, 320, 16, 4, WeightFormat(8), 8))
+    each = [
+        price_on(device, ExpertGemm("experts", 3, size, 256, 320, 16, 4, WeightFormat(8), 8)) for size in sizes.tolist()
+    ]
     assert np.ravel(grid.latency_ns) == pytest.approx([float(cost.latency_ns) for cost in each])
     assert (np.diff([numbers(cost) for cost in each], axis=0) >= -1e-9).all()
 
