@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,3 +78,16 @@ def test_help_names_every_shipped_part() -> None:
         ("energy_profile", profile_names()),
     )
     assert [(name, part) for name, parts in registries for part in parts if part not in helps[name]] == []
+
+
+def test_a_part_may_be_in_a_file_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("class Mine: pass\nraised = 1\n")
+    (tmp_path / "broken.py").write_text("raise ValueError('no')\n")
+    registry: Registry[object] = Registry("pruner", "no.such.group", {})
+    name = f"{tmp_path}/mine.py:Mine"
+    assert name in registry
+    assert getattr(registry.load(name), "__name__", "") == "Mine"
+    for part, why in (("mine.py:Other", "has no 'Other'"), ("broken.py:X", "ValueError: no"), ("none.py:X", "No such")):
+        with pytest.raises(InputError, match=why) as said:
+            registry.load(f"{tmp_path}/{part}")
+        assert "\n" not in str(said.value)

@@ -78,14 +78,23 @@ def _compile_once_for_constants(compiled: Any) -> None:
 @functools.cache
 def _cache_folder() -> Path:
     """A folder beside the package's byte code, or in the user's cache, or one that lasts as long as the process."""
-    name = f"numba-{hashlib.sha256(b''.join(_kernel_sources())).hexdigest()[:12]}"
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "lpspec"
-    for folder in (PACKAGE / "__pycache__" / name, user_cache / name):
+    for folder in _possible_folders():
         if _writable(folder):
             return folder
     temporary = tempfile.mkdtemp(prefix="lpspec-")
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     return Path(temporary)
+
+
+def cache_folders() -> list[Path]:
+    """Folders that hold compiled loops of this version."""
+    return [folder for folder in _possible_folders() if folder.is_dir()]
+
+
+def _possible_folders() -> tuple[Path, Path]:
+    name = f"numba-{hashlib.sha256(b''.join(_kernel_sources())).hexdigest()[:12]}"
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "lpspec"
+    return PACKAGE / "__pycache__" / name, user_cache / name
 
 
 def _kernel_sources() -> list[bytes]:

@@ -1,5 +1,7 @@
 """Parts by name: those of the package, those that a script adds, and those that installed packages offer."""
 
+import functools
+import runpy
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -7,6 +9,9 @@ from typing import Any, Generic, TypeVar
 from lpspec.errors import InputError, shown, unknown_name
 
 T = TypeVar("T")
+
+FROM_FILE = ".py:"
+"""In a name that is a Python file and what it defines: ``mine.py:MyPruner``."""
 
 
 class Registry(MutableMapping[str, T], Generic[T]):
@@ -30,10 +35,30 @@ class Registry(MutableMapping[str, T], Generic[T]):
         Raises:
             InputError: There is none, or it cannot be imported.
         """
+        if FROM_FILE in name:
+            return self._from_file(name)
         try:
             return self[name]
         except KeyError:
             raise unknown_name(self.kind, name, self) from None
+
+    def _from_file(self, name: str) -> T:
+        """A part that a Python file of the user's has: ``mine.py:MyPruner``."""
+        path, _, attribute = name.rpartition(":")
+        try:
+            return _file_content(path)[attribute]  # type: ignore[no-any-return]
+        except KeyError:
+            raise InputError(f"{self.kind} '{shown(name, 60)}': {shown(path, 40)} has no '{attribute}'") from None
+        except OSError as error:
+            why = f"{error.filename or path} cannot be read: {error.strerror}"
+            raise InputError(f"{self.kind} '{shown(name, 40)}': {why}") from error
+        except Exception as error:  # whatever the file raises while it runs
+            reason = shown(" ".join(f"{type(error).__name__}: {error}".split()), 80)
+            raise InputError(f"{self.kind} '{shown(name, 60)}' cannot be loaded: {reason}") from error
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a part; one in a file is said to be there until it is asked for."""
+        return (isinstance(name, str) and FROM_FILE in name) or name in list(self)
 
     def __getitem__(self, name: str) -> T:
         """The part of that name, imported if need be; raises InputError where that fails."""
@@ -59,6 +84,12 @@ class Registry(MutableMapping[str, T], Generic[T]):
     def __len__(self) -> int:
         """How many names there are."""
         return len(list(iter(self)))
+
+
+@functools.cache
+def _file_content(path: str) -> dict[str, Any]:
+    """What a Python file defines; it runs once in a process."""
+    return runpy.run_path(path, run_name="lpspec_user_file")
 
 
 def load_plugin(kind: str, offered: EntryPoint) -> Any:

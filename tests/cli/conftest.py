@@ -15,7 +15,7 @@ def lpspec() -> Callable[..., Said]:
 
 
 def _results(folder: Path, *argv: str) -> Results:
-    said = run_command([*argv, "--json", str(folder / "result.json"), "--figure", str(folder / "new" / "figure.pdf")])
+    said = run_command([*argv, "--json", str(folder / "result.json"), "--figure", str(folder / "new" / "figure")])
     assert said.code == 0, said.err
     return Results(said, json.loads((folder / "result.json").read_text("utf-8")), folder)
 

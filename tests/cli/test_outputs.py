@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,30 @@ from lpspec.cli.outputs import plan_outputs
 from lpspec.errors import InputError
 
 
-@pytest.mark.parametrize("given", ["fig", "fig.pdf", "fig.png", "fig.PNG"])
-def test_both_figures_are_written_whatever_suffix_is_given(tmp_path: Path, given: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("fig", ["fig.pdf", "fig.png"]),
+        ("fig.pdf", ["fig.pdf"]),
+        ("fig.PNG", ["fig.PNG"]),
+        ("fig.svg", ["fig.svg"]),
+        ("fig.jpg", ["fig.jpg.pdf", "fig.jpg.png"]),
+    ],
+)
+def test_a_figure_is_the_file_that_is_named_or_two(tmp_path: Path, given: str, written: list[str]) -> None:
     figures = plan_outputs(None, str(tmp_path / "new" / given)).figures
-    assert [path.name for path in figures] == ["fig.pdf", "fig.png"]
+    assert [path.name for path in figures] == written
     assert not (tmp_path / "new").exists()
+
+
+def test_parts_of_a_figure_have_its_suffix(tmp_path: Path) -> None:
+    figures = plan_outputs(None, str(tmp_path / "fig.svg"), ("a", "b")).figures
+    assert [path.name for path in figures] == ["fig-a.svg", "fig-b.svg"]
+
+
+def test_a_folder_is_made_only_below_one_that_exists(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no folder"):
+        plan_outputs(str(tmp_path / "no" / "such" / "result.json"))
 
 
 def test_a_dot_in_a_figure_name_is_no_suffix(tmp_path: Path) -> None:
@@ -69,3 +90,21 @@ def test_names_come_from_lists() -> None:
     for option in ("--systems", "--compare"):
         with pytest.raises(InputError, match=f"{option} a,,b has an empty name"):
             split_names(option, ["a,,b"])
+
+
+@pytest.mark.parametrize("columns", ["0", "-3", "wide"])
+def test_columns_that_are_none_are_as_if_unsaid(columns: str) -> None:
+    expected = tables({})
+    assert tables({"COLUMNS": columns}) == expected != ""
+    assert tables({"COLUMNS": "60"}) != expected
+
+
+def tables(environment: dict[str, str]) -> str:
+    command = [sys.executable, "-m", "lpspec", "inspect", "lpddr5-pim"]
+    inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    return subprocess.run(command, env=inherited | environment, capture_output=True, check=True, text=True).stdout
+
+
+def test_a_closed_output_is_no_fault() -> None:
+    shell = f"{sys.executable} -m lpspec inspect lpddr5-pim >&- 2>&-"
+    assert subprocess.run(["bash", "-c", shell], check=False).returncode == 0

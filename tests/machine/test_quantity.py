@@ -35,7 +35,7 @@ ONE: dict[type[Quantity], dict[str, float]] = {
     Frequency: {"GHz": 1, "MHz": 1 / 1000},
     Duration: {"ps": 1 / 1000, "ns": 1, "us": 1000, "ms": 1000**2},
     PositiveDuration: {"ps": 1 / 1000, "ns": 1, "us": 1000, "ms": 1000**2},
-    DataRate: {"Mbps": 1, "Gbps": 1000},
+    DataRate: {"Mbps": 1, "Gbps": 1000, "MT/s": 1, "GT/s": 1000},
     Bandwidth: {"GB/s": 1, "TB/s": 1000},
     Throughput: {"TOPS": 1, "TFLOPS": 1, "GOPS": 1 / 1000},
     Size: {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "Gb": 1024**3 // 8, "GB": 1000**3},
@@ -168,8 +168,8 @@ def test_what_is_no_number_is_refused(kind: type[Quantity], thing: object) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("source", ["", "ab", None, 3])
-def test_source_is_a_text_of_some_length(kind: type[Quantity], source: object) -> None:
+@pytest.mark.parametrize("source", ["", None, 3])
+def test_source_is_a_text(kind: type[Quantity], source: object) -> None:
     refusal(kind, {"value": f"1 {next(iter(ONE[kind]))}", "source": source})
 
 

@@ -44,7 +44,7 @@ def compare(
     json
         Write the result as JSON to this file; - prints it instead of the table.
     figure
-        Write a figure to this path, as .pdf and .png.
+        Write a figure to this path, as .pdf and .png; .pdf, .png or .svg at its end names one.
     timeline
         Write one representative step of lp-spec as a timeline for Perfetto to this file (gzipped JSON).
     """

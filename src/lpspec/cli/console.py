@@ -19,7 +19,9 @@ def stdout_console() -> "Console":
     """A console as wide as the terminal; a fixed width and no wrapped text where there is none."""
     from rich.console import Console
 
-    fixed = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    asked = os.environ.get("COLUMNS", "")
+    is_asked = asked.isascii() and asked.isdecimal() and int(asked) > 0
+    fixed = int(asked) if is_asked else None if sys.stdout.isatty() else PIPE_WIDTH
     return Console(width=fixed, highlight=False, markup=False, emoji=False)  # a source may say "[P]"
 
 

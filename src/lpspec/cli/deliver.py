@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpspec.cli.console import say_notes, say_written, show
-from lpspec.cli.outputs import FIGURE_SUFFIXES, FilesTogether, Outputs, print_json
+from lpspec.cli.outputs import FilesTogether, Outputs, print_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,9 +46,9 @@ def _write_figures(
     from lpspec.report.figures import figure_bytes
 
     figures = drawn if isinstance(drawn, Sequence) else [drawn]
-    each_twice = [figure for figure in figures for _ in FIGURE_SUFFIXES]
-    for path, figure in zip(outputs.figures, each_twice, strict=True):
-        files.write(path, figure_bytes(figure, path.suffix, scenario))
+    each = [figure for figure in figures for _ in range(outputs.each)]
+    for path, figure in zip(outputs.figures, each, strict=True):
+        files.write(path, figure_bytes(figure, path.suffix.lower(), scenario))
 
 
 def _scenario(document: dict[str, Any]) -> str | None:

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
@@ -31,6 +32,7 @@ COMMANDS = {
     "record": "Decode greedily and record what the drafter guessed at every token.",
     "acceptance": "Show how far drafts are right in a trace, or make a trace of what others measured.",
     "calibrate": "Time verify passes and drafts on this machine.",
+    "doctor": "Say what this installation has: versions, cores, caches and extras.",
     "dram": "LPDDR5 and its PIM, command by command: serve requests, check command streams, compute products.",
 }
 """What the overview says of each command, so that it loads none; a command's own page has its docstring."""
@@ -71,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return the exit code."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows "?", not a traceback
@@ -95,6 +98,14 @@ def run(argv: Sequence[str]) -> int:
         _silence_stdout()
         return _refuse(f"{error.filename or 'output'}: {error.strerror or error}")
     return answer if isinstance(answer, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Let what is written to a stream that the caller has closed go nowhere, as with ``>&-``."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def _joined(argv: Sequence[str]) -> list[str]:

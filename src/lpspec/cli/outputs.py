@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from lpspec.cli.signals import undisturbed
-from lpspec.errors import InputError
+from lpspec.errors import InputError, shown
 
 STDOUT = "-"
 FIGURE_SUFFIXES = (".pdf", ".png")
+"""Of the files of a figure whose path has no suffix."""
+
+ONE_SUFFIX = (".pdf", ".png", ".svg")
+"""A figure whose path has one of these is that file alone."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,14 @@ class Outputs:
     Attributes:
         json: The file for JSON; None for none.
         json_to_stdout: Whether standard output gets the JSON, and nothing else.
-        figures: The files of each figure, one per suffix; empty for none.
+        figures: The files of each figure; empty for none.
+        each: How many files a figure has.
     """
 
     json: Path | None
     json_to_stdout: bool
     figures: tuple[Path, ...]
+    each: int = len(FIGURE_SUFFIXES)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -41,7 +47,7 @@ def plan_outputs(json: str | None, figure: str | None = None, parts: Sequence[st
 
     Args:
         json: A file, or ``-`` for standard output.
-        figure: A path whose suffix, if it is .pdf or .png, is left out: both are written.
+        figure: A file that ends in .pdf, .png or .svg; or a path without: a .pdf and a .png are written.
         parts: What is put behind the name of each figure where there are several.
 
     Raises:
@@ -49,19 +55,26 @@ def plan_outputs(json: str | None, figure: str | None = None, parts: Sequence[st
     """
     to_stdout = json == STDOUT
     json_path = None if json is None or to_stdout else _checked("--json", json)
-    outputs = Outputs(json_path, to_stdout, () if figure is None else _figure_paths(figure, parts))
+    suffixes = () if figure is None else _suffixes(figure)
+    figures = () if figure is None else _figure_paths(figure, parts, suffixes)
+    outputs = Outputs(json_path, to_stdout, figures, len(suffixes))
     if outputs.json is not None and outputs.json.resolve() in [path.resolve() for path in outputs.figures]:
         raise InputError(f"--json and --figure would both write {outputs.json}")
     return outputs
 
 
-def _figure_paths(text: str, parts: Sequence[str]) -> tuple[Path, ...]:
+def _suffixes(figure: str) -> tuple[str, ...]:
+    own = Path(figure).suffix
+    return (own,) if own.lower() in ONE_SUFFIX else FIGURE_SUFFIXES
+
+
+def _figure_paths(text: str, parts: Sequence[str], suffixes: Sequence[str]) -> tuple[Path, ...]:
     _check_text("--figure", text)
-    stem = text[: -len(Path(text).suffix)] if Path(text).suffix.lower() in FIGURE_SUFFIXES else text
+    stem = text[: -len(suffixes[0])] if len(suffixes) == 1 else text
     if text.endswith("/") or Path(text).is_dir():
         raise InputError(f"--figure {text} is a folder: give a file name without suffix, such as {Path(text) / 'fig'}")
     names = [f"{stem}-{part}" for part in parts] or [stem]
-    paths = tuple(_checked("--figure", name + suffix) for name in names for suffix in FIGURE_SUFFIXES)
+    paths = tuple(_checked("--figure", name + suffix) for name in names for suffix in suffixes)
     for path in paths:
         if path.exists() and not path.is_file():
             raise InputError(f"--figure {path} is not a regular file")
@@ -89,8 +102,10 @@ def _check_place(option: str, path: Path, text: str) -> None:
     if path.exists() and not os.access(path, os.W_OK):
         raise InputError(f"{option} {text} cannot be written: permission denied")
     folder = path.absolute().parent
-    while not folder.exists():
+    if not folder.exists():
         folder = folder.parent
+        if not folder.exists():
+            raise InputError(f"{option} {text} cannot be written: there is no folder {shown(str(folder))}")
     if not folder.is_dir():
         raise InputError(f"{option} {text} cannot be written: {folder} is not a folder")
     if not path.exists() or path.is_file():

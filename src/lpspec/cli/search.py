@@ -62,7 +62,7 @@ def search(
     json
         Write the result as JSON to this file; - prints it instead of the table.
     figure
-        Draw the two goals at both levels, as .pdf and .png.
+        Draw the two goals at both levels, as .pdf and .png; .pdf, .png or .svg at its end names one.
     """
     outputs = plan_outputs(json, figure)
     asked = Searching(**given_options(Searching, options))

@@ -63,7 +63,7 @@ def traffic(
     json
         Write the result as JSON to this file; - prints it instead of the table.
     figure
-        Write a figure to this path, as .pdf and .png.
+        Write a figure to this path, as .pdf and .png; .pdf, .png or .svg at its end names one.
     """
     outputs = plan_outputs(json, figure)
     asked = read_scenario(scenario, options, DEFAULT.replace(systems=("lp-spec",)))

@@ -63,7 +63,7 @@ def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -
     """
     where, changes = f"platform '{shown(name_or_path, 60)}'", changes or {}
     data, die = _over_die(_resolve("platform", name_or_path, _PLATFORMS, seen=()), where, changes.get("memory.die"))
-    return _validated(_schema_of(data), _changed(data, die, changes, where), where)
+    return _validated(_schema_of(data), _changed(data, die, changes, where), where, in_full=not changes)
 
 
 def load_die(name_or_path: str = DEFAULT_DIE, changes: Mapping[str, str] | None = None) -> DieSpec:
@@ -274,12 +274,18 @@ def _places(table: dict[str, Any], prefix: str = "") -> dict[str, tuple[dict[str
     return places
 
 
-def _validated(model: type[_T], data: dict[str, Any], where: str) -> _T:
-    """Check the whole description and report the first errors at once, each with its path, and how many more."""
+def _validated(model: type[_T], data: dict[str, Any], where: str, in_full: bool = False) -> _T:
+    """Check the whole description and report its errors at once, each with its path.
+
+    They have a line together, as many as it holds; ``in_full``, each has its own where there are more.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
         problems = [_one_problem(model, e["type"], e["loc"], e["msg"]) for e in error.errors()]
+        line = f"{where}: {'; '.join(problems)}"
+        if in_full and len(line) > LONGEST and len(problems) > 1:
+            raise InputError(f"{where}: {len(problems)} faults", *problems) from error
         raise InputError(f"{where}: {listed(problems, LONGEST - len(where) - 2, '; ')}") from error
 
 

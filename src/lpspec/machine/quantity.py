@@ -30,7 +30,7 @@ class Quantity(BaseModel):
     MAXIMUM: ClassVar[float] = float("inf")
 
     value: float = Field(allow_inf_nan=False)
-    source: str = Field(min_length=3)
+    source: str = Field(min_length=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -178,7 +178,7 @@ class DataRate(Quantity):
     """Bits per second on one pin."""
 
     UNIT: ClassVar[str] = "Mbps"
-    SCALES: ClassVar[dict[str, float]] = {"Mbps": 1.0, "Gbps": 1e3}
+    SCALES: ClassVar[dict[str, float]] = {"Mbps": 1.0, "Gbps": 1e3, "MT/s": 1.0, "GT/s": 1e3}
 
     @property
     def mbps(self) -> float:

@@ -46,6 +46,7 @@ STYLE: Mapping[str, Any] = {
     "xtick.minor.width": 0.4,
     "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,
+    "svg.hashsalt": "lpspec",
     "savefig.facecolor": "white",
 }
 """Eight-point type throughout; fonts embedded as TrueType, as publishers ask."""
@@ -61,13 +62,13 @@ def figure_bytes(figure: Figure, suffix: str, scenario: str | None = None) -> by
 
     Args:
         figure: What to write.
-        suffix: ``.pdf`` or ``.png``.
-        scenario: JSON text of what gives the result again, to be kept as keywords (.pdf) or description (.png).
+        suffix: ``.pdf``, ``.png`` or ``.svg``.
+        scenario: JSON text of what gives the result again, to be kept as keywords (.pdf) or description (others).
     """
-    is_pdf = suffix == ".pdf"
-    metadata: dict[str, str | None] = {"CreationDate": None} if is_pdf else {"Software": None}
+    undated = {".pdf": "CreationDate", ".png": "Software", ".svg": "Date"}
+    metadata: dict[str, str | None] = {undated[suffix]: None}
     if scenario is not None:
-        metadata["Keywords" if is_pdf else "Description"] = scenario
+        metadata["Keywords" if suffix == ".pdf" else "Description"] = scenario
     buffer = io.BytesIO()
     with in_style():
         figure.savefig(buffer, format=suffix[1:], dpi=PNG_DPI, metadata=metadata)

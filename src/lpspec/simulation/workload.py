@@ -128,7 +128,7 @@ def _added_pruner(name: str) -> PrunerFactory:
     if name not in PRUNERS:
         sizes = f"a size from 1 to {MAX_TREE_SIZE}", "size x depth as in 8x2"
         raise unknown_name("tree", name, [*sizes, *tree_names(), *PRUNERS])
-    made = PRUNERS[name]
+    made = PRUNERS.load(name)
 
     @wraps(made)
     def checked(accuracy: FloatArray) -> Pruner:
