@@ -30,7 +30,7 @@ def inspect(
         Change a constant of the platform or die, as KEY=VALUE: --set memory.timing.nRCD=16. May be repeated. For an
         energy profile memory.die, memory.data_rate or memory.organisation.rows: the die on which it is shown.
     figure
-        Draw an energy profile beside all others, to this path, as .pdf and .png; .pdf, .png or .svg at its end names one.
+        Draw an energy profile beside all others, to this path: .pdf and .png, or the one that it ends in.
     json
         Write the values as JSON to this file; - prints them instead of the table.
     """

@@ -63,7 +63,7 @@ def results(
     json
         Write the points as JSON to this file; - prints it instead of the table.
     figure
-        Draw the points over two figures (those of --pareto, or tokens_per_s and tokens_per_j), as .pdf and .png; .pdf, .png or .svg at its end names one.
+        Draw the points over two figures (of --pareto, or tokens_per_s and tokens_per_j), to this path, as for compare.
     """
     from lpspec.explore.pareto import Cloud
     from lpspec.explore.results import Query, Results
