@@ -25,7 +25,7 @@ KEYS = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "config.json").write_text(json.dumps(KEYS))
-    save_file(random_weights(tiny_config(), seed=0).tensors, tmp_path / "model.safetensors")
+    save_file(dict(random_weights(tiny_config(), seed=0).tensors), tmp_path / "model.safetensors")
     return tmp_path
 
 

@@ -77,7 +77,7 @@ def eagle3_with_named_taps(folder: Path) -> Case:
 
 def draft_model(folder: Path) -> Case:
     config = tiny_config(layers=1, hidden_size=24, heads=3, kv_heads=1)
-    weights = random_weights(config, seed=5, scale=0.3).tensors
+    weights = dict(random_weights(config, seed=5, scale=0.3).tensors)
     said = config_json(config.spec)
     drafter = load_draft_model(MODEL, write_head(folder / "small", "model.safetensors", weights, said), DEPTH, WIDTH)
     return drafter, lambda text: model_guess(Plain(config, weights), text)
@@ -208,7 +208,7 @@ def test_a_layer_of_another_width_is_refused(tmp_path: Path) -> None:
 
 def test_a_draft_model_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
     config = tiny_config(vocab_size=65)
-    weights = random_weights(config, seed=0).tensors
+    weights = dict(random_weights(config, seed=0).tensors)
     message = refused("draft-model", tmp_path, weights, config_json(config.spec))
     assert "has a vocabulary of 65 tokens, the model's has 64" in message
 

@@ -130,12 +130,12 @@ def test_a_layer_is_its_formula() -> None:
 def save_float(folder: Path) -> None:
     folder.mkdir()
     (folder / "config.json").write_text(CONFIG)
-    save_file(random_weights(tiny_config(), seed=4, scale=0.3).tensors, folder / "model.safetensors")
+    save_file(dict(random_weights(tiny_config(), seed=4, scale=0.3).tensors), folder / "model.safetensors")
 
 
 def test_a_stored_int8_model_is_the_one_quantized_on_loading(tmp_path: Path) -> None:
     save_float(tmp_path / "float")
-    stored = quantized(open_checkpoint(tmp_path / "float")).tensors
+    stored = dict(quantized(open_checkpoint(tmp_path / "float")).tensors)
     (tmp_path / "int8").mkdir()
     (tmp_path / "int8" / "config.json").write_text(CONFIG)
     save_file(stored, tmp_path / "int8" / "model.safetensors")
@@ -163,7 +163,7 @@ def test_an_int8_model_is_near_the_float_one_and_decodes(tied: bool) -> None:
 
 
 def test_scales_without_int8_are_one_clear_line() -> None:
-    weights = quantized(random_weights(tiny_config(), seed=6)).tensors
+    weights = dict(quantized(random_weights(tiny_config(), seed=6)).tensors)
     weights["lm_head.weight"] = weights["lm_head.weight"].float()
     with pytest.raises(InputError, match="'lm_head' has a weight_scale, but its weight is not int8"):
         Llama(tiny_config(), Checkpoint(weights, "checkpoint"))

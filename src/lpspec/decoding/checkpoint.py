@@ -66,7 +66,7 @@ class Checkpoint:
 
     def __init__(self, tensors: Mapping[str, Tensor], said_as: str, storage: Storage | None = None) -> None:
         """Hold the tensors; files stay mapped into memory until they are used."""
-        self.tensors = dict(tensors)
+        self.tensors = tensors
         self.said_as, self.storage = said_as, storage or Storage()
         self.dequantised: set[str] = set()  # ways in which weights were stored whose values were taken
         self._taken: set[str] = set()
@@ -93,7 +93,11 @@ class Checkpoint:
     @property
     def untaken(self) -> dict[str, Tensor]:
         """What nobody has taken yet."""
-        return {name: tensor for name, tensor in self.tensors.items() if name not in self._taken}
+        return {name: self.tensors[name] for name in self.tensors if name not in self._taken}
+
+    def drop(self, name: str) -> None:
+        """Go on without a tensor."""
+        self.tensors = {other: tensor for other, tensor in self.tensors.items() if other != name}
 
     def take(self, name: str, *shape: int) -> Tensor:
         """The values of the tensor of that name, in floating point whatever it is stored in.
@@ -124,7 +128,7 @@ class Checkpoint:
         Raises:
             InputError: It is missing, has another shape, or its scales are missing or wrong.
         """
-        if name not in self.tensors and name in self:
+        if self.storage.method == "gguf" or (name not in self.tensors and name in self):
             return None
         self.take_stored(name, *shape)
         if not rounds_activations(name, self.tensors, self.storage):

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from lpspec.decoding.backend import Backend, Computing, choose_backend
 from lpspec.decoding.checkpoint import Checkpoint, Tensors, open_checkpoint
+from lpspec.decoding.gguf_model import open_gguf
 from lpspec.decoding.kv_cache import KvCache
 from lpspec.decoding.layer import DecoderLayer, Stack, Surroundings, additive_mask
 from lpspec.decoding.layer_weights import take_layer, take_norm
 from lpspec.decoding.linear import FloatLinear, Linear, take_linear
 from lpspec.decoding.llama_config import LlamaConfig, load_config
+from lpspec.decoding.model_files import is_gguf
 from lpspec.decoding.quantized import quantized
 from lpspec.decoding.rope import RopeTable
 from lpspec.decoding.torch_backend import TORCH
@@ -46,7 +48,7 @@ class Llama:
 
     Attributes:
         computing: The last three, as drafters take them over.
-        folder: Where its files are; None where it was not loaded from any.
+        folder: Its folder or GGUF file; None where it was not loaded from any.
         notes: What is computed otherwise than its files or the backend's name suggest, one line each.
 
     Raises:
@@ -151,10 +153,10 @@ def load_llama(
     int8: bool = False,
     backend: str | None = None,
 ) -> Llama:
-    """Load a model folder: ``config.json`` and its weights.
+    """Load a model folder, ``config.json`` and its weights, or a GGUF file.
 
     Args:
-        folder: Where they are.
+        folder: Where it is.
         dtype: Of activations, and of weights that are not INT8.
         device: Where the model is to run.
         int8: Bring float weights to W8A8; a checkpoint stored so is always run so.
@@ -164,7 +166,7 @@ def load_llama(
         InputError: The backend is unknown or not for this device; a file is missing, damaged, or of another model.
     """
     chosen = choose_backend(backend, dtype, device)
-    config, checkpoint = load_config(folder), open_checkpoint(folder)
+    config, checkpoint = open_gguf(folder) if is_gguf(folder) else (load_config(folder), open_checkpoint(folder))
     config = _as_stored(config, checkpoint)
     if int8:
         checkpoint = quantized(checkpoint)
@@ -186,10 +188,12 @@ def _notes(model: Llama, dequantised: Collection[str]) -> tuple[str, ...]:
 
 def _as_stored(config: LlamaConfig, checkpoint: Checkpoint) -> LlamaConfig:
     """Untie where the file holds a head unlike the embedding, as transformers 5.23 does; a copy of it is let go."""
+    if not config.shape.tied_embeddings:
+        return config
     head, embedding = (checkpoint.tensors.get(f"{name}.weight") for name in ("lm_head", "model.embed_tokens"))
-    if not config.shape.tied_embeddings or head is None or embedding is None or head.dtype != embedding.dtype:
+    if head is None or embedding is None or head.dtype != embedding.dtype:
         return config
     if torch.equal(head, embedding):
-        del checkpoint.tensors["lm_head.weight"]
+        checkpoint.drop("lm_head.weight")
         return config
     return config.with_shape(tied_embeddings=False)

@@ -67,7 +67,7 @@ def as_decoded(content: Mapping[str, Any], file: Path, where: str, draft_layer: 
 
     Args:
         content: The JSON object.
-        file: Where it was read from; its folder names the model.
+        file: Where it was read from; it, or the folder of a config.json, names the model.
         where: Begins what is said of any fault.
         draft_layer: As for ``read_keys``.
 
@@ -80,7 +80,7 @@ def as_decoded(content: Mapping[str, Any], file: Path, where: str, draft_layer: 
         how, sizes = architecture(keys), dimensions(keys)
     except ValueError as error:
         raise one_line_error(error, where) from None
-    name = file.absolute().parent.name
+    name = file.absolute().parent.name if file.name == "config.json" else file.stem
     return LlamaConfig(
         spec=validated_spec({"name": name, "source": str(file), **sizes}, where),
         shape=Shape.model_validate({"name": name, **sizes}),

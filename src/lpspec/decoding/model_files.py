@@ -18,11 +18,11 @@ _HEAD_FILES = (*_MODEL_FILES, "*.pt", "pytorch_model.bin")
 
 
 def model_folder(name: str) -> Path:
-    """The folder of a model.
+    """The folder of a model, or its GGUF file.
 
     Args:
-        name: ``demo``, a folder, or an id of the Hugging Face hub such as ``org/name``, whose files are fetched into
-            the hub's own cache unless they are there.
+        name: ``demo``, a folder, a GGUF file, or an id of the Hugging Face hub such as ``org/name``, whose files are
+            fetched into the hub's own cache unless they are there.
 
     Raises:
         InputError: There is no such folder, or the hub's files cannot be had.
@@ -31,10 +31,12 @@ def model_folder(name: str) -> Path:
         return demo_folder()
     if name and Path(name).is_dir():
         return Path(name)
+    if is_gguf(name):
+        return Path(name)
     if _is_hub_id(name):
         return _fetched(name, _MODEL_FILES)
     raise InputError(
-        f"no model folder '{name}': give {DEMO}, a folder with a config.json, or a hub id such as org/name"
+        f"no model folder '{name}': give {DEMO}, a folder with a config.json, a GGUF file, or a hub id such as org/name"
     )
 
 
@@ -49,6 +51,11 @@ def heads_source(name: str) -> Path:
     if _is_hub_id(name):
         return _fetched(name, _HEAD_FILES)
     raise InputError(f"no draft heads '{name}': give a file, a folder, or a hub id such as org/name")
+
+
+def is_gguf(path: str | Path) -> bool:
+    """Whether a path is that of a GGUF file."""
+    return Path(path).suffix == ".gguf" and Path(path).is_file()
 
 
 def demo_folder() -> Path:

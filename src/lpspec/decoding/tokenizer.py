@@ -8,6 +8,8 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
+from lpspec.decoding.gguf_tokenizer import gguf_tokenizer
+from lpspec.decoding.model_files import is_gguf
 from lpspec.decoding.text_stream import TextStream
 from lpspec.errors import InputError
 from lpspec.text_files import read_text
@@ -76,18 +78,34 @@ class TextTokenizer:
 
 
 def load_tokenizer(folder: str | Path) -> TextTokenizer:
-    """Read the ``tokenizer.json`` of a model folder.
+    """Read the ``tokenizer.json`` of a model folder, or that beside a GGUF file, or the one that the file holds.
 
     Raises:
         InputError: There is none, or it is damaged.
     """
-    file = Path(folder) / FILE
+    file = tokenizer_file(folder)
+    if file is None:
+        return TextTokenizer(gguf_tokenizer(folder))
     try:
         return TextTokenizer(Tokenizer.from_str(read_text(file)))
     except OSError as error:
         raise InputError(f"tokenizer '{file}' cannot be read: {error.strerror}; a model folder needs one") from None
     except Exception as error:  # the library raises bare Exceptions
         raise InputError(f"tokenizer '{file}' is damaged or of another kind: {_first_line(error)}") from None
+
+
+def tokenizer_file(folder: str | Path) -> Path | None:
+    """The ``tokenizer.json`` of a model folder or beside a GGUF file; None where the latter has none but its own."""
+    if not is_gguf(folder):
+        return Path(folder) / FILE
+    beside = Path(folder).parent / FILE
+    return beside if beside.is_file() else None
+
+
+def has_tokenizer(folder: str | Path) -> bool:
+    """Whether a model brings a tokenizer along."""
+    file = tokenizer_file(folder)
+    return file is None or file.is_file()
 
 
 def _first_line(error: Exception) -> str:

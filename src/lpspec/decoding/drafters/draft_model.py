@@ -12,8 +12,7 @@ from lpspec.arrays import IntArray
 from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import ConfidenceDrafter
 from lpspec.decoding.llama import Llama, load_llama
-from lpspec.decoding.tokenizer import FILE as TOKENIZER_FILE
-from lpspec.decoding.tokenizer import TextTokenizer, load_tokenizer
+from lpspec.decoding.tokenizer import TextTokenizer, has_tokenizer, load_tokenizer
 from lpspec.errors import InputError, shown
 
 DEPTH = 6
@@ -69,7 +68,7 @@ def load_draft_model(model: Llama, source: str | Path, depth: int = DEPTH, width
     """
     drafting = load_llama(source, model.dtype, model.device, backend=model.computing.backend.name)
     size, needed = drafting.config.shape.vocab_size, model.config.shape.vocab_size
-    if model.folder is not None and (model.folder / TOKENIZER_FILE).is_file():
+    if model.folder is not None and has_tokenizer(model.folder):
         _refuse_other_tokens(
             load_tokenizer(model.folder), load_tokenizer(source), f"draft model '{shown(str(source))}'"
         )
