@@ -18,7 +18,7 @@ from lpspec.scenario import Request
 if TYPE_CHECKING:
     Options: TypeAlias = Any
 else:
-    Options = flattened(Request, "model", "drafter", "heads", "new_tokens", "dtype")
+    Options = flattened(Request, "model", "chat", "drafter", "heads", "new_tokens", "dtype")
 
 
 def record(

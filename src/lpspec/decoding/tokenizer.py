@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE
 
 from lpspec.decoding.gguf_tokenizer import gguf_tokenizer
 from lpspec.decoding.model_files import is_gguf
 from lpspec.decoding.text_stream import TextStream
-from lpspec.errors import InputError
+from lpspec.errors import InputError, shown
+from lpspec.llm.loading import read_json_object
 from lpspec.text_files import read_text
 
-FILE = "tokenizer.json"
+FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
+
+_MATCHED = ("special", "lstrip", "rstrip", "normalized", "single_word")
 
 
 class TextTokenizer:
@@ -50,14 +53,18 @@ class TextTokenizer:
         """The same without those that were added to what was trained."""
         return dict(self._tokenizer.get_vocab(with_added_tokens=False))
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text, with the tokens that the model wants at its start.
+    def encode(self, text: str, whole: bool = False) -> list[int]:
+        """The ids of a text.
+
+        Args:
+            text: The text.
+            whole: It holds every token already, such as a chat; else the model's wanted ones are put at its start.
 
         Raises:
             InputError: The text is no valid Unicode, or holds what the tokenizer has no token for.
         """
         try:
-            ids: list[int] = self._tokenizer.encode(text).ids
+            ids: list[int] = self._tokenizer.encode(text, add_special_tokens=not whole).ids
         except (TypeError, UnicodeEncodeError):  # the library says TypeError of half a surrogate pair
             raise InputError("the prompt holds bytes that are no text in UTF-8") from None
         except Exception as error:  # bare, too, such as of letters that it has no token for
@@ -87,11 +94,42 @@ def load_tokenizer(folder: str | Path) -> TextTokenizer:
     if file is None:
         return TextTokenizer(gguf_tokenizer(folder))
     try:
-        return TextTokenizer(Tokenizer.from_str(read_text(file)))
+        tokenizer = Tokenizer.from_str(read_text(file))
     except OSError as error:
         raise InputError(f"tokenizer '{file}' cannot be read: {error.strerror}; a model folder needs one") from None
     except Exception as error:  # the library raises bare Exceptions
         raise InputError(f"tokenizer '{file}' is damaged or of another kind: {_first_line(error)}") from None
+    add_tokens(tokenizer, file.parent / CONFIG)
+    return TextTokenizer(tokenizer)
+
+
+def add_tokens(tokenizer: Tokenizer, config: Path) -> None:
+    """Add the tokens of a ``tokenizer_config.json`` that a ``tokenizer.json`` lacks, as transformers does.
+
+    Raises:
+        InputError: The file is damaged, or gives a token an id that it cannot have.
+    """
+    if not config.is_file():
+        return
+    where = f"tokenizer config '{shown(str(config), 60)}'"
+    said = read_json_object(config, where).get("added_tokens_decoder") or {}
+    if not isinstance(said, dict) or not all(_is_token(index, token) for index, token in said.items()):
+        raise InputError(f"{where}: added_tokens_decoder must hold tokens, each with its content, by their ids")
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    for index, token in sorted((int(index), token) for index, token in said.items()):
+        if token["content"] in added:
+            found = tokenizer.token_to_id(token["content"])
+        else:
+            how = {key: bool(token[key]) for key in _MATCHED if key in token}
+            tokenizer.add_tokens([AddedToken(token["content"], **how)])
+            found = tokenizer.token_to_id(token["content"])
+        if found != index:
+            name = shown(token["content"], 30)
+            raise InputError(f"{where}: added token '{name}' has id {index}, but by {FILE} it would have {found}")
+
+
+def _is_token(index: str, token: object) -> bool:
+    return index.isascii() and index.isdigit() and isinstance(token, dict) and isinstance(token.get("content"), str)
 
 
 def tokenizer_file(folder: str | Path) -> Path | None:

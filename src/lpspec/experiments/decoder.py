@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from lpspec.arrays import IntArray
+from lpspec.decoding.chat import chat_template
 from lpspec.decoding.drafter import Drafter
 from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.drafters.medusa import TOP_K, Medusa, MedusaHeads
@@ -113,16 +114,26 @@ def unlearnt(drafter: Drafter) -> Drafter:
     return Medusa(drafter.heads, deepcopy(drafter.pruner), drafter.top_k) if isinstance(drafter, Medusa) else drafter
 
 
-def prompt_tokens(decoder: Decoder, prompts: Sequence[str], new_tokens: int) -> list[IntArray]:
+def prompt_tokens(decoder: Decoder, prompts: Sequence[str], new_tokens: int, chat: bool = False) -> list[IntArray]:
     """The tokens of every prompt, refused before the first is decoded.
+
+    Args:
+        decoder: Who continues them.
+        prompts: The prompts.
+        new_tokens: Tokens to come.
+        chat: Write each as the user's turn by the model's chat template.
 
     Raises:
         InputError: A prompt cannot be continued by so many tokens; of several, it is named by its number.
     """
 
+    folder = decoder.model.folder
+    template = chat_template(folder) if chat and folder is not None else None
+
     def tokens(number: int, prompt: str) -> IntArray:
         try:
-            return checked_prompt(decoder.model, decoder.tokenizer.encode(prompt), new_tokens)
+            text = prompt if template is None else template.render(prompt)
+            return checked_prompt(decoder.model, decoder.tokenizer.encode(text, whole=chat), new_tokens)
         except InputError as error:
             raise InputError(f"prompt {number}: {error}" if len(prompts) > 1 else str(error)) from None
 

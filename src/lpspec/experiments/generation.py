@@ -118,7 +118,7 @@ def generate(
     verifiers = [_verifier(request, number) for number in range(len(request.prompts))]
     priced = None if request.priced_as is None else load_model(request.priced_as)
     decoder = load_decoder(request.model, request.drafter, request.heads, policy, request.dtype, request.backend)
-    prompts = prompt_tokens(decoder, request.prompts, request.new_tokens)
+    prompts = prompt_tokens(decoder, request.prompts, request.new_tokens, request.chat)
     spec = priced or decoder.model.config.spec
     systems = _systems(scenario, priced_model(spec, decoder.drafter))
     check_command_level(scenario, systems)

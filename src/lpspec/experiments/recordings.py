@@ -41,7 +41,7 @@ def record(
     decoder = load_decoder(request.model, request.drafter, request.heads, dtype=request.dtype, backend=BACKEND)
     if isinstance(decoder.drafter, NoDrafter):
         raise InputError("drafter 'none' guesses nothing that could be recorded")
-    tokens = prompt_tokens(decoder, request.prompts, request.new_tokens)
+    tokens = prompt_tokens(decoder, request.prompts, request.new_tokens, request.chat)
     turns = [Prompt(ids, _label(prompt)) for ids, prompt in zip(tokens, request.prompts, strict=True)]
     done = 0
 

@@ -32,6 +32,7 @@ class Request(Description):
         "demo, a folder with a checkpoint of a family that decodes, or a Hugging Face hub id, which is fetched.",
         is_path=True,
     )
+    chat: bool = option(False, "Write each prompt as the user's turn of a chat, by the model's own template.")
     drafter: str = option("medusa", "medusa, eagle, eagle3, draft-model, prompt-lookup or none.")
     heads: str | None = option(
         None,
