@@ -27,7 +27,7 @@ HEIGHT = {
     "scenario": 0,
 }
 # Modules at the package's root that stand above every block, and whose content no block takes.
-TOP = {"lpspec", "lpspec.__main__", "lpspec.api"}
+TOP = {"lpspec", "lpspec.__main__", "lpspec.api", "lpspec.api_explore"}
 # Rooms of the memory, likewise; what lies beside them, such as lpspec.dram.rules, is data that all but the checker use.
 ROOM_HEIGHT = {"pim": 3, "run": 2, "engine": 1, "check": 0}
 ABOVE_ROOMS = {"lpspec.dram.platform_channel"}  # says what channel a platform has

@@ -12,7 +12,14 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src"
 USERS = ("tools", "examples")
 """Folders whose files are roads of their own."""
-ROADS = ("lpspec", "lpspec.__main__", "lpspec.api", "lpspec.cli.main", *(f"lpspec.cli.{name}" for name in COMMANDS))
+ROADS = (
+    "lpspec",
+    "lpspec.__main__",
+    "lpspec.api",
+    "lpspec.api_explore",
+    "lpspec.cli.main",
+    *(f"lpspec.cli.{name}" for name in COMMANDS),
+)
 """Modules that people enter by."""
 FROM_PYTHON = {"lpspec.decoding.draft_trace.load_draft_trace": "reads what lpspec record writes of draft trees"}
 """What people call from Python alone, and why it stays."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lpspec.api import compare, reproduce, run
+    from lpspec.api_explore import price, results
     from lpspec.llm.loading import load_model
     from lpspec.machine.loading import load_platform as load_machine
     from lpspec.scenario import Scenario
@@ -15,7 +16,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Scenario", "Trace", "compare", "load_machine", "load_model", "reproduce", "run"]
+__all__ = [
+    "Scenario",
+    "Trace",
+    "compare",
+    "load_machine",
+    "load_model",
+    "price",
+    "reproduce",
+    "results",
+    "run",
+]
 
 _HOMES = {
     "Scenario": ("lpspec.scenario", "Scenario"),
@@ -23,7 +34,9 @@ _HOMES = {
     "compare": ("lpspec.api", "compare"),
     "load_machine": ("lpspec.machine.loading", "load_platform"),
     "load_model": ("lpspec.llm.loading", "load_model"),
+    "price": ("lpspec.api_explore", "price"),
     "reproduce": ("lpspec.api", "reproduce"),
+    "results": ("lpspec.api_explore", "results"),
     "run": ("lpspec.api", "run"),
 }
 """Where each public name lives, and what it is called there."""

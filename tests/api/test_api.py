@@ -46,7 +46,9 @@ SIGNATURES = {
     "compare": ["scenario", *OPTIONS],
     "load_machine": ["name_or_path", "changes"],
     "load_model": ["name_or_path", "weight_bits"],
+    "price": ["options"],
     "reproduce": ["scenario", "energy_profile", "fidelity", "exact"],
+    "results": ["store", "where", "sort", "limit"],
     "run": ["system", "scenario", *(name for name in OPTIONS if name != "systems")],
 }
 
@@ -298,7 +300,7 @@ def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     found = list(blocks())
-    assert len(found) == 7
+    assert len(found) == 9
     for block in found:
         if "to_dataframe" not in block or find_spec("polars") is not None:
             exec(compile(block, "docs/api.md", "exec"), names)

@@ -8,6 +8,7 @@ from lpspec.allocation.allocator import any_allocator
 from lpspec.errors import InputError, listed, unknown_name
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.loading import constant_keys, is_path, load_platform, load_profile, unknown_constant
+from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import Basis
 from lpspec.scenario.scenario import DEFAULT, Scenario
 from lpspec.simulation.command_cost import has_command_level
@@ -123,6 +124,16 @@ def check_changes(names: Iterable[str], changes: Mapping[str, str]) -> None:
     for key in changes:
         if key not in known:
             raise unknown_constant(key, known)
+
+
+def platform_of(name: str, changes: Mapping[str, str]) -> PlatformSpec:
+    """The machine of a system by name, or of a platform file, with some constants changed.
+
+    Raises:
+        InputError: Unknown system or constant, or a value that is not possible.
+    """
+    check_changes([name], changes)
+    return load_platform(_named(name).platform, changes)
 
 
 def system_constants(name: str) -> list[str]:
