@@ -24,7 +24,8 @@ def product_blocks(price: ProductPrice) -> Iterator[Any]:
         table.add_row(row["device"], counted, digits(row["count"]), energy_nj, f"{share:.1%}")
     yield table
     for cost in price.devices:
-        yield f"{cost.device:8} {digits(cost.latency_ns / 1e3)} us and {digits(cost.total_pj / 1e3)} nJ, analytic, alone"
+        time_us, energy_nj = digits(cost.latency_ns / 1e3), digits(cost.total_pj / 1e3)
+        yield f"{cost.device:8} {time_us} us and {energy_nj} nJ, analytic, alone"
     for name, why in price.left_out:
         yield f"{name:8} {why}"
     operands = ", ".join(f"{name} {count:,}" for name, count in price.operand_bytes.items())
