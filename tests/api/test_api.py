@@ -28,6 +28,7 @@ OPTIONS: dict[str, Any] = {
     "model": "llama2-7b",
     "weights": None,
     "trace": None,
+    "acceptance": None,
     "systems": None,
     "objective": "edp",
     "tree": "dtp",
