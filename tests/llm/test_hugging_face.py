@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.errors import InputError
-from lpspec.llm.config_keys import FAMILIES, unknown_keys
+from lpspec.llm.families import FAMILIES
 from lpspec.llm.hugging_face import DecoderConfig, parse_config
 from lpspec.llm.loading import config_spec, load_model
 from lpspec.llm.model_spec import ModelSpec, validated_spec
@@ -41,117 +41,6 @@ def refused(content: dict[str, Any]) -> str:
 def read(content: dict[str, Any]) -> tuple[DecoderConfig, ModelSpec]:
     config = parse_config(content, "config")
     return config, validated_spec({"name": "drawn", "source": "test", **config.dimensions}, "config")
-
-
-# Against the library
-
-
-scalings = st.one_of(
-    st.just({}),
-    st.none(),
-    st.just({"rope_type": "default"}),
-    st.fixed_dictionaries(
-        {"factor": st.sampled_from([2.0, 4, 8.0])},
-        optional={"rope_type": st.just("linear"), "rope_theta": st.sampled_from([5e5, 7e4])},
-    ).map(lambda rope: rope if "rope_type" in rope else rope | {"type": "linear"}),
-    st.just({"rope_type": "yarn", "factor": 4.0}),
-    st.just({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}),
-    st.just(
-        {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-        | {"original_max_position_embeddings": 1024}
-    ),
-)
-
-whole_configs: st.SearchStrategy[dict[str, Any]] = st.sampled_from(sorted(FAMILIES)).flatmap(
-    lambda family: st.fixed_dictionaries(
-        {"model_type": st.just(family), "num_hidden_layers": st.integers(1, 3)},
-        optional={
-            "hidden_size": st.sampled_from([64, 100, 256, 4096]),
-            "intermediate_size": st.integers(1, 300),
-            "num_attention_heads": st.sampled_from([4, 8, 16, 32]),
-            "num_key_value_heads": st.sampled_from([1, 2, 4, None]),
-            "head_dim": st.sampled_from([2, 8, 64] + [None] * (family != "qwen2")),
-            "vocab_size": st.integers(3, 2000),
-            "max_position_embeddings": st.sampled_from([512, 8192, 131072]),
-            "tie_word_embeddings": st.booleans(),
-            "rope_theta": st.sampled_from([1e4, 1e6, 500000]),
-            "rope_scaling": scalings,
-            "rope_parameters": scalings,
-            "sliding_window": st.sampled_from([None, 128, 4096]) if family != "llama" else st.none(),
-            "attention_bias": st.booleans() if family != "mistral" else st.just(False),
-            "rms_norm_eps": st.sampled_from([1e-5, 1e-6]),
-            "eos_token_id": st.sampled_from([None, 7, [1, 2]]),
-            **(
-                {"use_sliding_window": st.booleans(), "max_window_layers": st.integers(0, 4)}
-                if family == "qwen2"
-                else {}
-            ),
-        },
-    )
-)
-
-
-@pytest.mark.slow
-@settings(max_examples=100, deadline=None)
-@given(whole_configs)
-def test_whatever_is_left_out_means_what_the_library_takes_it_for(content: dict[str, Any]) -> None:
-    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
-    written = json.dumps(content)  # the library changes nested objects in place
-    try:
-        config = transformers.AutoConfig.for_model(**json.loads(written))
-        with torch.device("meta"):
-            model = transformers.AutoModelForCausalLM.from_config(config)
-    except Exception as error:
-        if content.get("head_dim") and "is not a multiple of the number of attention heads" in str(error):
-            return  # where the width of a head is given, such a model is as clear as any
-        refused(json.loads(written))
-        return
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    if width % 2 or config.num_attention_heads % config.num_key_value_heads:
-        with pytest.raises(InputError, match=r"heads \d+ wide|must be a multiple of kv_heads"):
-            read(json.loads(written))  # the library makes such a model, which then fails to run
-        return
-    ours, spec = read(json.loads(written))
-    assert spec.parameters == sum(parameter.numel() for parameter in model.parameters())
-    assert spec.kv_heads == config.num_key_value_heads
-    assert ours.rms_norm_eps == config.rms_norm_eps
-    assert list(ours.end_tokens) == _as_list(config.eos_token_id)
-    windows = [config.sliding_window] if getattr(config, "sliding_window", None) else []
-    if "sliding_attention" not in getattr(config, "layer_types", ["sliding_attention"]):
-        windows = []
-    assert spec.max_context == min([config.max_position_embeddings, *windows])
-    rope = {key: value for key, value in config.rope_parameters.items() if key not in ("type", "rope_theta")}
-    assert ours.rope == {"theta": config.rope_parameters["rope_theta"], "scaling": rope}
-
-
-def _as_list(value: object) -> list[int]:
-    return [] if value is None else [value] if isinstance(value, int) else list(value)  # type: ignore[call-overload]
-
-
-@pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_nothing_that_the_library_saves_of_a_family_is_unknown(family: str) -> None:
-    transformers = pytest.importorskip("transformers")
-    saved = transformers.AutoConfig.for_model(family, **SMALL).to_dict()
-    set_to_something = dict.fromkeys(set(saved) - set(FAMILIES[family]), 3)
-    assert unknown_keys(saved | set_to_something, family) == ["is_encoder_decoder"]
-    assert set(FAMILIES[family]) - set(saved) <= {
-        "rope_theta",
-        "rope_scaling",
-        "partial_rotary_factor",
-        "mlp_bias",
-        "layer_types",
-        "head_dim",
-    }
-
-
-def test_the_defaults_of_a_family_are_the_library_s() -> None:
-    transformers = pytest.importorskip("transformers")
-    for family, defaults in FAMILIES.items():
-        config = type(transformers.AutoConfig.for_model(family))
-        fields = {name: field.default for name, field in config.__dataclass_fields__.items()}
-        assert {key: value for key, value in defaults.items() if key in fields} == {
-            key: fields[key] for key in defaults if key in fields
-        }
 
 
 # Keys that change the work
@@ -208,7 +97,6 @@ def test_a_key_that_may_change_the_work_is_refused_by_name(key: str, value: obje
     ("family", "key", "value"),
     [
         ("llama", "hidden_act", "gelu"),
-        ("llama", "mlp_bias", True),
         ("qwen2", "mlp_bias", True),
         ("mistral", "attention_bias", True),
         ("llama", "partial_rotary_factor", 0.5),
@@ -226,14 +114,13 @@ def test_a_key_that_may_change_the_work_is_refused_by_name(key: str, value: obje
         ("qwen2", "layer_types", ["full_attention"]),
         ("mistral", "layer_types", ["full_attention", "sliding_attention"]),
         ("llama", "layer_types", ["chunked_attention"] * 2),
-        ("llama", "head_dim", 15),
         ("llama", "eos_token_id", "2"),
         ("llama", "quantization_config", 4),
     ],
 )
 def test_a_known_key_with_another_value_is_refused_by_name(family: str, key: str, value: object) -> None:
     said = refused({"model_type": family, **SMALL, key: value})
-    assert key in said or "heads 15 wide" in said
+    assert key in said
 
 
 @pytest.mark.parametrize(
@@ -284,19 +171,14 @@ def test_classifiers_and_encoders_are_refused(name: str) -> None:
         ({"moe_intermediate_size": 256}, "moe_intermediate_size"),
     ],
 )
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "gemma2", "smollm3"])
 def test_heads_experts_and_custom_code_are_refused_by_name(family: str, extra: dict[str, Any], key: str) -> None:
     assert f"'{key}'" in refused({"model_type": family, **SMALL, **extra})
 
 
-@pytest.mark.parametrize("given", [{}, {"model_type": "gemma2"}, {"model_type": None}, {"model_type": ["llama"]}])
+@pytest.mark.parametrize("given", [{}, {"model_type": "bert"}, {"model_type": None}, {"model_type": ["llama"]}])
 def test_another_type_is_told_which_are_read(given: dict[str, Any]) -> None:
-    assert "llama, mistral, qwen2" in refused({**SMALL, **given})
-
-
-def test_a_draft_layer_is_read_with_its_own_keys() -> None:
-    said = {"model_type": "llama", **SMALL, "architectures": ["LlamaForCausalLMEagle3"], "draft_vocab_size": 320}
-    assert parse_config(said, "head", draft_layer=True).dimensions == parsed("llama").dimensions
+    assert "allowed are apertus, arcee, bitnet" in refused({**SMALL, **given})
 
 
 def test_the_first_llamas_said_their_context_otherwise() -> None:
@@ -310,12 +192,7 @@ def test_the_first_llamas_said_their_context_otherwise() -> None:
 def test_many_faults_are_one_short_line() -> None:
     line = refused({"model_type": "llama", **dict.fromkeys(SMALL, "many")})
     assert "and 4 more" in line or "and 3 more" in line
-    assert "num_hidden_layers" in line
-
-
-def test_nested_rope_is_not_dropped() -> None:
-    nested = {"full_attention": {"rope_type": "linear", "factor": 2.0}}
-    assert parsed("llama", rope_parameters=nested).rope["scaling"] == {"rope_type": "default", **nested}
+    assert "vocab_size = 'many'" in line
 
 
 def test_cases_from_public_reports() -> None:
@@ -333,7 +210,7 @@ def test_cases_from_public_reports() -> None:
     awq = load_model(str(CASES / "awq_4bit_group128.json"))
     assert (awq.weight_bits, awq.group_size, awq.group_bits, awq.other_bits) == (4, 128, 20, 16)
     rope = json.loads((CASES / "rope_scaling_and_rope_parameters.json").read_text())
-    assert parse_config(rope, "c").rope == {"theta": 5e5, "scaling": {"rope_type": "linear", "factor": 4.0}}
+    assert parse_config(rope, "c").dimensions == parsed("llama").dimensions  # rotation takes no more or less work
 
 
 # Whatever somebody writes
@@ -360,7 +237,7 @@ QUANTISED: list[dict[str, Any]] = [
 @given(st.sampled_from(sorted(FAMILIES)), st.data())
 def test_junk_is_read_or_refused_in_one_line(family: str, data: st.DataObject) -> None:
     others = ["architectures", "quantization_config", "auto_map", "layer_types", "torch_dtype", "x_dim"]
-    changes = data.draw(st.dictionaries(st.sampled_from([*FAMILIES[family], *others]), junk, max_size=3))
+    changes = data.draw(st.dictionaries(st.sampled_from([*FAMILIES[family].keys, *others]), junk, max_size=3))
     quantised = dict(data.draw(st.sampled_from(QUANTISED)))
     quantised |= data.draw(st.dictionaries(st.sampled_from([*quantised, "lm_head"]), junk, max_size=2))
     content = {"model_type": family, **SMALL, "quantization_config": quantised, **changes}

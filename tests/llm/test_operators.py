@@ -21,7 +21,7 @@ from lpspec.llm import (
     prefill_operators,
     verify_operators,
 )
-from lpspec.llm.weights import WeightFormat
+from lpspec.llm.formats import WeightFormat
 
 models = st.builds(
     lambda layers, hidden, inner, kv_heads, group, head_dim, vocab, tied, qkv_bias, out_bias, bits: llama_spec(

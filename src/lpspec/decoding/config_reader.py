@@ -12,6 +12,7 @@ from lpspec.decoding.architecture import FULL, Architecture, LayerKind
 from lpspec.decoding.families import CLASSES, DECODED, NESTED_ROTATIONS, OWN_CODE
 from lpspec.errors import LONGEST, InputError, listed, shown
 from lpspec.llm.config_keys import custom_code_sign, draft_sign, expert_sign, unknown_keys, words
+from lpspec.llm.families import known_keys
 from lpspec.llm.model_spec import one_line
 
 Dimension = Annotated[int, Field(gt=0, le=2**24)]
@@ -208,7 +209,7 @@ def _refuse_foreign(content: Mapping[str, Any], family: str) -> None:
 def unread_keys(content: Mapping[str, Any], family: str) -> list[str]:
     """Keys that nobody here reads and that may change what a pass computes."""
     known = DECODED[family].keys() | _HARMLESS_OF.get(family, set()) | ({"auto_map"} if family in OWN_CODE else set())
-    return unknown_keys({key: value for key, value in content.items() if key not in known}, "llama")
+    return unknown_keys({key: value for key, value in content.items() if key not in known}, known_keys("llama"))
 
 
 def architecture(keys: DecoderKeys) -> Architecture:

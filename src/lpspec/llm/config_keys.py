@@ -1,11 +1,7 @@
-"""Which keys of a ``config.json`` are used, which change nothing, and which are refused because they might.
-
-The families' defaults are those of transformers 5.24.0 (5.23.0 has the same): an absent key means another value in
-every family, and null is not the same as absent.
-"""
+"""Which keys of a ``config.json`` change nothing in any family, and which are refused because they might."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 
@@ -14,62 +10,10 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_COMMON: dict[str, Any] = {
-    "hidden_size": 4096,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "head_dim": None,
-    "hidden_act": "silu",
-    "mlp_bias": False,
-    "rms_norm_eps": 1e-6,
-    "tie_word_embeddings": False,
-    "rope_theta": 10_000.0,
-    "rope_scaling": None,
-    "rope_parameters": None,
-    "partial_rotary_factor": 1.0,
-    "layer_types": None,
-}
-
-FAMILIES: dict[str, dict[str, Any]] = {
-    "llama": _COMMON
-    | {
-        "vocab_size": 32_000,
-        "intermediate_size": 11_008,
-        "num_key_value_heads": None,
-        "max_position_embeddings": 2048,
-        "attention_bias": False,
-        "eos_token_id": 2,
-    },
-    "mistral": _COMMON
-    | {
-        "vocab_size": 32_000,
-        "intermediate_size": 14_336,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 131_072,
-        "sliding_window": 4096,
-        "eos_token_id": 2,
-    },
-    "qwen2": _COMMON
-    | {
-        "vocab_size": 151_936,
-        "intermediate_size": 22_016,
-        "num_key_value_heads": 32,
-        "max_position_embeddings": 32_768,
-        "use_sliding_window": False,
-        "sliding_window": 4096,
-        "max_window_layers": 28,
-        "eos_token_id": None,
-    },
-}
-"""By ``model_type``: every key that is used, and what its absence means."""
-
-DECODERS = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "LLaMAForCausalLM")
-"""Classes that compute a whole decoder with its LM head and nothing else; which of them it is, ``model_type`` says."""
-
 # Without effect on what a pass computes, whatever the value: fields of PreTrainedConfig and of the families in
 # transformers 5.24.0 that their layers don't read, what it takes for generation settings, fields that releases before
 # 5 saved, and what converters, trainers and loaders leave behind.
-_HARMLESS = words(
+HARMLESS = words(
     """
     architectures model_type transformers_version torch_dtype dtype name_or_path use_cache quantization_config
     pad_token_id bos_token_id sep_token_id unk_token_id mask_token_id decoder_start_token_id
@@ -88,11 +32,6 @@ _HARMLESS = words(
     transformers.js_config special_tokens_map sentence_transformers neuron seed weight_decay world_size
     """
 )
-_HARMLESS_OF = {
-    "llama": frozenset({"max_window_layers"}),
-    "mistral": frozenset({"max_window_layers"}),
-    "qwen2": frozenset({"attention_bias", "qkv_bias"}),  # the family has these biases whatever is said
-}
 _HARMLESS_NAMES = re.compile(
     r"_.*|unsloth_.*|.*dropout.*|.*_pdrop|.*_version|.*_date|.*_dtype|.*_tokens?_ids?|.*_token|tokenizer_.*|.*loss_.*"
     r"|init_.*|.*initializer.*|(generation|inference|training|trainer|train|finetun|dataset|optimizer|lr|learning)[a-z]*"
@@ -103,12 +42,12 @@ _HARMLESS_NAMES = re.compile(
 _NEVER_OFF = re.compile(
     r"(is_)?causal|(use_)?(rope|rotary|rotary_embeddings?|glu|gated_mlp|rms_?norm)|rotary_(pct|dim|percentage|fraction)"
 )
-"""What all three families have; false or 0 would take it away."""
+"""What decoders have; false or 0 would take it away."""
 
 _ACTIVATION = re.compile(
     r"(activation|activation_function|hidden_activation|act_fn)=(silu|swish|swiglu)", re.IGNORECASE
 )
-"""The activation of all three families under the names of other libraries, as in Falcon3's Llamas."""
+"""The activation of most families under the names of other libraries, as in Falcon3's Llamas."""
 
 _FACTORS = re.compile(r".*(multiplier|_scale|scaling|factor)")
 """Names of factors, of which 1 changes nothing."""
@@ -127,11 +66,16 @@ _DRAFT_KEYS = re.compile(
 _EXPERT_KEYS = re.compile(r".*expert.*|moe_.*|.*_moe|router_.*|num_shared_.*|decoder_sparse_step|mlp_only_layers")
 
 
-def draft_sign(content: Mapping[str, Any]) -> str | None:
-    """The key by which a configuration is that of a draft head rather than of a model; None for a model."""
-    if any(_DRAFT_CLASS.search(name) for name in _names(content.get("architectures"))):
+def draft_sign(content: Mapping[str, Any], known: Collection[str] = ()) -> str | None:
+    """The key by which a configuration is that of a draft head rather than of a model; None for a model.
+
+    Args:
+        content: The JSON object.
+        known: Keys that models of its family have too.
+    """
+    if any(_DRAFT_CLASS.search(name) for name in class_names(content)):
         return "architectures"
-    return next((key for key, value in content.items() if value and _DRAFT_KEYS.fullmatch(key)), None)
+    return next((k for k, value in content.items() if value and k not in known and _DRAFT_KEYS.fullmatch(k)), None)
 
 
 def custom_code_sign(content: Mapping[str, Any]) -> str | None:
@@ -139,25 +83,45 @@ def custom_code_sign(content: Mapping[str, Any]) -> str | None:
     return next((key for key in ("auto_map", "trust_remote_code", "custom_pipelines") if content.get(key)), None)
 
 
-def expert_sign(content: Mapping[str, Any]) -> str | None:
-    """The key by which a configuration has experts."""
-    return next((key for key, value in content.items() if value and _EXPERT_KEYS.fullmatch(key)), None)
+def is_known_code(content: Mapping[str, Any], modules: Collection[str], classes: Collection[str]) -> bool:
+    """Whether the code that a configuration asks for is what its family had before the library had the family.
+
+    Args:
+        content: The JSON object.
+        modules: Names of the family's own code, without ``modeling_``.
+        classes: Its decoder classes.
+    """
+    asked = content.get("auto_map")
+    if not isinstance(asked, dict) or content.get("custom_pipelines"):
+        return False
+    named = {
+        key: str(one).rpartition("--")[2].rpartition(".")
+        for key, values in asked.items()
+        for one in (values if isinstance(values, list) else [values])
+        if one is not None and str(key).startswith("Auto") and "Tokenizer" not in key and "Processor" not in key
+    }
+    parts = (module.partition("_") for module, _, _ in named.values())
+    ours = all(kind in ("configuration", "modeling") and name in modules for kind, _, name in parts)
+    return ours and named.get("AutoModelForCausalLM", ("", "", classes and next(iter(classes))))[2] in classes
 
 
-def foreign_classes(content: Mapping[str, Any]) -> list[str]:
-    """The classes named that are not one of these decoders: classifiers, encoders, decoders of another kind."""
-    return [name for name in _names(content.get("architectures")) if name not in DECODERS]
+def expert_sign(content: Mapping[str, Any], known: Collection[str] = ()) -> str | None:
+    """The key by which a configuration has experts that its family does not know."""
+    return next((k for k, value in content.items() if value and k not in known and _EXPERT_KEYS.fullmatch(k)), None)
 
 
-def unknown_keys(content: Mapping[str, Any], family: str) -> list[str]:
+def unknown_keys(content: Mapping[str, Any], known: Collection[str]) -> list[str]:
     """Keys that nobody here knows and that may change what a pass computes.
 
     The library reads only what its family knows and drops the rest in silence; whoever wrote the rest had a reason.
     So a key must be used, or known to be harmless, or say nothing (null, false, 0, empty, a factor of 1), or be a note:
     text under a name without a word for a part of the model. All other numbers, switches that are on and nested
     settings are refused.
+
+    Args:
+        content: The JSON object.
+        known: Keys that are used, or that change nothing.
     """
-    known = FAMILIES[family].keys() | _HARMLESS | _HARMLESS_OF.get(family, frozenset())
     return [
         key
         for key, value in content.items()
@@ -176,7 +140,9 @@ def _says_nothing(key: str, value: object) -> bool:
     return all(isinstance(text, str) for text in texts) and _WORK.search(key.lower()) is None
 
 
-def _names(architectures: object) -> list[str]:
-    if isinstance(architectures, str):
-        return [architectures]
-    return [str(name) for name in architectures] if isinstance(architectures, list) else []
+def class_names(content: Mapping[str, Any]) -> list[str]:
+    """The classes that a configuration says it is for."""
+    named = content.get("architectures")
+    if isinstance(named, str):
+        return [named]
+    return [str(name) for name in named] if isinstance(named, list) else []

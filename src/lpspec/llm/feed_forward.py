@@ -44,9 +44,10 @@ class FeedForward(Part):
 
     def steps(self, hidden: int) -> Iterator[Step]:
         """From the norm's output to the residual stream."""
-        return self._steps(hidden, "")
+        return self.named_steps(hidden, "")
 
-    def _steps(self, hidden: int, of: str) -> Iterator[Step]:
+    def named_steps(self, hidden: int, of: str) -> Iterator[Step]:
+        """The same under names that begin with ``of``."""
         up = of + ("gate_up" if self.gated else "up")
         wide = self.width * (1 + self.gated)
         yield Product(up, hidden, wide, "ffn_up")
@@ -81,14 +82,14 @@ class Experts(Part):
     """Numbers of the router beside its matrix: biases, and corrections of its choice."""
     shared_width: NonNegativeInt = 0
     """Width of the network that every token takes besides; 0 for none."""
+    shared_bias: bool = False
+    """True where that network's products add biases."""
     shared_gate: bool = False
     """True where one number per token weighs that network."""
     latent_dim: NonNegativeInt = 0
     """Width that the experts work at, reached by a product before and left by one after; 0 for the model's."""
-    dense: FeedForward | None = None
-    """A network beside router and experts, with norms of its own (Gemma 4)."""
-    dense_norms: NonNegativeInt = 0
-    """Norms, a factor per number, that such a network needs."""
+    latent_bias: bool = False
+    """True where those products add biases."""
 
     @model_validator(mode="after")
     def _enough_experts(self) -> Self:
@@ -99,7 +100,7 @@ class Experts(Part):
     @property
     def kind(self) -> str:
         """What tables call it."""
-        shared = ", shared" if self.shared_width or self.dense else ""
+        shared = ", shared" if self.shared_width else ""
         return f"{self.top_k} of {self.experts} experts{shared}"
 
     def steps(self, hidden: int) -> Iterator[Step]:
@@ -107,9 +108,14 @@ class Experts(Part):
         yield Product("router", hidden, self.experts, "other")
         yield Vector("routing", self.experts, SOFTMAX_OPS + COMPARE_OPS, self.router_weights)
         if self.shared_width:
-            yield from FeedForward(width=self.shared_width, gated=self.gated, activation=self.activation)._steps(
-                hidden, "shared_"
+            shared = FeedForward(
+                width=self.shared_width,
+                gated=self.gated,
+                activation=self.activation,
+                up_bias=self.shared_bias,
+                down_bias=self.shared_bias,
             )
+            yield from shared.named_steps(hidden, "shared_")
         if self.shared_gate:
             yield Product("shared_gate", hidden, 1, "other")
             yield Vector("shared_weight", hidden, SIGMOID_OPS + 1)
@@ -120,6 +126,8 @@ class Experts(Part):
         up = "expert_gate_up" if self.gated else "expert_up"
         if self.latent_dim:
             yield Product("expert_latent_down", hidden, inner, "ffn_up")
+            if self.latent_bias:
+                yield Vector("expert_latent_down_bias", inner, ADD_OPS, inner)
         yield ExpertProduct(up, inner, wide, self.experts, self.top_k)
         if self.biases:
             yield Vector(f"{up}_bias", wide * self.top_k, ADD_OPS, wide, self.experts, self.top_k)
@@ -131,3 +139,5 @@ class Experts(Part):
         yield Vector("expert_sum", inner * self.top_k, 2 * ADD_OPS)
         if self.latent_dim:
             yield Product("expert_latent_up", inner, hidden, "ffn_down")
+            if self.latent_bias:
+                yield Vector("expert_latent_up_bias", hidden, ADD_OPS, hidden)

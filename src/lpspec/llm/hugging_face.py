@@ -1,27 +1,28 @@
-"""What a Hugging Face ``config.json`` says of a decoder, read as transformers 5.24.0 reads it."""
+"""What a Hugging Face ``config.json`` says of a decoder, read as transformers 5.23.0 reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from functools import cache
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from lpspec.errors import LONGEST, InputError, listed, shown
 from lpspec.llm.config_keys import (
-    FAMILIES,
+    class_names,
     custom_code_sign,
     draft_sign,
     expert_sign,
-    foreign_classes,
+    is_known_code,
     unknown_keys,
-    words,
 )
+from lpspec.llm.families import FAMILIES, Family, known_keys
+from lpspec.llm.families.family import ACTIVATIONS, rotary_part, type_of
+from lpspec.llm.families.multimodal import TEXT_PARTS, text_part
 from lpspec.llm.model_spec import one_line
 
-Dimension = Annotated[int, Field(gt=0, le=2**24)]
-"""Width, number or size: no model comes near the limit, and products of two stay machine integers."""
-
-Positions = Annotated[int, Field(gt=0, le=2**31)]
+DECODERS = frozenset(one for family in FAMILIES.values() for one in family.classes)
+"""Classes that compute a whole decoder with its LM head and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,204 +30,131 @@ class DecoderConfig:
     """A decoder as its file describes it.
 
     Attributes:
-        dimensions: Fields of ``ModelSpec``: sizes, biases and the longest context.
-        rms_norm_eps: What RMSNorm adds to the mean square.
-        rope: ``theta`` and ``scaling`` (its ``rope_type`` and parameters) of the rotation of positions.
-        end_tokens: Token ids that end a text.
+        family: Its ``model_type``; of a multimodal model that of the text decoder.
+        dimensions: Fields of ``ModelSpec`` that describe its layers and what lies around them.
         quantization: The ``quantization_config``; None where weights are stored as they were trained.
         dtype: The ``torch_dtype``, if it is said.
     """
 
-    dimensions: dict[str, object]
-    rms_norm_eps: float
-    rope: dict[str, Any]
-    end_tokens: tuple[int, ...]
+    family: str
+    dimensions: dict[str, Any]
     quantization: Mapping[str, Any] | None
     dtype: object
 
 
-def parse_config(content: Mapping[str, Any], where: str, draft_layer: bool = False) -> DecoderConfig:
+def parse_config(content: Mapping[str, Any], where: str) -> DecoderConfig:
     """Read the keys of a configuration; absent ones mean the family's defaults.
 
     Args:
         content: The JSON object.
         where: Begins what is said of any fault.
-        draft_layer: Read the layer of a draft head, whose own keys are its drafter's to read.
 
     Raises:
-        InputError: No Llama, Mistral or Qwen2 decoder, or a key that changes what is computed and is not known.
+        InputError: No decoder of a family that is known, or a key that changes the work and is not known.
     """
     try:
-        family = _family(content, draft_layer)
-        given = {key: value for key, value in content.items() if key in FAMILIES[family]}
-        if "max_position_embeddings" not in given and "max_sequence_length" in content:
-            # LLaMA's first configurations, and draft heads made from them, said it so
-            given["max_position_embeddings"] = content["max_sequence_length"]
-        keys = _Keys.model_validate({"model_type": family, **FAMILIES[family], **given})
-        return DecoderConfig(
-            keys.dimensions(),
-            keys.rms_norm_eps,
-            _rope(keys),
-            keys.end_tokens(),
-            _object(content, "quantization_config"),
-            content.get("dtype") or content.get("torch_dtype"),
-        )
+        return _parse(content)
     except ValidationError as error:
         raise InputError(f"{where}: {one_line(error, LONGEST - len(where) - 2)}") from None
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
 
 
-def _family(content: Mapping[str, Any], draft_layer: bool) -> str:
-    """The ``model_type``, once nothing in the file speaks against it."""
-    if not draft_layer and (key := draft_sign(content)):
-        raise ValueError(f"'{key}' belongs to a draft head: give the model that it drafts for")
-    if key := custom_code_sign(content):
-        raise ValueError(f"'{key}' asks for code of its own, which is never run: what it computes is not known")
-    family = content.get("model_type")
-    if not isinstance(family, str) or family not in FAMILIES:
-        said = f"model_type = {shown(repr(family), 40)}" if "model_type" in content else "missing key 'model_type'"
-        raise ValueError(f"{said}: allowed are {', '.join(FAMILIES)}")
-    if key := expert_sign(content):
-        raise ValueError(f"'{key}' belongs to a model with experts, and {family} has none: not known what it computes")
-    if not draft_layer:
-        _refuse_foreign(content, family)
-    return family
-
-
-def _refuse_foreign(content: Mapping[str, Any], family: str) -> None:
-    if other := foreign_classes(content):
-        raise ValueError(
-            f"architectures = {shown(other[0], 30)}: allowed are those ...ForCausalLM of {', '.join(FAMILIES)}"
-        )
-    if unknown := unknown_keys(content, family):
+def _parse(content: Mapping[str, Any]) -> DecoderConfig:
+    kind = content.get("model_type")
+    if isinstance(kind, str) and kind in TEXT_PARTS and ("text_config" in content or "hidden_size" in content):
+        _refuse_other_models(content, kind, TEXT_PARTS[kind], "ForConditionalGeneration")
+        content = text_part(content)
+    name = _family_name(content)
+    family = FAMILIES[name]
+    _refuse_other_models(content, name, name, None)
+    if unknown := unknown_keys(content, known_keys(name)):
         named = listed([f"'{shown(key, 40)}'" for key in unknown], 60)
         raise ValueError(f"{named} may change what is computed, and is not known: if it does not, take it out")
+    given = {key: value for key, value in content.items() if key in family.keys}
+    given |= _by_other_names(content, family)
+    says_longest = "max_position_embeddings" in given or "max_position_embeddings" not in family.keys
+    if not says_longest and "max_sequence_length" in content:  # as LLaMA's first configurations said it
+        given["max_position_embeddings"] = content["max_sequence_length"]
+    keys = _model_of(name).model_validate({key.lstrip("_"): value for key, value in {**family.keys, **given}.items()})
+    _check_values(keys, family)
+    quantization = content.get("quantization_config")
+    if quantization is not None and not isinstance(quantization, dict):
+        raise ValueError(f"quantization_config must be an object, not a {type(quantization).__name__}")
+    dtype = content.get("dtype") or content.get("torch_dtype")
+    return DecoderConfig(name, family.describe(keys), quantization or None, dtype)
 
 
-class _Keys(BaseModel):
-    """Every key that is used, the family's defaults filled in. Values are as strict as the library's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    model_type: str
-    num_hidden_layers: Dimension
-    hidden_size: Dimension
-    intermediate_size: Dimension
-    num_attention_heads: Dimension
-    num_key_value_heads: Dimension | None
-    head_dim: Dimension | None
-    vocab_size: Dimension
-    max_position_embeddings: Positions
-    tie_word_embeddings: bool
-    attention_bias: bool = False
-    mlp_bias: Literal[False]
-    hidden_act: Literal["silu", "swish"]
-    sliding_window: Positions | None = None
-    use_sliding_window: bool = True
-    max_window_layers: NonNegativeInt = 0
-    layer_types: list[Literal["full_attention", "sliding_attention"]] | None
-    rms_norm_eps: Annotated[float, Field(gt=0, lt=1)]
-    rope_theta: Annotated[float, Field(gt=0)]
-    rope_scaling: object
-    rope_parameters: object
-    partial_rotary_factor: Annotated[float, Field(ge=1, le=1)]
-    eos_token_id: NonNegativeInt | list[NonNegativeInt] | None
-
-    @model_validator(mode="after")
-    def _makes_heads(self) -> Self:
-        if self.head_dim is None and self.model_type == "llama" and self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"head_dim is needed where hidden_size ({self.hidden_size}) is not a multiple of"
-                f" num_attention_heads ({self.num_attention_heads})"
-            )
-        if self.num_key_value_heads is None and self.model_type == "mistral":
-            raise ValueError("num_key_value_heads = null is not possible for mistral: leave it out for 8")
-        if self.width % 2 or self.width == 0:
-            raise ValueError(f"heads {self.width} wide are not possible: positions turn pairs of numbers")
-        return self
-
-    @model_validator(mode="after")
-    def _layers_are_alike(self) -> Self:
-        """Layer types say what the window says; the families' own code takes nothing else from them."""
-        if self.layer_types is not None and self.layer_types != self._types():
-            raise ValueError(f"layer_types must be {self.num_hidden_layers} entries that agree with the sliding window")
-        return self
-
-    @property
-    def width(self) -> int:
-        """Width of one head."""
-        return self.head_dim or self.hidden_size // self.num_attention_heads
-
-    def _types(self) -> list[str]:
-        """Attention layer by layer: all of Mistral's slide where it has a window, the last ones of Qwen2."""
-        slides = self.sliding_window is not None and self.use_sliding_window
-        if slides and self.model_type == "qwen2" and self.layer_types is not None:
-            return list(self.layer_types) if len(self.layer_types) == self.num_hidden_layers else []
-        full = min(self.max_window_layers, self.num_hidden_layers) if slides else self.num_hidden_layers
-        return ["full_attention"] * full + ["sliding_attention"] * (self.num_hidden_layers - full)
-
-    def _max_context(self) -> int:
-        """Positions with full attention: a sliding window ends where it starts to slide."""
-        window = self.sliding_window if "sliding_attention" in self._types() else None
-        return min(self.max_position_embeddings, window or self.max_position_embeddings)
-
-    def dimensions(self) -> dict[str, object]:
-        """The same under the names of ``ModelSpec``."""
-        biased = self.model_type == "llama" and self.attention_bias
-        return {
-            "layers": self.num_hidden_layers,
-            "hidden_size": self.hidden_size,
-            "intermediate_size": self.intermediate_size,
-            "heads": self.num_attention_heads,
-            "kv_heads": self.num_key_value_heads or self.num_attention_heads,
-            "head_dim": self.width,
-            "vocab_size": self.vocab_size,
-            "tied_embeddings": self.tie_word_embeddings,
-            "qkv_bias": biased or self.model_type == "qwen2",  # Qwen2 always has it, whatever the key says
-            "out_bias": biased,
-            "max_context": self._max_context(),
-        }
-
-    def end_tokens(self) -> tuple[int, ...]:
-        """One, several or none."""
-        end = self.eos_token_id
-        return () if end is None else (end,) if isinstance(end, int) else tuple(end)
+def _by_other_names(content: Mapping[str, Any], family: Family) -> dict[str, Any]:
+    """Keys under another name that the library reads too."""
+    found = {key: content[other] for other, key in family.aliases.items() if other in content}
+    for other, key in family.aliases.items():
+        if other in content and key in content and content[other] != content[key]:
+            raise ValueError(f"{other} and {key} are one thing under two names, and differ")
+    return found
 
 
-_ROPE_KEYS = words(
-    """
-    rope_type type rope_theta partial_rotary_factor factor original_max_position_embeddings attention_factor beta_fast
-    beta_slow short_factor long_factor low_freq_factor high_freq_factor mscale mscale_all_dim truncate
-    """
-)
-"""Parameters of a rotation in transformers 5.24.0; those that a type has no use for are ignored there."""
+def _family_name(content: Mapping[str, Any]) -> str:
+    said = content.get("model_type")
+    if not isinstance(said, str) or said not in FAMILIES:
+        start = f"model_type = {shown(repr(said), 40)}" if "model_type" in content else "missing key 'model_type'"
+        if key := draft_sign(content):
+            raise ValueError(f"'{key}' belongs to a draft head: give the model that it drafts for")
+        raise ValueError(f"{start}: allowed are {listed(sorted(FAMILIES), 90)}")
+    return said
 
 
-def _rope(keys: _Keys) -> dict[str, Any]:
-    """Bring the older layout (rope_theta, rope_scaling) and the newer (rope_parameters) to one: the older one wins."""
-    source = "rope_scaling" if keys.rope_scaling else "rope_parameters"
-    found = getattr(keys, source) or {}
-    if not isinstance(found, dict):
-        raise ValueError(f"{source} must be an object")
-    scaling = {key: value for key, value in found.items() if value is not None}
-    kind = scaling.pop("type", "default")
-    kind = scaling.setdefault("rope_type", kind)
-    theta = found.get("rope_theta", keys.rope_theta)
-    scaling.pop("rope_theta", None)
-    if type(theta) not in (int, float) or not 0 < theta < float("inf"):
-        raise ValueError(f"rope_theta = {shown(repr(theta), 40)}: input should be a number above 0")
-    if (part := scaling.pop("partial_rotary_factor", 1)) != 1:
+def _refuse_other_models(content: Mapping[str, Any], name: str, text: str, ending: str | None) -> None:
+    """Refuse draft heads, code of their own, experts of a dense family, and classes that are no decoders."""
+    family, known = FAMILIES[text], known_keys(text)
+    if key := draft_sign(content, known):
+        raise ValueError(f"'{key}' belongs to a draft head: give the model that it drafts for")
+    if (key := custom_code_sign(content)) and not is_known_code(content, family.modules, family.classes):
+        raise ValueError(f"'{key}' asks for code of its own, which is never run: what it computes is not known")
+    if ending is None and (key := expert_sign(content, known)):
+        raise ValueError(f"'{key}' belongs to a model with experts, and {name} has none: not known what it computes")
+    classes = [one for one in class_names(content) if one not in DECODERS]  # which of them it is, model_type says
+    if other := [one for one in classes if ending is None or not one.endswith(ending)]:
+        allowed = f"decoders such as {family.classes[0]}" if ending is None else f"those that end in {ending}"
+        raise ValueError(f"architectures = {shown(other[0], 40)}: allowed are {allowed}")
+
+
+@cache
+def _model_of(name: str) -> type[BaseModel]:
+    """What checks the values of a family's keys, which are as strict as the library's."""
+    family = FAMILIES[name]
+    strict = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+    types = {key.lstrip("_"): type_of(family, key, default) for key, default in family.keys.items()}
+    fields: dict[str, Any] = {key: (kind, ...) for key, kind in types.items()}
+    return create_model(name, __config__=strict, **fields)
+
+
+def _check_values(keys: Any, family: Family) -> None:
+    """What depends on more than the type of one value."""
+    for key in ("hidden_act", "hidden_activation", "activation_function", "activation", "mlp_hidden_act"):
+        act, usual = getattr(keys, key, None), family.keys.get(key)
+        allowed = ["silu", "swish"] if usual == "silu" else list(ACTIVATIONS)
+        if act is not None and act not in allowed:
+            raise ValueError(f"{key} = {shown(repr(act), 40)}: allowed are {', '.join(allowed)}")
+    if getattr(keys, "moe_layer_freq", 1) != 1:
+        raise ValueError(f"moe_layer_freq = {shown(repr(keys.moe_layer_freq), 40)}: allowed is 1")
+    for key in ("add_cross_attention",):
+        if getattr(keys, key, False):
+            raise ValueError(f"{key} = True: allowed is False")
+    if bool(getattr(keys, "use_bidirectional_attention", False)) and keys.use_bidirectional_attention != "vision":
+        raise ValueError("use_bidirectional_attention: allowed are false and 'vision', whose text is causal")
+    if hasattr(keys, "rope_scaling"):
+        _check_rotation(keys, family)
+
+
+def _check_rotation(keys: Any, family: Family) -> None:
+    for source in ("rope_scaling", "rope_parameters"):
+        found = getattr(keys, source)
+        if found is not None and not isinstance(found, dict):
+            raise ValueError(f"{source} must be an object")
+        theta = (found or {}).get("rope_theta", 1.0)
+        if type(theta) not in (int, float) or not 0 < theta < float("inf"):
+            raise ValueError(f"rope_theta = {shown(repr(theta), 40)}: input should be a number above 0")
+    part = rotary_part(keys)
+    if not 0 < part <= 1 or (part != 1 and family.keys["partial_rotary_factor"] == 1 and not family.turns_part):
         raise ValueError(f"partial_rotary_factor = {shown(repr(part), 40)}: allowed is 1")
-    if kind in ("llama3", "yarn"):
-        scaling.setdefault("original_max_position_embeddings", keys.max_position_embeddings)
-    if kind == "default":
-        scaling = {key: value for key, value in scaling.items() if key == "rope_type" or key not in _ROPE_KEYS}
-    return {"theta": theta, "scaling": scaling}
-
-
-def _object(content: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
-    value = content.get(key)
-    if value is None or isinstance(value, dict):
-        return value or None
-    raise ValueError(f"{key} must be an object, not a {type(value).__name__}")

@@ -1,7 +1,7 @@
 """One decoder layer of its parts, and how many alike follow each other."""
 
 from collections.abc import Iterator
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -23,6 +23,7 @@ Network: TypeAlias = Annotated[FeedForward | Experts, Field(discriminator="type"
 class More(Part):
     """A product or a vector that only few families have."""
 
+    type: Literal["more"] = "more"
     name: str
     """What operators and tables call it."""
     k: NonNegativeInt = 0
@@ -36,12 +37,16 @@ class More(Part):
     weights: NonNegativeInt = 0
     """Numbers of norms and biases."""
 
-    def steps(self) -> Iterator[Step]:
-        """A product, a vector, or one after the other."""
+    def steps(self, hidden: int) -> Iterator[Step]:
+        """A product, a vector, or one after the other; its widths are its own."""
         if self.k:
             yield Product(self.name, self.k, self.width, self.kind)
         if self.ops or self.weights:
             yield Vector(f"{self.name}_vector" if self.k else self.name, self.width, self.ops, self.weights)
+
+
+Further: TypeAlias = Annotated[More | FeedForward | Experts, Field(discriminator="type")]
+"""What a layer may have beside its mixers and its network."""
 
 
 class Layer(Part):
@@ -57,7 +62,7 @@ class Layer(Part):
     """Norms before and after the network; 0 where it shares that of the mixers, which it then works beside."""
     scaled_residuals: bool = False
     """True where what is added to the residual stream has a factor."""
-    more: tuple[More, ...] = ()
+    more: tuple[Further, ...] = ()
     """What else is computed."""
 
     @property
@@ -82,7 +87,7 @@ class Layer(Part):
             if parts:
                 yield Vector(f"{part}_residual", hidden, ADD_OPS + self.scaled_residuals)
         for further in self.more:
-            yield from further.steps()
+            yield from further.steps(hidden)
 
 
 class LayerGroup(Part):
@@ -98,3 +103,14 @@ class LayerGroup(Part):
     def steps(self, hidden: int, norm: Norm) -> tuple[Step, ...]:
         """Of one layer."""
         return tuple(self.layer.steps(hidden, norm))
+
+
+def run_lengths(layers: list[Layer]) -> tuple[LayerGroup, ...]:
+    """Layers one by one as groups of those in a row that are alike."""
+    groups: list[LayerGroup] = []
+    for layer in layers:
+        if groups and groups[-1].layer == layer:
+            groups[-1] = LayerGroup(count=groups[-1].count + 1, layer=layer)
+        else:
+            groups.append(LayerGroup(count=1, layer=layer))
+    return tuple(groups)

@@ -74,6 +74,8 @@ class SelfAttention(Part):
     """The same of keys."""
     value_norm: bool = False
     """True with a norm without weights on values."""
+    out_norm: bool = False
+    """True with a norm before the output projection (BitNet)."""
     sinks: bool = False
     """True where each head has a learned score that no token stands behind."""
     gate: bool = False
@@ -140,6 +142,8 @@ class SelfAttention(Part):
             yield Vector("sinks", self.heads, SOFTMAX_OPS, self.heads)
         if self.gate:
             yield Vector("attention_gate", self._out_width, SIGMOID_OPS + 1)
+        if self.out_norm:
+            yield Vector("attention_inner_norm", self._out_width, RMS_NORM_OPS, self._out_width)
         yield Product("out", self._out_width, hidden, "attention_out")
         if self.out_bias:
             yield Vector("out_bias", hidden, ADD_OPS, hidden)

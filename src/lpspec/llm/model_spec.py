@@ -129,19 +129,24 @@ class ModelSpec(Structure):
     # What a pass reads, and what stays between passes
 
     def read_bytes(self, tokens: int = 1, context: int = 0) -> int:
-        """Bytes of the weights that a pass needs, each counted once: tables by rows, experts as chosen, the rest whole.
-
-        Of experts, those that at least one token is expected to be sent to, rounded to whole bytes (see
-        ``distinct_experts`` for the routing model). Rows of an embedding that is the LM head too are among its own.
+        """Bytes that a pass reads: weights, and behind a context the cache and the states; each counted once.
 
         Args:
             tokens: Tokens of the pass, all with logits, as in a verify pass.
-            context: Tokens before; no family reads other weights for a longer one.
+            context: Tokens before; 0 for weights alone.
 
         Raises:
             InputError: Fewer than one token, or a context below 0.
         """
         _check_pass(tokens, context)
+        return self.weight_read_bytes(tokens) + (self.cache_bytes(context) if context else 0)
+
+    def weight_read_bytes(self, tokens: int = 1) -> int:
+        """Bytes of the weights that a pass needs, each counted once: tables by rows, experts as chosen, the rest whole.
+
+        Of experts, those that at least one token is expected to be sent to, rounded to whole bytes (see
+        ``distinct_experts`` for the routing model). Rows of an embedding that is the LM head too are among its own.
+        """
         exact, expected = 0, 0.0
         for step, count, _ in self.steps():
             tensor = step_tensor(step, count)

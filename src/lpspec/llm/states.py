@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 
 from lpspec.llm.layers import ADD_OPS, RMS_NORM_OPS, SILU_OPS, Part
 from lpspec.llm.steps import Product, Recur, Step, Vector
@@ -25,8 +25,12 @@ class StateSpace(Part):
     """Tokens that the convolution sees."""
     bias: bool = False
     """True where the projections in and out add a bias."""
+    out_bias: bool | None = None
+    """True where the projection out adds a bias; None for ``bias``."""
     conv_bias: bool = True
     """True where the convolution adds a bias."""
+    norm: bool = True
+    """True with a norm before the projection out."""
 
     @property
     def kind(self) -> str:
@@ -45,9 +49,9 @@ class StateSpace(Part):
         yield Vector("state_decay", self.heads, 2 * ADD_OPS, 3 * self.heads)  # bias of the step, decay, skip
         numbers = inner * self.state_size
         yield Recur("state_space", numbers, 3 * numbers)  # decay, outer product, read out
-        yield Vector("state_norm", inner, RMS_NORM_OPS + SILU_OPS + 1, inner)
+        yield Vector("state_norm", inner, RMS_NORM_OPS * self.norm + SILU_OPS + 1, inner * self.norm)
         yield Product("state_out", inner, hidden, "attention_out")
-        if self.bias:
+        if self.bias if self.out_bias is None else self.out_bias:
             yield Vector("state_out_bias", hidden, ADD_OPS, hidden)
 
 
@@ -93,8 +97,6 @@ class ShortConvolution(Part):
     """Tokens that the convolution sees."""
     bias: bool = False
     """True where projections and convolution add a bias."""
-    kept: NonNegativeInt | None = None
-    """Tokens kept between passes; None for ``kernel``."""
 
     @property
     def kind(self) -> str:

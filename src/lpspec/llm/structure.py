@@ -148,7 +148,7 @@ class Structure(BaseModel):
             yield Product("layer_embedding_in", self.hidden_size, wide, "embedding")
             yield Vector("layer_embedding_norm", wide, self.norm.vector("", 1).ops + 2 * ADD_OPS, own.width)
         for one in self.more:
-            yield from one.steps()
+            yield from one.steps(self.hidden_size)
 
     def last_steps(self) -> Iterator[Step]:
         """From the residual stream to the next token; in a prompt for the last token only."""
