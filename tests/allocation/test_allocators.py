@@ -112,7 +112,7 @@ def test_only_int8_runs_on_pim(platform: str, model: ModelSpec, product: str) ->
         return allocator.decode_cost(verify_operators(model, 4, 100))
 
     line = refused(price)
-    assert "PIM computes INT8" in line
+    assert "PIM computes w8a8" in line
     assert product in line
 
 

@@ -6,10 +6,11 @@ from pim_twin import ONE_BANK, SMALL, Machine, Tally, gemm, scores, values
 
 from lpspec.devices.cost import Activity
 from lpspec.devices.pim import LpddrPim, PimWork
+from lpspec.devices.pim_format import PimFormat
 from lpspec.errors import InputError
 from lpspec.llm.formats import WeightFormat
 from lpspec.llm.operators import Attention, Gemm
-from lpspec.machine.loading import load_profile, profile_names
+from lpspec.machine.loading import load_platform, load_profile, profile_names
 
 LP_SPEC = Machine()
 TWELVE_DIES_GB_PER_S = 614.4
@@ -281,9 +282,68 @@ def test_only_int8_is_computed(bits: tuple[int, int]) -> None:
             assert "\n" not in line
             assert op.name in line
             assert f"{resident}-bit" in line
-            assert "allowed is 8" in line
+            assert "--weights 8" in line
 
 
 def test_weights_with_scales_in_memory_are_refused() -> None:
     with pytest.raises(InputError, match=r"PIM adds products up unscaled: 'qkv'.*compare --weights"):
         SMALL_PIM.check_precision(Gemm("qkv", 1, 1, 64, 64, WeightFormat(8, 0, 16), 8))
+
+
+# Other formats
+
+
+SAMSUNG = {"memory.die": "lp5x-pim", "memory.pim_ranks": "1", "pim.concurrent_ranks": "1"}
+
+
+def samsung(**changes: str) -> LpddrPim:
+    return LpddrPim.of(load_platform("lp-spec", SAMSUNG | {key.replace("__", "."): v for key, v in changes.items()}))
+
+
+def test_narrow_weights_double_the_lanes_and_wide_activations_the_inputs() -> None:
+    """One token, 4096 x 8192: 16 MPUs of 32 or 64 lanes on each of four channels; a burst holds 32 bytes of inputs."""
+    pim = samsung()
+    work = {name: pim.gemm(1, 4096, 8192, PimFormat(*bits)) for name, bits in FORMATS.items()}
+    tiles = {"w8a8": 4, "w4a8": 2, "w8a16": 4, "w4a16": 2}
+    for name, one in work.items():
+        assert one.macs == tiles[name] * 4096
+        assert one.input_bursts == tiles[name] * 4096 * (2 if name.endswith("a16") else 1) / 32
+        assert one.output_bursts == 8192 / 4 * 32 / 256  # results are INT32 whatever went in
+        done = pim.activity(one, PimFormat(*FORMATS[name]))
+        assert (done.macs_fp16 if name.endswith("a16") else done.pim_macs_int8) == 4096 * 8192
+        assert done.column_bits == 4096 * 8192 * FORMATS[name][0]
+
+
+FORMATS = {"w8a8": (8, 8), "w4a8": (4, 8), "w8a16": (8, 16), "w4a16": (4, 16)}
+
+
+def test_peak_of_samsungs_units() -> None:
+    """arXiv 2606.00636: 614 GB/s from the banks, 2.4 TOPS in W4A8."""
+    pim = samsung()
+    gb_per_s = pim.die.pim_gb_per_s * pim.channels
+    assert gb_per_s == pytest.approx(614, rel=1e-3)
+    bits = pim.activity(pim.gemm(1, 4096, 8192, PimFormat(4))).column_bits
+    tops = 2 * 4096 * 8192 / (bits / 8 / gb_per_s) / 1e3
+    assert tops == pytest.approx(2.4, rel=0.03)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_machine_says_which_formats_its_units_take(name: str) -> None:
+    op = Gemm("qkv", 1, 1, 64, 64, WeightFormat(FORMATS[name][0]), FORMATS[name][1])
+    assert samsung().price(op).latency_ns > 0
+    assert (samsung().phase_parts(op) is None) == (name != "w8a8")
+    narrow = samsung(pim__formats="w8a8,w4a8")
+    if name in ("w8a8", "w4a8"):
+        narrow.check_precision(op)
+    else:
+        with pytest.raises(InputError, match="PIM computes w8a8 and w4a8: 'qkv'"):
+            narrow.check_precision(op)
+
+
+@pytest.mark.parametrize(
+    ("formats", "said"), [("w8a8 w2a8", "'w2a8' is no format"), ("w4a8", "w8a8 must be among them")]
+)
+def test_formats_that_no_unit_has_are_refused(formats: str, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        samsung(pim__formats=formats)
+    assert "\n" not in str(caught.value)

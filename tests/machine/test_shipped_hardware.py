@@ -84,7 +84,15 @@ def test_no_number_of_a_file_escapes_its_source(folder: str, name: str) -> None:
     for path, value in bare_leaves(tomllib.loads(text_of(folder, name))):
         assert isinstance(value, str), path
         kinds = {"technology", "memory_energy.technology"}
-        choices = {"npu.dataflow", "npu.partial_sums", "memory.die", "memory.idle_dies", "pim.activate", "standard"}
+        choices = {
+            "npu.dataflow",
+            "npu.partial_sums",
+            "memory.die",
+            "memory.idle_dies",
+            "pim.activate",
+            "pim.formats",
+            "standard",
+        }
         choices |= {f"mode.{name}" for name in Lpddr6Mode.model_fields}
         assert path in {"name", "summary", "extends", "allocator", "energy_basis"} | choices | kinds
 

@@ -16,6 +16,7 @@ from lpspec.allocation.cache_room import CacheRoom, cache_rooms, room_bytes
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
 from lpspec.arrays import BoolArray, IntArray
 from lpspec.devices.pim import LpddrPim
+from lpspec.devices.pim_format import format_of
 from lpspec.llm.counts import ceil_div
 from lpspec.llm.operators import Attention
 from lpspec.machine.platform_spec import MemorySpec
@@ -149,11 +150,11 @@ def _dealt(
     label, content, taken = [], [], []
     load = np.zeros(ranks, np.int64)
     for p, copy in _copies(placed):
-        first = int(load.argmin())
+        first, width = int(load.argmin()), format_of(p.gemm).lanes(slice_columns)
         for tile in range(p.tiles):
             columns = p.columns(tile + 1) - p.columns(tile)
-            slices = np.arange(ceil_div(columns, slice_columns)) + tile * at_once + first
-            on_pim = np.bincount(slices % ranks, minlength=ranks) * slice_columns * p.gemm.column_bytes
+            slices = np.arange(ceil_div(columns, width)) + tile * at_once + first
+            on_pim = np.bincount(slices % ranks, minlength=ranks) * width * p.gemm.column_bytes
             load += on_pim
             label.append((p.gemm.name, copy, tile))
             content.append(columns * p.gemm.column_bytes)

@@ -24,6 +24,7 @@ from lpspec.devices.expert_loads import over_loads, price_on
 from lpspec.devices.kv_append import append_to_pim
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
+from lpspec.devices.pim_format import format_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div, plain
 from lpspec.llm.model_spec import ModelSpec
@@ -208,7 +209,7 @@ class BalancedAllocator(ProductSplits):
 
     def _tile_columns(self, gemm: Gemm) -> int:
         """Columns of a product that go to one side together: those that all computing PIM dies take at once."""
-        return self.pim.tile_columns
+        return format_of(gemm).lanes(self.pim.tile_columns)
 
     def _place(self, kv_tokens: int) -> None:
         """Fill PIM ranks first, then copy to the DRAM rank what the NPU may want to compute."""

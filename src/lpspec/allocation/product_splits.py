@@ -19,6 +19,7 @@ from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.placement import PlacedGemm, first_copies
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost
+from lpspec.devices.pim_format import format_of
 from lpspec.llm.counts import Count
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Gemm, verify_operators
@@ -46,7 +47,8 @@ class ProductSplits(AttentionSplits):
 
     def _split_activity(self, op: Gemm, pim_columns: IntArray) -> Activity:
         """Events of all copies of a product of which PIM computes some columns and the NPU the others."""
-        on_pim = self.pim.activity(self.pim.gemm(op.tokens, op.k, pim_columns)) * float(op.count)
+        form = format_of(op)
+        on_pim = self.pim.activity(self.pim.gemm(op.tokens, op.k, pim_columns, form), form) * float(op.count)
         return self.npu.gemm_activity(op, op.n - pim_columns) + on_pim
 
     def gemm_splits(self, op: Gemm) -> list[GemmSplit]:
@@ -125,5 +127,6 @@ class ProductSplits(AttentionSplits):
         npu_columns = gemm.n - pim_columns
         npu_ns = self.npu.gemm_compute_ns(tokens, gemm.k, npu_columns)
         npu_bytes = self.npu.gemm_read_bytes(replace(gemm, tokens=tokens), npu_columns)
-        beside_ns = self._beside_ns(self.pim.gemm(tokens, gemm.k, pim_columns), npu_bytes)
+        on_pim = self.pim.gemm(tokens, gemm.k, pim_columns, format_of(gemm))
+        beside_ns = self._beside_ns(on_pim, npu_bytes)
         return np.asarray(np.maximum(beside_ns, npu_ns))

@@ -21,6 +21,7 @@ from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.device import Identity, PhasePart
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.memory_timing import timing_of
+from lpspec.devices.pim_format import INT8, PimFormat, check_format, format_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.llm.operators import Attention, Gemm, PlainOperator
@@ -121,8 +122,10 @@ class LpddrPim:
             yield Identity(f"{key}_ck", in_ck, ck, f"at command level{rounded}")
         yield Identity("pim_tile", self.tile_columns, "outputs", "of one tile over those dies")
 
-    def phase_parts(self, op: PlainOperator, amount: Count | None = None) -> tuple[PhasePart, ...]:
-        """Programs of the package; inputs and results cross the bus beside what others read."""
+    def phase_parts(self, op: PlainOperator, amount: Count | None = None) -> tuple[PhasePart, ...] | None:
+        """Programs of the package, which are INT8; inputs and results cross the bus beside what others read."""
+        if isinstance(op, Gemm | Attention) and format_of(op) != INT8:
+            return None
         if isinstance(op, Gemm):
             n, tokens, k = op.n if amount is None else amount, plain(op.tokens), op.k
             ranks = self.spec.concurrent_ranks.n
@@ -145,28 +148,21 @@ class LpddrPim:
         if not isinstance(op, Gemm | Attention):
             raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         self.check_precision(op)
+        form = format_of(op)
         if isinstance(op, Gemm):
-            works = [self.gemm(op.tokens, op.k, op.n)]
+            works = [self.gemm(op.tokens, op.k, op.n, form)]
         else:
             works = [self.scores(op, op.kv_heads), self.values(op, op.kv_heads)]
         total = Cost()
         for work in works:
-            total += Cost(np.maximum(self.busy_ns(work), self.bus_ns(work)), self.activity(work)) * float(op.count)
+            total += Cost(np.maximum(self.busy_ns(work), self.bus_ns(work)), self.activity(work, form)) * float(
+                op.count
+            )
         return total
 
     def check_precision(self, op: Gemm | Attention) -> None:
-        """Refuse operands that the INT8 units cannot take."""
-        resident_bits = op.weight_bits if isinstance(op, Gemm) else op.kv_bits
-        if (resident_bits, op.activation_bits) != (8, 8):
-            raise InputError(
-                f"PIM computes INT8 weights with INT8 activations: '{op.name}' has {resident_bits}-bit and "
-                f"{op.activation_bits}-bit operands, allowed is 8: see compare --weights"
-            )
-        if isinstance(op, Gemm) and op.stored.group_bits:
-            raise InputError(
-                f"PIM adds products up unscaled: '{op.name}' has weights with scales in memory, "
-                "allowed are INT8 weights without: see compare --weights"
-            )
+        """Refuse operands that the units cannot take."""
+        check_format(self.spec, op)
 
     # What programs take
 
@@ -190,7 +186,7 @@ class LpddrPim:
         """Bytes of inputs and results on the data buses, all channels as loaded as this one."""
         return (work.input_bursts + work.output_bursts) * self.timing.burst_bytes * self.channels
 
-    def activity(self, work: PimWork) -> Activity:
+    def activity(self, work: PimWork, form: PimFormat = INT8) -> Activity:
         """Events of one program, on all channels."""
         total = work.share * float(self.channels)
         columns = self.die.mpus * self.timing.burst_bytes * 8.0
@@ -201,11 +197,14 @@ class LpddrPim:
             bursts * self.timing.burst_bytes * 8.0 * total for bursts in (work.input_bursts, work.output_bursts)
         )
         open_ns = (work.die_macs * self.mac_ns + work.die_passes * self.open_ns) * total
+        macs = work.token_macs * float(self.die.mpus * form.lanes(self.spec.lanes.n)) * total
+        narrow = form.activation_bits <= INT8.activation_bits
         return Activity(
             activate_bits=rows * (self.die.organisation.row_bytes.n * 8.0),
             column_bits=array_bits,
             pim_register_bits=array_bits + input_bits + result_bits,
-            pim_macs_int8=work.token_macs * float(self.die.mpus * self.spec.lanes.n) * total,
+            pim_macs_int8=macs if narrow else 0.0,
+            macs_fp16=0.0 if narrow else macs,
             activation_io_bits=result_bits,
             activation_input_bits=input_bits,
             active_die_ns=open_ns,
@@ -217,9 +216,10 @@ class LpddrPim:
         """Passes over the weights: one serves up to N_ALU tokens."""
         return ceil_div(tokens, self.spec.alus.n)
 
-    def gemm(self, tokens: Count, k: int, columns: Count) -> PimWork:
+    def gemm(self, tokens: Count, k: int, columns: Count, form: PimFormat = INT8) -> PimWork:
         """One (tokens, k) x (k, columns) product; zero columns are no work."""
-        blocks = ceil_div(ceil_div(columns, self.spec.lanes.n), self.channels)
+        lanes, width = form.lanes(self.spec.lanes.n), form.input_bytes
+        blocks = ceil_div(ceil_div(columns, lanes), self.channels)
         units = ceil_div(blocks, self.die.mpus)
         tiles = ceil_div(units, self.spec.concurrent_ranks.n)
         passes, rows = self.passes(tokens), ceil_div(k, self.row_columns)
@@ -231,9 +231,9 @@ class LpddrPim:
             die_macs=units * passes * k,
             die_rows=units * passes * rows,
             token_macs=units * tokens * k,
-            input_sets=tiles * passes * ceil_div(k, self.chunk),
-            input_bursts=tiles * self._input_bursts(tokens, k),
-            output_bursts=tokens * blocks * self._result_bursts(self.spec.lanes.n),
+            input_sets=tiles * passes * ceil_div(k * width, self.chunk),
+            input_bursts=tiles * self._input_bursts(tokens, k * width),
+            output_bursts=tokens * blocks * self._result_bursts(lanes),
         )
 
     def kv_share(self, op: Attention) -> KvShare:
@@ -330,7 +330,7 @@ class LpddrPim:
         return replace(work, token_macs=tokens * slots * heads.share.part_keys(int(heads.keys)))
 
     def _input_bursts(self, tokens: Count, k: Count) -> Count:
-        """Bursts that send k inputs of each token to one die, pass by pass, set by set."""
+        """Bursts that send k inputs of a byte of each token to one die, pass by pass, set by set."""
         alus, burst = self.spec.alus.n, self.timing.burst_bytes
 
         def of_a_pass(served: Count) -> Count:

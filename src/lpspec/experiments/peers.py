@@ -19,6 +19,13 @@ from lpspec.experiments.pim_gemv import (
     run_gemv,
 )
 from lpspec.experiments.provenance import provenance
+from lpspec.experiments.samsung_decode import (
+    END_TO_END_NOTE,
+    END_TO_END_S,
+    HOST_TOKENS_PER_S,
+    PIM_TOKENS_PER_S,
+    samsung_decoding,
+)
 from lpspec.experiments.setting import trace_name
 from lpspec.experiments.systems import make_system
 from lpspec.experiments.thin_products import (
@@ -246,7 +253,7 @@ class _Bench:
 
 
 def _rows(bench: _Bench) -> Iterator[PeerRow]:
-    for neighbour in (_capim, _capim_control, _attacc, _thin, _spec_bench, _gemv):
+    for neighbour in (_capim, _capim_control, _attacc, _thin, _spec_bench, _gemv, _samsung):
         yield from neighbour(bench)
 
 
@@ -364,3 +371,17 @@ def _gemv(bench: _Bench) -> Iterator[PeerRow]:
     range_ = (min(longer), max(longer))
     quantity = "two banks per MPU against one: time"
     yield PeerRow("pimscope_banks", PIMSCOPE, quantity, PUBLISHED_TWO_BANKS, range_, "x", "command", note)
+
+
+def _samsung(_: _Bench) -> Iterator[PeerRow]:
+    """Both rates, and the ratio from end to end."""
+    found = samsung_decoding()
+    slow, fast = found.pim
+    speed_up = END_TO_END_S[0] / END_TO_END_S[1]
+    for key, what, published, ours, unit, note in (
+        ("host", "host alone", HOST_TOKENS_PER_S, (found.host.tokens_per_s,) * 2, "token/s", found.host_note),
+        ("pim", "PIM", PIM_TOKENS_PER_S, (slow.tokens_per_s, fast.tokens_per_s), "token/s", found.pim_note),
+        ("end_to_end", "end to end: speed-up", speed_up, found.end_to_end_speed_ups, "x", END_TO_END_NOTE),
+    ):
+        quantity = f"Llama-3.1-8B W4A8, {what}"
+        yield PeerRow(f"samsung_{key}", SAMSUNG, quantity, (published,) * 2, ours, unit, "analytic", note)

@@ -7,7 +7,7 @@ what lies behind one sub-channel (x12); its settings stand in ``Lpddr6Mode``.
 # ruff: noqa: N815 - timings keep the spelling of the standard
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lpspec.errors import InputError
 from lpspec.machine.clock import (
@@ -148,6 +148,10 @@ class Lpddr6Mode(Described):
     )
 
 
+PIM_FORMATS = ("w8a8", "w4a8", "w8a16", "w4a16")
+"""Formats of Samsung's LPDDR5X-PIM (arXiv 2606.00636)."""
+
+
 class PimDie(Described):
     """The compute side of a PIM die; there is no public standard, so each value says where it comes from."""
 
@@ -173,9 +177,24 @@ class PimDie(Described):
         default=Count(value=1, source="one switch into PIM mode, where nobody says that it takes several"),
         description="mode commands that bring ranks into PIM mode, each a mode_switch; one brings them back",
     )
+    formats: str = Field(
+        default="w8a8",
+        description="bits of weights (w) and activations (a) that products may have, a name for each pair",
+    )
     activate: Literal["faw", "at_once"] = Field(
         default="faw", description="whether an all-bank activation obeys nRRD and nFAW inside the die"
     )
+
+    @field_validator("formats")
+    @classmethod
+    def _known_formats(cls, value: str) -> str:
+        """Names with one space between; a comma may stand there, too."""
+        names = value.replace(",", " ").split()
+        if unknown := [name for name in names if name not in PIM_FORMATS]:
+            raise ValueError(f"'{unknown[0]}' is no format: allowed are {', '.join(PIM_FORMATS)}")
+        if "w8a8" not in names:
+            raise ValueError("w8a8 must be among them: attention is computed in it")
+        return " ".join(names)
 
 
 class LpddrDies(Described):
