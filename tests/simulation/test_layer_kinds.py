@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kinds_twin import mixed_pass
-from layer_kinds import FEW, FULL, LATENT, LINEAR, MODELS, SLIDING, layer, spec
+from layer_kinds import CONVOLUTION, DENSE, FEW, FULL, LATENT, LINEAR, MODELS, SHARED, SLIDING, SPACE, layer, spec
 from step_twin import energy_pj
 
 from lpspec.experiments.systems import make_system
+from lpspec.llm.feed_forward import FeedForward
 from lpspec.llm.operators import verify_operators
 from lpspec.scenario import Scenario
 from lpspec.simulation.command_cost import command_costs
@@ -77,6 +80,29 @@ def test_a_layer_more_never_costs_less_and_order_does_not_matter(system: str) ->
         larger = costs_of(system, spec("larger", *more), 64, 2)
         assert (larger.latency_ns > base.latency_ns).all()
         assert (larger.energy_pj.sum(axis=0) > base.energy_pj.sum(axis=0)).all()
+
+
+MIXERS = st.sampled_from([FULL, SLIDING, SHARED, LATENT, LINEAR, SPACE, CONVOLUTION])
+NETWORKS = st.sampled_from(
+    [DENSE, FEW, FeedForward(width=640, gated=False), FEW.model_copy(update={"shared_width": 256})]
+)
+GROUPS = st.lists(st.tuples(st.integers(1, 3), st.builds(layer, MIXERS, NETWORKS)), min_size=1, max_size=4)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=25)
+@given(groups=GROUPS, system=st.sampled_from(SYSTEMS), context=st.integers(1, 400), data=st.data())
+def test_no_model_costs_less_for_more(groups: Any, system: str, context: int, data: st.DataObject) -> None:
+    """Of any layers: larger trees, a block of context more, a layer more."""
+    base = costs_of(system, spec("any", *groups), context, 33)
+    cost = base.latency_ns, base.energy_pj.sum(axis=0)
+    assert all((np.diff(one, axis=1) >= -1e-9 * one[:, 1:]).all() for one in cost)
+    assert (base.latency_ns[32] >= base.latency_ns[0] * (1 - 1e-9)).all()
+    at = data.draw(st.integers(0, len(groups) - 1))
+    more = [(count + (i == at), one) for i, (count, one) in enumerate(groups)]
+    larger = costs_of(system, spec("larger", *more), context, 1)
+    assert (larger.latency_ns[0] > base.latency_ns[0]).all()
+    assert (larger.energy_pj.sum(axis=0)[0] > cost[1][0]).all()
 
 
 @pytest.mark.parametrize("what", ["top_k", "experts", "width"])
