@@ -17,7 +17,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help reproduce models test quick processors lint format types bench lock clean
+.PHONY: help reproduce models test quick processors lint format types bench package lock clean
 
 help:
 	@echo "make reproduce  the paper's results: one table, and figures in out/reproduce"
@@ -28,6 +28,7 @@ help:
 	@echo "make lint       ruff, rules and format (make format repairs)"
 	@echo "make types      mypy --strict"
 	@echo "make bench      speed of the simulator itself"
+	@echo "make package    wheel and source archive in dist, each installed and tried in an empty environment"
 	@echo "make lock       renew the lock files (make lock UPGRADE=--upgrade for newer versions)"
 	@echo "make clean      remove what make made here"
 
@@ -63,6 +64,18 @@ processors: $(DEVELOPMENT)
 		echo "tests of decoding, torch's kernels no newer than $$level's:"; \
 		ONEDNN_MAX_CPU_ISA=$$level $(PYTEST) --numprocesses=auto -m "not slow" tests/decoding || exit 1; \
 	done
+
+# What is published must work where nothing else is: each archive gets an environment of its own, and runs there.
+package: .venv/.requirements-dev
+	@rm -rf dist
+	@$(BIN)/hatchling build -d dist 2>/dev/null
+	@for archive in dist/*; do \
+		$(UV) venv --quiet --clear .cache/package && \
+		$(UV) pip install --quiet --constraints requirements.lock --python .cache/package/bin/python "$$archive" || exit 1; \
+		echo "$$archive: $$(cd .cache && package/bin/lpspec --version), installed alone"; \
+		(cd .cache && package/bin/lpspec price --system lp-spec --json - >/dev/null) || exit 1; \
+	done
+	@cd .cache && package/bin/lpspec compare --model tinyllama --systems npu,lp-spec --new-tokens 2 --fidelity analytic
 
 # The lock files carry the build backend too, so that the package is installed offline once they are in. They leave
 # torch out, whose build (CPU or which GPU) is the machine's choice, and hold what every build of it needs.
