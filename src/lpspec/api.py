@@ -16,16 +16,19 @@ from lpspec import __version__
 from lpspec.errors import InputError
 from lpspec.experiments import compare as comparing
 from lpspec.experiments import reproduce as reproducing
+from lpspec.experiments import serving
 from lpspec.experiments.bench import PAPER
 from lpspec.experiments.provenance import repeatable
 from lpspec.report.compare_table import comparison_blocks, systems_table
 from lpspec.report.documents import comparison_document, json_text, run_document
 from lpspec.report.reproduce_document import reproduction_document
 from lpspec.report.reproduce_table import reproduction_blocks
+from lpspec.report.serving_table import served_document, serving_blocks, serving_document
 from lpspec.report.wording import digits
 from lpspec.scenario.option import options_of
 from lpspec.scenario.scenario import DEFAULT, Scenario
 from lpspec.simulation import run as simulating
+from lpspec.simulation.requests import is_served
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,6 +158,33 @@ class Comparison(comparing.Comparison, Result):
         return f"<Comparison on {self.model.name}, token/s: {speeds}>"
 
 
+class Serving(serving.Serving, Result):
+    """What each system made of requests that arrive one by one, or several in a pass: ``runs``, and what is theirs."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``lpspec compare --json`` writes."""
+        return serving_document(self)
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One row per system."""
+        return [_flat_waits(served_document(run)) for run in self.runs]
+
+    def blocks(self) -> Iterable[Any]:
+        """What ``lpspec compare`` prints."""
+        return serving_blocks(self)
+
+    def plot(self) -> "Figure":
+        """What ``lpspec compare --figure`` draws."""
+        from lpspec.report.serving_figure import serving_figure
+
+        return serving_figure(self.runs)
+
+    def __repr__(self) -> str:
+        """One line."""
+        speeds = ", ".join(f"{run.system.name} {digits(run.served_tokens_per_s)}" for run in self.runs)
+        return f"<Serving of {len(self.requests)} requests on {self.model.name}, token/s: {speeds}>"
+
+
 class Reproduction(reproducing.Reproduction, Result):
     """Every published quantity beside the simulated one: ``rows``, and what else ``lpspec reproduce`` says."""
 
@@ -204,8 +234,10 @@ EVERY_OPTION = tuple(option.name for option in options_of(Scenario))
 
 
 @_with_options(*EVERY_OPTION)
-def compare(scenario: Scenario | str | Path | None = None, /, **options: Any) -> Comparison:
+def compare(scenario: Scenario | str | Path | None = None, /, **options: Any) -> Comparison | Any:
     """Run systems on the same requests, as ``lpspec compare`` does.
+
+    A workload with ``requests``, or with a ``batch`` above 1, is served: the result is then a ``Serving``.
 
     Args:
         scenario: What to run, or a file that says it; None for the defaults.
@@ -215,6 +247,8 @@ def compare(scenario: Scenario | str | Path | None = None, /, **options: Any) ->
         InputError: A name, value or file that cannot be used; a line for each.
     """
     asked = _asked(scenario, options)
+    if is_served(asked.workload):
+        return Serving(**_own(serving.serve_requests(asked)))
     return _comparison(comparing.compare(asked))
 
 
@@ -232,7 +266,7 @@ def run(system: str, scenario: Scenario | str | Path | None = None, /, **options
     """
     if "systems" in options:
         raise InputError("systems: run takes one system, as its first argument")
-    return compare(_asked(scenario, options), systems=[system]).runs[0]
+    return _comparison(comparing.compare(_asked(scenario, options).replace(systems=[system]))).runs[0]
 
 
 @_with_options(*reproducing.OPTIONS)
@@ -267,6 +301,13 @@ def _comparison(found: comparing.Comparison) -> Comparison:
 
 def _own(found: Any) -> dict[str, Any]:
     return {f.name: getattr(found, f.name) for f in fields(found)}
+
+
+def _flat_waits(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document whose distributions are columns of their own, such as ``first_token_ms_p90``."""
+    waits = {name: value for name, value in document.items() if name.endswith("_ms") and isinstance(value, Mapping)}
+    columns = {f"{name}_{which}": number for name, value in waits.items() for which, number in value.items()}
+    return _flat(document) | columns
 
 
 def _flat(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,8 @@ OPTIONS: dict[str, Any] = {
     "tree": "dtp",
     "prompt_tokens": 128,
     "new_tokens": None,
+    "requests": None,
+    "batch": 1,
     "basis": "equal",
     "energy_profile": "attacc",
     "changes": {},
@@ -314,3 +316,25 @@ def test_the_page_names_every_name_and_its_scenario_is_one() -> None:
         assert f"| `{name}" in text
     toml = text.split("```toml\n")[1].partition("```")[0]
     assert Scenario.from_toml(toml).workload.prompt_tokens == 512
+
+
+# Requests that are served
+
+
+def test_requests_are_served_as_the_command_line_serves_them(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {"requests": "poisson:4/s:12", "batch": 3, "new_tokens": 6}
+    served = lpspec.compare(systems=["npu", "lp-spec"], workload=asked, fidelity="analytic")
+    options = ("--requests", "poisson:4/s:12", "--batch", "3", "--new-tokens", "6", "--fidelity", "analytic")
+    said = json.loads(written(capsys, "compare", "--systems", "npu,lp-spec", *options, "--json", "-"))
+    assert json.loads(served.to_json()) == said
+    assert said["systems"][0]["tokens"] == 12 * 6
+    assert [row["first_token_ms_p90"] for row in served.to_rows()] == [
+        run["first_token_ms"]["p90"] for run in said["systems"]
+    ]
+    assert repr(served).startswith("<Serving of 12 requests on llama2-7b, token/s: npu ")
+    assert served.plot().axes
+
+
+def test_one_system_is_run_on_one_request_at_a_time() -> None:
+    with pytest.raises(InputError, match="takes one request at a time"):
+        lpspec.run("npu", batch=2)

@@ -259,6 +259,6 @@ def test_a_file_that_is_missing_or_a_folder_is_named(tmp_path: Path) -> None:
 
 def test_toml_is_as_people_would_write_it() -> None:
     text = Scenario(systems=("npu", "lp-spec"), changes={"pim.mac_interval": "10 ns"}).to_toml()
-    assert tomllib.loads(text)["workload"] == {"prompt_tokens": 128}
+    assert tomllib.loads(text)["workload"] == {"prompt_tokens": 128, "batch": 1}
     for line in ('systems = ["npu", "lp-spec"]', "root_counts = true", "[workload]", '"pim.mac_interval" = "10 ns"'):
         assert line in text.splitlines()

@@ -49,11 +49,14 @@ class Clocking(Description):
 OWN = ("systems", "objective", "energy_profile")
 """Options of a scenario that are others here where nothing is said."""
 
+ONE_AT_A_TIME = ("requests", "batch")
+"""Options that it does not take: a demand in token/s is that of one request."""
+
 if TYPE_CHECKING:
     Options: TypeAlias = Any
     ClockingOptions: TypeAlias = Any
 else:
-    Options = flattened(Scenario, *(each.name for each in options_of(Scenario) if each.name not in OWN))
+    Options = flattened(Scenario, *(each.name for each in options_of(Scenario) if each.name not in OWN + ONE_AT_A_TIME))
     ClockingOptions = flattened(Clocking)
 
 MOST_DEMANDS = 200

@@ -10,7 +10,7 @@ from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
 from lpspec.cli.options import FigureFile, JsonFile, ScenarioFile, flattened, read_scenario
-from lpspec.cli.outputs import plan_file, plan_outputs
+from lpspec.cli.outputs import Outputs, plan_file, plan_outputs
 from lpspec.errors import InputError
 from lpspec.scenario import Scenario
 
@@ -54,6 +54,11 @@ def compare(
     if timeline_path is not None:
         _check_timeline(asked)
     announce_compiling()
+    from lpspec.simulation.requests import is_served
+
+    if is_served(asked.workload):
+        _serve(asked, outputs)
+        return
     from lpspec.experiments.compare import compare as run_comparison
     from lpspec.report.compare_table import comparison_blocks
     from lpspec.report.documents import comparison_document
@@ -70,7 +75,20 @@ def compare(
     deliver(outputs, comparison_document(result), comparison_blocks(result), draw, others)
 
 
+def _serve(asked: Scenario, outputs: Outputs) -> None:
+    """Serve requests that arrive one by one, or several in a pass."""
+    from lpspec.experiments.serving import serve_requests
+    from lpspec.report.serving_figure import serving_figure
+    from lpspec.report.serving_table import serving_blocks, serving_document
+
+    with progress(f"serving requests on {len(asked.systems) if asked.systems else 'all'} systems"):
+        result = serve_requests(asked)
+    deliver(outputs, serving_document(result), serving_blocks(result), lambda: serving_figure(result.runs))
+
+
 def _check_timeline(scenario: Scenario) -> None:
+    if scenario.workload.requests is not None or scenario.workload.batch > 1:
+        raise InputError("--timeline shows a step of one request: it says nothing with --requests or --batch")
     if scenario.fidelity == "analytic":
         raise InputError("--timeline shows memory commands: it needs --fidelity command")
     if scenario.systems is not None and TIMELINE_SYSTEM not in scenario.systems:

@@ -1,8 +1,8 @@
 """The comparison: one model, one trace, several systems."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lpspec.errors import InputError
 from lpspec.experiments.notes import basis_notes, policy_notes, rounding_notes, workload_notes
@@ -11,9 +11,12 @@ from lpspec.experiments.setting import Setting, load_setting, system_names
 from lpspec.experiments.systems import KNOWN_SYSTEMS, REFERENCE, check_command_level
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario import Scenario
+from lpspec.simulation.requests import refuse_served
 from lpspec.simulation.run import Run, simulate
 from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.rank_trace import RankTrace
+
+_Run = TypeVar("_Run")
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,13 @@ def compare(scenario: Scenario) -> Comparison:
     """Run the systems of a scenario on the same requests; of all systems, those that can hold the model.
 
     Raises:
-        InputError: Any name, value or file that cannot be used.
+        InputError: Any name, value or file that cannot be used, or requests that are to be served.
     """
+    refuse_served(scenario.workload)
     setting = load_setting(scenario)
-    _check_labels(system_names(scenario), setting.systems)
-    check_command_level(scenario, setting.systems)
-    runs, left_out = _run_all(setting)
+    runs, left_out = run_all(
+        setting, lambda system: simulate(system, setting.trace, scenario.workload, setting.policy, scenario.level)
+    )
     ran = [run.system for run in runs]
     notes = (
         *policy_notes(ran, scenario, setting.policy),
@@ -73,13 +77,20 @@ def _check_labels(names: Sequence[str], systems: Sequence[System]) -> None:
         called[system.name] = name
 
 
-def _run_all(setting: Setting) -> tuple[list[Run], list[tuple[str, str]]]:
+def run_all(setting: Setting, run: Callable[[System], _Run]) -> tuple[list[_Run], list[tuple[str, str]]]:
+    """Run every system of a setting; of all systems, those that can hold the model, and why the others cannot.
+
+    Raises:
+        InputError: A system that was named cannot run, or two have one name.
+    """
     scenario = setting.scenario
-    runs: list[Run] = []
+    _check_labels(system_names(scenario), setting.systems)
+    check_command_level(scenario, setting.systems)
+    runs: list[_Run] = []
     left_out: list[tuple[str, str]] = []
     for system in setting.systems:
         try:
-            runs.append(simulate(system, setting.trace, scenario.workload, setting.policy, scenario.level))
+            runs.append(run(system))
         except InputError as error:
             if scenario.systems is not None or system.name == REFERENCE:
                 raise

@@ -8,7 +8,9 @@ from lpspec.machine.platform_spec import MemorySpec
 from lpspec.scenario import Workload
 from lpspec.scenario.names import Basis
 from lpspec.scenario.scenario import DEFAULT, Scenario
+from lpspec.simulation.requests import Requests
 from lpspec.simulation.run import Run, most_depth
+from lpspec.simulation.served_run import ServedRun
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 from lpspec.speculation.rank_trace import RankTrace
 
@@ -66,6 +68,18 @@ def workload_notes(trace: RankTrace, workload: Workload) -> Iterator[str]:
         yield f"--new-tokens {limit} has no effect: the longest turn of trace '{trace.name}' has {longest}"
 
 
+def serving_notes(requests: Requests, workload: Workload) -> Iterator[str]:
+    """Options of requests that are served which change nothing."""
+    if workload.batch > len(requests):
+        yield f"--batch {workload.batch} is never full: there are {len(requests)} requests"
+    for option, own, given in (
+        ("--prompt-tokens", requests.own_prompts, workload.prompt_tokens != DEFAULT.workload.prompt_tokens),
+        ("--new-tokens", requests.own_new_tokens, workload.new_tokens is not None),
+    ):
+        if own and given:
+            yield f"{option} has no effect: every request says its own"
+
+
 def basis_notes(systems: Sequence[System], basis: Basis, changes: Mapping[str, str]) -> Iterator[str]:
     """Options of precision and energy that change nothing."""
     gpus = [system for system in systems if system.platform.gpu is not None]
@@ -104,7 +118,7 @@ def drafting_notes(drafter: str, given: Mapping[str, bool]) -> Iterator[str]:
         yield "--seed has no effect: greedy decoding draws nothing at random"
 
 
-def rounding_notes(runs: Sequence[Run]) -> Iterator[str]:
+def rounding_notes(runs: Sequence[Run | ServedRun]) -> Iterator[str]:
     """Times that commands keep for longer or shorter than was given: of PIM, and timings that the user set."""
     by_commands = [run.system.platform for run in runs if run.fidelity == "command"]
     for platform in {platform.name: platform for platform in by_commands}.values():

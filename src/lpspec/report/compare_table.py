@@ -10,6 +10,7 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.report.wording import digits, new_table, trace_line
 from lpspec.simulation.energy_basis import Efficiency
 from lpspec.simulation.run import Run
+from lpspec.simulation.served_run import ServedRun
 
 INT8 = 8
 
@@ -90,7 +91,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         yield f"left out  {name}: {why}"
 
 
-def board_line(runs: Iterable[Run]) -> Iterator[str]:
+def board_line(runs: Iterable[Run | ServedRun]) -> Iterator[str]:
     """What board columns count, beside what was measured on phones."""
     rests = [run.system.platform.rest_of_soc_power for run in runs]
     watts = sorted({rest.watts for rest in rests if rest is not None})
@@ -98,7 +99,7 @@ def board_line(runs: Iterable[Run]) -> Iterator[str]:
         yield PHONE_NOTE.format(rest=" or ".join(f"{value:g}" for value in watts))
 
 
-def basis_text(basis: str, runs: Sequence[Run]) -> str:
+def basis_text(basis: str, runs: Sequence[Run | ServedRun]) -> str:
     """Precision and energy accounting, with the weights of the mobile systems where there are some."""
     models = [run.system.model for run in sorted(runs, key=lambda run: run.system.platform.board_power is not None)]
     return BASES[basis].format(weights=_weights(models[0]) if models else "INT8 weights")
@@ -122,7 +123,7 @@ def _moving(run: Run) -> str:
     return f"{digits(run.migration_ns / 1e6)} ms and {digits(mj)} mJ in all"
 
 
-def costs_text(runs: Sequence[Run], fidelity: str) -> str:
+def costs_text(runs: Sequence[Run | ServedRun], fidelity: str) -> str:
     """What priced which systems; whose devices or allocator have no command level is priced analytically."""
     if fidelity == "analytic":
         return "analytic"
@@ -133,7 +134,7 @@ def costs_text(runs: Sequence[Run], fidelity: str) -> str:
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names) + exactness(runs)
 
 
-def exactness(runs: Sequence[Run]) -> str:
+def exactness(runs: Sequence[Run | ServedRun]) -> str:
     """How exactly commands are timed: every phase by itself, or combined from a few with an error bound."""
     bounds = [run.error_bound for run in runs if run.error_bound is not None]
     if not any(run.fidelity == "command" for run in runs):

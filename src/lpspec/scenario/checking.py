@@ -12,12 +12,17 @@ LARGEST = 10**9
 """Beyond every context length; keeps counts of tokens in machine integers."""
 
 
-FILE_SUFFIXES = (".toml", ".json", ".npz")
+FILE_SUFFIXES = (".toml", ".json", ".jsonl", ".csv", ".npz")
 """Of files that an option may name."""
+
+DRAWN = "poisson:"
+"""How requests that are drawn at random begin, which are no file however they go on."""
 
 
 def is_path(text: str) -> bool:
     """Whether a text names a file rather than something that has a name."""
+    if text.startswith(DRAWN):
+        return False
     return "/" in text or os.sep in text or text.endswith(FILE_SUFFIXES)
 
 

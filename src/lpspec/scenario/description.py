@@ -114,8 +114,9 @@ class Description:
     def with_paths(self, place: Callable[[str], str]) -> Self:
         """The same with every text that may name a file replaced by what a function gives for it."""
         placed: dict[str, Any] = {}
+        mine = self._by_path()
         for option in options_of(type(self)):
-            if option.is_path and (value := getattr(self, option.name)) is not None:
+            if option.is_path and (value := mine[option.path]) is not None:
                 placed[option.name] = place(value) if isinstance(value, str) else tuple(map(place, value))
         return self.replace(**placed)
 

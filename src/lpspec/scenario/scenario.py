@@ -20,15 +20,31 @@ from lpspec.scenario.names import (
 )
 from lpspec.scenario.option import option
 
+MOST_BATCH = 64
+"""Requests of one pass at most. Assumed: a phone serves few, and the largest tree has as many tokens."""
+
 
 @dataclass(frozen=True)
 class Workload(Description):
-    """Requests: every turn of a trace, after a prompt."""
+    """Requests: every turn of a trace, after a prompt, one at a time or several in a pass."""
 
     KIND = "workload"
 
     prompt_tokens: int = option(128, "Tokens of each prompt.", least=1)
     new_tokens: int | None = option(None, "Tokens to generate per turn at most; whole turns if left out.", least=1)
+    requests: str | None = option(
+        None,
+        "Requests that arrive one by one: a .jsonl or .csv file with arrival_s and, where they differ, prompt_tokens, "
+        "new_tokens, turn and trace; or poisson:RATE/s:COUNT as in poisson:2.5/s:1000. Left out: all turns at once.",
+        is_path=True,
+    )
+    batch: int = option(1, f"Requests that a pass may serve, 1 to {MOST_BATCH}.", least=1)
+
+    def __post_init__(self) -> None:
+        """Refuse a batch that no pass serves."""
+        super().__post_init__()
+        if self.batch > MOST_BATCH:
+            raise InputError(f"workload.batch: must be at most {MOST_BATCH}, not {self.batch}")
 
 
 @dataclass(frozen=True)

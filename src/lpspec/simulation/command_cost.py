@@ -40,12 +40,12 @@ class CommandCosts:
         self.system, self.allocator, self.first_context = system, allocator, first_context
         planners = [PhasePlanner(system.model, memory, layout) for layout in allocator.layouts]
         self.planner = planners[0]
-        arrays = all(_takes_arrays(layout, system.model) for layout in allocator.layouts)
-        self._verify = _Kinds(lambda on, *sizes: planners[on].verify(*sizes), memory, arrays)
-        self._eagle = _Kinds(lambda on, *sizes: planners[on].eagle(*sizes), memory, arrays)
-        self._compaction = _Kinds(lambda on, moved: planners[on].compaction(moved), memory, arrays)
-        self._draft = _Kinds(lambda on, heads: planners[on].draft(heads), memory, arrays=False)
-        self._migration = _Kinds(lambda *pair: self.planner.migration(allocator.moves(*pair)), memory, arrays=False)
+        self.arrays = arrays = all(_takes_arrays(layout, system.model) for layout in allocator.layouts)
+        self._verify = Kinds(lambda on, *sizes: planners[on].verify(*sizes), memory, arrays)
+        self._eagle = Kinds(lambda on, *sizes: planners[on].eagle(*sizes), memory, arrays)
+        self._compaction = Kinds(lambda on, moved: planners[on].compaction(moved), memory, arrays)
+        self._draft = Kinds(lambda on, heads: planners[on].draft(heads), memory, arrays=False)
+        self._migration = Kinds(lambda *pair: self.planner.migration(allocator.moves(*pair)), memory, arrays=False)
 
     @property
     def error_bound(self) -> float | None:
@@ -140,7 +140,7 @@ class _Counted:
         return kinds, counts.reshape(-1, self._turns).astype(np.float64)
 
 
-def _together(*parts: "tuple[_Kinds, IntArray, FloatArray]") -> Cost:
+def _together(*parts: "tuple[Kinds, IntArray, FloatArray]") -> Cost:
     """Cost of kinds of steps and how often they occur; all are expected before the first is priced."""
     for kinds, rows, counts in parts:
         kinds.expect(rows, counts)
@@ -160,7 +160,7 @@ def _distinct(rows: IntArray) -> tuple[IntArray, IntArray]:
     return kinds, which
 
 
-class _Kinds:
+class Kinds:
     """What kinds of a step cost, each priced once."""
 
     def __init__(self, plan: Callable[..., tuple[Phase, ...]], memory: PackageCommands, arrays: bool) -> None:
@@ -187,11 +187,14 @@ class _Kinds:
 
     def __call__(self, kinds: IntArray, counts: FloatArray) -> Cost:
         """Cost of all steps: int64 [kinds, 1 + sizes] that occur float64 [kinds] times, or [kinds, turns]."""
+        return cost_from(self.table(kinds).T @ counts) if len(kinds) else Cost()
+
+    def table(self, kinds: IntArray) -> FloatArray:
+        """Time and events of each kind, all expected before: float64 [kinds, 1 + events]."""
         for here, phases in self._planned:
             self._known |= dict(zip(here, table_of(cost_of(phases, self._memory), len(here)), strict=True))
         self._planned = []
-        rows = [self._known[tuple(row)] for row in kinds.tolist()]
-        return cost_from(np.stack(rows).T @ counts) if rows else Cost()
+        return np.stack([self._known[tuple(row)] for row in kinds.tolist()])
 
 
 def command_costs(

@@ -15,6 +15,7 @@ from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_pj, counted_pj
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
+from lpspec.simulation.requests import refuse_served
 from lpspec.simulation.step_cost import StepCosts, priced, step_costs
 from lpspec.simulation.workload import PrunerFactory, System, TreePolicy
 from lpspec.speculation.kernels import make_growth
@@ -207,8 +208,9 @@ def simulate(
         fidelity: ``command`` prices the steps taken by the memory's commands, where the system has a command level.
 
     Raises:
-        InputError: The model does not fit, or the heads of model or trace cannot fill the tree.
+        InputError: The model does not fit, the heads of model or trace cannot fill the tree, or several are served.
     """
+    refuse_served(workload)
     system, contexts = system.under(policy), int(turn_bounds(trace, workload)[:, 0].max())
     costs = step_costs(system, workload.prompt_tokens, contexts)
     steps = decode_steps(system, trace, workload, policy, costs)
@@ -237,8 +239,7 @@ def decode_steps(system: System, trace: RankTrace, workload: Workload, policy: T
                 f"has {heads} draft heads"
             )
         steps = _replay_fixed(policy.fixed, trace.ranks[:, :heads], turns)
-        steps = replace(steps, heads=_charged(steps.heads, system, policy))
-        return place_steps(steps, policy, costs)
+        return place_steps(replace(steps, heads=_charged(steps.heads, system, policy)), policy, costs)
     if policy.pruner is not None:
         return _replay_added(policy.pruner, system, trace, workload, policy, costs)
     check_shape(policy, heads, trace.top_k, f"{system.model.name} with trace '{trace.name}'")
@@ -269,8 +270,7 @@ def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
         migration_ns = float(moved_ns.sum())
         step_ns = step_ns + placed.latency_ns[steps.placement, steps.l_spec - 1] + moved_ns
         step_pj = step_pj + placed.energy_pj[:, steps.placement, steps.l_spec - 1] + moved_pj
-    prefill_pj = float(costs.prefill_pj.sum())
-    totals = float(step_ns.sum()), step_pj.sum(axis=1), migration_ns, costs.prefill_ns, prefill_pj
+    totals = float(step_ns.sum()), step_pj.sum(axis=1), migration_ns, costs.prefill_ns, float(costs.prefill_pj.sum())
     by_turn = TurnTotals(*(_summed(steps.turn, part) for part in (steps.committed, step_ns, step_pj.sum(axis=0))))
     return Run(system, steps, *totals, by_turn=by_turn)
 

@@ -91,17 +91,19 @@ class PhasePlanner:
             keys: Positions attended to, whole blocks, the new tokens included.
             append_blocks: Blocks of positions that the new tokens lie in.
         """
-        operators = verify_operators(self.model, tokens, keys - tokens)
+        return self.chain(verify_operators(self.model, tokens, keys - tokens), append_blocks)
+
+    def chain(self, operators: Sequence[Operator], append_blocks: Count) -> tuple[Phase, ...]:
+        """Operators of a verify or draft pass, one after the other, of whose new tokens lie in so many blocks."""
         return tuple(phase for op in operators for phase in self._phases(op, append_blocks))
 
     def draft(self, heads: int) -> tuple[Phase, ...]:
         """The pass through the first draft heads."""
-        return tuple(phase for op in draft_operators(self.model, heads) for phase in self._phases(op, 1))
+        return self.chain(draft_operators(self.model, heads), 1)
 
     def eagle(self, tokens: Count, keys: Count, append_blocks: Count, guessing: Count) -> tuple[Phase, ...]:
         """A pass through the EAGLE layer, of which some tokens guess; the rest is as for ``verify``."""
-        operators = eagle_operators(self.model, tokens, keys - tokens, guessing)
-        return tuple(phase for op in operators for phase in self._phases(op, append_blocks))
+        return self.chain(eagle_operators(self.model, tokens, keys - tokens, guessing), append_blocks)
 
     def migration(self, moves: Mapping[WeightMove, int]) -> tuple[Phase, ...]:
         """Weights change sides between two steps, while nothing else runs."""

@@ -1,0 +1,62 @@
+"""Several systems that serve the same requests, which arrive one by one or all at once, several in a pass."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lpspec.experiments.compare import run_all
+from lpspec.experiments.notes import basis_notes, policy_notes, rounding_notes, serving_notes
+from lpspec.experiments.provenance import provenance
+from lpspec.experiments.setting import load_setting
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.scenario import Scenario
+from lpspec.simulation.requests import Requests, load_requests
+from lpspec.simulation.serve import serve
+from lpspec.simulation.served_run import ServedRun
+from lpspec.simulation.workload import TreePolicy
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What each system made of the same requests.
+
+    Attributes:
+        scenario: What was asked for.
+        runs: One per system, in the order asked for.
+        left_out: Systems that cannot hold the model, with the reason; only when no systems were named.
+        model: The decoder at the precision of the mobile systems.
+        requests: What was served.
+        policy: How trees were found.
+        provenance: What the result was made from.
+        notes: Options that have no effect, one line each.
+    """
+
+    scenario: Scenario
+    runs: tuple[ServedRun, ...]
+    left_out: tuple[tuple[str, str], ...]
+    model: ModelSpec
+    requests: Requests
+    policy: TreePolicy
+    provenance: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def serve_requests(scenario: Scenario) -> Serving:
+    """Serve the requests of a scenario on its systems; on all systems, those that can hold the model.
+
+    Raises:
+        InputError: Any name, value or file that cannot be used.
+    """
+    setting = load_setting(scenario)
+    requests = load_requests(scenario.workload, setting.trace)
+    batch = scenario.workload.batch
+    runs, left_out = run_all(setting, lambda system: serve(system, requests, batch, setting.policy, scenario.level))
+    ran = [run.system for run in runs]
+    notes = (
+        *policy_notes(ran, scenario, setting.policy),
+        *serving_notes(requests, scenario.workload),
+        *basis_notes(ran, scenario.basis, scenario.changes),
+        *rounding_notes(runs),
+    )
+    made_from = {"basis": scenario.basis, "requests_sha256": requests.content_hash}
+    origin = provenance(scenario, ran, setting.trace, setting.policy, **made_from)
+    return Serving(scenario, tuple(runs), tuple(left_out), setting.model, requests, setting.policy, origin, notes)

@@ -1,0 +1,50 @@
+"""The figure of requests served: throughput, and how long requests waited for their first token and between tokens."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lpspec.report.figures import BLUE, DOUBLE_COLUMN_IN, GREY, bare_axes, in_style, plain_log_labels
+from lpspec.report.wording import digits
+from lpspec.simulation.served_run import Distribution, ServedRun
+
+REFERENCE = "lp-spec"
+MARKS = {"mean": "o", "p50": "|", "p90": ">", "p99": "x"}
+
+
+def serving_figure(runs: Sequence[ServedRun]) -> Figure:
+    """Three panels that share the systems on their vertical axis."""
+    with in_style():
+        figure = Figure(figsize=(DOUBLE_COLUMN_IN, 1.1 + 0.24 * len(runs)), layout="constrained")
+        throughput, first, between = figure.subplots(1, 3, sharey=True)
+        values = [run.served_tokens_per_s for run in runs]
+        colours = [BLUE if run.system.name == REFERENCE else GREY for run in runs]
+        throughput.barh(range(len(runs)), values, 0.68, color=colours)
+        for row, value in enumerate(values):
+            throughput.annotate(
+                digits(value, 3), (value, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7
+            )
+        throughput.set_xlim(0, 1.25 * max(values))
+        throughput.set_xlabel("throughput (token/s, all time)")
+        _draw_waits(first, [run.first_token_ms for run in runs], colours, "time to first token (ms, log)")
+        _draw_waits(between, [run.between_tokens_ms for run in runs], colours, "time between tokens (ms, log)")
+        throughput.set_yticks(range(len(runs)), [run.system.name for run in runs])
+        throughput.set_ylim(len(runs) - 0.4, -0.6)
+        for axes in (throughput, first, between):
+            bare_axes(axes)
+            axes.tick_params(axis="y", length=0)
+        figure.legend(*between.get_legend_handles_labels(), loc="outside upper center", ncols=len(MARKS), frameon=False)
+    return figure
+
+
+def _draw_waits(axes: Axes, found: Sequence[Distribution], colours: Sequence[str], label: str) -> None:
+    for row, (waits, colour) in enumerate(zip(found, colours, strict=True)):
+        values = asdict(waits)
+        axes.plot([values["p50"], values["p99"]], [row, row], color=colour, lw=0.8, zorder=1)
+        for name, mark in MARKS.items():
+            axes.plot(values[name], row, mark, ms=5, color=colour, label=name if row == 0 else None, ls="none")
+    axes.set_xscale("log")
+    plain_log_labels(axes.xaxis)
+    axes.set_xlabel(label)

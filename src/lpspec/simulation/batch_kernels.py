@@ -1,0 +1,379 @@
+"""Compiled loop over requests: admit and prefill, divide a pass over trees, verify, accept, let finished ones go.
+
+``tests/simulation/serving_twin.py`` says the same readably.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.arrays import FloatArray, IntArray
+from lpspec.compiled import cached_njit
+from lpspec.speculation.budget_kernels import (
+    Division,
+    Lists,
+    PassPrices,
+    divide,
+    drafting,
+    list_drafts,
+    pass_price,
+)
+from lpspec.speculation.kernels import (
+    Growth,
+    accepted_in,
+    depth_of,
+    first_guesses_right,
+    grow_best_tree,
+    heads_to_run,
+    learn_rank,
+    learn_verified,
+)
+
+
+class Asked(NamedTuple):
+    """Requests in the order of their arrival."""
+
+    arrival_ns: FloatArray  # [requests]
+    context: IntArray  # [requests], tokens of the prompt, as a row of the prices
+    wanted: IntArray  # [requests], tokens to generate
+    limit: IntArray  # [requests], tokens after which it ends for certain, as far as anybody knows beforehand
+    cache_bytes: IntArray  # [requests], that its cache may fill
+    table: IntArray  # [requests], whose accuracies are its own
+    first: IntArray  # [requests], row of its first token among the ranks
+    begin: IntArray  # [requests], row where its trace begins
+    rows: IntArray  # [requests], rows of its trace, after which it begins again
+    log: IntArray  # [requests], where its steps are kept
+
+
+class Clock(NamedTuple):
+    """Time of what a pass does."""
+
+    shared_ns: FloatArray  # [tokens + 1]
+    own_ns: FloatArray  # [contexts, sizes]
+    draft_ns: FloatArray  # [heads + 1, requests + 1]
+    compaction_ns: FloatArray  # [moved + 1]
+    prefill_ns: FloatArray  # [requests]
+
+
+class Rules(NamedTuple):
+    """How trees are found, and what is learned."""
+
+    least: int  # tokens of a tree
+    most: int
+    fixed: bool  # the lists hold the one tree that everybody verifies
+    all_heads: bool
+    feedback: bool
+    chain: bool
+    memory: float
+    share: float  # of what passes cost, for heads that run only to be learned from
+    by_limit: bool  # no tree is deeper than what is left to generate; not where all heads run
+    batch: int
+    cache_bytes: int  # room for caches
+
+
+class Learned(NamedTuple):
+    """What is known of each table's heads."""
+
+    accuracy: FloatArray  # [tables, heads, top_k]
+    weight: FloatArray
+
+
+class Served(NamedTuple):
+    """What came of it."""
+
+    joined_ns: FloatArray  # [requests]
+    first_ns: FloatArray  # [requests], when the first token was there
+    done_ns: FloatArray  # [requests]
+    pass_ns: FloatArray  # [2, passes or more], begin and end
+    step: IntArray  # [7, steps or more]: request, pass, position, tokens, committed, heads, moved
+    most_bytes: IntArray  # [1], of caches at a time
+
+
+class Live(NamedTuple):
+    """Working memory of the loop."""
+
+    running: IntArray  # [batch], those that have waited longest first
+    order: IntArray  # [batch]
+    table: IntArray  # [batch], of each running request
+    context: IntArray  # [batch], row of the prices
+    deepest: IntArray  # [batch], heads that are of use
+    position: IntArray  # [requests], tokens committed
+    steps: IntArray  # [requests]
+    unscored: IntArray  # [requests, heads], the first step that a head is not scored for yet
+    root: IntArray  # [tokens], of each step of each request
+    ran: IntArray  # [tokens], heads of each step
+    rows: FloatArray  # [rows, sizes], prices of a request alone
+    aside: FloatArray  # [2], set aside for heads that run to be learned from, and the share of prices that is
+
+
+def make_live(rules: Rules, heads: int, requests: int, tokens: int) -> Live:
+    """Allocate the loop's memory for so many requests that want so many tokens together."""
+    rows = min(heads, 1) + 1 if rules.all_heads else heads + 1
+    return Live(
+        running=np.zeros(rules.batch, np.int64),
+        order=np.zeros(rules.batch, np.int64),
+        table=np.zeros(rules.batch, np.int64),
+        context=np.zeros(rules.batch, np.int64),
+        deepest=np.zeros(rules.batch, np.int64),
+        position=np.zeros(requests, np.int64),
+        steps=np.zeros(requests, np.int64),
+        unscored=np.zeros((requests, heads), np.int64),
+        root=np.zeros(tokens, np.int64),
+        ran=np.zeros(tokens, np.int64),
+        rows=np.zeros((rows, rules.most)),
+        aside=np.zeros(2),
+    )
+
+
+def make_served(requests: int, tokens: int) -> Served:
+    """Allocate what comes of so many requests that want so many tokens together."""
+    return Served(
+        joined_ns=np.zeros(requests),
+        first_ns=np.zeros(requests),
+        done_ns=np.zeros(requests),
+        pass_ns=np.zeros((2, tokens)),
+        step=np.zeros((7, tokens), np.int64),
+        most_bytes=np.zeros(1, np.int64),
+    )
+
+
+@cached_njit(allocates=False, inner=True)
+def _alone_rows(prices: PassPrices, rules: Rules, context: int, left: int, rows: FloatArray) -> None:
+    """Prices of a pass of one request, for each number of heads and tokens: float64 [rows, sizes] out."""
+    last = rows.shape[0] - 1
+    for row in range(rows.shape[0]):
+        heads = prices.draft_ns.shape[0] - 1 if rules.all_heads and row == last else row
+        for i in range(rows.shape[1]):
+            tokens = prices.charged[i + 1]
+            ns = prices.shared_ns[tokens] + prices.own_ns[context, i] + prices.draft_ns[heads, 1]
+            pj = prices.shared_pj[tokens] + prices.own_pj[context, i] + prices.draft_pj[heads, 1]
+            rows[row, i] = pass_price(prices, ns, pj)
+            if ((rules.least > 1 or rules.most == 1) and i + 1 != rules.least) or (rules.by_limit and row > left):
+                rows[row, i] = np.inf
+
+
+@cached_njit(allocates=False, inner=True)
+def _load(lists: Lists, table: int, limit: int, size: int, growth: Growth) -> None:
+    """Put a listed tree where the explorer puts it."""
+    for node in range(size):
+        growth.parent[node] = lists.parent[table, limit, node]
+        growth.depth[node] = lists.depth[table, limit, node]
+        growth.rank[node] = lists.rank[table, limit, node]
+
+
+@cached_njit(allocates=False, inner=True)
+def _one_more_head(
+    prices: PassPrices, taking: int, context: IntArray, deepest: IntArray, room: Division, aside: FloatArray
+) -> None:
+    """Let requests with the deepest trees run one more head, to learn from, as soon as enough is set aside for it.
+
+    Args:
+        prices: Of the pass.
+        taking: Requests that take part.
+        context: int64 [requests], rows of the prices.
+        deepest: int64 [requests], heads that are of use to each.
+        room: The division; heads rise.
+        aside: float64 [2], what is set aside, and the share of prices that is.
+    """
+    ns, pj = drafting(prices.draft_ns, room.at_depth), drafting(prices.draft_pj, room.at_depth)
+    deep, count, tokens = 0, 0, 0
+    for i in range(taking):
+        tokens += prices.charged[room.size[i]]
+        ns += prices.own_ns[context[i], room.size[i] - 1]
+        pj += prices.own_pj[context[i], room.size[i] - 1]
+        deep = max(deep, room.deep[i])
+    ns, pj = ns + prices.shared_ns[tokens], pj + prices.shared_pj[tokens]
+    for i in range(taking):
+        count += room.deep[i] == deep and deepest[i] > deep
+    if deep >= room.length.shape[0] - 1:
+        aside[0] = 0.0
+        return
+    price = pass_price(prices, ns, pj)
+    aside[0] += aside[1] * price
+    if count == 0:
+        return
+    ns += prices.draft_ns[deep + 1, count] - prices.draft_ns[deep, count]
+    pj += prices.draft_pj[deep + 1, count] - prices.draft_pj[deep, count]
+    if aside[0] < pass_price(prices, ns, pj) - price:
+        return
+    aside[0] = 0.0
+    for i in range(taking):
+        if room.deep[i] == deep and deepest[i] > deep:
+            room.deep[i] = deep + 1
+            room.at_depth[deep + 1] += 1
+
+
+@cached_njit(allocates=False, inner=True)
+def _learn(rules: Rules, learned: Learned, asked: Asked, ranks: NDArray[np.int8], live: Live, request: int) -> None:
+    """Score every head against what a request has committed, as ``replay_pruned`` does."""
+    table, end, steps = asked.table[request], live.position[request], live.steps[request]
+    accuracy, weight = learned.accuracy[table], learned.weight[table]
+    begin, rows, log = asked.begin[request], asked.rows[request], asked.log[request]
+    for head in range(accuracy.shape[0]):
+        while live.unscored[request, head] < steps:
+            step = log + live.unscored[request, head]
+            root = live.root[step]
+            if root + 1 + head >= end:
+                break
+            known = ranks[begin + (asked.first[request] - begin + root) % rows]
+            if head < live.ran[step] and (not rules.chain or first_guesses_right(known, head)):
+                learn_rank(accuracy, weight, head, known[head], rules.memory)
+            live.unscored[request, head] += 1
+
+
+@cached_njit(allocates=False, inner=True)
+def _plan(
+    asked: Asked,
+    prices: PassPrices,
+    rules: Rules,
+    learned: Learned,
+    growth: Growth,
+    lists: Lists,
+    room: Division,
+    live: Live,
+    count: int,
+) -> int:
+    """Find the trees of the next pass, and the heads that run; how many of the running requests take part.
+
+    One alone has its tree from the explorer itself, which then holds it.
+    """
+    heads = learned.accuracy.shape[1]
+    for i in range(count):
+        request = live.running[i]
+        live.table[i], live.context[i] = asked.table[request], asked.context[request] + live.position[request]
+        left = asked.limit[request] - 1 - live.position[request]
+        live.deepest[i] = min(heads, left) if rules.by_limit else heads
+    if count == 1 and not rules.fixed:
+        left = asked.limit[live.running[0]] - 1 - live.position[live.running[0]]
+        _alone_rows(prices, rules, live.context[0], left, live.rows)
+        size = grow_best_tree(learned.accuracy[live.table[0]], live.rows, growth)
+        deep = depth_of(growth, size)
+        run, live.aside[0] = heads_to_run(live.rows, size, deep, heads, live.aside[0], rules.share)
+        if rules.all_heads and run > 0:
+            run = prices.draft_ns.shape[0] - 1
+        room.size[0], room.deep[0] = size, run
+        room.at_depth[:] = 0
+        room.at_depth[: run + 1] = 1
+        return 1
+    if not rules.fixed:
+        for table in range(learned.accuracy.shape[0]):
+            list_drafts(learned.accuracy[table], table, lists.gain.shape[2], growth, lists)
+    sizes = rules.least, rules.most
+    taking = divide(prices, lists, live.table, live.context, live.deepest, count, sizes, rules.all_heads, room)
+    if not rules.fixed and rules.share > 0.0 and not rules.all_heads:
+        _one_more_head(prices, taking, live.context, live.deepest, room, live.aside)
+    return taking
+
+
+@cached_njit(allocates=False, inner=True)
+def _verify(
+    asked: Asked,
+    ranks: NDArray[np.int8],
+    rules: Rules,
+    learned: Learned,
+    growth: Growth,
+    room: Division,
+    live: Live,
+    served: Served,
+    place: tuple[int, int, int],
+) -> int:
+    """Accept what is right of one request's tree, which the explorer holds, and learn; how many tokens are moved.
+
+    ``place`` is which of the running ones it is, the number of the pass, and that of the step.
+    """
+    i, verify_pass, step = place
+    request, size = live.running[i], room.size[i]
+    position, begin = live.position[request], asked.begin[request]
+    at = begin + (asked.first[request] - begin + position) % asked.rows[request]
+    row = ranks[at, : asked.wanted[request] - position - 1]  # beyond the end is nothing to accept or learn
+    accepted, moved = accepted_in(growth, size, row)
+    served.step[0, step], served.step[1, step], served.step[2, step] = request, verify_pass, position
+    served.step[3, step], served.step[4, step] = size, accepted + 1
+    served.step[5, step], served.step[6, step] = room.deep[i], moved
+    slot = asked.log[request] + live.steps[request]
+    live.root[slot], live.ran[slot] = position, room.deep[i]
+    live.steps[request] += 1
+    live.position[request] += accepted + 1
+    if not rules.fixed and rules.feedback:
+        _learn(rules, learned, asked, ranks, live, request)
+    elif not rules.fixed and size > 1:
+        accuracy, weight = learned.accuracy[live.table[i]], learned.weight[live.table[i]]
+        learn_verified(accuracy, weight, growth, size, row, accepted, rules.memory)
+    return moved
+
+
+@cached_njit(nogil=True)
+def serve(
+    asked: Asked,
+    ranks: NDArray[np.int8],
+    prices: PassPrices,
+    clock: Clock,
+    rules: Rules,
+    learned: Learned,
+    growth: Growth,
+    lists: Lists,
+    room: Division,
+    live: Live,
+    served: Served,
+) -> tuple[int, int]:
+    """Serve every request.
+
+    Args:
+        asked: Requests, one at least.
+        ranks: int8 [rows, heads], those of all traces one after the other.
+        prices: What trees are divided by.
+        clock: How long things take.
+        rules: How trees are found.
+        learned: The prior; holds the last state afterwards.
+        growth: Working memory of the explorer.
+        lists: Working memory, or the one tree that everybody verifies.
+        room: Working memory.
+        live: Working memory, zeros.
+        served: What comes of it, out.
+
+    Returns:
+        Passes and steps.
+    """
+    requests, now = len(asked.wanted), 0.0
+    count, coming, used, passes, step = 0, 0, 0, 0, 0
+    live.aside[1] = rules.share
+    while count > 0 or coming < requests:
+        if count == 0:
+            now = max(now, asked.arrival_ns[coming])  # nothing happens before
+        while coming < requests and count < rules.batch and asked.arrival_ns[coming] <= now:
+            if used + asked.cache_bytes[coming] > rules.cache_bytes:
+                break  # those behind wait, too
+            served.joined_ns[coming] = now
+            now += clock.prefill_ns[coming]
+            served.first_ns[coming] = now
+            used += asked.cache_bytes[coming]
+            live.running[count] = coming
+            count, coming = count + 1, coming + 1
+        served.most_bytes[0] = max(served.most_bytes[0], used)
+        taking = _plan(asked, prices, rules, learned, growth, lists, room, live, count)
+        ns, tokens = 0.0, 0
+        for i in range(taking):
+            if count > 1 or rules.fixed:
+                table = 0 if rules.fixed else live.table[i]
+                _load(lists, table, 0 if rules.fixed else room.limit[i], room.size[i], growth)
+            moved = _verify(asked, ranks, rules, learned, growth, room, live, served, (i, passes, step + i))
+            ns += clock.own_ns[live.context[i], room.size[i] - 1] + clock.compaction_ns[moved]
+            tokens += prices.charged[room.size[i]]
+        served.pass_ns[0, passes] = now
+        now += clock.shared_ns[tokens] + drafting(clock.draft_ns, room.at_depth) + ns
+        served.pass_ns[1, passes] = now
+        passes, step = passes + 1, step + taking
+        kept = 0
+        for i in range(count):  # those that did not take part have waited longest
+            live.order[i] = live.running[(taking + i) % count]
+        for i in range(count):
+            request = live.order[i]
+            if live.position[request] < asked.wanted[request]:
+                live.running[kept] = request
+                kept += 1
+            else:
+                served.done_ns[request] = now
+                used -= asked.cache_bytes[request]
+        count = kept
+    return passes, step

@@ -1,0 +1,109 @@
+"""Serve requests on a system: continuous batching, priced by closed forms or by memory commands.
+
+A new request is prefilled alone, first come first served, while decoding pauses; then it takes part in passes until it
+is done. A pass takes as many of the running requests as serve the objective best, those that have waited longest.
+"""
+
+import numpy as np
+
+from lpspec.allocation.allocator import Allocator
+from lpspec.arrays import FloatArray
+from lpspec.errors import InputError
+from lpspec.scenario.names import Fidelity
+from lpspec.simulation.batch_commands import Tally, batch_commands
+from lpspec.simulation.batch_cost import BatchCosts, Span, batch_costs
+from lpspec.simulation.batch_loop import Loop, Outcome, trees_of
+from lpspec.simulation.batch_room import Room, activation_bytes, make_room
+from lpspec.simulation.requests import Requests
+from lpspec.simulation.served_run import ServedRun
+from lpspec.simulation.workload import System, TreePolicy
+
+
+def serve(
+    system: System, requests: Requests, batch: int, policy: TreePolicy, fidelity: Fidelity = "analytic"
+) -> ServedRun:
+    """Serve requests on a system.
+
+    Args:
+        system: The model on its machine.
+        requests: What arrives when.
+        batch: Requests of a pass at most.
+        policy: How trees are found; ignored when the system does not speculate.
+        fidelity: ``command`` prices passes by the memory's commands, where the system has a command level.
+
+    Raises:
+        InputError: A request does not fit, the heads of model or trace cannot fill the tree, or the system or policy
+            is one for single requests only.
+    """
+    system = system.under(policy)
+    _check_contexts(system, requests)
+    if system.speculates and policy.pruner is not None:
+        raise InputError(
+            "a pruner of your own sees one request at a time: requests and batches take dtp, a size or a tree"
+        )
+    trees = trees_of(system, requests, policy)
+    room = make_room(system, requests, batch, trees.most)
+    _check_placement(system, room.allocator)
+    prompts, prompt = np.unique(requests.prompt_tokens, return_inverse=True)
+    first = int(prompts[0])
+    costs = batch_costs(
+        system,
+        room.allocator,
+        Span(first, requests.last_context - first, trees.most, min(batch, len(requests)), prompts),
+    )
+    loop = Loop(requests, room, costs, policy, trees, batch)
+    commands = batch_commands(costs) if fidelity == "command" else None
+    found = loop.run(costs.clock(prompt) if commands is None else commands.clock(prompt))
+    while commands is not None and commands.price(loop.tally(found, prompt)):
+        found = loop.run(commands.clock(prompt))
+    tally = loop.tally(found, prompt)
+    decode_pj, prefill_pj = _energy(costs, tally) if commands is None else commands.energy_pj(tally)
+    return ServedRun(
+        system=system,
+        requests=requests,
+        batch=batch,
+        steps=found.steps,
+        joined_ns=found.served.joined_ns,
+        first_ns=found.served.first_ns,
+        done_ns=found.served.done_ns,
+        pass_begin_ns=found.pass_begin_ns,
+        pass_end_ns=found.pass_end_ns,
+        decode_pj=decode_pj,
+        prefill_pj=prefill_pj,
+        peak_bytes=_peak_bytes(room, costs, found, tally),
+        is_short=room.is_short,
+        fidelity="analytic" if commands is None else "command",
+        error_bound=None if commands is None else commands.error_bound,
+    )
+
+
+def _check_contexts(system: System, requests: Requests) -> None:
+    ends = requests.prompt_tokens + requests.new_tokens
+    worst = int(ends.argmax())
+    if ends[worst] > system.model.max_context:
+        raise InputError(
+            f"{system.model.name} reads at most {system.model.max_context} tokens: a prompt of "
+            f"{requests.prompt_tokens[worst]} with {requests.new_tokens[worst]} new tokens needs {ends[worst]}"
+        )
+
+
+def _check_placement(system: System, allocator: Allocator) -> None:
+    if len(getattr(allocator, "layouts", ())) > 1:
+        raise InputError(
+            f"allocator {system.platform.allocator} of {system.platform.name} moves weights for one request at a time: "
+            "requests and batches take static or replicated"
+        )
+
+
+def _energy(costs: BatchCosts, tally: Tally) -> tuple[FloatArray, FloatArray]:
+    """Energy of all verify passes, and of all prompts: float64 [components] each."""
+    decode_pj = costs.shared_pj @ tally.tokens + costs.own_energy_pj(tally.own[0], tally.own[1], tally.own_counts)
+    decode_pj = decode_pj + (costs.draft_pj * tally.drafts).sum(axis=(1, 2)) + costs.compaction_pj @ tally.moved
+    return decode_pj, costs.prefill_pj @ tally.prompts
+
+
+def _peak_bytes(room: Room, costs: BatchCosts, found: Outcome, tally: Tally) -> int:
+    """Most memory in use at a time."""
+    most_tokens, longest = int(np.flatnonzero(tally.tokens)[-1]), int(costs.span.prompts[-1])
+    working = activation_bytes(costs.system.model, longest, most_tokens)
+    return room.weights_bytes + working + int(found.served.most_bytes[0])

@@ -1,0 +1,349 @@
+"""Compiled loops that divide the tokens of one pass over the trees of several requests.
+
+Each request has a list of drafts in the order in which its tree takes them, likeliest first, so what a tree of n tokens
+is expected to commit is concave in n. Lists are merged by expected tokens per price, and every sum is priced: the best
+division where prices depend on the sum alone, and where every request's own price is linear in its tokens.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpspec.arrays import FloatArray, IntArray
+from lpspec.compiled import cached_njit
+from lpspec.speculation.kernels import ROUNDING, Growth, _pop, _push, _sort_ranks
+
+THROUGHPUT, ENERGY, EDP = 0, 1, 2
+"""What a price is: time, energy, or the root of their product."""
+
+LOCAL = 8
+"""Tokens over which a slope is taken that weighs one request's drafts against another's."""
+
+LEAST_WEIGHT = 1e-12
+
+
+class Lists(NamedTuple):
+    """The likeliest drafts for each table of accuracies and each limit of depth, after the root, which is node 0."""
+
+    parent: NDArray[np.int16]  # [tables, limits, nodes]
+    depth: NDArray[np.int8]
+    rank: NDArray[np.int8]
+    gain: FloatArray  # [tables, limits, nodes], probability that the node is accepted
+    size: IntArray  # [tables, limits], nodes that there are
+
+
+class PassPrices(NamedTuple):
+    """Closed forms of a pass: what all requests share by its tokens, and what each has of its own."""
+
+    shared_ns: FloatArray  # [tokens + 1]
+    shared_pj: FloatArray
+    least_ns: FloatArray  # [tokens + 1], least slope from there on, per token
+    least_pj: FloatArray
+    own_ns: FloatArray  # [contexts, sizes]
+    own_pj: FloatArray
+    draft_ns: FloatArray  # [heads + 1, requests + 1], the first heads for so many requests
+    draft_pj: FloatArray
+    charged: IntArray  # [sizes + 1], tokens that a tree is charged for
+    energy_share: float  # counted energy = energy_share * energy + idle_pj_per_ns * time
+    idle_pj_per_ns: float
+    objective: int
+
+
+class Division(NamedTuple):
+    """Working memory, and the division that was found: the trees of the first requests."""
+
+    size: IntArray  # [requests], tokens of each tree
+    limit: IntArray  # [requests], whose list each takes
+    taken: IntArray  # [requests], while trying
+    deep: IntArray  # [requests]
+    weight: FloatArray  # [requests]
+    at_depth: IntArray  # [heads + 2], requests whose trees are so deep at least
+    best: FloatArray  # [1], expected tokens per price
+    length: FloatArray  # [limits, nodes], no tree of so many tokens is expected to commit more
+
+
+def make_lists(tables: int, heads: int, nodes: int) -> Lists:
+    """Allocate lists of trees of up to ``nodes`` tokens."""
+    shape = tables, heads + 1, nodes
+    return Lists(
+        np.zeros(shape, np.int16),
+        np.zeros(shape, np.int8),
+        np.zeros(shape, np.int8),
+        np.zeros(shape),
+        np.ones(shape[:2], np.int64),
+    )
+
+
+def make_division(requests: int, heads: int, lists: Lists) -> Division:
+    """Allocate working memory for so many requests, so many draft heads, and trees from such lists."""
+    return Division(
+        size=np.zeros(requests, np.int64),
+        limit=np.zeros(requests, np.int64),
+        taken=np.zeros(requests, np.int64),
+        deep=np.zeros(requests, np.int64),
+        weight=np.zeros(requests),
+        at_depth=np.zeros(heads + 2, np.int64),
+        best=np.zeros(1),
+        length=np.zeros(lists.gain.shape[1:]),
+    )
+
+
+@cached_njit(allocates=False)
+def list_drafts(accuracy: FloatArray, table: int, nodes: int, growth: Growth, lists: Lists) -> None:
+    """Fill the lists of one table, float64 [heads, top_k], for every limit of depth."""
+    _sort_ranks(accuracy, growth.order)
+    for limit in range(accuracy.shape[0] + 1):
+        parent, depth, rank = lists.parent[table, limit], lists.depth[table, limit], lists.rank[table, limit]
+        gain = lists.gain[table, limit]
+        parent[0], depth[0], rank[0], gain[0] = -1, 0, -1, 1.0
+        frontier = 0
+        if limit > 0:
+            frontier = _push(growth.heap, 0, accuracy[0, growth.order[0, 0]], 0, 0)
+        node = 1
+        while node < nodes and frontier > 0:
+            likely, above, slot = growth.heap.probability[0], growth.heap.parent[0], growth.heap.slot[0]
+            frontier = _pop(growth.heap, frontier)
+            level = depth[above] + 1
+            parent[node], depth[node], gain[node] = above, level, likely
+            rank[node] = growth.order[level - 1, slot]
+            if slot + 1 < accuracy.shape[1]:
+                sibling = gain[above] * accuracy[level - 1, growth.order[level - 1, slot + 1]]
+                frontier = _push(growth.heap, frontier, sibling, above, slot + 1)
+            if level < limit:
+                child = likely * accuracy[level, growth.order[level, 0]]
+                frontier = _push(growth.heap, frontier, child, node, 0)
+            node += 1
+        lists.size[table, limit] = node
+
+
+@cached_njit(allocates=False, inner=True)
+def pass_price(prices: PassPrices, ns: float, pj: float) -> float:
+    """What tokens are divided by, of a time and an energy of memory and MACs."""
+    if prices.objective == THROUGHPUT:
+        return ns
+    counted = prices.energy_share * pj + prices.idle_pj_per_ns * ns
+    return counted if prices.objective == ENERGY else np.sqrt(ns * counted)
+
+
+@cached_njit(allocates=False, inner=True)
+def drafting(cost: FloatArray, at_depth: IntArray) -> float:
+    """Time or energy of draft heads, as many requests at each depth as ``at_depth`` has from 1 on."""
+    requests = at_depth[0]
+    total = 0.0
+    for head in range(1, cost.shape[0]):
+        count = at_depth[head]
+        if count == requests:
+            total = cost[head, count]
+        elif count > 0:
+            total += cost[head, count] - cost[head - 1, count]
+        else:
+            break
+    return total
+
+
+@cached_njit(allocates=False, inner=True)
+def _weigh(prices: PassPrices, context: IntArray, requests: int, weight: FloatArray) -> None:
+    """Price of a further token of each request, to first order: float64 [requests] out."""
+    last, ns, pj = prices.own_ns.shape[1] - 1, 0.0, 0.0
+    for i in range(requests):
+        ns += prices.own_ns[context[i], 0]
+        pj += prices.own_pj[context[i], 0]
+    tokens = requests * prices.charged[1]
+    end, reach = min(tokens + LOCAL, len(prices.shared_ns) - 1), min(LOCAL, last)
+    ns, pj = ns + prices.shared_ns[tokens], pj + prices.shared_pj[tokens]
+    shared_ns = (prices.shared_ns[end] - prices.shared_ns[tokens]) / max(end - tokens, 1)
+    shared_pj = (prices.shared_pj[end] - prices.shared_pj[tokens]) / max(end - tokens, 1)
+    counted = prices.energy_share * pj + prices.idle_pj_per_ns * ns
+    for i in range(requests):
+        own_ns, own_pj = prices.own_ns[context[i]], prices.own_pj[context[i]]
+        more_ns = shared_ns + (own_ns[reach] - own_ns[0]) / max(reach, 1)
+        more_pj = shared_pj + (own_pj[reach] - own_pj[0]) / max(reach, 1)
+        more = prices.energy_share * more_pj + prices.idle_pj_per_ns * more_ns
+        by_time, by_energy = more_ns / ns, more / max(counted, LEAST_WEIGHT)
+        if prices.objective == THROUGHPUT:
+            found = by_time
+        elif prices.objective == ENERGY:
+            found = by_energy
+        else:
+            found = (by_time + by_energy) / 2
+        weight[i] = max(found, LEAST_WEIGHT)
+
+
+@cached_njit(allocates=False, inner=True)
+def try_division(
+    prices: PassPrices,
+    lists: Lists,
+    table: IntArray,
+    context: IntArray,
+    deepest: IntArray,
+    requests: int,
+    level: int,
+    sizes: tuple[int, int],
+    all_heads: bool,
+    room: Division,
+    stop_at: int,
+) -> int:
+    """Give tokens to the trees of the first requests, one by one, and remember with how many in all they are best.
+
+    Args:
+        prices: Of the pass.
+        lists: Drafts of every table.
+        table: int64 [requests], whose accuracies each has.
+        context: int64 [requests], its tokens before, as a row of the prices.
+        deepest: int64 [requests], how deep its tree may be.
+        requests: How many take part.
+        level: How deep every tree may be.
+        sizes: Least and most tokens of a tree.
+        all_heads: Whether all draft heads run wherever there is a tree.
+        room: Working memory; ``best`` rises where a division is better.
+        stop_at: Nodes after which to stop, which leaves the trees in ``taken``; -1 to try all.
+
+    Returns:
+        Nodes given beside the roots when it was best; -1 where it was not better than ``best``.
+    """
+    least, most = sizes
+    charged, heads = prices.charged, prices.draft_ns.shape[0] - 1
+    room.at_depth[:] = 0
+    room.at_depth[0] = requests
+    ns, pj, length, tokens, small = 0.0, 0.0, float(requests), 0, 0
+    for i in range(requests):
+        room.taken[i], room.deep[i], room.limit[i] = 1, 0, min(level, deepest[i])
+        ns += prices.own_ns[context[i], 0]
+        pj += prices.own_pj[context[i], 0]
+        tokens += charged[1]
+        small += least > 1
+    given, found = 0, -1
+    while True:
+        if stop_at < 0 and small == 0 and tokens < len(prices.shared_ns):
+            whole_ns = ns + prices.shared_ns[tokens] + drafting(prices.draft_ns, room.at_depth)
+            whole_pj = pj + prices.shared_pj[tokens] + drafting(prices.draft_pj, room.at_depth)
+            price = pass_price(prices, whole_ns, whole_pj)
+            if length > room.best[0] * price:
+                room.best[0], found = length / price, given
+        if given == stop_at:
+            break
+        chosen, key, gain = -1, -1.0, 0.0
+        for i in range(requests):
+            size = room.taken[i]
+            if size < most and size < lists.size[table[i], room.limit[i]]:
+                likely = lists.gain[table[i], room.limit[i], size]
+                gain = max(gain, likely)
+                mine = 2.0 * likely / LEAST_WEIGHT if size < least else likely / room.weight[i]
+                if mine > key:
+                    chosen, key = i, mine
+        if chosen < 0 or tokens + 1 >= len(prices.shared_ns):
+            break
+        if stop_at < 0 and small == 0:
+            least_price = pass_price(prices, prices.least_ns[tokens], prices.least_pj[tokens])
+            if gain <= room.best[0] * least_price:
+                break
+        size = room.taken[chosen]
+        own_ns, own_pj = prices.own_ns[context[chosen]], prices.own_pj[context[chosen]]
+        ns, pj = ns + (own_ns[size] - own_ns[size - 1]), pj + (own_pj[size] - own_pj[size - 1])
+        tokens += charged[size + 1] - charged[size]
+        depth = lists.depth[table[chosen], room.limit[chosen], size]
+        if depth > room.deep[chosen]:
+            upto = heads if all_heads else depth
+            for head in range(room.deep[chosen] + 1, upto + 1):
+                room.at_depth[head] += 1
+            room.deep[chosen] = upto
+        length += lists.gain[table[chosen], room.limit[chosen], size]
+        room.taken[chosen] = size + 1
+        small -= size + 1 == least
+        given += 1
+    return found
+
+
+@cached_njit(allocates=False, inner=True)
+def _longest(lists: Lists, length: FloatArray) -> None:
+    """What trees of each size are expected to commit at most, whichever table they come from: [limits, nodes] out."""
+    tables, limits, nodes = lists.gain.shape
+    for limit in range(limits):
+        total = 0.0
+        for node in range(nodes):
+            most = 0.0
+            for table in range(tables):
+                if node < lists.size[table, limit]:
+                    most = max(most, lists.gain[table, limit, node])
+            total += most
+            length[limit, node] = total
+
+
+@cached_njit(allocates=False, inner=True)
+def _can_win(
+    prices: PassPrices,
+    length: FloatArray,
+    requests: int,
+    own: tuple[float, float],
+    level: int,
+    sizes: tuple[int, int],
+    best: float,
+) -> bool:
+    """Whether a division over so many requests may beat ``best``.
+
+    What trees commit is concave in their tokens, so no division commits more than an equal one; attention costs at
+    least what it costs for the roots, and the deepest head runs for one request at least.
+    """
+    least, most = sizes
+    free = requests * (1 - (prices.charged[min(2, most)] - prices.charged[1]) if most > 1 else 0)
+    ns, pj = own[0] + prices.draft_ns[level, min(level, 1)], own[1] + prices.draft_pj[level, min(level, 1)]
+    all_of_it = requests * length[most - 1]
+    for drafts in range(requests * (least - 1), requests * (most - 1) + 1):
+        tokens = requests * prices.charged[1] + max(drafts - free, 0)
+        if tokens >= len(prices.shared_ns):
+            break
+        price = pass_price(prices, ns + prices.shared_ns[tokens], pj + prices.shared_pj[tokens])
+        if all_of_it <= best * price:
+            break
+        whole = drafts // requests
+        committed = length[whole]
+        if whole + 1 < most:
+            committed += (length[whole + 1] - length[whole]) * (drafts / requests - whole)
+        if requests * committed * ROUNDING > best * price:
+            return True
+    return False
+
+
+@cached_njit(allocates=False)
+def divide(
+    prices: PassPrices,
+    lists: Lists,
+    table: IntArray,
+    context: IntArray,
+    deepest: IntArray,
+    running: int,
+    sizes: tuple[int, int],
+    all_heads: bool,
+    room: Division,
+) -> int:
+    """Choose how many requests take part, the first ones, and all their trees: most expected tokens per price.
+
+    Arguments are as for ``try_division``. Returns how many take part; their sizes and limits are in ``room``.
+    """
+    room.best[0] = 0.0
+    best_requests, best_level, best_given = 0, 0, 0
+    levels = lists.size.shape[1]
+    _longest(lists, room.length)
+    for fewer in range(running):
+        requests = running - fewer
+        own_ns, own_pj = 0.0, 0.0
+        for i in range(requests):
+            own_ns += prices.own_ns[context[i], 0]
+            own_pj += prices.own_pj[context[i], 0]
+        _weigh(prices, context, requests, room.weight)
+        for level in range(levels):
+            if all_heads and 0 < level < levels - 1:
+                continue
+            if not _can_win(prices, room.length[level], requests, (own_ns, own_pj), level, sizes, room.best[0]):
+                continue
+            given = try_division(prices, lists, table, context, deepest, requests, level, sizes, all_heads, room, -1)
+            if given >= 0:
+                best_requests, best_level, best_given = requests, level, given
+    if best_requests == 0:
+        return 0
+    _weigh(prices, context, best_requests, room.weight)
+    try_division(prices, lists, table, context, deepest, best_requests, best_level, sizes, all_heads, room, best_given)
+    for i in range(best_requests):
+        room.size[i] = room.taken[i]
+    return best_requests
