@@ -21,9 +21,10 @@ Dimension = Annotated[int, Field(gt=0, le=2**24)]
 Positions = Annotated[int, Field(gt=0, le=2**31)]
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
-_READS_LAYER_TYPES = ("qwen2", "qwen3", "smollm3", "gemma2", "gemma3_text", "olmo3")
+_READS_LAYER_TYPES = ("qwen2", "qwen3", "mimo", "smollm3", "gemma2", "gemma3_text", "olmo3")
 _HARMLESS_OF = {
     "qwen2": {"qkv_bias"},  # it has these biases whatever is said
+    "mimo": {"qkv_bias"},
     "gemma": {"hidden_activation"},
     "gemma2": {"hidden_act", "cache_implementation"},
     "gemma3_text": {"hidden_act", "cache_implementation"},
@@ -72,12 +73,13 @@ class DecoderKeys(BaseModel):
     logits_scaling: PositiveFloat = 1.0
     residual_multiplier: PositiveFloat = 1.0
     attention_multiplier: PositiveFloat | None = None
+    num_nextn_predict_layers: NonNegativeInt = 0
     eos_token_id: NonNegativeInt | list[NonNegativeInt] | None
 
     @model_validator(mode="after")
     def _makes_heads(self) -> Self:
         whole = self.model_type.startswith("gemma") or self.head_dim is None
-        if whole and self.model_type != "qwen2" and self.hidden_size % self.num_attention_heads:
+        if whole and self.model_type not in ("qwen2", "mimo") and self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"head_dim is needed where hidden_size ({self.hidden_size}) is not a multiple of"
                 f" num_attention_heads ({self.num_attention_heads})"
@@ -132,7 +134,7 @@ class DecoderKeys(BaseModel):
         match self.model_type:
             case "mistral" | "phi3":
                 found = [_SLIDING if slides else _FULL for _ in layers]
-            case "qwen2" | "qwen3":
+            case "qwen2" | "qwen3" | "mimo":
                 found = [_SLIDING if slides and layer >= self.max_window_layers else _FULL for layer in layers]
             case "smollm3":
                 found = [_SLIDING if slides and not turns else _FULL for turns in self.has_rotation]
@@ -347,7 +349,7 @@ def max_context(keys: DecoderKeys) -> int:
 
 def dimensions(keys: DecoderKeys) -> dict[str, object]:
     """The fields of ``ModelSpec`` that a pass needs."""
-    biased = keys.attention_bias and keys.model_type not in ("mistral", "phi3", "qwen2")
+    biased = keys.attention_bias and keys.model_type not in ("mistral", "phi3", "qwen2", "mimo")
     return {
         "layers": keys.num_hidden_layers,
         "hidden_size": keys.hidden_size,
@@ -357,7 +359,7 @@ def dimensions(keys: DecoderKeys) -> dict[str, object]:
         "head_dim": keys.width,
         "vocab_size": keys.vocab_size,
         "tied_embeddings": keys.tie_word_embeddings,
-        "qkv_bias": biased or keys.model_type == "qwen2",  # Qwen2 always has it, whatever the key says
+        "qkv_bias": biased or keys.model_type in ("qwen2", "mimo"),  # which always have it, whatever the key says
         "out_bias": biased,
         "max_context": max_context(keys),
     }

@@ -1,6 +1,7 @@
 """What an absent key of a ``config.json`` means, family by family, of those that decode.
 
-Source: the configuration classes of transformers 5.23.0; 5.24.0 has the same.
+Source: the configuration classes of transformers 5.23.0; 5.24.0 has the same. MiMo's is XiaomiMiMo/MiMo-7B's own,
+configuration_mimo.py: Qwen2 with layers for multi-token prediction, which are their drafter's.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ DECODED: dict[str, dict[str, Any]] = {
     },
     "qwen2": _QWEN2,
     "qwen3": _QWEN2 | {"head_dim": 128},
+    "mimo": _QWEN2 | {"num_nextn_predict_layers": 0},
     "smollm3": _LLAMA
     | {
         "vocab_size": 128_256,
@@ -126,12 +128,12 @@ DECODED: dict[str, dict[str, Any]] = {
 CLASSES = {
     "LLaMAForCausalLM",
     *(f"{name}ForCausalLM" for name in ("Llama", "Mistral", "Qwen2", "Qwen3", "SmolLM3", "Gemma", "Gemma2", "Gemma3")),
-    *(f"{name}ForCausalLM" for name in ("Phi3", "Olmo2", "Olmo3", "Granite")),
+    *(f"{name}ForCausalLM" for name in ("Phi3", "Olmo2", "Olmo3", "Granite", "MiMo")),
 }
 """Classes that compute a whole decoder with its LM head and nothing else; which of them it is, ``model_type`` says."""
 
-OWN_CODE = {"phi3": "Phi3ForCausalLM"}
-"""Families whose published files name code of their own that the library has since taken in under this name."""
+OWN_CODE = {"phi3": "Phi3ForCausalLM", "mimo": "MiMoForCausalLM"}
+"""Families whose published files name code of their own, and the class in it whose computation is known."""
 
 NESTED_ROTATIONS = ("gemma3_text", "olmo3")
 """Families that give full and sliding layers a rotation each."""

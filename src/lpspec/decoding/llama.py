@@ -22,6 +22,9 @@ from lpspec.decoding.quantized import quantized
 from lpspec.decoding.rope import RopeTable
 from lpspec.decoding.torch_backend import TORCH
 
+DRAFTERS_OWN = ("medusa_head.", "model.mtp_layers.", "mtp.")
+"""How names of tensors begin that lie in a model's checkpoint and belong to a drafter."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pass:
@@ -172,7 +175,7 @@ def load_llama(
         checkpoint = quantized(checkpoint)
     model = Llama(config, checkpoint, dtype, device, chosen)
     model.folder, model.notes = Path(folder), _notes(model, checkpoint.dequantised)
-    checkpoint.refuse_rest([name for name in checkpoint.untaken if name.startswith("medusa_head.")])
+    checkpoint.refuse_rest([name for name in checkpoint.untaken if name.startswith(DRAFTERS_OWN)])
     return model
 
 

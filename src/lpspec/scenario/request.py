@@ -33,7 +33,7 @@ class Request(Description):
         is_path=True,
     )
     chat: bool = option(False, "Write each prompt as the user's turn of a chat, by the model's own template.")
-    drafter: str = option("medusa", "medusa, eagle, eagle3, draft-model, prompt-lookup or none.")
+    drafter: str = option("medusa", "medusa, eagle, eagle3, mtp, draft-model, prompt-lookup or none.")
     heads: str | None = option(
         None,
         "Weights of the drafter (file, folder or hub id); those in the model's folder if left out.",

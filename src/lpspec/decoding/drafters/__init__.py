@@ -40,6 +40,12 @@ def _eagle3(model: Llama, source: Source) -> Drafter:
     return load_eagle3(model, _needed("eagle3", source))
 
 
+def _mtp(model: Llama, source: Source) -> Drafter:
+    from lpspec.decoding.drafters.mtp import load_mtp
+
+    return load_mtp(model, source)
+
+
 def _draft_model(model: Llama, source: Source) -> Drafter:
     from lpspec.decoding.drafters.draft_model import load_draft_model
 
@@ -60,6 +66,7 @@ DRAFTERS: Registry[Callable[[Llama, Source], Drafter]] = Registry(
         "medusa": _medusa,
         "eagle": _eagle,
         "eagle3": _eagle3,
+        "mtp": _mtp,
         "draft-model": _draft_model,
         "prompt-lookup": _prompt_lookup,
     },

@@ -1,0 +1,154 @@
+"""Multi-token prediction: a layer trained with the model guesses the token after next, and the ones after from itself.
+
+Sources: XiaomiMiMo/MiMo-7B, modeling_mimo.py (``model.mtp_layers.0``); Qwen3-Next's and Qwen3.5's ``mtp.*``, as in
+vllm-project/vllm, mimo_mtp.py and qwen3_next_mtp.py, which give it the model's final-norm hidden states and use the
+layer again for each further token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lpspec.decoding.checkpoint import Checkpoint
+from lpspec.decoding.drafter import Committed
+from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
+from lpspec.decoding.drafters.eagle import layer_cache, surroundings
+from lpspec.decoding.drafters.head_files import open_heads
+from lpspec.decoding.kv_cache import KvCache
+from lpspec.decoding.layer import Stack, rms_norm
+from lpspec.decoding.layer_weights import take_layer, take_norm
+from lpspec.decoding.linear import Linear, take_linear
+from lpspec.decoding.llama import Llama
+from lpspec.decoding.model_files import is_gguf
+from lpspec.decoding.rope import RopeTable
+from lpspec.errors import InputError
+
+DEPTH = 3
+"""Levels of the tree. Assumed: the layer is trained for one token, and each further one is guessed worse."""
+
+
+class _Names(NamedTuple):
+    """How a published layout names the tensors."""
+
+    layer: str
+    token_norm: str
+    hidden_norm: str
+    mix: str
+    final_norm: str
+    token_first: bool
+    """The embedding stands before the hidden state in what is mixed."""
+
+
+_LAYOUTS = (
+    _Names(
+        "model.mtp_layers.0.",
+        "model.mtp_layers.0.token_layernorm",
+        "model.mtp_layers.0.hidden_layernorm",
+        "model.mtp_layers.0.input_proj",
+        "model.mtp_layers.0.final_layernorm",
+        False,
+    ),
+    _Names("mtp.layers.0.", "mtp.pre_fc_norm_embedding", "mtp.pre_fc_norm_hidden", "mtp.fc", "mtp.norm", True),
+)
+_OTHERS = ("model.mtp_layers.", "mtp.")
+
+
+@dataclass(frozen=True, eq=False)
+class MtpHead:
+    """The layer with its weights.
+
+    Args:
+        token_norm: [hidden size], of the embedding.
+        hidden_norm: [hidden size], of the hidden state.
+        mix: Brings both, side by side, to one hidden state.
+        token_first: In which order.
+        stack: The decoder layer and the norm after it.
+        rope: Its rotation of positions.
+    """
+
+    token_norm: Tensor
+    hidden_norm: Tensor
+    mix: Linear
+    token_first: bool
+    stack: Stack
+    rope: RopeTable
+
+    def mixed(self, embedded: Tensor, hidden: Tensor) -> Tensor:
+        """What goes into the layer: [n, hidden size] from as many embeddings and hidden states."""
+        eps = self.stack.eps
+        sides = [rms_norm(embedded, self.token_norm, eps), rms_norm(hidden, self.hidden_norm, eps)]
+        return self.mix(torch.cat(sides if self.token_first else sides[::-1], -1))
+
+
+class Mtp(ConfidenceDrafter):
+    """Drafts with the layer and the model's own embedding and output layer; places and positions are as in ``Eagle``.
+
+    Args:
+        head: The layer.
+        model: With which it was trained.
+        cache: Of one layer, empty.
+        depth: Levels of the tree.
+        width: Nodes looked beyond at each level, and guesses taken from each.
+    """
+
+    def __init__(self, head: MtpHead, model: Llama, cache: KvCache, depth: int = DEPTH, width: int = WIDTH) -> None:
+        """Wait for a text."""
+        super().__init__(cache, depth, width)
+        self.head, self.model = head, model
+
+    def features(self, known: Committed) -> Tensor:
+        """The model's final-norm hidden states."""
+        return known.hidden
+
+    def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        """Guess the hidden states at ``tokens`` from those before them."""
+        around = surroundings(self.head.rope, positions, mask, self._cache)
+        mixed = self.head.mixed(self.model.embed(tokens), features)
+        return self.head.stack(mixed, around, self._cache.window(len(tokens)))[0]
+
+    def logits(self, out: Tensor) -> Tensor:
+        """The model's own scores."""
+        return self.model.logits(out)
+
+
+def load_mtp(model: Llama, source: str | Path | None, depth: int = DEPTH, width: int = WIDTH) -> Mtp:
+    """Load the layer that a model brings along, or one from another file; arguments are as for ``load_eagle``.
+
+    Raises:
+        InputError: There is no such layer, there are several, or it doesn't match the model.
+    """
+    source = model.folder if source is None else source
+    if source is None or is_gguf(source):
+        raise InputError("drafter 'mtp' needs the folder of a model with such a layer, or the file of one")
+    tensors = open_heads(source)
+    names = next((names for names in _LAYOUTS if f"{names.mix}.weight" in tensors), None)
+    if names is None:
+        others = " or ".join(f"'{names.mix}.weight'" for names in _LAYOUTS)
+        raise InputError(f"{tensors.said_as} holds no layer for multi-token prediction: {others} belongs to one")
+    head = _take_head(tensors, names, model)
+    tensors.refuse_rest([name for name in tensors.untaken if not name.startswith(_OTHERS)])
+    return Mtp(head, model, layer_cache(model.config, model), depth, width)
+
+
+def _take_head(tensors: Checkpoint, names: _Names, model: Llama) -> MtpHead:
+    config, how = model.config, model.computing
+    config = config.model_copy(update={"architecture": config.architecture.model_copy(update={"layers": ()})})
+    hidden = config.shape.hidden_size
+
+    def norm(name: str) -> Tensor:
+        return take_norm(config, tensors, f"{name}.weight", hidden, how)
+
+    layer = take_layer(config, tensors, names.layer, how)
+    return MtpHead(
+        norm(names.token_norm),
+        norm(names.hidden_norm),
+        take_linear(tensors, {names.mix: hidden}, 2 * hidden, False, how),
+        names.token_first,
+        Stack([layer], norm(names.final_norm), layer.eps, how.backend),
+        RopeTable(config.rope, config.shape.head_dim, model.dtype, model.device),
+    )
