@@ -114,4 +114,4 @@ def test_code_that_the_library_has_taken_in_is_not_of_its_own(tmp_path: Path) ->
 def test_longrope_ends_where_its_training_did(tmp_path: Path) -> None:
     """Behind that place all positions are turned otherwise."""
     save_random("phi3-longrope", tmp_path)
-    assert load_llama(tmp_path).config.spec.max_context == 128
+    assert load_llama(tmp_path).config.shape.max_context == 128

@@ -13,7 +13,8 @@ from lpspec.decoding.config_reader import architecture, dimensions, one_line_err
 from lpspec.decoding.end_tokens import own_end_tokens
 from lpspec.decoding.rope import LongRope, RopeSpec
 from lpspec.errors import LONGEST, InputError, shown
-from lpspec.llm.loading import read_json_object
+from lpspec.llm.hugging_face import parse_config
+from lpspec.llm.loading import config_spec, read_json_object
 from lpspec.llm.model_spec import ModelSpec, one_line, validated_spec
 
 
@@ -81,8 +82,9 @@ def as_decoded(content: Mapping[str, Any], file: Path, where: str, draft_layer: 
     except ValueError as error:
         raise one_line_error(error, where) from None
     name = file.absolute().parent.name if file.name == "config.json" else file.stem
+    spec = validated_spec({"name": name, "source": str(file), **sizes}, where) if draft_layer else None
     return LlamaConfig(
-        spec=validated_spec({"name": name, "source": str(file), **sizes}, where),
+        spec=spec or _priced(content, file, where),
         shape=Shape.model_validate({"name": name, **sizes}),
         rms_norm_eps=keys.rms_norm_eps,
         rope=_rope(turned, keys.width, where),
@@ -90,6 +92,18 @@ def as_decoded(content: Mapping[str, Any], file: Path, where: str, draft_layer: 
         architecture=how,
         end_tokens=own_end_tokens(file.parent) or keys.end_tokens(),
     )
+
+
+INT8 = 8
+"""Bits per weight at which a decoder's steps are priced."""
+
+
+def _priced(content: Mapping[str, Any], file: Path, where: str) -> ModelSpec:
+    """What the steps of a model are priced as, code that it names being known; MiMo without its further layers."""
+    said: dict[str, Any] = {key: value for key, value in content.items() if key != "auto_map"}
+    if said.get("model_type") == "mimo":
+        said |= {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "num_nextn_predict_layers": 0}
+    return config_spec(parse_config(said, where), file, weight_bits=INT8)
 
 
 def _rope(turned: dict[str, Any], head_dim: int, where: str) -> RopeSpec:
