@@ -18,7 +18,7 @@ from lpspec.speculation.kernels import (
     learn_rank,
     learn_verified,
 )
-from lpspec.speculation.settled import Settled, decide, movement, recall
+from lpspec.speculation.settled import Settled, decide, recall, standing_at
 
 
 @cached_njit(nogil=True)
@@ -77,19 +77,19 @@ def replay_pruned(
         position = 0
         while position < wanted:
             row = ranks[start + position, : wanted - position - 1]  # beyond the end is nothing to accept or learn
-            window = settled.window[position]
-            moved_by = movement(accuracy, settled.accuracy[window])
-            stands = moved_by < settled.within[window]
-            if stands and moved_by >= settled.firm[window]:
-                size, held = settled.size[window], -1
-                stands = grow_to(accuracy, size, settled.levels[window], growth)
+            place, moved_by = standing_at(settled, position, accuracy)
+            stands = place >= 0
+            if stands and moved_by >= settled.firm[place]:
+                size, held = settled.size[place], -1
+                stands = grow_to(accuracy, size, settled.levels[place], growth)
                 depth = depth_of(growth, size)
-            elif stands and window != held:
-                size, held = recall(settled, window, growth), window
+            elif stands and place != held:
+                size, held = recall(settled, place, growth), place
                 depth = depth_of(growth, size)
             if not stands:
+                window = settled.window[position]
                 size = decide(settled, window, accuracy, price[placement, position], growth, len(work) == 1)
-                depth, held = depth_of(growth, size), window
+                depth, held = depth_of(growth, size), -1
             heads_run[step], saved = heads_to_run(price[placement, position], size, depth, heads, saved, share)
             accepted, moved[step] = accepted_in(growth, size, row)
             tokens = accepted + 1

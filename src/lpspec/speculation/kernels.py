@@ -83,8 +83,11 @@ def learn_rank(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, m
         rank: Rank of the true token in its list.
         memory: Observations after which earlier ones begin to be forgotten.
     """
-    for k in range(accuracy.shape[1]):
-        learn_node(accuracy, weight, head, k, k == rank, memory)
+    accuracies, weights = accuracy[head], weight[head]  # rows of their own become vector instructions
+    for k in range(accuracies.shape[0]):
+        weights[k] = observed = min(weights[k] + 1.0, memory)
+        target = 1.0 if k == rank else 0.0
+        accuracies[k] += (target - accuracies[k]) / observed
 
 
 @cached_njit(allocates=False)

@@ -1,9 +1,9 @@
 """Decisions of the pruner that stand while little has changed, so that a replay decides anew only where it must.
 
 A decision is the tree with most expected tokens per price. It was made at some position, with some accuracies. It holds
-for all positions of a window, and until accuracies have moved so far, if no other size or depth comes up to it even
-with the best that these changes can do for it and the worst that they can do for the tree chosen, and if no node of
-that tree changes places with another one.
+for all positions of a window, or for all positions whatever where these decide alike for a while, and until accuracies
+have moved so far, if no other size or depth comes up to it even with the best that these changes can do for it and the
+worst that they can do for the tree chosen, and if no node of that tree changes places with another one.
 
 How far accuracies have moved is the sum over heads of the largest change of any rank. A path has one rank of each head,
 all accuracies are at most 1, so no path's probability changes by more; no tree of n tokens is expected to be longer or
@@ -32,15 +32,25 @@ FIRST_REACH = 1 / 256
 """Movement that is tried first: a quarter more once that holds, half of it where it does not."""
 
 LEAST_REACH = 1 / 65536
-LONGEST_WAIT = 64
+LONGEST_WAIT, LONGEST_WAIT_EVERYWHERE = 64, 1024
 """Decisions, after several in vain, until it is tried again whether the next one stands."""
+
+FREE_TRIES, STEPS_PER_TRY, DECISIONS_PER_TRY = 32, 1, 128
+"""Tries whether a decision stands cost as much as a few decisions: some are free, others are earned by steps for which
+one stood, and now and then there is one more."""
+
+ALIKE = 4
+"""Decisions for one size and depth in turn, until it is tried whether the next one stands at all positions."""
 
 ROUNDING = 1 + 1e-6
 """Keeps bounds outside of what they bound, however sums are rounded."""
 
 
 class Settled(NamedTuple):
-    """What was decided last in each window of positions, and how far accuracies may move while it stands."""
+    """What was decided last in each window of positions, and how far accuracies may move while it stands.
+
+    The last window is that of all positions.
+    """
 
     window: IntArray  # [positions], which share a decision
     price: FloatArray  # [positions, rows, sizes]
@@ -58,6 +68,8 @@ class Settled(NamedTuple):
     rank: NDArray[np.int8]
     lowered: FloatArray  # [rows, sizes], working memory
     made: IntArray  # [1], decisions made
+    tried: IntArray  # [2], how often it was tried whether one stands, and for how many steps one stood
+    alike: IntArray  # [2], row and size of the last tree, as a number, and how many decisions in turn had them
 
 
 def windows_of(first_context: int, positions: int) -> IntArray:
@@ -81,7 +93,7 @@ def nothing_settled(price: FloatArray, heads: int, top_k: int, first_context: in
     """
     _, positions, rows, sizes = price.shape
     window = windows_of(first_context, positions)
-    windows = int(window.max(initial=0)) + 1
+    windows = int(window.max(initial=0)) + 2
     return Settled(
         window=window,
         price=price[0],
@@ -99,6 +111,8 @@ def nothing_settled(price: FloatArray, heads: int, top_k: int, first_context: in
         rank=np.zeros((windows, sizes), np.int8),
         lowered=np.zeros((rows, sizes)),
         made=np.zeros(1, np.int64),
+        tried=np.zeros(2, np.int64),
+        alike=np.zeros(2, np.int64),
     )
 
 
@@ -107,11 +121,25 @@ def movement(accuracy: FloatArray, before: FloatArray) -> float:
     """How far accuracies have moved: float64 [heads, top_k] each."""
     moved = 0.0
     for head in range(accuracy.shape[0]):
+        now, then = accuracy[head], before[head]
         most = 0.0
-        for k in range(accuracy.shape[1]):
-            most = max(most, abs(accuracy[head, k] - before[head, k]))
+        for k in range(now.shape[0]):
+            most = max(most, abs(now[k] - then[k]))
         moved += most
     return moved
+
+
+@cached_njit(allocates=False, inner=True)
+def standing_at(settled: Settled, position: int, accuracy: FloatArray) -> tuple[int, float]:
+    """The window whose decision stands at a position, -1 for none, and how far accuracies have moved since."""
+    everywhere = settled.within.shape[0] - 1
+    for place in (everywhere, settled.window[position]):
+        if settled.within[place] > 0.0:
+            moved = movement(accuracy, settled.accuracy[place])
+            if moved < settled.within[place]:
+                settled.tried[1] += 1
+                return place, moved
+    return -1, 0.0
 
 
 @cached_njit(allocates=False, inner=True)
@@ -129,23 +157,38 @@ def decide(settled: Settled, window: int, accuracy: FloatArray, price: FloatArra
     settled.made[0] += 1
     if not only:
         return grow_best_tree(accuracy, price, growth)
-    if settled.within[window] > 0.0 and _stands_again(settled, window, accuracy, growth):
-        return int(settled.size[window])
+    everywhere = settled.within.shape[0] - 1
+    earned = settled.tried[1] // STEPS_PER_TRY + settled.made[0] // DECISIONS_PER_TRY
+    if settled.tried[0] > FREE_TRIES + earned:
+        settled.within[everywhere] = settled.within[window] = 0.0
+        return grow_best_tree(accuracy, price, growth)
+    for place in (everywhere, window):
+        if settled.within[place] > 0.0 and _stands_again(settled, place, accuracy, growth):
+            return int(settled.size[place])
     size = grow_best_tree(accuracy, price, growth)
-    settled.within[window] = 0.0
-    if settled.wait[0, window] > 0:
-        settled.wait[0, window] -= 1
-        return size
-    _remember(settled, window, growth, size)
-    if not _stands_again(settled, window, accuracy, growth):
-        settled.wait[0, window] = settled.wait[1, window] = min(2 * settled.wait[1, window] + 1, LONGEST_WAIT)
-        recall(settled, window, growth)
+    tree = min(growth.levels[0], price.shape[0] - 1) * price.shape[1] + size
+    settled.alike[1] = settled.alike[1] + 1 if tree == settled.alike[0] else 0
+    settled.alike[0] = tree
+    for place in (everywhere, window):
+        settled.within[place] = 0.0
+        if place == everywhere and settled.alike[1] < ALIKE:
+            continue
+        if settled.wait[0, place] > 0:
+            settled.wait[0, place] -= 1
+            continue
+        _remember(settled, place, growth, size)
+        if _stands_again(settled, place, accuracy, growth):
+            return size
+        longest = LONGEST_WAIT if place == window else LONGEST_WAIT_EVERYWHERE
+        settled.wait[0, place] = settled.wait[1, place] = min(2 * settled.wait[1, place] + 1, longest)
+        recall(settled, place, growth)
     return size
 
 
 @cached_njit(allocates=False, inner=True)
 def _stands_again(settled: Settled, window: int, accuracy: FloatArray, growth: Growth) -> bool:
     """Whether the tree of a window is the best one at these accuracies too, and stands; the explorer then holds it."""
+    settled.tried[0] += 1
     size, reach = settled.size[window], settled.reach[window]
     if not _wins(settled, window, accuracy, growth):
         settled.reach[window] = reach / 2 if reach > LEAST_REACH else FIRST_REACH
@@ -243,8 +286,9 @@ def _compare(settled: Settled, window: int, row: int, size: int) -> None:
     settled.least_for[window] = row * sizes + size
     least = settled.least[window]
     least[:] = np.inf
+    everywhere = window == settled.within.shape[0] - 1
     for position in range(settled.price.shape[0]):
-        if settled.window[position] != window:
+        if settled.window[position] != window and not everywhere:
             continue
         own = settled.price[position, row, size - 1]
         for other in range(rows):
