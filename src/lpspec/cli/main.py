@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: Arguments after the program's name; None for the process's own.
     """
     catch_signals()
+    warnings.showwarning = lambda message, *_where, **_line: _complain(f"note: {message}")
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 

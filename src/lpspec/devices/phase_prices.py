@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
+from lpspec.devices.kept_prices import kept_prices
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import CK, COUNTED, PhaseCommands, PhaseWork
 from lpspec.dram.run.steady import in_the_long_run, per_refresh, without_refresh
@@ -42,6 +43,7 @@ class Kin:
     Attributes:
         family: Phases of one family take a time that is affine in their features.
         features: Counts that decide it.
+        feature_ck: About how many CK one more of each takes, on the bus or in a die.
         ck: About how long a copy takes without what is read beside.
         bursts: Read beside by the NPU.
         pim_bursts: Inputs and results of PIM on DQ.
@@ -50,10 +52,12 @@ class Kin:
         beside: The same with so many bursts beside; None where nothing can be.
         smaller: Short ones of the family with nothing read beside.
         shorter: One that refreshes like this with so many bursts beside, and is not longer.
+        brief: A short one with as much read beside it, in its time.
     """
 
     family: tuple[Any, ...]
     features: tuple[float, ...]
+    feature_ck: tuple[float, ...]
     ck: float
     bursts: int = 0
     pim_bursts: float = 0.0
@@ -62,6 +66,7 @@ class Kin:
     beside: "Callable[[int], Job] | None" = None
     smaller: "Callable[[], list[Job]]" = list
     shorter: "Callable[[int], Job] | None" = None
+    brief: "Callable[[], Job] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +143,14 @@ class Prices:
 
 
 def _remembered(key: tuple[Any, ...], run: Callable[[], FloatArray]) -> FloatArray:
+    """What is known in this process or kept by an earlier one; or else it is run."""
     if key not in _KNOWN:
         if len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.clear()
-        _KNOWN[key] = run()
+        kept, name = kept_prices(), repr(key)
+        counts = kept.get(name)
+        if counts is None or len(counts) != COUNTED:
+            counts = run()
+            kept.put(name, counts)
+        _KNOWN[key] = counts
     return _KNOWN[key]
