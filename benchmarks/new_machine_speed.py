@@ -67,7 +67,7 @@ def show_errors(model: str) -> None:
     from lpspec.simulation.step_cost import step_costs
 
     for changes in CHANGES:
-        setting = load_setting(Scenario(model=model, systems=["lp-spec"], changes=changes))
+        setting = load_setting(Scenario(model=model, systems=("lp-spec",), changes=changes))
         workload, trace = setting.scenario.workload, setting.trace
         system, contexts = setting.systems[0].under(setting.policy), int(turn_bounds(trace, workload)[:, 0].max())
         costs = step_costs(system, workload.prompt_tokens, contexts)

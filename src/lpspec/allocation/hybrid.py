@@ -144,8 +144,8 @@ class BalancedAllocator(ProductSplits):
             return op.count * float(self.makespan_ns(op.tokens, op, columns).min())
         if isinstance(op, Attention):
             whole = in_whole_blocks(op, self.pim.spec.lanes.n)
-            splits = (self._attention_makespan_ns(whole, heads) for heads in range(op.kv_heads + 1))
-            return op.count * float(min(splits)) + float(self.appends(op).latency_ns)
+            splits_ns = self._attention_makespan_ns(whole, np.arange(op.kv_heads + 1))
+            return op.count * float(splits_ns.min()) + float(self.appends(op).latency_ns)
         return float(self.npu.price(op).latency_ns)
 
     @property

@@ -35,8 +35,14 @@ PROGRAM_COUNTS = (
 """Counts of a program, by their names in ``PimWork``, that decide how long it takes."""
 
 
-SHORT_TILES, SHORT_STREAM = 12, 1 << 13
+SHORT_TILES, SHORT_STREAM = 12, 1 << 15
 """Tiles and bursts beyond which a product or a stream refreshes as one of so many does."""
+
+SOME_DIES = 4
+"""Dies that share the time of a program, about."""
+
+BRIEF_TILES = 2
+"""Tiles of a product by which is found what refresh adds to reads beside it."""
 
 
 class ChannelJobs:
@@ -51,6 +57,11 @@ class ChannelJobs:
         described = device.model_dump(mode="json", include={"standard", "data_rate", "organisation", "timing"})
         self._memory_key = (json.dumps(described), self.ranks)
         pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))
+        self._computing: dict[int, PimChannel] = {}
+        self._mac_ck = device.mac_ck
+        t, opened_ck = device.timing, device.timing.nRCD.n + device.timing.nCL.n + device.mode_ck
+        self._other_ck = opened_ck, t.nRCD.n, t.nCL.n, t.nBL_min.n
+        self._feature_ck0 = 2.0 * device.mode_ck
         self._pim_key = (*self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus)
 
     def product(self, channel: PimChannel, tokens: int, k: int, width: int, bursts: int, mac_ck: int = 0) -> Job:
@@ -70,11 +81,12 @@ class ChannelJobs:
             def smaller() -> list[Job]:
                 return [narrow(n, 0) for n in (channel.unit_outputs, tile, 2 * tile, 3 * tile) if n < width]
 
-            def shorter(bursts: int) -> Job:
-                most = SHORT_TILES * tile
+            def of_tiles(tiles: int, bursts: int) -> Job:
+                most = tiles * tile
                 return beside(bursts, mac_ck) if width <= most else narrow(most, bursts * most // width)
 
-            others = partial(beside, mac_ck=mac_ck), smaller, shorter
+            shorter, brief = partial(of_tiles, SHORT_TILES), partial(of_tiles, BRIEF_TILES, bursts)
+            others = partial(beside, mac_ck=mac_ck), smaller, shorter, brief
             kin = self._kin(("product", channel.concurrent), work, (k, width), (bursts, mac_ck), others)
             key = (self._pim_key, "product", tokens, k, width, channel.concurrent, bursts, mac_ck)
             return self._paced(Job(key, Work(program, self._stream(bursts), mac_ck or None), kin=kin), beside)
@@ -97,7 +109,8 @@ class ChannelJobs:
 
         def beside(bursts: int, mac_ck: int = 0) -> Job:
             paced = partial(beside, mac_ck=mac_ck)
-            kin = self._kin((what, *_dealing(share)), work, (), (bursts, mac_ck), (paced, list, paced))
+            others = paced, list, paced, partial(paced, bursts)
+            kin = self._kin((what, *_dealing(share)), work, (), (bursts, mac_ck), others)
             key = (self._pim_key, what, of_channel, *_dealing(share), queries, on_channel, bursts, mac_ck)
             asked = Work(program, self._stream(bursts), mac_ck or None)
             return self._paced(Job(key, asked, float(share.mean_share(pim_heads)), kin), beside)
@@ -110,7 +123,7 @@ class ChannelJobs:
         MACs an odd number of CK apart fall out of step with reads, which take an even one: the bus then idles for a CK
         beside every other MAC, and what it binds may end sooner with MACs a CK further apart.
         """
-        slower_ck = self.device.mac_ck + 1
+        slower_ck = self._mac_ck + 1
         if job.kin is None or not job.kin.bursts or job.work.mac_ck is not None or slower_ck % 2:
             return job
         return replace(job, slower=beside(job.kin.bursts, slower_ck))
@@ -121,14 +134,23 @@ class ChannelJobs:
         work: PimWork,
         shape: tuple[Any, ...],
         beside: tuple[int, int],
-        others: tuple[Any, Any, Any],
+        others: tuple[Any, Any, Any, Any],
     ) -> Kin:
         """What a program is like, by its counts in closed form; ``beside``: bursts read beside, CK between MACs."""
         bursts, mac_ck = beside
         on_bus = float(work.input_bursts + work.output_bursts)
-        ck = work.macs * (mac_ck or self.device.mac_ck) + work.output_bursts * self.device.timing.nBL_min.n
+        ck = work.macs * (mac_ck or self._mac_ck) + work.output_bursts * self._other_ck[-1]
         features = (1.0, *(float(getattr(work, name)) for name in PROGRAM_COUNTS))
-        return Kin((*family, mac_ck), features, float(ck), bursts, on_bus, float(work.token_macs), shape, *others)
+        feature_ck = self._feature_ck0, *(float(each) for each in self._count_ck(mac_ck or self._mac_ck))
+        return Kin(
+            (*family, mac_ck), features, feature_ck, float(ck), bursts, on_bus, float(work.token_macs), shape, *others
+        )
+
+    def _count_ck(self, mac_ck: int) -> tuple[float, ...]:
+        """About how many CK one more of each of ``PROGRAM_COUNTS`` takes; a die works beside others."""
+        opened, row, turn, burst = self._other_ck
+        times = opened, mac_ck, row
+        return *times, *(ck / SOME_DIES for ck in times), turn, burst, burst
 
     def _closed(self, ranks: int) -> LpddrPim:
         """The closed forms of the same dies with so many ranks computing at once."""
@@ -154,6 +176,7 @@ class ChannelJobs:
         """What a stream of whole rows is like."""
         row = self.device.organisation.columns
         features = 1.0, float(bursts), float(ceil_div(bursts, row))
+        feature_ck = 100.0, float(self.device.timing.nBL_min.n), float(self.device.timing.nRCD.n)
         ck = float(bursts * self.device.timing.nBL_min.n)
 
         def smaller() -> list[Job]:
@@ -162,7 +185,8 @@ class ChannelJobs:
         def shorter(_: int) -> Job:
             return job(min(bursts, SHORT_STREAM))
 
-        return Kin(family, features, ck, smaller=smaller, shorter=shorter)
+        shape = (min(bursts, SHORT_STREAM).bit_length(),)
+        return Kin(family, features, feature_ck, ck, shape=shape, smaller=smaller, shorter=shorter)
 
     def _extended(self, bursts: int) -> PhaseCommands:
         """A stream that goes on after ``LONGEST_STREAM`` as it did in the second half of that."""
@@ -179,7 +203,9 @@ class ChannelJobs:
     def computing(self, ranks: int) -> PimChannel:
         """The channel with so many PIM ranks computing at once, which may be fewer than it allows."""
         assert self.pim is not None
-        return replace(self.pim, concurrent=ranks)
+        if ranks not in self._computing:
+            self._computing[ranks] = replace(self.pim, concurrent=ranks)
+        return self._computing[ranks]
 
     def bursts(self, total_bytes: float) -> int:
         """Bursts on the channel that carries the most of so many bytes."""
@@ -200,7 +226,9 @@ class ChannelJobs:
 
         # The positions of one row lie on one of the channels that share a head.
         key = (self._pim_key, "append", *_dealing(share), blocks, tokens, read_first)
-        kin = Kin(("append", *_dealing(share), blocks, read_first), (1.0, float(tokens)), 1000.0 * blocks)
+        kin = Kin(
+            ("append", *_dealing(share), blocks, read_first), (1.0, float(tokens)), (1000.0, 100.0), 1000.0 * blocks
+        )
         return Job(key, Work(_nothing, writes), 1 / share.spread, kin)
 
     def writes(self, bursts: int, read_first: bool) -> Job:

@@ -9,9 +9,9 @@ from lpspec.arrays import FloatArray
 from lpspec.devices.phase_prices import Job
 from lpspec.dram.run.session import CK
 
-SAME, NOTHING = 1e-5, 1e-7
-"""Part of a phase's features, times the share of time that its family takes, outside those of the anchors from which on
-it is no combination of them; and what is no part but rounding."""
+SAME, MOST_SAME, NOTHING = 1e-4, 3e-2, 1e-7
+"""Part of a phase's time whose features lie outside of those of the anchors, times the share of time that its family
+takes, from which on it is no combination of them; the most that such a part may be; what is no part but rounding."""
 
 FAIR_SHARE = 0.1
 """Among phases that add so much of what the best would add, the shortest becomes an anchor."""
@@ -26,7 +26,7 @@ LONGEST_CHECK = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A phase of a family: its features, about how many CK it takes, and how many of all CK go to it."""
+    """A phase of a family: its features in CK, about how many CK it takes, and how many of all CK go to it."""
 
     job: Job
     features: tuple[float, ...]
@@ -55,7 +55,7 @@ class Family:
             candidates: What may be run, surely phases of the family; the heaviest check it.
             share: Part of all time that goes to the members.
         """
-        checks = MOST_CHECKS if self._cover(members, candidates, min(SAME / share, 1e-2)) else 0
+        checks = MOST_CHECKS if self._cover(members, candidates, min(SAME / share, MOST_SAME)) else 0
         for _ in range(checks):
             others = [member for member in candidates if member.features not in self._anchors]
             if not others:
@@ -86,8 +86,6 @@ class Family:
         taken = [np.array(features) / counts[CK] for features, counts in self._anchors.items()]
         asked = [np.array(m.features) / m.ck for m in (*members, *candidates)]
         left = np.stack([*taken, *asked])
-        left /= np.maximum(np.abs(left).max(axis=0), 1e-300)
-        left /= np.linalg.norm(left, axis=1, keepdims=True)
         for i in range(len(taken)):
             left = _without(left, left[i])
         ours, theirs = len(taken), len(taken) + len(members)

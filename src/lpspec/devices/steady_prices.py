@@ -37,9 +37,17 @@ ALLOWED_ERROR = 0.001
 """Relative error of all that is priced beyond which phases are run by themselves."""
 
 LIGHT_SHARE = 0.01
-"""Share of the time from which on phases of one shape have a run of their own for refresh."""
+"""Share of the time from which on phases of one shape have a run of their own for refresh: copies that are near a whole
+number of refresh intervals long keep in step with these, up to 1 % faster or slower than others."""
 
-REFRESH_RUNS = {"spare": (8, 96), "busy": (8, 32)}
+CROWDED_SHARE = 0.6
+"""Share of a program's time that bursts may take so that refresh adds no more time with what the NPU reads beside: what
+waits then catches up. Beyond, the difference that reads make is found from two short runs that refresh alike."""
+
+CROWDED_ERROR = 0.0005
+"""Relative error of the time of such phases beyond the others', assumed: runs were at most 0.04 % further off."""
+
+REFRESH_RUNS = {"spare": (8, 128), "busy": (8, 32)}
 """Refresh intervals, fewest and most, of a run that finds what refresh adds; where the bus binds, all are alike."""
 
 Place = tuple[Any, ...]
@@ -82,7 +90,7 @@ class SteadyPrices(Prices):
         alike = [_Phase(job, times) for job, times in found if job.kin is not None]
         if not alike:
             return
-        self._total += sum(phase.weight for phase in alike)
+        self._total = sum(phase.weight for phase in alike)
         self._copy_without_refresh(alike)
         self._refresh(alike, self._total)
         for phase in alike:
@@ -144,6 +152,10 @@ class SteadyPrices(Prices):
         bursts = phase.kin.bursts + phase.kin.pim_bursts
         return float(bursts * self.device.timing.nBL_min.n / phase.alone[CK])
 
+    def _crowded(self, phase: "_Phase") -> bool:
+        """Whether what the NPU reads beside a program, in its time, leaves the bus little."""
+        return phase.kin.bursts > 0 and phase.place[-1] == "spare" and self._bus_share(phase) >= CROWDED_SHARE
+
     # --- refresh
 
     def _refresh(self, phases: list["_Phase"], total: float) -> None:
@@ -153,28 +165,29 @@ class SteadyPrices(Prices):
         for group in order:
             members = groups[group]
             share = sum(phase.weight for phase in members) / total
-            place = members[0].place[0], members[0].place[-1]
             known = self._refreshes.get(group)
+            place = group[:2]
             if known is None and (share >= LIGHT_SHARE or place not in self._refreshes):
-                heaviest = max(members, key=lambda phase: phase.weight)
-                known = self._refreshes[group] = self._added(heaviest, share)
+                known = self._refreshes[group] = self._added(max(members, key=lambda phase: phase.weight), share)
                 self._refreshes.setdefault(place, known)
             for phase in members:
                 phase.added = self._refreshes[place] if known is None else known
 
     def _added(self, phase: "_Phase", share: float) -> FloatArray:
         """By a run as long as its share asks for; of a program in whose time reads fit, another one finds theirs."""
-        least, most = REFRESH_RUNS[phase.place[-1]]
-        intervals = int(max(least, min(most, 200 * share**0.5)))
         kin = phase.kin
-        reads = kin.bursts > 0 and kin.beside is not None and phase.place[-1] == "spare"
-        added = self._added_by(
-            phase, phase.run if kin.shorter is None else kin.shorter(0 if reads else kin.bursts), intervals
-        )
-        if reads and kin.shorter is not None:
-            with_reads = self._added_by(phase, kin.shorter(kin.bursts), least)
-            added = np.where(_of_reads(), with_reads, added)
-        return added
+        is_stream = kin.beside is None and kin.shorter is not None
+        least, most = REFRESH_RUNS["busy" if is_stream else phase.place[-1]]
+        intervals = int(max(least, min(most, 200 * share**0.5)))
+        if kin.shorter is None:
+            return self._added_by(phase, phase.run, intervals)
+        if kin.bursts == 0 or kin.brief is None or phase.place[-1] == "busy":
+            return self._added_by(phase, kin.shorter(kin.bursts), intervals)
+        alone = kin.shorter(0)
+        added = self._added_by(phase, alone, intervals)
+        if not self._crowded(phase):
+            return np.where(_of_reads(), self._added_by(phase, kin.brief(), least), added)
+        return added + self._added_by(phase, kin.shorter(kin.bursts), least) - self._added_by(phase, alone, least)
 
     def _added_by(self, phase: "_Phase", job: Job, intervals: int) -> FloatArray:
         like = _Phase(job, 1.0)
@@ -185,7 +198,7 @@ class SteadyPrices(Prices):
 
     def _hold_bound(self, phases: list["_Phase"], total: float) -> None:
         """Run phases by themselves until their errors together are small enough."""
-        error = {phase: self._families[phase.place].error for phase in phases}
+        error = {phase: self._families[phase.place].error + self._crowded(phase) * CROWDED_ERROR for phase in phases}
         doubt = sum(phase.weight * error[phase] for phase in phases) / total
         for phase in sorted(phases, key=lambda phase: -phase.weight * error[phase]):
             if doubt + REFRESH_ERROR <= ALLOWED_ERROR:
@@ -218,7 +231,9 @@ class _Phase:
     def member(self) -> Member:
         """It as a member of its family."""
         bursts = self.kin.bursts
-        features = (*self.kin.features, float(bursts), float(-(-bursts // 64)))
+        counts = (*self.kin.features, float(bursts), float(-(-bursts // 64)))
+        each_ck = (*self.kin.feature_ck, 2.0, 15.0)
+        features = tuple(n * ck for n, ck in zip(counts, each_ck, strict=True))
         return Member(self.run, features, self.kin.ck + 2.0 * bursts, self.weight)
 
 

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
 import numpy as np
@@ -147,4 +147,5 @@ def strange(run: Run) -> list[str]:
 
 
 def _steps(scenario: RandomStep, by_commands: bool = True, intervals: int = FEW_INTERVALS) -> list[Run]:
-    return both_levels(scenario.build(), scenario.l_spec, scenario.context, by_commands, intervals)
+    """Both levels, every phase run by itself: of one step there are fewer than it takes to combine others from."""
+    return both_levels(replace(scenario.build(), exact=True), scenario.l_spec, scenario.context, by_commands, intervals)

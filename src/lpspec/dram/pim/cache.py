@@ -5,6 +5,7 @@ key is a k). So a new token adds one lane of head_dim columns to the keys, and o
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd
 from typing import TypeAlias, TypeVar, overload
 
@@ -19,7 +20,7 @@ _Index = TypeVar("_Index", int, IntArray)
 _Positions: TypeAlias = int | IntArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HeadMatrices:
     """Matrices K x N of several heads, ``per_die`` of them sharing a die, each on one rank.
 
@@ -33,10 +34,10 @@ class HeadMatrices:
     start_row: int
     per_die: int
 
-    @property
+    @cached_property
     def _mpus(self) -> int:
         """MPUs of each head."""
-        return self.channel.device.mpus // self.per_die
+        return self.channel.mpus // self.per_die
 
     @property
     def units_per_group(self) -> int:
@@ -95,7 +96,7 @@ class HeadMatrices:
     def _places(self, head: int, slot: int, mpu: int, k: IntArray) -> IntArray:
         rank, first_row = self._place(head, slot)
         bank, row, place = self._within(k)
-        flat = (self._first_mpu(head) + mpu) * self.channel.device.pim.banks_per_mpu.n + bank
+        flat = (self._first_mpu(head) + mpu) * self.channel.banks_per_mpu + bank
         return np.stack([np.full(len(k), rank), flat, first_row + row, place], 1)
 
     def _unit(self, heads: list[int], slot: int, k: int, n: int) -> Unit:
@@ -125,7 +126,7 @@ class HeadMatrices:
 
     def _within(self, k: _Index) -> tuple[_Index, _Index, _Index]:
         """Bank of the MPU, row from the first, and column of some k."""
-        width, banks = self.channel.device.organisation.columns, self.channel.device.pim.banks_per_mpu.n
+        width, banks = self.channel.columns, self.channel.banks_per_mpu
         return k // width % banks, k // width // banks, k % width
 
 
@@ -167,10 +168,8 @@ class KvPlacement:
         for name in ("heads", "head_dim", "max_keys", "parts"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: allowed is at least 1")
-        if not 1 <= self.key_heads_per_die <= self.channel.device.mpus:
-            raise InputError(
-                f"key_heads_per_die is {self.key_heads_per_die}: allowed is 1 to {self.channel.device.mpus}"
-            )
+        if not 1 <= self.key_heads_per_die <= self.channel.mpus:
+            raise InputError(f"key_heads_per_die is {self.key_heads_per_die}: allowed is 1 to {self.channel.mpus}")
         self.channel.check_rows(self.start_row, self.rows)
 
     @property
@@ -183,7 +182,7 @@ class KvPlacement:
     def values(self) -> HeadMatrices:
         """Where the values lie: max_keys x head_dim for each head."""
         channel, start, room = self.channel, self.start_row + self.keys.rows, self.part_keys(self.max_keys)
-        per_die = max(1, min(channel.device.mpus // -(-self.value_width // channel.lanes), self.matrices))
+        per_die = max(1, min(channel.mpus // -(-self.value_width // channel.lanes), self.matrices))
         return HeadMatrices(channel, self.matrices, room, self.value_width, start, per_die)
 
     @property
@@ -198,7 +197,7 @@ class KvPlacement:
 
     def part_keys(self, keys: int) -> int:
         """Positions of the fullest part of a head with so many keys."""
-        return part_positions(keys, self.parts, self.channel.device.organisation.columns)
+        return part_positions(keys, self.parts, self.channel.columns)
 
     @property
     def rows(self) -> int:
@@ -249,7 +248,7 @@ class KvPlacement:
 
     def _dealt(self, positions: IntArray) -> tuple[IntArray, IntArray]:
         """Part of each position, and its place there."""
-        width = self.channel.device.organisation.columns
+        width = self.channel.columns
         row = positions // width
         return row % self.parts, row // self.parts * width + positions % width
 

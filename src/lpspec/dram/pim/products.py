@@ -56,7 +56,7 @@ class PimProgram:
     def input_image(self, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
         """Bursts to send, int8 [bursts, 32], for inputs int8 [matrices, tokens, k]."""
         channel, pim = self.channel, self.channel.device.pim
-        width, filled = channel.device.organisation.columns, channel.chunk * pim.alus.n
+        width, filled = channel.columns, channel.chunk * pim.alus.n
         image = np.zeros((self.input_bursts, 32), np.int8)
         for stream in self.streams:
             if inputs.shape[1:] != (stream.tokens, stream.k):

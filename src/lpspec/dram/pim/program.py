@@ -19,18 +19,26 @@ from lpspec.machine.die import DieSpec
 
 
 class ProgramBuilder:
-    """Writes a PIM program for dies of one kind, and refuses lines that no such die could execute."""
+    """Writes a PIM program for dies of one kind, and refuses lines that no such die could execute.
+
+    Attributes:
+        slots: Bursts that fill one of the two sets of input registers.
+    """
 
     def __init__(self, device: DieSpec, ranks: int) -> None:
         """Start an empty program for a channel of ``ranks`` such dies."""
-        self._device = device
+        pim = device.pim
+        self._mode_steps, self._alus, self._banks = pim.mode_steps.n, pim.alus.n, pim.banks_per_mpu.n
+        self._columns, self._rows = device.organisation.columns, device.organisation.rows.n
+        self._accumulator_bursts = device.mpus * device.readback_bursts
+        self.slots = device.slots_per_set
         self._ranks = ranks
         self._lines: list[list[int]] = []
         self._depth = 0
 
     def enter(self, mask: int) -> None:
         """Switch ranks into PIM mode, their open rows closed first, in as many steps as their dies take."""
-        for step in range(self._device.pim.mode_steps.n):
+        for step in range(self._mode_steps):
             self._add(state.PIM_ENTER, mask, count=step)
 
     def leave(self, mask: int) -> None:
@@ -46,15 +54,15 @@ class ProgramBuilder:
             row: Row in the first round of all loops.
             row_steps: By how much it grows with each round of the enclosing loops, outermost first.
         """
-        self._check("parity", parity, self._device.pim.banks_per_mpu.n)
-        self._check("row", row, self._device.organisation.rows.n)
+        self._check("parity", parity, self._banks)
+        self._check("row", row, self._rows)
         if len(row_steps) > self._depth:
             raise InputError(f"{len(row_steps)} row steps inside {self._depth} loops")
         self._add(state.PIM_ACT, mask, bank=parity, row=row, row_steps=row_steps)
 
     def precharge(self, mask: int, parity: int) -> None:
         """Close the rows of one bank of every MPU, once the MACs above are done with them."""
-        self._check("parity", parity, self._device.pim.banks_per_mpu.n)
+        self._check("parity", parity, self._banks)
         self._add(state.PIM_PRE, mask, bank=parity)
 
     def load_inputs(self, mask: int, slot: int, count: int, data: int = 0, data_steps: Sequence[int] = ()) -> None:
@@ -67,7 +75,7 @@ class ProgramBuilder:
             data: Mark for whoever compiles or executes the program; the engine doesn't read it.
             data_steps: How the mark grows with the enclosing loops, outermost first.
         """
-        slots = self._device.slots_per_set
+        slots = self.slots
         self._check("slot", slot, 2 * slots)
         if count < 1 or slot // slots != (slot + count - 1) // slots:
             raise InputError(f"{count} input bursts from slot {slot} don't fit into one set of {slots}")
@@ -84,13 +92,13 @@ class ProgramBuilder:
             count: Columns.
             tokens: Tokens that each serves, for energy; 0 means all ALUs.
         """
-        self._check("parity", parity, self._device.pim.banks_per_mpu.n)
+        self._check("parity", parity, self._banks)
         self._check("inputs", inputs, 2)
-        self._check("tokens", tokens, self._device.pim.alus.n + 1)
-        columns = self._device.organisation.columns
+        self._check("tokens", tokens, self._alus + 1)
+        columns = self._columns
         if count < 1 or column < 0 or column + count > columns:
             raise InputError(f"{count} columns from {column} don't fit into a row of {columns}")
-        tokens = tokens or self._device.pim.alus.n
+        tokens = tokens or self._alus
         self._add(state.PIM_MAC, mask, bank=parity, column=column, count=count, inputs=inputs, tokens=tokens)
 
     def read_back(
@@ -105,7 +113,7 @@ class ProgramBuilder:
             data: Mark as for ``load_inputs``.
             data_steps: How it grows with the enclosing loops.
         """
-        total = self._device.mpus * self._device.readback_bursts
+        total = self._accumulator_bursts
         self._check("rank", rank, self._ranks)
         self._check("burst", burst, total)
         count = count or total - burst

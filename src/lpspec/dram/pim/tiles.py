@@ -119,7 +119,7 @@ def passes_of(
             if here <= 0:
                 continue
             served = max(served, here)
-            rows_before = first // alus * channel.segments(k) + unit.k_first // channel.device.organisation.columns
+            rows_before = first // alus * channel.segments(k) + unit.k_first // channel.columns
             inputs = streams[unit.matrices].first + rows_before * channel.row_bursts
             works.append(Work(unit, here, inputs, tuple(_runs(channel, unit, first, here, tokens, readouts))))
         passes.append(Pass(tuple(works), served, outputs))
@@ -233,7 +233,7 @@ class TileWriter:
     def _pass(self, work: Pass) -> None:
         """Stream all segments through the MPUs, close the rows, read the accumulators back."""
         device = self.channel.device
-        width, banks = device.organisation.columns, device.pim.banks_per_mpu.n
+        width, banks = self.channel.columns, self.channel.banks_per_mpu
         full = min(w.unit.k for w in work.works) // width
         longest = max(self.channel.segments(w.unit.k) for w in work.works)
         rounds = max(0, full - 2) // 2
@@ -272,8 +272,8 @@ class TileWriter:
 
     def _segment(self, work: Pass, j: int, refresh: bool = False) -> None:
         """Open the row of segment j, send its inputs, and stream it."""
-        device, b = self.channel.device, self.builder
-        width, banks = device.organisation.columns, device.pim.banks_per_mpu.n
+        b = self.builder
+        width, banks = self.channel.columns, self.channel.banks_per_mpu
         parity = j % banks
         counts = [(w, min(width, w.unit.k - j * width)) for w in work.works if w.unit.k > j * width]
         units = [w.unit for w, _ in counts]
@@ -301,7 +301,7 @@ class TileWriter:
 
     def _inputs(self, lengths: Sequence[tuple[Work, int]], chunk: int, inputs: int) -> None:
         """Send one set of inputs: once for all ranks where they are the same."""
-        slots = self.channel.device.slots_per_set
+        slots = self.builder.slots
         marks = [step.inputs for step in self.steps]
         for (first, tokens, count), same in groupby(lengths, lambda pair: (pair[0].inputs, pair[0].tokens, pair[1])):
             mask = ranks_of([w.unit for w, _ in same])

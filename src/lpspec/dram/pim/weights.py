@@ -12,6 +12,7 @@ channels one each (``share_of_channel``), so channel 0 is never the one that end
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
@@ -28,7 +29,7 @@ Cells = NDArray[np.int8]
 Split = Literal["auto", "never", "always"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PimChannel:
     """The ranks of one channel that compute, and how many may do so at once.
 
@@ -55,40 +56,55 @@ class PimChannel:
         if not 1 <= self.concurrent <= len(self.pim_ranks):
             raise InputError(f"concurrent is {self.concurrent}: allowed is 1 to {len(self.pim_ranks)}")
 
-    @property
+    @cached_property
     def mask(self) -> int:
         """All PIM ranks, one bit each."""
         return sum(1 << rank for rank in self.pim_ranks)
 
-    @property
+    @cached_property
     def lanes(self) -> int:
         """Outputs of one MPU."""
         return self.device.pim.lanes.n
 
-    @property
+    @cached_property
+    def mpus(self) -> int:
+        """MPUs of a die."""
+        return self.device.mpus
+
+    @cached_property
+    def columns(self) -> int:
+        """Columns of a row: so many k of an MPU's outputs."""
+        return self.device.organisation.columns
+
+    @cached_property
+    def banks_per_mpu(self) -> int:
+        """Banks that take turns under an MPU."""
+        return self.device.pim.banks_per_mpu.n
+
+    @cached_property
     def unit_outputs(self) -> int:
         """Outputs that one die computes at once."""
-        return self.device.mpus * self.lanes
+        return self.mpus * self.lanes
 
     def segments(self, k: int) -> int:
         """Rows (of either bank) that ``k`` takes in an MPU; the last may be partly used."""
-        return -(-k // self.device.organisation.columns)
+        return -(-k // self.columns)
 
     def rows(self, k: int) -> int:
         """Rows of each bank of an MPU that ``k`` takes."""
-        return -(-self.segments(k) // self.device.pim.banks_per_mpu.n)
+        return -(-self.segments(k) // self.banks_per_mpu)
 
-    @property
+    @cached_property
     def chunks(self) -> int:
         """Sets of input registers that the k of one row fills, one after the other."""
-        return -(-self.device.organisation.columns // self.chunk)
+        return -(-self.columns // self.chunk)
 
-    @property
+    @cached_property
     def chunk(self) -> int:
         """Inputs of one token in a set of registers."""
-        return min(self.device.pim.input_depth.n, self.device.organisation.columns)
+        return min(self.device.pim.input_depth.n, self.columns)
 
-    @property
+    @cached_property
     def row_bursts(self) -> int:
         """Input bursts for the k of one row."""
         return self.chunks * self.device.slots_per_set
@@ -198,7 +214,7 @@ class WeightPlacement:
     @property
     def _parts(self) -> list[tuple[int, int]]:
         """First k and number of k of each part of a split unit."""
-        width, parts = self.channel.device.organisation.columns, self.channel.concurrent
+        width, parts = self.channel.columns, self.channel.concurrent
         each, left = divmod(self.channel.segments(self.k), parts)
         ends = [min((p * each + min(p, left)) * width, self.k) for p in range(parts + 1)]
         return [(a, b - a) for a, b in pairwise(ends) if b > a]
@@ -240,8 +256,8 @@ class WeightPlacement:
         Returns:
             int64 [blocks, k, 4]: rank, flat bank, row and column (in bursts, 0 to 63).
         """
-        lanes, width = self.channel.lanes, self.channel.device.organisation.columns
-        banks = self.channel.device.pim.banks_per_mpu.n
+        lanes, width = self.channel.lanes, self.channel.columns
+        banks = self.channel.banks_per_mpu
         count = count or self.n - first
         if first % lanes or not 0 <= first < first + count <= self.n:
             raise InputError(f"outputs {first} to {first + count - 1}: allowed are blocks of {lanes} below {self.n}")
@@ -306,7 +322,7 @@ def blocks_of(channel: PimChannel, matrix: int, first: int, count: int, mpu: int
 
 def write_block(channel: PimChannel, cells: Cells, unit: Unit, mpu: int, values: NDArray[np.int8]) -> None:
     """Write int8 [k, lanes in use] into the rows of one MPU, zeros into the rest of them."""
-    banks, width = channel.device.pim.banks_per_mpu.n, channel.device.organisation.columns
+    banks, width = channel.banks_per_mpu, channel.columns
     rows = channel.rows(unit.k)
     padded = np.zeros((rows * banks * width, channel.lanes), np.int8)
     padded[: values.shape[0], : values.shape[1]] = values
