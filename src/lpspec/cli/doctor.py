@@ -13,7 +13,7 @@ from lpspec.cli.outputs import plan_outputs
 
 REQUIRED = ("numpy", "numba", "pydantic", "matplotlib", "rich", "cyclopts")
 EXTRAS = {
-    "models": ("torch", "safetensors", "tokenizers"),
+    "models": ("torch", "safetensors", "tokenizers", "jinja2"),
     "frames": ("polars",),
     "explore": ("optuna", "scipy"),
 }
