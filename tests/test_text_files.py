@@ -10,9 +10,9 @@ from lpspec.dram.check.timing import LPDDR5_6400_8Gb
 from lpspec.dram.run.command_log import CSV_HEADER
 from lpspec.dram.run.request_file import read_requests
 from lpspec.errors import InputError
-from lpspec.llm.loading import load_model, read_json_object
+from lpspec.llm.loading import load_model
 from lpspec.machine.loading import load_die, load_platform
-from lpspec.text_files import BYTE_ORDER_MARK, read_text, split_lines
+from lpspec.text_files import BYTE_ORDER_MARK, read_json_object, read_text, split_lines
 
 ODD = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"
 """What str.splitlines takes for line ends, carriage returns aside."""

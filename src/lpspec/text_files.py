@@ -3,7 +3,10 @@
 ``str.splitlines`` also splits at U+2028, form feeds and other letters that JSON and CSV allow inside a text.
 """
 
+import json
 from pathlib import Path
+
+from lpspec.errors import InputError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What some editors put before a text in UTF-8; it says nothing, and is passed over."""
@@ -25,3 +28,25 @@ def split_lines(text: str) -> list[str]:
     if not lines[-1]:
         lines.pop()
     return [line.removesuffix("\r") for line in lines]
+
+
+def read_json_object(file: Path, where: str, instead: str = "") -> dict[str, object]:
+    """Read a file that holds one JSON object.
+
+    Args:
+        file: The file.
+        where: Begins what is said of any fault.
+        instead: What else could be given, said where the file cannot be read.
+
+    Raises:
+        InputError: The file cannot be read, is not JSON, or holds something else.
+    """
+    try:
+        content = json.loads(read_text(file))
+    except OSError as error:
+        raise InputError(f"cannot read {where}: {error.strerror}{instead and f'; {instead}'}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{where} must hold a JSON object, not a {type(content).__name__}")
+    return content

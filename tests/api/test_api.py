@@ -44,11 +44,13 @@ OPTIONS: dict[str, Any] = {
     "fidelity": None,
     "exact": False,
     "heads": "by-depth",
+    "activations": None,
+    "kv": None,
 }
 SIGNATURES = {
     "compare": ["scenario", *OPTIONS],
     "load_machine": ["name_or_path", "changes"],
-    "load_model": ["name_or_path", "weight_bits"],
+    "load_model": ["name_or_path", "weights"],
     "price": ["options"],
     "reproduce": ["scenario", "energy_profile", "fidelity", "exact"],
     "results": ["store", "where", "sort", "limit"],

@@ -29,6 +29,7 @@ SYSTEM_KEYS = {
     "platform",
     "fidelity",
     "weight_bits",
+    "weight_formats",
     "weight_bytes",
     "speculates",
     "tokens_per_s",

@@ -208,7 +208,8 @@ def test_cases_from_public_reports() -> None:
     mistral = load_model(str(CASES / "mistral_without_kv_heads.json"))
     assert (mistral.kv_heads, mistral.parameters) == (8, 3_910_144)
     awq = load_model(str(CASES / "awq_4bit_group128.json"))
-    assert (awq.weight_bits, awq.group_size, awq.group_bits, awq.other_bits) == (4, 128, 20, 16)
+    assert awq.formats.ffn_up[:3] == (4, 128, 20)
+    assert {awq.formats.of(kind).bits for kind in ("embedding", "head", "other")} == {16}
     rope = json.loads((CASES / "rope_scaling_and_rope_parameters.json").read_text())
     assert parse_config(rope, "c").dimensions == parsed("llama").dimensions  # rotation takes no more or less work
 

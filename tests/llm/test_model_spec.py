@@ -108,8 +108,8 @@ def test_weight_bytes_scale_with_bits(bits: int) -> None:
 
 @given(st.integers(1, 64), st.integers(1, 64))
 def test_odd_rows_round_up_to_whole_bytes(hidden: int, inner: int) -> None:
-    sizes = {"hidden_size": hidden, "intermediate_size": inner, "weight_bits": 4}
-    model = llama_spec(**numbers_of(load_model("tinyllama")) | sizes)
+    sizes = {"hidden_size": hidden, "intermediate_size": inner}
+    model = llama_spec(**numbers_of(load_model("tinyllama")) | sizes).with_bits(weight=4)
     exact_bits = model.parameters * 4
     rows = sum(tensor.copies * tensor.rows for tensor in model.tensors)
     assert exact_bits <= model.weight_bytes * 8 <= exact_bits + 4 * rows
@@ -120,16 +120,18 @@ def test_with_bits_changes_only_what_is_given() -> None:
     assert model.with_bits() == model
     changed = model.with_bits(weight=4, activation=16, kv=32)
     assert (changed.weight_bits, changed.activation_bits, changed.kv_bits) == (4, 16, 32)
-    assert changed.model_copy(update={"weight_bits": 8, "activation_bits": 8, "kv_bits": 8}) == model
+    assert changed.with_bits(weight=8, activation=8, kv=8) == model
 
 
 def test_with_bits_reports_all_widths_in_one_line() -> None:
     with pytest.raises(InputError) as caught:
-        load_model("llama2-7b").with_bits(weight=5, kv=0)
+        load_model("llama2-7b").with_bits(activation=5, kv=0)
     assert str(caught.value) == (
-        "model 'llama2-7b': weight_bits = 5: input should be 4, 8, 16 or 32; "
+        "model 'llama2-7b': activation_bits = 5: input should be 4, 8, 16 or 32; "
         "kv_bits = 0: input should be 4, 8, 16 or 32"
     )
+    with pytest.raises(InputError, match="weights of 5 bits: allowed are 4, 8, 16, 32"):
+        load_model("llama2-7b").with_bits(weight=5)
 
 
 @pytest.mark.parametrize(

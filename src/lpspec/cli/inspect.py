@@ -100,18 +100,23 @@ def _file_sheets(path: str, changes: dict[str, str]) -> "list[Sheet]":
 
         return [trace_sheet(load_trace(path))]
     if path.endswith((".gguf", ".safetensors", ".safetensors.index.json")):
-        return [_stored_sheet(path)]
+        return _weight_sheets(path)
     return [_model_sheet(path)]
 
 
-def _stored_sheet(path: str) -> "Sheet":
+def _weight_sheets(path: str) -> "list[Sheet]":
+    """What a file of weights holds, and the model that it is, where that can be told."""
     from lpspec.llm.gguf import read_gguf
     from lpspec.llm.safetensors_header import read_safetensors
     from lpspec.llm.stored_tensors import shares
     from lpspec.report.sheets import stored_sheet
 
     tensors = read_gguf(path).tensors if path.endswith(".gguf") else read_safetensors(path)
-    return stored_sheet(Path(path).name, shares(tensors))
+    stored = shares(tensors)
+    try:
+        return [_model_sheet(path), stored_sheet(Path(path).name, stored)]
+    except InputError as error:
+        return [stored_sheet(Path(path).name, stored, f"not read as a model: {error}")]
 
 
 def _toml_sheet(path: str, changes: dict[str, str]) -> "Sheet":

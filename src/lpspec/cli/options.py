@@ -45,7 +45,7 @@ def flattened(description: type, *names: str) -> Any:
 
 
 def _annotation(option: Option) -> Any:
-    kind: Any = option.kind if option.kind in (int, float, bool) else str
+    kind: Any = option.kind if option.kind in (int, float, bool) and not option.or_text else str
     special: dict[str, Any] = {}
     if kind is int:
         special = {"allow_leading_hyphen": True, "converter": whole_number}

@@ -15,8 +15,7 @@ from typing import Any
 from lpspec.decoding.model_files import is_gguf
 from lpspec.errors import LONGEST, InputError, shown
 from lpspec.llm.gguf import read_gguf
-from lpspec.llm.loading import read_json_object
-from lpspec.text_files import read_text
+from lpspec.text_files import read_json_object, read_text
 
 FILE, CONFIG = "chat_template.jinja", "tokenizer_config.json"
 

@@ -25,7 +25,7 @@ from lpspec.decoding.stored_weights import (
     weight_values,
 )
 from lpspec.errors import LONGEST, InputError, shown
-from lpspec.llm.loading import read_json_object
+from lpspec.text_files import read_json_object
 
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from lpspec.errors import InputError, shown
-from lpspec.llm.loading import read_json_object
+from lpspec.text_files import read_json_object
 
 FILE = "generation_config.json"
 """Only its end tokens are read; what else it says is a matter of the options of ``lpspec generate``."""

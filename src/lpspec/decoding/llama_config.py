@@ -14,8 +14,9 @@ from lpspec.decoding.end_tokens import own_end_tokens
 from lpspec.decoding.rope import LongRope, RopeSpec
 from lpspec.errors import LONGEST, InputError, shown
 from lpspec.llm.hugging_face import parse_config
-from lpspec.llm.loading import config_spec, read_json_object
+from lpspec.llm.loading import config_spec
 from lpspec.llm.model_spec import ModelSpec, one_line, validated_spec
+from lpspec.text_files import read_json_object
 
 
 class LlamaConfig(BaseModel):
@@ -94,16 +95,12 @@ def as_decoded(content: Mapping[str, Any], file: Path, where: str, draft_layer: 
     )
 
 
-INT8 = 8
-"""Bits per weight at which a decoder's steps are priced."""
-
-
 def _priced(content: Mapping[str, Any], file: Path, where: str) -> ModelSpec:
     """What the steps of a model are priced as, code that it names being known; MiMo without its further layers."""
     said: dict[str, Any] = {key: value for key, value in content.items() if key != "auto_map"}
     if said.get("model_type") == "mimo":
         said |= {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "num_nextn_predict_layers": 0}
-    return config_spec(parse_config(said, where), file, weight_bits=INT8)
+    return config_spec(parse_config(said, where), file, as_stored=False)
 
 
 def _rope(turned: dict[str, Any], head_dim: int, where: str) -> RopeSpec:

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from lpspec.arrays import FloatArray
 from lpspec.decoding.llama import Llama
 from lpspec.errors import InputError
-from lpspec.llm.loading import read_json_object
 from lpspec.llm.model_spec import one_line
+from lpspec.text_files import read_json_object
 
 FORMAT = "lpspec-machine-prices"
 VERSION = 1

@@ -12,8 +12,7 @@ from lpspec.decoding.gguf_tokenizer import gguf_tokenizer
 from lpspec.decoding.model_files import is_gguf
 from lpspec.decoding.text_stream import TextStream
 from lpspec.errors import InputError, shown
-from lpspec.llm.loading import read_json_object
-from lpspec.text_files import read_text
+from lpspec.text_files import read_json_object, read_text
 
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 

@@ -54,7 +54,7 @@ def check_format(pim: PimDie, op: Gemm | Attention) -> None:
             f"PIM computes {' and '.join(allowed.split())}: '{op.name}' has {form.weight_bits}-bit and "
             f"{form.activation_bits}-bit operands; allowed are other units (pim.formats), or --weights 8"
         )
-    if isinstance(op, Gemm) and op.stored.group_bits:
+    if isinstance(op, Gemm) and op.stored.beside:
         raise InputError(
             f"PIM adds products up unscaled: '{op.name}' has weights with scales in memory, "
             "allowed are weights without: see compare --weights"

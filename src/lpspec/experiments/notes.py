@@ -151,4 +151,4 @@ def _chooses(policy: TreePolicy, heads: int) -> bool:
 
 def _widest_bits(system: System) -> int:
     model = system.model
-    return max(model.weight_bits, model.other_format.bits, model.activation_bits, model.kv_bits)
+    return max(*(model.stored_as(kind).bits for kind in model.classes), model.activation_bits, model.kv_bits)

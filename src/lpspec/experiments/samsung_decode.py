@@ -92,7 +92,7 @@ class SamsungDecoding:
 
 def samsung_decoding() -> SamsungDecoding:
     """Price one token at the mean context."""
-    model = load_model("llama3-8b", weight_bits=4).model_copy(update={"medusa_heads": 0})
+    model = load_model("llama3-8b", weights=4).model_copy(update={"medusa_heads": 0})
     operators = verify_operators(model, 1, CONTEXT)
 
     def decoding(allocator: Allocator) -> Decoding:

@@ -68,7 +68,7 @@ def load_setting(scenario: Scenario) -> Setting:
     """
     faults = _Faults()
     policy = faults.take("tree", lambda: tree_policy(scenario))
-    model = faults.take("model", lambda: load_model(scenario.model, scenario.weights))
+    model = faults.take("model", lambda: model_of(scenario))
     faults.take("energy_profile", lambda: load_profile(scenario.energy_profile))
     accepted_by = "trace" if scenario.acceptance is None else "acceptance"
     trace = faults.take(accepted_by, lambda: trace_of(scenario, model))
@@ -79,6 +79,16 @@ def load_setting(scenario: Scenario) -> Setting:
     assert policy is not None and model is not None and trace is not None  # noqa: PT018
     systems = tuple(make_system(name, model, scenario) for name in names)
     return Setting(scenario, model, trace, policy, systems)
+
+
+def model_of(scenario: Scenario) -> ModelSpec:
+    """The model in the precision that a scenario gives it.
+
+    Raises:
+        InputError: The model or a precision cannot be used.
+    """
+    model = load_model(scenario.model, scenario.weights)
+    return model.with_bits(activation=scenario.activations, kv=scenario.kv)
 
 
 def system_names(scenario: Scenario) -> tuple[str, ...]:

@@ -54,9 +54,8 @@ def _drafting_model(model: ModelSpec, drafter: ConfidenceDrafter) -> ModelSpec:
     """The network that drafts: a smaller model, or one layer of the same dimensions under the same LM head."""
     if not isinstance(drafter, DraftModel):
         return model.model_copy(update={"layers": 1, "medusa_heads": 0})
-    bits = {"weight": model.weight_bits, "activation": model.activation_bits, "kv": model.kv_bits}
-    spec = drafter.model.config.spec.with_bits(**bits)
-    return spec.model_copy(update={"medusa_heads": 0})
+    precision = {"formats": model.formats, "activation_bits": model.activation_bits, "kv_bits": model.kv_bits}
+    return drafter.model.config.spec.model_copy(update={**precision, "medusa_heads": 0})
 
 
 def price_texts(

@@ -9,7 +9,7 @@ from lpspec.llm.feed_forward import Experts, FeedForward
 from lpspec.llm.layers import ADD_OPS, LatentAttention, Norm, Part, SelfAttention
 from lpspec.llm.states import LinearAttention, ShortConvolution, StateSpace
 from lpspec.llm.steps import Product, Step, Vector
-from lpspec.llm.weights import TensorClass
+from lpspec.llm.stored_tensors import TensorClass
 
 Mixer: TypeAlias = Annotated[
     SelfAttention | LatentAttention | StateSpace | LinearAttention | ShortConvolution, Field(discriminator="type")

@@ -1,15 +1,18 @@
-"""Find a model by the name of a preset, or read it from a Hugging Face ``config.json``."""
+"""Find a model by the name of a preset, or read it from its files: Hugging Face's or GGUF."""
 
-import json
 import tomllib
 from importlib.resources import files
 from pathlib import Path
 
 from lpspec.errors import InputError, shown, unknown_name
+from lpspec.llm.file_formats import formats_of_files
+from lpspec.llm.gguf import read_gguf
+from lpspec.llm.gguf_config import config_of
 from lpspec.llm.hugging_face import DecoderConfig, parse_config
 from lpspec.llm.model_spec import ModelSpec, validated_spec
 from lpspec.llm.quantization import stored_precision
-from lpspec.text_files import read_text
+from lpspec.llm.safetensors_header import INDEX, WHOLE, read_safetensors
+from lpspec.text_files import read_json_object
 
 _PRESETS = files("lpspec.llm") / "presets"
 
@@ -19,49 +22,86 @@ def model_names() -> tuple[str, ...]:
     return tuple(sorted(file.name[:-5] for file in _PRESETS.iterdir() if file.name.endswith(".toml")))
 
 
-def load_model(name_or_path: str, weight_bits: int | None = None) -> ModelSpec:
-    """The dimensions of a model, by the name of a preset or from a Hugging Face configuration.
+def load_model(name_or_path: str, weights: int | str | None = None) -> ModelSpec:
+    """A model by the name of a preset, or from its files.
 
     Args:
-        name_or_path: A name from ``model_names()``; or the path of a ``config.json``, or of a folder that
-            holds one, whose ``model_type`` is llama, mistral or qwen2.
-        weight_bits: Bits per weight; None for what a quantised file stores, and for 8 elsewhere.
+        name_or_path: A name from ``model_names()``; or the path of a GGUF file, of a ``config.json`` or its folder, or
+            of weights in safetensors (or their index) that have a ``config.json`` beside them.
+        weights: How weights are stored instead: bits, a format such as ``4g128`` or ``q4_k``, or formats by class such
+            as ``attention_in=8,expert=4``. None for what the files hold; of a ``config.json`` alone, what its
+            ``quantization_config`` says; and 8 bits elsewhere.
 
     Raises:
-        InputError: The name is unknown, or the file cannot be read or does not describe such a model.
+        InputError: The name is unknown; a file cannot be read, does not describe a model, or contradicts another; or
+            the model has no weights that can be stored so.
     """
+    wanted = None if weights is None else str(weights)
     if name_or_path in model_names():
         preset = tomllib.loads((_PRESETS / f"{name_or_path}.toml").read_text(encoding="utf-8"))
         spec = validated_spec({"name": name_or_path, **preset}, f"preset '{name_or_path}'")
-        return spec.with_bits(weight=weight_bits)
-    if _is_path(name_or_path):
-        return config_spec(read_config(name_or_path), name_or_path, weight_bits)
-    raise unknown_name("model", name_or_path, model_names())
+    elif _is_path(name_or_path):
+        as_stored = wanted is None or "=" in wanted
+        path = Path(name_or_path)
+        spec = _gguf_spec(path, as_stored) if path.suffix == ".gguf" else _config_spec(path, as_stored)
+    else:
+        raise unknown_name("model", name_or_path, model_names())
+    return spec if wanted is None else spec.with_weights(wanted)
 
 
 def _is_path(text: str) -> bool:
-    return "/" in text or text.endswith(".json") or (text != "" and Path(text).exists())
+    return "/" in text or text.endswith((".json", ".gguf", ".safetensors")) or (text != "" and Path(text).exists())
+
+
+def _gguf_spec(path: Path, as_stored: bool) -> ModelSpec:
+    """A model from the keys of a GGUF file, its weights as there or in 8 bits."""
+    file, where = read_gguf(path), f"model file '{shown(str(path), 50)}'"
+    try:
+        config = parse_config(config_of(file), where)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+    spec = validated_spec({"name": path.stem, "source": str(path), **config.dimensions}, where)
+    formats = formats_of_files(spec, file.tensors, where)
+    return spec.model_copy(update={"formats": formats}) if as_stored else spec
+
+
+def _config_spec(path: Path, as_stored: bool) -> ModelSpec:
+    """A model from a ``config.json``, its weights as its files or its ``quantization_config`` say, or in 8 bits."""
+    spec = config_spec(read_config(path), path, as_stored)
+    if not as_stored or not _has_weights(path):
+        return spec
+    formats = formats_of_files(spec, read_safetensors(path), f"model '{shown(str(path), 50)}'")
+    return spec.model_copy(update={"formats": formats})
+
+
+def _has_weights(path: Path) -> bool:
+    """Whether a path names files of weights, or a folder with some; a ``config.json`` stands for itself alone."""
+    return _is_weights(path) or (path.is_dir() and any((path / name).is_file() for name in (WHOLE, INDEX)))
+
+
+def _is_weights(path: Path) -> bool:
+    return path.name.endswith((".safetensors", ".safetensors.index.json"))
 
 
 def read_config(path: str | Path) -> DecoderConfig:
-    """What a ``config.json``, or that of a folder, says of a decoder.
+    """What a ``config.json``, that of a folder, or that beside weights says of a decoder.
 
     Raises:
         InputError: The file cannot be read, or describes something else.
     """
     file = _config_file(Path(path))
     where = _where(file)
-    instead = "give a config.json, its folder or a name: lpspec inspect lists them"
+    instead = "give a config.json, its folder, a .gguf file or a name: lpspec inspect lists them"
     return parse_config(read_json_object(file, where, instead), where)
 
 
-def config_spec(config: DecoderConfig, path: str | Path, weight_bits: int | None = None) -> ModelSpec:
-    """The dimensions of a decoder with the precision that its weights are stored in.
+def config_spec(config: DecoderConfig, path: str | Path, as_stored: bool = True) -> ModelSpec:
+    """A decoder with the precision that its configuration says.
 
     Args:
         config: What was read.
         path: Where it was read from; names the model.
-        weight_bits: Bits per weight instead; then it does not matter how they are stored.
+        as_stored: False for 8 bits a weight, however they are stored.
 
     Raises:
         InputError: The dimensions cannot be, or it is not known what the quantisation stores.
@@ -70,41 +110,21 @@ def config_spec(config: DecoderConfig, path: str | Path, weight_bits: int | None
     where = _where(file)
     absolute = file.absolute()
     name = absolute.parent.name if file.name == "config.json" else file.stem
-    stored: dict[str, int] = {}
-    if config.quantization is not None and weight_bits is None:
-        try:
-            stored = stored_precision(config.quantization, config.dtype)
-        except ValueError as error:
-            raise InputError(f"{where}: {error}") from None
-    spec = validated_spec({"name": name, "source": str(file), **config.dimensions, **stored}, where)
-    return spec.with_bits(weight=weight_bits)
+    spec = validated_spec({"name": name, "source": str(file), **config.dimensions}, where)
+    if config.quantization is None or not as_stored:
+        return spec
+    try:
+        stored = stored_precision(config.quantization, config.dtype, spec.classes)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+    return spec.model_copy(update={"formats": stored.formats}).with_bits(kv=stored.kv_bits)
 
 
 def _config_file(path: Path) -> Path:
+    if _is_weights(path):
+        return path.with_name("config.json")
     return path / "config.json" if path.is_dir() else path
 
 
 def _where(file: Path) -> str:
     return f"model config '{shown(str(file))}'"
-
-
-def read_json_object(file: Path, where: str, instead: str = "") -> dict[str, object]:
-    """Read a file that holds one JSON object.
-
-    Args:
-        file: The file.
-        where: Begins what is said of any fault.
-        instead: What else could be given, said where the file cannot be read.
-
-    Raises:
-        InputError: The file cannot be read, is not JSON, or holds something else.
-    """
-    try:
-        content = json.loads(read_text(file))
-    except OSError as error:
-        raise InputError(f"cannot read {where}: {error.strerror}{instead and f'; {instead}'}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{where} must hold a JSON object, not a {type(content).__name__}")
-    return content

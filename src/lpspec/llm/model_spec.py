@@ -7,16 +7,15 @@ from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
 from lpspec.errors import LONGEST, InputError, listed
 from lpspec.llm.counts import packed_bytes
-from lpspec.llm.formats import WeightFormat
+from lpspec.llm.formats import LINEAR, NAMED, Formats, WeightFormat, read_format, read_formats
 from lpspec.llm.steps import Attend, ExpertProduct, Gather, Product, Recur, Step, Unread, Vector
+from lpspec.llm.stored_tensors import CLASSES, TensorClass
 from lpspec.llm.structure import SHARED_HEAD, Structure
-from lpspec.llm.weights import Read, Tensor, TensorClass, distinct_experts
+from lpspec.llm.weights import Read, Tensor, distinct_experts
 
 __all__ = ["ModelSpec", "Tensor", "WeightFormat", "one_line", "validated_spec"]
 
 Bits = Literal[4, 8, 16, 32]
-
-_ONE_PRECISION = {"embedding", "head", "other"}
 
 
 class ModelSpec(Structure):
@@ -31,14 +30,8 @@ class ModelSpec(Structure):
     """What tables and figures call the model."""
     source: str
     """Where the dimensions come from."""
-    weight_bits: Bits = 8
-    """Bits of a weight of the layers' products, and of draft heads."""
-    group_size: NonNegativeInt = 0
-    """Weights of one output that share what is stored beside them; 0 where all of them do."""
-    group_bits: NonNegativeInt = 0
-    """Bits stored beside each such group: its scale and zero point."""
-    other_bits: Bits | None = None
-    """Bits of a number of embedding, LM head, norms and biases; None for those of a weight."""
+    formats: Formats = Formats()
+    """How weights are stored, by class of tensors; draft heads as the feed-forward layers."""
     activation_bits: Bits = 8
     """Bits of an activation between operators."""
     kv_bits: Bits = 8
@@ -84,22 +77,39 @@ class ModelSpec(Structure):
         return (mix, *(tensor._replace(name=f"eagle_{tensor.name}") for tensor in own))
 
     @property
-    def linear_format(self) -> WeightFormat:
-        """How weights of the layers' products and of draft heads are stored."""
-        return WeightFormat(self.weight_bits, self.group_size, self.group_bits)
+    def weight_bits(self) -> int:
+        """Bits of a weight of the layers' products: of the widest, where classes differ."""
+        return max(self.formats.of(kind).bits for kind in LINEAR if kind in self.classes)
 
     @property
-    def other_format(self) -> WeightFormat:
-        """How embedding, LM head, norms and biases are stored."""
-        return WeightFormat(self.other_bits or self.weight_bits)
+    def weights_text(self) -> str:
+        """How weights are stored, in words: the format of most classes, and the classes of others."""
+        formats = {kind: self.formats.of(kind).text for kind in CLASSES if kind in self.classes}
+        texts = list(formats.values())
+        most = max(dict.fromkeys(texts), key=texts.count)
+        others = {text: [kind for kind in formats if formats[kind] == text] for text in dict.fromkeys(texts)}
+        named = "; ".join(f"{text} in {' and '.join(kinds)}" for text, kinds in others.items() if text != most)
+        return f"{most} ({named})" if named else most
+
+    @property
+    def classes(self) -> frozenset[TensorClass]:
+        """Classes that the model has tensors of."""
+        return frozenset(tensor.kind for tensor in self.tensors)
 
     def stored_as(self, kind: TensorClass) -> WeightFormat:
-        """How tensors of a class are stored."""
-        return self.other_format if kind in _ONE_PRECISION else self.linear_format
+        """How tensors of a class are stored; an LM head that is the embedding as that."""
+        return self.formats.of("embedding" if kind == "head" and self.tied_embeddings else kind)
 
-    def stored_bytes(self, tensor: Tensor) -> int:
-        """Bytes of all copies of one of the model's tensors."""
-        return tensor.size_bytes(self.stored_as(tensor.kind))
+    def stored_bytes(self, *tensors: Tensor) -> int:
+        """Bytes of all copies of some of the model's tensors."""
+        of_class: dict[TensorClass, int] = {}
+        total = 0
+        for tensor in tensors:
+            if self.stored_as(tensor.kind).per_weights:
+                of_class[tensor.kind] = of_class.get(tensor.kind, 0) + tensor.elements
+            else:
+                total += tensor.size_bytes(self.stored_as(tensor.kind))
+        return total + sum(int(self.stored_as(kind).size_bytes(1, n)) for kind, n in of_class.items())
 
     @property
     def parameters(self) -> int:
@@ -114,17 +124,17 @@ class ModelSpec(Structure):
     @property
     def weight_bytes(self) -> int:
         """Bytes resident for the base model, the embedding table included."""
-        return sum(map(self.stored_bytes, self.tensors))
+        return self.stored_bytes(*self.tensors)
 
     @property
     def medusa_weight_bytes(self) -> int:
         """Bytes resident for all Medusa heads together."""
-        return sum(map(self.stored_bytes, self.medusa_tensors))
+        return self.stored_bytes(*self.medusa_tensors)
 
     @property
     def eagle_weight_bytes(self) -> int:
         """Bytes resident for the EAGLE layer."""
-        return sum(map(self.stored_bytes, self.eagle_tensors))
+        return self.stored_bytes(*self.eagle_tensors)
 
     # What a pass reads, and what stays between passes
 
@@ -147,6 +157,7 @@ class ModelSpec(Structure):
         Of experts, those that at least one token is expected to be sent to, rounded to whole bytes (see
         ``distinct_experts`` for the routing model). Rows of an embedding that is the LM head too are among its own.
         """
+        wholes: list[Tensor] = []
         exact, expected = 0, 0.0
         for step, count, _ in self.steps():
             tensor = step_tensor(step, count)
@@ -154,12 +165,12 @@ class ModelSpec(Structure):
                 continue
             whole = self.stored_bytes(tensor)
             if tensor.read == "whole":
-                exact += whole
+                wholes.append(tensor)
             elif tensor.read == "experts":
                 expected += whole * distinct_experts(tensor.experts, tensor.top_k, tokens) / tensor.experts
             elif not (tensor.name == "embedding" and self.tied_embeddings):
                 exact += min(tokens, tensor.rows) * (whole // tensor.rows)
-        return exact + round(expected)
+        return self.stored_bytes(*wholes) + exact + round(expected)
 
     def cache_bytes(self, context: int) -> int:
         """Bytes kept between passes after so many tokens: keys and values inside windows, latent vectors, states.
@@ -209,11 +220,42 @@ class ModelSpec(Structure):
         Raises:
             InputError: A width is none of the allowed ones.
         """
-        given: dict[str, int | None] = {"weight_bits": weight, "activation_bits": activation, "kv_bits": kv}
-        changed: dict[str, int | None] = {field: bits for field, bits in given.items() if bits is not None}
+        given = {"activation_bits": activation, "kv_bits": kv}
+        changed: dict[str, object] = {field: bits for field, bits in given.items() if bits is not None}
         if weight is not None:
-            changed |= {"group_size": 0, "group_bits": 0, "other_bits": None}
+            changed["formats"] = self.formats.with_formats(dict.fromkeys(CLASSES, read_format(str(weight))))
         return validated_spec({**dict(self), **changed}, f"model '{self.name}'")
+
+    def with_weights(self, text: str) -> "ModelSpec":
+        """The same model with its weights stored otherwise.
+
+        Args:
+            text: A format for all, such as ``4``, ``4g128`` or ``q4_k``; or one for each class that changes, such as
+                ``attention_in=8,expert=mxfp4``.
+
+        Raises:
+            InputError: A class or format that is not known, a class that the model has not, or a format whose blocks
+                its rows do not fill.
+        """
+        formats = read_formats(text)
+        if "=" in text:
+            for kind in formats:
+                self._check_has(kind)
+        changed = self.model_copy(update={"formats": self.formats.with_formats(formats)})
+        for tensor in changed.tensors:
+            stored = changed.stored_as(tensor.kind)
+            if stored.name in NAMED and stored.group_size and tensor.columns % stored.group_size:
+                whole = f"rows of {tensor.columns} are no whole blocks of {stored.group_size}"
+                raise InputError(f"model '{self.name}': {tensor.name} cannot be {stored.name}, its {whole}")
+        return changed
+
+    def _check_has(self, kind: TensorClass) -> None:
+        if kind == "head" and self.tied_embeddings:
+            raise InputError(f"model '{self.name}': its head is its embedding, whose format is given as embedding=...")
+        if kind not in self.classes:
+            raise InputError(
+                f"model '{self.name}' has no tensors of class {kind}: it has {', '.join(sorted(self.classes))}"
+            )
 
 
 def validated_spec(fields: dict[str, object], where: str) -> ModelSpec:

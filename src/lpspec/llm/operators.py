@@ -14,8 +14,9 @@ from lpspec.llm.counts import Count, packed_bytes, plain
 from lpspec.llm.layers import ADD_OPS, COMPARE_OPS, SILU_OPS, SOFTMAX_OPS
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.steps import Attend, ExpertProduct, Gather, Product, Recur, Step, Vector
+from lpspec.llm.stored_tensors import TensorClass
 from lpspec.llm.structure import SHARED_HEAD, CountedStep
-from lpspec.llm.weights import TensorClass, distinct_experts
+from lpspec.llm.weights import distinct_experts
 from lpspec.llm.work import Attention, Elementwise, ExpertGemm, Gemm, Operator, PlainOperator, StateUpdate
 
 __all__ = [

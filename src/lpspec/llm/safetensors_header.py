@@ -9,8 +9,8 @@ from math import prod
 from pathlib import Path
 
 from lpspec.errors import InputError, shown
-from lpspec.llm.loading import read_json_object
 from lpspec.llm.stored_tensors import StoredTensor
+from lpspec.text_files import read_json_object
 
 WHOLE = "model.safetensors"
 """What a folder's file of weights is called; one with shards has ``INDEX`` instead."""

@@ -6,7 +6,7 @@ Widths are numbers per token; a weight product multiplies rows of ``k`` numbers 
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from lpspec.llm.weights import TensorClass
+from lpspec.llm.stored_tensors import TensorClass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,19 @@ import re
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from lpspec.llm.config_keys import words
 
-CLASSES = ("embedding", "head", "attention_in", "attention_out", "ffn_up", "ffn_down", "expert", "other")
-"""Classes of tensors that have a precision of their own; norms, biases and routers are the other ones."""
+TensorClass: TypeAlias = Literal[
+    "embedding", "head", "attention_in", "attention_out", "ffn_up", "ffn_down", "expert", "other"
+]
+"""What a tensor is for, which decides in which precision it is stored; "other" are norms, biases and routers."""
 
-_LEAVES = {
+CLASSES: tuple[TensorClass, ...] = get_args(TensorClass)
+"""All of them."""
+
+_LEAVES: dict[TensorClass, str] = {
     "embedding": "token_embd per_layer_token_embd embed_tokens embed_tokens_per_layer wte word_embeddings embed_in",
     "head": "output lm_head embed_out",
     "attention_in": """
@@ -27,7 +32,7 @@ _LEAVES = {
     "ffn_down": "ffn_down ffn_down_shexp down_proj fc2 w2 dense_4h_to_h output_linear",
     "expert": "ffn_gate_exps ffn_up_exps ffn_down_exps ffn_gate_up_exps",
 }
-_CLASS_OF = {leaf: name for name, leaves in _LEAVES.items() for leaf in words(leaves)}
+_CLASS_OF: dict[str, TensorClass] = {leaf: name for name, leaves in _LEAVES.items() for leaf in words(leaves)}
 
 _ENDING = re.compile(
     r"[._](weight|qweight|qzeros|scales|g_idx|blocks|SCB|(input|output)_(scale|zero_point)|input_global_scale"
@@ -62,7 +67,7 @@ class StoredTensor(NamedTuple):
         return prod(self.shape)
 
     @property
-    def tensor_class(self) -> str:
+    def tensor_class(self) -> TensorClass:
         """The class that its precision belongs to, by its name in GGUF or on the Hugging Face hub."""
         return tensor_class(self.name)
 
@@ -70,14 +75,14 @@ class StoredTensor(NamedTuple):
 class Share(NamedTuple):
     """What tensors of one class and type come to."""
 
-    tensor_class: str
+    tensor_class: TensorClass
     type_name: str
     tensors: int
     elements: int
     size_bytes: int
 
 
-def tensor_class(name: str) -> str:
+def tensor_class(name: str) -> TensorClass:
     """The class of a tensor; what is none of the products, embeddings or the head is one of the others."""
     if name.endswith("bias"):
         return "other"
@@ -91,9 +96,19 @@ def tensor_class(name: str) -> str:
     return _CLASS_OF.get(leaf, "other")
 
 
+_OUTSIDE = re.compile(
+    r"(.*\.)?(visual|vision_\w+|image_\w+|audio_\w+|multi_modal_\w+|mm_\w+|embed_(vision|audio)|v|a|mm|resampler)\..*"
+)
+
+
+def is_outside(name: str) -> bool:
+    """Whether a tensor or module belongs to what a multimodal model has beside its decoder."""
+    return _OUTSIDE.fullmatch(f"{name}.") is not None
+
+
 def shares(tensors: Sequence[StoredTensor]) -> tuple[Share, ...]:
     """Tensors summed by class and type: classes in order, the largest type of a class first."""
-    sums: dict[tuple[str, str], list[int]] = {}
+    sums: dict[tuple[TensorClass, str], list[int]] = {}
     for tensor in tensors:
         found = sums.setdefault((tensor.tensor_class, tensor.type_name), [0, 0, 0])
         for place, more in enumerate((1, tensor.elements, tensor.size_bytes)):

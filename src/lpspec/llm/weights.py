@@ -4,11 +4,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from lpspec.llm.counts import Count
 from lpspec.llm.formats import WeightFormat
-
-TensorClass: TypeAlias = Literal[
-    "embedding", "head", "attention_in", "attention_out", "ffn_up", "ffn_down", "expert", "other"
-]
-"""What a tensor is for, which decides in which precision it is stored; "other" are norms, biases and routers."""
+from lpspec.llm.stored_tensors import TensorClass
 
 Read: TypeAlias = Literal["whole", "rows", "experts", "none"]
 """What a pass reads of a tensor: all of it; a row per token, as of an embedding; one of its blocks per expert that a

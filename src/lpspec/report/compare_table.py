@@ -12,8 +12,6 @@ from lpspec.simulation.energy_basis import Efficiency
 from lpspec.simulation.run import Run
 from lpspec.simulation.served_run import ServedRun
 
-INT8 = 8
-
 COLUMNS = ("token/s", "token/J", "EDP s·mJ", "power W", "first token ms", "tokens per pass", "L_spec")
 BOARD_COLUMNS = ("board token/J", "board W")
 PARTS_COLUMNS = ("mem+MAC token/J", "mem+MAC W")
@@ -107,11 +105,11 @@ def basis_text(basis: str, runs: Sequence[Run | ServedRun]) -> str:
 
 def _weights(model: ModelSpec) -> str:
     """In how many bits weights are stored."""
-    head_bits = model.other_format.bits
-    if model.weight_bits == head_bits:
-        return f"{'INT' if head_bits <= INT8 else 'FP'}{head_bits} weights"
-    beside = f"{model.group_bits} bits per {model.group_size or 'output'} beside, " if model.group_bits else ""
-    return f"{model.weight_bits}-bit weights ({beside}LM head {head_bits}-bit)"
+    text = model.weights_text
+    beside = {"activations": model.activation_bits, "cache": model.kv_bits}
+    said = [f"{bits}-bit {name}" for name, bits in beside.items() if bits != model.weight_bits]
+    weights = f"weights in {text}" if " " in text else f"{text.upper()} weights"
+    return ", ".join([weights, *said])
 
 
 def _times(count: int) -> str:

@@ -42,6 +42,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "fidelity": run.fidelity,
         "error_bound": run.error_bound,
         "weight_bits": run.system.model.weight_bits,
+        "weight_formats": run.system.model.weights_text,
         "weight_bytes": run.system.model.weight_bytes,
         "speculates": run.system.speculates,
         "tokens_per_s": run.tokens_per_s,

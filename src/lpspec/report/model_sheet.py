@@ -7,11 +7,9 @@ from pydantic import BaseModel
 from lpspec.devices.device import Identity
 from lpspec.llm.layer import Layer
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.stored_tensors import CLASSES, TensorClass
 from lpspec.llm.structure import Structure
 from lpspec.report.sheets import GIGA, Fact, Sheet
-
-STORED = ("weight_bits", "group_size", "group_bits", "other_bits")
-"""Fields that a quantised checkpoint fixes."""
 
 
 def model_sheet(model: ModelSpec) -> Sheet:
@@ -61,15 +59,27 @@ def _facts(model: ModelSpec) -> Iterator[Fact]:
         if isinstance(value, tuple | BaseModel) or (name in Structure.model_fields and value == field.default):
             continue
         is_bits = name.endswith("_bits")
-        is_stored = name in STORED and model.other_bits is not None  # as the model's own file says
-        is_ours = (is_bits or name in STORED or name.startswith(("medusa", "default"))) and not is_stored
+        is_ours = is_bits or name.startswith(("medusa", "default"))
         source = "set by lpspec" if is_ours else model.source
         yield Fact(name, value, "bit" if is_bits else "", str(value), _meaning(field.description), source)
+    for kind in CLASSES:
+        if kind in model.classes:
+            yield _format_fact(model, kind)
     layers = _layers(model)
     for number, (layer, count) in enumerate(layers.items(), 1):
         prefix = "layer." if len(layers) == 1 else f"layer_{number}."
         yield Fact(f"{prefix}count", count, "", str(count), f"Layers of this kind: {layer.kind}", model.source)
         yield from _part_facts(layer, prefix, model.source)
+
+
+def _format_fact(model: ModelSpec, kind: TensorClass) -> Fact:
+    """How a class of tensors is stored: by lpspec's choice where nothing but whole bits is said."""
+    stored = model.stored_as(kind)
+    tensors = [tensor for tensor in model.tensors if tensor.kind == kind]
+    weights = sum(tensor.elements for tensor in tensors)
+    meaning = f"Stored form of {weights:,} weights, {8 * model.stored_bytes(*tensors) / weights:.4g} bits each"
+    source = model.source if stored.name else "set by lpspec"
+    return Fact(f"weights.{kind}", stored.text, "", stored.text, meaning, source)
 
 
 def _part_facts(part: BaseModel, prefix: str, source: str) -> Iterator[Fact]:

@@ -106,12 +106,13 @@ def profile_sheet(profile: EnergyProfile) -> Sheet:
     return Sheet("energy profile", profile.name, profile.summary, tuple(_facts(profile)), identities)
 
 
-def stored_sheet(name: str, shares: Sequence[Share]) -> Sheet:
+def stored_sheet(name: str, shares: Sequence[Share], beside: str = "") -> Sheet:
     """The sheet of the weights that a file, or the files of a folder, hold.
 
     Args:
         name: Its path.
         shares: Its tensors by class and type.
+        beside: What else is to be said.
     """
     facts = tuple(_share_fact(name, share) for share in shares if share.elements)
     total = sum(share.size_bytes for share in shares)
@@ -119,7 +120,8 @@ def stored_sheet(name: str, shares: Sequence[Share]) -> Sheet:
         Identity("tensors", sum(share.tensors for share in shares), "", "in all"),
         Identity("tensor_bytes", total, "B", "of all tensors together, without header and padding"),
     )
-    return Sheet("stored weights", name, f"{total:,} bytes of tensors, by class and type", facts, identities)
+    summary = f"{total:,} bytes of tensors, by class and type{beside and f'; {beside}'}"
+    return Sheet("stored weights", name, summary, facts, identities)
 
 
 def _share_fact(name: str, share: Share) -> Fact:

@@ -68,7 +68,7 @@ def _value_faults(option: Option, value: Any) -> Iterator[str]:
         yield from _list_faults(option, value)
     elif option.is_table:
         yield from _table_faults(option.path, value)
-    elif option.kind in (int, float, bool):
+    elif option.kind in (int, float, bool) and not (option.or_text and isinstance(value, str)):
         yield from _scalar_faults(option, value)
     else:
         yield from _text_faults(option, value)
@@ -76,7 +76,9 @@ def _value_faults(option: Option, value: Any) -> Iterator[str]:
 
 def _scalar_faults(option: Option, value: Any) -> Iterator[str]:
     if type(value) is not option.kind and not (option.kind is float and type(value) is int):
-        expected = {int: "a whole number", float: "a number", bool: "true or false"}[option.kind]
+        expected = {int: "a whole number" + " or a text" * option.or_text, float: "a number", bool: "true or false"}[
+            option.kind
+        ]
         yield f"{option.path}: must be {expected}, not {_said(value)}"
     elif option.kind is int and option.least is not None and value < option.least:
         yield f"{option.path}: must be at least {option.least}, not {value}"

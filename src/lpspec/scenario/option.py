@@ -60,6 +60,7 @@ class Option:
         least: The least number that is allowed.
         flag: What the command line calls it, without hyphens; empty where that is its name.
         is_path: Whether it may name a file.
+        or_text: Whether a text may stand in place of a number.
     """
 
     path: str
@@ -71,11 +72,13 @@ class Option:
     least: int | None
     flag: str
     is_path: bool
+    or_text: bool = False
 
     @property
     def hint(self) -> Any:
         """Its type as an annotation."""
-        return self.kind | None if self.may_be_none else self.kind
+        kind = self.kind | str if self.or_text else self.kind
+        return kind | None if self.may_be_none else kind
 
     @property
     def is_table(self) -> bool:
@@ -123,7 +126,9 @@ def _options(description: type, prefix: str) -> Iterator[Option]:
         kinds = [kind for kind in get_args(hints[f.name]) if kind is not NoneType]
         may_be_none = NoneType in get_args(hints[f.name])
         kind = kinds[0] if may_be_none else hints[f.name]
-        yield Option(prefix + f.name, kind, may_be_none, _default(f), **f.metadata)
+        yield Option(
+            prefix + f.name, kind, may_be_none, _default(f), **f.metadata, or_text=kind is int and str in kinds
+        )
 
 
 def _default(f: Field[Any]) -> Any:

@@ -55,13 +55,15 @@ class Scenario(Description):
 
     model: str = option(
         "llama2-7b",
-        "Preset (llama2-7b, vicuna-13b, llama3-8b, ...: see `lpspec inspect`) or a Hugging Face config.json.",
+        "Preset (llama2-7b, vicuna-13b, llama3-8b, ...: see `lpspec inspect`), a GGUF file, or a Hugging Face "
+        "config.json or folder.",
         is_path=True,
     )
-    weights: int | None = option(
+    weights: int | str | None = option(
         None,
-        "Bits per weight: 4, 8 or 16. Left out: what a quantised config.json stores (AWQ, GPTQ, compressed-tensors), "
-        "and 8 for all others. PIM takes 8 only.",
+        "How weights are stored: bits (4, 8, 16), a format (4g128, q4_k, mxfp4, ...), or formats by class of tensors "
+        "as in attention_in=8,expert=4. Left out: what a model's files or its quantization_config say, and 8 for all "
+        "others.",
     )
     trace: str | None = option(
         None,
@@ -127,10 +129,16 @@ class Scenario(Description):
         "Draft heads that a step runs: by-depth (as many as its tree is deep) or all (wherever there is a tree).",
         choices=HEAD_USES,
     )
+    activations: int | None = option(None, "Bits of an activation: 8 if left out.", least=4)
+    kv: int | None = option(
+        None, "Bits of a number of the KV cache: what a quantization_config says, or 8, if left out."
+    )
 
     def __post_init__(self) -> None:
-        """Name each system once, and refuse what has no effect."""
+        """Name each system once, read a format that is a number as one, and refuse what has no effect."""
         super().__post_init__()
+        if isinstance(self.weights, str) and self.weights.isascii() and self.weights.isdecimal():
+            object.__setattr__(self, "weights", int(self.weights[:9]))
         if self.exact and self.fidelity == "analytic":
             raise InputError("exact is how commands are timed: it has no effect with fidelity analytic")
         if self.trace is not None and self.acceptance is not None:

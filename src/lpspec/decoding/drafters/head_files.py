@@ -14,7 +14,7 @@ from lpspec.decoding.config_reader import unread_keys
 from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_config import LlamaConfig, draft_layer_config
 from lpspec.errors import InputError, shown
-from lpspec.llm.loading import read_json_object
+from lpspec.text_files import read_json_object
 
 LAYER = "transformer_layer_config"
 """Where speculators' files (https://github.com/vllm-project/speculators) describe the layer, as the model's would."""
