@@ -26,6 +26,7 @@ COMMANDS = {
     "sweep": "Run every point of a study, and keep each in a store as soon as it is finished.",
     "search": "Search a study for the points that no other beats, and confirm the best by commands.",
     "results": "Show, filter, draw and export the points of a store.",
+    "report": "Write a result or the points of a store as one page of HTML that needs nothing besides itself.",
     "placement": "Compare static, dynamic and replicated placement of weights on LP-Spec.",
     "traffic": "Decode on LP-Spec while a CPU reads and writes beside it.",
     "inspect": "Show every value of a platform, die, energy profile, model, trace, tree or file of weights.",

@@ -3,6 +3,7 @@
 import time
 from typing import Any, Literal, NamedTuple
 
+from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
 from lpspec.explore.store import Outcome
 from lpspec.scenario import Scenario
@@ -26,6 +27,8 @@ class Metric(NamedTuple):
 METRICS = {
     "tokens_per_s": Metric("decode throughput, tokens/s", "higher"),
     "tokens_per_j": Metric("energy efficiency, tokens/J, on the basis of the scenario", "higher"),
+    "tokens_per_j_memory_and_macs": Metric("the same, of memory and MACs alone", "higher"),
+    "tokens_per_j_board": Metric("the same, of the whole board or SoC; none where a platform does not say", "higher"),
     "edp_s_mj": Metric("energy-delay product of a token, s x mJ", "lower"),
     "mj_per_token": Metric("decode energy of a token, mJ", "lower"),
     "average_power_w": Metric("power while decoding, W", "lower"),
@@ -37,6 +40,7 @@ METRICS = {
     "migrations": Metric("how often weights moved between ranks"),
     "weight_gb": Metric("weights of the model, GB"),
     "capacity_gb": Metric("what the platform holds, GB"),
+    **{f"{name}_mj_per_token": Metric(f"part of mj_per_token: {name}, mJ") for name in COMPONENTS},
     "error_bound": Metric("largest relative error of the time where phases were combined; none otherwise"),
 }
 """Figures of a point by name."""
@@ -62,6 +66,9 @@ def evaluate(values: dict[str, Any]) -> Outcome:
 def metrics_of(run: Run) -> dict[str, Any]:
     """Every figure of a run by name."""
     own = {
+        "tokens_per_j_memory_and_macs": run.memory_and_macs.tokens_per_j,
+        "tokens_per_j_board": None if run.board is None else run.board.tokens_per_j,
+        **{f"{name}_mj_per_token": mj for name, mj in run.energy_by_component_mj.items()},
         "weight_gb": run.system.model.weight_bytes / 1e9,
         "capacity_gb": run.system.platform.capacity_bytes / 1e9,
     }

@@ -1,7 +1,8 @@
 """The figure of a comparison: throughput, energy by component, and energy-delay product of every system."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ from lpspec.report.figures import (
     bare_axes,
     in_style,
     plain_log_labels,
+    short,
 )
 from lpspec.report.wording import digits
 from lpspec.simulation.run import Run
@@ -41,18 +43,36 @@ CUT_ABOVE = 4.0
 BAR = 0.68
 
 
+class Totals(Protocol):
+    """What a system took for a token."""
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Decode throughput, tokens per second."""
+
+    @property
+    def mj_per_token(self) -> float:
+        """Energy, mJ."""
+
+    @property
+    def edp_s_mj(self) -> float:
+        """Energy-delay product, s x mJ."""
+
+    @property
+    def energy_by_component_mj(self) -> Mapping[str, float]:
+        """Energy by component, mJ."""
+
+
 def comparison_figure(runs: Sequence[Run]) -> Figure:
     """Three panels that share the systems on their vertical axis; every value is written beside its mark."""
     with in_style():
         figure = Figure(figsize=(DOUBLE_COLUMN_IN, 1.0 + 0.21 * len(runs)), layout="constrained")
         throughput, energy, edp = figure.subplots(1, 3, sharey=True, width_ratios=(1, 1.45, 1))
-        _draw_throughput(throughput, runs)
-        _draw_energy(energy, runs)
-        _draw_edp(edp, runs)
-        throughput.set_yticks(range(len(runs)), [run.system.name for run in runs])
-        for label, run in zip(throughput.get_yticklabels(), runs, strict=True):
-            label.set_fontweight("bold" if run.system.name == REFERENCE else "normal")
-        throughput.set_ylim(len(runs) - 0.4, -0.6)
+        names = [run.system.name for run in runs]
+        draw_throughput(throughput, names, runs)
+        draw_energy(energy, runs)
+        draw_edp(edp, names, runs)
+        label_systems(throughput, names)
         for axes in (throughput, energy, edp):
             bare_axes(axes)
             axes.tick_params(axis="y", length=0)
@@ -62,9 +82,18 @@ def comparison_figure(runs: Sequence[Run]) -> Figure:
     return figure
 
 
-def _draw_throughput(axes: Axes, runs: Sequence[Run]) -> None:
+def label_systems(axes: Axes, names: Sequence[str]) -> None:
+    """Systems from top to bottom, the one that others are compared with in bold."""
+    axes.set_yticks(range(len(names)), list(map(short, names)))
+    for label, name in zip(axes.get_yticklabels(), names, strict=True):
+        label.set_fontweight("bold" if name == REFERENCE else "normal")
+    axes.set_ylim(len(names) - 0.4, -0.6)
+
+
+def draw_throughput(axes: Axes, names: Sequence[str], runs: Sequence[Totals]) -> None:
+    """A bar of tokens per second for each system."""
     values = [run.tokens_per_s for run in runs]
-    colours = [BLUE if run.system.name == REFERENCE else GREY for run in runs]
+    colours = [BLUE if name == REFERENCE else GREY for name in names]
     axes.barh(range(len(runs)), values, BAR, color=colours)
     for i, value in enumerate(values):
         _write(axes, value, i, digits(value, 3))
@@ -72,7 +101,8 @@ def _draw_throughput(axes: Axes, runs: Sequence[Run]) -> None:
     axes.set_xlabel("throughput (token/s)")
 
 
-def _draw_energy(axes: Axes, runs: Sequence[Run]) -> None:
+def draw_energy(axes: Axes, runs: Sequence[Totals]) -> None:
+    """A bar of energy per token for each system, by component."""
     limit = _longest_shown([run.mj_per_token for run in runs])
     parts = [run.energy_by_component_mj for run in runs]
     left = [0.0] * len(runs)
@@ -99,11 +129,12 @@ def _longest_shown(values: Sequence[float]) -> float:
     return 1.3 * longest if max(values) > 2 * longest else max(values)
 
 
-def _draw_edp(axes: Axes, runs: Sequence[Run]) -> None:
+def draw_edp(axes: Axes, names: Sequence[str], runs: Sequence[Totals]) -> None:
+    """A mark of energy-delay product for each system."""
     values = [run.edp_s_mj for run in runs]
     low, high = 0.5 * min(values), max(values)
-    for i, (run, value) in enumerate(zip(runs, values, strict=True)):
-        colour = BLUE if run.system.name == REFERENCE else GREY
+    for i, (name, value) in enumerate(zip(names, values, strict=True)):
+        colour = BLUE if name == REFERENCE else GREY
         axes.plot([low, value], [i, i], color=colour, lw=0.8, zorder=1)
         axes.plot(value, i, marker="o", ms=4, color=colour)
         _write(axes, value, i, digits(value, 3))

@@ -5,16 +5,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from matplotlib import style
+from matplotlib import rc_context, style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from lpspec.errors import shown
+
 SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN = 3.5, 7.16
 """Widths of a column and of a page in the field's two-column papers, inches."""
 
 PNG_DPI = 200
+LONGEST_NAME = 26
+"""Letters of a name in a figure."""
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#000000",
@@ -46,10 +50,11 @@ STYLE: Mapping[str, Any] = {
     "xtick.minor.width": 0.4,
     "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,
-    "svg.hashsalt": "lpspec",
     "savefig.facecolor": "white",
+    "text.parse_math": False,
+    "svg.hashsalt": "lpspec",
 }
-"""Eight-point type throughout; fonts embedded as TrueType, as publishers ask."""
+"""Eight-point type throughout; fonts embedded as TrueType, as publishers ask; a dollar sign in a name is one."""
 
 
 def in_style() -> AbstractContextManager[None]:
@@ -57,20 +62,24 @@ def in_style() -> AbstractContextManager[None]:
     return style.context(["default", dict(STYLE)])
 
 
-def figure_bytes(figure: Figure, suffix: str, scenario: str | None = None) -> bytes:
+UNTOLD = {".pdf": "CreationDate", ".png": "Software", ".svg": "Date"}
+"""By suffix, what a file would say that differs from day to day."""
+
+
+def figure_bytes(figure: Figure, suffix: str, scenario: str | None = None, letters: bool = False) -> bytes:
     """A figure as the bytes of a file, the same for the same figure.
 
     Args:
         figure: What to write.
         suffix: ``.pdf``, ``.png`` or ``.svg``.
         scenario: JSON text of what gives the result again, to be kept as keywords (.pdf) or description (others).
+        letters: Leave the letters of an ``.svg`` text, in a font that the reader has, not outlines.
     """
-    undated = {".pdf": "CreationDate", ".png": "Software", ".svg": "Date"}
-    metadata: dict[str, str | None] = {undated[suffix]: None}
+    metadata: dict[str, str | None] = {UNTOLD[suffix]: None}
     if scenario is not None:
         metadata["Keywords" if suffix == ".pdf" else "Description"] = scenario
     buffer = io.BytesIO()
-    with in_style():
+    with in_style(), rc_context({"svg.fonttype": "none" if letters else "path"}):
         figure.savefig(buffer, format=suffix[1:], dpi=PNG_DPI, metadata=metadata)
     return buffer.getvalue()
 
@@ -87,6 +96,11 @@ def plain_log_labels(axis: Axis, ticks: Sequence[float] | None = None) -> None:
     axis.set_minor_formatter(NullFormatter())
     if ticks is not None:
         axis.set_minor_locator(NullLocator())
+
+
+def short(name: str) -> str:
+    """A name that leaves room beside it for what is drawn; of a long one the end."""
+    return shown(name, LONGEST_NAME)
 
 
 def bare_axes(axes: Axes) -> None:

@@ -10,6 +10,9 @@ from lpspec.explore.pareto import Cloud
 from lpspec.report.figures import GREY, SINGLE_COLUMN_IN, VERMILION, bare_axes, in_style
 from lpspec.report.results_table import HEADERS
 
+MOST_VECTORS = 2000
+"""Points that a .pdf or .svg holds one by one; more are a picture within it, which opens at once."""
+
 
 def results_figure(cloud: Cloud) -> Figure:
     """Every point of a cloud over its two figures, and its front as a line of steps.
@@ -27,7 +30,8 @@ def results_figure(cloud: Cloud) -> Figure:
     with in_style():
         figure = Figure(figsize=(SINGLE_COLUMN_IN, 2.6), layout="constrained")
         axes = figure.subplots()
-        axes.scatter([row[across] for row in rows], [row[up] for row in rows], s=7, color=GREY, lw=0, label="points")
+        values = [row[across] for row in rows], [row[up] for row in rows]
+        axes.scatter(*values, s=7, color=GREY, lw=0, label="points", rasterized=len(rows) > MOST_VECTORS)
         where: Literal["pre", "post"] = "pre" if METRICS[across].better == "higher" else "post"
         line = [row[across] for row in best], [row[up] for row in best]
         axes.step(*line, where=where, color=VERMILION, lw=1, marker="o", ms=3, label="no point beats these")

@@ -1,0 +1,164 @@
+"""What a page reads of a result's JSON; everything else in it is passed over."""
+
+import json
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lpspec.errors import InputError, shown
+
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class SystemResult(_Read):
+    """One system's totals, named as in the JSON of a run."""
+
+    system: str
+    platform: str
+    fidelity: str
+    error_bound: Amount | None = None
+    speculates: bool
+    tokens_per_s: Positive
+    tokens_per_j: Positive
+    edp_s_mj: Positive
+    average_power_w: Positive
+    time_to_first_token_ms: Amount
+    mean_acceptance_length: Positive
+    mean_l_spec: Positive
+    steps: Annotated[int, Field(gt=0)]
+    migrations: Annotated[int, Field(ge=0)]
+    migration_ms: Amount
+    mj_per_token: Positive
+    prefill_energy_mj: Amount
+    energy_by_component_mj: dict[str, Amount]
+    energy_counts: str
+    tokens_per_j_memory_and_macs: Positive | None
+    edp_memory_and_macs_s_mj: Positive | None
+    power_memory_and_macs_w: Positive | None
+    tokens_per_j_board: Positive | None
+    edp_board_s_mj: Positive | None
+    power_board_w: Positive | None
+    l_spec_histogram: dict[Annotated[int, Field(gt=0, le=4096)], Annotated[int, Field(ge=0)]]
+
+    @property
+    def pass_ms(self) -> float:
+        """Time of a verify pass with its drafts and moves, ms."""
+        return self.mean_acceptance_length / self.tokens_per_s * 1e3
+
+
+Systems = Annotated[tuple[SystemResult, ...], Field(min_length=1)]
+
+
+class LeftOut(_Read):
+    """A system that did not run."""
+
+    system: str
+    why: str
+
+
+class Provenance(_Read):
+    """What a result was made from."""
+
+    lpspec: str
+    fidelity: str
+    scenario: dict[str, Any]
+    trace: str
+    trace_kind: str
+    trace_description: str
+    trace_source: str
+    trace_sha256: str
+    config_sha256: str
+    config: dict[str, Any]
+
+
+class ComparisonResult(_Read):
+    """What ``lpspec compare --json`` writes."""
+
+    systems: Systems
+    left_out: tuple[LeftOut, ...]
+    model: str
+    trace: str
+    tree: str
+    objective: str
+    basis: Literal["equal", "board", "published"]
+    workload: dict[str, int | None]
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+
+class PublishedRow(_Read):
+    """A published number and the simulated one."""
+
+    id: str
+    quantity: str
+    published: Positive
+    simulated: Positive
+    low: Amount
+    high: Amount
+    ratio: Positive
+    unit: str
+    on: str
+    basis: str
+    source: str
+    why: str | None
+    command: Positive | None
+    command_ratio: Positive | None
+
+
+class Reading(_Read):
+    """The assumption set that fits best."""
+
+    concurrent_ranks: int
+    mac_interval_ns: Positive
+    objective: str
+    changes: dict[str, str]
+    worst_id: str
+    worst_ratio: Positive
+
+
+class ReproductionResult(_Read):
+    """What ``lpspec reproduce --json`` writes."""
+
+    rows: Annotated[tuple[PublishedRow, ...], Field(min_length=1)]
+    reading: Reading
+    fair_systems: dict[str, dict[str, Systems]]
+    command_levels: tuple[dict[str, Any], ...]
+    provenance: Provenance
+
+
+_R = TypeVar("_R", ComparisonResult, ReproductionResult)
+
+
+def read_result(text: str, where: str) -> ComparisonResult | ReproductionResult:
+    """A result from its JSON text.
+
+    Args:
+        text: The text.
+        where: Begins what is said of any fault.
+
+    Raises:
+        InputError: It is no JSON, or no result of ``compare`` or ``reproduce``.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is no JSON: {shown(str(error), 80)}") from None
+    if isinstance(content, dict) and "readings" in content:
+        return _validated(ReproductionResult, content, where)
+    if isinstance(content, dict) and "left_out" in content:
+        return _validated(ComparisonResult, content, where)
+    raise InputError(f"{where} is no result that a page can show: give what compare --json or reproduce --json wrote")
+
+
+def _validated(kind: type[_R], content: dict[str, Any], where: str) -> _R:
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise InputError(f"{where}: {shown(key, 60)}: {first['msg'].lower()}") from None
