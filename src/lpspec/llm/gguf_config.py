@@ -41,7 +41,7 @@ _GRANITE = {
 }
 
 _ARCHITECTURES: dict[str, tuple[str, dict[str, str]]] = {
-    "llama": ("llama", {}),
+    "llama": ("llama", _LOCAL_EXPERTS),
     "mistral3": ("ministral3", {}),
     "qwen2": ("qwen2", {}),
     "qwen2moe": ("qwen2_moe", _EXPERTS | {"expert_shared_feed_forward_length": "shared_expert_intermediate_size"}),
@@ -103,6 +103,10 @@ def config_of(file: GgufFile) -> dict[str, Any]:
             config[names[name]] = list(value) if isinstance(value, tuple) else value
         elif name not in _WITHOUT_WORK and not name.startswith("rope.scaling.") and _says_something(value):
             raise ValueError(f"{shown(key, 60)} = {_said(value)} may change what is computed, and is not known")
+    if arch == "llama" and config.get("num_local_experts"):
+        config["model_type"] = "mixtral"
+    elif arch == "llama":
+        config = {key: value for key, value in config.items() if key not in _LOCAL_EXPERTS.values()}
     _from_tensors(config, file)
     _complete(config, arch, keys)
     return config
@@ -146,10 +150,6 @@ def _complete(config: dict[str, Any], arch: str, keys: Mapping[str, GgufValue]) 
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
     if type(heads) is int and heads > 0 and type(hidden) is int:
         config.setdefault("head_dim", hidden // heads)
-    if arch == "llama" and keys.get("llama.expert_count"):
-        config["model_type"] = "mixtral"
-        config["num_local_experts"] = keys["llama.expert_count"]
-        config["num_experts_per_tok"] = keys.get("llama.expert_used_count")
     if arch in ("phi3", "mistral3"):
         config.setdefault("sliding_window", None)
     rotated, width = keys.get(f"{arch}.rope.dimension_count"), config.get("head_dim")
