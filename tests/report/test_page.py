@@ -153,6 +153,7 @@ def changed(path: str, value: Any) -> Any:
         (changed("systems.0.energy_by_component_mj", {"io": float("inf")}), "energy_by_component_mj.io: "),
         (changed("provenance", None), "provenance: "),
         (changed("basis", "other"), "basis: "),
+        (changed("workload.served", "poisson"), "is of --requests or --batch"),
         (lambda document: [document], "is no result that a page can show"),
         (lambda document: {"systems": 1}, "is no result that a page can show"),
         (lambda document: {"readings": 1}, "rows: "),

@@ -150,6 +150,8 @@ def read_result(text: str, where: str) -> ComparisonResult | ReproductionResult:
         raise InputError(f"{where} is no JSON: {shown(str(error), 80)}") from None
     if isinstance(content, dict) and "readings" in content:
         return _validated(ReproductionResult, content, where)
+    if isinstance(content, dict) and "served" in (content.get("workload") or ()):
+        raise InputError(f"{where} is of --requests or --batch: a page shows results of one request at a time")
     if isinstance(content, dict) and "left_out" in content:
         return _validated(ComparisonResult, content, where)
     raise InputError(f"{where} is no result that a page can show: give what compare --json or reproduce --json wrote")
