@@ -40,7 +40,7 @@ def test_bytes_by_counting_groups(columns: int, rows: int, group_size: int, bits
 @given(st.integers(1, 300), st.integers(1, 400), st.integers(1, 10**9), st.integers(1, 10**9))
 def test_measured_bytes_round_up_once(rows: int, columns: int, size_bytes: int, weights: int) -> None:
     exact = Fraction(rows * columns * size_bytes, weights)
-    found = WeightFormat(4).filling(size_bytes, weights).size_bytes(rows, columns)
+    found = int(WeightFormat(4).filling(size_bytes, weights).size_bytes(rows, columns))
     assert exact <= found < exact + 1
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from gguf_files import Row, write_gguf
+from test_safetensors_header import write as write_safetensors
 
 from lpspec.llm import load_model
 
@@ -117,6 +118,24 @@ def test_a_gguf_file_has_the_weights_of_its_model(tmp_path: Path, family: str) -
         (g.count, g.layer.kind) for g in expected.layer_groups
     ]
     assert found.cache_bytes(300) == expected.cache_bytes(300)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_has_the_bytes_of_its_tensors(tmp_path: Path, family: str) -> None:
+    """Names of the Hugging Face hub fall into the classes of the description, weight by weight."""
+    torch = pytest.importorskip("torch")
+    config = transformers.AutoConfig.for_model(family, **SMALL | FAMILIES[family][1])
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    header, end = {}, 0
+    for name, tensor in model.state_dict().items():
+        if not (name == "lm_head.weight" and config.tie_word_embeddings):
+            size = 2 * tensor.numel()
+            header[name] = {"dtype": "BF16", "shape": list(tensor.shape), "data_offsets": [end, end + size]}
+            end += size
+    write_safetensors(tmp_path / "model.safetensors", header, end)
+    load_json_twin(tmp_path, config)
+    assert load_model(str(tmp_path)).weight_bytes == end == 2 * model.num_parameters()
 
 
 def load_json_twin(folder: Path, config: Any) -> Any:

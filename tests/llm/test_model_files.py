@@ -1,6 +1,7 @@
 """Models from GGUF files and from folders with safetensors: dimensions, and every byte of the tensors."""
 
 import json
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -146,16 +147,15 @@ def write_folder(folder: Path, config: dict[str, Any], linear: Any) -> int:
         "model.norm.weight": ("BF16", [HIDDEN]),
     }  # fmt: skip
     for layer in range(LAYERS):
-        for module, shape in MODULES.items():
-            for ending, kind in linear(*shape).items():
+        for module, (rows, columns) in MODULES.items():
+            for ending, kind in linear(rows, columns).items():
                 tensors[f"model.layers.{layer}.{module}.{ending}"] = kind
         for norm in ("input_layernorm", "post_attention_layernorm"):
             tensors[f"model.layers.{layer}.{norm}.weight"] = ("BF16", [HIDDEN])
     header, end = {}, 0
     for name, (dtype, shape) in tensors.items():
         size = BYTES[dtype]
-        for width in shape:
-            size *= width
+        size *= prod(shape)
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [end, end + size]}
         end += size
     write_safetensors(folder / "model.safetensors", header, end)
