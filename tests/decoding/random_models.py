@@ -72,8 +72,16 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "smollm3-of-4": ("SmolLM3", {"num_hidden_layers": 5}),
+    "gemma2-own-scale": ("Gemma2", KINDS["gemma2"][1] | {"query_pre_attn_scalar": 16}),
+    "gemma3-own-scale": ("Gemma3Text", KINDS["gemma3"][1] | {"query_pre_attn_scalar": 16}),
+}
+"""The same as GGUF files have them, which don't say every key."""
+
+
 def save_random(kind: str, folder: Path, **saving: Any) -> Any:
-    family, changes = KINDS[kind]
+    family, changes = (KINDS | OTHERS)[kind]
     torch.manual_seed(sum(map(ord, kind)))
     config = getattr(transformers, f"{family}Config")(**SIZES | changes)
     model = getattr(transformers, f"{family.removesuffix('Text')}ForCausalLM")(config).eval()

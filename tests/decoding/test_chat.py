@@ -135,3 +135,13 @@ def test_added_tokens_that_cannot_be_are_refused(added: object, line: str | None
     with pytest.raises(InputError, match=line) as caught:
         load_tokenizer(folder)
     assert len(str(caught.value)) <= 200
+
+
+def test_tokens_added_beyond_the_models_rows_are_refused_in_prompts_only(tmp_path: Path) -> None:
+    """Many a model was given a token for padding and no row for it."""
+    folder = folder_with(tmp_path, {"added_tokens_decoder": {"1024": {"content": "<pad>", "special": True}}})
+    decoder = load_decoder(str(folder), "none")
+    assert decoder.tokenizer.size == 1 + decoder.model.config.shape.vocab_size
+    assert len(prompt_tokens(decoder, ["Why?"], 4)[0])
+    with pytest.raises(InputError, match="holds token ids outside the model's, 0 to 1023"):
+        prompt_tokens(decoder, ["Why?<pad>"], 4)

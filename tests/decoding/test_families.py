@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from random_models import SIZES, save_random, transformers
+from random_models import KINDS, SIZES, save_random, transformers
+from safetensors.torch import load_file, save_file
 
 from lpspec.decoding.config_reader import architecture, dimensions, read_keys, rotations
 from lpspec.decoding.families import DECODED
@@ -115,3 +116,28 @@ def test_longrope_ends_where_its_training_did(tmp_path: Path) -> None:
     """Behind that place all positions are turned otherwise."""
     save_random("phi3-longrope", tmp_path)
     assert load_llama(tmp_path).config.shape.max_context == 128
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_tensor_of_every_family_counts(kind: str, tmp_path: Path) -> None:
+    """One that is missing or too many is named, and one that is changed changes the scores."""
+    save_random(kind, tmp_path)
+    file, tokens = tmp_path / "model.safetensors", torch.arange(40) * 7 % 64
+    tensors, random = load_file(file), torch.Generator().manual_seed(sum(map(ord, kind)))
+    names = [name for name in sorted(tensors) if "layers.0." not in name]
+
+    def scores(changed: dict[str, torch.Tensor]) -> torch.Tensor:
+        save_file(changed, file)
+        model = load_llama(tmp_path, backend="torch")
+        with torch.inference_mode():
+            return model.logits(model.forward(tokens).hidden)
+
+    plain = scores(tensors)
+    for place in torch.randperm(len(names), generator=random)[:3].tolist():
+        name = names[place]
+        other = tensors[name] + torch.randn(tensors[name].shape, generator=random)
+        assert not torch.equal(scores(tensors | {name: other}), plain)
+        with pytest.raises(InputError, match=f"'{name}'"):
+            scores({key: tensor for key, tensor in tensors.items() if key != name})
+    with pytest.raises(InputError, match=r"holds 'model\.layers\.1\.self_attn\.sinks', which"):
+        scores(tensors | {"model.layers.1.self_attn.sinks": torch.ones(4)})

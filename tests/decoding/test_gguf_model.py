@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from random_models import KINDS, SIZES, save_random, transformers
+from random_models import SIZES, save_random, transformers
 
 gguf = pytest.importorskip("gguf")
 
@@ -39,9 +39,6 @@ FILES: dict[str, tuple[str, dict[str, Any]]] = {
     "granite": ("granite", {"embedding_scale": 3.0, "residual_scale": 0.4, "logit_scale": 2.0,
                             "attention__scale": 0.2}),
 }  # fmt: skip
-KINDS["smollm3-of-4"] = ("SmolLM3", {"num_hidden_layers": 5})
-KINDS["gemma2-own-scale"] = ("Gemma2", KINDS["gemma2"][1] | {"query_pre_attn_scalar": 16})
-KINDS["gemma3-own-scale"] = ("Gemma3Text", KINDS["gemma3"][1] | {"query_pre_attn_scalar": 16})
 
 
 def written(kind: str, tmp_path: Path, **changes: Any) -> tuple[Any, Path]:

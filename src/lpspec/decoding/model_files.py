@@ -13,7 +13,14 @@ DEMO = "demo"
 """Name of the model that comes with the package."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_MODEL_FILES = ("config.json", "generation_config.json", "tokenizer.json", "*.safetensors", "*.safetensors.index.json")
+_TEXT_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
+_MODEL_FILES = (*_TEXT_FILES, "*.safetensors", "*.safetensors.index.json")
 _HEAD_FILES = (*_MODEL_FILES, "*.pt", "pytorch_model.bin")
 
 

@@ -73,9 +73,18 @@ def load_decoder(
     model = load_llama(folder, kind, int8=dtype == "int8", backend=backend)
     drafter = load_drafter(drafter_name, model, _heads(folder, drafter_name, heads))
     tokenizer = load_tokenizer(folder)
-    if tokenizer.size > (known := model.config.spec.vocab_size):
-        raise InputError(f"the tokenizer of '{name}' knows {tokenizer.size} tokens, the model {known}")
+    _check_rows(name, tokenizer, model)
     return Decoder(name, model, tokenizer, shaped(drafter, drafter_name, policy or TreePolicy()), drafter_name, dtype)
+
+
+def _check_rows(name: str, tokenizer: TextTokenizer, model: Llama) -> None:
+    """Refuse a tokenizer of another model; tokens added to it later, such as padding, may lie beyond the model's rows.
+
+    No text has them, and a prompt that does is refused.
+    """
+    largest, known = max(tokenizer.plain_vocabulary.values(), default=-1), model.config.shape.vocab_size
+    if largest >= known:
+        raise InputError(f"the tokenizer of '{name}' knows {largest + 1} tokens, the model {known}")
 
 
 def _heads(folder: Path, drafter_name: str, heads: str | None) -> Path | None:
