@@ -11,12 +11,14 @@ from kinds_twin import mixed_pass
 from layer_kinds import CONVOLUTION, DENSE, FEW, FULL, LATENT, LINEAR, MODELS, SHARED, SLIDING, SPACE, layer, spec
 from step_twin import energy_pj
 
+from lpspec.errors import InputError
 from lpspec.experiments.systems import make_system
 from lpspec.llm.feed_forward import FeedForward
 from lpspec.llm.operators import verify_operators
 from lpspec.scenario import Scenario
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.step_cost import StepCosts, step_costs
+from lpspec.simulation.step_phases import in_order
 
 SYSTEMS = ("npu-spec", "pim-spec", "lp-spec", "rtx3090-spec", "attacc-spec")
 NONE = np.array([0])
@@ -117,3 +119,14 @@ def test_more_of_an_expert_network_never_costs_less(what: str) -> None:
         if what == "experts":
             assert after[0] == pytest.approx(before[0], rel=0.01)  # the router alone grew
         assert after[7] > before[7]
+
+
+def test_one_step_in_its_order_is_refused_where_only_expected_numbers_are_known() -> None:
+    built = make_system("npu-spec", MODELS["experts"], Scenario())
+    commands = command_costs(built, 140, 2)
+    assert commands is not None
+    with pytest.raises(
+        InputError, match=r"'expert_gate_up' runs 8 times a step on average.*without experts only"
+    ) as caught:
+        list(in_order(commands.step_phases(1, 140)))
+    assert len(str(caught.value)) <= 200
