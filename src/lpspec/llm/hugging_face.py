@@ -68,7 +68,7 @@ def _parse(content: Mapping[str, Any]) -> DecoderConfig:
     name = _family_name(content)
     family = FAMILIES[name]
     _refuse_other_models(content, name, name, None)
-    if unknown := unknown_keys(content, known_keys(name)):
+    if unknown := unknown_keys(content, known_keys(name) | {"auto_map"}):  # whose code is known by now
         named = listed([f"'{shown(key, 40)}'" for key in unknown], 60)
         raise ValueError(f"{named} may change what is computed, and is not known: if it does not, take it out")
     given = {key: value for key, value in content.items() if key in family.keys}

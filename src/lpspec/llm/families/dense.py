@@ -195,6 +195,13 @@ def starcoder2(k: Keys) -> dict[str, Any]:
     return _dense(k, windows, norm=LAYER_NORM, network=network, qkv_bias=k.use_bias, out_bias=k.use_bias)
 
 
+def helium(k: Keys) -> dict[str, Any]:
+    """Helium: no bias behind the attention."""
+    if width_of(k) * k.num_attention_heads != k.hidden_size:
+        raise ValueError("head_dim times num_attention_heads must be hidden_size")
+    return _dense(k, qkv_bias=k.attention_bias, up_bias=k.mlp_bias, down_bias=k.mlp_bias)
+
+
 def stablelm(k: Keys) -> dict[str, Any]:
     """StableLM: layer norms, each head's own in front of the scores."""
     kv_heads = k.num_key_value_heads or k.num_attention_heads

@@ -122,6 +122,10 @@ COMMON: dict[str, Any] = ROPE | {
 """Keys that nearly every family has."""
 
 
+FACTORS = {"embedding_multiplier": 1.0, "logits_scaling": 1.0, "residual_multiplier": 1.0, "attention_multiplier": 1.0}
+"""Granite's."""
+
+
 def width_of(k: Keys) -> int:
     """Width of one head."""
     return int(getattr(k, "head_dim", None) or k.hidden_size // k.num_attention_heads)

@@ -7,6 +7,7 @@ from lpspec.llm.families.dense import FULL
 from lpspec.llm.families.family import (
     ACTIVATIONS,
     COMMON,
+    FACTORS,
     Dimension,
     Family,
     Keys,
@@ -140,6 +141,8 @@ _NEMOTRON = {"M": LINEAR, "E": "moe", "*": FULL, "-": "mlp"}
 
 def nemotron_h(k: Keys) -> dict[str, Any]:
     """Nemotron-H and Nemotron 3: layers of one part each, Mamba-2, attention, a network or experts."""
+    if k.tie_word_embeddings:
+        raise ValueError("tie_word_embeddings = True: the library does not tie them in this family")
     named = k.layers_block_type if k.layers_block_type is not None else k.layer_types
     if named is None:
         pattern = k.hybrid_override_pattern
@@ -320,7 +323,7 @@ FAMILIES: dict[str, Family] = {
         | _MAMBA
         | {"attention_bias": False, "num_local_experts": 8, "num_experts_per_tok": 2, "layer_types": None}
         | {"shared_intermediate_size": 1024, "position_embedding_type": None}
-        | {"embedding_multiplier": 1.0, "logits_scaling": 1.0, "residual_multiplier": 1.0, "attention_multiplier": 1.0},
+        | FACTORS,
         ("GraniteMoeHybridForCausalLM",),
         ROUTING | _MAMBA_NOTES | words("normalization_function init_method layers_block_type"),
         types=_MAMBA_TYPES | {"position_embedding_type": str | None, "num_experts_per_tok": int},

@@ -28,6 +28,13 @@ def deepseek(k: Keys) -> dict[str, Any]:
     return behind_dense_ones(k, latent(k)) | drafting(k, latent(k))
 
 
+def glm4_moe_lite(k: Keys) -> dict[str, Any]:
+    """GLM-4.7-Flash: experts behind the first layer, unless each layer says what it is."""
+    if k.first_k_dense_replace != 1:
+        raise ValueError(f"first_k_dense_replace = {k.first_k_dense_replace}: allowed is 1; say it by mlp_layer_types")
+    return deepseek(k)
+
+
 def deepseek_v32(k: Keys) -> dict[str, Any]:
     """DeepSeek V3.2: an indexer chooses the tokens that are attended to."""
     types_of(k, ["indexed_attention"] * k.num_hidden_layers, "indexed_attention")
@@ -103,15 +110,15 @@ FAMILIES: dict[str, Family] = {
         deepseek_v32,
         _V3
         | {"max_position_embeddings": 163_840, "index_topk": 2048, "index_head_dim": 128, "index_n_heads": 64}
-        | {"mlp_layer_types": None, "layer_types": None, "mlp_bias": False},
+        | {"mlp_layer_types": None, "layer_types": None, "head_dim": 64},
         ("DeepseekV32ForCausalLM",),
-        _NOTES,
+        _NOTES | words("mlp_bias"),
         ("deepseek",),
         types=_ONE,
     ),
     "glm4_moe_lite": Family(
-        deepseek,
-        _LATENT
+        glm4_moe_lite,
+        {key: value for key, value in _LATENT.items() if key != "head_dim"}
         | {"vocab_size": 154_880, "hidden_size": 2048, "intermediate_size": 10_240, "moe_intermediate_size": 1536}
         | {"num_hidden_layers": 47, "num_attention_heads": 20, "num_key_value_heads": 20, "n_shared_experts": 1}
         | {"n_routed_experts": 64, "q_lora_rank": 768, "v_head_dim": 256, "qk_nope_head_dim": 192}

@@ -12,6 +12,7 @@ from lpspec.llm.families.dense import (
     glm,
     glm4,
     granite,
+    helium,
     hrm_text,
     hunyuan,
     llama,
@@ -31,12 +32,11 @@ from lpspec.llm.families.dense import (
     stablelm,
     starcoder2,
 )
-from lpspec.llm.families.family import COMMON, Family
+from lpspec.llm.families.family import COMMON, FACTORS, Family
 
 _SLIDING = {"sliding_window": None, "layer_types": None}
 _BIAS = {"attention_bias": False}
 _LLAMA = COMMON | _BIAS | {"head_dim": None, "mlp_bias": False}
-_MUP = {"embedding_multiplier": 1.0, "logits_scaling": 1.0, "residual_multiplier": 1.0, "attention_multiplier": 1.0}
 
 FAMILIES: dict[str, Family] = {
     "llama": Family(
@@ -110,6 +110,7 @@ FAMILIES: dict[str, Family] = {
         | {"vocab_size": 32_064, "hidden_size": 3072, "intermediate_size": 8192, "max_position_embeddings": 4096}
         | {"sliding_window": None, "original_max_position_embeddings": 4096},
         ("Phi3ForCausalLM",),
+        words("full_attn_mod interpolate_factor"),
         modules=("phi3",),
         turns_part=True,
     ),
@@ -120,7 +121,7 @@ FAMILIES: dict[str, Family] = {
         COMMON | _BIAS | {"vocab_size": 50_304, "sliding_window": 4096, "layer_types": None},
         ("Olmo3ForCausalLM",),
     ),
-    "granite": Family(granite, COMMON | _BIAS | {"mlp_bias": False} | _MUP, ("GraniteForCausalLM",)),
+    "granite": Family(granite, COMMON | _BIAS | {"mlp_bias": False} | FACTORS, ("GraniteForCausalLM",)),
     "glm": Family(
         glm,
         COMMON
@@ -154,9 +155,9 @@ FAMILIES: dict[str, Family] = {
         | {"sliding_window_pattern": 4},
         ("Cohere2ForCausalLM",),
         words(
-            "order_of_interleaved_layers position_embedding_type rotary_pct use_embedding_sharing use_gated_activation"
-        )
-        | words("use_parallel_block use_parallel_embedding"),
+            "layer_switch order_of_interleaved_layers position_embedding_type rotary_pct use_embedding_sharing"
+            " use_gated_activation use_parallel_block use_parallel_embedding"
+        ),
     ),
     "starcoder2": Family(
         starcoder2,
@@ -166,16 +167,17 @@ FAMILIES: dict[str, Family] = {
         | {"max_position_embeddings": 4096, "sliding_window": None, "use_bias": True, "tie_word_embeddings": True}
         | {"norm_epsilon": 1e-5},
         ("Starcoder2ForCausalLM",),
-        words("mlp_type norm_type"),
+        words("mlp_type norm_type activation_function layer_norm_epsilon attention_softmax_in_fp32")
+        | words("scale_attention_softmax_in_fp32 scale_attn_weights"),
     ),
     "stablelm": Family(
         stablelm,
-        COMMON
+        {key: value for key, value in COMMON.items() if key != "head_dim"}
         | {"vocab_size": 50_304, "hidden_size": 2560, "intermediate_size": 6912, "num_key_value_heads": 32}
         | {"max_position_embeddings": 4096, "use_qkv_bias": False, "qk_layernorm": False, "layer_norm_eps": 1e-5}
         | {"use_parallel_residual": False, "partial_rotary_factor": 0.25},
         ("StableLmForCausalLM", "StableLMEpochForCausalLM"),
-        words("rotary_scaling_factor"),
+        words("rotary_scaling_factor norm_eps num_heads"),
         modules=("stablelm", "stablelm_epoch"),
     ),
     "minicpm": Family(
@@ -193,6 +195,7 @@ FAMILIES: dict[str, Family] = {
         | {"num_attention_heads": 16, "num_key_value_heads": 2, "max_position_embeddings": 131_072, "head_dim": 128}
         | {"tie_word_embeddings": True, "use_bias": False},
         ("Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM"),
+        words("use_rmsnorm compression_ratio"),
         modules=("ernie4_5",),
     ),
     "hunyuan_v1_dense": Family(
@@ -241,11 +244,10 @@ FAMILIES: dict[str, Family] = {
         ("NemotronForCausalLM",),
     ),
     "helium": Family(
-        llama,
+        helium,
         _LLAMA
         | {"vocab_size": 48_000, "hidden_size": 2560, "intermediate_size": 7040, "num_hidden_layers": 24}
-        | {"num_attention_heads": 20, "num_key_value_heads": 20, "head_dim": 128, "max_position_embeddings": 4096}
-        | {"layer_types": None},
+        | {"num_attention_heads": 20, "num_key_value_heads": 20, "head_dim": 128, "max_position_embeddings": 4096},
         ("HeliumForCausalLM",),
     ),
     "seed_oss": Family(

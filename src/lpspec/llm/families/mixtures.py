@@ -6,6 +6,7 @@ from lpspec.llm.config_keys import words
 from lpspec.llm.families.dense import BOTH, FULL
 from lpspec.llm.families.family import (
     COMMON,
+    FACTORS,
     LAYER_NORM,
     Family,
     Keys,
@@ -88,7 +89,8 @@ def qwen3_moe(k: Keys) -> dict[str, Any]:
 def olmoe(k: Keys) -> dict[str, Any]:
     """OLMoE."""
     kv_heads = k.num_key_value_heads or k.num_attention_heads
-    own = {"query_norm": k.hidden_size, "key_norm": kv_heads * width_of(k), "qkv_bias": k.attention_bias}
+    key_norm = kv_heads * (k.hidden_size // k.num_attention_heads)
+    own = {"query_norm": k.hidden_size, "key_norm": key_norm, "qkv_bias": k.attention_bias}
     mixer = attention(k, out_bias=k.attention_bias, **own)
     network = experts(k, k.num_experts, k.num_experts_per_tok, k.intermediate_size)
     return model(k, [layer(mixer, network)] * k.num_hidden_layers)
@@ -137,6 +139,7 @@ def behind_dense_ones(k: Keys, mixer: Any) -> dict[str, Any]:
         k.num_experts_per_tok,
         k.moe_intermediate_size,
         shared_width=(k.n_shared_experts or 0) * k.moe_intermediate_size,
+        shared_bias=getattr(k, "mlp_bias", False),
     )
     dense = gated(k, up_bias=getattr(k, "mlp_bias", False), down_bias=getattr(k, "mlp_bias", False))
     kinds = getattr(k, "mlp_layer_types", None)
@@ -173,7 +176,7 @@ def ernie_moe(k: Keys) -> dict[str, Any]:
     chosen = [
         (i + 1) % k.moe_layer_interval == 0 and k.moe_layer_start_index <= i <= last for i in range(k.num_hidden_layers)
     ]
-    return model(k, [layer(mixer, sparse if has else dense) for has in chosen])
+    return model(k, [layer(mixer, sparse if has else dense) for has in chosen], head_bias=k.use_bias)
 
 
 def hunyuan_moe(k: Keys) -> dict[str, Any]:
@@ -245,8 +248,7 @@ def mimo_v2_flash(k: Keys) -> dict[str, Any]:
     return model(k, layers)
 
 
-_FACTORS = {"embedding_multiplier": 1.0, "logits_scaling": 1.0, "residual_multiplier": 1.0, "attention_multiplier": 1.0}
-_GRANITE = COMMON | _FACTORS | {"attention_bias": False, "num_local_experts": 8, "num_experts_per_tok": 2}
+_GRANITE = COMMON | FACTORS | {"attention_bias": False, "num_local_experts": 8, "num_experts_per_tok": 2}
 _QWEN = COMMON | {
     "vocab_size": 151_936,
     "hidden_size": 2048,
@@ -341,9 +343,9 @@ FAMILIES: dict[str, Family] = {
         ROUTING
         | words(
             """
-            rotary_dim attn_type_list layernorm_full_attention_beta layernorm_linear_attention_beta
-            layernorm_mlp_beta qk_norm_type use_qk_norm shared_moe_mode max_model_len
-            num_mtp_modules mtp_transformer_layers use_mtp mlp_intermediate_size shared_intermediate_size"""
+            rotary_dim attn_type_list layernorm_full_attention_beta layernorm_linear_attention_beta layernorm_mlp_beta
+            qk_norm_type use_qk_norm shared_moe_mode max_model_len num_mtp_modules
+            mtp_transformer_layers use_mtp mlp_intermediate_size shared_intermediate_size"""
         ),
         ("minimax_m2",),
     ),
@@ -356,7 +358,7 @@ FAMILIES: dict[str, Family] = {
         | {"moe_num_shared_experts": 2, "moe_layer_start_index": 1, "moe_layer_end_index": -1}
         | {"moe_layer_interval": 1, "head_dim": None},
         ("Ernie4_5_MoeForCausalLM", "Ernie4_5_MoEForCausalLM"),
-        ROUTING | words("moe_norm_min moe_capacity moe_gate moe_use_aux_free compression_ratio moe_use_hard_gate"),
+        ROUTING | words("moe_norm_min moe_capacity moe_gate moe_use_aux_free compression_ratio use_rmsnorm"),
         ("ernie4_5_moe",),
     ),
     "hunyuan_v1_moe": Family(
@@ -366,11 +368,9 @@ FAMILIES: dict[str, Family] = {
         ROUTING
         | words(
             """
-            use_qk_norm qk_norm use_rotary_pos_emb norm_type pool_type attention_head_dim eod_token_id
-            moe_random_routing_dropped_token moe_drop_tokens moe_layer_num_skipped num_shared_expert
-            use_mixed_mlp_moe org_vocab_size num_media_embeds class_num mask_init_id group_limited_greedy
-            cla_share_factor routed_scaling_factor moe_intermediate_size
-            """
+            use_qk_norm qk_norm use_rotary_pos_emb norm_type pool_type attention_head_dim moe_drop_tokens class_num
+            moe_random_routing_dropped_token moe_layer_num_skipped num_shared_expert cla_share_factor use_mixed_mlp_moe
+            org_vocab_size num_media_embeds mask_init_id group_limited_greedy moe_intermediate_size"""
         ),
         ("hunyuan",),
         types={"num_experts": int | list[int], "moe_topk": int | list[int]},

@@ -53,7 +53,7 @@ ALIASES = {
     "ernie4_5_moe": "num_experts=moe_num_experts num_experts_per_tok=moe_k",
     "falcon": "n_embed=hidden_size",
     "glm4_moe": "num_local_experts=n_routed_experts",
-    "glm4_moe_lite": "num_local_experts=n_routed_experts",
+    "glm4_moe_lite": "num_local_experts=n_routed_experts head_dim=qk_rope_head_dim",
     "gpt2": _GPT2,
     "gpt_bigcode": _GPT2,
     "gpt_oss": "num_experts=num_local_experts experts_per_token=num_experts_per_tok",
