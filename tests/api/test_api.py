@@ -29,6 +29,7 @@ OPTIONS: dict[str, Any] = {
     "weights": None,
     "trace": None,
     "acceptance": None,
+    "drafter": "medusa",
     "systems": None,
     "objective": "edp",
     "tree": "dtp",

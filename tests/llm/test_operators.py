@@ -13,7 +13,6 @@ from lpspec.llm import (
     ModelSpec,
     Operator,
     draft_operators,
-    eagle_operators,
     llama_spec,
     load_model,
     model_names,
@@ -21,6 +20,7 @@ from lpspec.llm import (
     prefill_operators,
     verify_operators,
 )
+from lpspec.llm.draft_work import drafted, level_operators
 from lpspec.llm.formats import WeightFormat
 
 models = st.builds(
@@ -149,18 +149,18 @@ def test_draft_reads_every_medusa_byte_once(model: ModelSpec, heads: int, layers
 @given(models, st.integers(1, 9), st.integers(0, 5))
 def test_eagle_reads_every_byte_once(model: ModelSpec, tokens: int, context: int) -> None:
     """But for the embedding, of which rows are read, and the LM head, which is the model's own."""
-    assert eagle_operators(model, tokens, context, 1) == ()
-    with_eagle = model.model_copy(update={"eagle": True})
-    operators = eagle_operators(with_eagle, tokens, context, 1)
+    assert level_operators(model, tokens, context, 1) == ()
+    with_eagle = drafted(model, "eagle")
+    operators = level_operators(with_eagle, tokens, context, 1)
     read: Count = sum(gemm.weight_bytes for gemm in gemms(operators) if gemm.name != "lm_head")
     read += sum(v.memory_bytes for name, v in elementwise(operators).items() if name != "eagle_embedding")
-    assert read == with_eagle.eagle_weight_bytes
+    assert read == with_eagle.draft_weight_bytes
     assert with_eagle.kv_bytes_per_token - model.kv_bytes_per_token == model.kv_bytes_per_token / model.layers
 
 
 def test_eagle_of_llama2_7b_by_hand() -> None:
     """Ten nodes looked beyond after a context of 100: the fc layer, one decoder layer, the LM head."""
-    operators = eagle_operators(load_model("llama2-7b").model_copy(update={"eagle": True}), 10, 100, 3)
+    operators = level_operators(drafted(load_model("llama2-7b"), "eagle"), 10, 100, 3)
     assert {gemm.name: gemm.macs for gemm in gemms(operators)} == {
         "eagle_mix": 10 * 8192 * 4096,
         "eagle_qkv": 10 * 4096 * 3 * 4096,
@@ -173,7 +173,7 @@ def test_eagle_of_llama2_7b_by_hand() -> None:
     assert {name: vector.vector_ops for name, vector in elementwise(operators).items()} == {
         "eagle_embedding": 10 * 4096,
         "eagle_rope": 10 * 8192 * 3,
-        "eagle_softmax": 32 * 10 * 110 * 5,
+        "eagle_attention_softmax": 32 * 10 * 110 * 5,
         "eagle_attention_residual": 10 * 4096,
         "eagle_mlp_norm": 10 * 4096 * 4,
         "eagle_gated_silu": 10 * 11008 * 4,

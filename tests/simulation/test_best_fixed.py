@@ -61,11 +61,11 @@ def trace_and_turns(name: str) -> tuple[RankTrace, IntArray]:
     return trace, turn_bounds(trace, Workload())
 
 
-def replay(trace: RankTrace, turns: IntArray, size: int, depth: int) -> Steps:
-    """Decode with the likeliest tree of one size, at most so deep."""
+def replay(trace: RankTrace, turns: IntArray, size: int, depth: int, prior: FloatArray | None = None) -> Steps:
+    """Decode with the likeliest tree of one size, at most so deep; Medusa's prior if left out."""
     price = np.full((1, int(turns[:, 0].max()), 1, MAX_TREE_SIZE), np.inf)
     price[..., size - 1] = 1.0
-    accuracy = prior_accuracy(depth, trace.top_k)
+    accuracy = prior_accuracy(depth, trace.top_k) if prior is None else prior.copy()
     out = np.empty((6, int(turns[:, 0].sum())), np.int64)
     ranks: NDArray[np.int8] = np.ascontiguousarray(trace.ranks[:, :depth])
     weight, growth = np.full_like(accuracy, PRIOR_WEIGHT), make_growth(depth, trace.top_k, MAX_TREE_SIZE)

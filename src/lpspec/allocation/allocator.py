@@ -127,7 +127,7 @@ def make_allocator(
     Raises:
         InputError: Unknown allocator, or a model that does not fit.
     """
-    needed = model.weight_bytes + model.medusa_weight_bytes + model.eagle_weight_bytes
+    needed = model.weight_bytes + model.draft_weight_bytes
     needed += model.cache_bytes(max_context + max_tokens)
     if needed > platform.capacity_bytes:
         raise InputError(

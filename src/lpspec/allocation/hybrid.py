@@ -27,6 +27,7 @@ from lpspec.devices.pim import LpddrPim
 from lpspec.devices.pim_format import format_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div, plain
+from lpspec.llm.draft_work import level_operators
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
     SHARED_HEAD,
@@ -36,7 +37,6 @@ from lpspec.llm.operators import (
     Operator,
     StateUpdate,
     draft_operators,
-    eagle_operators,
     verify_operators,
 )
 from lpspec.llm.work import by_load
@@ -191,8 +191,8 @@ class BalancedAllocator(ProductSplits):
     def _prepare(self, memory: MemorySpec) -> None:
         """Find what is to be placed, and how blocks of it go to the ranks."""
         verify, draft = verify_operators(self.model, 1, 0), draft_operators(self.model)
-        eagle = tuple(op for op in eagle_operators(self.model, 1, 0, 1) if op.name != SHARED_HEAD)
-        resident = verify + draft + eagle
+        levels = tuple(op for op in level_operators(self.model, 1, 0, 1, fills=True) if op.name != SHARED_HEAD)
+        resident = verify + draft + levels
         self._drafts = {op.name for op in draft}
         self._experts = {op.name: op for op in resident if isinstance(op, ExpertGemm)}
         self.attention_layers = sum(op.count for op in verify if isinstance(op, Attention))
@@ -200,10 +200,10 @@ class BalancedAllocator(ProductSplits):
         stored = [replace(op, count=op.copies, runs=1) for op in gemms if isinstance(op, Gemm)]
         tiles = [self._tile_columns(g) for g in stored]
         self._whole = [PlacedGemm(g, tile, 0, ceil_div(g.n, tile)) for g, tile in zip(stored, tiles, strict=True)]
-        kinds = verify_operators(self.model, self.max_tokens, 0) + eagle
+        kinds = verify_operators(self.model, self.max_tokens, 0) + levels
         attention = [op for op in kinds if isinstance(op, Attention)]
         states_bytes = sum(op.stored_bytes for op in resident if isinstance(op, StateUpdate))
-        weight_bytes = self.model.weight_bytes + self.model.medusa_weight_bytes + self.model.eagle_weight_bytes
+        weight_bytes = self.model.weight_bytes + self.model.draft_weight_bytes
         beside_bytes = weight_bytes - sum(g.weight_bytes for g in stored)  # embedding, norms, biases
         self.blocks: Blocks = lay_out(self._whole, memory, self.pim, attention, beside_bytes + states_bytes)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lpspec.errors import InputError
-from lpspec.experiments.notes import basis_notes, policy_notes, rounding_notes, workload_notes
+from lpspec.experiments.notes import basis_notes, drafter_notes, policy_notes, rounding_notes, workload_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import Setting, load_setting, system_names
 from lpspec.experiments.systems import KNOWN_SYSTEMS, REFERENCE, check_command_level
@@ -58,6 +58,7 @@ def compare(scenario: Scenario) -> Comparison:
     ran = [run.system for run in runs]
     notes = (
         *policy_notes(ran, scenario, setting.policy),
+        *drafter_notes(ran, setting.trace),
         *workload_notes(setting.trace, scenario.workload),
         *basis_notes(ran, scenario.basis, scenario.changes),
         *rounding_notes(runs),

@@ -14,7 +14,8 @@ from lpspec.allocation.allocator import make_allocator
 from lpspec.arrays import BoolArray, FloatArray, IntArray
 from lpspec.decoding.draft_trace import DraftTrace, ReplayedSteps, gated_sizes, replay_drafts, replay_sizes
 from lpspec.devices.cost import Cost
-from lpspec.llm.operators import eagle_operators, verify_operators
+from lpspec.llm.draft_work import drafted, level_operators
+from lpspec.llm.operators import verify_operators
 from lpspec.scenario.names import Fidelity, Objective
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.step_cost import priced, step_costs
@@ -105,7 +106,7 @@ class ControlRun:
 
 def eagle_system(system: System) -> System:
     """The system with an EAGLE layer instead of Medusa heads."""
-    return replace(system, model=system.model.model_copy(update={"medusa_heads": 0, "eagle": True}))
+    return replace(system, model=drafted(system.model, "eagle"))
 
 
 class ControlBench:
@@ -176,9 +177,9 @@ class _Route:
     def draft(self, passes: DraftPasses, fidelity: Fidelity) -> FloatArray:
         """The same of passes through the EAGLE layer."""
         if fidelity == "command":
-            return self._total(self._commands.eagle(*passes), 1)
+            return self._total(self._commands.levels(*passes), 1)
         context = self._prompt_tokens + passes.position
-        operators = eagle_operators(self.system.model, passes.tokens, context, passes.guessing)
+        operators = level_operators(self.system.model, passes.tokens, context, passes.guessing)
         return self._total(self.allocator.decode_cost(operators), len(context))
 
     def _total(self, cost: Cost, passes: int) -> FloatArray:

@@ -25,9 +25,9 @@ from lpspec.machine.loading import load_profile
 from lpspec.scenario import Request
 from lpspec.scenario.names import MACHINE
 from lpspec.scenario.scenario import DEFAULT, Scenario
-from lpspec.simulation.run import Run, allowed_prices, check_shape, most_depth
+from lpspec.simulation.run import Run, allowed_prices, most_depth
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.workload import System, TreePolicy, tree_policy
+from lpspec.simulation.workload import System, TreePolicy, check_shape, tree_policy
 
 ASKED = Request()
 """What is asked for where nothing is said."""

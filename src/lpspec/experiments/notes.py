@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
+from lpspec.llm.draft_work import drafter_kind
 from lpspec.machine.loading import SET_BY_USER
 from lpspec.machine.platform_spec import MemorySpec
 from lpspec.scenario import Workload
@@ -12,7 +13,8 @@ from lpspec.simulation.requests import Requests
 from lpspec.simulation.run import Run, most_depth
 from lpspec.simulation.served_run import ServedRun
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
-from lpspec.speculation.rank_trace import RankTrace
+from lpspec.speculation.geometric import ANY_DRAFTER
+from lpspec.speculation.rank_trace import USUAL_DRAFTER, RankTrace
 
 WITHOUT_WEIGHTS = ("none", "prompt-lookup")
 """Drafters that read no weights of their own."""
@@ -50,7 +52,7 @@ def policy_notes(systems: Sequence[System], scenario: Scenario, policy: TreePoli
             if given[option]:
                 yield f"{option} has no effect: --tree {tree} is the root alone"
         return
-    most_heads = max(system.model.medusa_heads for system in systems if system.speculates)
+    most_heads = max(system.model.most_drafts for system in systems if system.speculates)
     if given["--objective"] and not migrates and not _chooses(policy, most_heads):
         yield f"--objective has no effect: with --tree {tree} neither size nor depth is chosen"
     if policy.fixed is not None and given["--learning"]:
@@ -59,6 +61,27 @@ def policy_notes(systems: Sequence[System], scenario: Scenario, policy: TreePoli
         yield f"--heads has no effect: --tree {tree} is as deep as there are heads"
     if policy.pruner is not None and given["--learning"]:
         yield f"--learning has no effect: pruner {tree} has its own rule"
+
+
+def drafter_notes(systems: Sequence[System], trace: RankTrace) -> Iterator[str]:
+    """Where the trace is not of the drafter that is paid for, or reaches deeper than it drafts.
+
+    Args:
+        systems: What was compared.
+        trace: Whose drafts are right.
+    """
+    drafting = [system.model for system in systems if system.speculates]
+    for kind in sorted({drafter_kind(model) for model in drafting} - {trace.drafter}):
+        if trace.drafter != ANY_DRAFTER:
+            yield (
+                f"trace '{trace.name}' is of drafter {trace.drafter}, but {kind} is paid for: its drafts would be "
+                "right more or less often"
+            )
+    most = max((model.most_drafts for model in drafting), default=trace.heads)
+    if trace.drafter != USUAL_DRAFTER and trace.heads > most:
+        yield f"trace '{trace.name}' is {trace.heads} drafts deep: beyond {most}, all that is drafted, it has no effect"
+    if trace.temperature > 0 and drafting:
+        yield f"trace '{trace.name}' was measured at temperature {trace.temperature:g}: greedy decoding accepts more"
 
 
 def workload_notes(trace: RankTrace, workload: Workload) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from lpspec.errors import InputError
 from lpspec.experiments.systems import SYSTEMS, check_changes, make_system
+from lpspec.llm.draft_work import drafted
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.loading import load_profile
@@ -16,6 +17,9 @@ from lpspec.speculation.rank_trace import RankTrace, load_trace
 
 FALLBACK_TRACE = "vicuna-7b"
 """The trace for models that name none of their own."""
+
+EAGLE3_TRACES = {"llama": "llama3.1-8b-eagle3", "qwen3": "qwen3-8b-eagle3"}
+"""Traces of EAGLE-3: that of Qwen3 for its family, that of Llama for all others."""
 
 _T = TypeVar("_T")
 
@@ -69,6 +73,9 @@ def load_setting(scenario: Scenario) -> Setting:
     faults = _Faults()
     policy = faults.take("tree", lambda: tree_policy(scenario))
     model = faults.take("model", lambda: model_of(scenario))
+    if model is not None:
+        known = model
+        faults.take("drafter", lambda: drafted(known, scenario.drafter))
     faults.take("energy_profile", lambda: load_profile(scenario.energy_profile))
     accepted_by = "trace" if scenario.acceptance is None else "acceptance"
     trace = faults.take(accepted_by, lambda: trace_of(scenario, model))
@@ -108,7 +115,10 @@ def trace_of(scenario: Scenario, model: ModelSpec | None) -> RankTrace:
 
 
 def trace_name(scenario: Scenario, model: ModelSpec | None) -> str:
-    """The trace that a scenario names, or the one that suits its model."""
+    """The trace that a scenario names, or the one that suits its drafter and model."""
     if scenario.trace is not None:
         return scenario.trace
+    if scenario.drafter == "eagle3":
+        is_qwen3 = model is not None and model.name.lower().startswith("qwen3")
+        return EAGLE3_TRACES["qwen3" if is_qwen3 else "llama"]
     return FALLBACK_TRACE if model is None else model.default_trace or FALLBACK_TRACE

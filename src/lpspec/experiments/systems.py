@@ -6,6 +6,7 @@ from typing import Literal
 
 from lpspec.allocation.allocator import any_allocator
 from lpspec.errors import InputError, listed, unknown_name
+from lpspec.llm.draft_work import drafted
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.loading import constant_keys, is_path, load_platform, load_profile, unknown_constant
 from lpspec.machine.platform_spec import PlatformSpec
@@ -15,6 +16,9 @@ from lpspec.simulation.command_cost import has_command_level
 from lpspec.simulation.workload import System
 
 ENERGY_BASES: dict[Basis, Literal["model", "board-power"]] = {"equal": "model", "board": "board-power"}
+
+NO_DRAFTER = "none"
+"""The drafter of a system that does not speculate."""
 
 REFERENCE = "lp-spec"
 """The system that the others are compared with."""
@@ -67,8 +71,8 @@ def make_system(name: str, model: ModelSpec, scenario: Scenario = DEFAULT) -> Sy
     platform = load_platform(named.platform, _applicable(named.platform, changes))
     if platform.gpu is not None and basis == "published":
         model = model.with_bits(weight=16, activation=16, kv=16)
-    if not named.speculates:
-        model = model.model_copy(update={"medusa_heads": 0})
+    speculates = named.speculates and scenario.drafter != NO_DRAFTER
+    model = drafted(model, scenario.drafter if speculates else NO_DRAFTER)
     if basis in ENERGY_BASES:
         if basis == "board" and not platform.knows_board_power:
             raise InputError(f"platform '{platform.name}' has no rest_of_soc_power: basis 'board' needs it")
@@ -76,8 +80,8 @@ def make_system(name: str, model: ModelSpec, scenario: Scenario = DEFAULT) -> Sy
     label = name if named.summary else platform.name
     # A lone token is the root and always charged, so the assumption set must not tell two plain systems apart.
     prices = platform.priced_by(load_profile(scenario.energy_profile))
-    root_counts = scenario.root_counts or not named.speculates
-    return System(label, platform, model, prices, named.speculates, root_counts, exact=scenario.exact)
+    root_counts = scenario.root_counts or not speculates
+    return System(label, platform, model, prices, speculates, root_counts, exact=scenario.exact)
 
 
 def check_command_level(scenario: Scenario, systems: Iterable[System]) -> None:

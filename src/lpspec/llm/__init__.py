@@ -4,7 +4,7 @@ from lpspec.llm.counts import Count, packed_bytes
 from lpspec.llm.llama_spec import llama_spec
 from lpspec.llm.loading import load_model, model_names
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import draft_operators, eagle_operators, prefill_operators, verify_operators
+from lpspec.llm.operators import draft_operators, prefill_operators, verify_operators
 from lpspec.llm.weights import Tensor
 from lpspec.llm.work import Attention, Elementwise, ExpertGemm, Gemm, Operator, StateUpdate
 
@@ -19,7 +19,6 @@ __all__ = [
     "StateUpdate",
     "Tensor",
     "draft_operators",
-    "eagle_operators",
     "llama_spec",
     "load_model",
     "model_names",

@@ -40,8 +40,6 @@ class ModelSpec(Structure):
     """Medusa-1 draft heads; 0 for none (arXiv 2401.10774)."""
     medusa_layers: PositiveInt = 1
     """Residual blocks of a Medusa head: each adds SiLU(Linear(x) + bias) to x; an LM head follows."""
-    eagle: bool = False
-    """True with an EAGLE-2 draft layer: the model's own dimensions, cache and LM head (arXiv 2406.16858)."""
     default_trace: str | None = None
     """Name of the shipped acceptance trace that suits the model, or stands in for its own."""
 
@@ -65,16 +63,6 @@ class ModelSpec(Structure):
             Tensor("medusa_block_bias", blocks, 1, self.hidden_size),
             Tensor("medusa_lm_head", self.medusa_heads, self.vocab_size, self.hidden_size, "ffn_down"),
         )
-
-    @property
-    def eagle_tensors(self) -> tuple[Tensor, ...]:
-        """Every weight tensor of the EAGLE layer, which has no norm before its attention and shares the LM head."""
-        if not self.eagle:
-            return ()
-        mix = Tensor("eagle_mix", 1, self.hidden_size, 2 * self.hidden_size, "ffn_up")
-        steps = self.plain_layer.steps(self.hidden_size, self.norm)
-        own = [tensor for step in steps if step.name != "attention_norm" and (tensor := step_tensor(step, 1))]
-        return (mix, *(tensor._replace(name=f"eagle_{tensor.name}") for tensor in own))
 
     @property
     def weight_bits(self) -> int:
@@ -132,9 +120,14 @@ class ModelSpec(Structure):
         return self.stored_bytes(*self.medusa_tensors)
 
     @property
-    def eagle_weight_bytes(self) -> int:
-        """Bytes resident for the EAGLE layer."""
-        return self.stored_bytes(*self.eagle_tensors)
+    def most_drafts(self) -> int:
+        """Levels that a tree can have: one per draft head."""
+        return self.medusa_heads
+
+    @property
+    def draft_weight_bytes(self) -> int:
+        """Bytes resident for what drafts."""
+        return self.medusa_weight_bytes
 
     # What a pass reads, and what stays between passes
 
@@ -183,8 +176,7 @@ class ModelSpec(Structure):
         for step, count, runs in self.steps():
             if isinstance(step, Attend):
                 layers += count * runs * step.kept(context) * packed_bytes(step.numbers_per_token, self.kv_bits)
-        eagle = self.eagle * context * self._eagle_token_bytes
-        return layers + eagle + self.state_bytes
+        return layers + self.state_bytes
 
     @property
     def state_bytes(self) -> int:
@@ -198,16 +190,11 @@ class ModelSpec(Structure):
     @property
     def kv_bytes_per_token(self) -> int:
         """Bytes that one token adds to the key-value cache, all layers, before any window is full."""
-        layers = sum(
+        return sum(
             count * runs * packed_bytes(step.numbers_per_token, self.kv_bits)
             for step, count, runs in self.steps()
             if isinstance(step, Attend)
         )
-        return layers + self.eagle * self._eagle_token_bytes
-
-    @property
-    def _eagle_token_bytes(self) -> int:
-        return packed_bytes(2 * self.kv_width, self.kv_bits) if self.eagle else 0
 
     def with_bits(self, weight: int | None = None, activation: int | None = None, kv: int | None = None) -> "ModelSpec":
         """The same model at other precisions; what is left out stays.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lpspec.llm.counts import Count, packed_bytes, plain
-from lpspec.llm.layers import ADD_OPS, COMPARE_OPS, SILU_OPS, SOFTMAX_OPS
+from lpspec.llm.layers import ADD_OPS, COMPARE_OPS, SILU_OPS
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.steps import Attend, ExpertProduct, Gather, Product, Recur, Step, Vector
 from lpspec.llm.stored_tensors import TensorClass
@@ -26,11 +26,12 @@ __all__ = [
     "ExpertGemm",
     "Gemm",
     "Operator",
+    "Pass",
     "PlainOperator",
     "StateUpdate",
     "draft_operators",
-    "eagle_operators",
     "prefill_operators",
+    "step_operators",
     "verify_operators",
 ]
 
@@ -48,7 +49,7 @@ def verify_operators(model: ModelSpec, tokens: Count, context: Count) -> tuple[O
         tokens: Tokens verified in the pass, the root included.
         context: Committed tokens already in the key-value cache.
     """
-    return _operators(model, model.steps(), _Pass(tokens, context, tokens))
+    return step_operators(model, model.steps(), Pass(tokens, context, tokens))
 
 
 def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator, ...]:
@@ -61,7 +62,7 @@ def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator,
         model: The decoder.
         prompt_tokens: Tokens of the prompt.
     """
-    return _operators(model, model.steps(), _Pass(prompt_tokens, 0, 1, causal=True))
+    return step_operators(model, model.steps(), Pass(prompt_tokens, 0, 1, causal=True))
 
 
 def draft_operators(model: ModelSpec, heads: int | None = None) -> tuple[Operator, ...]:
@@ -85,37 +86,7 @@ def draft_operators(model: ModelSpec, heads: int | None = None) -> tuple[Operato
     )
 
 
-def eagle_operators(model: ModelSpec, tokens: Count, context: Count, guessing: Count) -> tuple[Operator, ...]:
-    """One pass through the EAGLE layer, which drafts a level of the tree; empty without the layer.
-
-    An embedding and a hidden state, side by side, are mixed to one; a decoder layer without a norm before its attention
-    follows, and the model's own LM head without the final norm. Confidence is a probability, hence the softmax.
-
-    Args:
-        model: The decoder.
-        tokens: What the pass reads: newly committed tokens for the first level, nodes to look beyond for the others.
-        context: Tokens and nodes already in the layer's cache.
-        guessing: Of the tokens, those whose successors are guessed.
-    """
-    if not model.eagle:
-        return ()
-    hidden, vocab = model.hidden_size, model.vocab_size
-    one_pass = _Pass(tokens, context, guessing)
-    layer = [step for step in model.plain_layer.steps(hidden, model.norm) if step.name != "attention_norm"]
-    embedding, *rest = _operators(
-        model, [CountedStep(step, 1, 1) for step in (next(model.first_steps()), *layer)], one_pass
-    )
-    return (
-        replace(embedding, name="eagle_embedding"),
-        _gemm(model, "eagle_mix", 1, tokens, (2 * hidden, hidden)),
-        *(replace(op, name=f"eagle_{op.name}") for op in rest),
-        _gemm(model, SHARED_HEAD, 1, guessing, (hidden, vocab), "head"),
-        Elementwise("eagle_confidence", 1, guessing * vocab, SOFTMAX_OPS, 0),
-        Elementwise("eagle_top_k", 1, guessing * vocab, COMPARE_OPS, 0),
-    )
-
-
-class _Pass(NamedTuple):
+class Pass(NamedTuple):
     """What a pass reads: new tokens after a context, of which some get logits."""
 
     tokens: Count
@@ -146,8 +117,8 @@ def _triangle(side: Count) -> Count:
     return side * (side + 1) // 2
 
 
-def _operators(model: ModelSpec, steps: Iterable[CountedStep], of: _Pass) -> tuple[Operator, ...]:
-    """Those of the steps, in their order."""
+def step_operators(model: ModelSpec, steps: Iterable[CountedStep], of: Pass) -> tuple[Operator, ...]:
+    """Those of the steps, in their order; those behind the last layer get tokens with logits only."""
     last = {step.name for step in model.last_steps()}
     found: list[Operator] = []
     for step, layers, runs in steps:
@@ -156,7 +127,7 @@ def _operators(model: ModelSpec, steps: Iterable[CountedStep], of: _Pass) -> tup
     return tuple(found)
 
 
-def _of_step(model: ModelSpec, step: Step, count: int, of: _Pass) -> Iterator[Operator]:
+def _of_step(model: ModelSpec, step: Step, count: int, of: Pass) -> Iterator[Operator]:
     tokens, activation_bits = of.tokens, model.activation_bits
     match step:
         case Product():
@@ -181,7 +152,7 @@ def _of_step(model: ModelSpec, step: Step, count: int, of: _Pass) -> Iterator[Op
             yield StateUpdate(step.name, count, tokens, state_bytes, step.macs_per_token)
 
 
-def _attention(model: ModelSpec, step: Attend, count: int, of: _Pass) -> Iterator[Operator]:
+def _attention(model: ModelSpec, step: Attend, count: int, of: Pass) -> Iterator[Operator]:
     pairs = of.pairs(step)
     yield Attention(
         step.name,

@@ -97,7 +97,10 @@ def ratio_text(ratio: float) -> Text:
 
 def trace_line(provenance: Mapping[str, Any]) -> str:
     """Whose acceptance a result rests on, and whether anyone measured it."""
-    fitted = ", fitted to measured accuracies and passes" if "fitted to" in provenance["trace_description"] else ""
+    said, fitted = provenance["trace_description"], ""
+    if "fitted to" in said:
+        by_depth = "survival by depth" in said
+        fitted = f", fitted to {'survival by depth' if by_depth else 'measured accuracies and passes'}"
     return f"{provenance['trace']}: {provenance['trace_kind']}{fitted}"
 
 

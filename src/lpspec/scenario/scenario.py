@@ -69,14 +69,20 @@ class Scenario(Description):
         None,
         "Whose acceptance is replayed: Medusa's with vicuna-7b, vicuna-13b, vicuna-33b (MT-bench) or "
         "vicuna-7b-spec-bench (harder); EAGLE-3's with llama3.1-8b-eagle3, qwen3-8b-eagle3 (MT-bench), "
-        "llama3.1-8b-eagle3-gsm8k, -sharegpt, -instructcoder or -cnn; or an .npz file (lpspec acceptance, lpspec "
-        "record). The model's own if left out.",
+        "llama3.1-8b-eagle3-gsm8k, llama3.1-8b-eagle3-sharegpt, llama3.1-8b-eagle3-instructcoder or "
+        "llama3.1-8b-eagle3-cnn; or an .npz file (lpspec acceptance, lpspec record). The model's own if left out.",
         is_path=True,
     )
     acceptance: str | None = option(
         None,
         "In place of a trace, drafts that are right by one number: 3.24@7 (mean tokens per pass with chains of seven "
         "drafts, the model's own token included) or 0.72 (chance of a draft).",
+    )
+    drafter: str = option(
+        "medusa",
+        "What drafts, and is paid for: medusa (heads), eagle, eagle3, mtp (a layer, one pass per level), "
+        "draft-model:NAME (another model, preset or config.json), prompt-lookup (costs nothing) or none. Whose drafts "
+        "are right is said by --trace or --acceptance.",
     )
     systems: tuple[str, ...] | None = option(
         None,

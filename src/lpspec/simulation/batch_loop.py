@@ -11,9 +11,9 @@ from lpspec.simulation.batch_cost import BatchCosts
 from lpspec.simulation.batch_kernels import Asked, Clock, Learned, Rules, Served, make_live, make_served, serve
 from lpspec.simulation.batch_room import Room
 from lpspec.simulation.requests import Requests
-from lpspec.simulation.run import check_shape, most_depth
+from lpspec.simulation.run import most_depth
 from lpspec.simulation.served_run import ServedSteps
-from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
+from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, check_shape
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy

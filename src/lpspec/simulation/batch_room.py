@@ -54,7 +54,7 @@ def make_room(system: System, requests: Requests, batch: int, largest_tree: int)
     found, which = np.unique(-(-(ends + largest_tree) // KEY_BLOCK) * KEY_BLOCK, return_inverse=True)
     needed = np.array([model.cache_bytes(tokens) for tokens in found.tolist()], np.int64)[which]
     wanted = int(np.sort(needed)[::-1][:batch].sum())
-    weights = model.weight_bytes + model.medusa_weight_bytes + model.eagle_weight_bytes
+    weights = model.weight_bytes + model.draft_weight_bytes
     passes = min(batch * largest_tree, max(largest_tree, MOST_PASS_TOKENS))
     working = activation_bytes(model, int(requests.prompt_tokens.max()), passes)
     room = min(wanted, platform.capacity_bytes - weights - working)

@@ -17,9 +17,11 @@ from lpspec.devices.cost import Cost, cost_from, table_of
 from lpspec.devices.device import Device
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.run.steady import REFRESH_INTERVALS
+from lpspec.llm.draft_work import network_of
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator, PlainOperator, verify_operators
 from lpspec.llm.work import by_load
+from lpspec.simulation.level_costs import expected_reads, level_width
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
@@ -42,7 +44,8 @@ class CommandCosts:
         self.planner = planners[0]
         self.arrays = arrays = all(_takes_arrays(layout, system.model) for layout in allocator.layouts)
         self._verify = Kinds(lambda on, *sizes: planners[on].verify(*sizes), memory, arrays)
-        self._eagle = Kinds(lambda on, *sizes: planners[on].eagle(*sizes), memory, arrays)
+        self._first = Kinds(lambda on, *sizes: planners[on].first_level(*sizes), memory, arrays)
+        self._further = Kinds(lambda on, *sizes: planners[on].further_level(*sizes), memory, arrays)
         self._compaction = Kinds(lambda on, moved: planners[on].compaction(moved), memory, arrays)
         self._draft = Kinds(lambda on, heads: planners[on].draft(heads), memory, arrays=False)
         self._migration = Kinds(lambda *pair: self.planner.migration(allocator.moves(*pair)), memory, arrays=False)
@@ -71,7 +74,20 @@ class CommandCosts:
         phases = self.planner.verify(*self.kind_of(l_spec, context))
         if moved > 0:
             phases += self.planner.compaction(moved)
-        return phases + self.planner.draft(heads)
+        ran = min(heads, self.planner.model.medusa_heads)
+        return phases + self.planner.draft(ran) + self._level_phases(l_spec, context, heads)
+
+    def _level_phases(self, l_spec: int, context: int, levels: int) -> tuple[Phase, ...]:
+        """Of a network: a pass over the planned number of committed tokens, then one per further level."""
+        if levels < 1 or network_of(self.system.model) is None:
+            return ()
+        place, depth = np.array([context - self.first_context]), np.array(levels)
+        first, further = (
+            self._blocks(tokens, place)[0].tolist()
+            for tokens in (expected_reads(depth)[None], level_width(np.array([l_spec]), depth))
+        )
+        phases = self.planner.first_level(*first)
+        return phases + self.planner.further_level(*further) * (levels - 1)
 
     def decode(
         self,
@@ -89,20 +105,49 @@ class CommandCosts:
             l_spec: int64 [steps], tokens verified.
             moved: int64 [steps], accepted drafts out of place.
             placement: int64 [steps], where the weights lie.
-            heads: int64 [steps], draft heads that ran.
+            heads: int64 [steps], draft heads that ran, where there are heads; ``drafting`` prices a network.
             turn: int64 [steps], to which turn each belongs; all cost fields are then float64 [turns].
         """
-        counted = _Counted(turn)
+        counted, ran = _Counted(turn), np.minimum(heads, self.system.model.medusa_heads)
         return _together(
             (self._verify, *counted(np.column_stack([placement, self._kinds(l_spec, position)]))),
             (self._compaction, *counted(np.column_stack([np.zeros_like(moved), moved]), moved > 0)),
-            (self._draft, *counted(np.column_stack([placement, heads]), heads > 0)),
+            (self._draft, *counted(np.column_stack([placement, ran]), ran > 0)),
         )
 
-    def eagle(self, position: IntArray, tokens: IntArray, guessing: IntArray) -> Cost:
-        """Cost of passes through the EAGLE layer, int64 [passes] each: tokens of the turn before, read, guessing."""
-        kinds = self._kinds(tokens, position)
-        return _together((self._eagle, *_Counted()(np.column_stack([np.zeros_like(tokens), kinds, guessing]))))
+    def drafting(
+        self,
+        position: IntArray,
+        l_spec: IntArray,
+        committed: IntArray,
+        placement: IntArray,
+        depth: IntArray,
+        turn: IntArray | None = None,
+    ) -> Cost:
+        """Cost of all passes of a network that drafts; nothing where none does.
+
+        Args:
+            position: int64 [steps], tokens of the turn before.
+            l_spec: int64 [steps], tokens verified.
+            committed: int64 [steps], tokens committed, which the first pass reads.
+            placement: int64 [steps], where the weights lie.
+            depth: int64 [steps], levels drafted.
+            turn: int64 [steps], to which turn each belongs; all cost fields are then float64 [turns].
+        """
+        if network_of(self.system.model) is None or not depth.any():
+            return Cost()
+        counted, further = _Counted(turn), np.maximum(depth - 1, 0)
+        first_kinds = np.column_stack([placement, self._blocks(committed, position)])
+        further_kinds = np.column_stack([placement, self._blocks(level_width(l_spec, depth), position)])
+        return _together(
+            (self._first, *counted(first_kinds, depth > 0)),
+            (self._further, *counted(further_kinds, further > 0, further)),
+        )
+
+    def levels(self, position: IntArray, tokens: IntArray, guessing: IntArray) -> Cost:
+        """Cost of single passes of a network, int64 [passes] each: tokens of the turn before, read, and guessing."""
+        kinds, fills = np.column_stack([np.zeros_like(tokens), self._blocks(tokens, position)]), guessing < tokens
+        return _together((self._first, *_Counted()(kinds, fills)), (self._further, *_Counted()(kinds, ~fills)))
 
     def migrations(self, placement: IntArray, turn: IntArray | None = None) -> Cost:
         """Cost of changes of placement between steps. Arguments as for ``decode``."""
@@ -116,11 +161,14 @@ class CommandCosts:
 
     def _kinds(self, l_spec: IntArray, position: IntArray) -> IntArray:
         """int64 [steps, 3] as ``kind_of`` says."""
-        charged = self.system.charged(l_spec)
+        return self._blocks(self.system.charged(l_spec), position)
+
+    def _blocks(self, tokens: IntArray, position: IntArray) -> IntArray:
+        """Of passes over so many tokens: tokens, positions in whole blocks, blocks appended to; int64 [passes, 3]."""
         context = self.first_context + position
-        last = context + charged
+        last = context + tokens
         blocks = (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1
-        return np.stack([charged, -(-last // KEY_BLOCK) * KEY_BLOCK, blocks], 1)
+        return np.stack([tokens, -(-last // KEY_BLOCK) * KEY_BLOCK, blocks], 1)
 
 
 class _Counted:
@@ -129,14 +177,19 @@ class _Counted:
     def __init__(self, turn: IntArray | None = None) -> None:
         self._turn, self._turns = turn, 0 if turn is None else int(turn.max()) + 1
 
-    def __call__(self, rows: IntArray, chosen: BoolArray | None = None) -> tuple[IntArray, FloatArray]:
-        """Rows that differ, int64 [kinds, ...], and how often each occurs: float64 [kinds], or [kinds, turns]."""
-        rows = rows if chosen is None else rows[chosen]
-        kinds, which = _distinct(rows)
+    def __call__(
+        self, rows: IntArray, chosen: BoolArray | None = None, times: IntArray | None = None
+    ) -> tuple[IntArray, FloatArray]:
+        """Rows that differ, int64 [kinds, ...], and how often each occurs: float64 [kinds], or [kinds, turns].
+
+        Rows may be chosen, and each count ``times`` over.
+        """
+        pick: BoolArray | slice = slice(None) if chosen is None else chosen
+        kinds, which = _distinct(rows[pick])
+        weights = None if times is None else times[pick]
         if self._turn is None:
-            return kinds, np.bincount(which, minlength=len(kinds)).astype(np.float64)
-        turn = self._turn if chosen is None else self._turn[chosen]
-        counts = np.bincount(which * self._turns + turn, minlength=len(kinds) * self._turns)
+            return kinds, np.bincount(which, weights, minlength=len(kinds)).astype(np.float64)
+        counts = np.bincount(which * self._turns + self._turn[pick], weights, minlength=len(kinds) * self._turns)
         return kinds, counts.reshape(-1, self._turns).astype(np.float64)
 
 

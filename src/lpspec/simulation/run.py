@@ -9,6 +9,7 @@ from lpspec.allocation.migration import follow_placements
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
+from lpspec.llm.draft_work import drafter_kind
 from lpspec.scenario import Workload
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
@@ -17,9 +18,9 @@ from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_p
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.requests import refuse_served
 from lpspec.simulation.step_cost import StepCosts, priced, step_costs
-from lpspec.simulation.workload import PrunerFactory, System, TreePolicy
+from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, check_shape
 from lpspec.speculation.kernels import make_growth
-from lpspec.speculation.measured import prior_accuracy
+from lpspec.speculation.measured import prior_for
 from lpspec.speculation.pruner import PRIOR_WEIGHT, sampling_share
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.settled import nothing_settled
@@ -231,7 +232,7 @@ def decode_steps(system: System, trace: RankTrace, workload: Workload, policy: T
     turns = turn_bounds(trace, workload)
     if not system.speculates:
         return place_steps(_replay_fixed(TokenTree.from_paths([]), trace.ranks[:, :0], turns), policy, costs)
-    heads = min(system.model.medusa_heads, trace.heads)
+    heads = min(system.model.most_drafts, trace.heads)
     if policy.fixed is not None:
         if policy.fixed.max_depth > heads:
             raise InputError(
@@ -239,7 +240,7 @@ def decode_steps(system: System, trace: RankTrace, workload: Workload, policy: T
                 f"has {heads} draft heads"
             )
         steps = _replay_fixed(policy.fixed, trace.ranks[:, :heads], turns)
-        return place_steps(replace(steps, heads=_charged(steps.heads, system, policy)), policy, costs)
+        return place_steps(replace(steps, heads=_charged(steps.heads, system, policy, heads)), policy, costs)
     if policy.pruner is not None:
         return _replay_added(policy.pruner, system, trace, workload, policy, costs)
     check_shape(policy, heads, trace.top_k, f"{system.model.name} with trace '{trace.name}'")
@@ -250,7 +251,8 @@ def place_steps(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Steps that don't depend on where the weights lie, moved as their prices under the policy's objective ask for."""
     if costs.placements is None:
         return replace(steps, placement=np.zeros_like(steps.position))
-    price = costs.prices(policy.objective)[:, steps.position, steps.heads, steps.l_spec - 1].T
+    rows = range(int(steps.heads.max()) + 1)
+    price = costs.prices(policy.objective, rows)[:, steps.position, steps.heads, steps.l_spec - 1].T
     placement = np.empty_like(steps.placement)
     follow_placements(np.ascontiguousarray(price), costs.move_price(policy.objective), placement)
     return replace(steps, placement=placement)
@@ -258,9 +260,10 @@ def place_steps(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
 
 def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
     """Look up every step in a price list and add up."""
-    step_ns = costs.latency_ns[steps.position, steps.l_spec - 1] + costs.draft_ns[steps.heads]
+    draft_ns, draft_pj = costs.drafted(steps.position, steps.l_spec, steps.committed, steps.heads)
+    step_ns = costs.latency_ns[steps.position, steps.l_spec - 1] + draft_ns
     step_ns = step_ns + costs.compaction_ns[steps.moved]
-    step_pj = costs.energy_pj[:, steps.position, steps.l_spec - 1] + costs.draft_pj[:, steps.heads]
+    step_pj = costs.energy_pj[:, steps.position, steps.l_spec - 1] + draft_pj
     step_pj = step_pj + costs.compaction_pj[:, steps.moved]
     migration_ns = 0.0
     if (placed := costs.placements) is not None:
@@ -284,6 +287,7 @@ def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     """Price every step at command level and add up."""
     moving = costs.migrations(steps.placement, turn := steps.turn)
     decode = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads, turn)
+    decode += costs.drafting(steps.position, steps.l_spec, steps.committed, steps.placement, steps.heads, turn)
     turn_ns, turn_pj = priced(system, decode + moving, (1, int(turn[-1]) + 1))
     totals = float(turn_ns.sum()), turn_pj.sum(axis=(1, 2)), float(np.sum(moving.latency_ns))
     prefill_ns, prefill_pj = (float(part.sum()) for part in priced(system, costs.prefill(), (1, 1)))
@@ -303,7 +307,7 @@ def allowed_prices(costs: StepCosts, policy: TreePolicy, heads: int, new_tokens:
         heads: Those that trees may use; where all run, those of the model do.
         new_tokens: Tokens to generate per turn at most; None where nobody knows when a turn ends.
     """
-    every = len(costs.draft_ns) - 1
+    every = max(len(costs.draft_ns) - 1, heads)
     price = costs.prices(policy.objective, (0, every) if policy.heads == "all" else range(heads + 1))
     if policy.size is not None:
         price[..., : policy.size - 1] = np.inf
@@ -321,32 +325,15 @@ def most_depth(policy: TreePolicy, heads: int) -> int:
     return min(heads, policy.size - 1 if policy.depth is None else policy.depth)
 
 
-def check_shape(policy: TreePolicy, heads: int, top_k: int, who: str) -> None:
-    """Refuse a size or depth that no tree has, rather than verify another tree.
-
-    Args:
-        policy: What is asked for.
-        heads: Draft heads that there are.
-        top_k: Length of their lists.
-        who: Whose heads they are.
-
-    Raises:
-        InputError: There is no such tree.
-    """
-    have = f"{who} has {heads} draft head{'s' * (heads != 1)} with lists of {top_k}"
-    if policy.depth is not None and policy.depth > heads:
-        raise InputError(f"a tree {policy.depth} deep is not possible: {have}")
-    most = sum(top_k**depth for depth in range((heads if policy.depth is None else policy.depth) + 1))
-    if policy.size is not None and policy.size > most:
-        deep = "" if policy.depth is None else f" in a depth of {policy.depth}"
-        raise InputError(f"a tree of {policy.size} tokens is not possible: {have}, which fill at most {most}{deep}")
-
-
 def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, costs: StepCosts) -> Steps:
     turns = turn_bounds(trace, workload)
-    heads = most_depth(policy, min(system.model.medusa_heads, trace.heads))
+    there = min(system.model.most_drafts, trace.heads)
+    heads = most_depth(policy, there)
     price = allowed_prices(costs, policy, heads, workload.new_tokens)
-    accuracy, out = prior_accuracy(heads, trace.top_k), np.empty((6, int(turns[:, 0].sum())), np.int64)
+    accuracy, out = (
+        prior_for(drafter_kind(system.model), heads, trace.top_k),
+        np.empty((6, int(turns[:, 0].sum())), np.int64),
+    )
     steps = replay_pruned(
         np.ascontiguousarray(trace.ranks[:, :heads]),
         turns,
@@ -363,12 +350,13 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
         out,
     )
     l_spec, committed, position, placement, ran, moved = out[:, :steps]
-    return Steps(position, l_spec, committed, placement, _charged(ran, system, policy), moved)
+    return Steps(position, l_spec, committed, placement, _charged(ran, system, policy, there), moved)
 
 
-def _charged(heads_run: IntArray, system: System, policy: TreePolicy) -> IntArray:
-    """Heads to pay for: where all run, those too that no tree can use."""
-    return np.where(heads_run > 0, system.model.medusa_heads, 0) if policy.heads == "all" else heads_run
+def _charged(heads_run: IntArray, system: System, policy: TreePolicy, levels: int) -> IntArray:
+    """Heads to pay for: where all run, those too that no tree can use; of a network, the levels that the trace has."""
+    every = system.model.medusa_heads or levels
+    return np.where(heads_run > 0, every, 0) if policy.heads == "all" else heads_run
 
 
 def _replay_added(
@@ -380,8 +368,8 @@ def _replay_added(
     costs: StepCosts,
 ) -> Steps:
     """Run a user-defined pruner in the readable loop."""
-    trace = trace.with_heads(min(system.model.medusa_heads, trace.heads))
-    pruner = factory(prior_accuracy(trace.heads, trace.top_k))
+    trace = trace.with_heads(min(system.model.most_drafts, trace.heads))
+    pruner = factory(prior_for(drafter_kind(system.model), trace.heads, trace.top_k))
     price = allowed_prices(costs, policy, trace.heads, workload.new_tokens)
     move = costs.move_price(policy.objective)
     rows = [
@@ -389,7 +377,7 @@ def _replay_added(
         for step in decode(trace, pruner, price, workload.new_tokens, move)
     ]
     steps = Steps(*np.array(rows, np.int64).T)
-    return replace(steps, heads=_charged(steps.heads, system, policy))
+    return replace(steps, heads=_charged(steps.heads, system, policy, trace.heads))
 
 
 def _replay_fixed(tree: TokenTree, ranks: NDArray[np.int8], turns: IntArray) -> Steps:

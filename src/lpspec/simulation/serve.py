@@ -9,6 +9,7 @@ import numpy as np
 from lpspec.allocation.allocator import Allocator
 from lpspec.arrays import FloatArray
 from lpspec.errors import InputError
+from lpspec.llm.draft_work import drafter_kind
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.batch_commands import Tally, batch_commands
 from lpspec.simulation.batch_cost import BatchCosts, Span, batch_costs
@@ -36,6 +37,10 @@ def serve(
             is one for single requests only.
     """
     system = system.under(policy)
+    if system.speculates and (kind := drafter_kind(system.model)) != "medusa":
+        raise InputError(
+            f"drafter {kind} is priced for one request at a time: requests and batches take medusa or none"
+        )
     _check_contexts(system, requests)
     if system.speculates and policy.pruner is not None:
         raise InputError(

@@ -19,10 +19,12 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS, Cost
 from lpspec.devices.kv_append import moved_in_dram
 from lpspec.errors import InputError
+from lpspec.llm.draft_work import draft_prompt_operators, level_operators, network_of
 from lpspec.llm.operators import Attention, ExpertGemm, Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import Objective
 from lpspec.simulation.energy_basis import counted_pj
+from lpspec.simulation.level_costs import LevelCosts
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 
@@ -53,7 +55,7 @@ class StepCosts:
         first_context: Context of row 0, tokens.
         latency_ns: float64 [contexts, sizes]; column n - 1 verifies n tokens, the root included.
         energy_pj: float64 [components, contexts, sizes], of memory and MACs, in the order of ``COMPONENTS``.
-        draft_ns: float64 [heads + 1], time of the first 0, 1, ... draft heads.
+        draft_ns: float64 [heads + 1], time of the first 0, 1, ... draft heads; 0 alone where there are none.
         draft_pj: float64 [components, heads + 1], their energy.
         compaction_ns: float64 [sizes], time to move keys and values of 0, 1, ... accepted drafts into place.
         compaction_pj: float64 [components, sizes], its energy.
@@ -62,6 +64,7 @@ class StepCosts:
         placements: How all this changes when weights move; None where they stay.
         platform: Whose energy basis prices follow; None for memory and MACs.
         allocator: What said who computes what.
+        levels: Costs of a network that drafts level by level; None where there is none.
     """
 
     first_context: int
@@ -76,6 +79,7 @@ class StepCosts:
     placements: PlacementCosts | None = None
     platform: PlatformSpec | None = None
     allocator: Allocator | None = None
+    levels: LevelCosts | None = None
 
     def prices(self, objective: Objective, heads: Sequence[int] | None = None) -> FloatArray:
         """What the pruner divides expected tokens by: float64 [placements, contexts, rows, sizes].
@@ -85,19 +89,37 @@ class StepCosts:
 
         Args:
             objective: What is to be had for the price.
-            heads: Draft heads that run, for each row; 0, 1, ... up to all if left out.
+            heads: Draft heads that run, or levels drafted, for each row; 0, 1, ... up to all heads if left out.
         """
         rows = list(range(len(self.draft_ns)) if heads is None else heads)
+        draft_ns, draft_pj = self._drafting(rows)
         latency_ns = self.latency_ns[None]
         if self.placements is not None:
             latency_ns = latency_ns + self.placements.latency_ns[:, None]
-        latency_ns = latency_ns[:, :, None] + self.draft_ns[rows, None]
+        latency_ns = latency_ns[:, :, None] + draft_ns
         if objective == "throughput":
             return latency_ns
         energy_pj = self.energy_pj.sum(axis=0)[None]
         if self.placements is not None:
             energy_pj = energy_pj + self.placements.energy_pj.sum(axis=0)[:, None]
-        return self._price(objective, latency_ns, energy_pj[:, :, None] + self.draft_pj.sum(axis=0)[rows, None])
+        return self._price(objective, latency_ns, energy_pj[:, :, None] + draft_pj)
+
+    def _drafting(self, rows: list[int]) -> tuple[FloatArray, FloatArray]:
+        """Time and energy of so many heads, or so many levels: float64 [contexts, rows, sizes] each."""
+        if self.levels is not None:
+            return self.levels.planned(rows)
+        if len(self.draft_ns) == 1:
+            return np.zeros((len(rows), 1)), np.zeros((len(rows), 1))
+        return self.draft_ns[rows, None], self.draft_pj.sum(axis=0)[rows, None]
+
+    def drafted(
+        self, position: IntArray, l_spec: IntArray, committed: IntArray, heads: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Time, float64 [steps], and energy, float64 [components, steps], of drafting in steps that were taken."""
+        if self.levels is not None:
+            return self.levels.of_steps(position, l_spec, committed, heads)
+        ran = np.minimum(heads, len(self.draft_ns) - 1)
+        return self.draft_ns[ran], self.draft_pj[:, ran]
 
     def move_price(self, objective: Objective) -> FloatArray:
         """What moving from one placement to another costs, priced like a step: float64 [placements, placements]."""
@@ -149,7 +171,8 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
         for heads in range(model.medusa_heads + 1)
     ]
     draft_ns, draft_pj = zip(*(priced(system, cost, (1, 1)) for cost in drafts), strict=True)
-    prefill = checked_cost(allocator.prefill_cost(prefill_operators(model, first_context)), name, "a prompt", (1, 1))
+    prompt = prefill_operators(model, first_context) + draft_prompt_operators(model, first_context)
+    prefill = checked_cost(allocator.prefill_cost(prompt), name, "a prompt", (1, 1))
     prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
     several: Any = allocator if len(getattr(allocator, "layouts", ())) > 1 else None
     moving = None if several is None else _placement_costs(system, several, charged)
@@ -158,9 +181,23 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     moved_ns[:, 0] = moved_pj[..., 0] = 0.0
     compaction = moved_ns[0], moved_pj[:, 0]
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
-    return StepCosts(
-        first_context, latency_ns, energy_pj, *draft_at, *compaction, *one_prompt, moving, system.platform, allocator
-    )
+    at_first = first_context, latency_ns, energy_pj
+    levels = _level_costs(system, allocator, context)
+    return StepCosts(*at_first, *draft_at, *compaction, *one_prompt, moving, system.platform, allocator, levels)
+
+
+def _level_costs(system: System, allocator: Allocator, context: IntArray) -> LevelCosts | None:
+    """Price every pass of the network that drafts; context is int64 [contexts, 1]."""
+    if not system.speculates or network_of(system.model) is None:
+        return None
+    tokens = np.arange(1, MAX_TREE_SIZE + 1)[None, :]
+    grid = len(context), MAX_TREE_SIZE
+    found: list[FloatArray] = []
+    for guessing, fills in ((np.ones_like(tokens), True), (tokens, False)):
+        operators = level_operators(system.model, tokens, context, guessing, fills)
+        cost = checked_cost(allocator.decode_cost(operators), system.platform.allocator, "drafting passes", grid)
+        found += priced(system, cost, grid)
+    return LevelCosts(*found)
 
 
 def allocator_of(system: System, last_context: int) -> Allocator:

@@ -19,13 +19,13 @@ from lpspec.devices.device import PhasePart, Unit
 from lpspec.devices.package_commands import MemoryPart, PackageCommands
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
+from lpspec.llm.draft_work import draft_prompt_operators, level_operators
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
     Attention,
     Operator,
     StateUpdate,
     draft_operators,
-    eagle_operators,
     prefill_operators,
     verify_operators,
 )
@@ -101,9 +101,14 @@ class PhasePlanner:
         """The pass through the first draft heads."""
         return self.chain(draft_operators(self.model, heads), 1)
 
-    def eagle(self, tokens: Count, keys: Count, append_blocks: Count, guessing: Count) -> tuple[Phase, ...]:
-        """A pass through the EAGLE layer, of which some tokens guess; the rest is as for ``verify``."""
-        return self.chain(eagle_operators(self.model, tokens, keys - tokens, guessing), append_blocks)
+    def first_level(self, tokens: Count, keys: Count, append_blocks: Count) -> tuple[Phase, ...]:
+        """The pass of a network that drafts over committed tokens, the last of which guesses; else as ``verify``."""
+        operators = level_operators(self.model, tokens, keys - tokens, tokens * 0 + 1, fills=True)
+        return self.chain(operators, append_blocks)
+
+    def further_level(self, tokens: Count, keys: Count, append_blocks: Count) -> tuple[Phase, ...]:
+        """A pass of a network that drafts over the drafts of a level, all of which guess; else as ``verify``."""
+        return self.chain(level_operators(self.model, tokens, keys - tokens, tokens), append_blocks)
 
     def migration(self, moves: Mapping[WeightMove, int]) -> tuple[Phase, ...]:
         """Weights change sides between two steps, while nothing else runs."""
@@ -116,7 +121,7 @@ class PhasePlanner:
 
     def prefill(self, prompt_tokens: int) -> tuple[Phase, ...]:
         """The pass over a prompt."""
-        operators = prefill_operators(self.model, prompt_tokens)
+        operators = prefill_operators(self.model, prompt_tokens) + draft_prompt_operators(self.model, prompt_tokens)
         blocks = ceil_div(prompt_tokens, KEY_BLOCK)
         return tuple(phase for op in operators for phase in self._phases(op, blocks, prompt=True))
 

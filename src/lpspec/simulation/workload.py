@@ -135,3 +135,24 @@ def _added_pruner(name: str) -> PrunerFactory:
         return CheckedPruner(name, made(accuracy), *accuracy.shape)
 
     return checked
+
+
+def check_shape(policy: TreePolicy, heads: int, top_k: int, who: str) -> None:
+    """Refuse a size or depth that no tree has, rather than verify another tree.
+
+    Args:
+        policy: What is asked for.
+        heads: Draft heads that there are.
+        top_k: Length of their lists.
+        who: Whose heads they are.
+
+    Raises:
+        InputError: There is no such tree.
+    """
+    have = f"{who} has {heads} draft head{'s' * (heads != 1)} with lists of {top_k}"
+    if policy.depth is not None and policy.depth > heads:
+        raise InputError(f"a tree {policy.depth} deep is not possible: {have}")
+    most = sum(top_k**depth for depth in range((heads if policy.depth is None else policy.depth) + 1))
+    if policy.size is not None and policy.size > most:
+        deep = "" if policy.depth is None else f" in a depth of {policy.depth}"
+        raise InputError(f"a tree of {policy.size} tokens is not possible: {have}, which fill at most {most}{deep}")

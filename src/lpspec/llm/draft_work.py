@@ -1,0 +1,283 @@
+"""What drafters compute beside Medusa's heads: a network that drafts one level of the tree per pass, or nothing.
+
+A network reads the newly committed tokens first, which fills its own cache, and guesses behind the last of them; every
+further pass reads the drafts of a level that have drafts behind them. ``DRAFT_WORK`` makes a model with its drafter by
+name, from the model and what stands behind a colon: ``draft-model:llama3.2-1b``.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+
+from lpspec.errors import InputError, shown
+from lpspec.llm.counts import Count
+from lpspec.llm.layer import LayerGroup
+from lpspec.llm.layers import COMPARE_OPS, SOFTMAX_OPS
+from lpspec.llm.llama_spec import llama_spec
+from lpspec.llm.loading import load_model
+from lpspec.llm.model_spec import ModelSpec, step_tensor
+from lpspec.llm.operators import Operator, Pass, step_operators
+from lpspec.llm.steps import Product, Vector
+from lpspec.llm.structure import SHARED_HEAD, CountedStep, Structure
+from lpspec.llm.weights import Tensor
+from lpspec.plugins import Registry
+
+MOST_DRAFTS = 63
+"""Levels that a network may draft: a tree has 64 tokens at most."""
+
+EAGLE3_VOCABULARY = 32_000
+"""Tokens that EAGLE-3's head knows. Source: ``draft_vocab_size`` of yuhuili/EAGLE3-LLaMA3.1-Instruct-8B."""
+
+EAGLE3_TAPS = 3
+"""Layers of the model whose hidden states EAGLE-3 fuses: a low, a middle and a high one (arXiv 2503.01840)."""
+
+
+class DraftNetwork(BaseModel):
+    """The network of a drafter that drafts level by level."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    kind: str
+    """What its operators are named after."""
+    body: ModelSpec
+    """Its embedding, layers and head."""
+    mixed: NonNegativeInt = 0
+    """Vectors side by side, such as embedding and hidden state, that a product mixes to one before the layers."""
+    attended: PositiveInt = 1
+    """Vectors side by side that queries, keys and values are made of."""
+    fused: NonNegativeInt = 0
+    """Hidden states of the model that a product fuses to one, for every committed token."""
+    input_norms: NonNegativeInt = 0
+    """Norms of what goes in."""
+    is_bare: bool = False
+    """True without the norms before the attention and before the head."""
+    shares_embedding: bool = True
+    """True where its embedding is the model's."""
+    shares_head: bool = True
+    """True where its head is the model's."""
+
+    def name(self, of: str) -> str:
+        """What an operator or tensor of the body is called beside those of the model."""
+        return f"{self.kind.replace('-', '_')}_{of}"
+
+    def layer_steps(self, fills: bool) -> Iterator[CountedStep]:
+        """All before the head; ``fills`` where committed tokens are read, whose hidden states are fused."""
+        first, last = ({step.name for step in steps} for steps in (self.body.first_steps(), self.body.last_steps()))
+        hidden, entered = self.body.hidden_size, False
+        for step, layers, runs in self.body.steps():
+            if not entered and step.name not in first:
+                entered = True
+                yield from self._entry(hidden, fills)
+            if step.name in last or (self.is_bare and step.name == "attention_norm"):
+                continue
+            named = replace(step, name=self.name(step.name))
+            if isinstance(named, Product) and step.name == "qkv":
+                named = replace(named, k=named.k * self.attended)
+            yield CountedStep(named, layers, runs)
+
+    def _entry(self, hidden: int, fills: bool) -> Iterator[CountedStep]:
+        if self.fused and fills:
+            yield CountedStep(Product(self.name("fuse"), self.fused * hidden, hidden, "ffn_up"), 1, 1)
+        for place in range(self.input_norms):
+            norm = self.body.norm.vector(self.name(f"input_norm_{place + 1}"), hidden)
+            yield CountedStep(norm, 1, 1)
+        if self.mixed:
+            yield CountedStep(Product(self.name("mix"), self.mixed * hidden, hidden, "ffn_up"), 1, 1)
+
+    def head_steps(self, model: ModelSpec) -> Iterator[CountedStep]:
+        """From hidden states to probabilities of guesses."""
+        vocabulary = model.vocab_size if self.shares_head else self.body.vocab_size
+        for step in self.body.last_steps():
+            if step.name == SHARED_HEAD and self.shares_head:
+                yield CountedStep(Product(SHARED_HEAD, self.body.hidden_size, vocabulary, "head"), 1, 1)
+            elif step.name != "argmax" and not (self.is_bare and step.name == "final_norm"):
+                yield CountedStep(replace(step, name=self.name(step.name)), 1, 1)
+        for what, ops in (("confidence", SOFTMAX_OPS), ("top_k", COMPARE_OPS)):
+            yield CountedStep(Vector(self.name(what), vocabulary, ops), 1, 1)
+
+    def tensors(self, model: ModelSpec) -> tuple[Tensor, ...]:
+        """Weights of its own."""
+        shared = {SHARED_HEAD} if self.shares_head else set()
+        shared |= {self.name("embedding")} if self.shares_embedding else set()
+        if self.body.tied_embeddings and not self.shares_head:
+            shared |= {self.name(SHARED_HEAD)}
+        steps = (*self.layer_steps(fills=True), *self.head_steps(model))
+        found = (step_tensor(step, layers) for step, layers, _ in steps)
+        return tuple(tensor for tensor in found if tensor is not None and tensor.name not in shared)
+
+
+class Drafter(BaseModel):
+    """Who drafts for a model; without a network it costs nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: str
+    network: DraftNetwork | None = None
+
+
+class DraftedModel(ModelSpec):
+    """A model and its drafter."""
+
+    drafter: Drafter
+
+    @property
+    def most_drafts(self) -> int:
+        """Levels that its trees can have."""
+        return MOST_DRAFTS
+
+    @property
+    def draft_weight_bytes(self) -> int:
+        """Bytes resident for the drafter, beside what it shares with the model."""
+        network = self.drafter.network
+        return 0 if network is None else network.body.stored_bytes(*network.tensors(self))
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes that one token adds to the caches of model and drafter, before any window is full."""
+        network = self.drafter.network
+        return super().kv_bytes_per_token + (0 if network is None else network.body.kv_bytes_per_token)
+
+    def cache_bytes(self, context: int) -> int:
+        """Bytes kept between passes after so many tokens, by model and drafter."""
+        network = self.drafter.network
+        return super().cache_bytes(context) + (0 if network is None else network.body.cache_bytes(context))
+
+
+def network_of(model: ModelSpec) -> DraftNetwork | None:
+    """The network that drafts for a model, level by level; None for heads, or where nothing is computed."""
+    return model.drafter.network if isinstance(model, DraftedModel) else None
+
+
+def drafter_kind(model: ModelSpec) -> str:
+    """The kind of the drafter of a model."""
+    return model.drafter.kind if isinstance(model, DraftedModel) else "medusa" if model.medusa_heads else "none"
+
+
+def level_operators(
+    model: ModelSpec, tokens: Count, context: Count, guessing: Count, fills: bool = False
+) -> tuple[Operator, ...]:
+    """One pass through the network that drafts, in the order of execution; empty without one.
+
+    Confidence is a probability, hence the softmax.
+
+    Args:
+        model: The decoder.
+        tokens: What the pass reads: newly committed tokens for the first level, nodes to look beyond for the others.
+        context: Tokens and nodes already in the network's cache.
+        guessing: Of the tokens, those whose successors are guessed.
+        fills: Whether the tokens are committed ones, whose hidden states come from the model.
+    """
+    if (network := network_of(model)) is None:
+        return ()
+    layers = step_operators(network.body, network.layer_steps(fills), Pass(tokens, context, tokens))
+    return layers + step_operators(network.body, network.head_steps(model), Pass(guessing, context, guessing))
+
+
+def draft_prompt_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator, ...]:
+    """The pass of the network over the prompt, which fills its cache; what it guesses belongs to the first step."""
+    if (network := network_of(model)) is None:
+        return ()
+    return step_operators(network.body, network.layer_steps(fills=True), Pass(prompt_tokens, 0, 1, causal=True))
+
+
+# Drafters by name
+
+MakeDrafted = Callable[[ModelSpec, str], ModelSpec]
+"""Gives a model its drafter; the text is what stands behind the colon, empty for most."""
+
+
+def drafted(model: ModelSpec, text: str) -> ModelSpec:
+    """A model with the drafter of a text such as ``eagle3`` or ``draft-model:llama3.2-1b``.
+
+    Raises:
+        InputError: There is no such drafter, or it does not suit the model.
+    """
+    kind, colon, argument = text.partition(":")
+    made = DRAFT_WORK.load(kind)
+    if bool(colon) != (kind == "draft-model") and kind in _PLAIN:
+        needs = "a model behind a colon, such as draft-model:llama3.2-1b" if not colon else "nothing behind its name"
+        raise InputError(f"drafter '{shown(text, 40)}': {kind} takes {needs}")
+    try:
+        return made(model, argument)
+    except InputError as error:
+        raise InputError(f"drafter {shown(text, 40)}: {error}") from None
+
+
+def _medusa(model: ModelSpec, argument: str) -> ModelSpec:
+    return model
+
+
+def _none(model: ModelSpec, argument: str) -> ModelSpec:
+    return model.model_copy(update={"medusa_heads": 0})
+
+
+def _prompt_lookup(model: ModelSpec, argument: str) -> ModelSpec:
+    return _with(model, Drafter(kind="prompt-lookup"))
+
+
+def _eagle(model: ModelSpec, argument: str) -> ModelSpec:
+    """EAGLE-1 and 2: a layer as the model's, behind a product of embedding and hidden state (arXiv 2406.16858)."""
+    body = _body(model, (LayerGroup(count=1, layer=model.plain_layer),))
+    return _with_network(model, DraftNetwork(kind="eagle", body=body, mixed=2, is_bare=True))
+
+
+def _eagle3(model: ModelSpec, argument: str) -> ModelSpec:
+    """EAGLE-3: a Llama layer that attends over embedding and hidden state, a small vocabulary, three fused layers."""
+    own = {name: getattr(model, name) for name in ModelSpec.model_fields if name not in Structure.model_fields}
+    sizes = ("hidden_size", "heads", "kv_heads", "head_dim", "intermediate_size", "max_context")
+    shape = {size: getattr(model, size) for size in sizes}
+    vocabulary = {"vocab_size": min(EAGLE3_VOCABULARY, model.vocab_size), "tied_embeddings": False}
+    body = llama_spec(**{**own, **shape, **vocabulary, "medusa_heads": 0, "layers": 1, "qkv_bias": False})
+    network = DraftNetwork(
+        kind="eagle3", body=body, attended=2, fused=EAGLE3_TAPS, input_norms=1, shares_head=False
+    )  # the layer's own first norm is that of the other input
+    return _with_network(model, network)
+
+
+def _mtp(model: ModelSpec, argument: str) -> ModelSpec:
+    """Multi-token prediction: a layer of the model's own, norms of embedding and hidden state, and their mix.
+
+    As DeepSeek-V3 has it (arXiv 2412.19437); one layer drafts all levels. For a model that names none, its last layer's
+    kind is assumed.
+    """
+    group = (model.mtp_groups or model.layer_groups)[-1].model_copy(update={"count": 1, "runs": 1})
+    return _with_network(model, DraftNetwork(kind="mtp", body=_body(model, (group,)), mixed=2, input_norms=2))
+
+
+def _draft_model(model: ModelSpec, argument: str) -> ModelSpec:
+    body = load_model(argument).with_bits(model.weight_bits, model.activation_bits, model.kv_bits)
+    body = body.model_copy(update={"medusa_heads": 0})
+    if body.max_context < model.max_context:
+        body = body.model_copy(update={"max_context": model.max_context})
+    return _with_network(model, DraftNetwork(kind="draft-model", body=body, shares_embedding=False, shares_head=False))
+
+
+def _body(model: ModelSpec, groups: tuple[LayerGroup, ...]) -> ModelSpec:
+    return model.model_copy(update={"layer_groups": groups, "medusa_heads": 0, "mtp_groups": ()})
+
+
+def _with_network(model: ModelSpec, network: DraftNetwork) -> ModelSpec:
+    return _with(model, Drafter(kind=network.kind, network=network))
+
+
+def _with(model: ModelSpec, drafter: Drafter) -> ModelSpec:
+    return DraftedModel.model_validate({**dict(model), "medusa_heads": 0, "drafter": drafter})
+
+
+DRAFT_WORK: Registry[MakeDrafted] = Registry(
+    "drafter",
+    "lpspec.draft_work",
+    {
+        "medusa": _medusa,
+        "eagle": _eagle,
+        "eagle3": _eagle3,
+        "mtp": _mtp,
+        "draft-model": _draft_model,
+        "prompt-lookup": _prompt_lookup,
+        "none": _none,
+    },
+)
+"""Drafters in the simulator by name; a script may add its own."""
+
+_PLAIN = ("medusa", "eagle", "eagle3", "mtp", "draft-model", "prompt-lookup", "none")
