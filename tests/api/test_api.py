@@ -306,7 +306,7 @@ def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     found = list(blocks())
-    assert len(found) == 9
+    assert len(found) == 10
     for block in found:
         if "to_dataframe" not in block or find_spec("polars") is not None:
             exec(compile(block, "docs/api.md", "exec"), names)

@@ -87,6 +87,8 @@ class Case:
             self.shared_pj,
             np.maximum(slopes[0], 0.0),
             np.maximum(slopes[1], 0.0),
+            np.minimum.accumulate(self.shared_ns[::-1])[::-1].copy(),
+            np.minimum.accumulate(self.shared_pj[::-1])[::-1].copy(),
             np.ascontiguousarray(self.own[0]),
             np.ascontiguousarray(self.own[1]),
             np.ascontiguousarray(self.drafts[0]),

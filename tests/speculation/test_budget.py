@@ -44,6 +44,8 @@ def prices_of(dice: np.random.Generator, requests: int, objective: int, alus: in
         shared_pj,
         np.maximum(slopes[0], 0.0),
         np.maximum(slopes[1], 0.0),
+        np.minimum.accumulate(shared_ns[::-1])[::-1].copy(),
+        np.minimum.accumulate(shared_pj[::-1])[::-1].copy(),
         own_ns,
         own_pj,
         heads,

@@ -31,9 +31,9 @@ from lpspec.simulation.step_cost import compaction_cost, priced
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 from lpspec.speculation.budget_kernels import PassPrices
 
-MOST_PASS_TOKENS = 1024
-"""Tokens that one pass takes at most, of all its requests. Assumed: beyond, time rises with the tokens on every machine
-here."""
+MOST_PASS_TOKENS = 512
+"""Tokens that one pass takes at most, of all its requests, and a full batch with the largest trees has. Assumed, 256 to
+1024: beyond, time rises with the tokens on every machine here."""
 
 CONTEXTS_AT_ONCE = 4096
 """Contexts that are priced together, so that a long one needs no more memory than a short one."""
@@ -131,6 +131,8 @@ class BatchCosts:
             shared_pj=shared_pj,
             least_ns=_least_slopes(self.shared_ns),
             least_pj=_least_slopes(shared_pj),
+            floor_ns=np.minimum.accumulate(self.shared_ns[::-1])[::-1].copy(),
+            floor_pj=np.minimum.accumulate(shared_pj[::-1])[::-1].copy(),
             own_ns=self.own_ns,
             own_pj=self.own_pj,
             draft_ns=self.draft_ns,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.simulation.batch_commands import Tally
-from lpspec.simulation.batch_cost import BatchCosts
+from lpspec.simulation.batch_cost import MOST_PASS_TOKENS, BatchCosts
 from lpspec.simulation.batch_kernels import Asked, Clock, Learned, Rules, Served, make_live, make_served, serve
 from lpspec.simulation.batch_room import Room
 from lpspec.simulation.requests import Requests
@@ -40,8 +40,8 @@ class Trees:
     most: int
 
 
-def trees_of(system: System, requests: Requests, policy: TreePolicy) -> Trees:
-    """What trees a policy has on a system.
+def trees_of(system: System, requests: Requests, policy: TreePolicy, batch: int) -> Trees:
+    """What trees a policy has on a system; where a pruner sizes them, the largest of a full batch fit a pass together.
 
     Raises:
         InputError: The heads of model or traces cannot fill the tree.
@@ -58,7 +58,7 @@ def trees_of(system: System, requests: Requests, policy: TreePolicy) -> Trees:
     check_shape(policy, heads, top_k, who)
     if policy.size is not None:
         return Trees(None, most_depth(policy, heads), policy.size, policy.size)
-    return Trees(None, heads, 1, MAX_TREE_SIZE)
+    return Trees(None, heads, 1, min(MAX_TREE_SIZE, MOST_PASS_TOKENS // batch))
 
 
 @dataclass(frozen=True)

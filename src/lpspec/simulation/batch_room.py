@@ -14,7 +14,7 @@ from lpspec.simulation.batch_cost import MOST_PASS_TOKENS
 from lpspec.simulation.requests import Requests
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import KEY_BLOCK
-from lpspec.simulation.workload import System
+from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def make_room(system: System, requests: Requests, batch: int, largest_tree: int)
         )
     longest = requests.last_context
     most = int(np.sort(ends)[::-1][:batch].sum()) + batch * (largest_tree + KEY_BLOCK)
-    context = longest if batch == 1 else max(longest, _context_of(model, wanted, most))
+    own_trees = MAX_TREE_SIZE if system.speculates else 1  # room that the allocator leaves by itself
+    context = longest if batch == 1 else max(longest, _context_of(model, wanted, most) - own_trees)
     allocator, fits = _largest_allocator(system, longest, context)
     if fits is not None:
         room = min(room, max(model.cache_bytes(fits), int(needed.max())))

@@ -46,7 +46,7 @@ def serve(
         raise InputError(
             "a pruner of your own sees one request at a time: requests and batches take dtp, a size or a tree"
         )
-    trees = trees_of(system, requests, policy)
+    trees = trees_of(system, requests, policy, min(batch, len(requests)))
     room = make_room(system, requests, batch, trees.most)
     _check_placement(system, room.allocator)
     prompts, prompt = np.unique(requests.prompt_tokens, return_inverse=True)

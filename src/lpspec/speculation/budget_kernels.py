@@ -22,6 +22,12 @@ LOCAL = 8
 
 LEAST_WEIGHT = 1e-12
 
+EIGHTHS = 8
+"""Of more requests than so many, trees are tried with all and with each eighth less; roots alone with any number."""
+
+STRIDE = 8
+"""Divisions are ruled out in stretches, of which each is this part of the tokens before it."""
+
 
 class Lists(NamedTuple):
     """The likeliest drafts for each table of accuracies and each limit of depth, after the root, which is node 0."""
@@ -40,6 +46,8 @@ class PassPrices(NamedTuple):
     shared_pj: FloatArray
     least_ns: FloatArray  # [tokens + 1], least slope from there on, per token
     least_pj: FloatArray
+    floor_ns: FloatArray  # [tokens + 1], the least of all from there on
+    floor_pj: FloatArray
     own_ns: FloatArray  # [contexts, sizes]
     own_pj: FloatArray
     draft_ns: FloatArray  # [heads + 1, requests + 1], the first heads for so many requests
@@ -271,6 +279,16 @@ def _longest(lists: Lists, length: FloatArray) -> None:
 
 
 @cached_njit(allocates=False, inner=True)
+def _committed(length: FloatArray, requests: int, drafts: int) -> float:
+    """What so many requests are expected to commit at most with so many drafts together."""
+    whole = drafts // requests
+    each = length[whole]
+    if whole + 1 < len(length):
+        each += (length[whole + 1] - length[whole]) * (drafts / requests - whole)
+    return requests * each * ROUNDING
+
+
+@cached_njit(allocates=False, inner=True)
 def _can_win(
     prices: PassPrices,
     length: FloatArray,
@@ -288,20 +306,24 @@ def _can_win(
     least, most = sizes
     free = requests * (1 - (prices.charged[min(2, most)] - prices.charged[1]) if most > 1 else 0)
     ns, pj = own[0] + prices.draft_ns[level, min(level, 1)], own[1] + prices.draft_pj[level, min(level, 1)]
-    all_of_it = requests * length[most - 1]
-    for drafts in range(requests * (least - 1), requests * (most - 1) + 1):
-        tokens = requests * prices.charged[1] + max(drafts - free, 0)
+    last = requests * (most - 1)
+    begin = requests * (least - 1)
+    while begin <= last:
+        end = min(begin + begin // STRIDE, last)
+        tokens = requests * prices.charged[1] + max(begin - free, 0)
         if tokens >= len(prices.shared_ns):
             break
-        price = pass_price(prices, ns + prices.shared_ns[tokens], pj + prices.shared_pj[tokens])
-        if all_of_it <= best * price:
+        floor = pass_price(prices, ns + prices.floor_ns[tokens], pj + prices.floor_pj[tokens])
+        if requests * length[most - 1] <= best * floor:
             break
-        whole = drafts // requests
-        committed = length[whole]
-        if whole + 1 < most:
-            committed += (length[whole + 1] - length[whole]) * (drafts / requests - whole)
-        if requests * committed * ROUNDING > best * price:
-            return True
+        if _committed(length, requests, end) > best * floor:
+            for drafts in range(begin, end + 1):
+                tokens = requests * prices.charged[1] + max(drafts - free, 0)
+                if tokens < len(prices.shared_ns):
+                    price = pass_price(prices, ns + prices.shared_ns[tokens], pj + prices.shared_pj[tokens])
+                    if _committed(length, requests, drafts) > best * price:
+                        return True
+        begin = end + 1
     return False
 
 
@@ -334,6 +356,8 @@ def divide(
         _weigh(prices, context, requests, room.weight)
         for level in range(levels):
             if all_heads and 0 < level < levels - 1:
+                continue
+            if level > 0 and running > EIGHTHS and -(-running * (requests * EIGHTHS // running) // EIGHTHS) != requests:
                 continue
             if not _can_win(prices, room.length[level], requests, (own_ns, own_pj), level, sizes, room.best[0]):
                 continue
