@@ -41,6 +41,9 @@ SHORT_TILES, SHORT_STREAM = 12, 1 << 15
 SOME_DIES = 4
 """Dies that share the time of a program, about."""
 
+LONGEST_TILES = 20
+"""Tiles up to which it is not made shorter: its length decides how it keeps in step with refresh."""
+
 BRIEF_TILES = 2
 """Tiles of a product by which is found what refresh adds to reads beside it."""
 
@@ -85,7 +88,8 @@ class ChannelJobs:
                 most = tiles * tile
                 return beside(bursts, mac_ck) if width <= most else narrow(most, bursts * most // width)
 
-            shorter, brief = partial(of_tiles, SHORT_TILES), partial(of_tiles, BRIEF_TILES, bursts)
+            enough = SHORT_TILES if width > LONGEST_TILES * tile else LONGEST_TILES
+            shorter, brief = partial(of_tiles, enough), partial(of_tiles, BRIEF_TILES)
             others = partial(beside, mac_ck=mac_ck), smaller, shorter, brief
             kin = self._kin(("product", channel.concurrent), work, (k, width), (bursts, mac_ck), others)
             key = (self._pim_key, "product", tokens, k, width, channel.concurrent, bursts, mac_ck)
@@ -109,7 +113,7 @@ class ChannelJobs:
 
         def beside(bursts: int, mac_ck: int = 0) -> Job:
             paced = partial(beside, mac_ck=mac_ck)
-            others = paced, list, paced, partial(paced, bursts)
+            others = paced, list, paced, paced
             kin = self._kin((what, *_dealing(share)), work, (), (bursts, mac_ck), others)
             key = (self._pim_key, what, of_channel, *_dealing(share), queries, on_channel, bursts, mac_ck)
             asked = Work(program, self._stream(bursts), mac_ck or None)

@@ -52,7 +52,7 @@ class Kin:
         beside: The same with so many bursts beside; None where nothing can be.
         smaller: Short ones of the family with nothing read beside.
         shorter: One that refreshes like this with so many bursts beside, and is not longer.
-        brief: A short one with as much read beside it, in its time.
+        brief: A short one beside which so many bursts of the whole are read, in its time.
     """
 
     family: tuple[Any, ...]
@@ -66,7 +66,7 @@ class Kin:
     beside: "Callable[[int], Job] | None" = None
     smaller: "Callable[[], list[Job]]" = list
     shorter: "Callable[[int], Job] | None" = None
-    brief: "Callable[[], Job] | None" = None
+    brief: "Callable[[int], Job] | None" = None
 
 
 @dataclass(frozen=True, slots=True)

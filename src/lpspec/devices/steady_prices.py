@@ -183,11 +183,11 @@ class SteadyPrices(Prices):
             return self._added_by(phase, phase.run, intervals)
         if kin.bursts == 0 or kin.brief is None or phase.place[-1] == "busy":
             return self._added_by(phase, kin.shorter(kin.bursts), intervals)
-        alone = kin.shorter(0)
-        added = self._added_by(phase, alone, intervals)
+        added = self._added_by(phase, kin.shorter(0), intervals)
         if not self._crowded(phase):
-            return np.where(_of_reads(), self._added_by(phase, kin.brief(), least), added)
-        return added + self._added_by(phase, kin.shorter(kin.bursts), least) - self._added_by(phase, alone, least)
+            return np.where(_of_reads(), self._added_by(phase, kin.brief(kin.bursts), least), added)
+        with_reads, without = (self._added_by(phase, kin.brief(n), 2 * least) for n in (kin.bursts, 0))
+        return added + with_reads - without
 
     def _added_by(self, phase: "_Phase", job: Job, intervals: int) -> FloatArray:
         like = _Phase(job, 1.0)
