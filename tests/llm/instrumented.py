@@ -57,11 +57,11 @@ class Reads(TorchFunctionMode):
     @property
     def numbers(self) -> int:
         """How many numbers were read, each counted once."""
-        whole = sum(self.parameters[key].numel() for key in self.whole)
+        whole: int = sum(self.parameters[key].numel() for key in self.whole)
         partly = {key: rows for key, rows in self.parts.items() if key not in self.whole}
-        return whole + sum(
-            len(rows) * self.parameters[key].numel() // len(self.parameters[key]) for key, rows in partly.items()
-        )
+        for key, rows in partly.items():
+            whole += len(rows) * self.parameters[key].numel() // len(self.parameters[key])
+        return whole
 
 
 def built(content: dict[str, Any]) -> Any:
@@ -70,9 +70,8 @@ def built(content: dict[str, Any]) -> Any:
 
     config = transformers.AutoConfig.for_model(**copy.deepcopy(content))
     torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(
-        config, attn_implementation="eager", experts_implementation="eager"
-    )
+    causal: Any = transformers.AutoModelForCausalLM
+    model = causal.from_config(config, attn_implementation="eager", experts_implementation="eager")
     return model.eval()
 
 

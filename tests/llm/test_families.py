@@ -199,6 +199,13 @@ def test_what_is_not_understood_is_refused_in_one_line(content: dict[str, Any], 
     assert "\n" not in str(caught.value)
 
 
+def test_no_window_may_be_written_as_0_where_windows_are_off() -> None:
+    off = {"model_type": "qwen2_moe", "use_sliding_window": False, "sliding_window": 0}
+    assert described(off) == described({"model_type": "qwen2_moe"})
+    with pytest.raises(InputError, match="sliding_window = 0"):
+        described(off | {"use_sliding_window": True})
+
+
 def test_expected_experts_of_a_pass() -> None:
     """Mixtral: of 8 experts, 2 a token; 3 tokens are expected to need 8 * (1 - 0.75**3)."""
     model = described({"model_type": "mixtral"})

@@ -73,6 +73,8 @@ def _parse(content: Mapping[str, Any]) -> DecoderConfig:
         raise ValueError(f"{named} may change what is computed, and is not known: if it does not, take it out")
     given = {key: value for key, value in content.items() if key in family.keys}
     given |= _by_other_names(content, family)
+    if "use_sliding_window" in family.keys and given.get("sliding_window") == 0 and not given.get("use_sliding_window"):
+        given["sliding_window"] = None  # as the library saves Qwen2-MoE without windows
     says_longest = "max_position_embeddings" in given or "max_position_embeddings" not in family.keys
     if not says_longest and "max_sequence_length" in content:  # as LLaMA's first configurations said it
         given["max_position_embeddings"] = content["max_sequence_length"]
