@@ -152,6 +152,8 @@ def test_where_memory_is_short_requests_wait_for_room() -> None:
         ({"prompt_tokens": 4090}, "npu", "reads at most 4096 tokens: a prompt of 4090 with 24 new tokens needs 4114"),
         ({"changes": {"allocator": "dynamic"}}, "lp-spec", "requests and batches take static or replicated"),
         ({"tree": "64x9"}, "lp-spec", "a tree 9 deep is not possible"),
+        ({"drafter": "eagle"}, "lp-spec", "requests and batches take medusa or none"),
+        ({"drafter": "prompt-lookup"}, "npu-spec", "requests and batches take medusa or none"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(options: dict[str, Any], system: str, said: str) -> None:

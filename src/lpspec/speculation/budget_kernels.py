@@ -282,7 +282,7 @@ def _longest(lists: Lists, length: FloatArray) -> None:
 def _committed(length: FloatArray, requests: int, drafts: int) -> float:
     """What so many requests are expected to commit at most with so many drafts together."""
     whole = drafts // requests
-    each = length[whole]
+    each: float = length[whole]
     if whole + 1 < len(length):
         each += (length[whole + 1] - length[whole]) * (drafts / requests - whole)
     return requests * each * ROUNDING
