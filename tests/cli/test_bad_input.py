@@ -98,7 +98,7 @@ def test_bad_input_is_one_line(lpspec: Callable[..., Said], empty_folder: Path, 
     assert list(empty_folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"[npu", b"\xff\xfe", b"name = 1\nunknown = 2\n", b"PK\x03\x04 cut short"])
+@pytest.mark.parametrize("content", [b"", b"[npu", b"\xff\xfe", b"PK\x03\x04 cut short"])
 @pytest.mark.parametrize("argv", ["compare --systems", "compare --energy-profile", "compare --trace", "inspect"])
 def test_a_broken_file_is_one_line(lpspec: Callable[..., Said], empty_folder: Path, argv: str, content: bytes) -> None:
     name = "broken.npz" if "trace" in argv else "broken.toml"

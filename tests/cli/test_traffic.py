@@ -18,7 +18,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     folder = tmp_path_factory.mktemp("traffic")
     policies = ("--fairness", "pim-first,npu-first", "--gb-per-s", "2,10", "--pattern", "random")
-    said = run_command([*QUICK, *policies, "--json", str(folder / "t.json"), "--figure", str(folder / "t.png")])
+    said = run_command([*QUICK, *policies, "--json", str(folder / "t.json"), "--figure", str(folder / "t")])
     assert said.code == 0, said.err
     assert sorted(path.name for path in folder.iterdir()) == ["t.json", "t.pdf", "t.png"]
     document: dict[str, Any] = json.loads((folder / "t.json").read_text("utf-8"))

@@ -113,8 +113,7 @@ def test_a_short_text_is_timed_at_the_shortest_context(monkeypatch: pytest.Monke
 
 def test_a_model_too_short_to_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_llama(demo_folder())
-    short = model.config.model_copy(update={"spec": model.config.spec.model_copy(update={"max_context": 70})})
-    monkeypatch.setattr(model, "config", short)
+    monkeypatch.setattr(model, "config", model.config.with_shape(max_context=70))
     with pytest.raises(InputError, match="too few to be timed"):
         calibration.calibrate(model, NoDrafter(), "none", "float32", longest=128)
 

@@ -41,7 +41,7 @@ def test_a_device_that_cannot_says_why_and_none_is_refused() -> None:
     product = lpspec.price(weights=16)
     assert [cost.device for cost in product.devices] == ["npu"]
     assert [name for name, _ in product.left_out] == ["pim"]
-    assert "INT8" in product.left_out[0][1]
+    assert "w8a8" in product.left_out[0][1]
     for options, why in (
         ({"m": 0}, "at least 1"),
         ({"system": "nowhere"}, "unknown system"),

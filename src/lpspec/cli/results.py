@@ -76,7 +76,7 @@ def results(
     metrics = None if asked.pareto is None else split_names("--pareto", [asked.pareto])
     found = Results(store)
     every = list(found.rows(Query(asked.where, asked.sort, None if metrics else asked.limit, asked.engine)))
-    rows = every if metrics is None else list(Cloud.of(every, metrics).front)[: asked.limit]
+    rows = every if metrics is None else [dict(row) for row in Cloud.of(every, metrics).front][: asked.limit]
     columns = found.shown_columns(rows)
 
     def draw() -> "Figure":

@@ -199,4 +199,5 @@ def _as_stored(config: LlamaConfig, checkpoint: Checkpoint) -> LlamaConfig:
     if torch.equal(head, embedding):
         checkpoint.drop("lm_head.weight")
         return config
-    return config.with_shape(tied_embeddings=False)
+    priced = config.spec.model_copy(update={"tied_embeddings": False})
+    return config.with_shape(tied_embeddings=False).model_copy(update={"spec": priced})

@@ -74,7 +74,7 @@ def attention_line(platform: PlatformSpec, profile: EnergyProfile) -> AttentionL
     device.deal(_attention(model, LENGTHS[-1]))
     took_ns, done = [], Activity()
     for length in LENGTHS:
-        parts = device.phase_parts(_attention(model, length))
+        parts = device.phase_parts(_attention(model, length)) or ()
         costs = [part.in_memory(memory, 0.0) for part in parts if part.in_memory is not None]
         took_ns.append(sum(cost.latency_ns for cost in costs))
         done = costs[0].activity + costs[1].activity

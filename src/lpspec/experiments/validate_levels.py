@@ -150,7 +150,7 @@ def _longer_ns(system: System, l_spec: int, context: int) -> dict[str, float]:
     longer: dict[str, float] = {}
     for phase in costs.planner.verify(*costs.kind_of(l_spec, context)):
         operator = OPERATOR_OF.get(phase.name, phase.name)
-        longer[operator] = longer.get(operator, 0.0) + float(phase.latency_ns) * phase.copies
+        longer[operator] = longer.get(operator, 0.0) + float(phase.latency_ns) * float(phase.copies)
     allocator = make_allocator(system.platform, system.model, MAX_TREE_SIZE, context + 1, system.profile)
     for op in verify_operators(system.model, l_spec, context):
         longer[op.name] = longer.get(op.name, 0.0) - float(np.asarray(allocator.decode_cost((op,)).latency_ns))
