@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Said, run_command
+from command_line import Said
 
-import lpspec
+from lpspec.api import compare
 from lpspec.errors import InputError
 from lpspec.explore.evaluate import METRICS, evaluate, metrics_of
 from lpspec.explore.points import points
@@ -40,12 +40,6 @@ workload.prompt_tokens = [1, 16, 128, 4000]
 
 
 @pytest.fixture
-def lpspec_command() -> Lpspec:
-    """Run ``lpspec`` with these arguments."""
-    return lambda *argv: run_command(argv)
-
-
-@pytest.fixture
 def study(tmp_path: Path) -> Path:
     path = tmp_path / "study.toml"
     path.write_text(STUDY)
@@ -61,7 +55,7 @@ def test_points_have_the_figures_of_single_runs(study: Path, tmp_path: Path) -> 
             assert "2048 tokens" in row["error"]
             assert row["metrics"] is None
             continue
-        (run,) = lpspec.compare(**row["scenario"]).runs
+        (run,) = compare(**row["scenario"]).runs
         assert row["metrics"] == metrics_of(run)
         assert set(row["metrics"]) == set(METRICS)
 
@@ -186,15 +180,15 @@ def test_filters_are_sql_and_change_nothing(study: Path, tmp_path: Path) -> None
     assert list(results.rows()) == every
 
 
-def test_the_commands_end_to_end(study: Path, tmp_path: Path, lpspec_command: Lpspec) -> None:
+def test_the_commands_end_to_end(study: Path, tmp_path: Path, lpspec: Lpspec) -> None:
     store, table = tmp_path / "store", tmp_path / "rows.csv"
-    said = lpspec_command("sweep", str(study), "--store", str(store), "--workers", "1")
+    said = lpspec("sweep", str(study), "--store", str(store), "--workers", "1")
     assert (said.code, said.out) == (0, f"16 points computed, 0 found in {store}\n")
     assert "4 points cannot be run" in said.err
-    said = lpspec_command("results", str(store), "--json", "-", "--where", "error is null")
+    said = lpspec("results", str(store), "--json", "-", "--where", "error is null")
     document = json.loads(said.out)
     assert len(document["points"]) == 12
-    said = lpspec_command(
+    said = lpspec(
         "results",
         str(store),
         "--pareto",
@@ -210,7 +204,7 @@ def test_the_commands_end_to_end(study: Path, tmp_path: Path, lpspec_command: Lp
     assert {(float(row["tokens_per_s"]), float(row["tokens_per_j"])) for row in rows} <= points_of
     assert (tmp_path / "f.png").stat().st_size > 1000
     for suffix, words in ((".md", "| pim.alus |"), (".tex", "\\begin{tabular}")):
-        assert lpspec_command("results", str(store), "--export", str(tmp_path / f"rows{suffix}")).code == 0
+        assert lpspec("results", str(store), "--export", str(tmp_path / f"rows{suffix}")).code == 0
         assert words in (tmp_path / f"rows{suffix}").read_text()
 
 
@@ -224,10 +218,10 @@ def test_the_commands_end_to_end(study: Path, tmp_path: Path, lpspec_command: Lp
     ],
 )
 def test_wrong_input_is_one_line(
-    argv: tuple[str, ...], why: str, lpspec_command: Lpspec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    argv: tuple[str, ...], why: str, lpspec: Lpspec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = lpspec_command(*argv)
+    said = lpspec(*argv)
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
     assert why in said.err
     assert list(tmp_path.iterdir()) == []
