@@ -18,7 +18,7 @@ from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
-from lpspec.llm import Attention, Gemm, ModelSpec, load_model, prefill_operators, verify_operators
+from lpspec.llm import Attention, Gemm, ModelSpec, draft_operators, load_model, prefill_operators, verify_operators
 from lpspec.machine.loading import load_platform, platform_names
 
 TINY = load_model("tinyllama")
@@ -189,3 +189,10 @@ def test_weights_widen_as_tensors_do() -> None:
     ]
     assert times_ns[1] == pytest.approx(2 * times_ns[0])
     assert times_ns[2] == pytest.approx(4 * times_ns[0])
+
+
+def test_a_product_that_was_not_placed_is_refused_and_not_free() -> None:
+    model = load_model("tinyllama")
+    without = make_allocator(load_platform("lp-spec"), model.model_copy(update={"medusa_heads": 0}), 4, 256)
+    with pytest.raises(InputError, match="product 'medusa_block' has no place in memory"):
+        without.decode_cost(draft_operators(model))

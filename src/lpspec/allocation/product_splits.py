@@ -20,6 +20,7 @@ from lpspec.allocation.placement import PlacedGemm, first_copies
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.pim_format import format_of
+from lpspec.errors import InputError
 from lpspec.llm.counts import Count
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Gemm, verify_operators
@@ -55,9 +56,14 @@ class ProductSplits(AttentionSplits):
         """The best allowed split of each placement of a product, for every entry of ``op.tokens``.
 
         Of copies that do not all run, as draft heads, the first ones do.
+
+        Raises:
+            InputError: The model was placed without the product, which would cost nothing.
         """
         self.pim.check_precision(op)
         placements = first_copies([p for p in self.placements if p.gemm.name == op.name], op.copies)
+        if sum(p.gemm.count for p in placements) < op.copies:
+            raise InputError(f"product '{op.name}' has no place in memory: '{self.model.name}' was placed without it")
         if self.profile is None or op.name in self._drafts or np.max(op.tokens, initial=0) > self.max_tokens:
             return [self._best_split(op.tokens, p, or_npu_alone=True) for p in placements]
         columns = [(p, self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1]) for p in placements]
