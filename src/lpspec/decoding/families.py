@@ -8,22 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-_LLAMA: dict[str, Any] = {
-    "vocab_size": 32_000,
-    "hidden_size": 4096,
-    "intermediate_size": 11_008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": None,
-    "head_dim": None,
-    "hidden_act": "silu",
-    "max_position_embeddings": 2048,
-    "rms_norm_eps": 1e-6,
-    "tie_word_embeddings": False,
-    "rope_theta": 10_000.0,
-    "rope_scaling": None,
-    "rope_parameters": None,
-    "partial_rotary_factor": 1.0,
+from lpspec.llm.families.family import COMMON
+
+_LLAMA: dict[str, Any] = COMMON | {
     "attention_bias": False,
     "mlp_bias": False,
     "layer_types": None,
