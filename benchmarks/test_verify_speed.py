@@ -19,10 +19,10 @@ from lpspec.decoding.backend import choose_backend
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Draft
 from lpspec.decoding.kv_cache import KvCache
-from lpspec.decoding.llama import Llama
-from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.llama_weights import random_weights
+from lpspec.decoding.model_config import ModelConfig
 from lpspec.decoding.quantized import quantized
+from lpspec.decoding.transformer import Transformer
 from lpspec.decoding.tree_frame import TreeFrame
 from lpspec.decoding.verification import Greedy
 from lpspec.llm import ModelSpec, llama_spec
@@ -70,19 +70,19 @@ def fastest(*runs: Callable[[], object], rounds: int = 150) -> list[float]:
     return least
 
 
-def loaded(spec: ModelSpec, backend: str) -> tuple[Llama, KvCache]:
+def loaded(spec: ModelSpec, backend: str) -> tuple[Transformer, KvCache]:
     """A random model, stored in half precision as the demo is, and a cache that holds the context and a tree."""
-    config = LlamaConfig(spec=spec)
+    config = ModelConfig(spec=spec)
     weights = random_weights(config, seed=0)
     stored = Checkpoint({name: tensor.half().float() for name, tensor in weights.tensors.items()}, weights.said_as)
-    model = Llama(config, stored, backend=choose_backend(backend, torch.float32, "cpu"))
+    model = Transformer(config, stored, backend=choose_backend(backend, torch.float32, "cpu"))
     cache = model.new_cache(CONTEXT + 64)
     model.forward(torch.arange(CONTEXT), cache=cache)
     cache.compact(range(CONTEXT))
     return model, cache
 
 
-def by_torch(model: Llama, cache: KvCache, mask: Tensor, size: int) -> Callable[[], object]:
+def by_torch(model: Transformer, cache: KvCache, mask: Tensor, size: int) -> Callable[[], object]:
     """The matrix multiplications and attention of a pass as torch does them, on operands that lie ready."""
     spec = model.config.spec
     x, inner = torch.randn(size, spec.hidden_size), torch.randn(size, spec.intermediate_size)
@@ -106,7 +106,7 @@ def by_torch(model: Llama, cache: KvCache, mask: Tensor, size: int) -> Callable[
     return run
 
 
-def verify_tree(model: Llama, cache: KvCache, frame: TreeFrame, tree: TokenTree) -> Tensor:
+def verify_tree(model: Transformer, cache: KvCache, frame: TreeFrame, tree: TokenTree) -> Tensor:
     return model.logits(model.forward(torch.arange(tree.size), *frame.of(tree, CONTEXT), cache).hidden)
 
 
@@ -158,11 +158,11 @@ def test_acceptance_compaction_and_pruning_are_a_small_part_of_a_step(size: int)
 @torch.inference_mode()
 def test_a_model_of_a_billion_parameters(kind: str) -> None:
     """Time of verify passes, and memory; random weights in the shape of TinyLlama-1.1B."""
-    config = LlamaConfig(spec=TINY_LLAMA)
+    config = ModelConfig(spec=TINY_LLAMA)
     weights = random_weights(config, seed=0)
     dtype = torch.bfloat16 if kind == "bf16" else torch.float32
     chosen = choose_backend(None, dtype, "cpu")
-    model = Llama(config, quantized(weights) if kind == "w8a8" else weights, dtype, backend=chosen)
+    model = Transformer(config, quantized(weights) if kind == "w8a8" else weights, dtype, backend=chosen)
     del weights
     cache = model.new_cache(CONTEXT + 64)
     cache.length = CONTEXT  # what the cache holds takes no part in how long a pass takes
@@ -178,7 +178,7 @@ def test_a_model_of_a_billion_parameters(kind: str) -> None:
     print(f"{kind}: weights {weight_bytes(model) / 1e9:.2f} GB, process at most {peak_bytes() / 1e9:.2f} GB")
 
 
-def weight_bytes(model: Llama) -> int:
+def weight_bytes(model: Transformer) -> int:
     linears = [model.head]
     for layer in model.layers:
         linears += [layer.attention.qkv, layer.attention.out, layer.mlp.gate_up, layer.mlp.down]

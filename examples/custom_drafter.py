@@ -12,9 +12,9 @@ from lpspec.decoding.confidence_tree import chain
 from lpspec.decoding.drafter import Committed, Draft
 from lpspec.decoding.drafters import DRAFTERS, load_drafter
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.llama import Llama
-from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.llama_weights import random_weights
+from lpspec.decoding.model_config import ModelConfig
+from lpspec.decoding.transformer import Transformer
 from lpspec.llm.llama_spec import llama_spec
 
 
@@ -59,8 +59,8 @@ def main() -> None:
         name="random", source="random weights", layers=2, hidden_size=64, intermediate_size=96, heads=4, kv_heads=2,
         head_dim=16, vocab_size=64, tied_embeddings=False, qkv_bias=False, max_context=512,
     )  # fmt: skip
-    config = LlamaConfig(spec=spec)
-    model = Llama(config, random_weights(config, seed=0, scale=0.12))
+    config = ModelConfig(spec=spec)
+    model = Transformer(config, random_weights(config, seed=0, scale=0.12))
     texts = []
     for name in ("none", "bigrams"):
         generation = Generation(model, [1, 2, 3, 4], 200, load_drafter(name, model), max_tree=5)

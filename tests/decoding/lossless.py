@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lpspec.decoding.llama import Llama
+from lpspec.decoding.transformer import Transformer
 
 EPSILON = {torch.float32: 1e-3, torch.bfloat16: 0.25}
 """Top-2 logit gap below which greedy texts may part. Logits of a tree pass and of sequential ones were within 1e-4 in
@@ -37,7 +37,9 @@ class Parting:
 
 
 @torch.inference_mode()
-def first_parting(model: Llama, prompt: Sequence[int], text: Sequence[int], other: Sequence[int]) -> Parting | None:
+def first_parting(
+    model: Transformer, prompt: Sequence[int], text: Sequence[int], other: Sequence[int]
+) -> Parting | None:
     """Where two greedy continuations of one prompt part, and by how little; None where they are equal.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lpspec.decoding.llama_config import LlamaConfig
+from lpspec.decoding.model_config import ModelConfig
 
 Weights = Mapping[str, Tensor]
 Path = tuple[int, ...]
@@ -19,7 +19,7 @@ Path = tuple[int, ...]
 class Plain:
     """A model by its tensors, as in its checkpoint."""
 
-    config: LlamaConfig
+    config: ModelConfig
     tensors: Weights
 
     def embed(self, tokens: list[int]) -> Tensor:
@@ -46,11 +46,11 @@ class Plain:
         return text[len(prompt) :]
 
 
-def norm(x: Tensor, weight: Tensor, config: LlamaConfig) -> Tensor:
+def norm(x: Tensor, weight: Tensor, config: ModelConfig) -> Tensor:
     return x / (x.pow(2).mean(-1, keepdim=True) + config.rms_norm_eps).sqrt() * weight
 
 
-def rest_of_layer(tensors: Weights, prefix: str, config: LlamaConfig, x: Tensor, before: Tensor) -> Tensor:
+def rest_of_layer(tensors: Weights, prefix: str, config: ModelConfig, x: Tensor, before: Tensor) -> Tensor:
     """A decoder layer after its norm: attention over ``before``, one head at a time, then the MLP."""
     spec, size = config.spec, config.spec.head_dim
     q, k, v = (linear(before, tensors, f"{prefix}self_attn.{name}_proj") for name in "qkv")
@@ -71,7 +71,7 @@ def linear(x: Tensor, tensors: Weights, name: str) -> Tensor:
     return y + tensors[f"{name}.bias"] if f"{name}.bias" in tensors else y
 
 
-def turn(x: Tensor, config: LlamaConfig) -> Tensor:
+def turn(x: Tensor, config: ModelConfig) -> Tensor:
     """Rotate the pairs (i, i + half) of row after row as complex numbers."""
     half = x.shape[1] // 2
     speed = torch.tensor([config.rope.theta ** (-i / half) for i in range(half)])
@@ -107,7 +107,7 @@ def embedded_by(head: Weights, model: Plain, tokens: list[int]) -> Tensor:
     return model.embed(tokens) if own is None else torch.stack([own[token] for token in tokens])
 
 
-def eagle_guess(head: Weights, config: LlamaConfig, model: Plain, text: list[int]) -> Guess:
+def eagle_guess(head: Weights, config: ModelConfig, model: Plain, text: list[int]) -> Guess:
     truth = model.layers(text)[-1][:-1]  # at every token but the root
 
     def guess(path: Path) -> dict[int, float]:
@@ -123,7 +123,7 @@ def eagle_guess(head: Weights, config: LlamaConfig, model: Plain, text: list[int
 
 def eagle3_guess(
     head: Weights,
-    config: LlamaConfig,
+    config: ModelConfig,
     model: Plain,
     taps: tuple[int, ...],
     text: list[int],

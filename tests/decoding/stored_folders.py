@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from tiny_llama import tiny_config
 from torch import Tensor
 
-from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_weights import random_weights
+from lpspec.decoding.transformer import Transformer
 
 Tensors = dict[str, Tensor]
 Stored = tuple[Tensors, Tensor]
@@ -91,6 +91,6 @@ def stored_model(store: Callable[[Tensor], Stored], tensors: Tensors | None = No
 
 
 @torch.inference_mode()
-def logits(model: Llama) -> Tensor:
+def logits(model: Transformer) -> Tensor:
     tokens = torch.arange(24) * 5 % model.config.spec.vocab_size
     return model.logits(model.forward(tokens).hidden)

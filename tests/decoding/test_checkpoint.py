@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from tiny_llama import tiny_config
 
 from lpspec.decoding.checkpoint import load_tensors, open_checkpoint
-from lpspec.decoding.llama import load_llama
-from lpspec.decoding.llama_config import load_config
 from lpspec.decoding.llama_weights import random_weights
+from lpspec.decoding.model_config import load_config
+from lpspec.decoding.transformer import load_transformer
 from lpspec.errors import InputError
 
 KEYS = {
@@ -31,10 +31,10 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_sound_folder_loads_and_so_does_its_bin(folder: Path) -> None:
     tokens = torch.arange(9)
-    hidden = load_llama(folder).forward(tokens).hidden
+    hidden = load_transformer(folder).forward(tokens).hidden
     torch.save(load_tensors(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    assert torch.equal(load_llama(folder).forward(tokens).hidden, hidden)
+    assert torch.equal(load_transformer(folder).forward(tokens).hidden, hidden)
 
 
 def _missing_config(folder: Path) -> None:
@@ -134,7 +134,7 @@ def _no_map(folder: Path) -> None:
 def test_an_unsound_folder_is_one_clear_line(folder: Path, spoil: Callable[[Path], None], said: str) -> None:
     spoil(folder)
     with pytest.raises(InputError, match=said) as caught:
-        load_llama(folder)
+        load_transformer(folder)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) <= 200
 

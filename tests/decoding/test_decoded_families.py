@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from lpspec.decoding.config_reader import architecture, dimensions, read_keys, rotations
 from lpspec.decoding.families import DECODED
-from lpspec.decoding.llama import load_llama
+from lpspec.decoding.transformer import load_transformer
 from lpspec.errors import InputError
 
 SAME = (
@@ -88,7 +88,7 @@ def test_a_changed_key_is_computed_as_by_the_library_or_refused(kind: str, key: 
     file.write_text(json.dumps(said | {key: CHANGES[kind][key]}))
     tokens = torch.arange(50) * 7 % 64
     try:
-        ours = load_llama(tmp_path, backend="torch")
+        ours = load_transformer(tmp_path, backend="torch")
     except InputError as error:
         refusal = str(error)
     else:
@@ -109,13 +109,13 @@ def test_code_that_the_library_has_taken_in_is_not_of_its_own(tmp_path: Path) ->
     said = json.loads(file.read_text("utf-8"))
     code = {"AutoConfig": "configuration_phi3.Phi3Config", "AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"}
     file.write_text(json.dumps(said | {"auto_map": code}))
-    assert load_llama(tmp_path).config.spec.vocab_size == SIZES["vocab_size"]
+    assert load_transformer(tmp_path).config.spec.vocab_size == SIZES["vocab_size"]
 
 
 def test_longrope_ends_where_its_training_did(tmp_path: Path) -> None:
     """Behind that place all positions are turned otherwise."""
     save_random("phi3-longrope", tmp_path)
-    assert load_llama(tmp_path).config.shape.max_context == 128
+    assert load_transformer(tmp_path).config.shape.max_context == 128
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,7 +128,7 @@ def test_every_tensor_of_every_family_counts(kind: str, tmp_path: Path) -> None:
 
     def scores(changed: dict[str, torch.Tensor]) -> torch.Tensor:
         save_file(changed, file)
-        model = load_llama(tmp_path, backend="torch")
+        model = load_transformer(tmp_path, backend="torch")
         with torch.inference_mode():
             return model.logits(model.forward(tokens).hidden)
 

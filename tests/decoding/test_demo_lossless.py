@@ -18,9 +18,9 @@ from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.drafters.draft_model import DraftModel
 from lpspec.decoding.drafters.medusa import Medusa
 from lpspec.decoding.generate import Generation, Price, fixed_size
-from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.model_files import demo_folder
 from lpspec.decoding.tokenizer import load_tokenizer
+from lpspec.decoding.transformer import Transformer, load_transformer
 from lpspec.experiments.step_pricing import live_costs, priced_model
 from lpspec.experiments.systems import make_system
 from lpspec.scenario.names import OBJECTIVES
@@ -52,8 +52,8 @@ def prompts() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def model() -> Llama:
-    return load_llama(demo_folder())
+def model() -> Transformer:
+    return load_transformer(demo_folder())
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def tokens() -> list[IntArray]:
 class PlainTexts:
     """What plain decoding makes of every prompt, decoded once."""
 
-    def __init__(self, model: Llama) -> None:
+    def __init__(self, model: Transformer) -> None:
         self.model = model
         self.known: dict[tuple[bytes, int], list[int]] = {}
 
@@ -77,24 +77,26 @@ class PlainTexts:
 
 
 @pytest.fixture(scope="module")
-def plain(model: Llama) -> PlainTexts:
+def plain(model: Transformer) -> PlainTexts:
     return PlainTexts(model)
 
 
-def decode(model: Llama, prompt: IntArray, drafter: Drafter, price: Price, new_tokens: int = NEW_TOKENS) -> list[int]:
+def decode(
+    model: Transformer, prompt: IntArray, drafter: Drafter, price: Price, new_tokens: int = NEW_TOKENS
+) -> list[int]:
     generation = Generation(model, prompt, new_tokens, drafter, price=price)
     list(generation)
     return generation.tokens
 
 
-def drafter_of(name: str, model: Llama) -> Drafter:
+def drafter_of(name: str, model: Transformer) -> Drafter:
     if name == "draft-model":
         spec = model.config.spec
         return DraftModel(tiny_llama(vocab_size=spec.vocab_size, max_context=spec.max_context), depth=3, width=3)
     return load_drafter(name, model, demo_folder() / name)
 
 
-def platform_price(model: Llama, drafter: Drafter, objective: str) -> Price:
+def platform_price(model: Transformer, drafter: Drafter, objective: str) -> Price:
     system = make_system("lp-spec", priced_model(model.config.spec, drafter))
     rows: FloatArray = live_costs(system, drafter, 1, CONTEXTS).prices(next(o for o in OBJECTIVES if o == objective))[0]
     if not isinstance(drafter, Medusa):  # only Medusa heads are told what heads cost one by one
@@ -102,7 +104,7 @@ def platform_price(model: Llama, drafter: Drafter, objective: str) -> Price:
     return lambda context: rows[context - 1]
 
 
-def machine_price(model: Llama, drafter: Drafter) -> Price:
+def machine_price(model: Transformer, drafter: Drafter) -> Price:
     return calibrate(model, drafter, "drafter", "float32", CONTEXTS, budget_s=0.1)
 
 
@@ -159,7 +161,7 @@ def test_some_prompts_with_every_drafter(plain: PlainTexts, tokens: list[IntArra
 
 @pytest.fixture(scope="module")
 def plain_by_torch() -> PlainTexts:
-    return PlainTexts(load_llama(demo_folder(), backend="torch"))
+    return PlainTexts(load_transformer(demo_folder(), backend="torch"))
 
 
 @pytest.mark.parametrize("name", ["medusa", "eagle", "draft-model", "prompt-lookup"])

@@ -14,8 +14,8 @@ from tokenizers.models import BPE, WordLevel
 from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.drafters.draft_model import DraftModel
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.llama_weights import random_weights
+from lpspec.decoding.transformer import Transformer, load_transformer
 from lpspec.errors import InputError
 
 WORDS = {f"w{i}": i for i in range(40)}
@@ -36,7 +36,7 @@ def folder(at: Path, vocab_size: int, words: Tokenizer | None, seed: int = 0, **
     return at
 
 
-def drafter(model: Llama, source: Path) -> DraftModel:
+def drafter(model: Transformer, source: Path) -> DraftModel:
     made = load_drafter("draft-model", model, source)
     assert isinstance(made, DraftModel)
     return made
@@ -46,7 +46,7 @@ def drafter(model: Llama, source: Path) -> DraftModel:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_padding_may_differ_and_the_text_does_not(rows: int, drafting_rows: int, seed: int, tmp_path: Path) -> None:
     """Random models also say tokens of the padding, which the other one may not have."""
-    model = load_llama(folder(tmp_path / "large", rows, tokenizer(WORDS), seed=seed))
+    model = load_transformer(folder(tmp_path / "large", rows, tokenizer(WORDS), seed=seed))
     made = drafter(model, folder(tmp_path / "small", drafting_rows, tokenizer(WORDS), seed=5, layers=1))
     plain, drafted = Generation(model, [1, 2, 3], 40), Generation(model, [1, 2, 3], 40, made)
     for run in (plain, drafted):
@@ -57,7 +57,7 @@ def test_padding_may_differ_and_the_text_does_not(rows: int, drafting_rows: int,
 
 def test_padding_changes_no_draft(tmp_path: Path) -> None:
     words = tokenizer(WORDS)
-    model = load_llama(folder(tmp_path / "large", 48, words))
+    model = load_transformer(folder(tmp_path / "large", 48, words))
     found = []
     for padding in (0, 8):
         small = folder(tmp_path / f"small{padding}", 48, words)
@@ -83,7 +83,7 @@ OTHERS: dict[str, tuple[Tokenizer, str]] = {
 @pytest.mark.parametrize("other", OTHERS)
 def test_another_tokenizer_of_equal_size_is_refused(other: str, tmp_path: Path) -> None:
     words, said = OTHERS[other]
-    model = load_llama(folder(tmp_path / "large", 48, tokenizer(WORDS, "<|end|>")))
+    model = load_transformer(folder(tmp_path / "large", 48, tokenizer(WORDS, "<|end|>")))
     with pytest.raises(InputError) as caught:
         drafter(model, folder(tmp_path / "small", 48, words))
     assert f"has another tokenizer than the model: {said}" in str(caught.value)
@@ -93,18 +93,18 @@ def test_another_tokenizer_of_equal_size_is_refused(other: str, tmp_path: Path) 
 
 @pytest.mark.parametrize(("mine", "its"), [((), ("<|end|>",)), (("<|end|>", "<|tool|>"), ("<|end|>",))])
 def test_either_may_have_more_added_tokens(mine: tuple[str, ...], its: tuple[str, ...], tmp_path: Path) -> None:
-    model = load_llama(folder(tmp_path / "large", 48, tokenizer(WORDS, *mine)))
+    model = load_transformer(folder(tmp_path / "large", 48, tokenizer(WORDS, *mine)))
     drafter(model, folder(tmp_path / "small", 56, tokenizer(WORDS, *its)))
 
 
 def test_a_draft_model_without_a_tokenizer_cannot_be_compared(tmp_path: Path) -> None:
-    model = load_llama(folder(tmp_path / "large", 48, tokenizer(WORDS)))
+    model = load_transformer(folder(tmp_path / "large", 48, tokenizer(WORDS)))
     with pytest.raises(InputError, match=r"tokenizer .*small/tokenizer.json' cannot be read"):
         drafter(model, folder(tmp_path / "small", 48, None))
 
 
 def test_without_tokenizers_the_sizes_must_agree(tmp_path: Path) -> None:
-    model = load_llama(folder(tmp_path / "large", 48, None))
+    model = load_transformer(folder(tmp_path / "large", 48, None))
     drafter(model, folder(tmp_path / "same", 48, None))
     with pytest.raises(InputError, match="has a vocabulary of 56 tokens, the model's has 48"):
         drafter(model, folder(tmp_path / "small", 56, None))

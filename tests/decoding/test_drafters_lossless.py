@@ -16,8 +16,8 @@ from lpspec.decoding.drafter import Drafter  # noqa: E402
 from lpspec.decoding.drafters.draft_model import DraftModel  # noqa: E402
 from lpspec.decoding.drafters.medusa import Medusa, take_heads  # noqa: E402
 from lpspec.decoding.generate import Generation  # noqa: E402
-from lpspec.decoding.llama import Llama  # noqa: E402
 from lpspec.decoding.quantized import quantized  # noqa: E402
+from lpspec.decoding.transformer import Transformer  # noqa: E402
 from lpspec.speculation.pruner import FixedTree  # noqa: E402
 from lpspec.speculation.token_tree import TokenTree  # noqa: E402
 
@@ -78,7 +78,11 @@ def gap_where_they_part(prompt: np.ndarray, text: list[int], truth: list[int]) -
 
 @pytest.mark.parametrize("precision", ["bfloat16", "w8a8"])
 def test_drafters_follow_the_models_precision(precision: str) -> None:
-    model = Llama(CONFIG, quantized(WEIGHTS)) if precision == "w8a8" else Llama(CONFIG, WEIGHTS, dtype=torch.bfloat16)
+    model = (
+        Transformer(CONFIG, quantized(WEIGHTS))
+        if precision == "w8a8"
+        else Transformer(CONFIG, WEIGHTS, dtype=torch.bfloat16)
+    )
     own = Medusa(take_heads(Checkpoint(medusa_weights(CONFIG.spec), "heads"), model))
     shared = Medusa(take_heads(Checkpoint(medusa_weights(CONFIG.spec, own=False), "heads"), model))
     for drafter in (own, shared, DraftModel(model, depth=2, width=2)):

@@ -28,15 +28,15 @@ from lpspec.decoding.drafters.confidence import ConfidenceDrafter  # noqa: E402
 from lpspec.decoding.drafters.draft_model import load_draft_model  # noqa: E402
 from lpspec.decoding.drafters.eagle import load_eagle  # noqa: E402
 from lpspec.decoding.drafters.eagle3 import load_eagle3  # noqa: E402
-from lpspec.decoding.llama import Llama  # noqa: E402
-from lpspec.decoding.llama_config import LlamaConfig  # noqa: E402
 from lpspec.decoding.llama_weights import random_weights  # noqa: E402
+from lpspec.decoding.model_config import ModelConfig  # noqa: E402
 from lpspec.decoding.rope import RopeSpec  # noqa: E402
+from lpspec.decoding.transformer import Transformer  # noqa: E402
 from lpspec.errors import InputError  # noqa: E402
 
 CONFIG = tiny_config(layers=7)
 WEIGHTS = random_weights(CONFIG, seed=0, scale=0.3)
-MODEL, PLAIN = Llama(CONFIG, WEIGHTS), Plain(CONFIG, WEIGHTS.tensors)
+MODEL, PLAIN = Transformer(CONFIG, WEIGHTS), Plain(CONFIG, WEIGHTS.tensors)
 TEXT = np.random.default_rng(3).integers(0, 64, 14).tolist()
 DRAFTED = [1, 4, 5, 9, *range(20, 52), 63]
 WIDTH, DEPTH = 3, 4
@@ -55,7 +55,7 @@ def eagle_of_its_own_shape(folder: Path) -> Case:
     """Other heads, rotation and biases than the model's; no bias in front."""
     spec = CONFIG.spec.model_copy(update={"heads": 2, "kv_heads": 1, "head_dim": 12, "intermediate_size": 20})
     weights = eagle_weights(spec, bias=False, qkv_bias=True)
-    config = LlamaConfig(spec=spec, rope=RopeSpec(theta=500.0), rms_norm_eps=1e-5)
+    config = ModelConfig(spec=spec, rope=RopeSpec(theta=500.0), rms_norm_eps=1e-5)
     said = config_json(spec, rope_theta=500.0, rms_norm_eps=1e-5)
     drafter = load_eagle(MODEL, write_head(folder / "other", "model.safetensors", weights, said), DEPTH, WIDTH)
     return drafter, lambda text: eagle_guess(weights, config, PLAIN, text)
@@ -193,7 +193,7 @@ def test_layers_that_the_model_has_not_are_refused(tmp_path: Path) -> None:
         said = config_json(CONFIG.spec, eagle_config={"eagle_aux_hidden_state_layer_ids": ids})
         assert "of the model's 7 are needed" in refused("eagle3", tmp_path, weights, said)
     config = tiny_config(layers=2)
-    shallow = Llama(config, random_weights(config, seed=0))
+    shallow = Transformer(config, random_weights(config, seed=0))
     folder = write_head(tmp_path / "head", "model.safetensors", weights, config_json(config.spec))
     with pytest.raises(InputError, match=r"takes hidden states of layers \[1, 0, -2\]"):
         load_eagle3(shallow, folder)

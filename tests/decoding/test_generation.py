@@ -8,13 +8,13 @@ from tiny_llama import OracleDrafter, grow_tree, tiny_llama
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.drafter import Committed, Draft
 from lpspec.decoding.generate import Generation, Step, fixed_size
-from lpspec.decoding.llama import Llama
+from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError
 
 MODEL = tiny_llama(seed=3)
 
 
-def plain_text(model: Llama, prompt: list[int], tokens: int) -> list[int]:
+def plain_text(model: Transformer, prompt: list[int], tokens: int) -> list[int]:
     """Greedy decoding without a cache: one whole pass per token."""
     text = list(prompt)
     with torch.inference_mode():

@@ -14,7 +14,7 @@ from gguf_by_hand import write_gguf  # noqa: E402
 
 from lpspec.decoding.generate import Generation  # noqa: E402
 from lpspec.decoding.gguf_blocks import _BLOCKS, block_values  # noqa: E402
-from lpspec.decoding.llama import load_llama  # noqa: E402
+from lpspec.decoding.transformer import load_transformer  # noqa: E402
 from lpspec.errors import InputError  # noqa: E402
 
 FACTORS = {"rope_factors_short.weight": torch.tensor([1.0, 1.1, 1.5, 2.0]), "rope_factors_long.weight": torch.ones(4)}
@@ -52,7 +52,7 @@ def written(kind: str, tmp_path: Path, **changes: Any) -> tuple[Any, Path]:
 @pytest.mark.parametrize("kind", FILES)
 def test_greedy_text_is_that_of_transformers(kind: str, tmp_path: Path) -> None:
     theirs, file = written(kind, tmp_path)
-    ours, tokens = load_llama(file), torch.arange(90) * 7 % 64
+    ours, tokens = load_transformer(file), torch.arange(90) * 7 % 64
     with torch.inference_mode():
         logits = ours.logits(ours.forward(tokens).hidden)
         torch.testing.assert_close(logits, theirs(tokens[None]).logits[0], atol=1e-4, rtol=1e-4)
@@ -73,10 +73,10 @@ MIXES = {
 def test_quantised_files_decode_as_what_their_blocks_mean(mix: str, tmp_path: Path) -> None:
     sizes = SIZES | {"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 1, "initializer_range": 0.1}
     torch.manual_seed(0)
-    theirs = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes)).eval()
+    theirs = transformers.LlamaForCausalLM(transformers.ModelConfig(**sizes)).eval()
     meant = write_gguf(tmp_path / "m.gguf", theirs, "llama", MIXES[mix])
     theirs.load_state_dict(meant)
-    ours, tokens = load_llama(tmp_path / "m.gguf"), torch.arange(30) * 7 % 64
+    ours, tokens = load_transformer(tmp_path / "m.gguf"), torch.arange(30) * 7 % 64
     with torch.inference_mode():
         logits = ours.logits(ours.forward(tokens).hidden)
         torch.testing.assert_close(logits, theirs(tokens[None]).logits[0], atol=1e-4, rtol=1e-4)
@@ -116,7 +116,7 @@ def test_what_is_not_computed_is_refused_by_name(fault: str, tmp_path: Path) -> 
     changes, line = REFUSED[fault]
     _, file = written("llama", tmp_path, **changes)
     with pytest.raises(InputError, match=line) as caught:
-        load_llama(file)
+        load_transformer(file)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) <= 200
 
@@ -125,7 +125,7 @@ def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
     model = save_random("llama", tmp_path / "hub")
     write_gguf(tmp_path / "m.gguf", model, "rwkv6")
     with pytest.raises(InputError, match=r"general\.architecture = 'rwkv6': allowed are llama, qwen2"):
-        load_llama(tmp_path / "m.gguf")
+        load_transformer(tmp_path / "m.gguf")
 
 
 def test_frequencies_may_have_factors_of_their_own(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_frequencies_may_have_factors_of_their_own(tmp_path: Path) -> None:
     extra = {"rope_freqs.weight": plain / rope.inv_freq}
     write_gguf(tmp_path / "m.gguf", theirs, "llama", extra=extra, rope__freq_base=5e5)
     tokens = torch.arange(60)
-    ours = load_llama(tmp_path / "m.gguf")
+    ours = load_transformer(tmp_path / "m.gguf")
     with torch.inference_mode():
         logits = ours.logits(ours.forward(tokens).hidden)
         torch.testing.assert_close(logits, theirs(tokens[None]).logits[0], atol=1e-4, rtol=1e-4)

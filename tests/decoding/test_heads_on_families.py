@@ -13,7 +13,7 @@ from tiny_llama import tiny_config
 
 from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.llama import load_llama
+from lpspec.decoding.transformer import load_transformer
 
 LAYERS = {"gemma3": 7, "olmo3": 5}
 
@@ -32,7 +32,7 @@ def test_the_text_is_the_models_own(kind: str, drafter: str, tmp_path: Path) -> 
         save_file(weights, folder / "model.safetensors")
         taps = {"eagle_aux_hidden_state_layer_ids": [1, 2, 4]} if drafter == "eagle3" else {}
         (folder / "config.json").write_text(json.dumps(config_json(spec, num_hidden_layers=1, **taps)))
-    model, prompt = load_llama(tmp_path / "m"), np.arange(20) * 7 % 64
+    model, prompt = load_transformer(tmp_path / "m"), np.arange(20) * 7 % 64
     with torch.inference_mode():
         said = theirs.generate(torch.from_numpy(prompt)[None], max_new_tokens=24, do_sample=False)[0, 20:].tolist()
     ahead = Generation(model, prompt, 24, load_drafter(drafter, model, folder), max_tree=10)

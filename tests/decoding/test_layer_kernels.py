@@ -13,8 +13,8 @@ from lpspec.decoding.compiled.backend import CompiledBackend
 from lpspec.decoding.compiled.exponential import LOWEST, exp
 from lpspec.decoding.compiled.layer_kernels import norm_rows
 from lpspec.decoding.kv_cache import KvCache
-from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_weights import random_weights
+from lpspec.decoding.transformer import Transformer
 from lpspec.decoding.tree_frame import TreeFrame
 from lpspec.speculation.token_tree import TokenTree
 
@@ -31,7 +31,7 @@ trees = st.lists(st.integers(0, 1000), max_size=15).map(
 )
 
 
-def filled(model: Llama, length: int) -> KvCache:
+def filled(model: Transformer, length: int) -> KvCache:
     cache = model.new_cache(length + 16)
     generator = torch.Generator().manual_seed(length)
     cache.data[:, :, :, :length] = torch.randn(cache.data[:, :, :, :length].shape, generator=generator)
@@ -39,7 +39,7 @@ def filled(model: Llama, length: int) -> KvCache:
     return cache
 
 
-def tree_logits(model: Llama, tree: TokenTree, cache: KvCache, tokens: Tensor) -> Tensor:
+def tree_logits(model: Transformer, tree: TokenTree, cache: KvCache, tokens: Tensor) -> Tensor:
     frame = TreeFrame(tree.size)
     return model.logits(model.forward(tokens, *frame.of(tree, cache.length), cache).hidden)
 
@@ -60,7 +60,7 @@ def test_they_are_torchs_layers(shape: int, tree: TokenTree, length: int) -> Non
 @settings(deadline=None, max_examples=40)
 @given(model=st.sampled_from(MODELS), tree=trees, length=st.integers(1, 60))
 @torch.inference_mode()
-def test_a_path_of_a_tree_is_plain_decoding_bit_for_bit(model: Llama, tree: TokenTree, length: int) -> None:
+def test_a_path_of_a_tree_is_plain_decoding_bit_for_bit(model: Transformer, tree: TokenTree, length: int) -> None:
     tokens, cache = torch.arange(tree.size), filled(model, length)
     together = tree_logits(model, tree, cache, tokens)
     path = [tree.size - 1]
@@ -79,10 +79,10 @@ def test_weights_of_half_precision_give_the_same_bits_as_when_widened(monkeypatc
     config = tiny_config()
     weights = random_weights(config, seed=1, scale=0.3)
     rounded = type(weights)({name: t.half().float() for name, t in weights.tensors.items()}, "rounded")
-    narrow = Llama(config, rounded, backend=CompiledBackend())
+    narrow = Transformer(config, rounded, backend=CompiledBackend())
     found = tree_logits(narrow, grow_tree([0, 0, 1]), filled(narrow, 9), torch.arange(4))
     monkeypatch.setattr("lpspec.decoding.compiled.block_product.widens_quickly", lambda: False)
-    wide = Llama(config, rounded, backend=CompiledBackend())
+    wide = Transformer(config, rounded, backend=CompiledBackend())
     assert torch.equal(found, tree_logits(wide, grow_tree([0, 0, 1]), filled(wide, 9), torch.arange(4)))
 
 

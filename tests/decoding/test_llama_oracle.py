@@ -10,7 +10,7 @@ from random_models import KINDS, save_random, transformers
 from tiny_llama import OracleDrafter
 
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.llama import load_llama
+from lpspec.decoding.transformer import load_transformer
 from lpspec.scenario.names import BACKENDS
 
 
@@ -18,7 +18,7 @@ from lpspec.scenario.names import BACKENDS
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_and_greedy_text_are_those_of_transformers(kind: str, backend: str, tmp_path: Path) -> None:
     theirs = save_random(kind, tmp_path)
-    ours = load_llama(tmp_path, backend=backend)
+    ours = load_transformer(tmp_path, backend=backend)
     tokens = torch.arange(90) * 7 % 64
     with torch.inference_mode():
         torch.testing.assert_close(
@@ -44,7 +44,7 @@ def test_shards_and_older_configurations_read_the_same(tmp_path: Path) -> None:
     file.write_text(json.dumps({**config, "rope_scaling": scaling}))
     tokens = torch.arange(30)
     with torch.inference_mode():
-        logits = load_llama(tmp_path).logits(load_llama(tmp_path).forward(tokens).hidden)
+        logits = load_transformer(tmp_path).logits(load_transformer(tmp_path).forward(tokens).hidden)
         torch.testing.assert_close(logits, theirs(tokens[None]).logits[0], atol=1e-4, rtol=1e-4)
 
 
@@ -64,7 +64,7 @@ def test_of_two_rotations_the_one_that_transformers_takes_is_computed(left_out: 
     file.write_text(json.dumps(config | {key: value for key, value in BOTH.items() if key != left_out}))
     theirs, ours, tokens = (
         transformers.LlamaForCausalLM.from_pretrained(tmp_path),
-        load_llama(tmp_path),
+        load_transformer(tmp_path),
         torch.arange(60),
     )
     with torch.inference_mode():
@@ -79,7 +79,7 @@ def test_bfloat16_stays_as_near_as_transformers_does(backend: str, tmp_path: Pat
     tokens = torch.arange(50)
     with torch.inference_mode():
         exact = theirs(tokens[None]).logits[0]
-        model = load_llama(tmp_path, torch.bfloat16, backend=backend)
+        model = load_transformer(tmp_path, torch.bfloat16, backend=backend)
         ours = model.logits(model.forward(tokens).hidden).float() - exact
         rounded = theirs.to(torch.bfloat16)(tokens[None]).logits[0].float() - exact
     assert float(ours.norm()) < 1.5 * float(rounded.norm())

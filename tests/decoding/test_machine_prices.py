@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 
 from lpspec.decoding import calibrate as calibration
 from lpspec.decoding.drafter import NoDrafter
-from lpspec.decoding.llama import load_llama
 from lpspec.decoding.machine_prices import MachinePrices, load_prices, monotone
 from lpspec.decoding.model_files import demo_folder
+from lpspec.decoding.transformer import load_transformer
 from lpspec.errors import InputError
 
 ROWS = arrays(np.float64, (2, 6), elements=st.floats(0.5, 1e6))
@@ -83,7 +83,7 @@ def test_an_unsound_file_is_one_line(tmp_path: Path, change: dict[str, Any], sai
 
 
 def test_calibration_times_the_passes_that_decoding_makes(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = load_llama(demo_folder())
+    model = load_transformer(demo_folder())
     seen: set[tuple[int, int]] = set()
     forward = model.forward
 
@@ -106,13 +106,15 @@ def test_calibration_times_the_passes_that_decoding_makes(monkeypatch: pytest.Mo
 
 def test_a_short_text_is_timed_at_the_shortest_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibration, "SIZES", (1, 2))
-    found = calibration.calibrate(load_llama(demo_folder()), NoDrafter(), "none", "float32", longest=9, budget_s=0.01)
+    found = calibration.calibrate(
+        load_transformer(demo_folder()), NoDrafter(), "none", "float32", longest=9, budget_s=0.01
+    )
     assert found.contexts == (16,)
     assert found(3)[0] > 0
 
 
 def test_a_model_too_short_to_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = load_llama(demo_folder())
+    model = load_transformer(demo_folder())
     monkeypatch.setattr(model, "config", model.config.with_shape(max_context=70))
     with pytest.raises(InputError, match="too few to be timed"):
         calibration.calibrate(model, NoDrafter(), "none", "float32", longest=128)

@@ -18,15 +18,15 @@ from torch import Tensor  # noqa: E402
 from lpspec.arrays import FloatArray  # noqa: E402
 from lpspec.decoding.drafter import Committed  # noqa: E402
 from lpspec.decoding.drafters.medusa import Medusa, filled, load_medusa, ranks_in, score_guesses  # noqa: E402
-from lpspec.decoding.llama import Llama  # noqa: E402
 from lpspec.decoding.llama_weights import random_weights  # noqa: E402
+from lpspec.decoding.transformer import Transformer  # noqa: E402
 from lpspec.errors import InputError  # noqa: E402
 from lpspec.speculation.pruner import FixedTree  # noqa: E402
 from lpspec.speculation.token_tree import TokenTree  # noqa: E402
 
 CONFIG = tiny_config()
 WEIGHTS = random_weights(CONFIG, seed=0, scale=0.3)
-MODEL, PLAIN = Llama(CONFIG, WEIGHTS), Plain(CONFIG, WEIGHTS.tensors)
+MODEL, PLAIN = Transformer(CONFIG, WEIGHTS), Plain(CONFIG, WEIGHTS.tensors)
 TREE = TokenTree.from_paths([(0,), (1,), (9,), (0, 0), (1, 3), (0, 0, 2), (0, 0, 7)])
 TEXT = np.random.default_rng(3).integers(0, 64, 9).tolist()
 FREE = np.ones(64)

@@ -16,7 +16,7 @@ from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.drafters.mtp import Mtp, load_mtp
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.llama import load_llama
+from lpspec.decoding.transformer import load_transformer
 from lpspec.errors import InputError
 
 MIMO = {
@@ -87,7 +87,7 @@ def published(layout: str, model: Any, own: dict[str, Tensor], tokens: Tensor) -
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_guesses_are_those_of_the_published_code(layout: str, tmp_path: Path) -> None:
     theirs, folder, own = with_layer(layout, tmp_path / "m")
-    model = load_llama(folder, backend="torch")
+    model = load_transformer(folder, backend="torch")
     drafter = load_drafter("mtp", model)
     assert isinstance(drafter, Mtp)
     tokens = torch.arange(20) * 7 % 64
@@ -102,7 +102,7 @@ def test_guesses_are_those_of_the_published_code(layout: str, tmp_path: Path) ->
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_text_is_the_models_own(layout: str, tmp_path: Path) -> None:
     theirs, folder, _ = with_layer(layout, tmp_path / "m")
-    model, prompt = load_llama(folder), np.arange(12) * 5 % 64
+    model, prompt = load_transformer(folder), np.arange(12) * 5 % 64
     with torch.inference_mode():
         said = theirs.generate(torch.from_numpy(prompt)[None], max_new_tokens=30, do_sample=False)[0, 12:].tolist()
     ahead = Generation(model, prompt, 30, load_mtp(model, None), max_tree=8)
@@ -115,7 +115,7 @@ def test_a_layer_of_its_own_file_is_taken_too(tmp_path: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     save_file({name: tensor for name, tensor in tensors.items() if "mtp" in name}, tmp_path / "mtp.safetensors")
     save_file({name: tensor for name, tensor in tensors.items() if "mtp" not in name}, folder / "model.safetensors")
-    model = load_llama(folder)
+    model = load_transformer(folder)
     with pytest.raises(InputError, match="holds no layer for multi-token prediction"):
         load_drafter("mtp", model)
     assert load_drafter("mtp", model, tmp_path / "mtp.safetensors").depth == 3
@@ -133,11 +133,11 @@ def test_what_is_not_used_is_refused_by_name(name: str, line: str, tmp_path: Pat
     file = folder / "model.safetensors"
     save_file(load_file(file) | {name: torch.ones(32)}, file)
     with pytest.raises(InputError, match=line) as caught:
-        load_drafter("mtp", load_llama(folder))
+        load_drafter("mtp", load_transformer(folder))
     assert len(str(caught.value)) <= 200
 
 
 def test_code_of_another_name_is_refused(tmp_path: Path) -> None:
     _, folder, _ = with_layer("mimo", tmp_path / "m", auto_map={"AutoModelForCausalLM": "modeling_mimo.MiMoV2"})
     with pytest.raises(InputError, match="'auto_map' asks for code of its own"):
-        load_llama(folder)
+        load_transformer(folder)

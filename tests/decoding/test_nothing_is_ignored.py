@@ -11,12 +11,12 @@ from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.llama import Llama, load_llama
+from lpspec.decoding.transformer import Transformer, load_transformer
 from lpspec.errors import InputError
 
 TENSORS = weights()
 CHANGES = ["out", "renamed", "changed", "cut"]
-PLAIN = logits(Llama(CONFIG, Checkpoint(TENSORS, "plain")))
+PLAIN = logits(Transformer(CONFIG, Checkpoint(TENSORS, "plain")))
 ADDED = [
     *(f"model.layers.{i}.self_attn.{name}_proj.bias" for i in range(2) for name in "qkvo"),
     *(f"model.layers.1.mlp.{name}_proj.bias" for name in ("gate", "up", "down")),
@@ -38,7 +38,7 @@ ADDED = [
 @pytest.mark.parametrize("name", ADDED)
 def test_a_tensor_that_the_configuration_has_no_use_for_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"holds '{name}', which by its configuration is not used") as caught:
-        load_llama(write_model(tmp_path / "m", TENSORS | {name: torch.ones(32)}))
+        load_transformer(write_model(tmp_path / "m", TENSORS | {name: torch.ones(32)}))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) <= 200
 
@@ -46,18 +46,18 @@ def test_a_tensor_that_the_configuration_has_no_use_for_is_refused(name: str, tm
 def test_several_are_counted(tmp_path: Path) -> None:
     added = {name: torch.ones(32) for name in ADDED}
     with pytest.raises(InputError, match=rf"holds '\S+' and {len(ADDED) - 1} more, which"):
-        load_llama(write_model(tmp_path / "m", TENSORS | added))
+        load_transformer(write_model(tmp_path / "m", TENSORS | added))
 
 
 @pytest.mark.parametrize("name", ["model.rotary_emb.inv_freq", "model.layers.1.self_attn.rotary_emb.inv_freq"])
 def test_what_follows_from_the_configuration_may_be_there(name: str, tmp_path: Path) -> None:
-    loaded = load_llama(write_model(tmp_path / "m", TENSORS | {name: torch.ones(4)}), backend="torch")
+    loaded = load_transformer(write_model(tmp_path / "m", TENSORS | {name: torch.ones(4)}), backend="torch")
     assert torch.equal(logits(loaded), PLAIN)
 
 
 def test_heads_in_one_checkpoint_with_the_model_belong_to_their_drafter(tmp_path: Path) -> None:
     together = TENSORS | {"medusa_head.0.0.linear.weight": torch.ones(32, 32)}
-    loaded = load_llama(write_model(tmp_path / "m", together), backend="torch")
+    loaded = load_transformer(write_model(tmp_path / "m", together), backend="torch")
     assert torch.equal(logits(loaded), PLAIN)
 
 
@@ -80,10 +80,10 @@ def test_every_tensor_counts(name: str, what: str, seed: int, tmp_path: Path) ->
         tensors[name] = tensor[:-1]
     folder = write_model(tmp_path / "m", tensors)
     if what == "changed":
-        assert not torch.equal(logits(load_llama(folder)), PLAIN)
+        assert not torch.equal(logits(load_transformer(folder)), PLAIN)
         return
     with pytest.raises(InputError, match=f"'{name}'") as caught:
-        load_llama(folder)
+        load_transformer(folder)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) <= 200
 
@@ -122,7 +122,7 @@ def test_every_key_counts(key: str, tmp_path: Path) -> None:
     """What it changes is computed, or a line says what does not fit."""
     folder = write_model(tmp_path / "m", TENSORS, **{key: KEYS[key]})
     try:
-        model = load_llama(folder)
+        model = load_transformer(folder)
     except InputError as error:
         line = str(error)
     else:
@@ -137,32 +137,32 @@ def tied(**changes: Tensor) -> dict[str, Tensor]:
 
 def test_a_copy_of_a_tied_embedding_is_no_second_matrix(tmp_path: Path) -> None:
     copy = {"lm_head.weight": TENSORS["model.embed_tokens.weight"].clone()}
-    loaded = load_llama(write_model(tmp_path / "m", tied(**copy), tie_word_embeddings=True))
+    loaded = load_transformer(write_model(tmp_path / "m", tied(**copy), tie_word_embeddings=True))
     assert loaded.config.spec.tied_embeddings
     assert torch.equal(
-        logits(loaded), logits(load_llama(write_model(tmp_path / "t", tied(), tie_word_embeddings=True)))
+        logits(loaded), logits(load_transformer(write_model(tmp_path / "t", tied(), tie_word_embeddings=True)))
     )
 
 
 @pytest.mark.parametrize("int8", [False, True])
 def test_a_head_unlike_the_tied_embedding_is_used(int8: bool, tmp_path: Path) -> None:
     """As transformers 5.23 does, which says that it won't tie them."""
-    loaded = load_llama(write_model(tmp_path / "m", TENSORS, tie_word_embeddings=True), int8=int8)
-    assert torch.equal(logits(loaded), logits(load_llama(write_model(tmp_path / "u", TENSORS), int8=int8)))
+    loaded = load_transformer(write_model(tmp_path / "m", TENSORS, tie_word_embeddings=True), int8=int8)
+    assert torch.equal(logits(loaded), logits(load_transformer(write_model(tmp_path / "u", TENSORS), int8=int8)))
     assert not loaded.config.spec.tied_embeddings
 
 
 def test_an_untied_model_needs_its_head(tmp_path: Path) -> None:
     """Absent, tie_word_embeddings is false in all three families."""
     with pytest.raises(InputError, match=r"has no tensor 'lm_head.weight'"):
-        load_llama(write_model(tmp_path / "m", tied()))
+        load_transformer(write_model(tmp_path / "m", tied()))
 
 
 def test_an_adapter_beside_the_weights_is_refused(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m", TENSORS)
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match=r"holds an adapter \(adapter_config.json\), which is not applied: merge it"):
-        load_llama(folder)
+        load_transformer(folder)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -173,11 +173,11 @@ def test_a_weight_that_is_no_number_is_refused(dtype: torch.dtype, value: float,
         changed = TENSORS[name].to(dtype, copy=True)
         changed.view(-1)[-1] = value if dtype == torch.float64 or abs(value) == float("inf") else value * 1e300
         with pytest.raises(InputError, match=f"'{name}' holds values that are not finite"):
-            load_llama(write_model(tmp_path / "m", TENSORS | {name: changed}))
+            load_transformer(write_model(tmp_path / "m", TENSORS | {name: changed}))
 
 
 def test_a_model_whose_numbers_grow_beyond_all_limits_is_refused(tmp_path: Path) -> None:
     norm = torch.full_like(TENSORS["model.norm.weight"], 3e38)
-    model = load_llama(write_model(tmp_path / "m", TENSORS | {"model.norm.weight": norm}))
+    model = load_transformer(write_model(tmp_path / "m", TENSORS | {"model.norm.weight": norm}))
     with pytest.raises(InputError, match="scores that are not finite"):
         Generation(model, [1, 2, 3], 4)

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.quantized import QuantizedLinear
 from lpspec.decoding.storage_config import read_storage
+from lpspec.decoding.transformer import Transformer, load_transformer
 from lpspec.errors import InputError
 
 transformers = pytest.importorskip("transformers")
@@ -62,8 +62,8 @@ LAYOUTS: dict[str, tuple[Callable[[Tensor], Stored], dict[str, Any]]] = {
 def test_packed_weights_mean_their_values(layout: str, tmp_path: Path) -> None:
     store, said = LAYOUTS[layout]
     stored, meant = stored_model(store)
-    loaded = load_llama(write_model(tmp_path / "m", stored, quantization_config=said))
-    plain = Llama(CONFIG, Checkpoint(meant, "meant"))
+    loaded = load_transformer(write_model(tmp_path / "m", stored, quantization_config=said))
+    plain = Transformer(CONFIG, Checkpoint(meant, "meant"))
     torch.testing.assert_close(logits(loaded), logits(plain), atol=1e-4, rtol=1e-4)
     (note,) = loaded.notes
     assert re.fullmatch(
@@ -79,7 +79,9 @@ def test_greedy_text_is_that_of_transformers_with_the_same_values(layout: str, t
     prompt = torch.arange(12) * 5 % CONFIG.spec.vocab_size
     with torch.inference_mode():
         wanted = theirs.generate(prompt[None], max_new_tokens=24, do_sample=False, eos_token_id=-1)[0, 12:].tolist()
-    ours = Generation(load_llama(write_model(tmp_path / "m", stored, quantization_config=said)), prompt.numpy(), 24)
+    ours = Generation(
+        load_transformer(write_model(tmp_path / "m", stored, quantization_config=said)), prompt.numpy(), 24
+    )
     list(ours)
     assert ours.tokens == wanted
 
@@ -89,7 +91,7 @@ def test_asking_for_int8_rounds_the_packed_values(layout: str, tmp_path: Path) -
     store, said = LAYOUTS[layout]
     stored, meant = stored_model(store)
     folder = write_model(tmp_path / "m", stored, quantization_config=said)
-    down = load_llama(folder, int8=True).layers[1].mlp.down
+    down = load_transformer(folder, int8=True).layers[1].mlp.down
     assert isinstance(down, QuantizedLinear)
     wanted = meant["model.layers.1.mlp.down_proj.weight"]
     step = wanted.abs().amax(1, keepdim=True) / 127
@@ -149,7 +151,7 @@ def test_what_cannot_be_told_is_refused_by_name(fault: str, tmp_path: Path) -> N
         quantization_config=said | changes,
     )
     with pytest.raises(InputError, match=line) as caught:
-        load_llama(folder)
+        load_transformer(folder)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) <= 200
 
@@ -157,7 +159,7 @@ def test_what_cannot_be_told_is_refused_by_name(fault: str, tmp_path: Path) -> N
 def test_packed_numbers_are_refused_where_nothing_says_so(tmp_path: Path) -> None:
     stored, _ = stored_model(gptq)
     with pytest.raises(InputError, match=r"qweight' holds packed weights"):
-        load_llama(write_model(tmp_path / "m", stored))
+        load_transformer(write_model(tmp_path / "m", stored))
 
 
 def test_numbers_are_packed_lowest_bits_first() -> None:

@@ -15,10 +15,10 @@ from torch import Tensor
 from lpspec.decoding.backend import Backend, choose_backend
 from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.llama_weights import random_weights
 from lpspec.decoding.quantized import QuantizedLinear, quantize_rows, quantized
 from lpspec.decoding.torch_backend import TORCH, _gpu_int_product
+from lpspec.decoding.transformer import Transformer, load_transformer
 from lpspec.errors import InputError
 from lpspec.scenario.names import BACKENDS
 
@@ -144,7 +144,7 @@ def test_a_stored_int8_model_is_the_one_quantized_on_loading(tmp_path: Path) -> 
     assert stored[f"{name}_scale"].shape == (32,)
     assert stored["model.norm.weight"].dtype == torch.float32
     tokens = torch.arange(30)
-    once, twice = load_llama(tmp_path / "int8"), load_llama(tmp_path / "float", int8=True)
+    once, twice = load_transformer(tmp_path / "int8"), load_transformer(tmp_path / "float", int8=True)
     assert torch.equal(once.forward(tokens).hidden, twice.forward(tokens).hidden)
 
 
@@ -152,7 +152,7 @@ def test_a_stored_int8_model_is_the_one_quantized_on_loading(tmp_path: Path) -> 
 def test_an_int8_model_is_near_the_float_one_and_decodes(tied: bool) -> None:
     config = tiny_config(tied_embeddings=tied)
     weights, tokens = random_weights(config, seed=5, scale=0.3), torch.arange(40)
-    exact, rounded = Llama(config, weights), Llama(config, quantized(weights))
+    exact, rounded = Transformer(config, weights), Transformer(config, quantized(weights))
     assert isinstance(rounded.head, QuantizedLinear)
     with torch.inference_mode():
         a, b = (model.logits(model.forward(tokens).hidden) for model in (exact, rounded))
@@ -166,4 +166,4 @@ def test_scales_without_int8_are_one_clear_line() -> None:
     weights = dict(quantized(random_weights(tiny_config(), seed=6)).tensors)
     weights["lm_head.weight"] = weights["lm_head.weight"].float()
     with pytest.raises(InputError, match="'lm_head' has a weight_scale, but its weight is not int8"):
-        Llama(tiny_config(), Checkpoint(weights, "checkpoint"))
+        Transformer(tiny_config(), Checkpoint(weights, "checkpoint"))

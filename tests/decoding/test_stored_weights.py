@@ -23,10 +23,10 @@ from stored_folders import (
 from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
-from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.quantized import QuantizedLinear, quantized
 from lpspec.decoding.storage_config import read_storage
 from lpspec.decoding.stored_weights import Storage
+from lpspec.decoding.transformer import Transformer, load_transformer
 from lpspec.errors import InputError
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
@@ -72,8 +72,10 @@ DEQUANTISED: dict[str, tuple[Callable[[Tensor], Stored], Any]] = {
 def test_what_is_not_computed_in_int8_means_its_values(layout: str, tmp_path: Path) -> None:
     store, said = DEQUANTISED[layout]
     stored, meant = stored_model(store)
-    loaded = load_llama(write_model(tmp_path / "m", stored, quantization_config=said))
-    torch.testing.assert_close(logits(loaded), logits(Llama(CONFIG, Checkpoint(meant, "meant"))), atol=1e-4, rtol=1e-4)
+    loaded = load_transformer(write_model(tmp_path / "m", stored, quantization_config=said))
+    torch.testing.assert_close(
+        logits(loaded), logits(Transformer(CONFIG, Checkpoint(meant, "meant"))), atol=1e-4, rtol=1e-4
+    )
 
 
 W8A8: dict[str, tuple[Callable[[Tensor], Stored], Any]] = {
@@ -89,7 +91,7 @@ def test_w8a8_is_computed_with_the_stored_integers(layout: str, int8: bool, tmp_
     """Asking for INT8 rounds nothing a second time."""
     store, said = W8A8[layout]
     stored, meant = stored_model(store)
-    loaded = load_llama(write_model(tmp_path / "m", stored, quantization_config=said), int8=int8)
+    loaded = load_transformer(write_model(tmp_path / "m", stored, quantization_config=said), int8=int8)
     down = loaded.layers[1].mlp.down
     assert isinstance(down, QuantizedLinear)
     assert torch.equal(down.weight, stored[f"{PREFIX}weight"])
@@ -102,13 +104,15 @@ def test_w8a8_is_computed_with_the_stored_integers(layout: str, int8: bool, tmp_
 def test_asking_for_int8_takes_the_integers_of_bitsandbytes_and_rounds_float8(tmp_path: Path) -> None:
     stored, meant = stored_model(llm_int8)
     down = (
-        load_llama(write_model(tmp_path / "a", stored, quantization_config=BITSANDBYTES), int8=True).layers[1].mlp.down
+        load_transformer(write_model(tmp_path / "a", stored, quantization_config=BITSANDBYTES), int8=True)
+        .layers[1]
+        .mlp.down
     )
     assert isinstance(down, QuantizedLinear)
     assert torch.equal(down.weight, stored[f"{PREFIX}weight"])
     torch.testing.assert_close(down.scale[:, None] * down.weight, meant[f"{PREFIX}weight"])
     stored, meant = stored_model(lambda w: float8_blocks(w, 16, 24))
-    down = load_llama(write_model(tmp_path / "b", stored, quantization_config=FP8), int8=True).layers[1].mlp.down
+    down = load_transformer(write_model(tmp_path / "b", stored, quantization_config=FP8), int8=True).layers[1].mlp.down
     assert isinstance(down, QuantizedLinear)
     step = meant[f"{PREFIX}weight"].abs().amax(1, keepdim=True) / 127
     assert ((down.scale[:, None] * down.weight - meant[f"{PREFIX}weight"]).abs() <= 0.501 * step).all()
@@ -118,8 +122,8 @@ def test_int8_weights_of_a_float8_checkpoint_keep_none_of_its_scales(tmp_path: P
     stored, meant = stored_model(lambda w: float8_blocks(w, 16, 24))
     found = quantized(open_checkpoint(write_model(tmp_path / "float8", stored, quantization_config=FP8)))
     assert not any(name.endswith("weight_scale_inv") for name in found.tensors)
-    exact = logits(Llama(CONFIG, Checkpoint(meant, "meant")))
-    assert (logits(Llama(CONFIG, found)) - exact).norm() / exact.norm() < 0.1
+    exact = logits(Transformer(CONFIG, Checkpoint(meant, "meant")))
+    assert (logits(Transformer(CONFIG, found)) - exact).norm() / exact.norm() < 0.1
 
 
 def test_every_tensor_may_be_in_fewer_bits_if_it_has_its_scale(tmp_path: Path) -> None:
@@ -130,7 +134,7 @@ def test_every_tensor_may_be_in_fewer_bits_if_it_has_its_scale(tmp_path: Path) -
         assert tensors[f"{name}.weight_scale"].shape == (rows, 1)
         if name == "model.embed_tokens":
             embedding = meant.float()
-    loaded = load_llama(write_model(tmp_path / "m", tensors))
+    loaded = load_transformer(write_model(tmp_path / "m", tensors))
     torch.testing.assert_close(loaded.embedding, embedding)
     assert isinstance(loaded.head, QuantizedLinear)
 
@@ -138,9 +142,9 @@ def test_every_tensor_may_be_in_fewer_bits_if_it_has_its_scale(tmp_path: Path) -
 def test_a_bias_of_an_int8_layer_is_added(tmp_path: Path) -> None:
     stored, _ = stored_model(w8a8, weights(qkv_bias=True, out_bias=True))
     folder = write_model(tmp_path / "m", stored, attention_bias=True)
-    biased = logits(load_llama(folder))
+    biased = logits(load_transformer(folder))
     stored["model.layers.0.self_attn.o_proj.bias"] = torch.ones(32)
-    assert not torch.equal(logits(load_llama(write_model(tmp_path / "m", stored, attention_bias=True))), biased)
+    assert not torch.equal(logits(load_transformer(write_model(tmp_path / "m", stored, attention_bias=True))), biased)
 
 
 def _with(**parts: Tensor) -> Callable[[Tensors], None]:
@@ -209,7 +213,7 @@ def test_integers_whose_values_are_not_known_are_refused_by_name(fault: str, int
     tensors, _ = stored_model(w8a8)
     change(tensors)
     with pytest.raises(InputError, match=said) as caught:
-        load_llama(write_model(tmp_path / "m", tensors), int8=int8)
+        load_transformer(write_model(tmp_path / "m", tensors), int8=int8)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) <= 200
 
@@ -220,14 +224,14 @@ def test_a_product_half_in_int8_is_refused_unless_the_other_half_is_to_be_rounde
     del tensors["model.layers.1.mlp.up_proj.weight_scale"]
     folder = write_model(tmp_path / "m", tensors)
     with pytest.raises(InputError, match=r"up_proj' is not stored in INT8, but a layer that shares its input is"):
-        load_llama(folder)
-    load_llama(folder, int8=True)
+        load_transformer(folder)
+    load_transformer(folder, int8=True)
 
 
 def test_zero_points_of_zero_say_nothing(tmp_path: Path) -> None:
     tensors, _ = stored_model(w8a8)
     _with(weight_zero_point=torch.zeros(32, 1, dtype=torch.int8))(tensors)
-    load_llama(write_model(tmp_path / "m", tensors))
+    load_transformer(write_model(tmp_path / "m", tensors))
 
 
 @pytest.mark.parametrize(
@@ -261,7 +265,7 @@ def test_zero_points_of_zero_say_nothing(tmp_path: Path) -> None:
 def test_layouts_that_are_not_read_are_refused_by_name(said: object, message: str, tmp_path: Path) -> None:
     tensors, _ = stored_model(w8a8)
     with pytest.raises(InputError, match=f"quantization_config.*{message}") as caught:
-        load_llama(write_model(tmp_path / "m", tensors, quantization_config=said))
+        load_transformer(write_model(tmp_path / "m", tensors, quantization_config=said))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) <= 200
 
@@ -280,11 +284,11 @@ def test_groups_that_differ_are_refused_and_like_ones_are_one() -> None:
 def test_weights_in_full_under_a_configuration_that_says_otherwise_are_refused(said: Any, tmp_path: Path) -> None:
     """Its writer meant them to be rounded on loading."""
     with pytest.raises(InputError, match=f"no weight is stored as quantization_config says .{said['quant_method']}"):
-        load_llama(write_model(tmp_path / "m", weights(), quantization_config=said))
-    load_llama(write_model(tmp_path / "m", weights(), quantization_config=compressed(layout="dense")))
+        load_transformer(write_model(tmp_path / "m", weights(), quantization_config=said))
+    load_transformer(write_model(tmp_path / "m", weights(), quantization_config=compressed(layout="dense")))
 
 
 def test_a_block_scale_of_another_block_is_refused(tmp_path: Path) -> None:
     stored, _ = stored_model(lambda w: float8_blocks(w, 16, 16))
     with pytest.raises(InputError, match=r"weight_scale_inv' has shape .* each block of 128 x 128"):
-        load_llama(write_model(tmp_path / "m", stored))
+        load_transformer(write_model(tmp_path / "m", stored))

@@ -8,7 +8,7 @@ from tiny_llama import grow_tree, tiny_llama
 
 from lpspec.decoding.architecture import Architecture, LayerKind
 from lpspec.decoding.kv_cache import KvCache
-from lpspec.decoding.llama import Llama
+from lpspec.decoding.transformer import Transformer
 from lpspec.decoding.tree_frame import TreeFrame
 from lpspec.errors import InputError
 from lpspec.scenario.names import BACKENDS
@@ -36,7 +36,7 @@ trees = st.lists(st.integers(0, 1000), max_size=23).map(
 )
 
 
-def filled(model: Llama, context: torch.Tensor, room: int) -> KvCache:
+def filled(model: Transformer, context: torch.Tensor, room: int) -> KvCache:
     cache = model.new_cache(len(context) + room)
     model.forward(context, cache=cache)
     cache.compact(range(len(context)))
@@ -60,7 +60,7 @@ def path_to(tree: TokenTree, node: int) -> list[int]:
 )
 @torch.inference_mode()
 def test_logits_and_cache_equal_those_of_sequential_passes(
-    model: Llama, tree: TokenTree, length: int, seed: int, padded: bool
+    model: Transformer, tree: TokenTree, length: int, seed: int, padded: bool
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     context = torch.randint(64, (length,), generator=generator)
@@ -108,7 +108,7 @@ def test_the_frame_follows_the_tree() -> None:
 
 @pytest.mark.parametrize("model", MODELS + SLIDING)
 @torch.inference_mode()
-def test_a_narrow_mask_is_a_wide_one_that_hides_no_text(model: Llama) -> None:
+def test_a_narrow_mask_is_a_wide_one_that_hides_no_text(model: Transformer) -> None:
     tree, tokens = grow_tree([0, 0, 1]), torch.tensor([1, 2, 7, 3])
     positions, narrow = TreeFrame(4).of(tree, 9)
     wide = torch.cat([torch.ones(4, 9, dtype=torch.bool), narrow == 0], 1)

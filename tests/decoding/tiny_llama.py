@@ -9,9 +9,9 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.architecture import PLAIN, Architecture
 from lpspec.decoding.backend import choose_backend
 from lpspec.decoding.drafter import Committed, Draft
-from lpspec.decoding.llama import Llama
-from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.llama_weights import random_weights
+from lpspec.decoding.model_config import ModelConfig
+from lpspec.decoding.transformer import Transformer
 from lpspec.llm.llama_spec import llama_spec
 from lpspec.speculation.token_tree import TokenTree
 
@@ -23,14 +23,16 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def tiny_config(end_tokens: tuple[int, ...] = (), architecture: Architecture = PLAIN, **sizes: Any) -> LlamaConfig:
-    return LlamaConfig(spec=llama_spec(**SIZES | sizes), end_tokens=end_tokens, architecture=architecture)
+def tiny_config(end_tokens: tuple[int, ...] = (), architecture: Architecture = PLAIN, **sizes: Any) -> ModelConfig:
+    return ModelConfig(spec=llama_spec(**SIZES | sizes), end_tokens=end_tokens, architecture=architecture)
 
 
-def tiny_llama(seed: int = 0, dtype: torch.dtype = torch.float32, backend: str = "torch", **sizes: Any) -> Llama:
+def tiny_llama(seed: int = 0, dtype: torch.dtype = torch.float32, backend: str = "torch", **sizes: Any) -> Transformer:
     """Weights so large that the next token depends on the context."""
     config = tiny_config(**sizes)
-    return Llama(config, random_weights(config, seed, scale=0.3), dtype, backend=choose_backend(backend, dtype, "cpu"))
+    return Transformer(
+        config, random_weights(config, seed, scale=0.3), dtype, backend=choose_backend(backend, dtype, "cpu")
+    )
 
 
 def grow_tree(parents: list[int]) -> TokenTree:

@@ -22,13 +22,13 @@ from lpspec.decoding.drafters.medusa import MedusaHeads, take_heads
 from lpspec.decoding.drafters.prompt_lookup import PromptLookup
 from lpspec.decoding.layer import DecoderLayer, Surroundings
 from lpspec.decoding.linear import FloatLinear, Linear
-from lpspec.decoding.llama import Llama
 from lpspec.decoding.llama_weights import random_weights
 from lpspec.decoding.rope import RopeTable
+from lpspec.decoding.transformer import Transformer
 
 CONFIG = tiny_config(layers=4, vocab_size=24, max_context=128)
 WEIGHTS = random_weights(CONFIG, seed=5, scale=0.18)
-MODEL = Llama(CONFIG, WEIGHTS)
+MODEL = Transformer(CONFIG, WEIGHTS)
 TAPS = (0, 1, 3)
 HEADS = 3
 
@@ -110,7 +110,7 @@ def draft_model() -> DraftModel:
     """The model itself with some noise on its weights."""
     noise = torch.Generator().manual_seed(9)
     weights = {name: t + 0.02 * torch.randn(t.shape, generator=noise) for name, t in WEIGHTS.tensors.items()}
-    return DraftModel(Llama(CONFIG, Checkpoint(weights, "noisy weights")), depth=4, width=3)
+    return DraftModel(Transformer(CONFIG, Checkpoint(weights, "noisy weights")), depth=4, width=3)
 
 
 CONFIDENT: dict[str, Callable[[], Drafter]] = {

@@ -10,8 +10,8 @@ import pytest
 from lpspec.decoding.drafter import NoDrafter
 from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.generate import Step
-from lpspec.decoding.llama import load_llama
 from lpspec.decoding.model_files import demo_folder
+from lpspec.decoding.transformer import load_transformer
 from lpspec.experiments.acceptance import count_acceptance
 from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
 from lpspec.experiments.systems import make_system
@@ -62,7 +62,7 @@ def test_a_system_that_does_not_speculate_takes_a_step_for_every_token() -> None
 @pytest.mark.parametrize("name", ["none", "medusa", "eagle"])
 def test_commands_charge_the_same_steps_within_a_tenth(name: str) -> None:
     """Drafting included: EAGLE's levels are most of what its trees of six levels add."""
-    drafter = load_drafter(name, load_llama(demo_folder()), demo_folder() / name)
+    drafter = load_drafter(name, load_transformer(demo_folder()), demo_folder() / name)
     on = system("lp-spec", drafter)
     costs = live_costs(on, drafter, 20, 40)
     texts = [[replace(step, heads=2 if name == "medusa" else 0) for step in text] for text in TEXTS]
@@ -75,7 +75,7 @@ def test_commands_charge_the_same_steps_within_a_tenth(name: str) -> None:
 
 @pytest.mark.parametrize("fidelity", FIDELITIES)
 def test_medusa_is_charged_for_the_heads_that_ran(fidelity: Fidelity) -> None:
-    drafter = load_drafter("medusa", load_llama(demo_folder()), demo_folder() / "medusa")
+    drafter = load_drafter("medusa", load_transformer(demo_folder()), demo_folder() / "medusa")
     on = system("lp-spec", drafter)
     costs = live_costs(on, drafter, 20, 40)
 
@@ -96,7 +96,7 @@ def test_gpus_keep_closed_forms() -> None:
 
 
 def test_only_what_drafts_is_charged_for_drafting() -> None:
-    model = load_llama(demo_folder())
+    model = load_transformer(demo_folder())
     price = {}
     for name in ("none", "prompt-lookup", "medusa", "eagle"):
         drafter = load_drafter(name, model, demo_folder() / name)
@@ -109,7 +109,7 @@ def test_only_what_drafts_is_charged_for_drafting() -> None:
 
 
 def test_medusa_is_priced_as_the_simulator_prices_it() -> None:
-    drafter = load_drafter("medusa", load_llama(demo_folder()), demo_folder() / "medusa")
+    drafter = load_drafter("medusa", load_transformer(demo_folder()), demo_folder() / "medusa")
     on = system("lp-spec", drafter)
     assert on.model.medusa_heads == drafter.depth == 4
     live, simulated = live_costs(on, drafter, 20, 4), step_costs(on, 20, 4)
@@ -117,7 +117,7 @@ def test_medusa_is_priced_as_the_simulator_prices_it() -> None:
 
 
 def test_eagle_is_charged_for_one_layer_at_every_level() -> None:
-    drafter: Any = load_drafter("eagle", load_llama(demo_folder()), demo_folder() / "eagle")
+    drafter: Any = load_drafter("eagle", load_transformer(demo_folder()), demo_folder() / "eagle")
     on = system("npu-spec", drafter)
     one = make_system("npu-spec", on.model.model_copy(update={"layers": 1}))
     plain, layer = step_costs(on, 20, 4).latency_ns, step_costs(one, 20, 4).latency_ns

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lpspec.decoding.drafters.medusa import load_medusa  # noqa: E402
-from lpspec.decoding.llama import load_llama  # noqa: E402
+from lpspec.decoding.transformer import load_transformer  # noqa: E402
 
 TEXT = "The cat sat on the mat, and the dog sat on the log. Why? 1 + 2 = 3 cats.\n" * 60
 
@@ -79,7 +79,7 @@ def test_the_decoder_computes_what_was_trained(tool: Any, recipe: Any, folder: P
 
     from demo_training.model import hidden_states, logits
 
-    llama = load_llama(folder / "model")
+    llama = load_transformer(folder / "model")
     weights = {name: tensor.float() for name, tensor in load_file(folder / "model/model.safetensors").items()}
     tokens = torch.randint(300, (1, 40), generator=torch.Generator().manual_seed(3))
     expected = logits(weights, hidden_states(weights, recipe.shape, tokens))
@@ -96,7 +96,7 @@ def test_the_decoders_heads_compute_what_was_trained(recipe: Any, folder: Path) 
         {name: tensor.float() for name, tensor in load_file(file).items()}
         for file in (model / "model.safetensors", medusa / "medusa_lm_head.safetensors")
     )
-    loaded = load_medusa(load_llama(model), medusa).heads
+    loaded = load_medusa(load_transformer(model), medusa).heads
     assert (loaded.count, len(loaded.block_weight)) == (2, 2)
     assert loaded.out is None  # the LM head is the model's
     hidden = torch.randn(5, 32, generator=torch.Generator().manual_seed(6))

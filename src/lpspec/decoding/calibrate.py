@@ -18,8 +18,8 @@ import torch
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.drafter import Drafter
 from lpspec.decoding.generate import Generation, fixed_size
-from lpspec.decoding.llama import Llama
 from lpspec.decoding.machine_prices import MachinePrices, describe_machine
+from lpspec.decoding.transformer import Transformer
 from lpspec.decoding.tree_frame import TreeFrame
 from lpspec.errors import InputError
 from lpspec.speculation.token_tree import TokenTree
@@ -36,7 +36,7 @@ OVERHEAD_STEPS = 40
 
 
 def calibrate(
-    model: Llama,
+    model: Transformer,
     drafter: Drafter,
     drafter_name: str,
     dtype: str,
@@ -72,7 +72,7 @@ def calibrate(
     )
 
 
-def _contexts(model: Llama, longest: int) -> tuple[int, ...]:
+def _contexts(model: Transformer, longest: int) -> tuple[int, ...]:
     last = min(max(longest, CONTEXTS[0]), model.config.shape.max_context - max(SIZES))
     if last < CONTEXTS[0]:
         raise InputError(
@@ -84,7 +84,7 @@ def _contexts(model: Llama, longest: int) -> tuple[int, ...]:
 
 @torch.inference_mode()
 def _time_passes(
-    model: Llama, drafter: Drafter, contexts: Sequence[int], budget_s: float, say: Callable[[float], None]
+    model: Transformer, drafter: Drafter, contexts: Sequence[int], budget_s: float, say: Callable[[float], None]
 ) -> tuple[FloatArray, int]:
     """Nanoseconds of every pass, float64 [rounds, contexts, sizes], and how many rounds there were."""
     bench = _Bench(model, drafter, contexts[-1])
@@ -102,7 +102,7 @@ def _time_passes(
 class _Bench:
     """Verify passes as ``Generation`` makes them, at any context, over a text of zeros."""
 
-    def __init__(self, model: Llama, drafter: Drafter, longest: int) -> None:
+    def __init__(self, model: Transformer, drafter: Drafter, longest: int) -> None:
         Generation(model, _any_prompt(model), 1, drafter)  # gives the drafter a text to go on with
         self._drafter, self._price = drafter, np.ones(max(SIZES))
         capacity = longest + max(SIZES)
@@ -129,7 +129,7 @@ class _Bench:
         return time.perf_counter_ns() - start
 
 
-def _overhead_ns(model: Llama, drafter: Drafter) -> float:
+def _overhead_ns(model: Transformer, drafter: Drafter) -> float:
     """Time of a step beside its pass: the lower quartile over real steps of small trees, most of them undisturbed."""
     most = min(4 * OVERHEAD_STEPS, model.config.shape.max_context - 16)
     generation = Generation(model, _any_prompt(model), most, drafter, price=fixed_size(8), max_tree=8)
@@ -137,10 +137,10 @@ def _overhead_ns(model: Llama, drafter: Drafter) -> float:
     return float(np.quantile([step.draft_ns + step.accept_ns for step in steps], 0.25)) if steps else 0.0
 
 
-def _any_prompt(model: Llama) -> IntArray:
+def _any_prompt(model: Transformer) -> IntArray:
     return np.arange(16, dtype=np.int64) % model.config.shape.vocab_size
 
 
-def _wait(model: Llama) -> None:
+def _wait(model: Transformer) -> None:
     if model.device.type == "cuda":
         torch.cuda.synchronize(model.device)

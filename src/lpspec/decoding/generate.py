@@ -14,7 +14,7 @@ from torch import Tensor
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.checked_draft import check_draft
 from lpspec.decoding.drafter import ROOT_ALONE, Committed, Draft, Drafter, NoDrafter
-from lpspec.decoding.llama import Llama, Pass
+from lpspec.decoding.transformer import Pass, Transformer
 from lpspec.decoding.tree_frame import TreeFrame
 from lpspec.decoding.verification import Accepted, Greedy, Verifier
 from lpspec.errors import InputError
@@ -104,7 +104,7 @@ class Generation:
 
     def __init__(
         self,
-        model: Llama,
+        model: Transformer,
         prompt: Sequence[int] | IntArray,
         max_new_tokens: int,
         drafter: Drafter | None = None,
@@ -213,7 +213,7 @@ class Generation:
         times.append(perf_counter_ns())
 
 
-def checked_prompt(model: Llama, prompt: Sequence[int] | IntArray, max_new_tokens: int) -> IntArray:
+def checked_prompt(model: Transformer, prompt: Sequence[int] | IntArray, max_new_tokens: int) -> IntArray:
     """The prompt as int64 [tokens].
 
     Raises:

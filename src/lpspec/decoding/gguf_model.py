@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.gguf_blocks import block_values
-from lpspec.decoding.llama_config import LlamaConfig, as_decoded
+from lpspec.decoding.model_config import ModelConfig, as_decoded
 from lpspec.decoding.rope import LongRope
 from lpspec.decoding.stored_weights import Storage
 from lpspec.errors import InputError, shown
@@ -102,7 +102,7 @@ _BIASES = (("attention", "attn_q"), ("mlp", "ffn_gate"))
 _BLOCK = re.compile(r"blk\.(\d+)\.(\w+)\.(weight|bias)")
 
 
-def open_gguf(path: str | Path) -> tuple[LlamaConfig, Checkpoint]:
+def open_gguf(path: str | Path) -> tuple[ModelConfig, Checkpoint]:
     """What a GGUF file says of its decoder, and its weights, whose values are told when they are taken.
 
     Raises:
@@ -176,8 +176,8 @@ def _rotation(
 
 
 def _as_stored(
-    config: LlamaConfig, found: GgufFile, architecture: str, tensors: Mapping[str, StoredTensor], where: str
-) -> LlamaConfig:
+    config: ModelConfig, found: GgufFile, architecture: str, tensors: Mapping[str, StoredTensor], where: str
+) -> ModelConfig:
     """Gemma's norms are stored with the one added, and factors of single frequencies as tensors."""
     changes: dict[str, object] = {"architecture": config.architecture.model_copy(update={"norms_add_one": False})}
     factors = next((tensors[name] for name in _FACTORS[:2] if name in tensors), None)
@@ -197,7 +197,7 @@ def _as_stored(
 class _GgufTensors(Mapping[str, Tensor]):
     """A file's tensors under their names on the hub, as float32; told anew whenever one is asked for but the last."""
 
-    def __init__(self, config: LlamaConfig, architecture: str, tensors: Mapping[str, StoredTensor], where: str) -> None:
+    def __init__(self, config: ModelConfig, architecture: str, tensors: Mapping[str, StoredTensor], where: str) -> None:
         parts = _PARTS | (_PARTS_AROUND if config.architecture.norms == "around" else {})
         if config.architecture.fused:
             parts = parts | {"ffn_up": "mlp.gate_up_proj"}

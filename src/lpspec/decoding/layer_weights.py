@@ -11,7 +11,7 @@ from lpspec.decoding.backend import Computing
 from lpspec.decoding.checkpoint import Tensors
 from lpspec.decoding.layer import Attention, DecoderLayer, GatedMlp
 from lpspec.decoding.linear import Linear, take_linear
-from lpspec.decoding.llama_config import LlamaConfig
+from lpspec.decoding.model_config import ModelConfig
 from lpspec.errors import InputError
 
 _NORMS = {
@@ -28,7 +28,7 @@ _NORMS = {
 
 
 def take_layer(
-    config: LlamaConfig,
+    config: ModelConfig,
     tensors: Tensors,
     prefix: str,
     computing: Computing,
@@ -61,7 +61,7 @@ def take_layer(
 
 
 def take_draft_layer(
-    config: LlamaConfig, tensors: Tensors, prefix: str, computing: Computing, inputs: int | None = None
+    config: ModelConfig, tensors: Tensors, prefix: str, computing: Computing, inputs: int | None = None
 ) -> DecoderLayer:
     """The same of a draft head, which is Llama's layer.
 
@@ -87,7 +87,7 @@ class _LayerTensors:
     """Takes the parts of one layer."""
 
     def __init__(
-        self, config: LlamaConfig, tensors: Tensors, prefix: str, computing: Computing, inputs: int | None = None
+        self, config: ModelConfig, tensors: Tensors, prefix: str, computing: Computing, inputs: int | None = None
     ) -> None:
         self._config, self._tensors, self._prefix, self._computing = config, tensors, prefix, computing
         self._inputs = inputs or config.shape.hidden_size
@@ -140,7 +140,7 @@ class _LayerTensors:
         return take_linear(self._tensors, named, inputs, bias, self._computing)
 
 
-def take_norm(config: LlamaConfig, tensors: Tensors, name: str, width: int, computing: Computing) -> Tensor:
+def take_norm(config: ModelConfig, tensors: Tensors, name: str, width: int, computing: Computing) -> Tensor:
     """The scales [width] of the norm of that name.
 
     Raises:

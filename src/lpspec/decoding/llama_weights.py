@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lpspec.decoding.architecture import Shape
 from lpspec.decoding.checkpoint import Checkpoint
-from lpspec.decoding.llama_config import LlamaConfig
+from lpspec.decoding.model_config import ModelConfig
 
 
 def weight_shapes(sizes: Shape) -> dict[str, tuple[int, ...]]:
@@ -42,7 +42,7 @@ def _projections(sizes: Shape) -> Iterator[tuple[tuple[str, int], int, bool]]:
     yield ("mlp.down_proj", sizes.hidden_size), sizes.intermediate_size, False
 
 
-def random_weights(config: LlamaConfig, seed: int, scale: float = 0.02) -> Checkpoint:
+def random_weights(config: ModelConfig, seed: int, scale: float = 0.02) -> Checkpoint:
     """Weights as before training: norms are 1, biases 0, all else normal with standard deviation ``scale``."""
     generator = torch.Generator().manual_seed(seed)
 

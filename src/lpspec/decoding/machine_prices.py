@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from lpspec.arrays import FloatArray
-from lpspec.decoding.llama import Llama
+from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError
 from lpspec.llm.model_spec import one_line
 from lpspec.text_files import read_json_object
@@ -153,7 +153,7 @@ def load_prices(path: str | Path) -> MachinePrices:
     )
 
 
-def describe_machine(model: Llama, dtype: str) -> dict[str, str | int]:
+def describe_machine(model: Transformer, dtype: str) -> dict[str, str | int]:
     """What a measured time depends on beside the model: processor, threads, library, backend, precision."""
     return {
         "processor": _processor(model.device),

@@ -15,7 +15,7 @@ from lpspec.decoding.draft_trace import DraftTrace
 from lpspec.decoding.drafter import ROOT_ALONE, Committed, Draft, Drafter
 from lpspec.decoding.drafters.medusa import Medusa, MedusaHeads, ranks_in
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.llama import Llama
+from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError
 from lpspec.speculation.rank_trace import RankTrace, beyond_turn
 
@@ -77,7 +77,7 @@ class _EveryDraft(_Watcher):
 
 
 def record_ranks(
-    model: Llama,
+    model: Transformer,
     drafter: Medusa,
     prompts: Iterable[Prompt],
     new_tokens: int,
@@ -124,7 +124,7 @@ def record_ranks(
 
 
 def record_drafts(
-    model: Llama,
+    model: Transformer,
     drafter: Drafter,
     prompts: Iterable[Prompt],
     new_tokens: int,
@@ -173,7 +173,7 @@ def record_drafts(
     )
 
 
-def _decode(model: Llama, prompt: Prompt, new_tokens: int, drafter: Drafter) -> IntArray:
+def _decode(model: Transformer, prompt: Prompt, new_tokens: int, drafter: Drafter) -> IntArray:
     generation = Generation(model, prompt.tokens, new_tokens, drafter)
     for _ in generation:
         pass

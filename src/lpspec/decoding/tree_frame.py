@@ -32,7 +32,7 @@ class TreeFrame:
         self._depth, self._mask = np.zeros(0, np.int64), torch.empty(0)
 
     def of(self, tree: TokenTree, length: int) -> tuple[Tensor, Tensor]:
-        """Positions int64 [n] and mask [n, n], see ``Llama.forward``, of a tree behind ``length`` tokens.
+        """Positions int64 [n] and mask [n, n], see ``Transformer.forward``, of a tree behind ``length`` tokens.
 
         n is the tree's size, or all rows where passes are padded.
         """

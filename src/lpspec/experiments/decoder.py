@@ -13,9 +13,9 @@ from lpspec.decoding.drafter import Drafter
 from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.drafters.medusa import TOP_K, Medusa, MedusaHeads
 from lpspec.decoding.generate import Generation, checked_prompt, fixed_size
-from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.model_files import heads_source, model_folder
 from lpspec.decoding.tokenizer import TextTokenizer, load_tokenizer
+from lpspec.decoding.transformer import Transformer, load_transformer
 from lpspec.errors import InputError, unknown_name
 from lpspec.scenario.names import DTYPES, LearningRule
 from lpspec.simulation.workload import TreePolicy
@@ -37,7 +37,7 @@ class Decoder:
     """
 
     name: str
-    model: Llama
+    model: Transformer
     tokenizer: TextTokenizer
     drafter: Drafter
     drafter_name: str
@@ -70,14 +70,14 @@ def load_decoder(
         raise unknown_name("dtype", dtype, DTYPES)
     folder = model_folder(name)
     kind = torch.bfloat16 if dtype == "bfloat16" else torch.float32
-    model = load_llama(folder, kind, int8=dtype == "int8", backend=backend)
+    model = load_transformer(folder, kind, int8=dtype == "int8", backend=backend)
     drafter = load_drafter(drafter_name, model, _heads(folder, drafter_name, heads))
     tokenizer = load_tokenizer(folder)
     _check_rows(name, tokenizer, model)
     return Decoder(name, model, tokenizer, shaped(drafter, drafter_name, policy or TreePolicy()), drafter_name, dtype)
 
 
-def _check_rows(name: str, tokenizer: TextTokenizer, model: Llama) -> None:
+def _check_rows(name: str, tokenizer: TextTokenizer, model: Transformer) -> None:
     """Refuse a tokenizer of another model; tokens added to it later, such as padding, may lie beyond the model's rows.
 
     No text has them, and a prompt that does is refused.

@@ -5,10 +5,10 @@ import torch
 
 from lpspec.decoding.drafters.medusa import Medusa, MedusaHeads
 from lpspec.decoding.generate import Generation
-from lpspec.decoding.llama import Llama
-from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.llama_weights import random_weights
+from lpspec.decoding.model_config import ModelConfig
 from lpspec.decoding.recording import Prompt, record_ranks
+from lpspec.decoding.transformer import Transformer
 from lpspec.llm.llama_spec import llama_spec
 from lpspec.simulation.decode_loop import decode
 from lpspec.speculation.pruner import FixedTree
@@ -39,8 +39,8 @@ def steps_of_both() -> tuple[Steps, Steps]:
 
     The heads are the model's own output layer, so their lists are good guesses wherever the text repeats itself.
     """
-    config = LlamaConfig(spec=SPEC)
-    model = Llama(config, random_weights(config, seed=5, scale=0.3))
+    config = ModelConfig(spec=SPEC)
+    model = Transformer(config, random_weights(config, seed=5, scale=0.3))
     width = SPEC.hidden_size
     heads = MedusaHeads(torch.zeros(1, HEADS, width, width), torch.zeros(1, HEADS, 1, width), None, model)
     drafter = Medusa(heads, FixedTree(TokenTree.from_paths(PATHS)))

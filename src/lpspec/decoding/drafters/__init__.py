@@ -11,54 +11,54 @@ from lpspec.plugins import Registry
 
 if TYPE_CHECKING:
     from lpspec.decoding.drafter import Drafter
-    from lpspec.decoding.llama import Llama
+    from lpspec.decoding.transformer import Transformer
 
 Source = Path | None
 
 
-def _none(model: Llama, source: Source) -> Drafter:
+def _none(model: Transformer, source: Source) -> Drafter:
     from lpspec.decoding.drafter import NoDrafter
 
     return NoDrafter()
 
 
-def _medusa(model: Llama, source: Source) -> Drafter:
+def _medusa(model: Transformer, source: Source) -> Drafter:
     from lpspec.decoding.drafters.medusa import load_medusa
 
     return load_medusa(model, _needed("medusa", source))
 
 
-def _eagle(model: Llama, source: Source) -> Drafter:
+def _eagle(model: Transformer, source: Source) -> Drafter:
     from lpspec.decoding.drafters.eagle import load_eagle
 
     return load_eagle(model, _needed("eagle", source))
 
 
-def _eagle3(model: Llama, source: Source) -> Drafter:
+def _eagle3(model: Transformer, source: Source) -> Drafter:
     from lpspec.decoding.drafters.eagle3 import load_eagle3
 
     return load_eagle3(model, _needed("eagle3", source))
 
 
-def _mtp(model: Llama, source: Source) -> Drafter:
+def _mtp(model: Transformer, source: Source) -> Drafter:
     from lpspec.decoding.drafters.mtp import load_mtp
 
     return load_mtp(model, source)
 
 
-def _draft_model(model: Llama, source: Source) -> Drafter:
+def _draft_model(model: Transformer, source: Source) -> Drafter:
     from lpspec.decoding.drafters.draft_model import load_draft_model
 
     return load_draft_model(model, _needed("draft-model", source))
 
 
-def _prompt_lookup(model: Llama, source: Source) -> Drafter:
+def _prompt_lookup(model: Transformer, source: Source) -> Drafter:
     from lpspec.decoding.drafters.prompt_lookup import PromptLookup
 
     return PromptLookup()
 
 
-DRAFTERS: Registry[Callable[[Llama, Source], Drafter]] = Registry(
+DRAFTERS: Registry[Callable[[Transformer, Source], Drafter]] = Registry(
     "drafter",
     "lpspec.drafters",
     {
@@ -74,7 +74,7 @@ DRAFTERS: Registry[Callable[[Llama, Source], Drafter]] = Registry(
 """Makes a drafter for a model from the file or folder of its weights, if it has any."""
 
 
-def load_drafter(name: str, model: Llama, source: str | Path | None = None) -> Drafter:
+def load_drafter(name: str, model: Transformer, source: str | Path | None = None) -> Drafter:
     """Make a drafter by its name.
 
     Args:

@@ -46,7 +46,7 @@ class ConfidenceDrafter(ABC):
 
     @abstractmethod
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
-        """Read tokens int64 [n] behind the cache; see ``Llama.forward``. The result [n, width] feeds deeper guesses."""
+        """Read tokens int64 [n] behind the cache, see ``Transformer.forward``; the result [n, width] feeds the next."""
 
     @abstractmethod
     def logits(self, out: Tensor) -> Tensor:

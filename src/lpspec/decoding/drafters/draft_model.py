@@ -11,8 +11,8 @@ from torch import Tensor
 from lpspec.arrays import IntArray
 from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import ConfidenceDrafter
-from lpspec.decoding.llama import Llama, load_llama
 from lpspec.decoding.tokenizer import TextTokenizer, has_tokenizer, load_tokenizer
+from lpspec.decoding.transformer import Transformer, load_transformer
 from lpspec.errors import InputError, shown
 
 DEPTH = 6
@@ -32,7 +32,9 @@ class DraftModel(ConfidenceDrafter):
         vocabulary: Rows of its vocabulary that the larger model has too; None for all.
     """
 
-    def __init__(self, model: Llama, depth: int = DEPTH, width: int = WIDTH, vocabulary: int | None = None) -> None:
+    def __init__(
+        self, model: Transformer, depth: int = DEPTH, width: int = WIDTH, vocabulary: int | None = None
+    ) -> None:
         """Wait for a text."""
         super().__init__(model.new_cache(0), depth, width)
         self.model = model
@@ -57,7 +59,7 @@ class DraftModel(ConfidenceDrafter):
         return self.model.logits(out)[..., : self.vocabulary]
 
 
-def load_draft_model(model: Llama, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> DraftModel:
+def load_draft_model(model: Transformer, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> DraftModel:
     """Load a smaller model from its folder to draft for ``model``.
 
     The two may have padded their vocabularies to different sizes (Qwen2.5 has 151,936 rows up to 3B, 152,064 above) if
@@ -66,7 +68,7 @@ def load_draft_model(model: Llama, source: str | Path, depth: int = DEPTH, width
     Raises:
         InputError: There is no such model, or its vocabulary is another.
     """
-    drafting = load_llama(source, model.dtype, model.device, backend=model.computing.backend.name)
+    drafting = load_transformer(source, model.dtype, model.device, backend=model.computing.backend.name)
     size, needed = drafting.config.shape.vocab_size, model.config.shape.vocab_size
     if model.folder is not None and has_tokenizer(model.folder):
         _refuse_other_tokens(

@@ -11,16 +11,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lpspec.decoding.drafter import Committed
-from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
+from lpspec.decoding.drafters.confidence import WIDTH
 from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
-from lpspec.decoding.kv_cache import KvCache, Window
-from lpspec.decoding.layer import Stack, Surroundings, additive_mask
+from lpspec.decoding.drafters.hidden_state import HiddenStateDrafter, layer_cache, surroundings
+from lpspec.decoding.kv_cache import Window
+from lpspec.decoding.layer import Stack, Surroundings
 from lpspec.decoding.layer_weights import take_draft_layer
 from lpspec.decoding.linear import Linear, take_linear
-from lpspec.decoding.llama import Llama
-from lpspec.decoding.llama_config import LlamaConfig
 from lpspec.decoding.rope import RopeTable
+from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError
 
 DEPTH = 6
@@ -48,27 +47,8 @@ class EagleHead:
         return self.stack(self.mix(torch.cat([embedded, hidden], -1)), around, cache)[0]
 
 
-class Eagle(ConfidenceDrafter):
-    """Drafts with EAGLE-1's or -2's layer and the model's own output layer.
-
-    Place i of its text is the hidden state at token i beside token i + 1, at position i.
-
-    Args:
-        head: The draft layer.
-        model: Whose hidden states it continues.
-        cache: Of one layer, empty.
-        depth: Levels of the tree.
-        width: Nodes looked beyond at each level, and guesses taken from each.
-    """
-
-    def __init__(self, head: EagleHead, model: Llama, cache: KvCache, depth: int = DEPTH, width: int = WIDTH) -> None:
-        """Wait for a text."""
-        super().__init__(cache, depth, width)
-        self.head, self.model = head, model
-
-    def features(self, known: Committed) -> Tensor:
-        """The model's final-norm hidden states."""
-        return known.hidden
+class Eagle(HiddenStateDrafter[EagleHead]):
+    """Drafts with EAGLE-1's or -2's layer."""
 
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """Guess the hidden states at ``tokens`` from those before them."""
@@ -76,23 +56,8 @@ class Eagle(ConfidenceDrafter):
         embedded = torch.embedding(self.head.embedding, tokens)
         return self.head(embedded, features, around, self._cache.window(len(tokens)))
 
-    def logits(self, out: Tensor) -> Tensor:
-        """The model's own scores: EAGLE has no norm between its layer and the output layer."""
-        return self.model.logits(out)
 
-
-def surroundings(rope: RopeTable, positions: Tensor, mask: Tensor | None, cache: KvCache) -> Surroundings:
-    """What a draft layer sees of a pass behind its cache; ``mask`` is as for ``Llama.forward``."""
-    added = None if mask is None else additive_mask(mask, cache.data.dtype)
-    return Surroundings(rope.up_to(cache.capacity), positions, added, cache.length + len(positions))
-
-
-def layer_cache(config: LlamaConfig, model: Llama) -> KvCache:
-    """An empty cache for one draft layer."""
-    return KvCache(1, config.shape.kv_heads, 0, config.shape.head_dim, model.dtype, model.device)
-
-
-def load_eagle(model: Llama, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> Eagle:
+def load_eagle(model: Transformer, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> Eagle:
     """Load an EAGLE-1 or -2 layer for a model.
 
     Args:

@@ -14,16 +14,16 @@ from torch import Tensor
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
-from lpspec.decoding.drafters.eagle import layer_cache, surroundings
 from lpspec.decoding.drafters.eagle3_config import KNOWN, TAPS, Eagle3Keys, read_keys, taps
 from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
+from lpspec.decoding.drafters.hidden_state import layer_cache, surroundings
 from lpspec.decoding.kv_cache import KvCache, LayerCache
 from lpspec.decoding.layer import DecoderLayer, Surroundings, rms_norm
 from lpspec.decoding.layer_weights import take_draft_layer
 from lpspec.decoding.linear import Linear, take_linear
-from lpspec.decoding.llama import Llama
-from lpspec.decoding.llama_config import LlamaConfig
+from lpspec.decoding.model_config import ModelConfig
 from lpspec.decoding.rope import RopeTable
+from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError
 
 DEPTH = 8
@@ -96,7 +96,7 @@ class Eagle3(ConfidenceDrafter):
     def __init__(
         self,
         head: Eagle3Head,
-        model: Llama,
+        model: Transformer,
         taps: tuple[int, ...],
         cache: KvCache,
         depth: int = DEPTH,
@@ -126,7 +126,7 @@ class Eagle3(ConfidenceDrafter):
         return self.head.token[drafted]
 
 
-def load_eagle3(model: Llama, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> Eagle3:
+def load_eagle3(model: Transformer, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> Eagle3:
     """Load an EAGLE-3 layer for a model; arguments are as for ``load_eagle``.
 
     Raises:
@@ -154,7 +154,9 @@ def _layer_prefix(tensors: Checkpoint) -> str:
     )
 
 
-def _take_head(tensors: Checkpoint, prefix: str, config: LlamaConfig, keys: Eagle3Keys, model: Llama) -> Eagle3Head:
+def _take_head(
+    tensors: Checkpoint, prefix: str, config: ModelConfig, keys: Eagle3Keys, model: Transformer
+) -> Eagle3Head:
     hidden, dtype, device = config.shape.hidden_size, model.dtype, model.device
     token = _draft_vocabulary(tensors, model)
     if keys.draft_vocab_size not in (None, len(token)):
@@ -182,7 +184,7 @@ def _take_head(tensors: Checkpoint, prefix: str, config: LlamaConfig, keys: Eagl
     )
 
 
-def _draft_vocabulary(tensors: Checkpoint, model: Llama) -> Tensor:
+def _draft_vocabulary(tensors: Checkpoint, model: Transformer) -> Tensor:
     """The model's id of each draft token: d2t holds the distance to it, t2d says which of the model's tokens it has."""
     vocabulary = model.config.shape.vocab_size
     token = torch.arange(vocabulary)

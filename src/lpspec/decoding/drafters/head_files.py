@@ -11,8 +11,8 @@ import torch
 
 from lpspec.decoding.checkpoint import Checkpoint, file_said, load_tensors, open_checkpoint
 from lpspec.decoding.config_reader import unread_keys
-from lpspec.decoding.llama import Llama
-from lpspec.decoding.llama_config import LlamaConfig, draft_layer_config
+from lpspec.decoding.model_config import ModelConfig, draft_layer_config
+from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError, shown
 from lpspec.text_files import read_json_object
 
@@ -36,7 +36,7 @@ class HeadConfig:
         where: Begins what is said of any fault.
     """
 
-    layer: LlamaConfig
+    layer: ModelConfig
     said: dict[str, Any] = field(default_factory=dict)
     where: str = "draft heads"
 
@@ -63,7 +63,7 @@ def read_head_config(source: str | Path) -> tuple[dict[str, Any], Path]:
     return (read_json_object(file, _where(file)) if file.is_file() else {}), file
 
 
-def head_config(source: str | Path, model: LlamaConfig, known: Set[str]) -> HeadConfig:
+def head_config(source: str | Path, model: ModelConfig, known: Set[str]) -> HeadConfig:
     """What is said of a draft layer.
 
     Args:
@@ -99,7 +99,7 @@ def head_config(source: str | Path, model: LlamaConfig, known: Set[str]) -> Head
     return HeadConfig(config, said, where)
 
 
-def with_biases(config: HeadConfig, tensors: Checkpoint, prefix: str) -> LlamaConfig:
+def with_biases(config: HeadConfig, tensors: Checkpoint, prefix: str) -> ModelConfig:
     """The layer's dimensions with biases where its tensors have them: its model may have others.
 
     Raises:
@@ -112,7 +112,7 @@ def with_biases(config: HeadConfig, tensors: Checkpoint, prefix: str) -> LlamaCo
     return config.layer.with_shape(qkv_bias=has["q"], out_bias=has["o"])
 
 
-def own_embedding(tensors: Checkpoint, model: Llama) -> torch.Tensor:
+def own_embedding(tensors: Checkpoint, model: Transformer) -> torch.Tensor:
     """The embedding that a draft layer brings along, [vocabulary, hidden size]; the model's where it brings none."""
     if "embed_tokens.weight" not in tensors:
         return model.embedding

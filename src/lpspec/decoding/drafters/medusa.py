@@ -20,7 +20,7 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Committed, Draft
 from lpspec.decoding.drafters.head_files import open_heads, read_head_config
-from lpspec.decoding.llama import Llama
+from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError, shown
 from lpspec.speculation.measured import prior_accuracy
 from lpspec.speculation.pruner import DraftTokenPruner, FixedTree, Pruner, heads_run
@@ -52,7 +52,7 @@ class MedusaHeads:
     block_weight: Tensor
     block_bias: Tensor
     out: Tensor | None
-    model: Llama
+    model: Transformer
 
     @property
     def count(self) -> int:
@@ -167,7 +167,7 @@ def ranks_in(lists: IntArray, tokens: IntArray) -> NDArray[np.int8]:
     return np.where(hit.any(-1), hit.argmax(-1), -1).astype(np.int8)
 
 
-def load_medusa(model: Llama, source: str | Path, pruner: Pruner | None = None) -> Medusa:
+def load_medusa(model: Transformer, source: str | Path, pruner: Pruner | None = None) -> Medusa:
     """Load heads for a model, in either published layout: of their own, or in one checkpoint with the model.
 
     Args:
@@ -200,7 +200,7 @@ def _check_config(source: str | Path, heads: MedusaHeads) -> None:
             raise InputError(f"{where}: '{shown(key, 40)}' may change what is computed, and is not known")
 
 
-def take_heads(tensors: Checkpoint, model: Llama) -> MedusaHeads:
+def take_heads(tensors: Checkpoint, model: Transformer) -> MedusaHeads:
     """Take the heads out of a checkpoint.
 
     Raises:

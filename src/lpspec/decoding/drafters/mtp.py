@@ -15,17 +15,15 @@ import torch
 from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint
-from lpspec.decoding.drafter import Committed
-from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
-from lpspec.decoding.drafters.eagle import layer_cache, surroundings
+from lpspec.decoding.drafters.confidence import WIDTH
 from lpspec.decoding.drafters.head_files import open_heads
-from lpspec.decoding.kv_cache import KvCache
+from lpspec.decoding.drafters.hidden_state import HiddenStateDrafter, layer_cache, surroundings
 from lpspec.decoding.layer import Stack, rms_norm
 from lpspec.decoding.layer_weights import take_layer, take_norm
 from lpspec.decoding.linear import Linear, take_linear
-from lpspec.decoding.llama import Llama
 from lpspec.decoding.model_files import is_gguf
 from lpspec.decoding.rope import RopeTable
+from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError
 
 DEPTH = 3
@@ -85,25 +83,8 @@ class MtpHead:
         return self.mix(torch.cat(sides if self.token_first else sides[::-1], -1))
 
 
-class Mtp(ConfidenceDrafter):
-    """Drafts with the layer and the model's own embedding and output layer; places and positions are as in ``Eagle``.
-
-    Args:
-        head: The layer.
-        model: With which it was trained.
-        cache: Of one layer, empty.
-        depth: Levels of the tree.
-        width: Nodes looked beyond at each level, and guesses taken from each.
-    """
-
-    def __init__(self, head: MtpHead, model: Llama, cache: KvCache, depth: int = DEPTH, width: int = WIDTH) -> None:
-        """Wait for a text."""
-        super().__init__(cache, depth, width)
-        self.head, self.model = head, model
-
-    def features(self, known: Committed) -> Tensor:
-        """The model's final-norm hidden states."""
-        return known.hidden
+class Mtp(HiddenStateDrafter[MtpHead]):
+    """Drafts with the layer that was trained with the model, and the model's own embedding."""
 
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """Guess the hidden states at ``tokens`` from those before them."""
@@ -111,12 +92,8 @@ class Mtp(ConfidenceDrafter):
         mixed = self.head.mixed(self.model.embed(tokens), features)
         return self.head.stack(mixed, around, self._cache.window(len(tokens)))[0]
 
-    def logits(self, out: Tensor) -> Tensor:
-        """The model's own scores."""
-        return self.model.logits(out)
 
-
-def load_mtp(model: Llama, source: str | Path | None, depth: int = DEPTH, width: int = WIDTH) -> Mtp:
+def load_mtp(model: Transformer, source: str | Path | None, depth: int = DEPTH, width: int = WIDTH) -> Mtp:
     """Load the layer that a model brings along, or one from another file; arguments are as for ``load_eagle``.
 
     Raises:
@@ -135,7 +112,7 @@ def load_mtp(model: Llama, source: str | Path | None, depth: int = DEPTH, width:
     return Mtp(head, model, layer_cache(model.config, model), depth, width)
 
 
-def _take_head(tensors: Checkpoint, names: _Names, model: Llama) -> MtpHead:
+def _take_head(tensors: Checkpoint, names: _Names, model: Transformer) -> MtpHead:
     config, how = model.config, model.computing
     config = config.model_copy(update={"architecture": config.architecture.model_copy(update={"layers": ()})})
     hidden = config.shape.hidden_size

@@ -19,7 +19,7 @@ from lpspec.llm.model_spec import ModelSpec, one_line, validated_spec
 from lpspec.text_files import read_json_object
 
 
-class LlamaConfig(BaseModel):
+class ModelConfig(BaseModel):
     """A Llama-like model that can be run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -39,12 +39,12 @@ class LlamaConfig(BaseModel):
     end_tokens: tuple[NonNegativeInt, ...] = ()
     """Token ids that end a text."""
 
-    def with_shape(self, **changes: object) -> LlamaConfig:
+    def with_shape(self, **changes: object) -> ModelConfig:
         """The same with other dimensions."""
         return self.model_copy(update={"shape": self.shape.model_copy(update=changes)})
 
 
-def load_config(folder: str | Path) -> LlamaConfig:
+def load_config(folder: str | Path) -> ModelConfig:
     """Read the ``config.json`` of a model folder.
 
     Raises:
@@ -55,7 +55,7 @@ def load_config(folder: str | Path) -> LlamaConfig:
     return as_decoded(read_json_object(file, where), file, where)
 
 
-def draft_layer_config(content: Mapping[str, Any], file: Path) -> LlamaConfig:
+def draft_layer_config(content: Mapping[str, Any], file: Path) -> ModelConfig:
     """The same of a draft head's layer, from the part of its file that describes it; other keys are for its drafter.
 
     Raises:
@@ -64,7 +64,7 @@ def draft_layer_config(content: Mapping[str, Any], file: Path) -> LlamaConfig:
     return as_decoded(content, file, f"draft layer config '{shown(str(file), 60)}'", draft_layer=True)
 
 
-def as_decoded(content: Mapping[str, Any], file: Path, where: str, draft_layer: bool = False) -> LlamaConfig:
+def as_decoded(content: Mapping[str, Any], file: Path, where: str, draft_layer: bool = False) -> ModelConfig:
     """What a configuration says of a decoder, or of a draft layer.
 
     Args:
@@ -84,7 +84,7 @@ def as_decoded(content: Mapping[str, Any], file: Path, where: str, draft_layer: 
         raise one_line_error(error, where) from None
     name = file.absolute().parent.name if file.name == "config.json" else file.stem
     spec = validated_spec({"name": name, "source": str(file), **sizes}, where) if draft_layer else None
-    return LlamaConfig(
+    return ModelConfig(
         spec=spec or _priced(content, file, where),
         shape=Shape.model_validate({"name": name, **sizes}),
         rms_norm_eps=keys.rms_norm_eps,

@@ -1,4 +1,4 @@
-"""The forward pass of Llama, Mistral and Qwen2 models: over a prompt, one token, or all nodes of a token tree."""
+"""The forward pass of a decoder: over a prompt, one token, or all nodes of a token tree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lpspec.decoding.kv_cache import KvCache
 from lpspec.decoding.layer import DecoderLayer, Stack, Surroundings, additive_mask
 from lpspec.decoding.layer_weights import take_layer, take_norm
 from lpspec.decoding.linear import FloatLinear, Linear, take_linear
-from lpspec.decoding.llama_config import LlamaConfig, load_config
+from lpspec.decoding.model_config import ModelConfig, load_config
 from lpspec.decoding.model_files import is_gguf
 from lpspec.decoding.quantized import quantized
 from lpspec.decoding.rope import RopeTable
@@ -39,7 +39,7 @@ class Pass:
     taps: dict[int, Tensor]
 
 
-class Llama:
+class Transformer:
     """A decoder with its weights.
 
     Args:
@@ -63,7 +63,7 @@ class Llama:
 
     def __init__(
         self,
-        config: LlamaConfig,
+        config: ModelConfig,
         tensors: Tensors,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
@@ -149,13 +149,13 @@ class Llama:
         return Surroundings(self._rope.up_to(limit), positions, mask, start + n, local_table)
 
 
-def load_llama(
+def load_transformer(
     folder: str | Path,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     int8: bool = False,
     backend: str | None = None,
-) -> Llama:
+) -> Transformer:
     """Load a model folder, ``config.json`` and its weights, or a GGUF file.
 
     Args:
@@ -163,7 +163,7 @@ def load_llama(
         dtype: Of activations, and of weights that are not INT8.
         device: Where the model is to run.
         int8: Bring float weights to W8A8; a checkpoint stored so is always run so.
-        backend: As for ``choose_backend``; ``Llama.computing`` says which one it is.
+        backend: As for ``choose_backend``; ``Transformer.computing`` says which one it is.
 
     Raises:
         InputError: The backend is unknown or not for this device; a file is missing, damaged, or of another model.
@@ -173,13 +173,13 @@ def load_llama(
     config = _as_stored(config, checkpoint)
     if int8:
         checkpoint = quantized(checkpoint)
-    model = Llama(config, checkpoint, dtype, device, chosen)
+    model = Transformer(config, checkpoint, dtype, device, chosen)
     model.folder, model.notes = Path(folder), _notes(model, checkpoint.dequantised)
     checkpoint.refuse_rest([name for name in checkpoint.untaken if name.startswith(DRAFTERS_OWN)])
     return model
 
 
-def _notes(model: Llama, dequantised: Collection[str]) -> tuple[str, ...]:
+def _notes(model: Transformer, dequantised: Collection[str]) -> tuple[str, ...]:
     notes = []
     if dequantised:
         kind = str(model.dtype).removeprefix("torch.")
@@ -189,7 +189,7 @@ def _notes(model: Llama, dequantised: Collection[str]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _as_stored(config: LlamaConfig, checkpoint: Checkpoint) -> LlamaConfig:
+def _as_stored(config: ModelConfig, checkpoint: Checkpoint) -> ModelConfig:
     """Untie where the file holds a head unlike the embedding, as transformers 5.23 does; a copy of it is let go."""
     if not config.shape.tied_embeddings:
         return config

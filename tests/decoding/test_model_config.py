@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lpspec.decoding.llama_config import draft_layer_config, load_config
+from lpspec.decoding.model_config import draft_layer_config, load_config
 from lpspec.decoding.rope import LinearRope
 from lpspec.errors import InputError
 
