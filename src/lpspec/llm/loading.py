@@ -38,8 +38,7 @@ def load_model(name_or_path: str, weights: int | str | None = None) -> ModelSpec
     """
     wanted = None if weights is None else str(weights)
     if name_or_path in model_names():
-        preset = tomllib.loads((_PRESETS / f"{name_or_path}.toml").read_text(encoding="utf-8"))
-        spec = validated_spec({"name": name_or_path, **preset}, f"preset '{name_or_path}'")
+        spec = _preset(name_or_path)
     elif _is_path(name_or_path):
         as_stored = wanted is None or "=" in wanted
         path = Path(name_or_path)
@@ -47,6 +46,15 @@ def load_model(name_or_path: str, weights: int | str | None = None) -> ModelSpec
     else:
         raise unknown_name("model", name_or_path, model_names())
     return spec if wanted is None else spec.with_weights(wanted)
+
+
+def _preset(name: str) -> ModelSpec:
+    """A shipped model: numbers of a Llama-like one, or under ``[config]`` what its ``config.json`` says."""
+    where = f"preset '{name}'"
+    preset = tomllib.loads((_PRESETS / f"{name}.toml").read_text(encoding="utf-8"))
+    config = preset.pop("config", None)
+    dimensions = {} if config is None else parse_config(config, where).dimensions
+    return validated_spec({"name": name, **preset, **dimensions}, where)
 
 
 def _is_path(text: str) -> bool:
