@@ -11,13 +11,13 @@ DEVELOPMENT := .venv/.requirements-dev $(TORCH)
 INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 # `make test PYTEST_ARGS="-k timing"` narrows a run.
 PYTEST = $(BIN)/python -m pytest $(PYTEST_ARGS)
-CODE = $(wildcard src tests tools benchmarks examples)
+CODE = $(wildcard src tests tools benchmarks examples docs)
 
 export UV_PYTHON_DOWNLOADS := never
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help reproduce models test quick processors lint format types bench package lock clean
+.PHONY: help reproduce models test quick processors lint format types bench docs package lock clean
 
 help:
 	@echo "make reproduce  the paper's results: one table, and figures in out/reproduce"
@@ -28,6 +28,7 @@ help:
 	@echo "make lint       ruff, rules and format (make format repairs)"
 	@echo "make types      mypy --strict"
 	@echo "make bench      speed of the simulator itself"
+	@echo "make docs       the documentation as a site, in out/site"
 	@echo "make package    wheel and source archive in dist, each installed and tried in an empty environment"
 	@echo "make lock       renew the lock files (make lock UPGRADE=--upgrade for newer versions)"
 	@echo "make clean      remove what make made here"
@@ -65,6 +66,11 @@ processors: $(DEVELOPMENT)
 		ONEDNN_MAX_CPU_ISA=$$level $(PYTEST) --numprocesses=auto -m "not slow" tests/decoding || exit 1; \
 	done
 
+# A warning is an error: a link that leads nowhere, a page that no list names, a notebook that fails.
+docs: .venv/.requirements-dev
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html -d .cache/site docs out/site
+	@echo "wrote out/site/index.html"
+
 # What is published must work where nothing else is: each archive gets an environment of its own, and runs there.
 package: .venv/.requirements-dev
 	@rm -rf dist
@@ -82,7 +88,7 @@ package: .venv/.requirements-dev
 lock: | $(UV)
 	@$(call compile,requirements.lock,)
 	@$(call compile,requirements-models.lock,--extra models --constraints requirements.lock,$(TORCH_NEEDS))
-	@$(call compile,requirements-dev.lock,--extra models --extra frames --extra explore --group dev --group models-dev \
+	@$(call compile,requirements-dev.lock,--extra models --extra frames --extra explore --group dev --group docs --group models-dev \
 		--constraints requirements-models.lock,$(TORCH_NEEDS))
 
 TORCH_NEEDS := filelock fsspec jinja2 networkx setuptools sympy typing-extensions
