@@ -10,7 +10,7 @@ from command_line import Said
 from lpspec import decoding
 from lpspec.errors import InputError
 from lpspec.experiments import validate, validate_memory, validate_published, validate_random
-from lpspec.experiments.peers import PeerRow
+from lpspec.experiments.peer_row import PeerRow
 from lpspec.experiments.published import PUBLISHED
 from lpspec.experiments.validate import climb
 from lpspec.experiments.validate_rung import Rung

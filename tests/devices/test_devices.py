@@ -77,6 +77,9 @@ def slow(tmp_path: Path) -> str:
     return str(path)
 
 
+KINDS = ("npu", "pim", "gpu", "hbm_pim", "dataflow", "pim_noc")
+
+
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DEVICES, "slow", Slow)
@@ -86,12 +89,12 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_shipped_devices_keep_the_protocol(name: str) -> None:
     platform = load_platform(name)
     devices = devices_of(platform)
-    assert list(devices) == [table for table in ("npu", "pim", "gpu", "hbm_pim") if getattr(platform, table)]
+    assert list(devices) == [table for table in KINDS if getattr(platform, table, None)]
     assert sum(device.stands_alone for device in devices.values()) == 1
     for table, device in devices.items():
         assert list(device.describe())
         parts = device.phase_parts(GEMM)
-        assert (parts is None) == (table in ("gpu", "hbm_pim"))
+        assert (parts is None) == (table not in ("npu", "pim"))
         if parts is not None:
             assert [part.name for part in parts] == ["out"]
     assert float(device_alone(platform).price(GEMM).latency_ns) > 0

@@ -3,7 +3,9 @@
 import pytest
 
 from lpspec.decoding.draft_trace import demo_draft_trace
-from lpspec.experiments.peers import ATTACC_RUNS, CAPIM_LP_SPEC, CAPIM_ROUTES, THIN, PeerRow, Peers, peers
+from lpspec.experiments.neighbours import neighbour_rows
+from lpspec.experiments.peer_row import PeerRow
+from lpspec.experiments.peers import ATTACC_RUNS, CAPIM_LP_SPEC, CAPIM_ROUTES, THIN, Peers, peers
 from lpspec.experiments.thin_products import ARRAYS_US, PASS_MS, THIN_PEERS, TOKENS
 from lpspec.report.peers_table import peers_blocks, peers_document
 
@@ -19,9 +21,11 @@ def test_every_published_number_has_a_row_and_every_gap_a_note(result: Peers) ->
     rows = {row.id: row for row in result.rows}
     controlled = 2 * (2 + 2 * len(CAPIM_ROUTES)) + 4 * len(CAPIM_ROUTES)
     thin = len(THIN_PEERS) * len(TOKENS) + len(PASS_MS) + len(ARRAYS_US)
-    assert len(rows) == len(result.rows) == 4 * len(CAPIM_LP_SPEC) + 4 + 2 * len(ATTACC_RUNS) + 6 + controlled + thin
+    own = 4 * len(CAPIM_LP_SPEC) + 4 + 2 * len(ATTACC_RUNS) + 6 + controlled + thin
+    assert len(rows) == len(result.rows) == own + len(neighbour_rows())
     for row in result.rows:
         assert row.verdict != "differs", row.id
+        assert row.system
     assert {row.verdict for row in result.rows if row.peer == THIN} == {"agrees"}
 
 

@@ -60,7 +60,7 @@ def refused_profile(folder: Path, text: str) -> str:
 def test_unknown_names_list_what_is_known() -> None:
     line = refused("lp-spek")
     assert "unknown platform 'lp-spek': did you mean 'lp-spec'?" in line
-    assert all(name in line for name in platform_names())
+    assert all(name in line for name in platform_names()[:5])  # and how many more there are
     with pytest.raises(InputError, match=r"unknown energy profile 'atacc': did you mean 'attacc'\?"):
         load_profile("atacc")
     assert "unknown platform ''" in refused("")

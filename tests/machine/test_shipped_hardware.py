@@ -61,11 +61,13 @@ def lp_spec() -> tuple[PlatformSpec, NpuSpec, MemorySpec, PimSpec]:
 
 
 def test_what_ships() -> None:
-    mobile = ("lp-spec", "lp-spec-lpddr5x", "lp-spec-lpddr6", "lpddr5-pim", "mobile-npu")
-    assert platform_names() == ("attacc", *mobile, "rtx3090")
+    lp_spec = ("lp-spec", "lp-spec-lpddr5x", "lp-spec-lpddr6")
+    mobile = (*lp_spec, "lp5x-pim", "lpddr5-pim", "mobile-npu")
+    others = ("a100", "attacc", "cd-pim", "leap", "loop-lynx", "rtx3090", "terafly")
+    assert platform_names() == tuple(sorted((*mobile, *others)))
     assert profile_names() == ("attacc", "micron-y52p", "specpim")
     faster = ("lpddr5x-10667", "lpddr5x-7500", "lpddr5x-8533", "lpddr5x-9600")
-    assert die_names() == ("lp5x-pim", "lpddr5-6400-16gb", "lpddr5-6400-8gb", *faster, "lpddr6-10667-16gb")
+    assert die_names() == ("cd-pim", "lp5x-pim", "lpddr5-6400-16gb", "lpddr5-6400-8gb", *faster, "lpddr6-10667-16gb")
 
 
 @pytest.mark.parametrize(("folder", "name"), SHIPPED)
@@ -92,6 +94,7 @@ def test_no_number_of_a_file_escapes_its_source(folder: str, name: str) -> None:
             "pim.activate",
             "pim.formats",
             "standard",
+            "command_level",
         }
         choices |= {f"mode.{name}" for name in Lpddr6Mode.model_fields}
         assert path in {"name", "summary", "extends", "allocator", "energy_basis"} | choices | kinds

@@ -25,7 +25,7 @@ MAC_OPERANDS = 3
 
 
 class Gpu:
-    """Costs of operators on a GPU. Kernel launches are not counted, which favours the GPU."""
+    """Costs of operators on a GPU; the gap before each kernel is what its file says, none on most."""
 
     Spec = GpuSpec
     stands_alone = True
@@ -40,7 +40,12 @@ class Gpu:
         return cls(platform.device(GpuSpec))
 
     def price(self, op: PlainOperator) -> Cost:
-        """Cost of all copies of an operator."""
+        """Cost of all copies of an operator, each a kernel of its own."""
+        cost = self._work(op)
+        return cost if self.spec.launch.ns == 0.0 else cost + Cost(op.count * self.spec.launch.ns)
+
+    def _work(self, op: PlainOperator) -> Cost:
+        """The same without gaps between kernels."""
         if isinstance(op, Gemm):
             bits = max(op.weight_bits, op.activation_bits)
             on_chip = _on_chip(op.tokens, op.k, op.n, op.weight_bits, op.activation_bits) * float(op.count)

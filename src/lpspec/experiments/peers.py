@@ -12,6 +12,8 @@ from typing import Any
 
 from lpspec.decoding.draft_trace import demo_draft_trace, demo_rank_trace
 from lpspec.experiments.eagle_control import Control, ControlBench, Gate, Priced, eagle_system, sigma_for
+from lpspec.experiments.neighbours import neighbour_rows
+from lpspec.experiments.peer_row import PeerRow
 from lpspec.experiments.pim_gemv import (
     PUBLISHED_SPEED_UP,
     PUBLISHED_TWO_BANKS,
@@ -97,49 +99,8 @@ THIN_NOTE = (
     "passes a memory, which AccelForge leaves out for weights in the scratchpad and the AttAcc simulator everywhere"
 )
 
-AGREEMENT = 0.05
-"""Relative difference within which two simulators are said to agree."""
-
 SAMSUNG = "LP5X-PIM Sim, arXiv 2606.00636 (Samsung, closed; LPDDR5X-9600, one MPU per bank, 4 channels)"
 PIMSCOPE = "PIMScope (2026; command level, one channel, one rank)"
-
-
-@dataclass(frozen=True, slots=True)
-class PeerRow:
-    """A neighbour's number, and ours under its conditions.
-
-    Attributes:
-        id: Key of the row.
-        peer: Whose number, with its conditions.
-        quantity: What it is.
-        published: The number; a range has its two ends.
-        simulated: What this project gives; a range where a condition is open.
-        unit: Its unit, ``x`` for a ratio.
-        fidelity: ``analytic`` or ``command``: how ours was come by; ``replay`` where nothing was priced.
-        note: What explains a difference.
-    """
-
-    id: str
-    peer: str
-    quantity: str
-    published: tuple[float, float]
-    simulated: tuple[float, float]
-    unit: str
-    fidelity: str
-    note: str = ""
-
-    @property
-    def ratio(self) -> float:
-        """Middle of the simulated range over the middle of the published one."""
-        return sum(self.simulated) / sum(self.published)
-
-    @property
-    def verdict(self) -> str:
-        """``agrees`` within 5 % or where the ranges meet; ``explained`` by a note; otherwise ``differs``."""
-        meet = min(self.simulated) <= max(self.published) and min(self.published) <= max(self.simulated)
-        if meet or abs(self.ratio - 1) <= AGREEMENT:
-            return "agrees"
-        return "explained" if self.note else "differs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +214,19 @@ class _Bench:
 
 
 def _rows(bench: _Bench) -> Iterator[PeerRow]:
-    for neighbour in (_capim, _capim_control, _attacc, _thin, _spec_bench, _gemv, _samsung):
-        yield from neighbour(bench)
+    """All rows, each with the system that it is about."""
+    for neighbour, system in (
+        (_capim, "lp-spec"),
+        (_capim_control, "lp-spec"),
+        (_attacc, "attacc"),
+        (_thin, "npu"),
+        (_spec_bench, "rtx3090-spec"),
+        (_gemv, "lp5x-pim"),
+        (_samsung, "lp5x-pim"),
+    ):
+        for row in neighbour(bench):
+            yield row if row.system else replace(row, system=system)
+    yield from neighbour_rows()
 
 
 def _capim(bench: _Bench) -> Iterator[PeerRow]:
@@ -304,7 +276,9 @@ def _control_row(
     bench: _Bench, key: str, what: str, published: float, found: float, unit: str, fidelity: str = "replay"
 ) -> PeerRow:
     note = CONTROL_NOTE.format(sigma=bench.fitted_sigma)
-    return PeerRow(key, CAPIM_CONTROL, what, (published, published), (found, found), unit, fidelity, note)
+    fitted = "sigma of the gate, to CAPIM's drafts per pass" if key.startswith("capim_gate_fitted") else ""
+    ends = (published, published), (found, found)
+    return PeerRow(key, CAPIM_CONTROL, what, *ends, unit, fidelity, note, "lp-spec", fitted)
 
 
 def _attacc(bench: _Bench) -> Iterator[PeerRow]:
@@ -325,7 +299,8 @@ def _speed_and_energy(
 ) -> Iterator[PeerRow]:
     found = (("tokens_per_s", "token/s", run.tokens_per_s), ("tokens_per_j", "token/J", run.tokens_per_j))
     for (name, unit, value), other in zip(found, published, strict=True):
-        yield PeerRow(f"{key}_{name}", peer, what, (other, other), (value, value), unit, run.fidelity, note)
+        ends = (other, other), (value, value)
+        yield PeerRow(f"{key}_{name}", peer, what, *ends, unit, run.fidelity, note, run.system.name)
 
 
 def _thin(bench: _Bench) -> Iterator[PeerRow]:

@@ -18,7 +18,6 @@ TOKENS, CONTEXT = 320, 160
 """Tokens generated, and the mean context meanwhile, prompts unknown."""
 INSIDE_GB_PER_S, OFF_CHIP_GB_PER_S = 614.4, 76.8
 END_TO_END_NOTE = "with Samsung's own 0.4 and 1.5 s beside decoding 320 tokens; our host is slower, our PIM faster"
-PACKAGE = {"memory.die": "lp5x-pim", "memory.pim_ranks": "1", "pim.concurrent_ranks": "1"}
 ACTIVATIONS = ("faw", "at_once")
 """How all banks open their rows, of which Samsung says nothing: the slower way first."""
 
@@ -102,7 +101,7 @@ def samsung_decoding() -> SamsungDecoding:
             parts[kind] += float(allocator.decode_cost((op,)).latency_ns) / 1e6
         return Decoding(parts["products"], parts["attention"], parts["other"])
 
-    packages = [load_platform("lpddr5-pim", PACKAGE | {"pim.activate": way}) for way in ACTIVATIONS]
+    packages = [load_platform("lp5x-pim", {"pim.activate": way}) for way in ACTIVATIONS]
     host = load_platform("mobile-npu", {"memory.die": "lpddr5x-9600"})
     slow, fast = (decoding(make_allocator(package, model, 1, CONTEXT + TOKENS)) for package in packages)
     read_gb = model.read_bytes(1) / 1e9

@@ -48,6 +48,13 @@ SYSTEMS: dict[str, NamedSystem] = {
 
 KNOWN_SYSTEMS = SYSTEMS | {
     "lp-spec-lpddr5x": NamedSystem("lp-spec-lpddr5x", True, "LP-Spec's package in LPDDR5X-10667"),
+    "a100": NamedSystem("a100", False, "A100 80 GB, autoregressive"),
+    "a100-spec": NamedSystem("a100", True, "A100 80 GB with speculation"),
+    "terafly": NamedSystem("terafly", False, "TeraFly: dataflow on one FPGA card, autoregressive"),
+    "loop-lynx": NamedSystem("loop-lynx", False, "LoopLynx: dataflow on two FPGA cards, autoregressive"),
+    "leap": NamedSystem("leap", False, "LEAP: PIM tiles on a mesh, fitted, autoregressive"),
+    "cd-pim": NamedSystem("cd-pim", False, "CD-PIM: LPDDR5-PIM with pseudo-banks, autoregressive"),
+    "lp5x-pim": NamedSystem("lp5x-pim", False, "Samsung's LPDDR5X-PIM, autoregressive"),
     "lp-spec-lpddr6": NamedSystem("lp-spec-lpddr6", True, "LP-Spec's package in LPDDR6-10667, PIM and energy assumed"),
 }
 
@@ -106,7 +113,7 @@ def _has_commands(system: System) -> bool:
         allocator = any_allocator(system.platform, system.model, system.profile)
     except InputError:
         return True
-    return has_command_level(allocator, system.model)
+    return has_command_level(system, allocator)
 
 
 def _named(name: str) -> NamedSystem:

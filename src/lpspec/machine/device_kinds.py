@@ -19,6 +19,8 @@ DEVICES: Registry[Any] = Registry(
         "pim": "lpspec.devices.pim:LpddrPim",
         "gpu": "lpspec.devices.gpu:Gpu",
         "hbm_pim": "lpspec.devices.hbm_pim:HbmPim",
+        "dataflow": "lpspec.devices.dataflow:Dataflow",
+        "pim_noc": "lpspec.devices.pim_noc:PimNoc",
     },
 )
 """Kinds of devices, each as ``lpspec.devices.device.Device``; a script may add its own (``examples/custom_device.py``).

@@ -17,6 +17,7 @@ from lpspec.machine.quantity import (
     Count,
     CountOrZero,
     Described,
+    Duration,
     Frequency,
     Power,
     Share,
@@ -164,6 +165,7 @@ class GpuSpec(Described):
         "bus_efficiency": (0.01, 1),
         "memory": (2**20, 2**50),
         "board_power": (0, 1e5),
+        "launch": (0, 1e6),
     }
 
     matrix_fp16: Throughput = Field(description="dense FP16 matrix throughput")
@@ -173,6 +175,10 @@ class GpuSpec(Described):
     bus_efficiency: Share = Field(description="sustained share of the peak bandwidth")
     memory: Size = Field(description="memory capacity")
     board_power: Power = Field(description="power of the whole board under load")
+    launch: Duration = Field(
+        default=Duration.model_validate({"value": "0 ns", "source": "not counted, which favours the GPU"}),
+        description="time between two kernels, of which each copy of an operator is one",
+    )
 
     @property
     def sustained_gb_per_s(self) -> float:
@@ -213,6 +219,10 @@ class PlatformSpec(Described):
     )
     rest_of_soc_power: Power | None = Field(
         default=None, description="what a phone draws while decoding beside memory and MACs; part of its SoC power"
+    )
+    command_level: Literal["devices", "none"] = Field(
+        default="devices",
+        description="where devices have commands these are timed; none where they are not written for the die",
     )
     npu: NpuSpec | None = None
     memory: MemorySpec | None = None

@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from lpspec.experiments.peers import CONTROLS_NOTE, PeerRow, Peers
+from lpspec.experiments.peer_row import PeerRow
+from lpspec.experiments.peers import CONTROLS_NOTE, Peers
 from lpspec.report.documents import run_document
 from lpspec.report.wording import digits, new_table, ratio_text, trace_line
 
@@ -18,6 +19,7 @@ def peers_blocks(peers: Peers) -> Iterator[Any]:
         listed = list(rows)
         yield _rows_table(peer, listed)
         yield from (f"  {note}" for note in dict.fromkeys(row.note for row in listed if row.note))
+        yield from (f"  fitted: {what}" for what in dict.fromkeys(row.fitted for row in listed if row.fitted))
         yield ""
     yield _gpu_table(peers)
     yield ""

@@ -270,14 +270,20 @@ def command_costs(
         InputError: The model does not fit the machine, or the command level does not know its dies.
     """
     allocator: Any = made or allocator_of(system, first_context + contexts)
-    if not has_command_level(allocator, system.model):
+    if not has_command_level(system, allocator):
         return None
     memory = PackageCommands(system.platform, refresh_intervals, system.exact)
     return CommandCosts(system, allocator, memory, first_context)
 
 
-def has_command_level(allocator: object, model: ModelSpec) -> bool:
-    """Whether an allocator says who computes what, and every device that it names lays out its part."""
+def has_command_level(system: System, allocator: object) -> bool:
+    """Whether an allocator says who computes what, and every device that it names lays out its part.
+
+    A platform may say that it has none all the same, since its die is none that commands are written for.
+    """
+    model = system.model
+    if system.platform.command_level == "none":
+        return False
     layouts: Sequence[Layout] = getattr(allocator, "layouts", ())
     shares = (share for layout in layouts for op in verify_operators(model, 1, 1) for share in _shares(layout, op))
     return bool(layouts) and all(device.phase_parts(op, amount) is not None for op, device, amount in shares)
