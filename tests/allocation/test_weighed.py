@@ -53,6 +53,15 @@ def test_no_allowed_split_costs_less(worth: float, gemm: Gemm, tokens: int) -> N
             assert price(best) <= price(other) * (1 + 1e-9)
 
 
+def test_passes_of_many_requests_are_weighed_as_the_largest_tree() -> None:
+    power_mw = np.linspace(1000.0, 3000.0, 64)
+    rising, flat = (WeighedAllocator(LP_SPEC, MODEL, 64, 1024, PROFILE, worth) for worth in (power_mw, power_mw[-1]))
+    for gemm in GEMMS:
+        op = replace(gemm, tokens=np.array([[64, 65, 200]]))
+        for mine, theirs in zip(rising.gemm_splits(op), flat.gemm_splits(op), strict=True):
+            assert np.array_equal(mine.pim_columns, theirs.pim_columns)
+
+
 def test_time_that_is_dear_gives_the_split_of_the_paper() -> None:
     paper = BalancedAllocator(LP_SPEC, MODEL, 64, 1024)
     for gemm in GEMMS:

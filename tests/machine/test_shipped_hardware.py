@@ -61,7 +61,7 @@ def lp_spec() -> tuple[PlatformSpec, NpuSpec, MemorySpec, PimSpec]:
 
 
 def test_what_ships() -> None:
-    lp_spec = ("lp-spec", "lp-spec-lpddr5x", "lp-spec-lpddr6")
+    lp_spec = ("lp-spec", "lp-spec-lpddr5x", "lp-spec-lpddr6", "lp-spec-plus")
     mobile = (*lp_spec, "lp5x-pim", "lpddr5-pim", "mobile-npu")
     others = ("a100", "attacc", "cd-pim", "leap", "loop-lynx", "rtx3090", "terafly")
     assert platform_names() == tuple(sorted((*mobile, *others)))

@@ -42,9 +42,9 @@ class WeighedAllocator(BalancedAllocator):
             max_tokens: Most tokens that one pass verifies.
             max_context: Longest context of the run.
             profile: Energy constants.
-            ns_worth_pj: Energy that a ns is worth, for passes of any or of 1, 2, ... tokens (float64 [max_tokens]): 0
-                for least energy; the power of a pass, in mW, for its least product of energy and time, since to first
-                order d(ET) / T = dE + (E / T) dT.
+            ns_worth_pj: Energy that a ns is worth, for passes of any or of 1, 2, ... tokens (float64 [max_tokens], the
+                last for all that several requests share beyond): 0 for least energy; the power of a pass, in mW, for
+                its least product of energy and time, since to first order d(ET) / T = dE + (E / T) dT.
 
         Raises:
             InputError: As ``BalancedAllocator``.
@@ -68,7 +68,8 @@ class WeighedAllocator(BalancedAllocator):
 
     def _weight(self, cost: Cost, tokens: Count) -> FloatArray:
         parts: Mapping[str, Real] = self.pim.timing.standing_by(cost).activity.energy_pj(self._profile)
-        return np.asarray(sum(parts.values()) + cost.latency_ns * self._ns_worth_pj[np.asarray(tokens) - 1], np.float64)
+        worth = self._ns_worth_pj[np.minimum(tokens, len(self._ns_worth_pj)) - 1]
+        return np.asarray(sum(parts.values()) + cost.latency_ns * worth, np.float64)
 
 
 def _for_sizes(value: float | FloatArray, sizes: int) -> FloatArray:

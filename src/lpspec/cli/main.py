@@ -26,6 +26,7 @@ COMMANDS = {
     "sweep": "Run every point of a study, and keep each in a store as soon as it is finished.",
     "search": "Search a study for the points that no other beats, and confirm the best by commands.",
     "results": "Show, filter, draw and export the points of a store.",
+    "study": "Make every table and figure of a comparison: LP-Spec+ against LP-Spec.",
     "report": "Write a result or the points of a store as one page of HTML that needs nothing besides itself.",
     "placement": "Compare static, dynamic and replicated placement of weights on LP-Spec.",
     "traffic": "Decode on LP-Spec while a CPU reads and writes beside it.",
@@ -39,6 +40,9 @@ COMMANDS = {
     "dram": "LPDDR5 and its PIM, command by command: serve requests, check command streams, compute products.",
 }
 """What the overview says of each command, so that it loads none; a command's own page has its docstring."""
+
+GROUPS = ("dram", "study")
+"""Those that have commands of their own."""
 
 
 def make_app(overview: bool) -> App:
@@ -59,7 +63,7 @@ def make_app(overview: bool) -> App:
         result_action="return_value",
     )
     for name, summary in COMMANDS.items():
-        where = f"lpspec.cli.{name}:{'app' if name == 'dram' else name}"
+        where = f"lpspec.cli.{name}:{'app' if name in GROUPS else name}"
         app.command(where, name=name, **({"help": summary} if overview else {}))
     return app
 

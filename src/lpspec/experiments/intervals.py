@@ -48,12 +48,24 @@ class Resampling:
 
     def efficiency(self, run: Run) -> Efficiency[FloatArray]:
         """What a token takes in every sample, float64 [resamples], on the energy basis of the run's platform."""
-        assert run.by_turn is not None
-        turns = run.by_turn
-        columns = np.column_stack([turns.tokens, turns.decode_ns, turns.memory_and_macs_pj])
-        tokens, decode_ns, parts_pj = (self._counts @ columns).T
-        pj = counted_pj(run.system.platform, parts_pj, decode_ns)
+        return self.of_turns(counted_by_turn(run))
+
+    def of_turns(self, turns: FloatArray) -> Efficiency[FloatArray]:
+        """The same from what turns took.
+
+        Args:
+            turns: float64 [turns, 3] as of ``counted_by_turn``.
+        """
+        tokens, decode_ns, pj = (self._counts @ turns).T
         return Efficiency(tokens / (decode_ns / 1e9), pj / 1e9 / tokens)
+
+
+def counted_by_turn(run: Run) -> FloatArray:
+    """float64 [turns, 3]: tokens of each turn, time, ns, and energy on the basis of the run's platform, pJ."""
+    assert run.by_turn is not None
+    turns = run.by_turn
+    pj = counted_pj(run.system.platform, turns.memory_and_macs_pj, turns.decode_ns)
+    return np.column_stack([turns.tokens, turns.decode_ns, pj])
 
 
 def interval(values: FloatArray) -> Interval:

@@ -4,10 +4,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from multiprocessing.connection import wait as wait_for_end
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from lpspec.errors import InputError
 from lpspec.explore.evaluate import evaluate
@@ -16,6 +16,9 @@ from lpspec.explore.store import Outcome
 
 WAITING_PER_WORKER = 3
 """Points handed out for each process: one that is computed, and two so that it need not wait."""
+
+Run: TypeAlias = Callable[[dict[str, Any]], Outcome]
+"""Runs a scenario that is plain data; a function of a module, so that processes find it."""
 
 MOST_RESTARTS = 5
 """How often processes that were ended from outside are started again with no point finished between."""
@@ -36,10 +39,14 @@ class Workers(Protocol):
 class ThisProcess:
     """Computes one point after the other, here."""
 
+    def __init__(self, run: Run = evaluate) -> None:
+        """Say what runs a point."""
+        self._run = run
+
     def outcomes(self, points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
         """Every point with its outcome."""
         for point in points:
-            yield point, evaluate(point.scenario.to_dict())
+            yield point, self._run(point.scenario.to_dict())
 
     def close(self) -> None:
         """Nothing was started."""
@@ -48,13 +55,14 @@ class ThisProcess:
 class Processes:
     """Computes points in processes of its own, which keep what they know of machines from one point to the next."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, run: Run = evaluate) -> None:
         """Start them when they are first needed.
 
         Args:
             count: How many.
+            run: What runs a point.
         """
-        self.count = count
+        self.count, self._run = count, run
         self._pool: ProcessPoolExecutor | None = None
 
     def outcomes(self, points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
@@ -90,10 +98,10 @@ class Processes:
     def _submit(self, point: Point) -> "Future[Outcome]":
         values = point.scenario.to_dict()
         try:
-            return self._executor().submit(evaluate, values)
+            return self._executor().submit(self._run, values)
         except BrokenExecutor:
             self._pool = None
-            return self._executor().submit(evaluate, values)
+            return self._executor().submit(self._run, values)
 
     def _executor(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -116,11 +124,12 @@ class Processes:
         self._pool = None
 
 
-def workers(count: int | None) -> Workers:
+def workers(count: int | None, run: Run = evaluate) -> Workers:
     """Those for a number of processes.
 
     Args:
         count: How many; None for one for each core.
+        run: What runs a point.
 
     Raises:
         InputError: Fewer than one.
@@ -129,7 +138,7 @@ def workers(count: int | None) -> Workers:
     wanted = cores if count is None else count
     if wanted < 1:
         raise InputError(f"{wanted} workers are not possible: allowed is 1 and more")
-    return ThisProcess() if wanted == 1 else Processes(wanted)
+    return ThisProcess(run) if wanted == 1 else Processes(wanted, run)
 
 
 def _begin() -> None:

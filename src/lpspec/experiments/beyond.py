@@ -1,0 +1,149 @@
+"""LP-Spec+: what does better than the paper's scheduler on the paper's machine, piece by piece, and where it is tried.
+
+LP-Spec, the baseline, is the paper's: Medusa's heads, all of them run wherever there is a tree; columns of every
+product split so that both sides finish together; accepted keys and values moved up. Its acceptance is Medusa's.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lpspec.scenario import Scenario, Workload
+from lpspec.scenario.names import Fidelity, HeadUse
+
+BASELINE, TOGETHER = "lp-spec", "lp-spec-plus"
+"""The systems that are compared."""
+
+MT_BENCH, SPEC_BENCH = "vicuna-7b", "vicuna-7b-spec-bench"
+ALL, WITHOUT = "all", "without "
+"""What rows call all pieces together, and how the name of all but one begins."""
+
+NO_HARDWARE = "nothing"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of LP-Spec+ by its name.
+
+    Attributes:
+        name: What rows and options call it.
+        effect: Why it should help.
+        hardware: What the paper's machine has to have besides, in words; ``NO_HARDWARE`` for none.
+        changes: Constants of the platform that it changes, by key.
+        heads: Draft heads that a step runs, where it says so.
+        drafts: Whether it is another drafter than Medusa's heads: that of the case.
+    """
+
+    name: str
+    effect: str
+    hardware: str
+    changes: Mapping[str, str] = field(default_factory=dict)
+    heads: HeadUse | None = None
+    drafts: bool = False
+
+
+PIECES: tuple[Piece, ...] = (
+    Piece("heads-by-depth", "a step runs as many draft heads as its tree is deep", NO_HARDWARE, heads="by-depth"),
+    Piece(
+        "split-for-edp",
+        "products are split for the least energy-delay product, not so that both sides finish together",
+        "nothing: other numbers in the DAU's allocation table",
+        {"allocator": "least-edp"},
+    ),
+    Piece("better-drafts", "EAGLE-3's layer drafts in place of Medusa's heads", NO_HARDWARE, drafts=True),
+)
+"""Every piece; ``lp-spec-plus`` has the changes of all of them."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Where LP-Spec+ is compared with LP-Spec.
+
+    Attributes:
+        shows: The group of rows that it belongs to.
+        model: A preset.
+        drafter: Of LP-Spec+; LP-Spec has Medusa's heads.
+        trace: Whose acceptance the drafter of LP-Spec+ has.
+        baseline_trace: Whose acceptance LP-Spec has.
+        context: Tokens of each prompt.
+        batch: Requests of a pass at most.
+        profile: Energy profile.
+        is_taken_apart: Whether each piece is tried alone and left out, too.
+    """
+
+    shows: str
+    model: str
+    drafter: str = "medusa"
+    trace: str = MT_BENCH
+    baseline_trace: str = MT_BENCH
+    context: int = 128
+    batch: int = 1
+    profile: str = "attacc"
+    is_taken_apart: bool = False
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """Those that make a difference here."""
+        return tuple(piece for piece in PIECES if not piece.drafts or self.drafter != "medusa")
+
+    def variants(self) -> dict[str, tuple[Piece, ...]]:
+        """Sets of pieces by the name of their row: all, and each alone and left out where it is taken apart."""
+        mine = self.pieces
+        found = {ALL: mine}
+        if self.is_taken_apart:
+            found |= {piece.name: (piece,) for piece in mine}
+            found |= {WITHOUT + left.name: tuple(p for p in mine if p != left) for left in mine}
+        return found
+
+    def scenario(self, pieces: Iterable[Piece], fidelity: Fidelity, new_tokens: int | None = None) -> Scenario:
+        """What runs: LP-Spec with some pieces; without any, LP-Spec itself.
+
+        Args:
+            pieces: Of ``PIECES``.
+            fidelity: What prices it.
+            new_tokens: Tokens of each turn at most; None for whole turns.
+        """
+        chosen = tuple(pieces)
+        drafts = any(piece.drafts for piece in chosen)
+        changes: dict[str, str] = {}
+        for piece in chosen:
+            changes |= piece.changes
+        given: dict[str, Any] = {"systems": (BASELINE,), "changes": changes}
+        if chosen == self.pieces:  # the same machine by its name
+            given = {"systems": (TOGETHER,)}
+        return Scenario(
+            model=self.model,
+            drafter=self.drafter if drafts else "medusa",
+            trace=self.trace if drafts or self.drafter == "medusa" else self.baseline_trace,
+            heads=next((piece.heads for piece in chosen if piece.heads is not None), "all"),
+            energy_profile=self.profile,
+            workload=Workload(prompt_tokens=self.context, new_tokens=new_tokens, batch=self.batch),
+            fidelity=fidelity,
+            **given,
+        )
+
+
+LONG = 32768
+"""Tokens of a long context."""
+
+PHONE_MODELS = ("llama2-7b", "llama3-8b", "llama3.2-1b")
+
+
+def cases() -> tuple[Case, ...]:
+    """Every case of the comparison."""
+    eagle = {"llama3.1-8b": "llama3.1-8b-eagle3", "qwen3-8b": "qwen3-8b-eagle3"}
+    return (
+        *(Case("drafts by Medusa", model, is_taken_apart=True) for model in PHONE_MODELS),
+        *(Case("drafts by Medusa", model) for model in ("llama3.1-8b", "qwen3-8b", "vicuna-13b")),
+        *(Case("drafts by EAGLE-3", model, "eagle3", trace, is_taken_apart=True) for model, trace in eagle.items()),
+        Case("long context", "llama3.1-8b", context=LONG, is_taken_apart=True),
+        *(Case("long context", model, context=LONG) for model in ("llama3.2-1b", "llama3.2-3b", "qwen3-8b")),
+        Case("long context", "llama3.1-8b", "eagle3", eagle["llama3.1-8b"], context=LONG),
+        *(Case("harder drafts", model, trace=SPEC_BENCH, baseline_trace=SPEC_BENCH) for model in PHONE_MODELS),
+        *(Case("batches", model, batch=batch) for model in PHONE_MODELS for batch in (4, 16)),
+        *(
+            Case("energy profiles", model, profile=profile)
+            for profile in ("specpim", "micron-y52p")
+            for model in PHONE_MODELS
+        ),
+    )

@@ -1,0 +1,143 @@
+"""LP-Spec+ against LP-Spec, as tables and as JSON."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from lpspec.experiments.beyond import LONG, PIECES, SPEC_BENCH, WITHOUT, Case, Piece
+from lpspec.experiments.intervals import Interval
+from lpspec.explore.beyond import Beyond, Row
+from lpspec.report.wording import digits, new_table, plus_minus
+from lpspec.scenario.scenario import DEFAULT
+
+
+def beyond_blocks(result: Beyond) -> Iterator[Any]:
+    """A table of every case, one of the pieces in those that are taken apart, and what each piece needs."""
+    yield _cases_table(result.rows)
+    taken_apart = list(dict.fromkeys(row.case for row in result.parts))
+    if taken_apart:
+        yield _pieces_table(result, taken_apart)
+    for piece in PIECES:
+        yield f"{piece.name}: {piece.effect}"
+        yield f"  needs besides LP-Spec's hardware: {piece.hardware}"
+    for case, name, why in result.refused:
+        yield f"left out  {case_label(case)}, {name}: {why}"
+
+
+def case_label(case: Case) -> str:
+    """A case in a few words."""
+    parts = [case.model]
+    if case.drafter != "medusa":
+        parts.append(case.drafter)
+    if case.context >= LONG:
+        parts.append(f"{case.context / 1024:g}k")
+    if case.batch > 1:
+        parts.append(f"batch {case.batch}")
+    if case.trace == SPEC_BENCH:
+        parts.append("Spec-Bench")
+    if case.profile != DEFAULT.energy_profile:
+        parts.append(case.profile)
+    return ", ".join(parts)
+
+
+def _cases_table(rows: Sequence[Row]) -> Any:
+    table = new_table("LP-Spec+ over LP-Spec as published: all heads, columns split so that both sides finish together")
+    table.add_column("", no_wrap=True)
+    for header in ("EDP s·mJ", "over\nLP-Spec's", "token/s", "over\nLP-Spec's", "L_spec", "LP-Spec's"):
+        table.add_column(header, justify="right", no_wrap=True)
+    shown = ""
+    for row in rows:
+        if row.case.shows != shown:
+            shown = row.case.shows
+            table.add_row(Text(shown, style="bold"))
+        table.add_row(
+            f"  {case_label(row.case)}",
+            digits(row.own["edp_s_mj"]),
+            _ratio(row.edp_ratio, row.intervals and row.intervals[0]),
+            digits(row.own["tokens_per_s"]),
+            _ratio(row.tokens_per_s_ratio, row.intervals and row.intervals[1]),
+            f"{row.own['mean_l_spec']:.2f}",
+            f"{row.baseline['mean_l_spec']:.2f}",
+        )
+    return table
+
+
+def _ratio(value: float, of: Interval | None) -> str:
+    return digits(value, 3) if of is None or of.half_width < 0.0005 else plus_minus(value, of.half_width)
+
+
+def _pieces_table(result: Beyond, taken_apart: Sequence[Case]) -> Any:
+    """EDP ratios of each piece alone and of all others without it."""
+    by_name = {(row.case, row.piece): row for row in result.parts}
+    table = new_table("EDP over LP-Spec's: each piece alone | all without it")
+    table.add_column("")
+    for case in taken_apart:
+        table.add_column(case_label(case).replace(", ", "\n"), justify="right", no_wrap=True)
+    for piece in PIECES:
+        cells = [(by_name.get((case, piece.name)), by_name.get((case, WITHOUT + piece.name))) for case in taken_apart]
+        if any(alone for alone, _ in cells):
+            table.add_row(piece.name, *(f"{_edp(alone)} | {_edp(left)}" for alone, left in cells))
+    together = {row.case: row for row in result.rows}
+    table.add_row("all together", *(_edp(together.get(case)) for case in taken_apart))
+    return table
+
+
+def _edp(row: Row | None) -> str:
+    return "-" if row is None else f"{row.edp_ratio:.3f}"
+
+
+def beyond_document(result: Beyond) -> dict[str, Any]:
+    """The comparison as JSON: ``rows`` are all pieces together, ``parts`` each alone and left out."""
+    return {
+        "baseline": "lp-spec with Medusa's heads, all run: columns split so that both sides finish together",
+        "pieces": [_piece_document(piece) for piece in PIECES],
+        "rows": [_row_document(row) for row in result.rows],
+        "parts": [_row_document(row) for row in result.parts],
+        "refused": [{**_case_document(case), "piece": name, "why": why} for case, name, why in result.refused],
+    }
+
+
+def _piece_document(piece: Piece) -> dict[str, Any]:
+    return {
+        "name": piece.name,
+        "effect": piece.effect,
+        "hardware": piece.hardware,
+        "changes": dict(piece.changes),
+        "heads": piece.heads,
+        "drafts": piece.drafts,
+    }
+
+
+def _case_document(case: Case) -> dict[str, Any]:
+    return {
+        "shows": case.shows,
+        "model": case.model,
+        "drafter": case.drafter,
+        "trace": case.trace,
+        "baseline_trace": case.baseline_trace,
+        "context": case.context,
+        "batch": case.batch,
+        "profile": case.profile,
+    }
+
+
+def _row_document(row: Row) -> dict[str, Any]:
+    edp, tokens_per_s = row.intervals or (None, None)
+    return {
+        **_case_document(row.case),
+        "piece": row.piece,
+        "pieces": [piece.name for piece in row.pieces],
+        "edp_ratio": row.edp_ratio,
+        **_ends("edp_ratio", edp),
+        "tokens_per_s_ratio": row.tokens_per_s_ratio,
+        **_ends("tokens_per_s_ratio", tokens_per_s),
+        **row.own,
+        **{f"baseline_{name}": value for name, value in row.baseline.items()},
+        "fidelity": row.fidelity,
+        "scenario": dict(row.scenario),
+    }
+
+
+def _ends(name: str, of: Interval | None) -> dict[str, float | None]:
+    return {f"{name}_low": None if of is None else of.low, f"{name}_high": None if of is None else of.high}

@@ -1,0 +1,66 @@
+"""``lpspec study``: tables, JSON and figures of LP-Spec+ against LP-Spec."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import Said
+
+from lpspec.experiments.beyond import PIECES
+
+Lpspec = Callable[..., Said]
+QUICK = ("study", "beyond", "--fidelity", "analytic", "--new-tokens", "4", "--workers", "1")
+
+
+def test_one_command_makes_tables_json_and_figures(lpspec: Lpspec, tmp_path: Path) -> None:
+    figure, result, store = tmp_path / "fig", tmp_path / "beyond.json", tmp_path / "store"
+    models = ("--models", "llama3.2-1b,llama3.2-3b")
+    said = lpspec(*QUICK, *models, "--store", str(store), "--figure", f"{figure}.pdf", "--json", str(result))
+    assert said.code == 0, said.err
+    document = json.loads(result.read_text("utf-8"))
+    assert {"model", "drafter", "context", "batch", "edp_ratio", "tokens_per_s_ratio"} <= set(document["rows"][0])
+    assert {row["model"] for row in document["rows"]} == {"llama3.2-1b", "llama3.2-3b"}
+    assert {row["piece"] for row in document["rows"]} == {"all"}
+    assert {row["batch"] for row in document["rows"]} == {1, 4, 16}
+    names = [piece.name for piece in PIECES]
+    assert [piece["name"] for piece in document["pieces"]] == names
+    assert all(row["fidelity"] == "analytic" for row in (*document["rows"], *document["parts"]))
+    for row in document["rows"]:
+        shared = row["batch"] > 1
+        assert (row["edp_ratio_low"] is None) == shared
+        if not shared:
+            assert row["edp_ratio_low"] <= row["edp_ratio"] <= row["edp_ratio_high"]
+        assert row["edp_ratio"] == pytest.approx(row["edp_s_mj"] / row["baseline_edp_s_mj"])
+        assert row["scenario"]["systems"] == ["lp-spec-plus"]
+    for name in ("heads-by-depth", "split-for-edp"):
+        assert f" {name}" in said.out
+        assert f"{name}: " in said.out
+    assert sorted(path.name for path in tmp_path.glob("*.pdf")) == ["fig-gains.pdf", "fig-pieces.pdf"]
+    assert (store / "study.sqlite").is_file()
+
+
+def test_a_row_repeats_by_its_scenario(lpspec: Lpspec, tmp_path: Path) -> None:
+    row = json.loads(lpspec(*QUICK, "--models", "llama3.2-3b", "--json", "-").out)["rows"][0]
+    (tmp_path / "row.json").write_text(json.dumps(row["scenario"]))
+    (system,) = json.loads(lpspec("compare", "--scenario", str(tmp_path / "row.json"), "--json", "-").out)["systems"]
+    assert system["edp_s_mj"] == pytest.approx(row["edp_s_mj"], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (("study", "beyond", "--models", "gpt5"), "--models gpt5 is not in this study: it has llama2-7b"),
+        (("study", "beyond", "--new-tokens", "0"), "new_tokens"),
+        (("study", "beyond", "--workers", "0"), "workers"),
+        (("study", "beyond", "--fidelity", "exact"), "fidelity"),
+        (("study", "elsewhere"), "elsewhere"),
+    ],
+)
+def test_bad_input_is_one_line(lpspec: Lpspec, argv: tuple[str, ...], hint: str) -> None:
+    said = lpspec(*argv)
+    assert said.code == 2
+    assert not said.out
+    (line,) = said.err.splitlines()
+    assert hint in line
+    assert len(line) <= 200

@@ -1,0 +1,178 @@
+"""LP-Spec+ against LP-Spec: the same machine, ratios by hand, intervals of paired turns, and never worse."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lpspec
+from lpspec.errors import InputError
+from lpspec.experiments.beyond import ALL, NO_HARDWARE, PIECES, WITHOUT, Case, cases
+from lpspec.explore.beyond import Beyond, beyond, run_side
+from lpspec.explore.points import Point
+from lpspec.explore.store import Outcome
+from lpspec.explore.workers import ThisProcess
+from lpspec.machine.loading import load_platform
+
+ONE = Case("drafts by EAGLE-3", "llama3.1-8b", "eagle3", "llama3.1-8b-eagle3", is_taken_apart=True)
+
+
+class Formula:
+    """Workers that know every side without a simulation: two turns, of which LP-Spec+ halves the first one's energy."""
+
+    def __init__(self, without_turns: bool = False) -> None:
+        self.computed: list[str] = []
+        self.without_turns = without_turns
+
+    def outcomes(self, points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
+        for point in points:
+            self.computed.append(point.key)
+            if point.scenario.heads == "all" and point.scenario.changes:
+                yield point, Outcome(None, None, "this one cannot run", 0.0)
+                continue
+            is_plus = point.scenario.systems == ("lp-spec-plus",)
+            turns = np.array([[10, 1e9, 4e12 / (2 if is_plus else 1)], [30, 2e9, 1e12]])
+            tokens, ns, pj = turns.sum(axis=0)
+            metrics: dict[str, Any] = dict.fromkeys(("mean_l_spec", "mean_acceptance_length"), 1.0)
+            metrics |= {"tokens_per_s": tokens / ns * 1e9, "tokens_per_j": tokens / pj * 1e12}
+            metrics |= {"edp_s_mj": ns / 1e9 / tokens * pj / 1e9 / tokens}
+            if not self.without_turns:
+                metrics["turns"] = turns.tolist()
+            yield point, Outcome(metrics, "command", None, 0.0)
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+def test_lp_spec_plus_is_lp_spec_with_every_piece_and_no_other_hardware() -> None:
+    changes: dict[str, str] = {}
+    for piece in PIECES:
+        changes |= piece.changes
+    named = {"name": "", "summary": ""}
+    plus, changed = (load_platform(*of).model_copy(update=named) for of in (("lp-spec-plus",), ("lp-spec", changes)))
+    assert plus.model_dump(exclude={"memory", "pim", "npu"}) == changed.model_dump(exclude={"memory", "pim", "npu"})
+    for piece in PIECES:
+        if piece.hardware.startswith(NO_HARDWARE):  # what says that it needs nothing must change policies alone
+            assert not any(key.startswith(("memory.", "pim.", "npu.")) for key in piece.changes), piece.name
+    base = load_platform("lp-spec")
+    assert (plus.memory, plus.pim, plus.npu) == (base.memory, base.pim, base.npu)
+
+
+def test_the_baseline_is_the_papers_scheduler() -> None:
+    scenario = ONE.scenario((), "command")
+    assert (scenario.systems, scenario.heads, scenario.drafter) == (("lp-spec",), "all", "medusa")
+    assert scenario.trace == "vicuna-7b"
+    assert not scenario.changes
+    assert load_platform("lp-spec").allocator == "replicated"  # both sides finish together
+    together = ONE.scenario(ONE.pieces, "command")
+    assert (together.systems, together.drafter) == (("lp-spec-plus",), "eagle3")
+    assert together.trace == "llama3.1-8b-eagle3"
+
+
+def test_every_piece_stands_alone_and_is_left_out_once() -> None:
+    found = ONE.variants()
+    names = [piece.name for piece in PIECES]
+    assert list(found) == [ALL, *names, *(WITHOUT + name for name in names)]
+    assert [piece.name for piece in found[ALL]] == names
+    for name in names:
+        assert [piece.name for piece in found[name]] == [name]
+        assert [piece.name for piece in found[WITHOUT + name]] == [other for other in names if other != name]
+    medusa = Case("drafts by Medusa", "llama2-7b")
+    assert "better-drafts" not in [piece.name for piece in medusa.pieces]
+    assert list(medusa.variants()) == [ALL]
+
+
+def test_the_comparison_has_what_it_is_asked_for() -> None:
+    every = cases()
+    assert len(set(every)) == len(every)
+    have = {(c.model, c.drafter, c.trace, c.context, c.batch, c.profile) for c in every}
+    for model in ("llama2-7b", "llama3-8b", "llama3.2-1b"):
+        for batch in (1, 4, 16):
+            assert (model, "medusa", "vicuna-7b", 128, batch, "attacc") in have
+        assert (model, "medusa", "vicuna-7b-spec-bench", 128, 1, "attacc") in have
+        for profile in ("specpim", "micron-y52p"):
+            assert (model, "medusa", "vicuna-7b", 128, 1, profile) in have
+    for model in ("llama3.1-8b", "qwen3-8b"):
+        assert (model, "eagle3", f"{model}-eagle3", 128, 1, "attacc") in have
+        assert (model, "medusa", "vicuna-7b", 32768, 1, "attacc") in have
+
+
+def run(folder: Path, by: Formula, case: Case = ONE) -> Beyond:
+    return beyond([case], by, folder=str(folder / "store"))
+
+
+def test_ratios_and_intervals_are_those_of_a_loop(tmp_path: Path) -> None:
+    (row,) = run(tmp_path, Formula(), replace(ONE, drafter="medusa", trace="vicuna-7b", is_taken_apart=False)).rows
+    assert row.edp_ratio == pytest.approx((2 + 1) / (4 + 1))
+    assert row.tokens_per_s_ratio == pytest.approx(1)
+    draws = np.random.default_rng(8227).multinomial(2, [0.5, 0.5], 2000)
+    ratios = [(2 * first + second) / (4 * first + second) for first, second in draws.tolist()]
+    assert row.intervals is not None
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    assert (row.intervals[0].low, row.intervals[0].high) == pytest.approx((low, high))
+    # the same turns were drawn for both: what does not differ has no interval
+    assert (row.intervals[1].low, row.intervals[1].high) == pytest.approx((1, 1))
+
+
+def test_turns_of_two_traces_are_drawn_apart(tmp_path: Path) -> None:
+    result = run(tmp_path, Formula())
+    by_piece = {row.piece: row for row in (*result.rows, *result.parts)}
+    for piece, is_paired in (("better-drafts", False), ("heads-by-depth", True), (ALL, False)):
+        intervals = by_piece[piece].intervals
+        assert intervals is not None
+        assert (intervals[1].half_width < 1e-12) == is_paired, piece
+
+
+def test_what_has_run_is_not_run_again_and_what_cannot_is_said(tmp_path: Path) -> None:
+    first, second = Formula(), Formula()
+    result = run(tmp_path, first)
+    assert len(set(first.computed)) == len(first.computed) == len(ONE.variants()) + 1
+    assert run(tmp_path, second) == result
+    assert not second.computed
+    refused = {piece for _, piece, why in result.refused if why == "this one cannot run"}
+    assert refused
+    assert refused.isdisjoint(row.piece for row in (*result.rows, *result.parts))
+    assert len(refused) + len(result.rows) + len(result.parts) == len(ONE.variants())
+
+
+def test_a_store_of_something_else_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, Formula(without_turns=True), replace(ONE, batch=2))  # requests that share passes have no turns
+    with pytest.raises(InputError, match="holds points of a sweep: give this study a folder of its own"):
+        run(tmp_path, Formula(without_turns=True))
+
+
+def test_a_side_is_what_compare_makes_of_it() -> None:
+    scenario = replace(ONE, model="llama3.2-1b").scenario(ONE.pieces, "analytic", 4)
+    found = run_side(scenario.to_dict())
+    (compared,) = lpspec.compare(scenario).runs
+    assert found.metrics is not None
+    assert found.metrics["edp_s_mj"] == compared.edp_s_mj
+    tokens, ns, pj = np.sum(found.metrics["turns"], axis=0)
+    assert tokens / ns * 1e9 == pytest.approx(compared.tokens_per_s, rel=1e-12)
+    assert tokens / pj * 1e12 == pytest.approx(compared.tokens_per_j, rel=1e-12)
+    served = run_side(scenario.replace(drafter="medusa", trace="vicuna-7b", batch=4).to_dict())
+    assert served.metrics is not None
+    assert "turns" not in served.metrics
+    refused = run_side(scenario.replace(model="llama2-7b", prompt_tokens=9000).to_dict())
+    assert refused.metrics is None
+    assert "4096" in (refused.error or "")
+
+
+LEAST_LOST = 1.003
+"""What heads that run to be learned from may cost where no draft is worth its verification."""
+
+
+@pytest.mark.parametrize("profile", ["attacc", "micron-y52p"])
+@pytest.mark.parametrize(
+    ("model", "context", "batch"),
+    [("llama2-7b", 128, 1), ("llama3-8b", 2000, 4), ("llama3.2-1b", 128, 16), ("llama3.2-1b", 8000, 1)],
+)
+def test_no_piece_is_worse_than_lp_spec(model: str, context: int, batch: int, profile: str) -> None:
+    case = Case("sample", model, context=context, batch=batch, profile=profile, is_taken_apart=True)
+    result = beyond([case], ThisProcess(run_side), "analytic", new_tokens=16)
+    assert not result.refused
+    for row in (*result.rows, *result.parts):
+        assert row.edp_ratio <= LEAST_LOST, row.piece
