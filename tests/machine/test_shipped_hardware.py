@@ -93,6 +93,7 @@ def test_no_number_of_a_file_escapes_its_source(folder: str, name: str) -> None:
             "memory.idle_dies",
             "pim.activate",
             "pim.formats",
+            "pim.product_split",
             "standard",
             "command_level",
         }

@@ -9,6 +9,7 @@ whole. The DRAM ranks are one linear memory. The cache belongs to the request be
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -131,7 +132,9 @@ def lay_out(
         fixed: Bytes that lie on the DRAM ranks come what may.
     """
     ranks = memory.pim_ranks.n
-    label, content, taken = _dealt(tuple(placed), ranks, pim.slice_columns, pim.spec.concurrent_ranks.n)
+    split = frozenset(p.gemm.name for p in placed if p.gemm.name in pim.k_split and pim.may_split_k(p.gemm.k))
+    deal = _Deal(ranks, pim.slice_columns, pim.spec.concurrent_ranks.n, pim.row_columns, split)
+    label, content, taken = _dealt(tuple(placed), deal)
     rank_bytes = memory.dies_per_rank * memory.organisation.die_bytes
     return Blocks(
         label,
@@ -142,23 +145,43 @@ def lay_out(
     )
 
 
+class _Deal(NamedTuple):
+    """How slices go to PIM ranks: of products that are ``split``, all that compute at once share the k of the last."""
+
+    ranks: int
+    slice_columns: int
+    at_once: int
+    row_columns: int
+    split: frozenset[str]
+
+    def taken_bytes(self, p: PlacedGemm, tile: int, first: int) -> IntArray:
+        """Room that a tile takes on every PIM rank, the first slice of the product being on rank ``first``."""
+        width = format_of(p.gemm).lanes(self.slice_columns)
+        slices = ceil_div(p.columns(tile + 1) - p.columns(tile), width)
+        left = slices % self.at_once if p.gemm.name in self.split else 0
+        start, slice_bytes = tile * self.at_once + first, width * p.gemm.column_bytes
+        whole = np.bincount((np.arange(slices - left) + start) % self.ranks, minlength=self.ranks)
+        parts = np.bincount((np.arange(self.at_once) + start + slices - left) % self.ranks, minlength=self.ranks)
+        rows = ceil_div(p.gemm.k, self.row_columns)
+        part_bytes = ceil_div(slice_bytes * ceil_div(rows, self.at_once), rows)
+        taken: IntArray = whole * slice_bytes + parts * (left * part_bytes)
+        return taken
+
+
 @lru_cache(16)
-def _dealt(
-    placed: tuple[PlacedGemm, ...], ranks: int, slice_columns: int, at_once: int
-) -> tuple[tuple[tuple[str, int, int], ...], IntArray, IntArray]:
+def _dealt(placed: tuple[PlacedGemm, ...], deal: _Deal) -> tuple[tuple[tuple[str, int, int], ...], IntArray, IntArray]:
     """Label, content and taken room of every block, as in ``Blocks``; many machines deal the same ones alike."""
     label, content, taken = [], [], []
-    load = np.zeros(ranks, np.int64)
+    load = np.zeros(deal.ranks, np.int64)
     for p, copy in _copies(placed):
-        first, width = int(load.argmin()), format_of(p.gemm).lanes(slice_columns)
+        first = int(load.argmin())
         for tile in range(p.tiles):
             columns = p.columns(tile + 1) - p.columns(tile)
-            slices = np.arange(ceil_div(columns, width)) + tile * at_once + first
-            on_pim = np.bincount(slices % ranks, minlength=ranks) * width * p.gemm.column_bytes
+            on_pim = deal.taken_bytes(p, tile, first)
             load += on_pim
             label.append((p.gemm.name, copy, tile))
             content.append(columns * p.gemm.column_bytes)
-            taken.append([[*on_pim.tolist(), 0], [0] * ranks + [content[-1]]])
+            taken.append([[*on_pim.tolist(), 0], [0] * deal.ranks + [content[-1]]])
     arrays = np.array(content, np.int64), np.array(taken, np.int64).swapaxes(0, 1)
     for array in arrays:
         array.flags.writeable = False

@@ -97,7 +97,7 @@ class _PlacedFor(StaticAllocator):
         """It stays as it is, one of those among which others settle."""
 
     def _prepare(self, memory: MemorySpec) -> None:
-        self._drafts, self._whole, self.blocks = self._home._drafts, self._home._whole, self._home.blocks
+        self._whole, self.blocks = self._home._whole, self._home.blocks
         self.attention_layers, self._experts = self._home.attention_layers, self._home._experts
 
     def _keeps_kv_on_dram(self, left_bytes: int) -> bool:

@@ -82,6 +82,8 @@ class BalancedAllocator(ProductSplits):
         self._least_of: dict[tuple[int, PlacedGemm], float] = {}
         self._trees = self._placed_for(max_tokens)
         self._deal()
+        self._drafts = {op.name for op in draft_operators(model)}
+        self._split_k()
         self._prepare(platform.memory)
         try:
             self._place(self.max_kv_tokens)
@@ -116,6 +118,7 @@ class BalancedAllocator(ProductSplits):
         free = copy(self)
         free.pim, free.kv_on_dram = LpddrPim.of(platform), False
         free._deal()
+        free._split_k()
         return sum(free._least_op_ns(op) for op in self._step(tokens))
 
     def _step(self, tokens: int) -> tuple[Operator, ...]:
@@ -190,14 +193,11 @@ class BalancedAllocator(ProductSplits):
 
     def _prepare(self, memory: MemorySpec) -> None:
         """Find what is to be placed, and how blocks of it go to the ranks."""
-        verify, draft = verify_operators(self.model, 1, 0), draft_operators(self.model)
-        levels = tuple(op for op in level_operators(self.model, 1, 0, 1, fills=True) if op.name != SHARED_HEAD)
-        resident = verify + draft + levels
-        self._drafts = {op.name for op in draft}
+        resident, levels = self._resident()
         self._experts = {op.name: op for op in resident if isinstance(op, ExpertGemm)}
+        verify = verify_operators(self.model, 1, 0)
         self.attention_layers = sum(op.count for op in verify if isinstance(op, Attention))
-        gemms = [op.with_load(1) if isinstance(op, ExpertGemm) else op for op in resident]
-        stored = [replace(op, count=op.copies, runs=1) for op in gemms if isinstance(op, Gemm)]
+        stored = self._stored_products()
         tiles = [self._tile_columns(g) for g in stored]
         self._whole = [PlacedGemm(g, tile, 0, ceil_div(g.n, tile)) for g, tile in zip(stored, tiles, strict=True)]
         kinds = verify_operators(self.model, self.max_tokens, 0) + levels
@@ -206,6 +206,15 @@ class BalancedAllocator(ProductSplits):
         weight_bytes = self.model.weight_bytes + self.model.draft_weight_bytes
         beside_bytes = weight_bytes - sum(g.weight_bytes for g in stored)  # embedding, norms, biases
         self.blocks: Blocks = lay_out(self._whole, memory, self.pim, attention, beside_bytes + states_bytes)
+
+    def _resident(self) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
+        """One token's operators of every pass, and of these what a network that drafts has beside the model."""
+        levels = tuple(op for op in level_operators(self.model, 1, 0, 1, fills=True) if op.name != SHARED_HEAD)
+        return verify_operators(self.model, 1, 0) + draft_operators(self.model) + levels, levels
+
+    def _stored_products(self) -> list[Gemm]:
+        gemms = [op.with_load(1) if isinstance(op, ExpertGemm) else op for op in self._resident()[0]]
+        return [replace(op, count=op.copies, runs=1) for op in gemms if isinstance(op, Gemm)]
 
     def _tile_columns(self, gemm: Gemm) -> int:
         """Columns of a product that go to one side together: those that all computing PIM dies take at once."""

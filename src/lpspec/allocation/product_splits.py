@@ -6,6 +6,7 @@ best that tiles allow, found by trying them all. While PIM is idle its ranks are
 whole product to the NPU is always among the trials.
 """
 
+from abc import abstractmethod
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -19,7 +20,6 @@ from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.placement import PlacedGemm, first_copies
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost
-from lpspec.devices.pim_format import format_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count
 from lpspec.llm.model_spec import ModelSpec
@@ -48,9 +48,29 @@ class ProductSplits(AttentionSplits):
 
     def _split_activity(self, op: Gemm, pim_columns: IntArray) -> Activity:
         """Events of all copies of a product of which PIM computes some columns and the NPU the others."""
-        form = format_of(op)
-        on_pim = self.pim.activity(self.pim.gemm(op.tokens, op.k, pim_columns, form), form) * float(op.count)
+        on_pim = self.pim.product_activity(op, pim_columns) * float(op.count)
         return self.npu.gemm_activity(op, op.n - pim_columns) + on_pim
+
+    def _split_k(self) -> None:
+        """Let all ranks share the k of what is left over when tiles are full, of each product that this serves better.
+
+        Weights then lie like that whatever is verified, so it is decided for one pass over all that PIM may compute.
+        """
+        self.pim.k_split = frozenset()
+        if self.pim.spec.product_split == "columns":
+            return
+        for gemm in self._stored_products():
+            tokens = 1 if gemm.name in self._drafts else min(self.pim.spec.alus.n, self.max_tokens)
+            whole, columns, weights = self.pim.k_split, np.array([gemm.n]), []
+            for split in (whole, whole | {gemm.name}):
+                self.pim.k_split = split
+                latency_ns = self.makespan_ns(tokens, gemm, columns)
+                weights.append(float(self._split_weight(tokens, gemm, columns, latency_ns)[0]))
+            self.pim.k_split = split if weights[1] < weights[0] else whole
+
+    @abstractmethod
+    def _stored_products(self) -> list[Gemm]:
+        """Every product that has weights in memory, with the copies of them."""
 
     def gemm_splits(self, op: Gemm) -> list[GemmSplit]:
         """The best allowed split of each placement of a product, for every entry of ``op.tokens``.
@@ -133,6 +153,6 @@ class ProductSplits(AttentionSplits):
         npu_columns = gemm.n - pim_columns
         npu_ns = self.npu.gemm_compute_ns(tokens, gemm.k, npu_columns)
         npu_bytes = self.npu.gemm_read_bytes(replace(gemm, tokens=tokens), npu_columns)
-        on_pim = self.pim.gemm(tokens, gemm.k, pim_columns, format_of(gemm))
+        on_pim = self.pim.product(replace(gemm, tokens=tokens), pim_columns)
         beside_ns = self._beside_ns(on_pim, npu_bytes)
         return np.asarray(np.maximum(beside_ns, npu_ns))

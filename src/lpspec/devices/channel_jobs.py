@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from lpspec.dram.engine.state import BANKS, BEATS
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.moves import plan_between_sides
 from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
-from lpspec.dram.pim.weights import PimChannel, place_weights
+from lpspec.dram.pim.weights import PimChannel, Split, place_weights
 from lpspec.dram.run.mover import repeated_move
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands
@@ -48,6 +48,16 @@ BRIEF_TILES = 2
 """Tiles of a product by which is found what refresh adds to reads beside it."""
 
 
+class _Product(NamedTuple):
+    """What is asked of a channel: some columns of a product, as its weights lie."""
+
+    channel: PimChannel
+    tokens: int
+    k: int
+    width: int
+    k_split: bool
+
+
 class ChannelJobs:
     """Makes the jobs of the channel of a platform that has the most to do."""
 
@@ -67,22 +77,29 @@ class ChannelJobs:
         self._feature_ck0 = 2.0 * device.mode_ck
         self._pim_key = (*self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus)
 
-    def product(self, channel: PimChannel, tokens: int, k: int, width: int, bursts: int, mac_ck: int = 0) -> Job:
-        """A product of which PIM computes some columns; ``mac_ck`` is 0 for MACs as fast as the die takes them."""
+    def product(self, channel: PimChannel, tokens: int, k: int, width: int, bursts: int, k_split: bool = False) -> Job:
+        """A product of which PIM computes some columns; with ``k_split`` ranks share the k of units left over."""
+        return self._product(_Product(channel, tokens, k, width, k_split), bursts, 0)
+
+    def _product(self, asked: "_Product", bursts: int, mac_ck: int) -> Job:
+        """The same; ``mac_ck`` is 0 for MACs as fast as the die takes them."""
+        channel, tokens, k, width, k_split = asked
 
         @cache
         def program() -> IntArray:
-            return compile_gemm(place_weights(channel, k, width, split="never"), tokens).lines
+            split: Split = "left-over" if k_split else "never"
+            return compile_gemm(place_weights(channel, k, width, split=split), tokens).lines
 
-        tile = channel.unit_outputs * channel.concurrent
-        work = self._closed(channel.concurrent).gemm(tokens, k, width * self.channels)
+        unit, tile = channel.unit_outputs, channel.unit_outputs * channel.concurrent
+        work = self._closed(channel.concurrent).gemm(tokens, k, width * self.channels, k_split=k_split)
 
         def beside(bursts: int, mac_ck: int) -> Job:
             def narrow(n: int, bursts: int) -> Job:
-                return self.product(channel, tokens, k, n, bursts, mac_ck)
+                return self._product(asked._replace(width=n), bursts, mac_ck)
 
             def smaller() -> list[Job]:
-                return [narrow(n, 0) for n in (channel.unit_outputs, tile, 2 * tile, 3 * tile) if n < width]
+                few = (unit, *((2 * unit, 4 * unit) if k_split else ()), tile, 2 * tile, 3 * tile)
+                return [narrow(n, 0) for n in few if n < width]
 
             def of_tiles(tiles: int, bursts: int) -> Job:
                 most = tiles * tile
@@ -91,8 +108,9 @@ class ChannelJobs:
             enough = SHORT_TILES if width > LONGEST_TILES * tile else LONGEST_TILES
             shorter, brief = partial(of_tiles, enough), partial(of_tiles, BRIEF_TILES)
             others = partial(beside, mac_ck=mac_ck), smaller, shorter, brief
-            kin = self._kin(("product", channel.concurrent), work, (k, width), (bursts, mac_ck), others)
-            key = (self._pim_key, "product", tokens, k, width, channel.concurrent, bursts, mac_ck)
+            family = ("product", channel.concurrent, *(("k",) if k_split else ()))
+            kin = self._kin(family, work, (k, width), (bursts, mac_ck), others)
+            key = (self._pim_key, *family[:1], tokens, k, width, *family[1:], bursts, mac_ck)
             return self._paced(Job(key, Work(program, self._stream(bursts), mac_ck or None), kin=kin), beside)
 
         return beside(bursts, mac_ck)

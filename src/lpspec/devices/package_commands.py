@@ -169,7 +169,9 @@ class PackageCommands:
         """The NPU reads so many bytes from all channels, whole rows of one rank after the other."""
         return self._part(self.jobs.reads, read_bytes)
 
-    def product(self, tokens: Any, k: int, pim_columns: Any, ranks: int, npu_bytes: Real) -> MemoryPart:
+    def product(
+        self, tokens: Any, k: int, pim_columns: Any, ranks: int, npu_bytes: Real, k_split: bool = False
+    ) -> MemoryPart:
         """PIM computes some columns of a product while the NPU reads the weights of the others from the last rank.
 
         Args:
@@ -178,6 +180,7 @@ class PackageCommands:
             pim_columns: Columns that PIM computes.
             ranks: PIM ranks that compute at once.
             npu_bytes: What the NPU reads meanwhile.
+            k_split: Whether these ranks share the k of the outputs that are left over when tiles are full.
         """
         channel = self.jobs.computing(ranks)
 
@@ -185,7 +188,7 @@ class PackageCommands:
             if columns == 0:
                 return self.jobs.reads(read_bytes)
             width = share_of_channel(columns, self.channels, 0, channel.lanes)[1]
-            return self.jobs.product(channel, tokens, k, width, self.jobs.bursts(read_bytes))
+            return self.jobs.product(channel, tokens, k, width, self.jobs.bursts(read_bytes), k_split)
 
         return self._part(job, tokens, pim_columns, npu_bytes)
 

@@ -82,6 +82,7 @@ class LpddrPim:
         self.tile_columns = self.slice_columns * pim.concurrent_ranks.n
         self.row_columns = self.die.organisation.columns
         self.chunk = min(pim.input_depth.n, self.row_columns)
+        self.k_split: frozenset[str] = frozenset()
         self._dealt_to: dict[str, int] = {}
         self._set_times()
 
@@ -128,12 +129,12 @@ class LpddrPim:
             return None
         if isinstance(op, Gemm):
             n, tokens, k = op.n if amount is None else amount, plain(op.tokens), op.k
-            ranks = self.spec.concurrent_ranks.n
+            ranks, split = self.spec.concurrent_ranks.n, op.name in self.k_split
 
             def product(memory: "PackageCommands", read_bytes: Real) -> "MemoryPart":
-                return memory.product(tokens, k, n, ranks, read_bytes)
+                return memory.product(tokens, k, n, ranks, read_bytes, split)
 
-            return (PhasePart(op.name, in_memory=product, amount=n),)
+            return (PhasePart(op.name, activity=self._adding(op, n), in_memory=product, amount=n),)
         if not isinstance(op, Attention):
             raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         on_pim = op.kv_heads if amount is None else amount
@@ -150,10 +151,10 @@ class LpddrPim:
         self.check_precision(op)
         form = format_of(op)
         if isinstance(op, Gemm):
-            works = [self.gemm(op.tokens, op.k, op.n, form)]
+            works = [self.product(op, op.n)]
         else:
             works = [self.scores(op, op.kv_heads), self.values(op, op.kv_heads)]
-        total = Cost()
+        total = Cost(0.0, self._adding(op, op.n) * float(op.count)) if isinstance(op, Gemm) else Cost()
         for work in works:
             total += Cost(np.maximum(self.busy_ns(work), self.bus_ns(work)), self.activity(work, form)) * float(
                 op.count
@@ -216,25 +217,56 @@ class LpddrPim:
         """Passes over the weights: one serves up to N_ALU tokens."""
         return ceil_div(tokens, self.spec.alus.n)
 
-    def gemm(self, tokens: Count, k: int, columns: Count, form: PimFormat = INT8) -> PimWork:
-        """One (tokens, k) x (k, columns) product; zero columns are no work."""
+    def product(self, op: Gemm, columns: Count) -> PimWork:
+        """Some columns of one copy of a product, as its weights lie."""
+        return self.gemm(op.tokens, op.k, columns, format_of(op), op.name in self.k_split)
+
+    def product_activity(self, op: Gemm, columns: Count) -> Activity:
+        """Events of the same, the NPU's additions with them."""
+        return self.activity(self.product(op, columns), format_of(op)) + self._adding(op, columns)
+
+    def gemm(self, tokens: Count, k: int, columns: Count, form: PimFormat = INT8, k_split: bool = False) -> PimWork:
+        """One (tokens, k) x (k, columns) product; zero columns are no work.
+
+        With ``k_split`` all ranks share the k of each die's worth of outputs that is left over when tiles are full: a
+        tile of its own, shorter, in which every rank has other inputs and reads back sums of its own.
+        """
         lanes, width = form.lanes(self.spec.lanes.n), form.input_bytes
+        ranks = self.spec.concurrent_ranks.n
         blocks = ceil_div(ceil_div(columns, lanes), self.channels)
         units = ceil_div(blocks, self.die.mpus)
-        tiles = ceil_div(units, self.spec.concurrent_ranks.n)
+        left = units % ranks * (k_split and self.may_split_k(k))
+        tiles = ceil_div(units - left, ranks)
         passes, rows = self.passes(tokens), ceil_div(k, self.row_columns)
+        part_rows = ceil_div(rows, ranks)
+        left_blocks = (blocks - (units - left) * self.die.mpus) * (left > 0)
+        sent = tiles + left
         return PimWork(
-            passes=tiles * passes,
-            macs=tiles * passes * k,
-            rows=tiles * passes * rows,
-            die_passes=units * passes,
+            passes=sent * passes,
+            macs=(tiles * k + left * np.minimum(part_rows * self.row_columns, k)) * passes,
+            rows=(tiles * rows + left * part_rows) * passes,
+            die_passes=(units + left * (ranks - 1)) * passes,
             die_macs=units * passes * k,
             die_rows=units * passes * rows,
             token_macs=units * tokens * k,
-            input_sets=tiles * passes * ceil_div(k * width, self.chunk),
-            input_bursts=tiles * self._input_bursts(tokens, k * width),
-            output_bursts=tokens * blocks * self._result_bursts(lanes),
+            input_sets=sent * passes * ceil_div(k * width, self.chunk),
+            input_bursts=sent * self._input_bursts(tokens, k * width),
+            output_bursts=tokens * (blocks + left_blocks * (ranks - 1)) * self._result_bursts(lanes),
         )
+
+    def may_split_k(self, k: int) -> bool:
+        """Whether there are several ranks, and a row of k for each."""
+        return 1 < self.spec.concurrent_ranks.n <= ceil_div(k, self.row_columns)
+
+    def _adding(self, op: Gemm, columns: Count) -> Activity:
+        """The NPU's vector lanes add what ranks with other inputs have summed, as it comes in, which takes no time."""
+        if op.name not in self.k_split or not self.may_split_k(op.k):
+            return Activity()
+        ranks, slice_columns = self.spec.concurrent_ranks.n, format_of(op).lanes(self.slice_columns)
+        slices = ceil_div(columns, slice_columns)
+        left = slices % ranks
+        outputs = (columns - (slices - left) * slice_columns) * (left > 0)
+        return Activity(macs_int8=op.tokens * outputs * ((ranks - 1) / 2))
 
     def kv_share(self, op: Attention) -> KvShare:
         """How the cache of a layer is dealt to channels and dies."""

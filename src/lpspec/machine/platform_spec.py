@@ -152,6 +152,10 @@ class PimSpec(PimDie):
     RANGES: ClassVar = {**PimDie.RANGES, "concurrent_ranks": (1, 64)}
 
     concurrent_ranks: Count = Field(description="PIM ranks that may compute at once (power budget)")
+    product_split: Literal["columns", "columns-and-k"] = Field(
+        default="columns",
+        description="how PIM ranks share a product: by outputs, or by inputs too where outputs fill no tile",
+    )
 
 
 class GpuSpec(Described):

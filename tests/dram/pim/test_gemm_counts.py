@@ -11,7 +11,7 @@ from pim_help import count, die, run
 from lpspec.devices.pim import LpddrPim, PimWork
 from lpspec.dram.pim.cache import KvPlacement, parts_for
 from lpspec.dram.pim.products import PimProgram, compile_gemm, compile_scores, compile_values
-from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
+from lpspec.dram.pim.weights import PimChannel, Split, place_weights, share_of_channel
 from lpspec.llm.operators import Attention
 from lpspec.machine.loading import load_platform
 
@@ -31,21 +31,24 @@ def closed_form(concurrent: int) -> LpddrPim:
     segments=st.integers(1, 12),
     blocks=st.integers(1, 60),
     concurrent=st.integers(1, 3),
+    k_split=st.booleans(),
 )
-def test_counts_equal_the_closed_forms(tokens: int, segments: int, blocks: int, concurrent: int) -> None:
+def test_counts_equal_the_closed_forms(tokens: int, segments: int, blocks: int, concurrent: int, k_split: bool) -> None:
     """Every command of a product, whatever its tokens; k need not fill a row."""
     k, n = 64 * segments - 24, 32 * CHANNELS * blocks
     model = closed_form(concurrent)
     channel = PimChannel(DIE, (0, 1, 2), concurrent, 4)
-    program = compile_gemm(place_weights(channel, k, share_of_channel(n, CHANNELS, 0)[1], split="never"), tokens)
-    assert_same_counts(program, model.gemm(tokens, k, n))
-    done, activity = run(program), model.activity(model.gemm(tokens, k, n))
+    split: Split = "left-over" if k_split else "never"
+    program = compile_gemm(place_weights(channel, k, share_of_channel(n, CHANNELS, 0)[1], split=split), tokens)
+    work = model.gemm(tokens, k, n, k_split=k_split)
+    assert_same_counts(program, work)
+    done, activity = run(program), model.activity(work)
     macs = done.rank_counts["PIM_MAC"] * DIE.mpus * CHANNELS
     assert macs * 256 == activity.column_bits
     opened_again = done.rank_counts.get("PIM_REFAB", 0)  # a refresh inside a tile costs each rank a row at most
-    rows = done.rank_counts["PIM_ACT"] - model.gemm(tokens, k, n).die_rows
+    rows = done.rank_counts["PIM_ACT"] - work.die_rows
     assert 0 <= rows <= opened_again
-    assert done.total_ck >= model.gemm(tokens, k, n).macs * DIE.mac_ck
+    assert done.total_ck >= work.macs * DIE.mac_ck
 
 
 def assert_same_counts(program: PimProgram, work: PimWork) -> None:

@@ -64,7 +64,7 @@ def product(
     n=st.integers(1, 1700),
     tokens=st.integers(1, 9),
     start=st.integers(0, 20),
-    split=st.sampled_from(["auto", "never", "always"]),
+    split=st.sampled_from(["auto", "never", "left-over", "always"]),
     seed=st.integers(0, 99),
 )
 def test_a_program_computes_the_integer_product(
@@ -80,7 +80,7 @@ def test_a_program_computes_the_integer_product(
     k=st.integers(1, 1500),
     n=st.integers(1, 1100),
     tokens=st.integers(1, 6),
-    split=st.sampled_from(["auto", "never", "always"]),
+    split=st.sampled_from(["auto", "never", "left-over", "always"]),
 )
 def test_the_engine_runs_it_legally_and_its_commands_compute_the_same(
     channel: PimChannel, k: int, n: int, tokens: int, split: str

@@ -26,7 +26,7 @@ from lpspec.machine.die import DieSpec
 Cells = NDArray[np.int8]
 """Content of all banks: int8 [ranks, mpus, banks of an MPU, rows, columns, lanes]; flat bank = mpu * banks + parity."""
 
-Split = Literal["auto", "never", "always"]
+Split = Literal["auto", "never", "left-over", "always"]
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,8 @@ def place_weights(channel: PimChannel, k: int, n: int, start_row: int = 0, split
 
     The units that are left over when tiles are full would keep some ranks idle. Splitting their k over the ranks
     takes every rank a part of the time instead, but each then reads back sums of its own. ``auto`` splits where that
-    takes fewer CK of MACs and readback together, by closed form; ``always`` splits whatever may be split.
+    takes fewer CK of MACs and readback together, by closed form; ``left-over`` always does, and ``always`` splits some
+    even where none is left over.
 
     Args:
         channel: The ranks.
@@ -300,7 +301,7 @@ def place_weights(channel: PimChannel, k: int, n: int, start_row: int = 0, split
         left = 0
     elif split == "always":
         left = left or min(units, channel.concurrent)
-    elif left and not _split_pays(channel, k, left):
+    elif split == "auto" and left and not _split_pays(channel, k, left):
         left = 0
     return WeightPlacement(channel, k, n, start_row, left)
 
