@@ -15,8 +15,9 @@ def test_a_message_is_one_line_of_limited_length(text: str) -> None:
     said = str(InputError(text))
     assert len(said.splitlines()) <= 1
     assert len(said) <= LONGEST
+    assert said.isprintable()
     line = " ".join(text.splitlines())
-    assert said == line or len(line) > LONGEST
+    assert said == line or len(line) > LONGEST or not line.isprintable()
 
 
 @pytest.mark.parametrize("length", [10, 90, 250, 4000])

@@ -25,8 +25,18 @@ class InputError(Exception):
         super().__init__("\n".join(map(_one_line, (text, *faults))))
 
 
-def _one_line(text: str) -> str:
+def printable(text: str) -> str:
+    """A text on one line, with no letter that a terminal would obey: such a letter as its number, as in ``\\x1b``."""
     line = " ".join(text.splitlines())
+    return line if line.isprintable() else "".join(map(_visible, line))
+
+
+def _visible(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+
+
+def _one_line(text: str) -> str:
+    line = printable(text)
     for width in _WORDS_SHOWN:
         if len(line) > LONGEST:
             line = " ".join(_shortened(word, width) for word in line.split())
@@ -61,7 +71,7 @@ def listed(items: Sequence[str], room: int, separator: str = ", ") -> str:
 
 def shown(text: str, width: int = _PATH_SHOWN) -> str:
     """A name, path or value that the user gave, on one line; of a long one only its end."""
-    text = " ".join(text.splitlines())
+    text = printable(text)
     return text if len(text) <= width else f"...{text[3 - width :]}"
 
 

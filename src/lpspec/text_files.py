@@ -4,12 +4,28 @@
 """
 
 import json
+import os
 from pathlib import Path
 
 from lpspec.errors import InputError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """What some editors put before a text in UTF-8; it says nothing, and is passed over."""
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether a path names something; false, and no error, where it is none, such as one too long for any system."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a path names a file; false, and no error, where it is no path."""
+    return os.path.isfile(path)  # noqa: PTH113 - likewise
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a path names a folder; false, and no error, where it is no path."""
+    return os.path.isdir(path)  # noqa: PTH112 - likewise
 
 
 def read_text(path: Path) -> str:

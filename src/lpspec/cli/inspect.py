@@ -7,7 +7,7 @@ from lpspec.cli.deliver import deliver
 from lpspec.cli.options import Changes, FigureFile, JsonFile, parse_changes
 from lpspec.cli.outputs import plan_outputs
 from lpspec.errors import InputError, unknown_name
-from lpspec.text_files import read_text
+from lpspec.text_files import is_there, read_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,7 +181,7 @@ def _named_sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
         sheets.append(trace_sheet(load_trace(name)))
     if name in tree_names():
         sheets.append(tree_sheet(name, named_tree(name)))
-    if not sheets and name and Path(name).exists():
+    if not sheets and name and is_there(name):
         return _file_sheets(name, changes)
     if not sheets:
         raise unknown_name("name", name, {entry for entries in _catalogue().values() for entry in entries})

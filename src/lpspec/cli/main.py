@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensErr
 from lpspec import __version__
 from lpspec.cli.asked import ASKED
 from lpspec.cli.signals import Ended, catch_signals
-from lpspec.errors import InputError, shown, unknown_name
+from lpspec.errors import InputError, printable, shown, unknown_name
 
 BROKEN_PIPE, BAD_INPUT, SIGNALLED, INTERRUPTED = 1, 2, 128, 130
 
@@ -135,7 +135,7 @@ def _refuse(*lines: str) -> int:
 
 def _complain(message: str) -> None:
     with contextlib.suppress(OSError):
-        words = (shown(word) for word in message.split())  # of a long path or name, its end
+        words = (shown(word) for word in printable(message).split())  # of a long path or name, its end
         print(f"lpspec: {' '.join(words)}", file=sys.stderr, flush=True)
 
 

@@ -38,12 +38,10 @@ class ChatTemplate:
         """Compile the source."""
         if find_spec("jinja2") is None:
             raise InputError("chat templates need jinja2: pip install 'lpspec[models]'")
-        from jinja2 import TemplateError
-
         self._special, self._where = special, where
         try:
             self._template = _environment().from_string(text)
-        except TemplateError as error:
+        except Exception as error:  # beside TemplateError, whatever Python's own compiler does not take
             raise self._fault(error) from None
 
     def render(self, prompt: str) -> str:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lpspec.errors import InputError
+from lpspec.text_files import is_file, is_folder, is_there
 
 DEMO = "demo"
 """Name of the model that comes with the package."""
@@ -36,7 +37,7 @@ def model_folder(name: str) -> Path:
     """
     if name == DEMO:
         return demo_folder()
-    if name and Path(name).is_dir():
+    if name and is_folder(name):
         return Path(name)
     if is_gguf(name):
         return Path(name)
@@ -53,7 +54,7 @@ def heads_source(name: str) -> Path:
     Raises:
         InputError: There is none.
     """
-    if name and Path(name).exists():
+    if name and is_there(name):
         return Path(name)
     if _is_hub_id(name):
         return _fetched(name, _HEAD_FILES)
@@ -62,7 +63,7 @@ def heads_source(name: str) -> Path:
 
 def is_gguf(path: str | Path) -> bool:
     """Whether a path is that of a GGUF file."""
-    return Path(path).suffix == ".gguf" and Path(path).is_file()
+    return Path(path).suffix == ".gguf" and is_file(path)
 
 
 def demo_folder() -> Path:

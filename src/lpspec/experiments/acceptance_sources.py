@@ -11,7 +11,7 @@ from lpspec.speculation.finding_tables import read_csv, read_jsonl
 from lpspec.speculation.findings import Finding, Origin
 from lpspec.speculation.geometric import geometric_trace
 from lpspec.speculation.rank_trace import RankTrace, load_trace, trace_names
-from lpspec.text_files import read_text
+from lpspec.text_files import is_file, read_text
 
 TABLES: dict[str, Callable[[str, str, int | None], Finding]] = {".csv": read_csv, ".jsonl": read_jsonl}
 """Readers of tables by the end of the file's name; every other text is a log."""
@@ -29,7 +29,7 @@ def acceptance_trace(source: str, measuring: Measuring, name: str) -> RankTrace:
         InputError: It cannot be used, or an option has no meaning for it.
     """
     path = Path(source)
-    is_measured = source not in trace_names() and path.suffix != ".npz" and path.is_file()
+    is_measured = source not in trace_names() and path.suffix != ".npz" and is_file(path)
     if not is_measured:
         return _told(source, measuring)
     finding = TABLES.get(path.suffix, read_log)(_text(path), source, measuring.depth)

@@ -16,6 +16,7 @@ from lpspec.scenario.description import Description
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.rank_trace import RankTrace, trace_names
+from lpspec.text_files import is_there
 
 _Description = TypeVar("_Description", bound=Description)
 
@@ -98,7 +99,7 @@ def _anywhere(description: _Description) -> _Description:
     names = {*model_names(), *trace_names(), *profile_names(), *KNOWN_SYSTEMS}
 
     def place(text: str) -> str:
-        is_file = text not in names and (is_path(text) or Path(text).exists())
+        is_file = text not in names and (is_path(text) or is_there(text))
         return str(Path(text).absolute()) if is_file else text
 
     return description.with_paths(place)

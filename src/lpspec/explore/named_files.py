@@ -10,6 +10,7 @@ from typing import Any
 from lpspec.scenario import Scenario
 from lpspec.scenario.checking import is_path
 from lpspec.scenario.option import options_of
+from lpspec.text_files import is_file, is_folder, is_there
 
 
 def point_key(scenario: Scenario) -> str:
@@ -25,12 +26,12 @@ def _named(scenario: Scenario) -> Iterator[Path]:
     for option in options_of(Scenario):
         value: Any = reduce(getattr, option.path.split("."), scenario) if option.is_path else None
         texts += [value] if isinstance(value, str) else list(value or ())
-    yield from (Path(text) for text in texts if is_path(text) and Path(text).exists())
+    yield from (Path(text) for text in texts if is_path(text) and is_there(text))
 
 
 def _digest(path: Path) -> str:
     """Of a file's content, or of a folder's configuration; a file that cannot be read is said where it is used."""
-    file = path / "config.json" if path.is_dir() else path
+    file = path / "config.json" if is_folder(path) else path
     try:
         state = file.stat()
     except OSError:
@@ -46,7 +47,7 @@ def _content_digest(file: Path, mtime_ns: int, size: int) -> str:
     if file.suffix == ".toml":
         for text in _texts(_table(content)):
             other = file.parent / text
-            if is_path(text) and other.is_file() and other != file:
+            if is_path(text) and is_file(other) and other != file:
                 digest.update(_digest(other).encode())
     return digest.hexdigest()
 

@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ OWN = ("key", "engine", "system", "fidelity", "error", "cpu_s")
 
 MOST_STEPS = 2_000_000_000
 """Instructions of a query, after which it is given up: no filter of a million rows needs as many."""
+
+LONGEST_VALUE = 10_000_000
+"""Bytes of a value of a row, or of one that a condition makes."""
 
 _KEYS_AT_ONCE = 500
 """Keys in one statement, below what any build of SQLite takes."""
@@ -57,7 +61,12 @@ class Results:
         """
         Store(folder).close()  # says what is wrong with it, and makes what a reader needs
         self.path = Path(folder) / FILE
-        self._file = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        with self._blamed():
+            self._file = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            self._prepare()
+
+    def _prepare(self) -> None:
+        self._file.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
         names = "select distinct each.key from points, json_each(points.varied) as each"
         self.varied = tuple(name for (name,) in self._file.execute(names) if name not in (*METRICS, *OWN, "systems"))
         parts = [f"json_extract(varied, {_path(name)}) as {_quoted(name)}" for name in self.varied]
@@ -65,6 +74,14 @@ class Results:
         columns = ", ".join([*OWN, *parts, "scenario", "varied", "metrics"])
         self._file.execute(f"create temp view results as select {columns} from points")
         self._file.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY)
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """What is wrong with the file itself is said of it, in a line."""
+        try:
+            yield
+        except (sqlite3.Error, ValueError) as error:  # ValueError: text that is no JSON, or no text
+            raise InputError(f"store '{shown(str(self.path))}' is damaged: {shown(str(error), 60)}") from None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -79,7 +96,8 @@ class Results:
     @property
     def engines(self) -> dict[str, int]:
         """How many points each version has."""
-        return dict(self._file.execute("select engine, count(*) from points group by engine order by engine"))
+        with self._blamed():
+            return dict(self._file.execute("select engine, count(*) from points group by engine order by engine"))
 
     def rows(self, query: Query = Query()) -> Iterator[dict[str, Any]]:
         """Rows by column, with ``scenario`` and ``metrics`` as plain data.
@@ -104,10 +122,20 @@ class Results:
                     row[name] = None if row[name] is None else json.loads(row[name])
                 yield row
         except (sqlite3.Error, sqlite3.Warning) as error:
+            if not query.where.strip():
+                with self._blamed():
+                    raise
             raise self._refusal(query, error) from None
+        except ValueError as error:
+            with self._blamed():
+                raise error from None
 
     def of_keys(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Rows of this engine by key, of those points that there are."""
+        with self._blamed():
+            return self._of_keys(keys)
+
+    def _of_keys(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(keys), _KEYS_AT_ONCE):
             part = keys[start : start + _KEYS_AT_ONCE]

@@ -12,7 +12,7 @@ from lpspec.llm.hugging_face import DecoderConfig, parse_config
 from lpspec.llm.model_spec import ModelSpec, validated_spec
 from lpspec.llm.quantization import stored_precision
 from lpspec.llm.safetensors_header import INDEX, WHOLE, read_safetensors
-from lpspec.text_files import read_json_object
+from lpspec.text_files import is_file, is_folder, is_there, read_json_object
 
 _PRESETS = files("lpspec.llm") / "presets"
 
@@ -58,7 +58,7 @@ def _preset(name: str) -> ModelSpec:
 
 
 def _is_path(text: str) -> bool:
-    return "/" in text or text.endswith((".json", ".gguf", ".safetensors")) or (text != "" and Path(text).exists())
+    return "/" in text or text.endswith((".json", ".gguf", ".safetensors")) or (text != "" and is_there(text))
 
 
 def _gguf_spec(path: Path, as_stored: bool) -> ModelSpec:
@@ -84,7 +84,7 @@ def _config_spec(path: Path, as_stored: bool) -> ModelSpec:
 
 def _has_weights(path: Path) -> bool:
     """Whether a path names files of weights, or a folder with some; a ``config.json`` stands for itself alone."""
-    return _is_weights(path) or (path.is_dir() and any((path / name).is_file() for name in (WHOLE, INDEX)))
+    return _is_weights(path) or (is_folder(path) and any(is_file(path / name) for name in (WHOLE, INDEX)))
 
 
 def _is_weights(path: Path) -> bool:
@@ -131,7 +131,7 @@ def config_spec(config: DecoderConfig, path: str | Path, as_stored: bool = True)
 def _config_file(path: Path) -> Path:
     if _is_weights(path):
         return path.with_name("config.json")
-    return path / "config.json" if path.is_dir() else path
+    return path / "config.json" if is_folder(path) else path
 
 
 def _where(file: Path) -> str:

@@ -147,6 +147,8 @@ def in_whole_ck(timing: Mapping[str, Any], ck_ns: float, at_most: frozenset[str]
         if found["name"] is not None:
             return count(found["name"], above)
         number, unit = float(found["number"]), found["unit"]
+        if not math.isfinite(number):
+            return None
         if unit in (None, "CK"):
             return int(number) if number == int(number) else None
         exact = round(number * _NS[unit] / ck_ns, 6)

@@ -302,12 +302,18 @@ def _unknown_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     *sections, key = map(str, loc)
     for section in sections:
         if not section.isdecimal():  # the number of a table among several of a name
-            model = _section_model(model.model_fields[section].annotation)
+            model = _section_model(_fields(model)[section].annotation)
     prefix = "".join(f"{section}." for section in sections)
-    spelt = {name.lower(): name for name in model.model_fields}
+    known = _fields(model)
+    spelt = {name.lower(): name for name in known}
     near = get_close_matches(key.lower(), spelt, n=1)
     hint = f"did you mean '{prefix}{spelt[near[0]]}'? " if near else ""
-    return f"is not a known key: {hint}known are {listed([prefix + name for name in model.model_fields], 70)}"
+    return f"is not a known key: {hint}known are {listed([prefix + name for name in known], 70)}"
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    """Fields by the name that a file has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _section_model(annotation: Any) -> type[BaseModel]:

@@ -161,6 +161,6 @@ def _number(text: str, at: str) -> float:
         number = float(text)
     except ValueError:
         number = -1.0
-    if not 0 <= number < float("inf"):
-        raise InputError(f"{at} is '{shown(text, 30)}': allowed are numbers from 0")
+    if number and not 1e-9 <= number <= 1e15:
+        raise InputError(f"{at} is '{shown(text, 30)}': allowed are 0 and numbers from 1e-9 to 1e15")
     return number

@@ -27,6 +27,7 @@ from lpspec.arrays import BoolArray, IntArray
 from lpspec.errors import InputError, unknown_name
 from lpspec.speculation.token_tree import TokenTree, accepted_lengths
 from lpspec.speculation.trace_file import TraceFormat, check_texts, check_turns, read_only
+from lpspec.text_files import is_there
 
 MAX_TOP_K = 127  # ranks are int8
 
@@ -190,7 +191,7 @@ def _shipped() -> Traversable:
 
 
 def _is_path(text: str) -> bool:
-    return "/" in text or os.sep in text or text.endswith(".npz") or (text != "" and Path(text).exists())
+    return "/" in text or os.sep in text or text.endswith(".npz") or (text != "" and is_there(text))
 
 
 # The file: ranks, turn_lengths, and everything else as one JSON text.

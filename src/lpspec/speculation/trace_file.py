@@ -111,8 +111,14 @@ class TraceFormat:
             expected = {*self.arrays, "metadata"}
             if set(npz.files) != expected:
                 raise InputError(f"it holds {sorted(npz.files)}, a trace holds exactly {sorted(expected)}")
-            fields = self._said(npz["metadata"])
-            arrays: dict[str, Any] = {name: npz[name] for name in self.arrays}
+            try:
+                found = {name: npz[name] for name in npz.files}
+            except Exception as error:  # numpy says nowhere what it raises on a header that is none
+                raise ValueError from error
+        if not all(isinstance(array, np.ndarray) for array in found.values()):
+            raise InputError("one of its members is no array")
+        fields = self._said(found["metadata"])
+        arrays: dict[str, Any] = {name: found[name] for name in self.arrays}
         for name, dtype in self.arrays.items():
             if arrays[name].dtype != dtype:
                 raise InputError(f"'{name}' is of type {arrays[name].dtype}, allowed is {dtype}")

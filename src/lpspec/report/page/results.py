@@ -150,7 +150,7 @@ def read_result(text: str, where: str) -> ComparisonResult | ReproductionResult:
         raise InputError(f"{where} is no JSON: {shown(str(error), 80)}") from None
     if isinstance(content, dict) and "readings" in content:
         return _validated(ReproductionResult, content, where)
-    if isinstance(content, dict) and "served" in (content.get("workload") or ()):
+    if isinstance(content, dict) and isinstance(work := content.get("workload"), dict) and "served" in work:
         raise InputError(f"{where} is of --requests or --batch: a page shows results of one request at a time")
     if isinstance(content, dict) and "left_out" in content:
         return _validated(ComparisonResult, content, where)

@@ -1,0 +1,169 @@
+"""A small seeded part of the fuzzing, what it once found, and that it would find what it looks for."""
+
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lpspec.errors import InputError
+from lpspec.explore.results import Results
+from lpspec.explore.store import FILE
+from lpspec.llm.loading import load_model
+from lpspec.machine.loading import load_die
+from lpspec.report.page.results import read_result
+from lpspec.scenario.scenario import Workload
+from lpspec.simulation.requests import load_requests
+from lpspec.speculation.finding_logs import read_log
+from lpspec.speculation.rank_trace import RankTrace, load_trace
+
+
+@pytest.fixture(scope="module")
+def tool() -> Iterator[Any]:
+    folder = str(Path(__file__).parents[2] / "tools")
+    sys.path.insert(0, folder)
+    import fuzz
+
+    yield fuzz
+    sys.path.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def guard(tool: Any) -> Any:
+    return tool.Guard()
+
+
+SLOW = ("figures", "command line")
+
+
+def test_no_input_brings_about_more_than_a_line(tool: Any, guard: Any, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    for number, target in enumerate(tool.targets(tmp_path)):
+        if not target.name.startswith(SLOW):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            found = tool.fuzz(target, 20, 11, guard, folder)
+            assert found.inputs == 20
+            assert found.faults == {}, target.name
+
+
+def read_code() -> None:
+    eval("1 + 1")
+
+
+def write_file(path: Path) -> Callable[[], object]:
+    return lambda: path.write_text("x")
+
+
+def long_line() -> None:
+    error = InputError("x")
+    error.args = ("y" * 300,)
+    raise error
+
+
+def test_what_it_looks_for_is_found(guard: Any, tmp_path: Path) -> None:
+    assert "did exec" in guard.fault_of(read_code)[0].kind
+    assert "did open" in guard.fault_of(write_file(tmp_path / "a"))[0].kind
+    assert guard.fault_of(write_file(tmp_path / "a"), tmp_path) == (None, False)
+    assert "300 characters" in guard.fault_of(long_line)[0].kind
+    assert "ZeroDivisionError" in guard.fault_of(lambda: 1 // 0)[0].kind
+    assert guard.fault_of(lambda: load_model("no model")) == (None, True)
+
+
+def member(path: Path, name: str, content: bytes) -> Path:
+    """A shipped trace with one member of the archive replaced."""
+    trace = RankTrace(
+        np.zeros((2, 1), np.int8) - 1, np.array([1, 1], np.int32), 4, ("a", "b"), "t", "m", "measured", "d", "s"
+    )
+    with zipfile.ZipFile(io.BytesIO(trace.file_content())) as old, zipfile.ZipFile(path, "w") as new:
+        for each in old.namelist():
+            new.writestr(each, content if each == name else old.read(each))
+    return path
+
+
+HEADER = b"\x93NUMPY\x01\x00"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no array at all",
+        HEADER + b"\x10\x00{'descr': '|i1'\n",
+        HEADER + b"\x0c\x00{'a':1,0.5:2}"[:14],
+        HEADER + b"\x46\x00" + b"{'descr': '|i1', 'fortran_order': False, 'shape': (%d,), }".ljust(69) % 2**70 + b"\n",
+    ],
+)
+def test_a_spoilt_array_is_one_line(tmp_path: Path, content: bytes) -> None:
+    for name in ("ranks.npy", "metadata.npy"):
+        with pytest.raises(InputError, match=r"damaged or no trace|no array|holds"):
+            load_trace(member(tmp_path / "t.npz", name, content))
+
+
+def test_a_trace_of_a_request_may_be_no_path_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "r.jsonl"
+    file.write_text(json.dumps({"arrival_s": 0, "trace": "x" * 300}))
+    with pytest.raises(InputError, match="unknown trace"):
+        load_requests(Workload(requests=str(file)), load_trace("vicuna-7b"))
+    with pytest.raises(InputError, match="unknown model"):
+        load_model("x" * 70000)
+
+
+def test_unknown_keys_and_times_without_end_of_a_die(tmp_path: Path) -> None:
+    file = tmp_path / "d.toml"
+    file.write_text('extends = "lp5x-pim"\nname = "d"\npim.alus.VALUE = 1\n')
+    with pytest.raises(InputError, match=r"VALUE.*is not a known key"):
+        load_die(str(file))
+    file.write_text(
+        'extends = "lpddr5-6400-8gb"\nname = "d"\ntiming.nRCD = { value = "%s ns", source = "s" }\n' % ("9" * 400)
+    )
+    with pytest.raises(InputError, match="nRCD"):
+        load_die(str(file))
+
+
+@pytest.mark.parametrize("number", ["1e308", "1e-320"])
+def test_counts_of_a_log_are_counts(number: str) -> None:
+    sglang = f"Decode batch. #running-req: {number}, accept len: 2.5,\n"
+    vllm = (
+        f'vllm:spec_decode_num_drafts_total {number}\nvllm:spec_decode_num_accepted_tokens_per_pos{{position="0"}} 5\n'
+    )
+    for text in (sglang, vllm):
+        with pytest.raises(InputError, match="1e-9 to 1e15"):
+            read_log(text, "log", 4 if text is sglang else None)
+
+
+def test_a_result_whose_workload_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="systems: field required"):
+        read_result(json.dumps({"workload": True, "left_out": []}), "result")
+
+
+def test_a_damaged_store_is_one_line(tool: Any, tmp_path: Path) -> None:
+    from fuzzing.seeds import small_store
+
+    whole = bytearray(small_store(tmp_path))
+    (tmp_path / "other").mkdir()
+    for page in range(1, len(whole) // 4096):
+        spoilt = whole[:]
+        spoilt[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+        (tmp_path / "other" / FILE).write_bytes(spoilt)
+        try:
+            found = Results(tmp_path / "other")
+        except InputError:
+            continue
+        refused = []
+        try:
+            list(found.rows())
+        except InputError as error:
+            refused.append(str(error))
+        found.close()
+        assert all(line.startswith("store '") for line in refused)
+
+
+def test_no_letter_that_a_terminal_obeys_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load_model("a\x1b[31m\x07b\u2028\x9bc")
+    assert str(caught.value).startswith("unknown model 'a\\x1b[31m\\x07b \\x9bc'")

@@ -1,0 +1,1 @@
+"""Inputs that nobody would write, made from seeds, and what reads them."""
