@@ -127,12 +127,18 @@ def _changed_platform(path: Path) -> object:
     return load_platform("lp-spec", {texts[1]: texts[2]})
 
 
+@cache
+def _known_trace() -> Any:
+    from lpspec.speculation.rank_trace import load_trace
+
+    return load_trace("vicuna-7b")
+
+
 def _requests(path: Path) -> object:
     from lpspec.scenario.scenario import Workload
     from lpspec.simulation.requests import load_requests
-    from lpspec.speculation.rank_trace import load_trace
 
-    return load_requests(Workload(requests=str(path)), load_trace("vicuna-7b"))
+    return load_requests(Workload(requests=str(path)), _known_trace())
 
 
 def _accepted(path: Path) -> object:
@@ -317,47 +323,47 @@ def _scenarios() -> Iterator[Target]:
     json_scenario = json.dumps(
         {"model": "tinyllama", "systems": ["npu"], "changes": {"a": "b"}, "workload": {}}
     ).encode()
-    yield Target("scenario, JSON", 60, "fuzz-input.json", m.of_json, _load_description("scenario"), (json_scenario,))
+    yield Target("scenario, JSON", 100, "fuzz-input.json", m.of_json, _load_description("scenario"), (json_scenario,))
     yield Target(
         "product",
-        30,
+        60,
         "fuzz-input.toml",
         m.of_toml,
         _load_description("product"),
         (b"m = 1\nk = 64\nn = 64\nsystem = 'npu'\n",),
     )
-    yield Target("setting of a scenario", 12, "fuzz-input.toml", m.of_toml, _setting, SCENARIOS)
-    yield Target("figures of a scenario", 4, "fuzz-input.toml", m.of_toml, _priced, (seeds.SCENARIO,))
+    yield Target("setting of a scenario", 8, "fuzz-input.toml", m.of_toml, _setting, SCENARIOS)
+    yield Target("figures of a scenario", 2, "fuzz-input.toml", m.of_toml, _priced, (seeds.SCENARIO,))
     yield Target("study", 25, "fuzz-input.toml", m.of_toml, _study, (seeds.STUDY,))
-    yield Target("expression", 120, "fuzz-input", m.of_text, _expression, seeds.EXPRESSIONS)
+    yield Target("expression", 240, "fuzz-input", m.of_text, _expression, seeds.EXPRESSIONS)
     yield Target(
-        "goals", 40, "fuzz-input", m.of_text, _goals, (b"tokens_per_s; min:mj_per_token * pim.alus", b"tokens_per_s")
+        "goals", 90, "fuzz-input", m.of_text, _goals, (b"tokens_per_s; min:mj_per_token * pim.alus", b"tokens_per_s")
     )
 
 
 def _machines() -> Iterator[Target]:
-    yield Target("platform", 10, "fuzz-input.toml", m.of_toml, _loaded("platform"), seeds.shipped("machine/platforms"))
+    yield Target("platform", 8, "fuzz-input.toml", m.of_toml, _loaded("platform"), seeds.shipped("machine/platforms"))
     yield Target("die", 15, "fuzz-input.toml", m.of_toml, _loaded("die"), seeds.shipped("machine/dies"))
     yield Target(
-        "energy profile", 20, "fuzz-input.toml", m.of_toml, _loaded("profile"), seeds.shipped("machine/energy_profiles")
+        "energy profile", 12, "fuzz-input.toml", m.of_toml, _loaded("profile"), seeds.shipped("machine/energy_profiles")
     )
     yield Target(
         "operating points",
-        20,
+        10,
         "fuzz-input.toml",
         m.of_toml,
         _loaded("operating_points"),
         seeds.shipped("machine/operating_points"),
     )
     yield Target("--set", 12, "fuzz-input.json", m.of_json, _changed_platform, (seeds.SETTINGS,))
-    yield Target("command line", 3, "fuzz-input.json", m.of_json, _command_line, seeds.COMMAND_LINES)
+    yield Target("command line", 1.5, "fuzz-input.json", m.of_json, _command_line, seeds.COMMAND_LINES)
 
 
 def _traces() -> Iterator[Target]:
     yield Target("requests, CSV", 50, "fuzz-input.csv", m.of_text, _requests, (seeds.REQUESTS_CSV,))
     yield Target("requests, JSONL", 50, "fuzz-input.jsonl", m.of_json_lines, _requests, (seeds.REQUESTS_JSONL,))
-    yield Target("acceptance, log", 50, "fuzz-input.log", m.of_text, _accepted, seeds.LOGS)
-    yield Target("acceptance, SGLang", 20, "fuzz-input.txt", m.of_text, _accepted, (seeds.SGLANG_LOG,))
+    yield Target("acceptance, log", 16, "fuzz-input.log", m.of_text, _accepted, seeds.LOGS)
+    yield Target("acceptance, SGLang", 8, "fuzz-input.txt", m.of_text, _accepted, (seeds.SGLANG_LOG,))
     yield Target("acceptance, CSV", 50, "fuzz-input.csv", m.of_text, _accepted, seeds.ACCEPTED_CSV)
     yield Target("acceptance, JSONL", 40, "fuzz-input.jsonl", m.of_text, _accepted, seeds.ACCEPTED_JSONL)
     yield Target("acceptance, number", 10, "fuzz-input", m.of_text, _one_number, (b"3.24@7", b"0.72"))
@@ -369,30 +375,30 @@ def _traces() -> Iterator[Target]:
     yield Target(
         "draft trace", 4, "fuzz-input.npz", m.of_arrays, _draft_trace, tuple(p.read_bytes() for p in sorted(drafts))
     )
-    yield Target("DRAM requests", 40, "fuzz-input.jsonl", m.of_json_lines, _dram, (seeds.DRAM_JSONL,))
-    yield Target("DRAM traces", 40, "fuzz-input.trace", m.of_text, _dram, seeds.DRAM_TRACES)
-    yield Target("DRAM commands", 50, "fuzz-input.csv", m.of_text, _commands, (seeds.COMMANDS,))
+    yield Target("DRAM requests", 60, "fuzz-input.jsonl", m.of_json_lines, _dram, (seeds.DRAM_JSONL,))
+    yield Target("DRAM traces", 60, "fuzz-input.trace", m.of_text, _dram, seeds.DRAM_TRACES)
+    yield Target("DRAM commands", 90, "fuzz-input.csv", m.of_text, _commands, (seeds.COMMANDS,))
 
 
 def _models() -> Iterator[Target]:
     yield Target("config.json", 30, "config.json", m.of_json, _model, (seeds.CONFIG, seeds.MIXED_CONFIG))
     yield Target(
-        "safetensors header", 50, "model.safetensors", m.of_safetensors, _stored_tensors, (seeds.safetensors(),)
+        "safetensors header", 90, "model.safetensors", m.of_safetensors, _stored_tensors, (seeds.safetensors(),)
     )
     yield Target("safetensors", 20, "model.safetensors", m.of_safetensors, _opened_tensors, (seeds.safetensors(),))
     yield Target("GGUF", 25, "fuzz-input.gguf", m.of_bytes, _model, (seeds.gguf(),))
     yield Target("GGUF tokenizer", 15, "fuzz-input.gguf", m.of_bytes, _gguf_tokenizer, (seeds.gguf(),))
-    yield Target("tokenizer.json", 30, "tokenizer.json", m.of_json, _tokens, (seeds.tokenizer(),))
+    yield Target("tokenizer.json", 50, "tokenizer.json", m.of_json, _tokens, (seeds.tokenizer(),))
     yield Target("chat template", 15, "tokenizer_config.json", m.of_json, _chat, (seeds.CHAT,))
     yield Target(
         "end tokens",
-        20,
+        60,
         "generation_config.json",
         m.of_json,
         _ends,
         (b'{"eos_token_id": [1, 2]}', b'{"eos_token_id": 2}'),
     )
-    yield Target("prompts", 60, "fuzz-input.jsonl", m.of_json_lines, _prompts, (seeds.PROMPTS,))
+    yield Target("prompts", 160, "fuzz-input.jsonl", m.of_json_lines, _prompts, (seeds.PROMPTS,))
 
 
 def _results(folder: Path) -> Iterator[Target]:

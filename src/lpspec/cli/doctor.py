@@ -16,6 +16,7 @@ EXTRAS = {
     "models": ("torch", "safetensors", "tokenizers", "jinja2"),
     "frames": ("polars",),
     "explore": ("optuna", "scipy"),
+    "dask": ("distributed",),
 }
 """Packages of each extra, as in pyproject.toml."""
 

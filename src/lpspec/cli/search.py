@@ -34,6 +34,9 @@ class Searching(Description):
     confirm: int = option(20, "Of the best, points to run again by commands.", least=0)
     seed: int = option(0, "Of the search.", least=0)
     workers: int | None = option(None, "Processes that compute; one for each core if left out.", least=1)
+    dask: str | None = option(
+        None, "Compute on the workers of this Dask scheduler, or local for --workers of Dask's, as for lpspec sweep."
+    )
 
 
 if TYPE_CHECKING:
@@ -78,7 +81,7 @@ def search(
     space, goals = load_study(study), read_goals(asked.goals)
     effort, total = Effort(asked.trials, asked.confirm, asked.seed), asked.trials + asked.confirm
     with Store(store, create=True) as kept, paced(f"points of {Path(study).name}", total) as move:
-        result = run_search(space, goals, effort, kept, workers(asked.workers), move)
+        result = run_search(space, goals, effort, kept, workers(asked.workers, asked.dask), move)
 
     def draw() -> "Figure":
         from lpspec.report.search_figure import search_figure

@@ -16,6 +16,7 @@ def sweep(
     *,
     store: str,
     workers: WholeNumber | None = None,
+    dask: str | None = None,
 ) -> None:
     """Run every point of a study, and keep each in a store as soon as it is finished.
 
@@ -30,6 +31,9 @@ def sweep(
         The folder that keeps the points; made if it is not there.
     workers
         Processes that compute; one for each core if left out, 1 for this process alone.
+    dask
+        Compute on the workers of this Dask scheduler, such as tcp://host:8786, or local for --workers of Dask's on
+        this machine.
     """
     announce_compiling()
     from lpspec.explore.points import point_count
@@ -39,7 +43,7 @@ def sweep(
     from lpspec.explore.sweep import sweep as run_sweep
     from lpspec.explore.workers import workers as who
 
-    asked, by = load_study(study), who(workers)
+    asked, by = load_study(study), who(workers, dask)
     with Store(store, create=True) as kept, paced(f"points of {Path(study).name}", point_count(asked)) as move:
 
         def advance(progress: Progress) -> None:

@@ -122,6 +122,9 @@ class NothingKept:
     def put(self, key: str, counts: FloatArray) -> None:
         """Forget it."""
 
+    def write(self) -> None:
+        """Nothing is there to be written."""
+
 
 def kept_prices() -> KeptPrices | NothingKept:
     """The file that the environment asks for."""

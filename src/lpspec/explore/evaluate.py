@@ -4,6 +4,7 @@ import time
 from typing import Any, Literal, NamedTuple
 
 from lpspec.devices.cost import COMPONENTS
+from lpspec.devices.kept_prices import kept_prices
 from lpspec.errors import InputError
 from lpspec.explore.store import Outcome
 from lpspec.scenario import Scenario
@@ -60,6 +61,8 @@ def evaluate(values: dict[str, Any]) -> Outcome:
         metrics = metrics_of(run)
     except InputError as error:
         return Outcome(None, None, str(error), time.process_time() - start_s)
+    finally:
+        kept_prices().write()  # so that other workers need not time the same phases
     return Outcome(metrics, run.fidelity, None, time.process_time() - start_s)
 
 

@@ -6,10 +6,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for_end
 from typing import Any, Protocol, TypeAlias
 
-from lpspec.errors import InputError
+from lpspec.errors import InputError, shown
 from lpspec.explore.evaluate import evaluate
 from lpspec.explore.points import Point
 from lpspec.explore.store import Outcome
@@ -97,11 +99,12 @@ class Processes:
 
     def _submit(self, point: Point) -> "Future[Outcome]":
         values = point.scenario.to_dict()
-        try:
-            return self._executor().submit(self._run, values)
-        except BrokenExecutor:
-            self._pool = None
-            return self._executor().submit(self._run, values)
+        with deaf_children():
+            try:
+                return self._executor().submit(self._run, values)
+            except BrokenExecutor:
+                self._pool = None
+                return self._executor().submit(self._run, values)
 
     def _executor(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -124,21 +127,47 @@ class Processes:
         self._pool = None
 
 
-def workers(count: int | None, run: Run = evaluate) -> Workers:
-    """Those for a number of processes.
+def workers(count: int | None, dask: str | None = None, run: Run = evaluate) -> Workers:
+    """Those that are asked for.
 
     Args:
-        count: How many; None for one for each core.
+        count: How many processes; None for one for each core.
+        dask: Address of a Dask scheduler, or ``local`` for a cluster of so many processes; None for processes alone.
         run: What runs a point.
 
     Raises:
-        InputError: Fewer than one.
+        InputError: Fewer than one, a number for workers that a scheduler has, or Dask is not installed.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = cores if count is None else count
     if wanted < 1:
         raise InputError(f"{wanted} workers are not possible: allowed is 1 and more")
+    if dask is not None:
+        from lpspec.explore.dask_workers import LOCAL, Cluster
+
+        if count is not None and dask != LOCAL:
+            raise InputError(f"--workers has no effect with --dask {shown(dask, 60)}: a scheduler has its own workers")
+        return Cluster(dask, wanted, run)
     return ThisProcess(run) if wanted == 1 else Processes(wanted, run)
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Let processes that are started here leave Ctrl-C to this one from their first moment; here it waits meanwhile."""
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
+        yield  # Windows has no mask, and Ctrl-C goes to the main thread alone
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # another thread may take it
+    resource_tracker.ensure_running()  # which else would be started below, and let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if came and callable(handler):
+            handler(came[0], None)
 
 
 def _begin() -> None:
