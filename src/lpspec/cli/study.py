@@ -82,7 +82,7 @@ def beyond(
     from lpspec.report.beyond_table import beyond_blocks, beyond_document
 
     wanted = _cases(asked.models)
-    by = workers(asked.workers, run_side)
+    by = workers(asked.workers, run=run_side)
     points = len({case.scenario(p, "command").key for case in wanted for p in ((), *case.variants().values())})
     with paced("scenarios of LP-Spec+ and LP-Spec", points) as move:
         result = run_beyond(wanted, by, asked.fidelity, asked.new_tokens, store, move)
