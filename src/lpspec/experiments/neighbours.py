@@ -1,4 +1,4 @@
-"""What LP-Spec's neighbours published beside what their machines give here, one token at a time.
+"""What LP-Spec's neighbours published beside what their machines give here, mostly one token at a time.
 
 A number that a constant was fitted to says so, and is no test of the model; the others are. Where a paper leaves a
 condition open, the row's note says what was taken.
@@ -9,6 +9,7 @@ from functools import cache
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.experiments.peer_row import Neighbour, PeerRow
+from lpspec.experiments.token_stack import token_stack_rows
 from lpspec.llm.loading import load_model
 from lpspec.llm.operators import verify_operators
 from lpspec.machine.loading import load_platform
@@ -51,7 +52,7 @@ CD_PIM_CONTEXT = 256
 
 def neighbour_rows() -> tuple[PeerRow, ...]:
     """Every row of the neighbours that have machines of their own."""
-    return tuple(row for rows in (_terafly, _loop_lynx, _leap, _cd_pim) for row in rows())
+    return tuple(row for rows in (_terafly, _loop_lynx, _leap, _cd_pim, token_stack_rows) for row in rows())
 
 
 @cache

@@ -19,6 +19,7 @@ DEVICES: Registry[Any] = Registry(
         "pim": "lpspec.devices.pim:LpddrPim",
         "gpu": "lpspec.devices.gpu:Gpu",
         "hbm_pim": "lpspec.devices.hbm_pim:HbmPim",
+        "hbm_tiers": "lpspec.devices.hbm_tiers:HbmTiers",
         "dataflow": "lpspec.devices.dataflow:Dataflow",
         "pim_noc": "lpspec.devices.pim_noc:PimNoc",
     },

@@ -1,0 +1,56 @@
+"""Weights in the dense tier of the HBM, the cache in the computing one, what finds no room there in the dense one.
+
+Every running request reads its whole cache in every pass, so no page of it is colder than another: those that find no
+room above are spread evenly. Which pages of requests that wait are evicted is not modelled.
+"""
+
+from functools import reduce
+from operator import add
+
+from lpspec.devices.cost import Cost
+from lpspec.devices.expert_loads import price_on
+from lpspec.devices.gpu import Gpu
+from lpspec.devices.hbm_tiers import HbmTiers, HbmTiersSpec
+from lpspec.errors import InputError
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Attention, Operator
+from lpspec.machine.platform_spec import PlatformSpec
+from lpspec.machine.quantity import Bandwidth
+
+
+class KvTiers:
+    """Attention of decode passes at the banks of the computing tier, everything else on the GPU."""
+
+    def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
+        """Find out which part of the longest cache is hot, and how fast weights are read where they lie.
+
+        Raises:
+            InputError: The platform has no GPU or no tiers, or they have no room for the cache.
+        """
+        if platform.gpu is None or "hbm_tiers" not in platform.device_tables:
+            raise InputError(f"platform '{platform.name}': allocator kv-tiers needs [gpu] and [hbm_tiers]")
+        spec = platform.device(HbmTiersSpec)
+        weights, cache = model.weight_bytes + model.draft_weight_bytes, model.cache_bytes(max_context + max_tokens)
+        hot_room = spec.hot_room_bytes(weights)
+        room = hot_room + spec.cold_room_bytes(weights)
+        if cache > room or hot_room <= 0:
+            raise InputError(
+                f"{model.name} does not fit {platform.name}: the cache of {max_context + max_tokens} tokens needs "
+                f"{cache / 2**30:.2f} GiB, beside the weights its tiers hold {max(room, 0) / 2**30:.2f} GiB of it"
+            )
+        weights_from = Bandwidth.model_construct(value=spec.weight_gb_per_s(weights), source="where the weights lie")
+        self.gpu = Gpu(platform.gpu.model_copy(update={"bandwidth": weights_from}))
+        self.tiers = HbmTiers(spec, min(1.0, hot_room / cache))
+
+    def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
+        """Cost of the operators one after the other, each on its device."""
+        return reduce(add, (self._price(op) for op in operators), Cost())
+
+    def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
+        """Cost on the GPU alone: prefill attention has enough reuse for it."""
+        return reduce(add, (price_on(self.gpu, op) for op in operators), Cost())
+
+    def _price(self, op: Operator) -> Cost:
+        if isinstance(op, Attention):
+            return self.tiers.price(op) + self.gpu.kv_write(op)
+        return price_on(self.gpu, op)
