@@ -88,7 +88,7 @@ package: .venv/.requirements-dev
 lock: | $(UV)
 	@$(call compile,requirements.lock,)
 	@$(call compile,requirements-models.lock,--extra models --constraints requirements.lock,$(TORCH_NEEDS))
-	@$(call compile,requirements-dev.lock,--extra models --extra frames --extra explore --group dev --group docs --group models-dev \
+	@$(call compile,requirements-dev.lock,--extra models --extra frames --extra explore --extra serve --group dev --group docs --group models-dev \
 		--constraints requirements-models.lock,$(TORCH_NEEDS))
 
 TORCH_NEEDS := filelock fsspec jinja2 networkx setuptools sympy typing-extensions

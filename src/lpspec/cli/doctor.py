@@ -17,6 +17,7 @@ EXTRAS = {
     "frames": ("polars",),
     "explore": ("optuna", "scipy"),
     "dask": ("distributed",),
+    "serve": ("starlette", "uvicorn"),
 }
 """Packages of each extra, as in pyproject.toml."""
 

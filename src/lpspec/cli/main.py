@@ -28,6 +28,7 @@ COMMANDS = {
     "results": "Show, filter, draw and export the points of a store.",
     "study": "Make every table and figure of a comparison: LP-Spec+ against LP-Spec.",
     "report": "Write a result or the points of a store as one page of HTML that needs nothing besides itself.",
+    "serve": "Open a local page with sliders for machine, model and workload, whose table and pictures follow.",
     "placement": "Compare static, dynamic and replicated placement of weights on LP-Spec.",
     "traffic": "Decode on LP-Spec while a CPU reads and writes beside it.",
     "inspect": "Show every value of a platform, die, energy profile, model, trace, tree or file of weights.",

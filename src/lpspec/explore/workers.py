@@ -109,7 +109,7 @@ class Processes:
     def _executor(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.count, context, initializer=_begin)
+            self._pool = ProcessPoolExecutor(self.count, context, initializer=begin)
         return self._pool
 
     def _again(self, points: list[Point]) -> "dict[Future[Outcome], Point]":
@@ -170,7 +170,7 @@ def deaf_children() -> Iterator[None]:
             handler(came[0], None)
 
 
-def _begin() -> None:
+def begin() -> None:
     """In a new process: leave Ctrl-C to the parent, and end when it does, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

@@ -1,0 +1,1 @@
+"""A local page to play with: sliders for machine, model and workload, and figures that follow."""
