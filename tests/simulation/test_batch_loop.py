@@ -116,6 +116,7 @@ class Case:
             by_limit=True,
             batch=self.batch,
             cache_bytes=self.room,
+            waiting=0,
         )
         learned = Learned(self.accuracy.copy(), np.full_like(self.accuracy, 4.0))
         out = make_served(count, total)

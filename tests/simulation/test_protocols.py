@@ -13,7 +13,7 @@ from lpspec.allocation.exclusive import DynamicAllocator
 from lpspec.devices.cost import Cost
 from lpspec.devices.expert_loads import price_on
 from lpspec.devices.kinds import device_alone
-from lpspec.devices.kv_append import moved_in_dram
+from lpspec.devices.kv_append import put_in_dram
 from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
 from lpspec.experiments.compare import compare
@@ -68,6 +68,9 @@ class Moving:
     def compaction_cost(self, op: Attention) -> Cost:
         return self.inside.compaction_cost(op)
 
+    def append_cost(self, op: Attention) -> Cost:
+        return self.inside.append_cost(op)
+
     @property
     def layouts(self) -> Sequence[Layout]:
         return self.inside.layouts
@@ -98,7 +101,10 @@ class Alone:
     prefill_cost = decode_cost
 
     def compaction_cost(self, op: Attention) -> Cost:
-        return moved_in_dram(self.platform, op)
+        return put_in_dram(self.platform, op, read_first=True)
+
+    def append_cost(self, op: Attention) -> Cost:
+        return put_in_dram(self.platform, op, read_first=False)
 
     def pim_cache(self, op: Attention) -> None:
         return None

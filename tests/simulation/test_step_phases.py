@@ -13,7 +13,8 @@ from lpspec.llm import load_model
 from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 from lpspec.scenario import Scenario
-from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
+from lpspec.simulation.draft_cache import KEY_BLOCK
+from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
 
 PROFILE = load_profile("attacc")

@@ -80,6 +80,10 @@ class Commanded(Protocol):
         """Cost of moving keys and values of all layers up to the root's: read and written again."""
         ...
 
+    def append_cost(self, op: Attention) -> Cost:
+        """Cost of writing keys and values of accepted tokens of all layers, which waited in the scratchpad."""
+        ...
+
     def migration(self, start: int, goal: int) -> Cost:
         """Cost of moving the weights from one layout to another, by number, analytically; where there are several."""
         ...

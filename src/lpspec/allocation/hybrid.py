@@ -109,6 +109,10 @@ class BalancedAllocator(ProductSplits):
         """Cost of moving keys and values of all layers up to the root's, on every side that keeps them."""
         return self.pim.timing.standing_by(self.appends(op, read_first=True))
 
+    def append_cost(self, op: Attention) -> Cost:
+        """Cost of writing those of accepted tokens, likewise."""
+        return self.pim.timing.standing_by(self.appends(op))
+
     def step_ns(self, tokens: int) -> float:
         """Time of a step of so many tokens in the longest context, all draft heads included where it is a tree."""
         return float(reduce(add, (self._op_ns(op) for op in self._step(tokens)), 0.0))

@@ -57,15 +57,15 @@ def append_to_dram(timing: MemoryTiming, op: Attention, read_first: bool = False
     return _moved(latency_ns, write_bytes * 8.0, write_bytes * 8.0, timing.channels, read_first, timing)
 
 
-def moved_in_dram(platform: PlatformSpec, op: Attention) -> Cost:
-    """Keys and values of all layers move inside the plain DRAM of a package, all dies standing by.
+def put_in_dram(platform: PlatformSpec, op: Attention, read_first: bool) -> Cost:
+    """Keys and values of all layers are written into the plain DRAM of a package, or moved there, all dies standing by.
 
     GPUs do it for less than 0.1 % of a step, which is not charged, as their kernel launches are not.
     """
     if platform.memory is None:
         return Cost()
     timing = timing_of(platform.memory)
-    return timing.standing_by(append_to_dram(timing, op, read_first=True) * float(op.count))
+    return timing.standing_by(append_to_dram(timing, op, read_first) * float(op.count))
 
 
 def _moved(once_ns: Real, bits: Real, row_bits: Real, dies: float, read_first: bool, timing: MemoryTiming) -> Cost:

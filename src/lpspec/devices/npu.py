@@ -63,8 +63,8 @@ class Npu:
         """What one copy of an operator reads from the package and how long arrays or lanes take."""
         if isinstance(op, Elementwise):
             once = op.vector_ops / op.count
-            busy_ns = self._vector_ns(once)
-            return (PhasePart(op.name, op.memory_bytes / op.count, busy_ns, "vector", Activity(macs_int8=once / 2)),)
+            busy_ns, own = self._vector_ns(once), _passing(op.passed_bytes / op.count) + Activity(macs_int8=once / 2)
+            return (PhasePart(op.name, op.memory_bytes / op.count, busy_ns, "vector", own),)
         if isinstance(op, StateUpdate):
             macs = op.macs / op.count
             return (PhasePart(op.name, op.state_bytes, self._vector_ns(2 * macs), "vector", Activity(macs_int8=macs)),)
@@ -207,7 +207,7 @@ class Npu:
 
     def _elementwise(self, op: Elementwise) -> Cost:
         memory_ns = op.memory_bytes / self.bus_gb_per_s
-        activity = off_chip_read(op.memory_bytes) + Activity(macs_int8=op.vector_ops / 2)
+        activity = off_chip_read(op.memory_bytes) + _passing(op.passed_bytes) + Activity(macs_int8=op.vector_ops / 2)
         return Cost(np.maximum(self._vector_ns(op.vector_ops), memory_ns), activity)
 
     def _state_update(self, op: StateUpdate) -> Cost:
@@ -224,3 +224,8 @@ class Npu:
     def _check_precision(self, *bits: int) -> None:
         if max(bits) > ARRAY_BITS:
             raise InputError(f"the NPU computes INT8: {max(bits)}-bit operands are not supported, use 8 or 4")
+
+
+def _passing(passed_bytes: Real) -> Activity:
+    """Events of bytes that stay on the chip, in scratchpad and local buffers."""
+    return Activity(scratchpad_bits=passed_bytes * 8.0, local_buffer_bits=passed_bytes * 8.0)

@@ -14,7 +14,7 @@ from lpspec.devices.cost import Cost
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
-from lpspec.simulation.run import Run, Steps, place_steps, price_by_commands, price_steps
+from lpspec.simulation.run import Run, Steps, place_steps, price_by_commands, price_steps, put_in_place
 from lpspec.simulation.step_cost import StepCosts, priced, step_costs
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 
@@ -94,7 +94,7 @@ def _charged_steps(system: System, costs: StepCosts, texts: Sequence[Sequence[St
     ]
     context, l_spec, committed, heads, moved = np.array(rows, np.int64).reshape(-1, 5).T
     steps = Steps(context - costs.first_context, l_spec, committed, np.zeros_like(context), heads, moved)
-    return place_steps(steps, policy, costs)
+    return place_steps(put_in_place(system, steps), policy, costs)
 
 
 def _by_commands(system: System, drafter: Drafter | None, steps: Steps, closed: Run, first_context: int) -> Run:

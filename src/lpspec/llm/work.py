@@ -242,13 +242,18 @@ class StateUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Elementwise:
-    """``count`` vector operators over ``elements`` each, which read ``memory_bytes`` of weights in all."""
+    """``count`` vector operators over ``elements`` each, which read ``memory_bytes`` of weights in all.
+
+    Attributes:
+        passed_bytes: What passes scratchpad and local buffers for them in all, beside activations.
+    """
 
     name: str
     count: int
     elements: Count
     ops_per_element: int
     memory_bytes: Count
+    passed_bytes: Count = 0
 
     @property
     def vector_ops(self) -> Count:

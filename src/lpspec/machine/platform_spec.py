@@ -228,6 +228,9 @@ class PlatformSpec(Described):
         default="devices",
         description="where devices have commands these are timed; none where they are not written for the die",
     )
+    draft_cache: Literal["in-place", "scratchpad"] = Field(
+        default="in-place", description="where keys and values of a tree lie until it is known what is accepted"
+    )
     npu: NpuSpec | None = None
     memory: MemorySpec | None = None
     pim: PimSpec | None = None
@@ -258,6 +261,8 @@ class PlatformSpec(Described):
             raise ValueError('energy_basis = "board-power" needs a [gpu] or rest_of_soc_power')
         if self.rest_of_soc_power is not None and self.board_power is not None:
             raise ValueError("rest_of_soc_power is a phone's: a [gpu] has board_power")
+        if self.draft_cache == "scratchpad" and self.npu is None:
+            raise ValueError('draft_cache = "scratchpad" needs an [npu], whose scratchpad it is')
         self._check_pim()
         return self
 

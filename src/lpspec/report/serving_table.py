@@ -9,8 +9,8 @@ from rich.table import Table
 from lpspec.experiments.serving import Serving
 from lpspec.report.compare_table import basis_text, board_line, costs_text
 from lpspec.report.wording import digits, energy_counts, new_table, trace_line
+from lpspec.simulation.draft_cache import KEY_BLOCK
 from lpspec.simulation.served_run import Distribution, ServedRun
-from lpspec.simulation.step_phases import KEY_BLOCK
 
 COLUMNS = (
     "token/s in all",

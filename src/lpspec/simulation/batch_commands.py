@@ -15,11 +15,12 @@ from lpspec.devices.cost import Cost, cost_from
 from lpspec.simulation.batch_cost import BatchCosts, by_whom, drafting_operators
 from lpspec.simulation.batch_kernels import Clock
 from lpspec.simulation.command_cost import CommandCosts, Kinds, command_costs
+from lpspec.simulation.draft_cache import KEY_BLOCK, draft_cache_of, waiting
 from lpspec.simulation.step_cost import priced
-from lpspec.simulation.step_phases import KEY_BLOCK, Phase, cost_of
+from lpspec.simulation.step_phases import Phase, cost_of
 from lpspec.simulation.workload import MAX_TREE_SIZE
 
-SHARED, OWN, COMPACTION, DRAFT = range(4)
+SHARED, OWN, COMPACTION, DRAFT, WRITTEN = range(5)
 """Parts of a verify pass."""
 
 
@@ -32,7 +33,7 @@ class Tally:
         own: int64 [2, kinds], rows and columns of the price list that requests met.
         own_counts: float64 [kinds].
         drafts: float64 [heads + 1, requests + 1], the first heads for so many requests; such sums may take some off.
-        moved: float64 [sizes], tokens moved up.
+        moved: float64 [entries], what was put in place, as for ``DraftCache.put_in_place``.
         prompts: float64 [prompts].
     """
 
@@ -55,8 +56,10 @@ class BatchCommands:
         def shared(_: int, tokens: IntArray | int) -> tuple[Phase, ...]:
             return planner.chain(by_whom(model, tokens, 0)[0], 0)
 
-        def own(_: int, tokens: IntArray | int, keys: IntArray | int, blocks: IntArray | int) -> tuple[Phase, ...]:
-            return planner.chain(by_whom(model, tokens, keys - tokens)[1], blocks)
+        def own(waits: int, tokens: IntArray | int, keys: IntArray | int, blocks: IntArray | int) -> tuple[Phase, ...]:
+            return planner.chain(
+                waiting(by_whom(model, tokens, keys if waits else keys - tokens)[1], bool(waits)), blocks
+            )
 
         def draft(_: int, heads: int, requests: int) -> tuple[Phase, ...]:
             return planner.chain(drafting_operators(model, heads, requests), 1)
@@ -66,6 +69,7 @@ class BatchCommands:
             Kinds(own, planner.memory, arrays),
             Kinds(lambda _, moved: planner.compaction(moved), planner.memory, arrays),
             Kinds(draft, planner.memory, arrays=False),
+            Kinds(lambda _, tokens: planner.written(tokens), planner.memory, arrays),
         )
         self._tables: list[dict[tuple[int, ...], FloatArray]] = [{} for _ in self._kinds]
         self._rows, self._code = self._own_kinds()
@@ -87,6 +91,8 @@ class BatchCommands:
             draft_ns[heads, requests] = self._ns(row)
         for (_, moved), row in self._tables[COMPACTION].items():
             compaction_ns[moved] = self._ns(row)
+        for (_, tokens), row in self._tables[WRITTEN].items():
+            compaction_ns[MAX_TREE_SIZE - 1 + tokens] = self._ns(row)
         for place, cost in self._prompts.items():
             prefill_ns[place] = float(np.sum(cost.latency_ns))
         own_ns = self._own_ns[self._code]
@@ -135,8 +141,9 @@ class BatchCommands:
 
     def _asked(self, tally: Tally) -> list[tuple[list[tuple[int, ...]], list[float]]]:
         """Kinds that occurred, and how often, part by part."""
-        tokens, moved = np.flatnonzero(tally.tokens), np.flatnonzero(tally.moved)
-        moved, drafts = moved[moved > 0], np.argwhere(tally.drafts)
+        tokens, put = np.flatnonzero(tally.tokens), np.flatnonzero(tally.moved)
+        moved, written = put[(put > 0) & (put < MAX_TREE_SIZE)], put[put >= MAX_TREE_SIZE]
+        drafts = np.argwhere(tally.drafts)
         drafts = drafts[drafts.min(axis=1) > 0]
         codes, which = np.unique(self._code[tuple(tally.own)], return_inverse=True)
         return [
@@ -144,6 +151,7 @@ class BatchCommands:
             ([self._rows[code] for code in codes.tolist()], np.bincount(which, tally.own_counts).tolist()),
             ([(0, n) for n in moved.tolist()], tally.moved[moved].tolist()),
             ([(0, heads, n) for heads, n in drafts.tolist()], tally.drafts[tuple(drafts.T)].tolist()),
+            ([(0, n - MAX_TREE_SIZE + 1) for n in written.tolist()], tally.moved[written].tolist()),
         ]
 
     def _own_kinds(self) -> tuple[list[tuple[int, ...]], IntArray]:
@@ -152,13 +160,17 @@ class BatchCommands:
         charged = self.costs.system.charged(np.arange(1, span.sizes + 1))
         context = span.first_context + np.arange(span.contexts)[:, None]
         last = context + charged
-        blocks, ends = (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1, -(-last // KEY_BLOCK)
+        waits = draft_cache_of(self.costs.system.platform, self.costs.system.model, span.requests).waits(
+            np.arange(1, span.sizes + 1)
+        )
+        blocks = np.where(waits, 0, (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1)
+        ends = -(-np.where(waits, context, last) // KEY_BLOCK)
         most, longest = int(blocks.max()) + 1, int(ends.max()) + 1
         number = (charged * longest + ends) * most + blocks
         found, code = np.unique(number, return_inverse=True)
         tokens_ends, block = np.divmod(found, most)
         tokens, end = np.divmod(tokens_ends, longest)
-        rows = np.column_stack([np.zeros_like(end), tokens, end * KEY_BLOCK, block])
+        rows = np.column_stack([(block == 0).astype(np.int64), tokens, end * KEY_BLOCK, block])
         return [tuple(row) for row in rows.tolist()], code.reshape(number.shape)
 
     def _ns(self, row: FloatArray) -> float:

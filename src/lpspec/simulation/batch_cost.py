@@ -26,8 +26,9 @@ from lpspec.llm.operators import (
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.batch_kernels import Clock
+from lpspec.simulation.draft_cache import draft_cache_of, waiting
 from lpspec.simulation.energy_basis import counted_pj
-from lpspec.simulation.step_cost import compaction_cost, priced
+from lpspec.simulation.step_cost import priced, put_in_place_prices
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 from lpspec.speculation.budget_kernels import PassPrices
 
@@ -102,8 +103,8 @@ class BatchCosts:
         own_pj: float64 [contexts, sizes], all components together.
         draft_ns: float64 [heads + 1, requests + 1].
         draft_pj: float64 [components, heads + 1, requests + 1].
-        compaction_ns: float64 [sizes], of 0, 1, ... tokens moved.
-        compaction_pj: float64 [components, sizes].
+        compaction_ns: float64 [entries], as that of ``StepCosts``.
+        compaction_pj: float64 [components, entries].
         prefill_ns: float64 [prompts].
         prefill_pj: float64 [components, prompts].
     """
@@ -180,9 +181,8 @@ def batch_costs(system: System, allocator: Allocator, span: Span) -> BatchCosts:
     for start, stop in _chunks(span.contexts):
         ns, pj = _own_grid(system, allocator, span, start, stop)
         own_ns[start:stop], own_pj[start:stop] = ns, pj.sum(axis=0)
-    moved = np.maximum(np.arange(span.sizes), 1)
-    moved_ns, moved_pj = priced(system, compaction_cost(system, allocator, moved), (1, span.sizes))
-    moved_ns[:, 0] = moved_pj[..., 0] = 0.0
+    cache = draft_cache_of(system.platform, system.model, span.requests)
+    moved_ns, moved_pj = put_in_place_prices(system, allocator, span.sizes, cache.most > 1)
     name, shape = system.platform.allocator, (len(span.prompts), 1)
     prompt = allocator.prefill_cost(prefill_operators(system.model, span.prompts[:, None]))
     prefill_ns, prefill_pj = priced(system, checked_cost(prompt, name, "prompts", shape), shape)
@@ -195,8 +195,8 @@ def batch_costs(system: System, allocator: Allocator, span: Span) -> BatchCosts:
         own_ns,
         own_pj,
         *_drafts(system, allocator, span),
-        moved_ns[0],
-        moved_pj[:, 0],
+        moved_ns,
+        moved_pj,
         prefill_ns[:, 0],
         prefill_pj[:, :, 0],
     )
@@ -223,11 +223,17 @@ def _shared(system: System, allocator: Allocator, span: Span) -> tuple[FloatArra
 def _own_grid(system: System, allocator: Allocator, span: Span, start: int, stop: int) -> tuple[FloatArray, FloatArray]:
     """Time and energy of what one request has of its own, for some of the contexts: float64 [..., contexts, sizes]."""
     context = span.first_context + np.arange(start, stop)[:, None]
-    charged = system.charged(np.arange(1, span.sizes + 1)[None, :])
-    shape = (stop - start, span.sizes)
-    _, own = by_whom(system.model, charged, context)
-    cost = checked_cost(allocator.decode_cost(own), system.platform.allocator, "attention", shape)
-    return priced(system, cost, shape)
+    cache = draft_cache_of(system.platform, system.model, span.requests)
+
+    def own(size: IntArray, waits: bool) -> tuple[FloatArray, FloatArray]:
+        _, operators = by_whom(system.model, system.charged(size[None, :]), context)
+        shape = (stop - start, len(size))
+        cost = checked_cost(
+            allocator.decode_cost(waiting(operators, waits)), system.platform.allocator, "attention", shape
+        )
+        return priced(system, cost, shape)
+
+    return cache.priced(cache.waits(np.arange(1, span.sizes + 1)), own)
 
 
 def _drafts(system: System, allocator: Allocator, span: Span) -> tuple[FloatArray, FloatArray]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.compiled import cached_njit
+from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.budget_kernels import (
     Division,
     Lists,
@@ -52,7 +53,7 @@ class Clock(NamedTuple):
     shared_ns: FloatArray  # [tokens + 1]
     own_ns: FloatArray  # [contexts, sizes]
     draft_ns: FloatArray  # [heads + 1, requests + 1]
-    compaction_ns: FloatArray  # [moved + 1]
+    compaction_ns: FloatArray  # [entries], of what is put in place
     prefill_ns: FloatArray  # [requests]
 
 
@@ -70,6 +71,7 @@ class Rules(NamedTuple):
     by_limit: bool  # no tree is deeper than what is left to generate; not where all heads run
     batch: int
     cache_bytes: int  # room for caches
+    waiting: int  # tokens of the largest tree that waits in the scratchpad
 
 
 class Learned(NamedTuple):
@@ -278,7 +280,7 @@ def _verify(
     served: Served,
     place: tuple[int, int, int],
 ) -> int:
-    """Accept what is right of one request's tree, which the explorer holds, and learn; how many tokens are moved.
+    """Accept what is right of one request's tree, which the explorer holds, and learn; what is put in place.
 
     ``place`` is which of the running ones it is, the number of the pass, and that of the step.
     """
@@ -288,6 +290,8 @@ def _verify(
     at = begin + (asked.first[request] - begin + position) % asked.rows[request]
     row = ranks[at, : asked.wanted[request] - position - 1]  # beyond the end is nothing to accept or learn
     accepted, moved = accepted_in(growth, size, row)
+    if 1 < size <= rules.waiting:
+        moved = MAX_TREE_SIZE + accepted  # the entry of as many tokens as are committed
     served.step[0, step], served.step[1, step], served.step[2, step] = request, verify_pass, position
     served.step[3, step], served.step[4, step] = size, accepted + 1
     served.step[5, step], served.step[6, step] = room.deep[i], moved

@@ -10,6 +10,7 @@ from lpspec.simulation.batch_commands import Tally
 from lpspec.simulation.batch_cost import MOST_PASS_TOKENS, BatchCosts
 from lpspec.simulation.batch_kernels import Asked, Clock, Learned, Rules, Served, make_live, make_served, serve
 from lpspec.simulation.batch_room import Room
+from lpspec.simulation.draft_cache import draft_cache_of
 from lpspec.simulation.requests import Requests
 from lpspec.simulation.run import most_depth
 from lpspec.simulation.served_run import ServedSteps
@@ -100,6 +101,7 @@ class Loop:
             by_limit=policy.size is None and not all_heads,
             batch=costs.span.requests if batch > 1 else 1,
             cache_bytes=room.cache_bytes,
+            waiting=draft_cache_of(costs.system.platform, costs.system.model, costs.span.requests).most,
         )
         self.ranks = np.ascontiguousarray(np.concatenate([trace.ranks[:, : trees.heads] for trace in requests.traces]))
         self.asked = self._asked(requests, room)
@@ -168,7 +170,7 @@ class Loop:
             own=np.stack([own // span.sizes, own % span.sizes]),
             own_counts=counts.astype(np.float64),
             drafts=drafts,
-            moved=np.bincount(steps.moved, minlength=span.sizes).astype(np.float64),
+            moved=np.bincount(steps.moved, minlength=len(self.costs.compaction_ns)).astype(np.float64),
             prompts=np.bincount(prompts, minlength=len(span.prompts)).astype(np.float64),
         )
 

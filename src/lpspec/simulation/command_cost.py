@@ -17,14 +17,16 @@ from lpspec.devices.cost import Cost, cost_from, table_of
 from lpspec.devices.device import Device
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.run.steady import REFRESH_INTERVALS
+from lpspec.llm.counts import ceil_div
 from lpspec.llm.draft_work import network_of
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator, PlainOperator, verify_operators
 from lpspec.llm.work import by_load
+from lpspec.simulation.draft_cache import KEY_BLOCK, draft_cache_of
 from lpspec.simulation.level_costs import expected_reads, level_width
 from lpspec.simulation.step_cost import allocator_of
-from lpspec.simulation.step_phases import KEY_BLOCK, Phase, PhasePlanner, cost_of
-from lpspec.simulation.workload import System
+from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
+from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 
 class CommandCosts:
@@ -46,7 +48,11 @@ class CommandCosts:
         self._verify = Kinds(lambda on, *sizes: planners[on].verify(*sizes), memory, arrays)
         self._first = Kinds(lambda on, *sizes: planners[on].first_level(*sizes), memory, arrays)
         self._further = Kinds(lambda on, *sizes: planners[on].further_level(*sizes), memory, arrays)
+        self._waiting = Kinds(lambda on, *sizes: planners[on].verify_waiting(*sizes), memory, arrays)
+        self._further_waiting = Kinds(lambda on, *sizes: planners[on].further_level_waiting(*sizes), memory, arrays)
         self._compaction = Kinds(lambda on, moved: planners[on].compaction(moved), memory, arrays)
+        self._written = Kinds(lambda on, tokens: planners[on].written(tokens), memory, arrays)
+        self.cache = draft_cache_of(system.platform, system.model)
         self._draft = Kinds(lambda on, heads: planners[on].draft(heads), memory, arrays=False)
         self._migration = Kinds(lambda *pair: self.planner.migration(allocator.moves(*pair)), memory, arrays=False)
 
@@ -66,13 +72,20 @@ class CommandCosts:
         Args:
             l_spec: Tokens verified, the root included.
             context: Tokens before the step.
-            moved: Accepted drafts out of place.
+            moved: What is put in place, as for ``decode``.
             heads: Draft heads that run; all with a tree and none without if left out.
         """
         if heads is None:
             heads = self.planner.model.medusa_heads if l_spec > 1 else 0
-        phases = self.planner.verify(*self.kind_of(l_spec, context))
-        if moved > 0:
+        charged, keys, blocks = self.kind_of(l_spec, context)
+        if self.cache.waits(np.array(l_spec)):
+            phases = self.planner.verify_waiting(charged, ceil_div(context, KEY_BLOCK) * KEY_BLOCK)
+        else:
+            phases = self.planner.verify(charged, keys, blocks)
+        if moved >= MAX_TREE_SIZE:
+            tokens = moved - MAX_TREE_SIZE + 1
+            phases += self.planner.written(tokens, (context + tokens - 1) // KEY_BLOCK - context // KEY_BLOCK + 1)
+        elif moved > 0:
             phases += self.planner.compaction(moved)
         ran = min(heads, self.planner.model.medusa_heads)
         return phases + self.planner.draft(ran) + self._level_phases(l_spec, context, heads)
@@ -86,8 +99,10 @@ class CommandCosts:
             self._blocks(tokens, place)[0].tolist()
             for tokens in (expected_reads(depth)[None], level_width(np.array([l_spec]), depth))
         )
-        phases = self.planner.first_level(*first)
-        return phases + self.planner.further_level(*further) * (levels - 1)
+        width, held = further[0], ceil_div(context, KEY_BLOCK) * KEY_BLOCK
+        waits = bool(self.cache.level_waits(np.array(width)))
+        one = self.planner.further_level_waiting(width, held) if waits else self.planner.further_level(*further)
+        return self.planner.first_level(*first) + one * (levels - 1)
 
     def decode(
         self,
@@ -103,15 +118,20 @@ class CommandCosts:
         Args:
             position: int64 [steps], tokens of the turn before.
             l_spec: int64 [steps], tokens verified.
-            moved: int64 [steps], accepted drafts out of place.
+            moved: int64 [steps], what is put in place: entries as for ``DraftCache.put_in_place``.
             placement: int64 [steps], where the weights lie.
             heads: int64 [steps], draft heads that ran, where there are heads; ``drafting`` prices a network.
             turn: int64 [steps], to which turn each belongs; all cost fields are then float64 [turns].
         """
         counted, ran = _Counted(turn), np.minimum(heads, self.system.model.medusa_heads)
+        verify, waits, nowhere = self._kinds(l_spec, position), self.cache.waits(l_spec), np.zeros_like(moved)
+        held = np.column_stack([placement, verify[:, 0], self._whole(position)])
+        written = np.maximum(moved - MAX_TREE_SIZE + 1, 0)  # entries behind those that move up
         return _together(
-            (self._verify, *counted(np.column_stack([placement, self._kinds(l_spec, position)]))),
-            (self._compaction, *counted(np.column_stack([np.zeros_like(moved), moved]), moved > 0)),
+            (self._verify, *counted(np.column_stack([placement, verify]), ~waits)),
+            (self._waiting, *counted(held, waits)),
+            (self._compaction, *counted(np.column_stack([nowhere, moved]), (moved > 0) & (written == 0))),
+            (self._written, *counted(np.column_stack([nowhere, written]), written > 0)),
             (self._draft, *counted(np.column_stack([placement, ran]), ran > 0)),
         )
 
@@ -138,10 +158,13 @@ class CommandCosts:
             return Cost()
         counted, further = _Counted(turn), np.maximum(depth - 1, 0)
         first_kinds = np.column_stack([placement, self._blocks(committed, position)])
-        further_kinds = np.column_stack([placement, self._blocks(level_width(l_spec, depth), position)])
+        width = level_width(l_spec, depth)
+        further_kinds = np.column_stack([placement, self._blocks(width, position)])
+        held, waits = np.column_stack([placement, width, self._whole(position)]), self.cache.level_waits(width)
         return _together(
             (self._first, *counted(first_kinds, depth > 0)),
-            (self._further, *counted(further_kinds, further > 0, further)),
+            (self._further, *counted(further_kinds, (further > 0) & ~waits, further)),
+            (self._further_waiting, *counted(held, (further > 0) & waits, further)),
         )
 
     def levels(self, position: IntArray, tokens: IntArray, guessing: IntArray) -> Cost:
@@ -162,6 +185,10 @@ class CommandCosts:
     def _kinds(self, l_spec: IntArray, position: IntArray) -> IntArray:
         """int64 [steps, 3] as ``kind_of`` says."""
         return self._blocks(self.system.charged(l_spec), position)
+
+    def _whole(self, position: IntArray) -> IntArray:
+        """Positions of the context in whole blocks: int64 [steps]."""
+        return -(-(self.first_context + position) // KEY_BLOCK) * KEY_BLOCK
 
     def _blocks(self, tokens: IntArray, position: IntArray) -> IntArray:
         """Of passes over so many tokens: tokens, positions in whole blocks, blocks appended to; int64 [passes, 3]."""

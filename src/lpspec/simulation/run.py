@@ -14,6 +14,7 @@ from lpspec.scenario import Workload
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.decode_loop import decode
+from lpspec.simulation.draft_cache import draft_cache_of
 from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_pj, counted_pj
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.requests import refuse_served
@@ -37,7 +38,8 @@ class Steps:
         committed: Tokens committed, the root included.
         placement: Where the weights lay, as an index into the placements of the price list.
         heads: Draft heads that ran.
-        moved: Accepted drafts out of place, whose keys and values move up.
+        moved: Accepted drafts out of place, whose keys and values move up; of tokens that waited in the scratchpad the
+            entry that ``DraftCache.put_in_place`` gives.
     """
 
     position: IntArray
@@ -229,6 +231,16 @@ def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
 
 def decode_steps(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
+    return put_in_place(system, _decode_steps(system, trace, workload, policy, costs))
+
+
+def put_in_place(system: System, steps: Steps) -> Steps:
+    """Steps whose ``moved`` says what the system puts in place after each."""
+    cache = draft_cache_of(system.platform, system.model)
+    return replace(steps, moved=cache.put_in_place(steps.l_spec, steps.committed, steps.moved))
+
+
+def _decode_steps(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, costs: StepCosts) -> Steps:
     turns = turn_bounds(trace, workload)
     if not system.speculates:
         return place_steps(_replay_fixed(TokenTree.from_paths([]), trace.ranks[:, :0], turns), policy, costs)

@@ -4,11 +4,9 @@ Computed once, vectorised over the whole grid, then looked up at every step: thi
 pruner as well as the bookkeeping of the simulation, so both see the same machine.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import product
-from operator import add
 from typing import Any
 
 import numpy as np
@@ -17,12 +15,12 @@ from lpspec.allocation.allocator import Allocator, Commanded, make_allocator
 from lpspec.allocation.checking import checked_cost
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS, Cost
-from lpspec.devices.kv_append import moved_in_dram
 from lpspec.errors import InputError
 from lpspec.llm.draft_work import draft_prompt_operators, level_operators, network_of
-from lpspec.llm.operators import Attention, ExpertGemm, Gemm, draft_operators, prefill_operators, verify_operators
+from lpspec.llm.operators import ExpertGemm, Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import Objective
+from lpspec.simulation.draft_cache import DraftCache, draft_cache_of, put_in_place_cost, waiting
 from lpspec.simulation.energy_basis import counted_pj
 from lpspec.simulation.level_costs import LevelCosts
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
@@ -57,8 +55,9 @@ class StepCosts:
         energy_pj: float64 [components, contexts, sizes], of memory and MACs, in the order of ``COMPONENTS``.
         draft_ns: float64 [heads + 1], time of the first 0, 1, ... draft heads; 0 alone where there are none.
         draft_pj: float64 [components, heads + 1], their energy.
-        compaction_ns: float64 [sizes], time to move keys and values of 0, 1, ... accepted drafts into place.
-        compaction_pj: float64 [components, sizes], its energy.
+        compaction_ns: float64 [entries], time to put keys and values of accepted tokens in place, entries as for
+            ``DraftCache.put_in_place``.
+        compaction_pj: float64 [components, entries], its energy.
         prefill_ns: Time of the pass over the prompt.
         prefill_pj: float64 [components], its energy.
         placements: How all this changes when weights move; None where they stay.
@@ -163,9 +162,14 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     allocator = allocator or allocator_of(system, last_context)
     charged = system.charged(np.arange(1, sizes + 1)[None, :])
     context = np.arange(first_context, last_context)[:, None]
-    name, grid = system.platform.allocator, (contexts, sizes)
-    verify = checked_cost(allocator.decode_cost(verify_operators(model, charged, context)), name, "verify passes", grid)
-    latency_ns, energy_pj = priced(system, verify, grid)
+    name, cache = system.platform.allocator, draft_cache_of(system.platform, model)
+
+    def verify(size: IntArray, waits: bool) -> tuple[FloatArray, FloatArray]:
+        operators = waiting(verify_operators(model, system.charged(size[None, :]), context), waits)
+        cost = checked_cost(allocator.decode_cost(operators), name, "verify passes", grid := (contexts, len(size)))
+        return priced(system, cost, grid)
+
+    latency_ns, energy_pj = cache.priced(cache.waits(np.arange(1, sizes + 1)), verify)
     drafts = [
         checked_cost(allocator.decode_cost(draft_operators(model, heads)), name, "draft heads", (1, 1))
         for heads in range(model.medusa_heads + 1)
@@ -177,27 +181,29 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     several: Any = allocator if len(getattr(allocator, "layouts", ())) > 1 else None
     moving = None if several is None else _placement_costs(system, several, charged)
     draft_at = np.concatenate(draft_ns)[:, 0], np.concatenate(draft_pj, axis=1)[:, :, 0]
-    moved_ns, moved_pj = priced(system, compaction_cost(system, allocator, np.maximum(np.arange(sizes), 1)), (1, sizes))
-    moved_ns[:, 0] = moved_pj[..., 0] = 0.0
-    compaction = moved_ns[0], moved_pj[:, 0]
+    compaction = put_in_place_prices(system, allocator, sizes, cache.most > 1)
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
     at_first = first_context, latency_ns, energy_pj
-    levels = _level_costs(system, allocator, context)
+    levels = _level_costs(system, allocator, context, cache)
     return StepCosts(*at_first, *draft_at, *compaction, *one_prompt, moving, system.platform, allocator, levels)
 
 
-def _level_costs(system: System, allocator: Allocator, context: IntArray) -> LevelCosts | None:
+def _level_costs(system: System, allocator: Allocator, context: IntArray, cache: DraftCache) -> LevelCosts | None:
     """Price every pass of the network that drafts; context is int64 [contexts, 1]."""
     if not system.speculates or network_of(system.model) is None:
         return None
-    tokens = np.arange(1, MAX_TREE_SIZE + 1)[None, :]
-    grid = len(context), MAX_TREE_SIZE
-    found: list[FloatArray] = []
-    for guessing, fills in ((np.ones_like(tokens), True), (tokens, False)):
-        operators = level_operators(system.model, tokens, context, guessing, fills)
-        cost = checked_cost(allocator.decode_cost(operators), system.platform.allocator, "drafting passes", grid)
-        found += priced(system, cost, grid)
-    return LevelCosts(*found)
+
+    def passes(tokens: IntArray, fills: bool, waits: bool) -> tuple[FloatArray, FloatArray]:
+        guessing = np.ones_like(tokens) if fills else tokens
+        operators = level_operators(system.model, tokens[None, :], context, guessing[None, :], fills)
+        cost = allocator.decode_cost(waiting(operators, waits))
+        grid = len(context), len(tokens)
+        return priced(system, checked_cost(cost, system.platform.allocator, "drafting passes", grid), grid)
+
+    tokens = np.arange(1, MAX_TREE_SIZE + 1)
+    first = passes(tokens, fills=True, waits=False)
+    further = cache.priced(cache.level_waits(tokens), lambda width, waits: passes(width, fills=False, waits=waits))
+    return LevelCosts(*first, *further)
 
 
 def allocator_of(system: System, last_context: int) -> Allocator:
@@ -211,19 +217,20 @@ def allocator_of(system: System, last_context: int) -> Allocator:
     return make_allocator(system.platform, system.model, sizes, last_context, system.profile, tree_size)
 
 
-def compaction_cost(system: System, allocator: Allocator, moved: IntArray) -> Cost:
-    """Keys and values of accepted drafts out of place are read and written again, in every layer.
+def put_in_place_prices(system: System, allocator: Allocator, sizes: int, waits: bool) -> tuple[FloatArray, FloatArray]:
+    """Prices of what is put in place after a pass: float64 [entries], and [components, entries].
 
-    An allocator that does not say what it costs has them in the plain DRAM of the package, if the platform has one.
-
-    Args:
-        system: Whose they are.
-        allocator: Knows where keys and values lie.
-        moved: int64 [sizes], tokens moved, 1 at least.
+    Entries are those of ``DraftCache.put_in_place``, the second half only where any tree waits.
     """
-    own: Callable[[Attention], Cost] | None = getattr(allocator, "compaction_cost", None)
-    kinds = [op for op in verify_operators(system.model, moved, 0) if isinstance(op, Attention) and op.writes]
-    return reduce(add, (moved_in_dram(system.platform, op) if own is None else own(op) for op in kinds), Cost())
+    sizes = MAX_TREE_SIZE if waits else sizes
+    moved = put_in_place_cost(system, allocator, np.maximum(np.arange(sizes), 1), read_first=True)
+    ns, pj = priced(system, moved, (1, sizes))
+    ns[:, 0] = pj[..., 0] = 0.0
+    if waits:
+        written = put_in_place_cost(system, allocator, np.arange(1, sizes + 1), read_first=False)
+        more_ns, more_pj = priced(system, written, (1, sizes))
+        ns, pj = np.concatenate([ns, more_ns], axis=-1), np.concatenate([pj, more_pj], axis=-1)
+    return ns[0], pj[:, 0]
 
 
 def _placement_costs(system: System, allocator: Commanded, tokens: IntArray) -> PlacementCosts:

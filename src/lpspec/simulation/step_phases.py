@@ -5,7 +5,7 @@ and multiplies them; it ends when all are done. Vector work is a phase of the NP
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import groupby
 from operator import add
@@ -30,11 +30,9 @@ from lpspec.llm.operators import (
     verify_operators,
 )
 from lpspec.llm.work import by_load
+from lpspec.simulation.draft_cache import KEY_BLOCK, begun_later, waiting
 
 NO_COLUMNS: Count = 0
-
-KEY_BLOCK = 32
-"""Positions that lie side by side in the lanes of a column; a cache is computed block by block, the rest masked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +91,10 @@ class PhasePlanner:
         """
         return self.chain(verify_operators(self.model, tokens, keys - tokens), append_blocks)
 
+    def verify_waiting(self, tokens: Count, keys: Count) -> tuple[Phase, ...]:
+        """A verify pass whose tokens wait in the scratchpad, over ``keys`` positions of the context, whole blocks."""
+        return self.chain(waiting(verify_operators(self.model, tokens, keys)), 0)
+
     def chain(self, operators: Sequence[Operator], append_blocks: Count) -> tuple[Phase, ...]:
         """Operators of a verify or draft pass, one after the other, of whose new tokens lie in so many blocks."""
         return tuple(phase for op in operators for phase in self._phases(op, append_blocks))
@@ -109,6 +111,10 @@ class PhasePlanner:
     def further_level(self, tokens: Count, keys: Count, append_blocks: Count) -> tuple[Phase, ...]:
         """A pass of a network that drafts over the drafts of a level, all of which guess; else as ``verify``."""
         return self.chain(level_operators(self.model, tokens, keys - tokens, tokens), append_blocks)
+
+    def further_level_waiting(self, tokens: Count, keys: Count) -> tuple[Phase, ...]:
+        """The same pass whose drafts wait in the scratchpad, over ``keys`` positions before, whole blocks."""
+        return self.chain(waiting(level_operators(self.model, tokens, keys, tokens)), 0)
 
     def migration(self, moves: Mapping[WeightMove, int]) -> tuple[Phase, ...]:
         """Weights change sides between two steps, while nothing else runs."""
@@ -129,6 +135,24 @@ class PhasePlanner:
         """Keys and values of accepted tokens move up to the root's: read and written again, in every layer."""
         kinds = (op for op in verify_operators(self.model, moved, 0) if isinstance(op, Attention) and op.writes)
         return tuple(self._append(op, ceil_div(moved, KEY_BLOCK), read_first=True) for op in kinds)
+
+    def written(self, tokens: Count, blocks: Count | None = None) -> tuple[Phase, ...]:
+        """Accepted tokens leave the scratchpad and are written in every layer.
+
+        Args:
+            tokens: How many.
+            blocks: Blocks that they lie in; the mean over all lanes that they may begin at if left out.
+        """
+        kinds = [op for op in verify_operators(self.model, tokens, 0) if isinstance(op, Attention) and op.writes]
+        if blocks is not None:
+            return tuple(self._leaving(op, blocks, op.count) for op in kinds)
+        least, more = ceil_div(tokens, KEY_BLOCK), begun_later(tokens)
+        both = ((least, 1.0 - more), (least + 1, more))
+        return tuple(self._leaving(op, some, op.count * share) for op in kinds for some, share in both)
+
+    def _leaving(self, op: Attention, blocks: Count, copies: Real) -> Phase:
+        own = Activity(scratchpad_bits=plain(op.kv_write_bytes / op.count) * 8.0)
+        return replace(self._append(op, blocks), copies=copies, own=own)
 
     def _phases(self, op: Operator, append_blocks: Count, prompt: bool = False) -> Iterator[Phase]:
         """Every device of a division does its part of the same phases."""

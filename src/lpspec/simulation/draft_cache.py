@@ -1,0 +1,140 @@
+"""Where keys and values of a tree wait until it is known which of its tokens are accepted.
+
+In place: a pass writes those of all its tokens into memory before its attention reads them, and accepted drafts that
+lie out of place are moved up. In the scratchpad: a pass reads only the context from memory, the NPU's vector lanes
+multiply the tree's tokens with each other, and what is accepted is written to memory once, where it belongs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import TypeAlias
+
+import numpy as np
+
+from lpspec.allocation.allocator import Allocator
+from lpspec.arrays import BoolArray, FloatArray, IntArray
+from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.kv_append import put_in_dram
+from lpspec.llm.counts import Count, packed_bytes
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator, verify_operators
+from lpspec.machine.platform_spec import PlatformSpec
+from lpspec.simulation.workload import MAX_TREE_SIZE, System
+
+KEY_BLOCK = 32
+"""Positions that lie side by side in the lanes of a column; a cache is computed block by block, the rest masked."""
+
+Operators: TypeAlias = tuple[Operator, ...]
+
+Prices: TypeAlias = tuple[FloatArray, FloatArray]
+"""Time, float64 [contexts, sizes], and energy, float64 [components, contexts, sizes]."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCache:
+    """Whose drafts wait in the scratchpad: those of trees from two tokens up to a largest one.
+
+    Attributes:
+        most: Tokens of the largest tree that waits there; 0 where all are written in place.
+    """
+
+    most: int = 0
+
+    def waits(self, size: IntArray) -> BoolArray:
+        """Whether trees of so many tokens wait."""
+        return (size > 1) & (size <= self.most)
+
+    def level_waits(self, width: IntArray) -> BoolArray:
+        """Whether a drafting pass over so many drafts waits: a tree with so wide a level has at least twice as many."""
+        return 2 * width <= self.most
+
+    def priced(self, waits: BoolArray, price: Callable[[IntArray, bool], Prices]) -> Prices:
+        """Prices of passes of 1, 2, ... tokens, those that wait and others apart; given sizes and whether they wait."""
+        ends = [*(np.flatnonzero(np.diff(waits)) + 1).tolist(), len(waits)]
+        starts = [0, *ends[:-1]]
+        found = [price(np.arange(a + 1, b + 1), bool(waits[a])) for a, b in zip(starts, ends, strict=True)]
+        return np.concatenate([ns for ns, _ in found], axis=-1), np.concatenate([pj for _, pj in found], axis=-1)
+
+    def put_in_place(self, size: IntArray, committed: IntArray, moved: IntArray) -> IntArray:
+        """Entry, in a list of what is put in place after a pass, of each pass.
+
+        Entries below ``MAX_TREE_SIZE`` are drafts that are moved up; from there on 1, 2, ... tokens are written.
+
+        Args:
+            size: Tokens verified.
+            committed: Tokens committed.
+            moved: Accepted drafts out of place.
+        """
+        return np.where(self.waits(size), MAX_TREE_SIZE - 1 + committed, moved)
+
+
+def draft_cache_of(platform: PlatformSpec, model: ModelSpec, requests: int = 1) -> DraftCache:
+    """What a platform's ``draft_cache`` comes to for a model: as many tokens as the scratchpad has room for.
+
+    Keys and values of all layers wait beside the activations of the widest product; each of several requests has its
+    part of the room.
+    """
+    if platform.draft_cache == "in-place" or platform.npu is None:
+        return DraftCache()
+    products = (op for op in verify_operators(model, 1, 0) if isinstance(op, Gemm))
+    widest = max(int(packed_bytes(op.k + op.n, model.activation_bits)) for op in products)
+    of_token = model.kv_bytes_per_token + widest
+    most = platform.npu.scratchpad.bytes // (requests * of_token)
+    return DraftCache(most if most > 1 else 0)
+
+
+def waiting(operators: Sequence[Operator], waits: bool = True) -> Operators:
+    """The same pass with its new tokens' keys and values in the scratchpad, if they wait there."""
+    if not waits:
+        return tuple(operators)
+    return tuple(part for op in operators for part in _waiting(op))
+
+
+def _waiting(op: Operator) -> Iterator[Operator]:
+    if not isinstance(op, Attention):
+        yield op
+        return
+    window = None if op.window is None else op.window - op.tokens
+    context = op.context - op.tokens  # so that context and tokens together are the positions in memory
+    held = replace(op, context=context, window=window, writes=False)  # type: ignore[arg-type]
+    yield replace(held, pairs=op.tokens * held.keys)
+    numbers = op.head_dim + op.value_width
+    elements = op.heads * op.tokens * (op.tokens * numbers + op.value_width)
+    passed = 2 * op.tokens * op.kv_bytes_per_token  # written once and read once
+    yield Elementwise(f"{op.name}_of_tree", op.count, elements, 2, 0, passed)
+
+
+def put_in_place_cost(system: System, allocator: Allocator, tokens: IntArray, read_first: bool) -> Cost:
+    """Keys and values of so many accepted tokens are written in every layer, the mean over where a block begins.
+
+    Those that lie out of place are read before. An allocator that does not say what it costs has them in the plain DRAM
+    of the package, if the platform has one.
+
+    Args:
+        system: Whose they are.
+        allocator: Knows where keys and values lie.
+        tokens: int64 [sizes], 1 at least.
+        read_first: Whether they lie out of place in memory, or wait in the scratchpad.
+    """
+    name = "compaction_cost" if read_first else "append_cost"
+    own: Callable[[Attention], Cost] | None = getattr(allocator, name, None)
+
+    def of(op: Attention) -> Cost:
+        return put_in_dram(system.platform, op, read_first) if own is None else own(op)
+
+    kinds = [op for op in verify_operators(system.model, tokens, 0) if isinstance(op, Attention) and op.writes]
+    if read_first:
+        return reduce(add, (of(op) for op in kinds), Cost())
+    more = begun_later(tokens)
+    total = Cost()
+    for op in kinds:
+        total += of(op) * (1.0 - more) + of(replace(op, context=KEY_BLOCK - 1)) * more
+        total += Cost(0.0, Activity(scratchpad_bits=op.kv_write_bytes * 8.0))
+    return total
+
+
+def begun_later(tokens: Count) -> Real:
+    """Share of the lanes of a block from which so many tokens lie in one block more than from its first."""
+    return (tokens - 1) % KEY_BLOCK / KEY_BLOCK

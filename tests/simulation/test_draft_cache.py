@@ -1,0 +1,201 @@
+"""Drafts in the scratchpad: the work of a pass stays the same, only what is accepted is written, and less is paid."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lpspec.allocation.allocator import make_allocator
+from lpspec.errors import InputError
+from lpspec.experiments.setting import load_setting
+from lpspec.llm.draft_work import drafted, level_operators
+from lpspec.llm.loading import load_model
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Attention, Elementwise, Operator, verify_operators
+from lpspec.machine.loading import load_platform
+from lpspec.scenario import Scenario
+from lpspec.scenario.names import Fidelity
+from lpspec.simulation.command_cost import command_costs
+from lpspec.simulation.draft_cache import DraftCache, draft_cache_of, put_in_place_cost, waiting
+from lpspec.simulation.requests import load_requests
+from lpspec.simulation.run import Run, simulate
+from lpspec.simulation.serve import serve
+from lpspec.simulation.step_cost import step_costs
+from lpspec.simulation.step_phases import cost_of
+from lpspec.simulation.workload import System
+
+SCRATCHPAD = {"draft_cache": "scratchpad"}
+
+
+def run_of(fidelity: Fidelity = "analytic", changes: dict[str, str] | None = None, **options: Any) -> Run:
+    options = {"systems": ("lp-spec",), "new_tokens": 24, **options}
+    found = load_setting(Scenario().replace(changes=changes or {}, **options))
+    return simulate(found.systems[0], found.trace, found.scenario.workload, found.policy, fidelity)
+
+
+def pair(**options: Any) -> tuple[Run, Run]:
+    return run_of(**options), run_of(changes=SCRATCHPAD, **options)
+
+
+def system_of(model: str, drafter: str = "medusa", name: str = "lp-spec") -> System:
+    changed = Scenario(systems=(name,), model=model, drafter=drafter).replace(changes=SCRATCHPAD)
+    return load_setting(changed).systems[0]
+
+
+def test_as_many_tokens_wait_as_the_scratchpad_has_room_for() -> None:
+    """By hand: Llama2-7B has 32 x 2 x 4096 B of keys and values a token, and 4096 + 32000 B of the widest product."""
+    platform, model = load_platform("lp-spec", SCRATCHPAD), load_model("llama2-7b")
+    of_token = 32 * 2 * 4096 + 4096 + 32000
+    assert draft_cache_of(platform, model).most == 8 * 2**20 // of_token == 28
+    assert draft_cache_of(platform, model, requests=4).most == 8 * 2**20 // (4 * of_token) == 7
+    assert draft_cache_of(platform, model, requests=16).most == 0  # one token would be the root alone
+    assert draft_cache_of(load_platform("lp-spec"), model) == DraftCache()
+
+
+def test_a_network_that_drafts_needs_room_too() -> None:
+    platform, model = load_platform("lp-spec", SCRATCHPAD), load_model("llama3-8b")
+    own = model.kv_bytes_per_token
+    assert drafted(model, "eagle3").kv_bytes_per_token == own * 33 // 32
+    assert draft_cache_of(platform, drafted(model, "eagle3")).most < draft_cache_of(platform, model).most
+
+
+def attention_of(operators: tuple[Operator, ...]) -> list[Attention]:
+    return [op for op in operators if isinstance(op, Attention)]
+
+
+@pytest.mark.parametrize("window", [None, 1, 5, 40])
+@given(tokens=st.integers(1, 64), context=st.integers(1, 100))
+def test_every_pair_is_multiplied_once_and_nothing_of_the_tree_is_read(
+    window: int | None, tokens: int, context: int
+) -> None:
+    (plain,) = attention_of(verify_operators(load_model("tinyllama"), tokens, context))
+    whole = replace(plain, window=window, pairs=tokens * (min(context, (window or 10**6) - 1) + tokens))
+    held, tree = waiting((whole,))
+    assert isinstance(held, Attention)
+    assert isinstance(tree, Elementwise)
+    kept = sum(1 for position in range(context) if window is None or position > context - window)
+    assert held.keys == kept
+    assert held.pairs == tokens * kept
+    assert held.kv_write_bytes == 0
+    merged = whole.heads * tokens * whole.value_width * whole.count  # results of both parts are added
+    assert held.macs + tree.vector_ops // 2 - merged == whole.macs
+    assert tree.passed_bytes == 2 * tokens * whole.kv_bytes_per_token
+    assert tree.memory_bytes == 0
+
+
+@given(size=st.integers(1, 64), committed=st.integers(1, 8), moved=st.integers(0, 7), most=st.integers(0, 64))
+def test_what_is_put_in_place_is_told_apart(size: int, committed: int, moved: int, most: int) -> None:
+    sizes, cache = 64, DraftCache(most)
+    entry = int(cache.put_in_place(*(np.array(n) for n in (size, committed, moved))))
+    if size == 1 or size > most:
+        assert entry == moved
+    else:
+        assert entry - sizes + 1 == committed
+        assert entry >= sizes
+
+
+@pytest.mark.parametrize("model", ["llama2-7b", "llama3.2-1b"])
+def test_writing_costs_the_mean_over_where_a_block_begins(model: str) -> None:
+    """Brute force over all 32 lanes, the appends of a pass in place at each."""
+    spec, platform = load_model(model), load_platform("lp-spec", SCRATCHPAD)
+    system = system_of(model)
+    allocator: Any = make_allocator(platform, spec, 64, 400, system.profile)
+    for tokens in (1, 2, 5, 31, 40):
+        mean_ns = 0.0
+        for lane in range(32):
+            ops = [op for op in attention_of(verify_operators(spec, tokens, 64 + lane)) if op.writes]
+            mean_ns += sum(float(allocator.appends(op).latency_ns) for op in ops) / 32
+        cost = put_in_place_cost(system, allocator, np.array([tokens]), read_first=False)
+        assert float(np.sum(cost.latency_ns)) == pytest.approx(mean_ns)
+
+
+@pytest.mark.parametrize("drafter", ["medusa", "eagle3"])
+@pytest.mark.parametrize("model", ["llama3-8b", "tinyllama"])
+def test_both_levels_agree(model: str, drafter: str) -> None:
+    """What is saved is the same within a quarter, and the whole within 2 %."""
+    options = {"model": model, "drafter": drafter, "new_tokens": 8, "tree": "4"}
+    (plain, held), (plain_by, held_by) = (pair(**options, fidelity=level) for level in ("analytic", "command"))
+    assert held_by.decode_ns == pytest.approx(held.decode_ns, rel=0.02)
+    assert held_by.decode_pj.sum() == pytest.approx(held.decode_pj.sum(), rel=0.02)
+    saved_pj = plain.decode_pj.sum() - held.decode_pj.sum()
+    assert plain_by.decode_pj.sum() - held_by.decode_pj.sum() == pytest.approx(saved_pj, rel=0.25)
+
+
+def test_a_step_by_commands_writes_what_is_committed_and_nothing_else() -> None:
+    costs = command_costs(system_of("tinyllama"), 100, 40)
+    assert costs is not None
+    names = [phase.name for phase in costs.step_phases(4, 120, 63 + 3)]
+    assert names.count("kv_append") == 1
+    assert names.index("kv_append") > names.index("values")
+    assert "kv_compaction" not in names
+    assert "attention_of_tree" in names
+    alone = [phase.name for phase in costs.step_phases(1, 120)]
+    assert alone.index("kv_append") < alone.index("scores")  # a root alone is committed for certain
+
+
+def test_steps_of_a_run_are_those_that_are_shown_one_by_one() -> None:
+    """Three tokens written from lanes 0 to 31: the mean of the steps shown is the price of the run's."""
+    costs = command_costs(replace(system_of("tinyllama"), exact=True), 128, 40)
+    assert costs is not None
+    memory, entry = costs.planner.memory, 63 + 3
+    shown_ns = [float(cost_of(costs.planner.written(3, (lane + 2) // 32 + 1), memory).latency_ns) for lane in range(32)]
+    assert float(cost_of(costs.planner.written(3), memory).latency_ns) == pytest.approx(np.mean(shown_ns))
+    step = np.array([0])
+    run = costs.decode(step, step + 4, step + entry, step, step)
+    without = costs.decode(step, step + 4, step, step, step)
+    assert float(np.sum(run.latency_ns)) - float(np.sum(without.latency_ns)) == pytest.approx(np.mean(shown_ns))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"tree": "16"}, {"tree": "1"}, {"model": "llama3.2-1b", "heads": "all"}], ids=str
+)
+def test_one_request_at_a_time_is_a_single_request(options: dict[str, Any]) -> None:
+    found = load_setting(Scenario(systems=("lp-spec",)).replace(new_tokens=24, changes=SCRATCHPAD, **options))
+    one = simulate(found.systems[0], found.trace, found.scenario.workload, found.policy)
+    run = serve(found.systems[0], load_requests(found.scenario.workload, found.trace), 1, found.policy)
+    assert np.array_equal(run.steps.moved, one.steps.moved)
+    assert run.decode_ns == pytest.approx(one.decode_ns, rel=1e-11)
+    assert run.decode_pj == pytest.approx(one.decode_pj, rel=1e-11)
+
+
+@pytest.mark.parametrize("prompt", [128, 2000])
+@pytest.mark.parametrize("profile", ["attacc", "micron-y52p"])
+@pytest.mark.parametrize("model", ["llama2-7b", "llama3.2-1b", "qwen2.5-7b"])
+def test_it_is_never_worse(model: str, profile: str, prompt: int) -> None:
+    plain, held = pair(model=model, energy_profile=profile, prompt_tokens=prompt)
+    assert held.edp_s_mj < plain.edp_s_mj
+    assert held.tokens_per_s >= plain.tokens_per_s
+
+
+def test_trees_that_have_no_room_are_written_in_place() -> None:
+    plain, held = pair(tree="29")
+    assert held.decode_ns == plain.decode_ns
+    assert np.array_equal(held.decode_pj, plain.decode_pj)
+    assert run_of(tree="28", changes=SCRATCHPAD).decode_ns != run_of(tree="28").decode_ns
+
+
+def test_a_machine_without_an_npu_has_no_scratchpad(tmp_path: Path) -> None:
+    file = tmp_path / "gpu.toml"
+    file.write_text('extends = "rtx3090"\nname = "gpu"\ndraft_cache = "scratchpad"\n')
+    with pytest.raises(InputError, match="draft_cache"):
+        load_platform(str(file))
+    with pytest.raises(InputError, match="draft_cache"):
+        load_platform("lp-spec", {"draft_cache": "elsewhere"})
+
+
+def test_levels_of_a_network_write_nothing() -> None:
+    model: ModelSpec = drafted(load_model("llama3-8b"), "eagle3")
+    operators = waiting(level_operators(model, 2, 100, 2))
+    assert [op.kv_write_bytes for op in attention_of(operators)] == [0]
+    costs = step_costs(system_of("llama3-8b", "eagle3"), 128, 1)
+    inside = step_costs(
+        load_setting(Scenario(systems=("lp-spec",), model="llama3-8b", drafter="eagle3")).systems[0], 128, 1
+    )
+    assert costs.levels is not None
+    assert inside.levels is not None
+    assert costs.levels.further_ns[0, 0] < inside.levels.further_ns[0, 0]
+    assert costs.levels.first_ns[0, 0] == inside.levels.first_ns[0, 0]
