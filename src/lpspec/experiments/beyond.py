@@ -50,6 +50,12 @@ PIECES: tuple[Piece, ...] = (
         "nothing: other numbers in the DAU's allocation table",
         {"allocator": "least-edp"},
     ),
+    Piece(
+        "drafts-in-scratchpad",
+        "a tree's keys and values wait in the NPU's scratchpad, and only accepted ones are written to memory",
+        "nothing: room in the scratchpad that the paper's NPU has",
+        {"draft_cache": "scratchpad"},
+    ),
     Piece("better-drafts", "EAGLE-3's layer drafts in place of Medusa's heads", NO_HARDWARE, drafts=True),
 )
 """Every piece; ``lp-spec-plus`` has the changes of all of them."""
