@@ -87,8 +87,11 @@ def test_every_command_and_option_has_its_place(tools: Any, lpspec: Callable[...
     reference = tools[1].command_reference()
     assert re.findall(r"^## lpspec (\w+)$", reference, re.M) == list(COMMANDS)
     for command, section in zip(COMMANDS, re.split(r"^## ", reference, flags=re.M)[1:], strict=True):
-        if command != "dram":
-            shown = re.findall(r"^│ [* ]*(?:[A-Z-]+ )?(--[\w-]+)", lpspec(command, "--help").out, re.M)
+        said = lpspec(command, "--help").out
+        for sub in re.findall(r"^│ (\w+) ", said, re.M) if f"lpspec {command} COMMAND" in said else ():
+            assert f"\n### lpspec {command} {sub}\n" in section
+        if f"lpspec {command} COMMAND" not in said:
+            shown = re.findall(r"^│ [* ]*(?:[A-Z-]+ )?(--[\w-]+)", said, re.M)
             options = re.findall(r"^\* `(?:[A-Z-]+, )?(--[\w-]+)", section, re.M)
             assert len(shown) + len(options) > 0 or command == "doctor"
             assert {option for option in shown if not option.startswith("--no-")} == set(options), command
