@@ -6,6 +6,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[1]
@@ -56,4 +57,5 @@ def block_math(writer: Any, node: nodes.math_block) -> None:
 def setup(app: Sphinx) -> None:
     """Take part in the build."""
     app.connect("builder-inited", make_pages)
+    app.add_lexer("csv", TextLexer)
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
