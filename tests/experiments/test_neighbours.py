@@ -9,7 +9,18 @@ from lpspec.experiments.systems import KNOWN_SYSTEMS, SYSTEMS
 from lpspec.scenario import Scenario, Workload
 
 ROWS = {row.id: row for row in neighbour_rows()}
-NEIGHBOURS = ("a100", "a100-spec", "attacc-8", "token-stack", "terafly", "loop-lynx", "leap", "cd-pim", "lp5x-pim")
+NEIGHBOURS = (
+    "a100",
+    "a100-spec",
+    "attacc-8",
+    "token-stack",
+    "cosine",
+    "terafly",
+    "loop-lynx",
+    "leap",
+    "cd-pim",
+    "lp5x-pim",
+)
 
 
 def test_every_row_names_a_system_that_compare_knows() -> None:

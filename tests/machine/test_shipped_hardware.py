@@ -63,7 +63,18 @@ def lp_spec() -> tuple[PlatformSpec, NpuSpec, MemorySpec, PimSpec]:
 def test_what_ships() -> None:
     lp_spec = ("lp-spec", "lp-spec-lpddr5x", "lp-spec-lpddr6", "lp-spec-plus")
     mobile = (*lp_spec, "lp5x-pim", "lpddr5-pim", "mobile-npu")
-    others = ("a100", "attacc", "attacc-8", "cd-pim", "leap", "loop-lynx", "rtx3090", "terafly", "token-stack")
+    others = (
+        "a100",
+        "attacc",
+        "attacc-8",
+        "cd-pim",
+        "cosine",
+        "leap",
+        "loop-lynx",
+        "rtx3090",
+        "terafly",
+        "token-stack",
+    )
     assert platform_names() == tuple(sorted((*mobile, *others)))
     assert profile_names() == ("attacc", "micron-y52p", "specpim")
     faster = ("lpddr5x-10667", "lpddr5x-7500", "lpddr5x-8533", "lpddr5x-9600")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from lpspec.allocation.allocator import make_allocator
+from lpspec.experiments.cosine import cosine_rows
 from lpspec.experiments.peer_row import Neighbour, PeerRow
 from lpspec.experiments.token_stack import token_stack_rows
 from lpspec.llm.loading import load_model
@@ -52,7 +53,9 @@ CD_PIM_CONTEXT = 256
 
 def neighbour_rows() -> tuple[PeerRow, ...]:
     """Every row of the neighbours that have machines of their own."""
-    return tuple(row for rows in (_terafly, _loop_lynx, _leap, _cd_pim, token_stack_rows) for row in rows())
+    return tuple(
+        row for rows in (_terafly, _loop_lynx, _leap, _cd_pim, token_stack_rows, cosine_rows) for row in rows()
+    )
 
 
 @cache
