@@ -7,10 +7,11 @@ import numpy as np
 
 from lpspec.allocation.key_blocks import in_whole_blocks, over_blocks
 from lpspec.allocation.larger_trees import no_dearer_than_larger
+from lpspec.allocation.position_splits import Weight, best_by_positions, divisible, scores_cost, values_cost
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_positions
-from lpspec.devices.kv_share import KvShare
+from lpspec.devices.kv_share import KeyShare, KvShare
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim, PimWork
 from lpspec.llm.counts import Count
@@ -27,6 +28,7 @@ class AttentionSplits(ABC):
     max_tokens: int
     kv_on_dram: bool
     attention_layers: int
+    saves_time: bool
     _heads_over: dict[Attention, dict[int, IntArray]]
 
     @abstractmethod
@@ -40,6 +42,8 @@ class AttentionSplits(ABC):
 
     def _heads_cost(self, op: Attention) -> Cost:
         """Scores and values of all layers over whole blocks of keys."""
+        if self.pim.spec.attention_split == "positions":
+            return self._share_cost(op, self.key_share(op)) * float(op.count)
         latency_ns, pim_heads = self.attention_split(op)
         return Cost(latency_ns * op.count, self._heads_activity(op, pim_heads))
 
@@ -65,6 +69,57 @@ class AttentionSplits(ABC):
     def heads_on_pim(self, op: Attention) -> IntArray:
         """Key-value heads on PIM, which are decided anew whenever another block of lanes has been filled with keys."""
         return self.attention_split(in_whole_blocks(op, self.pim.spec.lanes.n))[1]
+
+    def key_share(self, op: Attention) -> KeyShare:
+        """What PIM computes of attention over whole blocks: some heads, or where that is better positions of all.
+
+        Time decides, with energy at the power of the products where a profile is known; it never takes longer then.
+        """
+        found = KeyShare(self.attention_split(op)[1], op.keys, op.keys)
+        if self.pim.spec.attention_split == "heads" or not self.kv_on_dram or not divisible(op):
+            return found
+        weights, cost = self._share_weights(), self._share_cost(op, found)
+        for weight in weights:
+            other = best_by_positions(self.npu, self.pim, op, weight)
+            its = self._share_cost(op, other)
+            better = np.asarray(weights[-1](op, its) < weights[-1](op, cost))
+            if self.saves_time:
+                better &= np.asarray(its.latency_ns) <= cost.latency_ns
+            found = KeyShare(
+                np.where(better, other.heads, found.heads),
+                np.where(better, other.scores_keys, found.scores_keys),
+                np.where(better, other.values_keys, found.values_keys),
+            )
+            cost = self._share_cost(op, found)
+        return found
+
+    def least_by_positions_ns(self, op: Attention) -> float:
+        """Time of one layer over whole blocks of keys, divided by positions so that it ends soonest."""
+        return float(self._share_cost(op, best_by_positions(self.npu, self.pim, op, _time)).latency_ns)
+
+    def _share_weights(self) -> list[Weight]:
+        """What positions are divided by, the last one what counts: time, then energy and what time is worth in it."""
+        profile = self.profile
+        if profile is None:
+            return [_time]
+        took_ns, took_pj = self._of_products(profile)
+        worth_pj = took_pj / took_ns
+
+        def with_energy(op: Attention, cost: Cost) -> FloatArray:
+            size = np.minimum(op.tokens, self.max_tokens) - 1
+            return np.asarray(self._energy_pj(cost, profile) + worth_pj[size] * cost.latency_ns)
+
+        return [_time, with_energy]
+
+    def _share_cost(self, op: Attention, share: KeyShare) -> Cost:
+        """Scores, then values, of one layer."""
+        return scores_cost(self.npu, self.pim, op, share) + values_cost(self.npu, self.pim, op, share)
+
+    def attention_ns(self, op: Attention) -> FloatArray:
+        """Time of one layer over whole blocks of keys."""
+        if self.pim.spec.attention_split == "heads":
+            return self.attention_split(op)[0]
+        return np.asarray(self._share_cost(op, self.key_share(op)).latency_ns)
 
     def attention_split(self, op: Attention) -> tuple[FloatArray, IntArray]:
         """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
@@ -144,3 +199,7 @@ class AttentionSplits(ABC):
     def _energy_pj(self, cost: Cost, profile: EnergyProfile) -> FloatArray:
         """Energy, of all dies meanwhile too."""
         return np.asarray(sum(self.pim.timing.standing_by(cost).activity.energy_pj(profile).values()), np.float64)
+
+
+def _time(_: Attention, cost: Cost) -> FloatArray:
+    return np.asarray(cost.latency_ns)

@@ -22,6 +22,7 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost
 from lpspec.devices.expert_loads import over_loads, price_on
 from lpspec.devices.kv_append import append_to_pim
+from lpspec.devices.kv_share import KeyShare
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.devices.pim_format import format_of
@@ -137,7 +138,7 @@ class BalancedAllocator(ProductSplits):
             splits = ((split.latency_ns, split.placed.gemm.count) for split in self.gemm_splits(op))
             return np.asarray(reduce(add, (once_ns * copies for once_ns, copies in splits), 0.0) * op.runs)
         if isinstance(op, Attention):
-            once_ns, _ = self.attention_split(in_whole_blocks(op, self.pim.spec.lanes.n))
+            once_ns = self.attention_ns(in_whole_blocks(op, self.pim.spec.lanes.n))
             return np.asarray(once_ns * op.count + self.appends(op).latency_ns)
         return np.asarray(self.npu.price(op).latency_ns)
 
@@ -151,8 +152,10 @@ class BalancedAllocator(ProductSplits):
             return op.count * float(self.makespan_ns(op.tokens, op, columns).min())
         if isinstance(op, Attention):
             whole = in_whole_blocks(op, self.pim.spec.lanes.n)
-            splits_ns = self._attention_makespan_ns(whole, np.arange(op.kv_heads + 1))
-            return op.count * float(splits_ns.min()) + float(self.appends(op).latency_ns)
+            least_ns = float(self._attention_makespan_ns(whole, np.arange(op.kv_heads + 1)).min())
+            if self.pim.spec.attention_split == "positions":
+                least_ns = min(least_ns, self.least_by_positions_ns(whole))
+            return op.count * least_ns + float(self.appends(op).latency_ns)
         return float(self.npu.price(op).latency_ns)
 
     @property
@@ -167,10 +170,18 @@ class BalancedAllocator(ProductSplits):
                 on_pim = plain(split.pim_columns)
                 yield Division(split.placed.gemm.count * op.runs, ((self.npu, op.n - on_pim), (self.pim, on_pim)))
         elif not prompt and isinstance(op, Attention):
-            on_pim = plain(self.heads_on_pim(op))
-            yield Division(op.count, ((self.npu, op.kv_heads - on_pim), (self.pim, on_pim)))
+            yield self._divided_heads(op)
         else:
             yield Division(op.count, ((self.npu, None),))
+
+    def _divided_heads(self, op: Attention) -> Division:
+        """Attention by whole heads, or by positions: then the NPU, too, is told what PIM computes."""
+        if self.pim.spec.attention_split == "positions":
+            share = self.key_share(in_whole_blocks(op, self.pim.spec.lanes.n))
+            on_pim = KeyShare(plain(share.heads), plain(share.scores_keys), plain(share.values_keys))
+            return Division(op.count, ((self.npu, on_pim), (self.pim, on_pim)))
+        heads = plain(self.heads_on_pim(op))
+        return Division(op.count, ((self.npu, op.kv_heads - heads), (self.pim, heads)))
 
     def _price(self, op: Operator) -> Cost:
         if isinstance(op, Gemm):

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.position_splits import Weight
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, Real
 from lpspec.llm.counts import Count
@@ -65,6 +66,9 @@ class WeighedAllocator(BalancedAllocator):
 
     def _heads_weight(self, op: Attention, pim_heads: IntArray, latency_ns: FloatArray) -> FloatArray:
         return self._weight(Cost(latency_ns, self._heads_activity(replace(op, count=1), pim_heads)), op.tokens)
+
+    def _share_weights(self) -> list[Weight]:
+        return [lambda op, cost: self._weight(cost, op.tokens)]
 
     def _weight(self, cost: Cost, tokens: Count) -> FloatArray:
         parts: Mapping[str, Real] = self.pim.timing.standing_by(cost).activity.energy_pj(self._profile)

@@ -5,7 +5,7 @@ several channels, so that all have the same parts of as many heads: the NPU puts
 Within a channel a head's positions may be dealt to dies again (``lpspec.dram.pim.cache``).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import overload
 
@@ -14,6 +14,7 @@ import numpy as np
 from lpspec.devices.cost import Real
 from lpspec.dram.pim.cache import part_positions, parts_for
 from lpspec.llm.counts import Count, ceil_div
+from lpspec.llm.operators import Attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,26 @@ class Heads:
     share: "KvShare"
     queries: Count
     keys: Count
+
+
+@dataclass(frozen=True, slots=True)
+class KeyShare:
+    """What PIM computes of one layer's attention, some positions of some heads; all else is the NPU's.
+
+    Attributes:
+        heads: Key-value heads.
+        scores_keys: First positions of each of them, for QK^T.
+        values_keys: Likewise for PV.
+    """
+
+    heads: Count
+    scores_keys: Count
+    values_keys: Count
+
+
+def over_keys(op: Attention, keys: Count) -> Attention:
+    """The same attention over so many positions."""
+    return replace(op, context=keys - op.tokens, pairs=op.tokens * keys, window=None)
 
 
 @dataclass(frozen=True, slots=True)

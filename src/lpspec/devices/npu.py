@@ -3,14 +3,17 @@
 Which accesses a product costs on the chip is said in ``weight_stationary.py``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from typing import Self
 
 import numpy as np
 
-from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
+from lpspec.devices.cost import NOTHING, Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.device import Identity, PhasePart
+from lpspec.devices.kv_share import KeyShare, over_keys
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
@@ -59,8 +62,14 @@ class Npu:
         yield Identity("npu_matrix", self.spec.matrix_tops, "TOPS", "INT8, all MAC arrays")
         yield Identity("npu_vector", self.spec.vector_tops, "TOPS", "all vector lanes")
 
-    def phase_parts(self, op: PlainOperator, amount: Count | None = None) -> tuple[PhasePart, ...]:
-        """What one copy of an operator reads from the package and how long arrays or lanes take."""
+    def phase_parts(self, op: PlainOperator, amount: Count | KeyShare | None = None) -> tuple[PhasePart, ...]:
+        """What one copy of an operator reads from the package and how long arrays or lanes take.
+
+        Of attention it may be told what PIM computes: the rest is its own.
+        """
+        if isinstance(amount, KeyShare):
+            assert isinstance(op, Attention)
+            return self.scores_left(op, amount), self.values_left(op, amount)
         if isinstance(op, Elementwise):
             once = op.vector_ops / op.count
             busy_ns, own = self._vector_ns(once), _passing(op.passed_bytes / op.count) + Activity(macs_int8=once / 2)
@@ -197,6 +206,26 @@ class Npu:
         """Events of PV, likewise."""
         return self._heads_on_chip(op, kv_heads, self.dataflow.values(op), op.value_width)
 
+    def scores_left(self, op: Attention, share: KeyShare) -> PhasePart:
+        """QK^T of one layer beside what PIM computes of it: the other heads, and the other positions of these."""
+        parts = [(op, op.kv_heads - share.heads), (over_keys(op, op.keys - share.scores_keys), share.heads)]
+        found = [
+            (self.halves_read_bytes(of, n)[0], self.scores_compute_ns(of, n), self.scores_on_chip(of, n), of.keys > 0)
+            for of, n in parts
+        ]
+        return _left("scores", found)
+
+    def values_left(self, op: Attention, share: KeyShare) -> PhasePart:
+        """PV, likewise; vector lanes add what both sides sum up, as PIM's results come in, which takes no time."""
+        parts = [(op, op.kv_heads - share.heads), (over_keys(op, op.keys - share.values_keys), share.heads)]
+        found = [
+            (self.halves_read_bytes(of, n)[1], self.values_compute_ns(of, n), self.values_on_chip(of, n), of.keys > 0)
+            for of, n in parts
+        ]
+        both = (share.values_keys > 0) & (share.values_keys < op.keys)
+        added = both * share.heads * op.queries * (op.value_width / 2)
+        return _left("values", found, Activity(macs_int8=added))
+
     def _heads_on_chip(self, op: Attention, kv_heads: Count, one: Passing, width: int) -> Activity:
         macs = macs_at(op.heads * width * op.pairs / op.kv_heads, max(op.kv_bits, op.activation_bits))
         return (self.dataflow.on_chip(one, op.activation_bits, cores=1) + macs) * kv_heads
@@ -229,3 +258,11 @@ class Npu:
 def _passing(passed_bytes: Real) -> Activity:
     """Events of bytes that stay on the chip, in scratchpad and local buffers."""
     return Activity(scratchpad_bits=passed_bytes * 8.0, local_buffer_bits=passed_bytes * 8.0)
+
+
+def _left(name: str, parts: Sequence[tuple[Real, Real, Activity, Real]], beside: Activity = NOTHING) -> PhasePart:
+    """Bytes, time and events of some parts of half an attention together, each where it has keys."""
+    read_bytes = sum(read * has_keys for read, _, _, has_keys in parts)
+    busy_ns = sum(busy * has_keys for _, busy, _, has_keys in parts)
+    activity = reduce(add, (on_chip * (has_keys * 1.0) for _, _, on_chip, has_keys in parts), beside)
+    return PhasePart(name, plain(read_bytes), plain(busy_ns), activity=activity)

@@ -19,7 +19,7 @@ import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.device import Identity, PhasePart
-from lpspec.devices.kv_share import Heads, KvShare
+from lpspec.devices.kv_share import Heads, KeyShare, KvShare
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.pim_format import INT8, PimFormat, check_format, format_of
 from lpspec.errors import InputError
@@ -123,11 +123,12 @@ class LpddrPim:
             yield Identity(f"{key}_ck", in_ck, ck, f"at command level{rounded}")
         yield Identity("pim_tile", self.tile_columns, "outputs", "of one tile over those dies")
 
-    def phase_parts(self, op: PlainOperator, amount: Count | None = None) -> tuple[PhasePart, ...] | None:
+    def phase_parts(self, op: PlainOperator, amount: Count | KeyShare | None = None) -> tuple[PhasePart, ...] | None:
         """Programs of the package, which are INT8; inputs and results cross the bus beside what others read."""
         if isinstance(op, Gemm | Attention) and format_of(op) != INT8:
             return None
         if isinstance(op, Gemm):
+            assert not isinstance(amount, KeyShare)
             n, tokens, k = op.n if amount is None else amount, plain(op.tokens), op.k
             ranks, split = self.spec.concurrent_ranks.n, op.name in self.k_split
 
@@ -138,10 +139,14 @@ class LpddrPim:
         if not isinstance(op, Attention):
             raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         on_pim = op.kv_heads if amount is None else amount
-        heads = Heads(on_pim, self.kv_share(op), plain(_queries(op)), plain(op.keys))
+        share = on_pim if isinstance(on_pim, KeyShare) else KeyShare(on_pim, plain(op.keys), plain(op.keys))
+        scores, values = (
+            Heads(plain(share.heads * (keys > 0)), self.kv_share(op), plain(op.queries), plain(keys))
+            for keys in (share.scores_keys, share.values_keys)
+        )
         return (
-            PhasePart("scores", in_memory=lambda memory, read_bytes: memory.scores(heads, read_bytes), amount=on_pim),
-            PhasePart("values", in_memory=lambda memory, read_bytes: memory.values(heads, read_bytes), amount=on_pim),
+            PhasePart("scores", in_memory=lambda memory, read: memory.scores(scores, read), amount=scores.pim),
+            PhasePart("values", in_memory=lambda memory, read: memory.values(values, read), amount=values.pim),
         )
 
     def price(self, op: PlainOperator) -> Cost:
@@ -288,7 +293,7 @@ class LpddrPim:
 
     def scores(self, op: Attention, kv_heads: Count) -> PimWork:
         """QK^T of one layer for some of its key-value heads: every part of a head on one die, keys in its lanes."""
-        return self.scores_of(Heads(kv_heads, self.kv_share(op), _queries(op), op.keys))
+        return self.scores_of(Heads(kv_heads, self.kv_share(op), op.queries, op.keys))
 
     def scores_of(self, heads: Heads) -> PimWork:
         """The same of heads as the memory sees them."""
@@ -316,7 +321,7 @@ class LpddrPim:
 
         All MPUs of a die take the same inputs, so heads that share a die share its ALUs: their tokens add up.
         """
-        return self.values_of(Heads(kv_heads, self.kv_share(op), _queries(op), op.keys))
+        return self.values_of(Heads(kv_heads, self.kv_share(op), op.queries, op.keys))
 
     def values_of(self, heads: Heads) -> PimWork:
         """The same of heads as the memory sees them."""
@@ -378,8 +383,3 @@ class LpddrPim:
         """Bursts that hold so many accumulators of one token: those of an MPU's lanes together."""
         lanes, bits, burst_bits = self.spec.lanes.n, self.spec.accumulator_bits.n, 8 * self.timing.burst_bytes
         return outputs // lanes * ceil_div(lanes * bits, burst_bits) + ceil_div(outputs % lanes * bits, burst_bits)
-
-
-def _queries(op: Attention) -> Count:
-    """Query rows that share the keys of one key-value head."""
-    return op.tokens * (op.heads // op.kv_heads)

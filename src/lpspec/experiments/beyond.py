@@ -56,6 +56,18 @@ PIECES: tuple[Piece, ...] = (
         "nothing: room in the scratchpad that the paper's NPU has",
         {"draft_cache": "scratchpad"},
     ),
+    Piece(
+        "k-over-ranks",
+        "ranks share the inputs of the outputs that fill no tile, and the NPU adds their sums",
+        NO_HARDWARE,
+        {"pim.product_split": "columns-and-k"},
+    ),
+    Piece(
+        "attention-by-positions",
+        "PIM takes some positions of every head, the NPU the others, scores and values each for itself",
+        NO_HARDWARE,
+        {"pim.attention_split": "positions"},
+    ),
     Piece("better-drafts", "EAGLE-3's layer drafts in place of Medusa's heads", NO_HARDWARE, drafts=True),
 )
 """Every piece; ``lp-spec-plus`` has the changes of all of them."""

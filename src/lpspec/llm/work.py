@@ -168,6 +168,11 @@ class Attention:
         return kept + self.tokens
 
     @property
+    def queries(self) -> Count:
+        """Query rows that share the keys of one key-value head."""
+        return self.tokens * (self.heads // self.kv_heads)
+
+    @property
     def macs(self) -> Count:
         """Multiply-accumulates of QK^T and of PV together."""
         return self.count * self.heads * (self.head_dim + self.value_width) * self.pairs

@@ -156,6 +156,10 @@ class PimSpec(PimDie):
         default="columns",
         description="how PIM ranks share a product: by outputs, or by inputs too where outputs fill no tile",
     )
+    attention_split: Literal["heads", "positions"] = Field(
+        default="heads",
+        description="what of attention goes to PIM: whole heads, or where that is better some positions of all",
+    )
 
 
 class GpuSpec(Described):

@@ -161,6 +161,37 @@ def test_attention_computes_the_integer_products(
     assert np.array_equal(join_values(kv, results), p.astype(np.int64) @ values.astype(np.int64))
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from([(2, 3), (3, 1), (1, 2)]),
+    st.integers(2, 330),
+    st.data(),
+    st.integers(1, 6),
+    st.integers(0, 99),
+)
+def test_positions_of_pim_and_those_of_the_npu_make_the_whole(
+    heads_and_parts: tuple[int, int], context: int, data: st.DataObject, queries: int, seed: int
+) -> None:
+    """PIM takes the first positions of every head, the NPU the others: scores side by side, values added."""
+    heads, parts = heads_and_parts
+    rng, first = np.random.default_rng(seed), data.draw(st.integers(1, context))
+    channel = PimChannel(die(), (0, 1, 2), 3, 4)
+    kv = KvPlacement(channel, heads, 64, context, parts=parts)
+    keys, values, q, p = (
+        random_int8(rng, heads, *shape).astype(np.int8)
+        for shape in ((context, 64), (context, 64), (queries, 64), (queries, context))
+    )
+    cells = channel.cells(kv.end_row, GARBAGE)
+    kv.write(cells, 0, keys, values)
+    wide = [array.astype(np.int64) for array in (keys, values, q, p)]
+    on_pim = execute(compile_scores(kv, first, queries), cells, spread_queries(kv, q))
+    by_npu = wide[2] @ wide[0][:, first:].swapaxes(1, 2)
+    scores = np.concatenate([join_scores(kv, on_pim, first), by_npu], axis=2)
+    assert np.array_equal(scores, wide[2] @ wide[0].swapaxes(1, 2))
+    results = execute(compile_values(kv, first, queries), cells, spread_probabilities(kv, p[..., :first]))
+    assert np.array_equal(join_values(kv, results) + wide[3][..., first:] @ wide[1][:, first:], wide[3] @ wide[1])
+
+
 @pytest.mark.parametrize(("queries", "concurrent", "banks"), [(1, 3, 2), (4, 3, 2), (3, 2, 2), (6, 3, 1)])
 def test_attention_on_the_engine(queries: int, concurrent: int, banks: int) -> None:
     """Eight heads of 128 on a channel, as a quarter of Llama2-7B's layer."""
