@@ -11,7 +11,7 @@ from lpspec.experiments.placement import LASTING, PLACEMENTS, PlacementRow, Plac
 from lpspec.report.placement_table import MEANING, placement_document
 from lpspec.scenario import Scenario
 from lpspec.scenario.names import FIDELITIES
-from lpspec.simulation.run import Steps
+from lpspec.simulation.steps import Steps
 from lpspec.speculation.rank_trace import load_trace
 
 CLOSED = Scenario(fidelity="analytic")

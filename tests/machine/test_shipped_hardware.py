@@ -110,6 +110,7 @@ def test_no_number_of_a_file_escapes_its_source(folder: str, name: str) -> None:
             "command_level",
             "hbm_tiers.tiers",
             "draft_cache",
+            "step_order",
         }
         choices |= {f"mode.{name}" for name in Lpddr6Mode.model_fields}
         assert path in {"name", "summary", "extends", "allocator", "energy_basis"} | choices | kinds

@@ -15,8 +15,9 @@ from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.kernels import replay_pruned
-from lpspec.simulation.run import Run, Steps, decode_steps, price_by_commands, price_steps, turn_bounds
+from lpspec.simulation.run import Run, decode_steps, price_by_commands, price_steps, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs
+from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy

@@ -17,8 +17,9 @@ from lpspec.llm.loading import load_model
 from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import OBJECTIVES
 from lpspec.simulation.command_cost import command_costs
-from lpspec.simulation.run import Steps, decode_steps, price_by_commands, price_steps, turn_bounds
+from lpspec.simulation.run import decode_steps, price_by_commands, price_steps, turn_bounds
 from lpspec.simulation.step_cost import StepCosts, step_costs
+from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import MAX_TREE_SIZE, TreePolicy
 from lpspec.speculation.measured import prior_of_levels
 from lpspec.speculation.rank_trace import RankTrace

@@ -16,7 +16,6 @@ from lpspec.scenario.names import OBJECTIVES, Fidelity
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import (
     Run,
-    Steps,
     decode_steps,
     place_steps,
     price_by_commands,
@@ -24,6 +23,7 @@ from lpspec.simulation.run import (
     turn_bounds,
 )
 from lpspec.simulation.step_cost import StepCosts, step_costs
+from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.rank_trace import RankTrace, load_trace

@@ -14,8 +14,9 @@ from lpspec.devices.cost import Cost
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
-from lpspec.simulation.run import Run, Steps, place_steps, price_by_commands, price_steps, put_in_place
+from lpspec.simulation.run import Run, place_steps, price_by_commands, price_steps, put_in_place
 from lpspec.simulation.step_cost import StepCosts, priced, step_costs
+from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 
 

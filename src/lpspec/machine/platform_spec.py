@@ -235,6 +235,9 @@ class PlatformSpec(Described):
     draft_cache: Literal["in-place", "scratchpad"] = Field(
         default="in-place", description="where keys and values of a tree lie until it is known what is accepted"
     )
+    step_order: Literal["sequential", "pipelined"] = Field(
+        default="sequential", description="whether a network drafts for the next step while this one is verified"
+    )
     npu: NpuSpec | None = None
     memory: MemorySpec | None = None
     pim: PimSpec | None = None

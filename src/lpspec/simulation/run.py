@@ -19,6 +19,8 @@ from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_p
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.requests import refuse_served
 from lpspec.simulation.step_cost import StepCosts, priced, step_costs
+from lpspec.simulation.step_order import check_order, right_ahead, run_ahead, shared_share
+from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, check_shape
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_for
@@ -26,41 +28,6 @@ from lpspec.speculation.pruner import PRIOR_WEIGHT, sampling_share
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.settled import nothing_settled
 from lpspec.speculation.token_tree import TokenTree, accepted_lengths
-
-
-@dataclass(frozen=True)
-class Steps:
-    """What every verify pass of a run did: int64 [steps] each, turn after turn.
-
-    Attributes:
-        position: Tokens of the turn committed before the step.
-        l_spec: Tokens verified, the root included.
-        committed: Tokens committed, the root included.
-        placement: Where the weights lay, as an index into the placements of the price list.
-        heads: Draft heads that ran.
-        moved: Accepted drafts out of place, whose keys and values move up; of tokens that waited in the scratchpad the
-            entry that ``DraftCache.put_in_place`` gives.
-    """
-
-    position: IntArray
-    l_spec: IntArray
-    committed: IntArray
-    placement: IntArray
-    heads: IntArray
-    moved: IntArray
-
-    @property
-    def moves(self) -> IntArray:
-        """Every change of placement between two steps: int64 [moves, 2], from where to where."""
-        pairs: IntArray = np.column_stack([self.placement[:-1], self.placement[1:]])
-        moved: IntArray = pairs[pairs[:, 0] != pairs[:, 1]]
-        return moved
-
-    @property
-    def turn(self) -> IntArray:
-        """int64 [steps], the turn of every step, counted from 0."""
-        turn: IntArray = np.cumsum(self.position <= np.concatenate([self.position[:1], self.position[:-1]])) - 1
-        return turn
 
 
 @dataclass(frozen=True)
@@ -231,7 +198,11 @@ def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
 
 def decode_steps(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
-    return put_in_place(system, _decode_steps(system, trace, workload, policy, costs))
+    check_order(system)
+    steps = put_in_place(system, _decode_steps(system, trace, workload, policy, costs))
+    if system.platform.step_order == "pipelined":
+        steps = replace(steps, right_ahead=right_ahead(trace, steps))
+    return steps
 
 
 def put_in_place(system: System, steps: Steps) -> Steps:
@@ -285,6 +256,10 @@ def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
         migration_ns = float(moved_ns.sum())
         step_ns = step_ns + placed.latency_ns[steps.placement, steps.l_spec - 1] + moved_ns
         step_pj = step_pj + placed.energy_pj[:, steps.placement, steps.l_spec - 1] + moved_pj
+    if steps.right_ahead is not None:
+        shared = shared_share(system, costs.allocator, costs.first_context, steps)
+        saved_ns, lost_pj = run_ahead(steps.right_ahead, shared, step_ns - draft_ns, draft_ns, draft_pj, step_pj)
+        step_ns, step_pj = step_ns - saved_ns, step_pj + lost_pj
     totals = float(step_ns.sum()), step_pj.sum(axis=1), migration_ns, costs.prefill_ns, float(costs.prefill_pj.sum())
     by_turn = TurnTotals(*(_summed(steps.turn, part) for part in (steps.committed, step_ns, step_pj.sum(axis=0))))
     return Run(system, steps, *totals, by_turn=by_turn)
@@ -301,10 +276,25 @@ def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     decode = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads, turn)
     decode += costs.drafting(steps.position, steps.l_spec, steps.committed, steps.placement, steps.heads, turn)
     turn_ns, turn_pj = priced(system, decode + moving, (1, int(turn[-1]) + 1))
+    if steps.right_ahead is not None:
+        saved_ns, lost_pj = _run_ahead_by_commands(system, costs, steps)
+        turn_ns = turn_ns - _summed(turn, saved_ns)
+        turn_pj = turn_pj + np.stack([_summed(turn, component) for component in lost_pj])[:, None]
     totals = float(turn_ns.sum()), turn_pj.sum(axis=(1, 2)), float(np.sum(moving.latency_ns))
     prefill_ns, prefill_pj = (float(part.sum()) for part in priced(system, costs.prefill(), (1, 1)))
     of_turns = TurnTotals(_summed(turn, steps.committed), turn_ns[0], turn_pj.sum(axis=(0, 1)))
     return Run(system, steps, *totals, prefill_ns, prefill_pj, "command", of_turns, costs.error_bound)
+
+
+def _run_ahead_by_commands(system: System, costs: CommandCosts, steps: Steps) -> tuple[FloatArray, FloatArray]:
+    """What running ahead saves and loses in each step, arguments and result as for ``run_ahead``."""
+    assert steps.right_ahead is not None
+    each, shape = np.arange(len(steps.position)), (1, len(steps.position))
+    verify = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads, each)
+    draft = costs.drafting(steps.position, steps.l_spec, steps.committed, steps.placement, steps.heads, each)
+    (verify_ns, verify_pj), (draft_ns, draft_pj) = priced(system, verify, shape), priced(system, draft, shape)
+    shared, pj = shared_share(system, costs.allocator, costs.first_context, steps), (verify_pj + draft_pj)[:, 0]
+    return run_ahead(steps.right_ahead, shared, verify_ns[0], draft_ns[0], draft_pj[:, 0], pj)
 
 
 def allowed_prices(costs: StepCosts, policy: TreePolicy, heads: int, new_tokens: int | None = None) -> FloatArray:

@@ -17,6 +17,7 @@ from lpspec.simulation.batch_loop import Loop, Outcome, trees_of
 from lpspec.simulation.batch_room import Room, activation_bytes, make_room
 from lpspec.simulation.requests import Requests
 from lpspec.simulation.served_run import ServedRun
+from lpspec.simulation.step_order import check_order
 from lpspec.simulation.workload import System, TreePolicy
 
 
@@ -37,6 +38,7 @@ def serve(
             is one for single requests only.
     """
     system = system.under(policy)
+    check_order(system)
     if system.speculates and (kind := drafter_kind(system.model)) != "medusa":
         raise InputError(
             f"drafter {kind} is priced for one request at a time: requests and batches take medusa or none"
