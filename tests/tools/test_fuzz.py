@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from lpspec.errors import InputError
+from lpspec.explore.axis import read_axis
+from lpspec.explore.objective import read_goals
 from lpspec.explore.results import Results
 from lpspec.explore.store import FILE
 from lpspec.llm.loading import load_model
@@ -134,6 +136,21 @@ def test_counts_of_a_log_are_counts(number: str) -> None:
     for text in (sglang, vllm):
         with pytest.raises(InputError, match="1e-9 to 1e15"):
             read_log(text, "log", 4 if text is sglang else None)
+
+
+def test_numbers_without_end_in_a_study() -> None:
+    for ends in ({"from": 1, "to": 10**400}, {"from": -1e308, "to": 1e308}, {"from": "1 ns", "to": f"{10**400} ns"}):
+        with pytest.raises(InputError, match=r"at most 1e\+15|must be numbers"):
+            read_axis("pim.alus", {**ends, "steps": 3}, None, "axis")
+    with pytest.raises(InputError, match="beyond 1e"):
+        read_goals(f"min:{'9' * 400}")[0].value({}, {})
+
+
+def test_a_standard_is_a_text(tmp_path: Path) -> None:
+    file = tmp_path / "d.toml"
+    file.write_text('extends = "lpddr5-6400-8gb"\nname = "d"\nstandard = ["LPDDR5"]\n')
+    with pytest.raises(InputError, match="standard"):
+        load_die(str(file))
 
 
 def test_a_result_whose_workload_is_none(tmp_path: Path) -> None:

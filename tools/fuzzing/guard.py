@@ -24,7 +24,7 @@ _NO_CHANGE = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.s
 _LOOPS = Path(lpspec.__file__).parent / "__pycache__"
 """Where compiled loops are kept."""
 
-_OWN_LOOPS = ("numba", "llvmlite", "numpy", "lpspec")
+_OWN_LOOPS = ("numba", "llvmlite", "numpy", "lpspec", "copyreg")
 _OWN_CODE = ("<template>", "<frozen", "<unknown>")
 """What jinja2 makes of a template or of the place where one failed, and modules."""
 

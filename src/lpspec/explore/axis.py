@@ -16,6 +16,9 @@ Value: TypeAlias = float | int | bool | str | tuple[str, ...] | None
 MOST_VALUES = 1_000_000
 """On one axis; a longer one is a mistake."""
 
+LARGEST_END = 1e15
+"""Of a range; below it every whole number is one of floating point, too."""
+
 _RANGE_KEYS = ("from", "to", "steps", "scale")
 _WITH_UNIT = re.compile(r"\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(.*?)\s*")
 
@@ -72,6 +75,8 @@ def _steps(given: Mapping[str, Any], whole: bool, where: str) -> Sequence[Value]
         if key not in _RANGE_KEYS:
             raise InputError(f"{where}: {unknown_name('key', key, _RANGE_KEYS)}")
     (first, unit), (last, other) = (_number(given.get(end), where) for end in ("from", "to"))
+    if max(abs(first), abs(last)) > LARGEST_END:
+        raise InputError(f"{where}: from and to must be at most {LARGEST_END:g}")
     steps, scale = given.get("steps", 2), given.get("scale", "linear")
     if type(steps) is not int or not 2 <= steps <= MOST_VALUES:
         raise InputError(f"{where}: steps must be a whole number, 2 to {MOST_VALUES}")
@@ -89,7 +94,7 @@ def _steps(given: Mapping[str, Any], whole: bool, where: str) -> Sequence[Value]
 
 
 def _number(written: Any, where: str) -> tuple[float | int, str]:
-    if type(written) in (int, float) and math.isfinite(written):
+    if type(written) is int or (isinstance(written, float) and math.isfinite(written)):
         return written, ""
     match = _WITH_UNIT.fullmatch(written) if isinstance(written, str) else None
     try:

@@ -21,6 +21,9 @@ DEEPEST = 100
 LARGEST_WHOLE = 2**53
 """Beyond it a power is a number with a point, as a float has no more digits."""
 
+LARGEST_RESULT = 10**300
+"""A whole number beyond it is no number with a point any more."""
+
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -95,6 +98,8 @@ class Expression:
             raise self._refusal(f"has no value: {error}") from None
         if isinstance(found, complex) or (isinstance(found, float) and not math.isfinite(found)):
             raise self._refusal("has no finite value")
+        if isinstance(found, int) and abs(found) > LARGEST_RESULT:
+            raise self._refusal(f"is beyond {LARGEST_RESULT:g}")
         return found
 
     def _of(self, node: ast.expr, values: Mapping[str, Value]) -> Any:

@@ -100,7 +100,7 @@ def ck_ns_of(described: Mapping[str, Any]) -> float | None:
     A data rate is ``{value = ..., source = ...}``.
     """
     rate, standard = described.get("data_rate"), described.get("standard", "LPDDR5")
-    if not isinstance(rate, dict) or standard not in STANDARDS:
+    if not isinstance(rate, dict) or not isinstance(standard, str) or standard not in STANDARDS:
         return None
     return ck_ns_at(_mbps(rate.get("value")), standard)
 
