@@ -99,6 +99,6 @@ def results(store: str | Path, where: str = "", sort: str = "", limit: int | Non
     found = Results(store)
     try:
         rows = list(found.rows(Query(where, sort, limit)))
-        return StudyResults(tuple(rows), found.shown_columns(rows), results_document(rows, found))
+        return StudyResults(tuple(rows), found.shown_columns(Query(where)), results_document(rows, found))
     finally:
         found.close()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lpspec.errors import InputError
-from lpspec.explore.pareto import better, front
+from lpspec.explore.pareto import Cloud, better, front, front_keys
 
 METRICS = ("tokens_per_s", "edp_s_mj", "time_to_first_token_ms")
 few = st.one_of(st.none(), st.integers(0, 4))
@@ -41,3 +41,12 @@ def test_figures_that_have_no_better_way_are_refused() -> None:
     for name in ("migrations", "system"):
         with pytest.raises(InputError, match="unknown figure to optimise"):
             better(name)
+
+
+@given(st.lists(st.tuples(few, few), max_size=30))
+def test_keys_of_the_front_are_those_of_its_rows(pairs: list[tuple[int | None, int | None]]) -> None:
+    names = ("tokens_per_s", "edp_s_mj")
+    rows = [{"key": f"{i:064x}", **dict(zip(names, pair, strict=True))} for i, pair in enumerate(pairs)]
+    keys, figures = front_keys(((row["key"], *pair) for row, pair in zip(rows, pairs, strict=True)), names)
+    assert keys == [row["key"] for row in Cloud.of(rows, names).front]
+    assert figures.shape == (len(pairs), 2)

@@ -14,6 +14,8 @@ from lpspec.explore.points import Point, points
 from lpspec.explore.results import Query, Results
 from lpspec.explore.store import FILE, Outcome, Store
 from lpspec.explore.study_file import parse_study
+from lpspec.report.documents import json_text
+from lpspec.report.results_table import results_document, results_json
 
 DONE = Outcome({"tokens_per_s": 1.5}, "analytic", None, 0.1)
 
@@ -103,3 +105,49 @@ def test_what_is_no_store_is_said(tmp_path: Path) -> None:
         file.execute("pragma user_version = 99")
     with pytest.raises(InputError, match="has format 99"):
         Store(tmp_path / "new")
+
+
+def test_a_store_of_the_first_format_is_read(tmp_path: Path) -> None:
+    """It had no names and counts beside its points."""
+    few = some(3)
+    with Store(tmp_path, create=True) as store:
+        store.keep(few[0], DONE)
+        store.keep(few[1], Outcome(None, None, "no", 0.1))
+    file = sqlite3.connect(tmp_path / FILE)
+    file.executescript("drop table names; drop table counts; pragma user_version = 1")
+    file.close()
+    with Store(tmp_path) as store:
+        assert (store.count(), store.engines()) == (2, {store.engine: 2})
+        store.keep(few[2], DONE)
+        assert store.count() == 3
+    found = Results(tmp_path)
+    assert found.varied == ("workload.prompt_tokens",)
+    assert found.count() == found.count(Query(where="key is not null")) == 3
+    assert found.shown_columns()[:2] == ("fidelity", "error")
+    assert found.shown_columns() == found.shown_columns(Query(where="1"))
+
+
+def test_rows_of_some_keys(tmp_path: Path) -> None:
+    few = some(5)
+    with Store(tmp_path, create=True) as store:
+        for point in few:
+            store.keep(point, DONE)
+    found = Results(tmp_path)
+    keys = sorted(point.key for point in few[1:4])
+    assert [row["key"] for row in found.rows(Query(order="key", keys=tuple(keys)))] == keys
+    assert found.count(Query(keys=tuple(keys))) == 3
+    assert list(found.rows(Query(keys=()))) == []
+    with pytest.raises(InputError, match="syntax error"):
+        list(found.rows(Query(where="(delete from chosen)")))
+
+
+def test_json_piece_by_piece_is_that_of_the_document(tmp_path: Path) -> None:
+    with Store(tmp_path, create=True) as store:
+        found = Results(tmp_path)
+        assert "".join(results_json([], found)) == json_text(results_document([], found))
+        for point in some(3):
+            store.keep(point, DONE)
+    found = Results(tmp_path)
+    rows = list(found.rows())
+    assert "".join(results_json(rows, found)) == json_text(results_document(rows, found))
+    assert len(rows) == 3

@@ -5,7 +5,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-from lpspec.engine_version import engine_version
 from lpspec.experiments.compare import compare
 from lpspec.explore.evaluate import METRICS
 from lpspec.explore.points import points
@@ -34,9 +33,7 @@ def fill_store(folder: Path, axes: dict[str, Any], ties: bool = False) -> None:
             figures = {name: draw.uniform(1, 100) for name in METRICS}
             if ties:
                 figures = {name: float(round(value / 10) + 1) for name, value in figures.items()}
-            row = (point.key, engine_version(), "lp-spec", json.dumps(point.scenario.to_dict()))
-            kept = (json.dumps(dict(point.values)), json.dumps(figures), "analytic", None, 0.1)
-            store._file.execute("insert into points values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row + kept)
+            store._insert(point, Outcome(figures, "analytic", None, 0.1))
 
 
 def keep_failure(folder: Path, why: str) -> None:

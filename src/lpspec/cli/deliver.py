@@ -34,15 +34,16 @@ def deliver(
     with FilesTogether() as files:
         write_json(files, outputs, document)
         if outputs.figures and draw is not None:
-            _write_figures(files, outputs, draw(), _scenario(document))
+            write_figures(files, outputs, draw(), _scenario(document))
         for path, make in others:
             files.write(path, make())
     show_result(outputs, document, blocks, [path for path, _ in others])
 
 
-def _write_figures(
+def write_figures(
     files: FilesTogether, outputs: Outputs, drawn: "Figure | Sequence[Figure]", scenario: str | None
 ) -> None:
+    """Write a figure, or one for each part, in every form that was asked for; they appear with the other files."""
     from lpspec.report.figures import figure_bytes
 
     figures = drawn if isinstance(drawn, Sequence) else [drawn]

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -172,6 +172,15 @@ class FilesTogether:
         """
         with _blamed(path):
             self.open(path).write(content)
+
+    def stream(self, path: Path, write: Callable[[BinaryIO], None]) -> None:
+        """Write a whole file piece by piece.
+
+        Raises:
+            InputError: It cannot be written.
+        """
+        with _blamed(path):
+            write(self.open(path))
 
     def __enter__(self) -> Self:
         """Begin."""

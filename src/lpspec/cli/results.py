@@ -1,21 +1,26 @@
 """``lpspec results``: the points of a store, filtered, sorted, drawn and exported."""
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
-from lpspec.cli.deliver import deliver
+from lpspec.cli.console import say_written, show
+from lpspec.cli.deliver import write_figures
 from lpspec.cli.options import FigureFile, JsonFile, flattened, given_options, split_names
-from lpspec.cli.outputs import plan_file, plan_outputs
+from lpspec.cli.outputs import FilesTogether, plan_file, plan_outputs, print_json
 from lpspec.scenario.description import Description
 from lpspec.scenario.option import option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Sequence
 
+    import numpy as np
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from lpspec.explore.results import Query, Results
 
 AXES = ("tokens_per_s", "tokens_per_j")
 """Figures that points are drawn over where none are named."""
@@ -65,33 +70,61 @@ def results(
     figure
         Draw the points over two figures (of --pareto, or tokens_per_s and tokens_per_j), to this path, as for compare.
     """
-    from lpspec.explore.pareto import Cloud
-    from lpspec.explore.results import Query, Results
-    from lpspec.report.results_table import results_blocks, results_document
-
     outputs = plan_outputs(json, figure)
     asked = Selection(**given_options(Selection, options))
     export = plan_file("--export", asked.export, outputs.paths)
-    form = None if export is None else _row_form(export)
     metrics = None if asked.pareto is None else split_names("--pareto", [asked.pareto])
-    found = Results(store)
-    every = list(found.rows(Query(asked.where, asked.sort, None if metrics else asked.limit, asked.engine)))
-    rows = every if metrics is None else [dict(row) for row in Cloud.of(every, metrics).front][: asked.limit]
-    columns = found.shown_columns(rows)
-
-    def draw() -> "Figure":
-        from lpspec.report.results_figure import results_figure
-
-        return results_figure(Cloud.of(every, metrics or AXES))
-
-    shown = rows if asked.limit is not None or metrics else rows[:SHOWN_ROWS]
-    blocks = results_blocks(shown, columns, len(rows), found.engines)
-    others = [] if export is None or form is None else [(export, lambda: form(rows, columns))]
-    deliver(outputs, results_document(rows, found), blocks, draw, others)
-
-
-def _row_form(path: "Path") -> "Callable[..., bytes]":
-    """What makes the content of an export of rows and columns."""
+    from lpspec.explore.results import Query, Results
+    from lpspec.report.results_table import results_blocks, results_json
     from lpspec.report.rows_files import row_form
 
-    return row_form(path)
+    form = None if export is None else row_form(export)
+    found = Results(store)
+    query, figures = Query(asked.where, asked.sort, asked.limit, asked.engine), None
+    if metrics is not None:
+        keys, figures = _front(found, replace(query, limit=None), metrics)
+        query = replace(query, keys=tuple(keys))
+    columns = found.shown_columns(query)
+    with FilesTogether() as files:
+        if outputs.json is not None:
+            pieces = results_json(found.rows(query), found)
+            files.stream(outputs.json, lambda out: out.writelines(piece.encode() for piece in pieces))
+        if export is not None and form is not None:
+            files.stream(export, lambda out: form(out, found.table(query, columns), columns))
+        if outputs.figures:
+            write_figures(files, outputs, _drawn(found, query, metrics or AXES, figures), None)
+    if outputs.json_to_stdout:
+        for piece in results_json(found.rows(query), found):
+            print_json(piece)
+        return
+    rows = list(found.rows(replace(query, limit=query.limit if query.limit or metrics else SHOWN_ROWS)))
+    total = min(found.count(query), asked.limit or sys.maxsize)
+    show(results_blocks(rows, columns, total, found.engines))
+    say_written([*([] if export is None else [export]), *outputs.paths])
+
+
+def _front(found: "Results", query: "Query", metrics: "Sequence[str]") -> "tuple[list[str], NDArray[np.float64]]":
+    """Keys of the points that no other beats, and the figures of all."""
+    from lpspec.explore.pareto import better, front_keys
+
+    for name in metrics:
+        better(name)
+    return front_keys(found.table(query, ("key", *metrics)), metrics)
+
+
+def _drawn(
+    found: "Results", query: "Query", metrics: "Sequence[str]", figures: "NDArray[np.float64] | None"
+) -> "Figure":
+    """All points over two figures; of a query for the front, ``figures`` has those of all."""
+    import numpy as np
+
+    from lpspec.explore.pareto import Cloud
+    from lpspec.report.results_figure import results_figure
+
+    names, best = tuple(metrics), replace(query, limit=None)
+    if figures is None:
+        keys, figures = _front(found, query, names)
+        best = replace(best, keys=tuple(keys))
+    rows = [dict(zip(names, values, strict=True)) for values in figures[np.isfinite(figures).all(axis=1)].tolist()]
+    front = [dict(zip(names, values, strict=True)) for values in found.table(best, names)]
+    return results_figure(Cloud(rows, names, front))

@@ -1,6 +1,6 @@
 """Which points no other beats in every figure at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -57,6 +57,28 @@ def front(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> NDArray[
     values = np.array([[_lower_is_better(row[name], name) for name in metrics] for row in rows], np.float64)
     on_front: NDArray[np.bool_] = np.equal(fronts(values.reshape(len(rows), len(metrics)), 1), 0)
     return on_front
+
+
+def front_keys(rows: Iterable[tuple[Any, ...]], metrics: Sequence[str]) -> tuple[list[str], NDArray[np.float64]]:
+    """The keys of rows on the front, and the figures of all, of as many rows as there may be.
+
+    Args:
+        rows: The key of each, then its figures; None where it has none.
+        metrics: Names of the figures.
+
+    Returns:
+        Keys in the order of the rows, and float64 [rows, figures], nan where there is none.
+
+    Raises:
+        InputError: As for ``front``.
+    """
+    signs = np.array([-1.0 if better(name) == "higher" else 1.0 for name in metrics])
+    fields = [("key", "S64"), *((str(i), "f8") for i in range(len(metrics)))]
+    plain = ((key, *(np.nan if value is None else value for value in values)) for key, *values in rows)
+    table = np.fromiter(plain, dtype=fields)
+    figures = np.stack([table[str(i)] for i in range(len(metrics))], axis=1)
+    on_front = np.equal(fronts(figures * signs, 1), 0)
+    return [key.decode() for key in table["key"][on_front].tolist()], figures
 
 
 def fronts(losses: NDArray[np.float64], most: int | None = None) -> NDArray[np.int64]:

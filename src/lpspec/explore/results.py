@@ -12,7 +12,7 @@ from typing import Any
 from lpspec.engine_version import engine_version
 from lpspec.errors import InputError, listed, shown
 from lpspec.explore.evaluate import METRICS
-from lpspec.explore.store import FILE, Store
+from lpspec.explore.store import ENGINES, FILE, Store
 
 OWN = ("key", "engine", "system", "fidelity", "error", "cpu_s")
 """Columns that every row has besides what varies and what was measured."""
@@ -38,12 +38,14 @@ class Query:
         order: A column to sort by, with ``:desc`` behind it for the largest first; empty for the order of the store.
         limit: Rows at most; None for all.
         engine: Version of the engine; None for this one.
+        keys: Of the rows that are wanted; None for all.
     """
 
     where: str = ""
     order: str = ""
     limit: int | None = None
     engine: str | None = None
+    keys: tuple[str, ...] | None = None
 
 
 class Results:
@@ -67,12 +69,17 @@ class Results:
 
     def _prepare(self) -> None:
         self._file.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
-        names = "select distinct each.key from points, json_each(points.varied) as each"
-        self.varied = tuple(name for (name,) in self._file.execute(names) if name not in (*METRICS, *OWN, "systems"))
+        names = self._file.execute("select name from names order by rowid")
+        self.varied = tuple(name for (name,) in names if name not in (*METRICS, *OWN, "systems"))
         parts = [f"json_extract(varied, {_path(name)}) as {_quoted(name)}" for name in self.varied]
         parts += [f"json_extract(metrics, {_path(name)}) as {_quoted(name)}" for name in METRICS]
         columns = ", ".join([*OWN, *parts, "scenario", "varied", "metrics"])
         self._file.execute(f"create temp view results as select {columns} from points")
+        self._file.execute("create temp table chosen (key text primary key) without rowid")
+        self._guard()
+
+    def _guard(self) -> None:
+        """From here on, conditions may read alone."""
         self._file.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY)
 
     @contextmanager
@@ -88,23 +95,64 @@ class Results:
         """Every column that a condition may name."""
         return (*OWN, *self.varied, *METRICS)
 
-    def shown_columns(self, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-        """The columns of a table: what varies, the figures, and what tells rows apart besides."""
-        own = [name for name in ("system", "fidelity", "error") if len({row[name] for row in rows}) > 1]
-        return (*own, *self.varied, *METRICS)
+    def shown_columns(self, query: Query = Query()) -> tuple[str, ...]:
+        """The columns of a table: what varies, the figures, and what tells rows apart besides.
+
+        Raises:
+            InputError: As for ``rows``.
+        """
+        kinds = [kind for kind, _ in self._kinds(query)]
+        apart = [len({kind[i] for kind in kinds}) > 1 for i in range(2)]
+        failed = any(kind[2] for kind in kinds)
+        own = zip(("system", "fidelity", "error"), (*apart, failed), strict=True)
+        return (*(name for name, is_shown in own if is_shown), *self.varied, *METRICS)
+
+    def count(self, query: Query = Query()) -> int:
+        """How many rows there are, whatever the limit.
+
+        Raises:
+            InputError: As for ``rows``.
+        """
+        return sum(points for _, points in self._kinds(query))
+
+    def _kinds(self, query: Query) -> list[tuple[tuple[str, str, int], int]]:
+        """Systems, fidelities, and whether they failed, each with how many points there are."""
+        if query.where.strip() or query.keys is not None:
+            select = "select system, coalesce(fidelity, '') as f, error is not null as e, count(*) from results"
+            found = self._found(query, f"{select} where {self._conditions(query)} group by system, f, e")
+        else:
+            found = self._found(query, "select system, fidelity, failed, points from counts where engine = ?")
+        return [((system, fidelity, failed), points) for system, fidelity, failed, points in found]
 
     @property
     def engines(self) -> dict[str, int]:
         """How many points each version has."""
         with self._blamed():
-            return dict(self._file.execute("select engine, count(*) from points group by engine order by engine"))
+            return dict(self._file.execute(ENGINES))
 
     def rows(self, query: Query = Query()) -> Iterator[dict[str, Any]]:
-        """Rows by column, with ``scenario`` and ``metrics`` as plain data.
+        """Rows by column, with ``scenario``, ``varied`` and ``metrics`` as plain data.
 
         Raises:
             InputError: The condition is no SQL, or names a column that does not exist.
         """
+        names = (*self.columns, "scenario", "varied", "metrics")
+        for values in self.table(query, names):
+            row = dict(zip(names, values, strict=True))
+            with self._blamed():
+                for name in names[-3:]:
+                    row[name] = None if row[name] is None else json.loads(row[name])
+            yield row
+
+    def table(self, query: Query, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Rows as some columns alone have them: a million of them take no more memory than one.
+
+        Raises:
+            InputError: As for ``rows``.
+        """
+        yield from self._found(query, f"select {', '.join(map(_quoted, columns))} from results {self._rest(query)}")
+
+    def _found(self, query: Query, sql: str) -> Iterator[tuple[Any, ...]]:
         steps = 0
 
         def give_up() -> bool:
@@ -114,13 +162,8 @@ class Results:
 
         self._file.set_progress_handler(give_up, 10_000)
         try:
-            cursor = self._file.execute(self._sql(query), (query.engine or engine_version(),))
-            names = [column[0] for column in cursor.description]
-            for values in cursor:
-                row = dict(zip(names, values, strict=True))
-                for name in ("scenario", "varied", "metrics"):
-                    row[name] = None if row[name] is None else json.loads(row[name])
-                yield row
+            self._choose(query.keys)
+            yield from self._file.execute(sql, (query.engine or engine_version(),))
         except (sqlite3.Error, sqlite3.Warning) as error:
             if not query.where.strip():
                 with self._blamed():
@@ -154,10 +197,22 @@ class Results:
                 }
         return found
 
-    def _sql(self, query: Query) -> str:
+    def _choose(self, keys: Sequence[str] | None) -> None:
+        if keys is not None:
+            self._file.set_authorizer(None)
+            self._file.execute("delete from chosen")
+            self._file.executemany("insert into chosen values (?)", ((key,) for key in keys))
+            self._guard()
+
+    def _conditions(self, query: Query) -> str:
         conditions = ["engine = ?"]
+        if query.keys is not None:
+            conditions.append("key in (select key from chosen)")
         if query.where.strip():
             conditions.append(f"({self._with_quotes(query.where)}\n)")
+        return " and ".join(conditions)
+
+    def _rest(self, query: Query) -> str:
         column, _, way = query.order.partition(":")
         if way not in ("", "asc", "desc"):
             raise InputError(f"--sort {shown(query.order, 40)} must end in :asc or :desc, or in neither")
@@ -165,7 +220,7 @@ class Results:
             raise InputError(f"no column '{shown(column, 40)}': known are {listed(self.columns[::-1], 100)}")
         order = f" order by {_quoted(column)} {way or 'asc'}" if column else ""
         limit = "" if query.limit is None else f" limit {query.limit}"
-        return f"select * from results where {' and '.join(conditions)}{order}{limit}"
+        return f"where {self._conditions(query)}{order}{limit}"
 
     def _with_quotes(self, where: str) -> str:
         """Names with dots as SQL wants them, outside texts in quotes."""

@@ -21,7 +21,7 @@ from lpspec.errors import InputError, shown
 from lpspec.explore.points import Point
 
 FILE = "study.sqlite"
-FORMAT = 1
+FORMAT = 2
 """Of the tables; a store of another format is refused."""
 
 FOREIGN_CLAIM_S = 600.0
@@ -35,11 +35,30 @@ create table if not exists points (
     key text not null, engine text not null, system text not null, scenario text not null, varied text not null,
     metrics text, fidelity text, error text, cpu_s real, primary key (key, engine)
 ) without rowid;
+create table if not exists names (name text primary key);
+create table if not exists counts (
+    engine text not null, system text not null, fidelity text not null, failed integer not null,
+    points integer not null, primary key (engine, system, fidelity, failed)
+) without rowid;
 create table if not exists claims (
     key text not null, engine text not null, host text, pid integer, started text, since real,
     primary key (key, engine)
 ) without rowid;
 """
+
+
+_NAMES_OF_ALL = "insert into names select distinct each.key from points, json_each(points.varied) as each"
+_COUNTS_OF_ALL = """
+insert into counts select engine, system, coalesce(fidelity, '') as f, error is not null as e, count(*) from points
+group by engine, system, f, e
+"""
+"""What format 1 lacks: names and counts kept beside the points, so that nobody reads all of these to know them."""
+
+ENGINES = "select engine, sum(points) from counts group by engine order by engine"
+"""Versions and how many points each has."""
+
+_PAGES_KB = 65_536
+"""Of the file that a process keeps in memory: keys are spread over all of it."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +100,22 @@ class Store:
             if create:
                 Path(folder).mkdir(exist_ok=True)
             self._file = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
+            self._names: set[str] = set()
             self._prepare()
 
     def _prepare(self) -> None:
         self._file.execute("pragma journal_mode = wal")
         self._file.execute("pragma synchronous = normal")
+        self._file.execute(f"pragma cache_size = -{_PAGES_KB}")
         with self._transaction():
             found = self._file.execute("pragma user_version").fetchone()[0]
-            if found not in (0, FORMAT):
+            if found not in (0, 1, FORMAT):
                 raise InputError(f"'{shown(str(self.path))}' has format {found}: this version reads format {FORMAT}")
             for table in filter(str.strip, _TABLES.split(";")):
                 self._file.execute(table)
+            if found == 1:
+                self._file.execute(_NAMES_OF_ALL)
+                self._file.execute(_COUNTS_OF_ALL)
             self._file.execute(f"pragma user_version = {FORMAT}")
 
     @contextmanager
@@ -152,9 +176,14 @@ class Store:
 
     def keep(self, point: Point, outcome: Outcome) -> None:
         """Keep a finished point, and give up the claim to it."""
-        key = point.key
+        with self._blamed(), self._transaction():
+            self._insert(point, outcome)
+            self._file.execute("delete from claims where key = ? and engine = ?", (point.key, self.engine))
+        self._names.update(point.values)
+
+    def _insert(self, point: Point, outcome: Outcome) -> None:
         row = (
-            key,
+            point.key,
             self.engine,
             (point.scenario.systems or ("",))[0],
             json.dumps(point.scenario.to_dict(), ensure_ascii=False),
@@ -164,9 +193,18 @@ class Store:
             outcome.error,
             outcome.cpu_s,
         )
-        with self._blamed(), self._transaction():
-            self._file.execute("insert or ignore into points values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-            self._file.execute("delete from claims where key = ? and engine = ?", (key, self.engine))
+        done = self._file.execute("insert or ignore into points values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        if done.rowcount:
+            self._count(row[2], outcome, point.values)
+
+    def _count(self, system: str, outcome: Outcome, names: Iterable[str]) -> None:
+        kind = self.engine, system, outcome.fidelity or "", outcome.error is not None
+        where = "engine = ? and system = ? and fidelity = ? and failed = ?"
+        if not self._file.execute(f"update counts set points = points + 1 where {where}", kind).rowcount:
+            self._file.execute("insert into counts values (?, ?, ?, ?, 1)", kind)
+        for name in names:
+            if name not in self._names:
+                self._file.execute("insert or ignore into names values (?)", (name,))
 
     def release(self, points: Iterable[Point]) -> None:
         """Give up claims to points that were not finished."""
@@ -178,12 +216,13 @@ class Store:
     def count(self) -> int:
         """Points of this engine."""
         with self._blamed():
-            return int(self._file.execute("select count(*) from points where engine = ?", (self.engine,)).fetchone()[0])
+            found = self._file.execute("select sum(points) from counts where engine = ?", (self.engine,))
+            return int(found.fetchone()[0] or 0)
 
     def engines(self) -> dict[str, int]:
         """How many points each engine priced."""
         with self._blamed():
-            return dict(self._file.execute("select engine, count(*) from points group by engine order by engine"))
+            return dict(self._file.execute(ENGINES))
 
     def close(self) -> None:
         """Close the file."""

@@ -1,11 +1,13 @@
 """Points of a study as a table and as JSON."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import indent
 from typing import Any
 
 from lpspec import __version__
 from lpspec.explore.evaluate import METRICS
 from lpspec.explore.results import OWN, Results
+from lpspec.report.documents import json_text
 from lpspec.report.wording import digits, new_table
 
 SHOWN_METRICS = ("tokens_per_s", "tokens_per_j", "edp_s_mj", "average_power_w", "time_to_first_token_ms", "mean_l_spec")
@@ -56,7 +58,18 @@ def cell(value: Any) -> str:
     return digits(value) if isinstance(value, float) else str(value)
 
 
-def results_document(rows: Sequence[Mapping[str, Any]], results: Results) -> dict[str, Any]:
+def results_json(rows: Iterable[Mapping[str, Any]], results: Results) -> Iterator[str]:
+    """The text of ``results_document``, piece by piece."""
+    opening, ending = json_text(results_document((), results)).split("[]", 1)
+    yield opening + "["
+    between = "\n"
+    for row in rows:
+        yield between + indent(json_text(_point(row)).rstrip("\n"), "    ")
+        between = ",\n"
+    yield ("]" if between == "\n" else "\n  ]") + ending
+
+
+def results_document(rows: Iterable[Mapping[str, Any]], results: Results) -> dict[str, Any]:
     """What ``lpspec results --json`` writes: each point with the scenario that repeats it."""
     return {
         "points": [_point(row) for row in rows],

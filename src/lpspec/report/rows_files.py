@@ -1,10 +1,11 @@
-"""Rows as files for other programs: CSV, Markdown, LaTeX and Parquet."""
+"""Rows as files for other programs: CSV, Markdown, LaTeX and Parquet, of as many rows as there may be."""
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lpspec.errors import InputError
 from lpspec.report.results_table import cell
@@ -13,52 +14,66 @@ _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasci
     letter: f"\\{letter}" for letter in "&%$#_{}"
 }
 
-Rows = Sequence[Mapping[str, Any]]
+ROWS_AT_ONCE = 20_000
+"""Rows of a part of a Parquet file."""
+
+Rows = Iterable[tuple[Any, ...]]
 
 
-def _csv_bytes(rows: Rows, columns: Sequence[str]) -> bytes:
-    text = io.StringIO()
+def _write_csv(out: BinaryIO, rows: Rows, columns: Sequence[str]) -> None:
+    text = io.TextIOWrapper(out, "utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_plain(row[name]) for name in columns] for row in rows)
-    return text.getvalue().encode()
+    writer.writerows(map(_plain, row) for row in rows)
+    text.detach()
 
 
-def _markdown_bytes(rows: Rows, columns: Sequence[str]) -> bytes:
-    lines = [list(columns), ["---"] * len(columns)]
-    lines += [[cell(row[name]).replace("|", "\\|") for name in columns] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines).encode()
+def _write_markdown(out: BinaryIO, rows: Rows, columns: Sequence[str]) -> None:
+    lines: Iterator[list[str]] = iter((list(columns), ["---"] * len(columns)))
+    for line in lines:
+        out.write(f"| {' | '.join(line)} |\n".encode())
+    for row in rows:
+        out.write(f"| {' | '.join(cell(value).replace('|', chr(92) + '|') for value in row)} |\n".encode())
 
 
-def _latex_bytes(rows: Rows, columns: Sequence[str]) -> bytes:
+def _write_latex(out: BinaryIO, rows: Rows, columns: Sequence[str]) -> None:
     """A tabular with the rules of package booktabs."""
-    lines = [[_latex(name) for name in columns], *([_latex(cell(row[name])) for name in columns] for row in rows)]
-    body = [" & ".join(line) + r" \\" for line in lines]
-    head = [rf"\begin{{tabular}}{{{'r' * len(columns)}}}", r"\toprule", body[0], r"\midrule"]
-    return "\n".join([*head, *body[1:], r"\bottomrule", r"\end{tabular}", ""]).encode()
+    head = [rf"\begin{{tabular}}{{{'r' * len(columns)}}}", r"\toprule", _latex_line(columns), r"\midrule", ""]
+    out.write("\n".join(head).encode())
+    for row in rows:
+        out.write(f"{_latex_line([cell(value) for value in row])}\n".encode())
+    out.write(b"\\bottomrule\n\\end{tabular}\n")
 
 
-def _parquet_bytes(rows: Rows, columns: Sequence[str]) -> bytes:
+def _latex_line(texts: Sequence[str]) -> str:
+    return " & ".join(map(_latex, texts)) + r" \\"
+
+
+def _write_parquet(out: BinaryIO, rows: Rows, columns: Sequence[str]) -> None:
     try:
         import polars
     except ModuleNotFoundError:
         raise InputError("a .parquet file needs polars: pip install 'lpspec[frames]'") from None
-    buffer = io.BytesIO()
-    data = {name: [_plain(row[name]) for row in rows] for name in columns}
-    polars.DataFrame(data, strict=False).write_parquet(buffer)
-    return buffer.getvalue()
+    source, parts = iter(rows), []
+    while some := [list(map(_plain, row)) for row in islice(source, ROWS_AT_ONCE)]:
+        data = dict(zip(columns, zip(*some, strict=True), strict=True))
+        parts.append(polars.DataFrame(data, strict=False))
+    whole = polars.concat(parts, how="vertical_relaxed") if parts else polars.DataFrame({name: [] for name in columns})
+    whole.write_parquet(out)
 
 
-_FORMS: dict[str, Callable[[Rows, Sequence[str]], bytes]] = {
-    ".csv": _csv_bytes,
-    ".md": _markdown_bytes,
-    ".tex": _latex_bytes,
-    ".parquet": _parquet_bytes,
+Writer = Callable[[BinaryIO, Rows, Sequence[str]], None]
+
+_FORMS: dict[str, Writer] = {
+    ".csv": _write_csv,
+    ".md": _write_markdown,
+    ".tex": _write_latex,
+    ".parquet": _write_parquet,
 }
 
 
-def row_form(path: Path) -> Callable[[Rows, Sequence[str]], bytes]:
-    """What makes the content of a file of rows and names of columns, by its suffix.
+def row_form(path: Path) -> Writer:
+    """What writes a file of rows with names of columns, by its suffix.
 
     Raises:
         InputError: The suffix is none of those known.
