@@ -161,8 +161,8 @@ def test_a_side_is_what_compare_makes_of_it() -> None:
     assert "4096" in (refused.error or "")
 
 
-LEAST_LOST = 1.003
-"""What heads that run to be learned from may cost where no draft is worth its verification."""
+NOISE = 1.0005
+"""Where drafts hardly pay, a few that happen to be wrong are seen."""
 
 
 @pytest.mark.parametrize("profile", ["attacc", "micron-y52p"])
@@ -175,4 +175,4 @@ def test_no_piece_is_worse_than_lp_spec(model: str, context: int, batch: int, pr
     result = beyond([case], ThisProcess(run_side), "analytic", new_tokens=16)
     assert not result.refused
     for row in (*result.rows, *result.parts):
-        assert row.edp_ratio <= LEAST_LOST, row.piece
+        assert row.edp_ratio <= (1 if row.piece == ALL else NOISE), row.piece

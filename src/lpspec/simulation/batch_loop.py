@@ -18,7 +18,7 @@ from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, check_
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy
-from lpspec.speculation.pruner import PRIOR_WEIGHT, sampling_share
+from lpspec.speculation.pruner import PRIOR_WEIGHT
 from lpspec.speculation.token_tree import TokenTree
 
 ROOT_ALONE = TokenTree.from_paths([])
@@ -97,7 +97,7 @@ class Loop:
             feedback=policy.rule != "verified-nodes",
             chain=policy.rule == "chain-feedback",
             memory=policy.memory,
-            share=sampling_share(policy.rule),
+            share=policy.sampling_share,
             by_limit=policy.size is None and not all_heads,
             batch=costs.span.requests if batch > 1 else 1,
             cache_bytes=room.cache_bytes,

@@ -24,7 +24,7 @@ from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, check_shape
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_for
-from lpspec.speculation.pruner import PRIOR_WEIGHT, sampling_share
+from lpspec.speculation.pruner import PRIOR_WEIGHT
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.settled import nothing_settled
 from lpspec.speculation.token_tree import TokenTree, accepted_lengths
@@ -345,7 +345,7 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
         policy.rule != "verified-nodes",
         policy.rule == "chain-feedback",
         policy.memory,
-        sampling_share(policy.rule),
+        policy.sampling_share,
         make_growth(heads, trace.top_k, price.shape[-1]),
         nothing_settled(price, heads, trace.top_k, costs.first_context),
         costs.move_price(policy.objective),

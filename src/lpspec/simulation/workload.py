@@ -18,7 +18,7 @@ from lpspec.scenario import Scenario
 from lpspec.scenario.names import HeadUse, LearningRule, Objective
 from lpspec.speculation.checked_pruner import CheckedPruner
 from lpspec.speculation.medusa_trees import named_tree, tree_names
-from lpspec.speculation.pruner import DEFAULT_MEMORY, Pruner
+from lpspec.speculation.pruner import DEFAULT_MEMORY, Pruner, sampling_share
 from lpspec.speculation.token_tree import TokenTree
 
 PrunerFactory: TypeAlias = Callable[[FloatArray], Pruner]
@@ -94,6 +94,16 @@ class TreePolicy:
     def constant_size(self) -> int | None:
         """Tokens of every tree, the root included; None where sizes change."""
         return self.size if self.fixed is None else self.fixed.size
+
+    @property
+    def is_unsampled(self) -> bool:
+        """Whether no head runs only to be learned from, however heads are used."""
+        return self.fixed is not None or self.pruner is not None or sampling_share(self.rule) == 0
+
+    @property
+    def sampling_share(self) -> float:
+        """Part of what steps cost that goes into heads which run only to be learned from."""
+        return 0.0 if self.heads == "as-deep" else sampling_share(self.rule)
 
 
 def tree_policy(scenario: Scenario) -> TreePolicy:
