@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "Compare LP-Spec with other systems on the same requests.",
     "peers": "Put what neighbouring simulators and measurements give beside ours, under their conditions.",
     "clocks": "Find the data rate and NPU clock with which a demanded token/s takes the least energy.",
+    "sustained": "Compare what machines do on a cold phone with what they keep up on a warm one.",
     "price": "Price one matrix product on every device of a system: time, counts and energy at each level.",
     "sweep": "Run every point of a study, and keep each in a store as soon as it is finished.",
     "search": "Search a study for the points that no other beats, and confirm the best by commands.",

@@ -5,7 +5,7 @@ NPU off. Every pair of clocks is priced by closed forms, the pruner planning ane
 is then priced by commands, and the next cheapest is taken where commands are too slow for it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError
 from lpspec.experiments.notes import policy_notes, workload_notes
 from lpspec.experiments.provenance import provenance
-from lpspec.experiments.setting import Setting, load_setting
+from lpspec.experiments.setting import Setting, load_setting, system_names
 from lpspec.experiments.systems import check_command_level, make_system
 from lpspec.machine.loading import load_operating_points
 from lpspec.machine.operating_points import LEAST_SAVED, MOST_SAVED, Clocks, OperatingPoints, Shares, priced_at
@@ -161,6 +161,56 @@ def _price_notes(system: System, points: Sequence[PointRun]) -> list[str]:
     return notes
 
 
+@dataclass(frozen=True)
+class Clocked:
+    """A machine whose clocks may change.
+
+    Attributes:
+        setting: What runs on it.
+        name: As the scenario calls it.
+        own: The machine at its own clocks.
+        nominal: These.
+    """
+
+    setting: Setting
+    name: str
+    own: System
+    nominal: Clocks
+
+    @classmethod
+    def of(cls, setting: Setting, which: int, points: OperatingPoints) -> "Clocked":
+        """One of the machines of a setting.
+
+        Raises:
+            InputError: It has no NPU with LPDDR, or clocks above all that are listed.
+        """
+        own = setting.systems[which]
+        npu, memory = own.platform.npu, own.platform.memory
+        if npu is None or memory is None:
+            raise InputError(f"clocks of an NPU and of LPDDR are chosen: '{own.name}' has neither")
+        nominal = points.clocks(memory.data_rate.mbps, npu.clock.ghz)
+        return cls(setting, system_names(setting.scenario)[which], own, nominal)
+
+    def at(self, clocks: Clocks, shares: Shares, changes: Mapping[str, str] | None = None) -> System:
+        """The machine at other clocks.
+
+        Args:
+            clocks: With their voltages.
+            shares: What is assumed of these.
+            changes: Of further constants.
+        """
+        scenario, further = self.setting.scenario, dict(changes or {})
+        if clocks == self.nominal and not further:
+            made = self.own
+        else:
+            further |= {
+                "memory.data_rate": f"{clocks.data_rate_mbps:.9g} Mbps",
+                "npu.clock": f"{clocks.npu_ghz:.9g} GHz",
+            }
+            made = make_system(self.name, self.setting.model, scenario.replace(changes={**scenario.changes, **further}))
+        return replace(made, profile=priced_at(self.own.profile, clocks, self.nominal, shares))
+
+
 class _Study:
     """Runs of one machine at all its clocks."""
 
@@ -169,11 +219,8 @@ class _Study:
     ) -> None:
         self.setting, self.operating_points, self.first_token_ms = setting, points, first_token_ms
         self.advance = advance
-        (self.system,) = setting.systems
-        platform = self.system.platform
-        if platform.npu is None or platform.memory is None:
-            raise InputError(f"clocks of an NPU and of LPDDR are chosen: '{self.system.name}' has neither")
-        self.nominal = points.clocks(platform.memory.data_rate.mbps, platform.npu.clock.ghz)
+        self.clocked = Clocked.of(setting, 0, points)
+        self.nominal = self.clocked.nominal
         self._confirmed: dict[Clocks, PointRun] = {}
 
     @cached_property
@@ -207,14 +254,8 @@ class _Study:
     def _at(self, clocks: Clocks, shares: Shares, fidelity: Fidelity) -> PointRun:
         """The machine at a pair of clocks."""
         self.advance(f"{clocks.data_rate_mbps:,.0f} Mb/s, NPU at {clocks.npu_ghz:g} GHz, {fidelity}")
-        scenario, own = self.setting.scenario, self.system
-        at = {"memory.data_rate": f"{clocks.data_rate_mbps:.9g} Mbps", "npu.clock": f"{clocks.npu_ghz:.9g} GHz"}
-        (name,) = scenario.systems or ()
-        made = make_system(name, self.setting.model, scenario.replace(changes={**scenario.changes, **at}))
-        if clocks == self.nominal:
-            made = own
-        system = replace(made, profile=priced_at(own.profile, clocks, self.nominal, shares))
-        run = simulate(system, self.setting.trace, scenario.workload, self.setting.policy, fidelity)
+        system = self.clocked.at(clocks, shares)
+        run = simulate(system, self.setting.trace, self.setting.scenario.workload, self.setting.policy, fidelity)
         return PointRun(clocks, run, waiting_w(system, shares))
 
 

@@ -68,7 +68,7 @@ def compare(scenario: Scenario) -> Comparison:
     return Comparison(scenario, tuple(runs), tuple(left_out), *made_from, notes)
 
 
-def _check_labels(names: Sequence[str], systems: Sequence[System]) -> None:
+def check_labels(names: Sequence[str], systems: Sequence[System]) -> None:
     """Refuse two rows of one name: a platform file that extends another inherits its name."""
     called: dict[str, str] = {}
     for name, system in zip(names, systems, strict=True):
@@ -85,7 +85,7 @@ def run_all(setting: Setting, run: Callable[[System], _Run]) -> tuple[list[_Run]
         InputError: A system that was named cannot run, or two have one name.
     """
     scenario = setting.scenario
-    _check_labels(system_names(scenario), setting.systems)
+    check_labels(system_names(scenario), setting.systems)
     check_command_level(scenario, setting.systems)
     runs: list[_Run] = []
     left_out: list[tuple[str, str]] = []

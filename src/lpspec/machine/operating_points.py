@@ -4,6 +4,7 @@ Switching energy goes with the square of its voltage. What of standby goes with 
 on the pins goes with their voltage, nobody publishes: both are assumptions with a range.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Self
@@ -13,7 +14,7 @@ from pydantic import Field, model_validator
 from lpspec.errors import InputError
 from lpspec.machine.currents import DERIVED, RailScale
 from lpspec.machine.energy_profile import EnergyProfile
-from lpspec.machine.quantity import DataRate, Described, Frequency, Share, Voltage
+from lpspec.machine.quantity import DataRate, Described, Frequency, Power, Share, Span, Voltage
 
 ON_NPU = ("mac_int8", "mac_fp16", "scratchpad", "local_buffer", "core_register")
 """Constants of the NPU's supply."""
@@ -48,6 +49,30 @@ class VoltageModel(Described):
     waiting_soc: Share = Field(description="share of rest_of_soc_power that is left while nothing is computed")
 
 
+class Thermal(Described):
+    """How long a phone may draw how much: its case warms up like one capacity behind one resistance."""
+
+    RANGES: ClassVar = {"sustained_power": (0.1, 100), "least_power": (0.1, 100), "time_constant": (1, 1e5)}
+    RANGES |= {"most_power": (0.1, 100), "package_power": (0.1, 100)}
+
+    sustained_power: Power = Field(description="of the whole SoC with its memory, that may flow for ever")
+    least_power: Power = Field(description="low end of its range")
+    most_power: Power = Field(description="high end of its range")
+    time_constant: Span = Field(description="in which a cold phone comes to 63 % of what a constant power warms it by")
+    package_power: Power = Field(description="of memory and MACs that may flow at all")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.least_power.watts <= self.sustained_power.watts <= self.most_power.watts:
+            raise ValueError("sustained_power must lie between least_power and most_power")
+        return self
+
+    def cold_seconds(self, watts: float) -> float:
+        """How long a cold phone may draw a power before it must draw no more than the sustained one; inf for ever."""
+        share = self.sustained_power.watts / watts if watts > 0 else math.inf
+        return math.inf if share >= 1 else -self.time_constant.seconds * math.log1p(-share)
+
+
 @dataclass(frozen=True, slots=True)
 class Shares:
     """The assumptions as fractions; their ends are the range of what comes of them."""
@@ -80,6 +105,7 @@ class OperatingPoints(Described):
     npu: tuple[NpuPoint, ...] = Field(min_length=1, description="clocks of the NPU, ascending")
     memory: tuple[MemoryPoint, ...] = Field(min_length=1, description="data rates of the memory, ascending")
     assumed: VoltageModel
+    thermal: Thermal | None = Field(default=None, description="what its case gives off; needed to tell what lasts")
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:

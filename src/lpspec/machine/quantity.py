@@ -174,6 +174,18 @@ class PositiveDuration(Duration):
     ZERO_ALLOWED: ClassVar[bool] = False
 
 
+class Span(Quantity):
+    """A time as people count it."""
+
+    UNIT: ClassVar[str] = "s"
+    SCALES: ClassVar[dict[str, float]] = {"s": 1.0, "min": 60.0}
+
+    @property
+    def seconds(self) -> float:
+        """Time in s."""
+        return self.value
+
+
 class DataRate(Quantity):
     """Bits per second on one pin."""
 
