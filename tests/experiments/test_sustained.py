@@ -16,7 +16,6 @@ from lpspec.experiments.sustained import (
     Pace,
     SustainedStudy,
     fastest,
-    mean_tokens_per_s,
     sustained_study,
 )
 from lpspec.machine.loading import load_operating_points
@@ -112,11 +111,11 @@ def test_a_package_that_may_draw_less_slows_the_peak() -> None:
 def test_a_session_is_its_cold_and_its_warm_part() -> None:
     each, limit = machine("lp-spec"), THERMAL.sustained_power.watts
     assert math.isfinite(each.cold_s)
-    assert mean_tokens_per_s(each, each.cold_s / 2, limit) == pytest.approx(each.peak.run.tokens_per_s)
+    assert each.mean_tokens_per_s(each.cold_s / 2, limit) == pytest.approx(each.peak.run.tokens_per_s)
     seconds = np.arange(0.5, 1800)
     warm = each.warm.tokens_per_s_under(limit)
     tokens = np.where(seconds < each.cold_s, each.peak.run.tokens_per_s, warm).sum()
-    assert mean_tokens_per_s(each, 1800, limit) == pytest.approx(tokens / 1800, rel=1e-3)
+    assert each.mean_tokens_per_s(1800, limit) == pytest.approx(tokens / 1800, rel=1e-3)
 
 
 def test_commands_price_what_is_chosen() -> None:

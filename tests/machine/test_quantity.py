@@ -22,6 +22,7 @@ from lpspec.machine.quantity import (
     Quantity,
     Share,
     Size,
+    Span,
     Throughput,
     Voltage,
 )
@@ -40,6 +41,7 @@ ONE: dict[type[Quantity], dict[str, float]] = {
     Throughput: {"TOPS": 1, "TFLOPS": 1, "GOPS": 1 / 1000},
     Size: {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "Gb": 1024**3 // 8, "GB": 1000**3},
     Power: {"W": 1, "mW": 1 / 1000},
+    Span: {"s": 1, "min": 60},
     Voltage: {"V": 1, "mV": 1 / 1000},
     Current: {"mA": 1, "A": 1000, "uA": 1 / 1000},
     EnergyPerOperation: {"pJ": 1, "fJ": 1 / 1000, "nJ": 1000},

@@ -97,6 +97,12 @@ class Endurance:
         """The pace with the most token/s where so much may flow in the mean."""
         return fastest(self.paces, watts, package_w)
 
+    def mean_tokens_per_s(self, seconds: float, watts: float) -> float:
+        """Throughput of a session that a cold phone begins: the peak until it is warm, then what it sustains."""
+        fast_s = min(seconds, self.cold_s)
+        tokens = self.peak.run.tokens_per_s * fast_s + self.warm.tokens_per_s_under(watts) * (seconds - fast_s)
+        return tokens / seconds
+
 
 @dataclass(frozen=True)
 class SustainedStudy:
@@ -117,13 +123,6 @@ class SustainedStudy:
     machines: tuple[Endurance, ...]
     provenance: dict[str, Any]
     notes: tuple[str, ...]
-
-
-def mean_tokens_per_s(machine: Endurance, seconds: float, sustained_w: float) -> float:
-    """Mean throughput of a session that a cold phone begins: the peak until it is warm, then what it sustains."""
-    cold_s, warm = machine.cold_s, machine.warm.tokens_per_s_under(sustained_w)
-    fast_s = min(seconds, cold_s)
-    return (machine.peak.run.tokens_per_s * fast_s + warm * (seconds - fast_s)) / seconds
 
 
 def sustained_study(

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from lpspec.experiments.sustained import SustainedStudy, mean_tokens_per_s
+from lpspec.experiments.sustained import SustainedStudy
 from lpspec.report.figures import (
     BLUE,
     DOUBLE_COLUMN_IN,
@@ -36,7 +36,7 @@ def sustained_figure(study: SustainedStudy) -> Figure:
             style = {"color": COLOURS[i % len(COLOURS)], "lw": 1.3, "label": machine.system.name}
             best = [machine.best(w, package_w).tokens_per_s_under(w) for w in watts.tolist()]
             power.plot(watts, best, **style)
-            session.plot(minutes, [mean_tokens_per_s(machine, 60 * m, limit) for m in minutes.tolist()], **style)
+            session.plot(minutes, [machine.mean_tokens_per_s(60 * m, limit) for m in minutes.tolist()], **style)
         power.set_xlabel("power that may flow in the mean, SoC and memory (W)")
         power.set_ylabel("token/s")
         power.set_ylim(0, None)

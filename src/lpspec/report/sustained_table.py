@@ -5,7 +5,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-from lpspec.experiments.sustained import Endurance, Pace, SustainedStudy, mean_tokens_per_s
+from lpspec.experiments.sustained import Endurance, Pace, SustainedStudy
 from lpspec.report.wording import digits, new_table, trace_line
 
 SESSIONS_S = (600.0, 1800.0)
@@ -56,7 +56,7 @@ def _cells(machine: Endurance, limit: float) -> Iterator[str]:
     yield digits(warm.soc_w, 3)
     yield f"{warm.busy_share(limit):.0%}"
     for seconds in SESSIONS_S:
-        yield digits(mean_tokens_per_s(machine, seconds, limit))
+        yield digits(machine.mean_tokens_per_s(seconds, limit))
 
 
 def sustained_document(study: SustainedStudy) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _machine_document(machine: Endurance, study: SustainedStudy) -> dict[str, An
         "sustained_tokens_per_s": machine.warm.tokens_per_s_under(limit),
         "sustained_least_tokens_per_s": least,
         "sustained_most_tokens_per_s": most,
-        "sessions": [{"seconds": s, "tokens_per_s": mean_tokens_per_s(machine, s, limit)} for s in SESSIONS_S],
+        "sessions": [{"seconds": s, "tokens_per_s": machine.mean_tokens_per_s(s, limit)} for s in SESSIONS_S],
         "peak_by_commands": commands and _pace_document(commands[0], float("inf")),
         "sustained_by_commands": commands and _pace_document(commands[1], limit),
         "paces": [_pace_document(pace, limit) for pace in machine.paces],
