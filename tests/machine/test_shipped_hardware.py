@@ -65,6 +65,7 @@ def test_what_ships() -> None:
     mobile = (*lp_spec, "lp5x-pim", "lpddr5-pim", "mobile-npu")
     others = (
         "a100",
+        "ahasd",
         "attacc",
         "attacc-8",
         "cd-pim",

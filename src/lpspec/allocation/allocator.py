@@ -103,6 +103,7 @@ ALLOCATORS: Registry[Callable[..., Allocator]] = Registry(
         "replicated": "lpspec.allocation.hybrid:BalancedAllocator",
         "pim-only": "lpspec.allocation.pim_only:PimOnlyAllocator",
         "attention-on-hbm-pim": "lpspec.allocation.single:AttentionOnHbmPim",
+        "drafts-on-pim": "lpspec.allocation.drafts_on_pim:DraftsOnPim",
         "kv-tiers": "lpspec.allocation.kv_tiers:KvTiers",
         "least-energy": "lpspec.allocation.weighed:least_energy",
         "least-edp": "lpspec.allocation.weighed:least_edp",

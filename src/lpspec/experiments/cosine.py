@@ -18,6 +18,7 @@ from lpspec.llm.llama_spec import llama_spec
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import verify_operators
 from lpspec.machine.loading import load_platform
+from lpspec.simulation.step_order import pipelined_ns
 from lpspec.speculation.cooperation import Router, fused
 from lpspec.speculation.geometric import rate_of_mean
 from lpspec.speculation.token_tree import TokenTree, accepted_lengths
@@ -69,7 +70,7 @@ class Phases:
     @property
     def pipelined_ms(self) -> float:
         """While some requests are verified, others are drafted for."""
-        return max(self.draft_ms, self.verify_ms)
+        return float(pipelined_ns(self.draft_ms, self.verify_ms, 0.0))
 
 
 def cosine_rows() -> Iterator[PeerRow]:

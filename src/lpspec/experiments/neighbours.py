@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from lpspec.allocation.allocator import make_allocator
+from lpspec.experiments.ahasd import ahasd_rows
 from lpspec.experiments.cosine import cosine_rows
 from lpspec.experiments.peer_row import Neighbour, PeerRow
 from lpspec.experiments.token_stack import token_stack_rows
@@ -54,7 +55,9 @@ CD_PIM_CONTEXT = 256
 def neighbour_rows() -> tuple[PeerRow, ...]:
     """Every row of the neighbours that have machines of their own."""
     return tuple(
-        row for rows in (_terafly, _loop_lynx, _leap, _cd_pim, token_stack_rows, cosine_rows) for row in rows()
+        row
+        for rows in (_terafly, _loop_lynx, _leap, _cd_pim, token_stack_rows, cosine_rows, ahasd_rows)
+        for row in rows()
     )
 
 

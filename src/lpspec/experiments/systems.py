@@ -49,6 +49,7 @@ SYSTEMS: dict[str, NamedSystem] = {
 KNOWN_SYSTEMS = SYSTEMS | {
     "lp-spec-plus": NamedSystem("lp-spec-plus", True, "LP-Spec's machine under better policies"),
     "lp-spec-lpddr5x": NamedSystem("lp-spec-lpddr5x", True, "LP-Spec's package in LPDDR5X-10667"),
+    "ahasd": NamedSystem("ahasd", True, "AHASD: drafts on PIM beside verification on the NPU; needs a draft network"),
     "a100": NamedSystem("a100", False, "A100 80 GB, autoregressive"),
     "a100-spec": NamedSystem("a100", True, "A100 80 GB with speculation"),
     "terafly": NamedSystem("terafly", False, "TeraFly: dataflow on one FPGA card, autoregressive"),
