@@ -146,7 +146,7 @@ def test_rooms_of_the_memory_are_entered_one_way() -> None:
     ("module", "target", "allowed"),
     [
         ("lpspec.dram.pim.moves", "lpspec.dram.run.mover.move", True),
-        ("lpspec.dram.run.session", "lpspec.dram.engine.loop.run", True),
+        ("lpspec.dram.run.session", "lpspec.dram.engine.phases.run_phase", True),
         ("lpspec.dram.run.mover", "lpspec.dram.pim.moves.plan_move", False),
         ("lpspec.dram.engine.loop", "lpspec.dram.run.session", False),
         ("lpspec.dram.check.bus", "lpspec.dram.rules.WINDOWS", False),

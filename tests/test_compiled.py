@@ -1,16 +1,17 @@
 """Compiled loops are kept where they can be, and a stale one is never found."""
 
-import ast
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lpspec import compiled
+from lpspec.arrays import IntArray
 
 PACKAGE_FILES = list(compiled.PACKAGE.rglob("*.py"))
 cache_folder: Callable[[], Path] = compiled._cache_folder.__wrapped__
@@ -75,8 +76,18 @@ print(compiled._cache_folder(), numba.config.CACHE_DIR == "", "NUMBA_CACHE_DIR" 
     assert {Path(path).parent for path in paths} == {tmp_path}
 
 
+def compiled_functions(call: Callable[[], object]) -> list[str]:
+    """Names of the functions of this file that are compiled during a call, once for each time."""
+    from numba.core import event
+
+    with event.install_recorder("numba:compile") as recorder:
+        call()
+    started = [entry.data["dispatcher"].py_func for _, entry in recorder.buffer if entry.is_start]
+    return [function.__name__ for function in started if function.__module__ == __name__]
+
+
 def test_constants_are_no_reason_to_compile_again() -> None:
-    @compiled.cached_njit(inner=True)
+    @compiled.cached_njit()
     def added(first: int, second: int) -> int:
         return first + second
 
@@ -84,78 +95,29 @@ def test_constants_are_no_reason_to_compile_again() -> None:
     def added_twice(first: int) -> int:
         return added(first, 3) + added(4, first) + added(5, 6)
 
-    assert added_twice(1) == 4 + 5 + 11
-    assert os.environ.get("NUMBA_DISABLE_JIT") or len(added.signatures) == 1  # type: ignore[attr-defined]
+    found: list[int] = []
+    names = compiled_functions(lambda: found.append(added_twice(1)))
+    assert found == [4 + 5 + 11]
+    assert os.environ.get("NUMBA_DISABLE_JIT") or sorted(names) == ["added", "added_twice"]
 
 
-REPOSITORY = Path(__file__).parent.parent
-CODE = [
-    p for folder in ("src", "tests", "tools", "benchmarks", "examples") for p in (REPOSITORY / folder).rglob("*.py")
-]
+def test_a_function_serves_python_and_other_compiled_functions() -> None:
+    @compiled.cached_njit()
+    def largest(values: IntArray) -> int:
+        if len(values) == 0:
+            raise ValueError("no values")
+        most = values[0]
+        for value in values:
+            most = max(most, value)
+        return int(most)
 
+    @compiled.cached_njit()
+    def of_both(first: IntArray, second: IntArray) -> int:
+        return largest(first) + largest(second)
 
-def test_inner_loops_are_called_by_loops_only() -> None:
-    """Numba builds no bridge from Python to them: a call would end the process."""
-    trees = {path: ast.parse(path.read_text("utf-8")) for path in CODE}
-    inner = {
-        (module_of(path), node.name): node
-        for path, tree in trees.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef) and "inner" in keywords_of(node) and module_of(path)
-    }
-    assert len(inner) > 20
-    wrong = [f"{path.name}:{line} {name}" for path, tree in trees.items() for line, name in outside(path, tree, inner)]
-    assert not wrong
-
-
-def keywords_of(function: ast.FunctionDef) -> set[str | None]:
-    """Options of ``cached_njit`` on a function, with the name itself."""
-    calls = [d for d in function.decorator_list if isinstance(d, ast.Call) and "cached_njit" in ast.unparse(d.func)]
-    return {"cached_njit", *(k.arg for call in calls for k in call.keywords)} if calls else set()
-
-
-def module_of(path: Path) -> str:
-    """Name by which a file of the package is imported; empty for others."""
-    source = REPOSITORY / "src"
-    return ".".join(path.relative_to(source).with_suffix("").parts) if source in path.parents else ""
-
-
-def outside(path: Path, tree: ast.Module, inner: Container[tuple[str, str]]) -> Iterator[tuple[int, str]]:
-    """Where a file names an inner loop outside of every compiled function: as its own, imported, or of a module."""
-    origin = {
-        alias.asname or alias.name: (node.module or "", alias.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-
-    def named(node: ast.AST) -> tuple[str, str]:
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            return ".".join(origin.get(node.value.id, ("", ""))), node.attr
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            return origin.get(node.id, (module_of(path), node.id))
-        return "", ""
-
-    def walk(node: ast.AST) -> Iterator[tuple[int, str]]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.FunctionDef) and keywords_of(child):
-                continue
-            if named(child) in inner:
-                yield getattr(child, "lineno", 0), named(child)[1]
-            yield from walk(child)
-
-    return walk(tree)
-
-
-def test_a_call_of_an_inner_loop_is_found() -> None:
-    text = """
-from lpspec.dram.check import log
-from lpspec.dram.check.log import need as needs
-@cached_njit()
-def loop(): needs(1)
-def plain(): needs(2)
-plain(log.note)
-"""
-    inner = {("lpspec.dram.check.log", "need"), ("lpspec.dram.check.log", "note")}
-    found = outside(REPOSITORY / "tests" / "any.py", ast.parse(text), inner)
-    assert list(found) == [(6, "need"), (7, "note")]
+    one, two = np.array([1, 5, 2]), np.array([7, 3])
+    assert of_both(one, two) == 12
+    assert (largest(one), largest(two)) == (5, 7)
+    for call in (lambda: largest(one[:0]), lambda: of_both(one, two[:0])):
+        with pytest.raises(ValueError, match="no values"):
+            call()

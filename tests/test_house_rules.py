@@ -39,7 +39,7 @@ KERNEL_PARAMETERS = {
     "replay_fixed": 8,
     "replay_pruned": 13,
     "report": 7,
-    "run_copies": 7,
+    "run_phase": 9,
     "serve": 11,
     "try_division": 11,
     "write_down": 8,

@@ -27,6 +27,12 @@ CALLED_BY_OTHERS = {
     "FirstCompilation.on_start": "numba's event listeners",
     "FirstCompilation.on_end": "numba's event listeners",
     "Result._repr_html_": "notebooks",
+    "_LinkedLibrary.get_pointer_to_function": "numba's code generation",
+    "_LinkedLibrary._optimize_final_module": "numba's code generation",
+    "_LinkedLibrary._finalize_final_module": "numba's code generation",
+    "_LinkingLibrary._optimize_final_module": "numba's code generation",
+    "LinkedCompiler.compile_extra": "numba's dispatchers",
+    "LinkingCompiler.compile_extra": "numba's dispatchers",
 }
 """Members that a library calls by their names, and which."""
 OWN_DECORATORS = ("property", "cached_property", "staticmethod", "classmethod", "override")

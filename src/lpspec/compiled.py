@@ -21,7 +21,6 @@ def cached_njit(
     nogil: bool = False,
     allocates: bool = True,
     any_order: bool = False,
-    inner: bool = False,
     in_place: bool = False,
 ) -> Callable[[_Function], _Function]:
     """Compile a function with numba, and cache it where no stale loop can be found.
@@ -34,11 +33,12 @@ def cached_njit(
         allocates: Whether the function makes arrays. Many small ones that only work on what they are given are a fifth
             faster if numba counts no references to it, and looks for no divisor of 0.
         any_order: Let sums of floats be taken in any order, so that they become vector instructions.
-        inner: Whether only compiled functions call it: without the bridge from Python it compiles in half the time.
         in_place: Whether its instructions stand wherever it is called: for what is called from few places, and so often
             that handing over the arrays would take as long as the work.
     """
     import numba
+
+    from lpspec.linked import LinkedCompiler, LinkingCompiler
 
     config: Any = numba.config
 
@@ -47,32 +47,34 @@ def cached_njit(
         config.CACHE_DIR = before or str(_cache_folder())  # a folder chosen by the user stays chosen
         try:
             options: dict[str, Any] = {} if allocates else {"_nrt": False, "error_model": "numpy"}
-            if inner:
-                options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+            options |= {"nogil": nogil, "fastmath": {"reassoc", "contract"} if any_order else False}
             if in_place:
                 options["forceinline"] = True
-            fastmath = {"reassoc", "contract"} if any_order else False
-            compiled: Any = numba.njit(cache=True, nogil=nogil, fastmath=fastmath, **options)(function)
+            compiled: Any = numba.njit(cache=True, pipeline_class=LinkingCompiler, **options)(function)
+            options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+            linked: Any = numba.njit(pipeline_class=LinkedCompiler, **options)(function)
         finally:
             config.CACHE_DIR = before
         if not config.DISABLE_JIT:
-            _compile_once_for_constants(compiled)
+            compiled.get_call_template = _template_of_numbers(linked)
+            compiled.get_overload = linked.get_overload
         return cast(_Function, compiled)
 
     return compile_cached
 
 
-def _compile_once_for_constants(compiled: Any) -> None:
-    """Let a constant argument count as a number: numba 0.68 compiles a function again for each value of one."""
+def _template_of_numbers(linked: Any) -> Callable[[Sequence[Any], Mapping[str, Any]], Any]:
+    """How compiled functions call one; a constant is a number to it: numba 0.68 compiles anew for each value of one."""
     from numba.core import types
 
     unliteral: Callable[[Any], Any] = types.unliteral
-    template = compiled.get_call_template
 
     def template_of_numbers(args: Sequence[Any], kws: Mapping[str, Any]) -> Any:
-        return template([unliteral(arg) for arg in args], {name: unliteral(arg) for name, arg in kws.items()})
+        return linked.get_call_template(
+            [unliteral(arg) for arg in args], {name: unliteral(arg) for name, arg in kws.items()}
+        )
 
-    compiled.get_call_template = template_of_numbers
+    return template_of_numbers
 
 
 @functools.cache

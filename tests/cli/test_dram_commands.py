@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from command_line import Said
 
-from lpspec.dram.engine.loop import run as run_kernel
+from lpspec.dram.engine.phases import run_phase
 from lpspec.machine.loading import die_names
 
 Lpspec = Callable[..., Said]
@@ -332,11 +332,11 @@ def test_help_names_every_die(lpspec: Lpspec) -> None:
 @pytest.mark.parametrize("argv", ["run requests.jsonl --commands new/out.csv --json j", "gemm --trace new/t --json j"])
 def test_an_interrupt_leaves_no_file(lpspec: Lpspec, folder: Path, monkeypatch: pytest.MonkeyPatch, argv: str) -> None:
     def interrupt(*given: Any) -> int:
-        run_kernel(*given)  # some commands are written by then
+        run_phase(*given)  # some commands are written by then
         raise KeyboardInterrupt
 
     scattered(100)
-    monkeypatch.setattr("lpspec.dram.engine.loop.run", interrupt)
+    monkeypatch.setattr("lpspec.dram.engine.phases.run_phase", interrupt)
     said = lpspec("dram", *argv.split(), *(GEMM[2:] if argv.startswith("gemm") else ()))
     assert (said.code, said.out, said.err) == (130, "", "lpspec: interrupted\n")
     assert [path.name for path in folder.iterdir()] == ["requests.jsonl"]

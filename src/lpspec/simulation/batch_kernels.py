@@ -140,7 +140,7 @@ def make_served(requests: int, tokens: int) -> Served:
     )
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def _alone_rows(prices: PassPrices, rules: Rules, context: int, left: int, rows: FloatArray) -> None:
     """Prices of a pass of one request, for each number of heads and tokens: float64 [rows, sizes] out."""
     last = rows.shape[0] - 1
@@ -155,7 +155,7 @@ def _alone_rows(prices: PassPrices, rules: Rules, context: int, left: int, rows:
                 rows[row, i] = np.inf
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def _load(lists: Lists, table: int, limit: int, size: int, growth: Growth) -> None:
     """Put a listed tree where the explorer puts it."""
     for node in range(size):
@@ -164,7 +164,7 @@ def _load(lists: Lists, table: int, limit: int, size: int, growth: Growth) -> No
         growth.rank[node] = lists.rank[table, limit, node]
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def _one_more_head(
     prices: PassPrices, taking: int, context: IntArray, deepest: IntArray, room: Division, aside: FloatArray
 ) -> None:
@@ -206,7 +206,7 @@ def _one_more_head(
             room.at_depth[deep + 1] += 1
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def _learn(rules: Rules, learned: Learned, asked: Asked, ranks: NDArray[np.int8], live: Live, request: int) -> None:
     """Score every head against what a request has committed, as ``replay_pruned`` does."""
     table, end, steps = asked.table[request], live.position[request], live.steps[request]
@@ -224,7 +224,7 @@ def _learn(rules: Rules, learned: Learned, asked: Asked, ranks: NDArray[np.int8]
             live.unscored[request, head] += 1
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def _plan(
     asked: Asked,
     prices: PassPrices,
@@ -268,7 +268,7 @@ def _plan(
     return taking
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def _verify(
     asked: Asked,
     ranks: NDArray[np.int8],

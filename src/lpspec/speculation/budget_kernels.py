@@ -125,7 +125,7 @@ def list_drafts(accuracy: FloatArray, table: int, nodes: int, growth: Growth, li
         lists.size[table, limit] = node
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def pass_price(prices: PassPrices, ns: float, pj: float) -> float:
     """What tokens are divided by, of a time and an energy of memory and MACs."""
     if prices.objective == THROUGHPUT:
@@ -134,7 +134,7 @@ def pass_price(prices: PassPrices, ns: float, pj: float) -> float:
     return counted if prices.objective == ENERGY else np.sqrt(ns * counted)
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def drafting(cost: FloatArray, at_depth: IntArray) -> float:
     """Time or energy of draft heads, as many requests at each depth as ``at_depth`` has from 1 on."""
     requests = at_depth[0]
@@ -150,7 +150,7 @@ def drafting(cost: FloatArray, at_depth: IntArray) -> float:
     return total
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def _weigh(prices: PassPrices, context: IntArray, requests: int, weight: FloatArray) -> None:
     """Price of a further token of each request, to first order: float64 [requests] out."""
     last, ns, pj = prices.own_ns.shape[1] - 1, 0.0, 0.0
@@ -178,7 +178,7 @@ def _weigh(prices: PassPrices, context: IntArray, requests: int, weight: FloatAr
         weight[i] = max(found, LEAST_WEIGHT)
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def try_division(
     prices: PassPrices,
     lists: Lists,
@@ -263,7 +263,7 @@ def try_division(
     return found
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def _longest(lists: Lists, length: FloatArray) -> None:
     """What trees of each size are expected to commit at most, whichever table they come from: [limits, nodes] out."""
     tables, limits, nodes = lists.gain.shape
@@ -278,7 +278,7 @@ def _longest(lists: Lists, length: FloatArray) -> None:
             length[limit, node] = total
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def _committed(length: FloatArray, requests: int, drafts: int) -> float:
     """What so many requests are expected to commit at most with so many drafts together."""
     whole = drafts // requests
@@ -288,7 +288,7 @@ def _committed(length: FloatArray, requests: int, drafts: int) -> float:
     return requests * each * ROUNDING
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def _can_win(
     prices: PassPrices,
     length: FloatArray,

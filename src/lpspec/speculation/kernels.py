@@ -326,7 +326,7 @@ def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> i
     return best_size
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def grow_to(accuracy: FloatArray, size: int, limit: int, growth: Growth) -> bool:
     """Grow the tree of one size that is at most so deep; False where two nodes are equally likely, or too few.
 

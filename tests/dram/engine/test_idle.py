@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lpspec.dram.engine import loop
+from lpspec.dram.engine import phases
 from lpspec.dram.engine import state as k
 from lpspec.dram.engine.pim_units import start_program
 from lpspec.dram.pim.program import ProgramBuilder
@@ -34,7 +34,7 @@ def final_state(
     log = np.empty((1 << 16 if walk else 0, 5), np.int64)
     if len(program):
         start_program(channel, program)
-    while (state := loop.run(channel, requests, served_at, program, log, 1 << 16)) == 0:
+    while (state := phases.run_phase(channel, program, requests, requests, served_at, log, 1 << 16, -1, 0)[2]) == 0:
         pass
     assert state == 1
     channel[k.STATE, k.S_LOGGED] = 0

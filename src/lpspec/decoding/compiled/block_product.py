@@ -299,7 +299,7 @@ def add_outputs(x: NDArray[Any], weight: NDArray[Any], out: NDArray[Any], first:
             _add_1_by_1(x, weight, out, fours, column)
 
 
-@cached_njit(nogil=True, allocates=False, inner=True)
+@cached_njit(nogil=True, allocates=False)
 def _add_five_or_six(x: NDArray[Any], weight: NDArray[Any], out: NDArray[Any], first: int, end: int) -> None:
     """The same for so many rows, whose sums all fit the registers if only two outputs are taken at a time."""
     six = x.shape[0] == 6

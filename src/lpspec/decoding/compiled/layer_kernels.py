@@ -76,7 +76,7 @@ def decoder_stack(
     return hidden, streams
 
 
-@cached_njit(nogil=True, inner=True)
+@cached_njit(nogil=True)
 def decoder_layer(
     x: Float32,
     table: Float32,
@@ -121,7 +121,7 @@ def norm_rows(x: Float32, weight: Float32, eps: float, out: Float32) -> None:
             out[row, k] = x[row, k] * scale * weight[k]
 
 
-@cached_njit(nogil=True, inner=True)
+@cached_njit(nogil=True)
 def attend(
     x: Float32,
     weight: Weight,
@@ -173,7 +173,7 @@ def attend(
     return out
 
 
-@cached_njit(nogil=True, inner=True)
+@cached_njit(nogil=True)
 def rotate_into(qkv: Float32, table: Float32, positions: IntArray, q: Float32, cache: Float32, start: int) -> None:
     """Rotate queries and keys of qkv [n, heads + 2 kv_heads, head_dim], and lay all three out by head.
 
@@ -199,7 +199,7 @@ def rotate_into(qkv: Float32, table: Float32, positions: IntArray, q: Float32, c
             cache[1, head, start + token] = qkv[token, heads + kv_heads + head]
 
 
-@cached_njit(nogil=True, allocates=False, any_order=True, inner=True)
+@cached_njit(nogil=True, allocates=False, any_order=True)
 def _weigh(scores: Float32, mask: Float32, scale: np.float32) -> np.float32:
     """Turn the scores [keys] of one query into weights, in place, and return what makes shares of them.
 
@@ -216,7 +216,7 @@ def _weigh(scores: Float32, mask: Float32, scale: np.float32) -> np.float32:
     return np.float32(1 / total)
 
 
-@cached_njit(nogil=True, allocates=False, inner=True)
+@cached_njit(nogil=True, allocates=False)
 def _largest(values: Float32) -> np.float32:
     """The largest value, by eight comparisons at once."""
     a = b = c = d = e = f = g = h = values[0]
@@ -229,7 +229,7 @@ def _largest(values: Float32) -> np.float32:
     return max(a, b, c, d, e, f, g, h)
 
 
-@cached_njit(nogil=True, inner=True)
+@cached_njit(nogil=True)
 def _mix(weights: Float32, values: Float32, out: Float32) -> None:
     """Add to out [rows, width] the values [keys, width] by weights [rows, keys]; key after key."""
     rows, keys = weights.shape
@@ -261,7 +261,7 @@ def gated(x: Float32, gate_up: Weight) -> Float32:
     return out
 
 
-@cached_njit(nogil=True, allocates=False, inner=True)
+@cached_njit(nogil=True, allocates=False)
 def _gate(gate: Float32, up: Float32, out: Float32) -> None:
     """Write silu(gate) * up, all of one length, into out."""
     for i in range(len(gate)):

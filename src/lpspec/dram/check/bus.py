@@ -27,7 +27,7 @@ BURSTS = 64
 """Bursts remembered on DQ: more than can be on their way at once (one a CK for RL + BL/n CK)."""
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _direction(op: int) -> int:
     """1 for a burst towards the host, 2 for a burst from it, 0 for a command without data on DQ."""
     if op == Op.RD or op == Op.RDA or op == Op.PIM_OUT:
@@ -49,7 +49,7 @@ def new_column_history(ranks: int) -> ColumnHistory:
     return ColumnHistory(new_history(ranks * PLACES), new_history(ranks * PLACES))
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _apart(
     log: Log, near: int, far: int, index: int, ck: int, last: History, rank: int, group: int, near_ck: int, far_ck: int
 ) -> None:
@@ -113,7 +113,7 @@ def new_dq_history() -> DqHistory:
     )
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _meet(t: CheckTiming, apart: int, gap: int) -> bool:
     """Whether two bursts that begin so many CK apart leave less than a gap between them on DQ."""
     if t.nSEG == 0:
@@ -122,7 +122,7 @@ def _meet(t: CheckTiming, apart: int, gap: int) -> bool:
     return apart < held or abs(apart - t.nSEG) < held
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _free_ck(t: CheckTiming, begin_ck: int, other_ck: int, gap: int) -> int:
     """When a burst that meets another may begin instead."""
     while begin_ck < other_ck or _meet(t, begin_ck - other_ck, gap):
@@ -130,7 +130,7 @@ def _free_ck(t: CheckTiming, begin_ck: int, other_ck: int, gap: int) -> int:
     return begin_ck
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _check_burst(
     t: CheckTiming, log: Log, index: int, ck: int, begin_ck: int, rank: int, way: int, dq: DqHistory
 ) -> None:

@@ -111,27 +111,27 @@ def report(log: Log, rule: int, index: int, ck: int, earlier: int, earlier_ck: i
         log.size[0] = at + 1
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def silent_log(log: Log) -> Log:
     """A log beside another for findings that say nothing new, such as those of the other ranks of one command."""
     return Log(np.zeros((0, 6), np.int64), np.zeros(RULES, np.int64), np.zeros(1, np.int64), log.step)
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def in_commands(log: Log, ck: int) -> int:
     """The next CK at which a command may begin."""
     step = log.step[0]
     return ck if step == 1 else -(-ck // step) * step
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def note(history: History, place: int, ck: int, index: int) -> None:
     """Remember that command ``index`` happened at ``place``."""
     history.ck[place] = ck
     history.command[place] = index
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def need(log: Log, rule: int, index: int, ck: int, history: History, place: int, delay_ck: int) -> bool:
     """Find fault where ``ck`` comes sooner than ``delay_ck`` after what happened last at ``place``.
 
@@ -145,7 +145,7 @@ def need(log: Log, rule: int, index: int, ck: int, history: History, place: int,
     return False
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def latest(history: History, first: int, count: int) -> int:
     """The place, of ``count`` from ``first``, where something happened last."""
     best = first
@@ -155,7 +155,7 @@ def latest(history: History, first: int, count: int) -> int:
     return best
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def latest_of_ranks(history: History, mask: int, stride: int, offset: int, count: int) -> int:
     """The place where something happened last, among ``count`` places from ``offset`` of each rank of a mask."""
     best = -1

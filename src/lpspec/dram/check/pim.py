@@ -46,7 +46,7 @@ def new_mode_history(ranks: int, steps: int) -> ModeHistory:
     return ModeHistory(np.zeros(ranks, np.int64), np.full(1, steps, np.int64), new_history(ranks))
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _fits_mode(op: int, is_pim_rank: bool, taken: int, steps: int) -> bool:
     if op == Op.CAS:
         return True  # WCK serves PIM_IN and PIM_OUT too
@@ -95,7 +95,7 @@ def new_pim_row_history(ranks: int, banks_per_mpu: int) -> PimRowHistory:
     )
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _pim_state(
     log: Log, index: int, ck: int, rows: PimRowHistory, mask: int, parities: int, first: int, count: int, row: int
 ) -> None:
@@ -115,7 +115,7 @@ def _pim_state(
                 return
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _note_ranks(history: History, mask: int, stride: int, offset: int, ck: int, index: int) -> None:
     rank = 0
     while mask >> rank:
@@ -124,7 +124,7 @@ def _note_ranks(history: History, mask: int, stride: int, offset: int, ck: int, 
         rank += 1
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _set_row(rows: PimRowHistory, mask: int, parities: int, parity: int, row: int) -> None:
     rank = 0
     while mask >> rank:
@@ -133,7 +133,7 @@ def _set_row(rows: PimRowHistory, mask: int, parities: int, parity: int, row: in
         rank += 1
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _computing(ck: int, mask: int, mac_ck: int, macs: History) -> tuple[int, int]:
     """Ranks that compute, those of a mask and those within nMAC of their last MAC; of these, the first to be done."""
     ranks, first = 0, -1
@@ -147,7 +147,7 @@ def _computing(ck: int, mask: int, mac_ck: int, macs: History) -> tuple[int, int
     return ranks, first
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _need_power(log: Log, index: int, ck: int, mask: int, most: int, mac_ck: int, macs: History) -> None:
     """Find fault where a MAC makes more than ``most`` ranks compute at once."""
     required, earlier = ck, -1
@@ -230,7 +230,7 @@ def new_input_history(ranks: int, slots: int, parities: int) -> InputHistory:
     )
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _load_input(t: CheckTiming, index: int, ck: int, rank: int, slot: int, slots: int, inputs: InputHistory) -> None:
     """One rank latches a burst: it lands from WL to WL + BL/n_min after the command."""
     place = rank * slots + slot
@@ -243,7 +243,7 @@ def _load_input(t: CheckTiming, index: int, ck: int, rank: int, slot: int, slots
         note(inputs.spoilt, spot, landing_ck, index)
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _follow_segment(
     t: CheckTiming,
     ck: int,
@@ -274,7 +274,7 @@ def _follow_segment(
     segment[SEG_COLUMN] = column
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _expect_landings(t: CheckTiming, ck: int, rank: int, named: int, slots: int, inputs: InputHistory) -> None:
     """Bursts still on their way into the set when its first MAC comes are for a later segment, or too late."""
     half, spot = slots // SETS, rank * SETS + named
@@ -284,7 +284,7 @@ def _expect_landings(t: CheckTiming, ck: int, rank: int, named: int, slots: int,
             note(inputs.spoilt, spot, landing_ck, inputs.load.command[place])
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _use_inputs(
     t: CheckTiming, log: Log, index: int, ck: int, rank: int, slot: int, slots: int, inputs: InputHistory
 ) -> bool:

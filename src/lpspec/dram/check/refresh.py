@@ -25,7 +25,7 @@ def new_refresh_history(ranks: int) -> RefreshHistory:
     return RefreshHistory(new_history(ranks), new_history(ranks * PAIRS))
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _latest_other_pair(pairs: History, rank: int, own: int) -> int:
     best = -1
     for place in range(rank * PAIRS, (rank + 1) * PAIRS):
@@ -34,7 +34,7 @@ def _latest_other_pair(pairs: History, rank: int, own: int) -> int:
     return best
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _waits_for_refresh(op: int) -> bool:
     """Commands that find the banks they name at work while a refresh runs; registers, WCK and data are free of it."""
     rows = op == Op.ACT1 or op == Op.PRE or op == Op.PREAB or op == Op.PIM_ACT or op == Op.PIM_PRE
@@ -82,7 +82,7 @@ def new_retention_history(ranks: int) -> RetentionHistory:
     return history
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _hold_to_account(
     t: CheckTiming, interval_ck: int, log: Log, index: int, ck: int, banks: RetentionHistory, first: int, count: int
 ) -> None:

@@ -109,7 +109,7 @@ def new_state_history(ranks: int) -> StateHistory:
     )
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _expect_closed(log: Log, index: int, ck: int, banks: StateHistory, first: int, count: int, stride: int) -> None:
     """Find fault once where a bank that must be precharged isn't; take it as precharged from then on."""
     found = False
@@ -122,7 +122,7 @@ def _expect_closed(log: Log, index: int, ck: int, banks: StateHistory, first: in
             banks.row[place] = CLOSED
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _access(stream: Stream, start: int, i: int, log: Log, banks: StateHistory, place: int) -> None:
     """A column command needs an open row, the one that it names if it names one; auto-precharge closes it."""
     op, ck, row = stream.op[i], stream.ck[i], banks.row[place]
@@ -256,7 +256,7 @@ WINDOW = 4
 FIRST_HALF, SECOND_HALF, OTHER_HALF = range(3)
 
 
-@cached_njit(inner=True)
+@cached_njit()
 def _activate(log: Log, t: CheckTiming, index: int, ck: int, ring: History, count: IntArray, rank: int) -> bool:
     """Hold one activation of a rank against the last and the fourth last, then remember it in their place."""
     oldest = rank * WINDOW + count[rank] % WINDOW

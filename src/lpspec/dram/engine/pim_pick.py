@@ -6,7 +6,7 @@ from lpspec.dram.engine.pim_units import go_on, latest, lowest, past_barrier, pi
 from lpspec.dram.engine.state import *
 
 
-@cached_njit(allocates=False, inner=True)
+@cached_njit(allocates=False)
 def pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
     """Find the next command of the program, and note whether a unit wants DQ.
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lpspec.arrays import IntArray
-from lpspec.dram.engine import loop
+from lpspec.dram.engine import phases
 from lpspec.dram.engine import state as k
 from lpspec.dram.engine.queues import note_needs
 from lpspec.dram.run import simulate
@@ -85,7 +85,8 @@ class _Window:
             most = min(most, len(self._requests) - SPARE)  # a command serves one request at most
         served_at = np.full(len(self._requests), _NOT_SERVED, np.int64)
         log = np.empty((most + 1 if take else 0, 5), np.int64)
-        state = loop.run(self.channel, self._requests, served_at, NO_PROGRAM, log, most)
+        waiting = self._requests
+        _, _, state = phases.run_phase(self.channel, NO_PROGRAM, waiting, waiting, served_at, log, most, -1, 0)
         if take:
             simulate.tables_to(take)(log[: self.channel[k.STATE, k.S_LOGGED]])
         self._forget_served(served_at)

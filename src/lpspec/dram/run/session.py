@@ -11,9 +11,8 @@ from functools import lru_cache
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.dram.engine import loop
+from lpspec.dram.engine import phases
 from lpspec.dram.engine import state as k
-from lpspec.dram.engine.copies import run_copies, start_segment
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run.controller import Controller, channel_of
 from lpspec.errors import InputError
@@ -128,12 +127,14 @@ class Session:
         state = self.channel[k.STATE]
         table = requests.copy()
         table[:, 0] += self.now_ck
-        start_segment(self.channel, program, self.now_ck)
         served_at = np.full(len(table), -1, np.int64)
         log = np.empty((COMMANDS_AT_ONCE, 5), np.int64) if take is not None else _NO_LOG
-        done = 0
+        start_ck, done = self.now_ck, 0
         while done == 0:
-            done = loop.run(self.channel, table, served_at, program, log, COMMANDS_AT_ONCE)
+            _, _, done = phases.run_phase(
+                self.channel, program, table, table, served_at, log, COMMANDS_AT_ONCE, start_ck, 0
+            )
+            start_ck = -1
             if take is not None:
                 take(log[: state[k.S_LOGGED]].copy())
             if progress is not None:
@@ -211,8 +212,9 @@ def copied(phase: PhaseWork, device: DieSpec, controller: Controller, enough_ck:
     session = Session(device, controller)
     session.pace(device.mac_ck if phase.mac_ck is None else phase.mac_ck)
     served_at = np.empty(len(requests), np.int64)
-    copies, session.now_ck, done = run_copies(
-        session.channel, program, requests, requests.copy(), served_at, _NO_LOG, max(enough_ck, 1)
+    shifted, enough_ck = requests.copy(), max(enough_ck, 1)
+    copies, session.now_ck, done = phases.run_phase(
+        session.channel, program, requests, shifted, served_at, _NO_LOG, phases.MOST_COMMANDS, 0, enough_ck
     )
     if done < 0:
         raise what_stopped(session.channel, done)

@@ -3,9 +3,8 @@
 import numpy as np
 
 from lpspec.arrays import IntArray
-from lpspec.dram.engine import loop
+from lpspec.dram.engine import phases
 from lpspec.dram.engine import state as k
-from lpspec.dram.engine.copies import start_segment
 from lpspec.dram.engine.shared import LINE_FIELDS, NOT_SERVED, T_OWN, run_shared
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.latencies import Latencies
@@ -78,14 +77,16 @@ class SharedSession(Session):
             self._start(NO_PROGRAM)
             done = 0
             while done == 0:
-                done = loop.run(self.channel, coming, served_at, NO_PROGRAM, coming[:0], COMMANDS)
+                _, _, done = phases.run_phase(
+                    self.channel, NO_PROGRAM, coming, coming, served_at, coming[:0], COMMANDS, -1, 0
+                )
             self._count(coming, served_at, done)
             self.now_ck = max(self.now_ck, int(self.channel[k.STATE, k.S_NOW]))
         self.now_ck = max(self.now_ck, ck)
 
     def _start(self, program: IntArray) -> None:
         """Bring a program before its first line, at ``now_ck``."""
-        start_segment(self.channel, program, self.now_ck)
+        phases.start_segment(self.channel, program, self.now_ck)
         self.channel[k.STATE, k.S_NOW] = max(self.now_ck, int(self.channel[k.STATE, k.S_NOW]))
 
     def _count(self, table: IntArray, served_at: IntArray, done: int) -> None:
