@@ -15,7 +15,7 @@ from numba.core.environment import lookup_environment
 __all__ = ["LinkedCompiler", "LinkingCompiler"]
 
 
-class _Flags(Flags):  # type: ignore[misc]
+class _Flags(Flags):
     """Options of a compilation, which numba compares at each call that it types: value by value, defaults included."""
 
     __slots__ = ()
@@ -31,7 +31,7 @@ class _Flags(Flags):  # type: ignore[misc]
         return int(super().__hash__())
 
 
-class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
+class _LinkedLibrary(JITCodeLibrary):
     """Code that others take in."""
 
     @property
@@ -56,7 +56,7 @@ class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
         self._finalized = True
 
 
-class _LinkingLibrary(JITCodeLibrary):  # type: ignore[misc]
+class _LinkingLibrary(JITCodeLibrary):
     """Code of a function and of all that it calls, optimised in one go."""
 
     def _optimize_final_module(self) -> None:
@@ -64,7 +64,7 @@ class _LinkingLibrary(JITCodeLibrary):  # type: ignore[misc]
         passes.run(self._final_module, builder)
 
 
-class LinkedCompiler(Compiler):  # type: ignore[misc]
+class LinkedCompiler(Compiler):
     """Leaves a function in LLVM's form."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
@@ -74,7 +74,7 @@ class LinkedCompiler(Compiler):  # type: ignore[misc]
         return super().compile_extra(func)
 
 
-class LinkingCompiler(Compiler):  # type: ignore[misc]
+class LinkingCompiler(Compiler):
     """Makes machine code of a function and of all that is linked into it."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
