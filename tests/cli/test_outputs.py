@@ -1,14 +1,18 @@
 """Files are written whole or not at all."""
 
+import json
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import Said
 from whole_files import write_all
 
+from lpspec import __version__
 from lpspec.cli.options import parse_changes, split_names
 from lpspec.cli.outputs import plan_outputs
 from lpspec.errors import InputError
@@ -108,3 +112,22 @@ def tables(environment: dict[str, str]) -> str:
 def test_a_closed_output_is_no_fault() -> None:
     shell = f"{sys.executable} -m lpspec inspect lpddr5-pim >&- 2>&-"
     assert subprocess.run(["bash", "-c", shell], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "inspect lp-spec",
+        "inspect attacc",
+        "inspect llama2-7b",
+        "inspect lpddr5-6400-8gb",
+        "acceptance vicuna-7b",
+        "price --m 4",
+        "compare --systems npu --new-tokens 1 --fidelity analytic",
+        "compare --systems npu --new-tokens 1 --fidelity analytic --batch 2",
+        "dram gemm --m 1 --k 64 --n 64",
+    ],
+)
+def test_every_result_says_which_version_made_it(lpspec: Callable[..., Said], asked: str) -> None:
+    result = json.loads(lpspec(*asked.split(), "--json", "-").out)
+    assert result["provenance"]["lpspec"] == __version__

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lpspec.cli.asked import with_command
 from lpspec.cli.console import say_notes, say_written, show
 from lpspec.cli.outputs import FilesTogether, Outputs, print_json
 
@@ -23,7 +24,7 @@ def deliver(
 
     Args:
         outputs: Where to.
-        document: The result as JSON has it.
+        document: The result as JSON has it; where it does not say what it was made from, version and command are added.
         blocks: The result as people read it.
         draw: Makes the figure, or one for each part, called only if asked for.
         others: Further files, and who makes their content.
@@ -31,6 +32,7 @@ def deliver(
     Raises:
         InputError: A file cannot be written.
     """
+    document = document if "provenance" in document else with_command(document)
     with FilesTogether() as files:
         write_json(files, outputs, document)
         if outputs.figures and draw is not None:
