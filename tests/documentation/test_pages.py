@@ -45,7 +45,6 @@ NOT_RUN = {
     "lpspec inspect model.gguf": "a model's file has gigabytes: tests/cli/test_inspect_files.py",
     "lpspec serve": "answers until it is ended: tests/serve",
     "lpspec serve out/mine --scenario out/mine/first.toml --port 0": "answers until it is ended: tests/serve",
-    "lpspec study beyond --store out/beyond --figure out/beyond": "minutes: tests/explore/test_beyond.py",
     "lpspec calibrate --json here.json --figure out/speed": "times this machine: tests/decoding/test_machine_prices.py",
     'lpspec generate --prompt "Q: Tom has 3 boxes of 12 pens." --objective machine --prices here.json': "takes what "
     "calibrate wrote: tests/cli/test_generate_commands.py",
