@@ -7,6 +7,7 @@ from lpspec.devices.cost import COMPONENTS
 from lpspec.devices.kept_prices import kept_prices
 from lpspec.errors import InputError
 from lpspec.explore.store import Outcome
+from lpspec.machine.area import PackageArea
 from lpspec.scenario import Scenario
 from lpspec.simulation.run import Run
 
@@ -41,6 +42,7 @@ METRICS = {
     "migrations": Metric("how often weights moved between ranks"),
     "weight_gb": Metric("weights of the model, GB"),
     "capacity_gb": Metric("what the platform holds, GB"),
+    "package_mm2": Metric("silicon of its LPDDR package, mm2, assumed; none without one", "lower"),
     **{f"{name}_mj_per_token": Metric(f"part of mj_per_token: {name}, mJ") for name in COMPONENTS},
     "error_bound": Metric("largest relative error of the time where phases were combined; none otherwise"),
 }
@@ -68,11 +70,13 @@ def evaluate(values: dict[str, Any]) -> Outcome:
 
 def metrics_of(run: Run) -> dict[str, Any]:
     """Every figure of a run by name."""
+    area = PackageArea.of(run.system.platform)
     own = {
         "tokens_per_j_memory_and_macs": run.memory_and_macs.tokens_per_j,
         "tokens_per_j_board": None if run.board is None else run.board.tokens_per_j,
         **{f"{name}_mj_per_token": mj for name, mj in run.energy_by_component_mj.items()},
         "weight_gb": run.system.model.weight_bytes / 1e9,
         "capacity_gb": run.system.platform.capacity_bytes / 1e9,
+        "package_mm2": None if area is None else area.total,
     }
     return {name: own[name] if name in own else getattr(run, name) for name in METRICS}

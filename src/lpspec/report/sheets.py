@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from lpspec.devices.device import Device, Identity
 from lpspec.llm.stored_tensors import Share
+from lpspec.machine.area import CONSTANTS, PackageArea
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
@@ -70,9 +71,21 @@ def platform_sheet(platform: PlatformSpec, devices: Iterable[Device]) -> Sheet:
     identities = (
         *_memory_identities(platform.memory),
         *(identity for device in devices for identity in device.describe()),
+        *_area_identities(platform),
         Identity("capacity", platform.capacity_bytes / GIB, "GiB", "memory for weights and KV cache"),
     )
     return Sheet("platform", platform.name, platform.summary, tuple(_facts(platform)), identities)
+
+
+def _area_identities(platform: PlatformSpec) -> Iterator[Identity]:
+    """Silicon of the package, and what its areas are made of."""
+    area = PackageArea.of(platform)
+    if area is None:
+        return
+    made_of = "; ".join(f"{name} {each.mm2:g}" for name, each in CONSTANTS.items())
+    yield Identity("package_area", area.total, "mm2", f"silicon of all dies, assumed: {made_of}")
+    if area.pim:
+        yield Identity("pim_area", area.pim, "mm2", "of it what PIM adds: ALUs, registers and control of all MPUs")
 
 
 def die_sheet(die: DieSpec) -> Sheet:
