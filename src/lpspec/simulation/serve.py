@@ -38,16 +38,8 @@ def serve(
             is one for single requests only.
     """
     system = system.under(policy)
-    check_order(system)
-    if system.speculates and (kind := drafter_kind(system.model)) != "medusa":
-        raise InputError(
-            f"drafter {kind} is priced for one request at a time: requests and batches take medusa or none"
-        )
+    _check_drafting(system, policy)
     _check_contexts(system, requests)
-    if system.speculates and policy.pruner is not None:
-        raise InputError(
-            "a pruner of your own sees one request at a time: requests and batches take dtp, a size or a tree"
-        )
     trees = trees_of(system, requests, policy, min(batch, len(requests)))
     room = make_room(system, requests, batch, trees.most)
     _check_placement(system, room.allocator)
@@ -82,6 +74,18 @@ def serve(
         fidelity="analytic" if commands is None else "command",
         error_bound=None if commands is None else commands.error_bound,
     )
+
+
+def _check_drafting(system: System, policy: TreePolicy) -> None:
+    check_order(system)
+    if system.speculates and (kind := drafter_kind(system.model)) != "medusa":
+        raise InputError(
+            f"drafter {kind} is priced for one request at a time: requests and batches take medusa or none"
+        )
+    if system.speculates and policy.pruner is not None:
+        raise InputError(
+            "a pruner of your own sees one request at a time: requests and batches take dtp, a size or a tree"
+        )
 
 
 def _check_contexts(system: System, requests: Requests) -> None:
