@@ -111,3 +111,11 @@ def test_what_is_charged_counts() -> None:
         eight.decode_ns / len(eight.steps.position), rel=0.01
     )
     assert rootless.decode_ns < whole.decode_ns
+
+
+def test_trees_of_one_size_are_split_where_columns_settled() -> None:
+    """With one ALU and 16 tokens the search for a placement has priced others, whose splits must not stay."""
+    changes = {"allocator": "dynamic", "pim.alus": "1"}
+    system = make_system("lp-spec", load_model("llama2-7b"), Scenario(changes=changes))
+    run = simulate(system, load_trace("vicuna-7b"), Workload(1000, new_tokens=8), TreePolicy(size=16))
+    assert run.tokens_per_s > 0

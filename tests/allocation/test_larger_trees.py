@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -14,6 +14,7 @@ from lpspec.llm import load_model, verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 
 
+@settings(deadline=None)  # the first call compiles
 @given(arrays(np.int64, (2, 3, 5), elements=st.integers(0, 5)))
 def test_of_all_ways_in_which_no_cost_falls_the_one_that_loses_least_time_is_taken(steps: np.ndarray) -> None:
     latency_ns, energy_pj = 1.0 + np.cumsum(steps, axis=2)  # each choice costs more as trees grow

@@ -1,12 +1,14 @@
 """The DAU's split of attention: whole key-value heads go to either side, scores and values both."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from lpspec.allocation.key_blocks import in_whole_blocks, over_blocks
+from lpspec.allocation.key_blocks import by_blocks, by_lanes, in_whole_blocks
 from lpspec.allocation.larger_trees import no_dearer_than_larger
+from lpspec.allocation.parts import Part
 from lpspec.allocation.position_splits import Weight, best_by_positions, divisible, scores_cost, values_cost
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost, Real
@@ -35,10 +37,12 @@ class AttentionSplits(ABC):
     def _of_products(self, profile: EnergyProfile) -> FloatArray:
         """Time and energy of what a step has beside attention, for each size: float64 [2, sizes]."""
 
-    def _attention_cost(self, op: Attention) -> Cost:
+    def _attention_cost(self, op: Attention) -> Iterator[Part | Cost]:
         """Whole key-value heads go to either side; new keys and values are written to every side in use."""
         self.pim.check_precision(op)
-        return over_blocks(op, self.pim.spec.lanes.n, self._heads_cost) + self.appends(op)
+        lanes = self.pim.spec.lanes.n
+        yield by_blocks(op, lanes, self._heads_cost)
+        yield by_lanes(op, lanes, self.appends)
 
     def _heads_cost(self, op: Attention) -> Cost:
         """Scores and values of all layers over whole blocks of keys."""

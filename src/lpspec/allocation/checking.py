@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lpspec.allocation.parts import CostInParts
 from lpspec.arrays import IntArray
 from lpspec.devices.cost import Activity, Cost
 from lpspec.errors import InputError, shown
@@ -25,6 +26,10 @@ def checked_cost(cost: object, allocator: str, what: str, shape: tuple[int, ...]
     Raises:
         InputError: It is no cost, or its numbers are negative, not finite, or of another shape.
     """
+    if isinstance(cost, CostInParts):
+        for part, its_shape in ((cost.beside, shape), *((part.cost, part.shape) for part in cost.parts)):
+            checked_cost(part, allocator, what, its_shape)
+        return cost
     if not isinstance(cost, Cost) or not isinstance(cost.activity, Activity):
         raise InputError(f"allocator '{allocator}' gave {_said(cost)} for {what}: a Cost is needed")
     counts = {field.name: getattr(cost.activity, field.name) for field in fields(Activity)}
@@ -59,7 +64,7 @@ def checked_tiles(tiles: object, placed: "PlacedGemm", allocator: type) -> IntAr
 def _is_grid(value: Any, shape: tuple[int, ...]) -> bool:
     """Whether these are numbers of 0 and more that fill the grid."""
     array = np.asarray(value)
-    if array.dtype.kind not in "iuf" or not (np.isfinite(array) & (array >= 0)).all():
+    if array.dtype.kind not in "iuf" or not (array.min(initial=0) >= 0 and array.max(initial=0) < np.inf):
         return False
     return array.ndim <= len(shape) and all(
         mine in (1, there) for mine, there in zip(array.shape[::-1], shape[::-1], strict=False)

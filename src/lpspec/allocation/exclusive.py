@@ -63,6 +63,7 @@ class StaticAllocator(BalancedAllocator):
         others = self._placed_for_each(range(alus, self.max_tokens + 1, alus), platform)
         best = min([self, *others], key=lambda one: one.step_ns(self._main_tokens))
         self.placements = best.placements
+        self._forget_splits()
 
     def _placed_for_each(self, sizes: Iterable[int], platform: PlatformSpec) -> Iterator["_PlacedFor"]:
         """The placements for trees of other sizes, as far as there is room for them."""

@@ -16,8 +16,9 @@ from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, la
 from lpspec.allocation.division import Division
 from lpspec.allocation.key_blocks import in_whole_blocks
 from lpspec.allocation.no_room import why_no_room
+from lpspec.allocation.parts import CostInParts, Part
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
-from lpspec.allocation.product_splits import ProductSplits
+from lpspec.allocation.product_splits import ProductSplits, TiledProduct
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost
 from lpspec.devices.expert_loads import over_loads, price_on
@@ -77,10 +78,9 @@ class BalancedAllocator(ProductSplits):
         self.memory = platform.memory
         self.model, self.profile = model, profile
         self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
-        self._columns_of: dict[PlacedGemm, IntArray] = {}
-        self._products = np.zeros((2, max_tokens))
-        self._heads_over: dict[Attention, dict[int, IntArray]] = {}
+        self._tables: dict[tuple[Gemm, int], TiledProduct] = {}
         self._least_of: dict[tuple[int, PlacedGemm], float] = {}
+        self._forget_splits()
         self._trees = self._placed_for(max_tokens)
         self._deal()
         self._drafts = {op.name for op in draft_operators(model)}
@@ -95,7 +95,11 @@ class BalancedAllocator(ProductSplits):
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the operators one after the other, each split over both sides, and of all dies meanwhile."""
-        return self.pim.timing.standing_by(reduce(add, (self._price(op) for op in operators), Cost()))
+        found = [part for op in operators for part in self._price(op)]
+        beside = reduce(add, (part for part in found if isinstance(part, Cost)), Cost())
+        parts = [part for part in found if isinstance(part, Part)]
+        timing = self.pim.timing
+        return CostInParts(beside, parts, timing) if parts else timing.standing_by(beside)
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost on the NPU, which reads weights from all ranks (LP-Spec section IV)."""
@@ -183,14 +187,15 @@ class BalancedAllocator(ProductSplits):
         heads = plain(self.heads_on_pim(op))
         return Division(op.count, ((self.npu, op.kv_heads - heads), (self.pim, heads)))
 
-    def _price(self, op: Operator) -> Cost:
+    def _price(self, op: Operator) -> Iterator[Part | Cost]:
         if isinstance(op, Gemm):
-            return self._product_cost(op)
-        if isinstance(op, ExpertGemm):
-            return over_loads(op, self._product_cost)
-        if isinstance(op, Attention):
-            return self._attention_cost(op)
-        return self.npu.price(op)
+            yield self._product_cost(op)
+        elif isinstance(op, ExpertGemm):
+            yield over_loads(op, self._product_cost)
+        elif isinstance(op, Attention):
+            yield from self._attention_cost(op)
+        else:
+            yield self.npu.price(op)
 
     # Placement
 

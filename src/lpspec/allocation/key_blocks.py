@@ -4,12 +4,12 @@ So costs change only where another block begins, and a grid of contexts has few 
 """
 
 from collections.abc import Callable
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from lpspec.devices.cost import Activity, Cost
+from lpspec.allocation.parts import Part
+from lpspec.devices.cost import Cost
 from lpspec.llm.counts import ceil_div, plain
 from lpspec.llm.operators import Attention
 
@@ -24,7 +24,7 @@ def in_whole_blocks(op: Attention, lanes: int) -> Attention:
     return replace(op, context=blocks * lanes - op.tokens, pairs=op.tokens * (blocks * lanes), window=None)
 
 
-def over_blocks(op: Attention, lanes: int, cost: Callable[[Attention], Cost]) -> Cost:
+def by_blocks(op: Attention, lanes: int, cost: Callable[[Attention], Cost]) -> Part | Cost:
     """What attention costs, each number of blocks priced once.
 
     Args:
@@ -33,19 +33,24 @@ def over_blocks(op: Attention, lanes: int, cost: Callable[[Attention], Cost]) ->
         cost: Prices attention over whole blocks.
     """
     whole = in_whole_blocks(op, lanes)
-    keys = np.asarray(whole.keys)
-    if keys.ndim < 2 or np.ndim(op.context) < 2 or np.shape(op.context)[1] != 1:
+    if not _on_grid(op):
         return cost(whole)
+    keys = np.asarray(whole.keys)
     first, last = int(keys.min()) // lanes, int(keys.max()) // lanes
     blocks = np.arange(first, last + 1)[:, None] * lanes
     few = cost(replace(whole, context=blocks - op.tokens, pairs=op.tokens * blocks))
-    row = keys // lanes - first
-    size = np.broadcast_to(np.arange(keys.shape[1]), keys.shape)
+    return Part(few, (len(blocks), keys.shape[1]), keys // lanes - first)
 
-    def spread(value: Any) -> Any:
-        if np.ndim(value) < 2:
-            return value
-        return np.broadcast_to(value, (len(blocks), keys.shape[1]))[row, size]
 
-    activity = Activity(*(spread(getattr(few.activity, f.name)) for f in fields(Activity)))
-    return Cost(spread(few.latency_ns), activity)
+def by_lanes(op: Attention, lanes: int, cost: Callable[[Attention], Cost]) -> Part | Cost:
+    """What new keys and values cost, each lane that the first of them may have priced once; as ``by_blocks``."""
+    if not _on_grid(op) or np.size(op.context) < lanes:
+        return cost(op)
+    first = np.arange(lanes)[:, None]
+    few = cost(replace(op, context=first, pairs=op.tokens * (first + op.tokens)))
+    return Part(few, (lanes, np.shape(op.keys)[1]), np.asarray(op.context) % lanes)
+
+
+def _on_grid(op: Attention) -> bool:
+    """Whether contexts are the first of two axes, and nothing else is."""
+    return np.ndim(op.keys) == 2 and np.ndim(op.context) == 2 and np.shape(op.context)[1] == 1

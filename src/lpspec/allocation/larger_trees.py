@@ -7,6 +7,7 @@ trees move earlier, which costs them time, or larger ones later, which costs tho
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
+from lpspec.compiled import cached_njit
 
 
 def no_dearer_than_larger(best: IntArray, latency_ns: FloatArray, energy_pj: FloatArray) -> IntArray:
@@ -25,26 +26,51 @@ def no_dearer_than_larger(best: IntArray, latency_ns: FloatArray, energy_pj: Flo
     rows = falls.any(axis=-1)
     chosen = best.copy()
     if rows.any():
-        chosen[rows] = _least_lost(best[rows], *(np.moveaxis(cost, 0, -1)[rows] for cost in (latency_ns, energy_pj)))
+        costs = (np.ascontiguousarray(np.moveaxis(cost, 0, -1)[rows]) for cost in (latency_ns, energy_pj))
+        chosen[rows] = _least_lost(best[rows], *costs)
     return chosen
 
 
 def _least_lost(best: IntArray, latency_ns: FloatArray, energy_pj: FloatArray) -> IntArray:
     """The same for int64 [rows, sizes] and float64 [rows, sizes, choices]: a shortest path from size to size."""
-    _, sizes, choices = latency_ns.shape
+    choices = latency_ns.shape[-1]
     own_ns = np.take_along_axis(latency_ns, best[..., None], -1)
     lost = latency_ns / own_ns - 1.0 + (np.arange(choices) != best[..., None]) * 1e-12  # of equals, the own choice
-    total = lost[:, 0]
-    before = np.zeros(latency_ns.shape, np.int64)
-    for size in range(1, sizes):
-        falls = np.zeros((len(best), choices, choices), np.bool_)  # from a choice (row) to another
-        for cost in (latency_ns, energy_pj):
-            falls |= cost[:, size - 1, :, None] > cost[:, size, None, :]
-        through = np.where(falls, np.inf, total[:, :, None])
-        before[:, size] = through.argmin(axis=1)
-        total = through.min(axis=1) + lost[:, size]
     chosen = np.empty_like(best)
-    chosen[:, -1] = total.argmin(axis=-1)
-    for size in range(sizes - 1, 0, -1):
-        chosen[:, size - 1] = np.take_along_axis(before[:, size], chosen[:, size, None], -1)[:, 0]
+    before = np.empty(latency_ns.shape[1:], np.int64)
+    for row in range(len(best)):
+        follow_least(latency_ns[row], energy_pj[row], lost[row], before, chosen[row])
     return chosen
+
+
+@cached_njit(allocates=False)
+def follow_least(
+    latency_ns: FloatArray, energy_pj: FloatArray, lost: FloatArray, before: IntArray, chosen: IntArray
+) -> None:
+    """Find the path over which least is lost, neither cost falling; of equals, over the first choices.
+
+    Args:
+        latency_ns: float64 [sizes, choices].
+        energy_pj: float64 [sizes, choices].
+        lost: float64 [sizes, choices]; holds sums over the least path to there afterwards.
+        before: int64 [sizes, choices], working memory.
+        chosen: int64 [sizes] out.
+    """
+    sizes, choices = lost.shape
+    for size in range(1, sizes):
+        for goal in range(choices):
+            least, through = np.inf, 0
+            for start in range(choices):
+                falls = latency_ns[size - 1, start] > latency_ns[size, goal]
+                falls |= energy_pj[size - 1, start] > energy_pj[size, goal]
+                if not falls and lost[size - 1, start] < least:
+                    least, through = lost[size - 1, start], start
+            lost[size, goal] += least
+            before[size, goal] = through
+    last = 0
+    for choice in range(1, choices):
+        if lost[sizes - 1, choice] < lost[sizes - 1, last]:
+            last = choice
+    for size in range(sizes - 1, -1, -1):
+        chosen[size] = last
+        last = before[size, last]

@@ -7,7 +7,7 @@ whole product to the NPU is always among the trials.
 """
 
 from abc import abstractmethod
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -19,12 +19,31 @@ from lpspec.allocation.division import GemmSplit
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.placement import PlacedGemm, first_copies
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.devices.cost import Activity, Cost
+from lpspec.devices.cost import Activity, Cost, each_count
 from lpspec.errors import InputError
-from lpspec.llm.counts import Count
+from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Gemm, verify_operators
 from lpspec.machine.energy_profile import EnergyProfile
+
+
+@dataclass
+class TiledProduct:
+    """What one copy of a product costs by tokens, 1 and more, and by tiles on PIM, 0 to all: [tokens, tiles + 1].
+
+    Attributes:
+        gemm: The copy, its tokens int64 [tokens, 1].
+        columns: int64 [tiles + 1], columns on PIM.
+        latency_ns: float64, its time.
+        events: Its events, once somebody wants them; likewise arrays, or numbers.
+        energy_pj: float64, their energy and that of all dies meanwhile, likewise.
+    """
+
+    gemm: Gemm
+    columns: IntArray
+    latency_ns: FloatArray
+    events: Activity | None = None
+    energy_pj: FloatArray | None = None
 
 
 class ProductSplits(AttentionSplits):
@@ -37,14 +56,15 @@ class ProductSplits(AttentionSplits):
     _drafts: set[str]
     _columns_of: dict[PlacedGemm, IntArray]
     _products: FloatArray
+    _tables: dict[tuple[Gemm, int], TiledProduct]
 
     def _product_cost(self, op: Gemm) -> Cost:
         """All copies, each by the split of its placement."""
         return reduce(add, (self._split_cost(op, split) for split in self.gemm_splits(op)), Cost())
 
     def _split_cost(self, op: Gemm, split: GemmSplit) -> Cost:
-        copies = replace(op, count=split.placed.gemm.count * op.runs)
-        return Cost(split.latency_ns * copies.count, self._split_activity(copies, split.pim_columns))
+        once = self._split_events(op, split.placed, split.pim_columns)
+        return Cost(split.latency_ns, once) * float(split.placed.gemm.count * op.runs)
 
     def _split_activity(self, op: Gemm, pim_columns: IntArray) -> Activity:
         """Events of all copies of a product of which PIM computes some columns and the NPU the others."""
@@ -87,13 +107,17 @@ class ProductSplits(AttentionSplits):
         if self.profile is None or op.name in self._drafts or np.max(op.tokens, initial=0) > self.max_tokens:
             return [self._best_split(op.tokens, p, or_npu_alone=True) for p in placements]
         columns = [(p, self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1]) for p in placements]
-        return [GemmSplit(p, c, self.makespan_ns(op.tokens, p.gemm, c)) for p, c in columns]
+        return [GemmSplit(p, c, self._split_ns(op.tokens, p, c)) for p, c in columns]
 
     def _columns_by_size(self, placed: PlacedGemm, profile: EnergyProfile) -> IntArray:
         """Columns on PIM for trees of 1, 2, 3 ... tokens, of which none costs more than a larger one: int64 [sizes]."""
         if not self._columns_of:
             self._decide_columns(profile)
         return self._columns_of[placed]
+
+    def _forget_splits(self) -> None:
+        """Decide anew: other columns lie elsewhere now, and attention is held against products."""
+        self._columns_of, self._products, self._heads_over = {}, np.zeros((2, self.max_tokens)), {}
 
     def _of_products(self, profile: EnergyProfile) -> FloatArray:
         """Time and energy of all products of a step, for each size: float64 [2, sizes]."""
@@ -124,21 +148,25 @@ class ProductSplits(AttentionSplits):
 
     def _of_copies(self, placed: PlacedGemm, pim_columns: IntArray, profile: EnergyProfile) -> FloatArray:
         """Time and energy of all copies, for each size: float64 [2, ..., sizes]."""
-        sizes = np.arange(1, self.max_tokens + 1)
-        latency_ns = self.makespan_ns(sizes, placed.gemm, pim_columns)
-        activity = self._split_activity(replace(placed.gemm, count=1, tokens=sizes), pim_columns)
-        return np.stack([latency_ns, self._energy_pj(Cost(latency_ns, activity), profile)]) * placed.gemm.count
+        table = self._tiled(placed)
+        if table.energy_pj is None:
+            energy_pj = self._energy_pj(Cost(table.latency_ns, self._events(table)), profile)
+            table.energy_pj = np.broadcast_to(energy_pj, table.latency_ns.shape)
+        at = np.arange(self.max_tokens), ceil_div(pim_columns, placed.tile_columns)
+        return np.stack([table.latency_ns[at], table.energy_pj[at]]) * placed.gemm.count
 
     def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
         """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
         tiles = checked_tiles(self.allowed_tiles(placed), placed, type(self))
-        tiles = np.union1d([0], tiles) if or_npu_alone else tiles
+        if or_npu_alone and tiles[0]:
+            tiles = np.concatenate([[0], tiles])
         columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
-        latency_ns = self.makespan_ns(np.asarray(tokens)[..., None], placed.gemm, columns)
-        weight = self._split_weight(np.asarray(tokens)[..., None], placed.gemm, columns, latency_ns)
+        each = np.asarray(tokens)[..., None]
+        latency_ns = self._split_ns(each, placed, columns)
+        weight = self._split_weight(each, placed.gemm, columns, latency_ns)
         # Among equals the last wins: the most columns on PIM, where a bit costs least.
         best = weight.shape[-1] - 1 - np.argmin(weight[..., ::-1], axis=-1)
-        return GemmSplit(placed, columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0])
+        return GemmSplit(placed, columns[best], self._split_ns(tokens, placed, columns[best]))
 
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
         """What the split of one copy minimises: time."""
@@ -147,6 +175,39 @@ class ProductSplits(AttentionSplits):
     def allowed_tiles(self, placed: PlacedGemm) -> IntArray:
         """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
         return np.arange(placed.fewest, placed.most + 1)
+
+    def _split_ns(self, tokens: Count, placed: PlacedGemm, pim_columns: Count) -> FloatArray:
+        """``makespan_ns`` of whole tiles, looked up where the same may be asked for again."""
+        if np.max(tokens, initial=0) > self.max_tokens:
+            return self.makespan_ns(tokens, placed.gemm, pim_columns)
+        split_ns: FloatArray = self._tiled(placed).latency_ns[
+            np.asarray(tokens) - 1, ceil_div(pim_columns, placed.tile_columns)
+        ]
+        return split_ns
+
+    def _split_events(self, op: Gemm, placed: PlacedGemm, pim_columns: IntArray) -> Activity:
+        """Events of one copy, likewise."""
+        if np.max(op.tokens, initial=0) > self.max_tokens:
+            return self._split_activity(replace(placed.gemm, count=1, tokens=op.tokens), pim_columns)
+        at = np.asarray(op.tokens) - 1, ceil_div(pim_columns, placed.tile_columns)
+        events = self._events(table := self._tiled(placed))
+        return each_count(events, lambda count: np.broadcast_to(count, table.latency_ns.shape)[at])
+
+    def _tiled(self, placed: PlacedGemm) -> TiledProduct:
+        """The table of a product, which those of one shape share."""
+        alike = replace(placed.gemm, name="", count=1, tokens=1, runs=1)
+        key = alike, placed.tile_columns
+        if key not in self._tables:
+            tokens = np.arange(1, self.max_tokens + 1)[:, None]
+            columns = np.minimum(np.arange(placed.tiles + 1) * placed.tile_columns, alike.n)
+            one = replace(alike, tokens=tokens)
+            self._tables[key] = TiledProduct(one, columns, self.makespan_ns(tokens, one, columns))
+        return self._tables[key]
+
+    def _events(self, table: TiledProduct) -> Activity:
+        if table.events is None:
+            table.events = self._split_activity(table.gemm, table.columns)
+        return table.events
 
     def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> FloatArray:
         """Time of one copy of a product when PIM computes its first ``pim_columns`` columns, ns."""

@@ -3,6 +3,7 @@
 All fields are numbers or arrays that broadcast over a (context, tokens) grid.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,12 @@ class Cost:
     def __mul__(self, factor: Real) -> "Cost":
         """Cost of ``factor`` repetitions, one after the other."""
         return Cost(self.latency_ns * factor, self.activity * factor)
+
+
+def each_count(activity: Activity, change: Callable[[FloatArray], Real]) -> Activity:
+    """The same events with every count that is an array changed; numbers stay."""
+    counts = (getattr(activity, name) for name in EVENTS)
+    return Activity(*(change(count) if np.ndim(count) else count for count in counts))
 
 
 def table_of(cost: Cost, kinds: int) -> FloatArray:

@@ -17,6 +17,7 @@ from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.draft_cache import draft_cache_of
 from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_pj, counted_pj
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
+from lpspec.simulation.looked_up import looked_up
 from lpspec.simulation.requests import refuse_served
 from lpspec.simulation.step_cost import StepCosts, priced, step_costs
 from lpspec.simulation.step_order import check_order, right_ahead, run_ahead, shared_share
@@ -243,25 +244,14 @@ def place_steps(steps: Steps, policy: TreePolicy, costs: StepCosts) -> Steps:
 
 def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
     """Look up every step in a price list and add up."""
-    draft_ns, draft_pj = costs.drafted(steps.position, steps.l_spec, steps.committed, steps.heads)
-    step_ns = costs.latency_ns[steps.position, steps.l_spec - 1] + draft_ns
-    step_ns = step_ns + costs.compaction_ns[steps.moved]
-    step_pj = costs.energy_pj[:, steps.position, steps.l_spec - 1] + draft_pj
-    step_pj = step_pj + costs.compaction_pj[:, steps.moved]
-    migration_ns = 0.0
-    if (placed := costs.placements) is not None:
-        before = np.concatenate([steps.placement[:1], steps.placement[:-1]])
-        moved_ns = placed.move_ns[before, steps.placement] * (before != steps.placement)
-        moved_pj = placed.move_pj[:, before, steps.placement] * (before != steps.placement)
-        migration_ns = float(moved_ns.sum())
-        step_ns = step_ns + placed.latency_ns[steps.placement, steps.l_spec - 1] + moved_ns
-        step_pj = step_pj + placed.energy_pj[:, steps.placement, steps.l_spec - 1] + moved_pj
+    step_ns, step_pj, decode_pj, migration_ns = looked_up(costs, steps)
     if steps.right_ahead is not None:
+        draft_ns, draft_pj = costs.drafted(steps.position, steps.l_spec, steps.committed, steps.heads)
         shared = shared_share(system, costs.allocator, costs.first_context, steps)
-        saved_ns, lost_pj = run_ahead(steps.right_ahead, shared, step_ns - draft_ns, draft_ns, draft_pj, step_pj)
-        step_ns, step_pj = step_ns - saved_ns, step_pj + lost_pj
-    totals = float(step_ns.sum()), step_pj.sum(axis=1), migration_ns, costs.prefill_ns, float(costs.prefill_pj.sum())
-    by_turn = TurnTotals(*(_summed(steps.turn, part) for part in (steps.committed, step_ns, step_pj.sum(axis=0))))
+        saved_ns, lost_pj = run_ahead(steps.right_ahead, shared, step_ns - draft_ns, draft_ns, draft_pj, step_pj[None])
+        step_ns, step_pj, decode_pj = step_ns - saved_ns, step_pj + lost_pj.sum(axis=0), decode_pj + lost_pj.sum(axis=1)
+    totals = float(step_ns.sum()), decode_pj, migration_ns, costs.prefill_ns, float(costs.prefill_pj.sum())
+    by_turn = TurnTotals(*(_summed(steps.turn, part) for part in (steps.committed, step_ns, step_pj)))
     return Run(system, steps, *totals, by_turn=by_turn)
 
 

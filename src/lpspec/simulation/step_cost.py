@@ -13,6 +13,7 @@ import numpy as np
 
 from lpspec.allocation.allocator import Allocator, Commanded, make_allocator
 from lpspec.allocation.checking import checked_cost
+from lpspec.allocation.parts import CostInParts
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS, Cost
 from lpspec.errors import InputError
@@ -250,10 +251,19 @@ def _placement_costs(system: System, allocator: Commanded, tokens: IntArray) -> 
 
 def priced(system: System, cost: Cost, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """Latency and energy of memory and MACs by component on a full grid, static power included."""
+    if isinstance(cost, CostInParts) and cost.adds_up:
+        latency_ns, energy_pj = priced(system, cost.timing.standing_by(cost.beside), shape)
+        for part in cost.parts:
+            part_ns, part_pj = priced(system, cost.timing.standing_by(part.cost), part.shape)
+            latency_ns += part.over_grid(part_ns)
+            for row in np.flatnonzero(part_pj.any(axis=(1, 2))):
+                energy_pj[row] += part.over_grid(part_pj[row])
+        return latency_ns, energy_pj
     latency_ns = np.array(np.broadcast_to(np.asarray(cost.latency_ns, np.float64), shape))
     energy_pj = np.zeros((len(COMPONENTS), *shape))
     for component, value in cost.activity.energy_pj(system.profile).items():
         energy_pj[COMPONENTS.index(component)] = value
     static_pj_per_ns = system.platform.static_power.watts * 1e3  # 1 W is 1000 pJ per ns
-    energy_pj[COMPONENTS.index("static")] += latency_ns * static_pj_per_ns
+    if static_pj_per_ns:
+        energy_pj[COMPONENTS.index("static")] += latency_ns * static_pj_per_ns
     return latency_ns, energy_pj
