@@ -31,7 +31,7 @@ class AttentionSplits(ABC):
     kv_on_dram: bool
     attention_layers: int
     saves_time: bool
-    _heads_over: dict[Attention, dict[int, IntArray]]
+    _heads_over: dict[Attention, dict[int, tuple[FloatArray, IntArray]]]
 
     @abstractmethod
     def _of_products(self, profile: EnergyProfile) -> FloatArray:
@@ -131,33 +131,40 @@ class AttentionSplits(ABC):
             return self._best_heads(op)
         keys, tokens = np.broadcast_arrays(op.keys, op.tokens)
         found, row = np.unique(keys, return_inverse=True)
-        heads = self._heads_by_size(op, found, self.profile)[row.reshape(keys.shape), tokens - 1]
-        return self._attention_makespan_ns(op, heads), heads
+        latency_ns, heads = self._heads_by_size(op, found, self.profile)
+        at = row.reshape(keys.shape), tokens - 1
+        return latency_ns[at], heads[at]
 
-    def _heads_by_size(self, op: Attention, keys: IntArray, profile: EnergyProfile) -> IntArray:
-        """Heads on PIM over some numbers of keys, for trees of 1, 2, 3 and more tokens: int64 [keys, sizes].
+    def _heads_by_size(self, op: Attention, keys: IntArray, profile: EnergyProfile) -> tuple[FloatArray, IntArray]:
+        """Time of one layer, and heads on PIM, over some numbers of keys, for trees of 1, 2, 3 and more tokens.
 
-        Each kind of layers is held against its share of the products, so that a step of all of them is, too.
+        Each is [keys, sizes]. Each kind of layers is held against its share of the products, so that a step of all of
+        them is, too.
         """
         known = self._heads_over.setdefault(replace(op, tokens=1, context=0, pairs=1), {})
         new = np.array([k for k in keys.tolist() if k not in known], np.int64)[:, None]
         if new.size:
             sizes = np.arange(1, self.max_tokens + 1)
             one = replace(op, count=1, tokens=sizes, context=new - sizes, pairs=sizes * new)
-            own_ns, own = self._best_heads(one)
+            choices, each_ns, best = self._choices_of(one)
+            heads = choices[best]
+            latency_ns = np.take_along_axis(each_ns, best[None], 0)[0]
             beside = self._of_products(profile) * (op.count / self.attention_layers)
-            step = self._of_layers(one, own, own_ns, op.count, profile) + beside[:, None]
+            step = self._of_layers(one, heads, latency_ns, op.count, profile) + beside[:, None]
             falls = (np.diff(step) < 0).any(axis=(0, 2))  # elsewhere each size has its own
-            chosen = own.copy()
             if falls.any():
                 some = replace(one, context=new[falls] - sizes, pairs=sizes * new[falls])
-                choices = np.unique(own[falls])
-                each = choices[:, None, None]
-                costs = self._of_layers(some, each, self._attention_makespan_ns(some, each), op.count, profile)
-                best = np.searchsorted(choices, own[falls])
-                chosen[falls] = choices[no_dearer_than_larger(best, *(costs + beside[:, None, None]))]
-            known |= dict(zip(new[:, 0].tolist(), chosen, strict=True))
-        return np.stack([known[k] for k in keys.tolist()])
+                used = np.unique(best[falls])[::-1]
+                some_ns = each_ns[np.ix_(used, falls)]
+                costs = self._of_layers(some, choices[used][:, None, None], some_ns, op.count, profile)
+                place = np.empty(len(choices), np.int64)
+                place[used] = np.arange(len(used))
+                chosen = no_dearer_than_larger(place[best[falls]], *(costs + beside[:, None, None]))
+                heads[falls] = choices[used][chosen]
+                latency_ns[falls] = np.take_along_axis(some_ns, chosen[None], 0)[0]
+            known |= dict(zip(new[:, 0].tolist(), zip(latency_ns, heads, strict=True), strict=True))
+        rows = [known[k] for k in keys.tolist()]
+        return np.stack([ns for ns, _ in rows]), np.stack([heads for _, heads in rows])
 
     def _of_layers(
         self, one: Attention, pim_heads: Count, latency_ns: FloatArray, layers: int, profile: EnergyProfile
@@ -168,11 +175,15 @@ class AttentionSplits(ABC):
 
     def _best_heads(self, op: Attention) -> tuple[FloatArray, IntArray]:
         """Time of one layer, and the heads of the best division, each size by itself."""
+        choices, latency_ns, best = self._choices_of(op)
+        return np.take_along_axis(latency_ns, best[None], 0)[0], choices[best]
+
+    def _choices_of(self, op: Attention) -> tuple[IntArray, FloatArray, IntArray]:
+        """Heads that may go to PIM, the time of one layer with each, [choices, ...], and which is best, [...]."""
         choices = np.array(self._allowed_heads(op))
         each = choices.reshape(-1, *[1] * np.broadcast(op.keys, op.tokens).ndim)
         latency_ns = self._attention_makespan_ns(op, each)
-        best = np.argmin(self._heads_weight(op, each, latency_ns), axis=0)
-        return np.take_along_axis(latency_ns, best[None], 0)[0], choices[best]
+        return choices, latency_ns, np.argmin(self._heads_weight(op, each, latency_ns), axis=0)
 
     def _heads_weight(self, op: Attention, pim_heads: IntArray, latency_ns: FloatArray) -> FloatArray:
         """What the division of the heads of one layer minimises: time."""

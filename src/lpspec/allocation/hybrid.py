@@ -3,7 +3,7 @@
 How products are split is in ``product_splits.py``, attention in ``attention.py``; here is where weights and cache lie.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from copy import copy
 from dataclasses import replace
 from functools import reduce
@@ -78,8 +78,9 @@ class BalancedAllocator(ProductSplits):
         self.memory = platform.memory
         self.model, self.profile = model, profile
         self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
-        self._tables: dict[tuple[Gemm, int], TiledProduct] = {}
-        self._least_of: dict[tuple[int, PlacedGemm], float] = {}
+        self._tables: dict[tuple[Hashable, ...], TiledProduct] = {}
+        self._least_of: dict[tuple[Hashable, ...], float] = {}
+        self._wanted_of: dict[tuple[Hashable, ...], int] = {}
         self._forget_splits()
         self._trees = self._placed_for(max_tokens)
         self._deal()
@@ -299,8 +300,11 @@ class BalancedAllocator(ProductSplits):
 
     def _main_tiles(self, placed: PlacedGemm) -> int:
         """Fewest tiles that PIM should have to compute with the main tree size, of those that it may."""
-        wanted = self._npu_wants(placed, np.array([min(self._main_tokens, int(self._passes_of(placed)[-1]))]))
-        return max(placed.fewest, wanted)
+        key = placed.gemm.name, placed.gemm.k, placed.gemm.n, placed.fewest, placed.most
+        if key not in self._wanted_of:
+            tokens = np.array([min(self._main_tokens, int(self._passes_of(placed)[-1]))])
+            self._wanted_of[key] = max(placed.fewest, self._npu_wants(placed, tokens))
+        return self._wanted_of[key]
 
     def _npu_wants(self, placed: PlacedGemm, tokens: IntArray) -> int:
         """Fewest tiles that the best splits of some token counts leave to PIM."""
@@ -334,7 +338,7 @@ class BalancedAllocator(ProductSplits):
 
     def _least_ns(self, tokens: int, placed: PlacedGemm) -> float:
         """Time of one copy by its best split; where room is short the same are asked for again and again."""
-        key = tokens, replace(placed, gemm=replace(placed.gemm, count=1))
+        key = tokens, placed.gemm.name, placed.gemm.k, placed.gemm.n, placed.fewest, placed.most
         if key not in self._least_of:
             self._least_of[key] = float(self._best_split(tokens, placed).latency_ns)
         return self._least_of[key]

@@ -7,6 +7,7 @@ whole product to the NPU is always among the trials.
 """
 
 from abc import abstractmethod
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -56,7 +57,7 @@ class ProductSplits(AttentionSplits):
     _drafts: set[str]
     _columns_of: dict[PlacedGemm, IntArray]
     _products: FloatArray
-    _tables: dict[tuple[Gemm, int], TiledProduct]
+    _tables: dict[tuple[Hashable, ...], TiledProduct]
 
     def _product_cost(self, op: Gemm) -> Cost:
         """All copies, each by the split of its placement."""
@@ -195,12 +196,13 @@ class ProductSplits(AttentionSplits):
 
     def _tiled(self, placed: PlacedGemm) -> TiledProduct:
         """The table of a product, which those of one shape share."""
-        alike = replace(placed.gemm, name="", count=1, tokens=1, runs=1)
-        key = alike, placed.tile_columns
+        gemm = placed.gemm
+        shares_k = gemm.name in self.pim.k_split
+        key = gemm.k, gemm.n, gemm.stored, gemm.activation_bits, placed.tile_columns, shares_k
         if key not in self._tables:
             tokens = np.arange(1, self.max_tokens + 1)[:, None]
-            columns = np.minimum(np.arange(placed.tiles + 1) * placed.tile_columns, alike.n)
-            one = replace(alike, tokens=tokens)
+            columns = np.minimum(np.arange(placed.tiles + 1) * placed.tile_columns, gemm.n)
+            one = replace(gemm, count=1, tokens=tokens, runs=1)
             self._tables[key] = TiledProduct(one, columns, self.makespan_ns(tokens, one, columns))
         return self._tables[key]
 

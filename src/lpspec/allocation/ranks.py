@@ -41,7 +41,9 @@ def soonest(make: Callable[[PlatformSpec], Made], platform: PlatformSpec, tokens
         InputError: The model does not fit the machine.
     """
     first = make(platform)
-    if platform.pim is None or not isinstance(first, SavesTime) or not first.saves_time:
+    if platform.pim is None or platform.pim.concurrent_ranks.n == 1:
+        return first
+    if not isinstance(first, SavesTime) or not first.saves_time:
         return first
     best, best_ns = first, first.step_ns(tokens)
     for ranks in range(platform.pim.concurrent_ranks.n - 1, 0, -1):

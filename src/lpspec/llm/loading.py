@@ -1,6 +1,7 @@
 """Find a model by the name of a preset, or read it from its files: Hugging Face's or GGUF."""
 
 import tomllib
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lpspec.text_files import is_file, is_folder, is_there, read_json_object
 _PRESETS = files("lpspec.llm") / "presets"
 
 
+@cache
 def model_names() -> tuple[str, ...]:
     """The names of the shipped models, sorted."""
     return tuple(sorted(file.name[:-5] for file in _PRESETS.iterdir() if file.name.endswith(".toml")))
@@ -48,6 +50,7 @@ def load_model(name_or_path: str, weights: int | str | None = None) -> ModelSpec
     return spec if wanted is None else spec.with_weights(wanted)
 
 
+@cache
 def _preset(name: str) -> ModelSpec:
     """A shipped model: numbers of a Llama-like one, or under ``[config]`` what its ``config.json`` says."""
     where = f"preset '{name}'"

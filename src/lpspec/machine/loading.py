@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -30,6 +29,9 @@ SET_BY_USER = "set by the user to"
 """How the source of a changed constant begins."""
 DEFAULT_DIE = "lpddr5-6400-8gb"
 """The die of LP-Spec's package."""
+
+_FOUND: dict[str, tuple[str, ...]] = {}
+"""Names by folder, listed once."""
 
 _T = TypeVar("_T", bound=BaseModel)
 
@@ -79,7 +81,7 @@ def load_die(name_or_path: str = DEFAULT_DIE, changes: Mapping[str, str] | None 
     if "memory.die" in (changes or {}):
         raise InputError("memory.die is the die itself: name that one instead of changing it")
     tables, where = _die_tables(name_or_path), f"die '{shown(name_or_path, 60)}'"
-    data = _changed(as_platform(tables), as_platform(deepcopy(tables)), changes or {}, where)
+    data = _changed(as_platform(tables), as_platform(_copied(tables)), changes or {}, where)
     return _validated(DieSpec, as_die(data, tables["summary"]), where)
 
 
@@ -104,8 +106,15 @@ def constant_keys(name_or_path: str) -> list[str]:
     Raises:
         InputError: Unknown name or unreadable file.
     """
+    return list(_shipped_keys(name_or_path) if name_or_path in platform_names() else _constant_keys(name_or_path))
+
+
+def _constant_keys(name_or_path: str) -> tuple[str, ...]:
     data = _resolve("platform", name_or_path, _PLATFORMS, seen=())
-    return list(_places(_over_die(data, f"platform '{shown(name_or_path, 60)}'")[0]))
+    return tuple(_places(_over_die(data, f"platform '{shown(name_or_path, 60)}'")[0]))
+
+
+_shipped_keys = cache(_constant_keys)
 
 
 def load_profile(name_or_path: str) -> EnergyProfile:
@@ -114,8 +123,15 @@ def load_profile(name_or_path: str) -> EnergyProfile:
     Raises:
         InputError: Unknown name, unreadable file, unknown key, wrong unit or impossible value.
     """
+    return _shipped_profile(name_or_path) if name_or_path in profile_names() else _profile(name_or_path)
+
+
+def _profile(name_or_path: str) -> EnergyProfile:
     data = _resolve("energy profile", name_or_path, _PROFILES, seen=())
     return _validated(EnergyProfile, data, f"energy profile '{shown(name_or_path, 60)}'")
+
+
+_shipped_profile = cache(_profile)
 
 
 def load_operating_points(name_or_path: str) -> OperatingPoints:
@@ -175,7 +191,7 @@ def _over_die(
         raise InputError(f"{where}: memory.die must be a name in quotes, such as '{DEFAULT_DIE}', or a TOML file")
     die = as_platform(_die_tables(name))
     below = {key: table for key, table in die.items() if key in data}
-    over = _overlay(deepcopy(below), data)
+    over = _overlay(_copied(below), data)
     over["memory"]["die"] = die["memory"]["die"]
     return over, die
 
@@ -193,7 +209,10 @@ def _changed(
 
 
 def _names(folder: Traversable) -> tuple[str, ...]:
-    return tuple(sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")))
+    """Names of the descriptions in a folder of the package, which does not change."""
+    if (key := str(folder)) not in _FOUND:
+        _FOUND[key] = tuple(sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")))
+    return _FOUND[key]
 
 
 def _resolve(kind: str, name_or_path: str, folder: Traversable, seen: tuple[str, ...]) -> dict[str, Any]:
@@ -232,9 +251,14 @@ def _read(kind: str, name_or_path: str, folder: Traversable) -> str:
 
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
-        return deepcopy(_tables(text))
+        return _copied(_tables(text))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not valid TOML: {error}") from error
+
+
+def _copied(table: dict[str, Any]) -> dict[str, Any]:
+    """Tables that may be changed; what lies in a list stays one."""
+    return {key: _copied(value) if isinstance(value, dict) else value for key, value in table.items()}
 
 
 @lru_cache(64)

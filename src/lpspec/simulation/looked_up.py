@@ -42,8 +42,9 @@ def _at(latency_ns: FloatArray, energy_pj: FloatArray, place: IntArray) -> _Sums
         place: int64 [steps], the place of each in the list, counted through all axes.
     """
     by_place = energy_pj.reshape(len(energy_pj), -1)
-    often = np.bincount(place, minlength=by_place.shape[1]).astype(np.float64)
-    return latency_ns.reshape(-1)[place], by_place.sum(axis=0)[place], by_place @ often
+    often = np.bincount(place)
+    met = np.flatnonzero(often)
+    return latency_ns.reshape(-1)[place], by_place.sum(axis=0)[place], (by_place[:, met] * often[met]).sum(axis=1)
 
 
 def _drafting(costs: StepCosts, steps: Steps) -> _Sums:

@@ -14,7 +14,7 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -206,7 +206,13 @@ _FORMAT = TraceFormat(
 
 
 def _read(file: Traversable | Path, said_as: str) -> RankTrace:
-    return _FORMAT.read(file, said_as, lambda content: RankTrace(**content))
+    return _built(_FORMAT.content_of(file, said_as), said_as)
+
+
+@lru_cache(8)
+def _built(content: bytes, said_as: str) -> RankTrace:
+    """The trace of a file's content, kept: many machines replay the same, which takes ms to unpack and check."""
+    return _FORMAT.build_from(content, said_as, lambda found: RankTrace(**found))
 
 
 # What makes a trace sound, in one place.

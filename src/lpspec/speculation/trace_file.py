@@ -88,12 +88,27 @@ class TraceFormat:
         """Read a file and build a trace from its arrays and fields by name.
 
         Raises:
-            InputError: The file cannot be read, is damaged or of another kind, or ``build`` refuses what it says.
+            InputError: The file cannot be read, or as ``build_from``.
+        """
+        return self.build_from(self.content_of(file, said_as), said_as, build)
+
+    def content_of(self, file: Traversable | Path, said_as: str) -> bytes:
+        """What a file holds.
+
+        Raises:
+            InputError: It cannot be read.
         """
         try:
-            content = file.read_bytes()
+            return file.read_bytes()
         except OSError as error:
             raise InputError(f"trace file '{said_as}' cannot be read: {error.strerror}") from error
+
+    def build_from(self, content: bytes, said_as: str, build: Callable[[dict[str, Any]], Trace]) -> Trace:
+        """Build a trace from what a file holds.
+
+        Raises:
+            InputError: It is damaged or of another kind, or ``build`` refuses what it says.
+        """
         try:
             return build(self._parse(content))
         except InputError as error:
