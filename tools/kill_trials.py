@@ -204,7 +204,7 @@ KINDS: dict[str, tuple[float, Kept | Written]] = {
     "sweep, two processes": (0.2, Kept(["sweep", "study.toml", "--workers", "2"])),
     "two sweeps, one store": (0.15, Kept(["sweep", "study.toml", "--workers", "1"], at_once=2)),
     "sweep by Dask": (0.15, Kept(["sweep", "study.toml", "--dask", "local", "--workers", "2"])),
-    "search": (0.1, Kept(["search", "study.toml", "--workers", "1", "--trials", "12", "--confirm", "0"])),
+    "search": (0.1, Kept(["search", "study.toml", "--workers", "1", "--trials", "12", "--confirm", "1"])),
     "record": (0.1, Written(RECORD, "trace.npz", _with_prompts)),
     "report": (0.1, Written(["report", "whole", "--output"], "page.html", _with_store)),
 }

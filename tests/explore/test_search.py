@@ -132,3 +132,9 @@ def test_the_command_says_what_repeats_each_point(tmp_path: Path) -> None:
         assert point["command"]["tokens_per_s"] == point["metrics"]["tokens_per_s"]
     assert abs(document["disagreement"]["tokens_per_s"]) < 0.1
     assert (tmp_path / "figure.png").exists()
+
+
+def test_a_search_that_confirms_nothing_is_refused(tmp_path: Path) -> None:
+    said = run_command(["search", "study.toml", "--store", str(tmp_path / "s"), "--confirm", "0"])
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert "at least 1" in said.err

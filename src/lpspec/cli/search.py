@@ -31,7 +31,7 @@ class Searching(Description):
         "between goals).",
     )
     trials: int = option(500, "Points to try by closed forms.", least=1)
-    confirm: int = option(20, "Of the best, points to run again by commands.", least=0)
+    confirm: int = option(20, "Of the best, points to run again by commands.", least=1)
     seed: int = option(0, "Of the search.", least=0)
     workers: int | None = option(None, "Processes that compute; one for each core if left out.", least=1)
     dask: str | None = option(
