@@ -1,11 +1,13 @@
 """One form of registry for all parts: of the package, of a script, of an installed package."""
 
+import json
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run_command
 
 from lpspec import plugins
 from lpspec.errors import InputError
@@ -91,3 +93,29 @@ def test_a_part_may_be_in_a_file_of_the_user(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=why) as said:
             registry.load(f"{tmp_path}/{part}")
         assert "\n" not in str(said.value)
+
+
+SLOW = """
+from dataclasses import replace
+from lpspec.allocation.single import SingleDevice
+
+class Slow(SingleDevice):
+    def decode_cost(self, operators):
+        cost = super().decode_cost(operators)
+        return replace(cost, latency_ns=2 * cost.latency_ns)
+"""
+
+
+def test_the_command_line_takes_an_allocator_from_a_file(tmp_path: Path) -> None:
+    """One that takes twice as long for every pass gives half the tokens a second, whoever reads the file."""
+    (tmp_path / "mine.py").write_text(SLOW)
+    asked = ["compare", "--model", "tinyllama", "--systems", "npu", "--fidelity", "analytic", "--new-tokens", "8"]
+
+    def tokens_per_s(*more: str) -> float:
+        said = run_command([*asked, *more, "--json", "-"])
+        assert said.code == 0, said.err
+        return float(json.loads(said.out)["systems"][0]["tokens_per_s"])
+
+    assert tokens_per_s("--set", f"allocator={tmp_path}/mine.py:Slow") == pytest.approx(tokens_per_s() / 2)
+    said = run_command([*asked, "--set", f"allocator={tmp_path}/gone.py:Slow"])
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)

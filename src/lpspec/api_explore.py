@@ -75,7 +75,7 @@ class StudyResults(Result):
 
     def blocks(self) -> Iterable[Any]:
         """What ``lpspec results`` prints."""
-        return results_blocks(self.rows, self.columns, len(self.rows), self.document["provenance"]["engines"])
+        return results_blocks(self.rows, self.columns, len(self.rows), self.document["provenance"])
 
     def plot(self) -> "Figure":
         """Token/s and token/J of every point, with those that no other beats."""

@@ -7,6 +7,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from command_line import run_command
 
 from lpspec.errors import InputError
 from lpspec.explore import store as stores
@@ -89,6 +90,27 @@ def test_points_of_another_engine_stay_apart(tmp_path: Path, monkeypatch: pytest
     results = Results(tmp_path)
     assert [row["tokens_per_s"] for row in results.rows()] == [1.5]
     assert [row["tokens_per_s"] for row in results.rows(Query(engine="0.0.1+other"))] == [3.0]
+
+
+def test_a_store_keeps_the_text_of_each_study_once(tmp_path: Path) -> None:
+    with Store(tmp_path, create=True) as store:
+        for text, name in (("[axes]\na = [1]\n", "b.toml"), ("[axes]\n", "a.toml"), ("[axes]\na = [1]\n", "b.toml")):
+            store.keep_study(text, name)
+    found = Results(tmp_path).studies
+    assert found == [{"name": "b.toml", "text": "[axes]\na = [1]\n"}, {"name": "a.toml", "text": "[axes]\n"}]
+
+
+def test_results_of_another_version_say_which_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty table alone would look as if nothing had been computed."""
+    with Store(tmp_path, create=True) as store:
+        store.keep(some(1)[0], DONE)
+        own = store.engine
+    for module in ("lpspec.explore.results", "lpspec.report.results_table"):
+        monkeypatch.setattr(f"{module}.engine_version", lambda: "0.0.1+other")
+    said = run_command(["results", str(tmp_path)])
+    assert said.code == 0
+    assert f"no point of version 0.0.1+other: the store has {own} (1 points); --engine shows them" in said.out
+    assert "no point of version" not in run_command(["results", str(tmp_path), "--engine", own]).out
 
 
 def test_what_is_no_store_is_said(tmp_path: Path) -> None:

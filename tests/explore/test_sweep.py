@@ -188,6 +188,8 @@ def test_the_commands_end_to_end(study: Path, tmp_path: Path, lpspec: Lpspec) ->
     said = lpspec("results", str(store), "--json", "-", "--where", "error is null")
     document = json.loads(said.out)
     assert len(document["points"]) == 12
+    assert document["provenance"]["studies"] == [{"name": "study.toml", "text": STUDY}]
+    assert "study     study.toml" in lpspec("results", str(store)).out
     said = lpspec(
         "results",
         str(store),

@@ -3,6 +3,7 @@
 import gzip
 import json
 from itertools import groupby, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from lpspec.errors import InputError
 from lpspec.experiments.compare import Comparison, compare
 from lpspec.experiments.step_timeline import StepTimeline, representative_step
+from lpspec.experiments.systems import KNOWN_SYSTEMS
 from lpspec.report.step_timeline import TRACKS, timeline_bytes
 from lpspec.scenario.scenario import DEFAULT
 
@@ -23,7 +25,7 @@ def compared() -> Comparison:
 
 @pytest.fixture(scope="module")
 def step(compared: Comparison) -> StepTimeline:
-    return representative_step(compared.runs, compared.scenario.workload, "lp-spec")
+    return representative_step(compared.runs[0], compared.scenario.workload)
 
 
 @pytest.fixture(scope="module")
@@ -92,4 +94,30 @@ def test_counters_hold_the_energy_and_the_bytes_of_the_step(events: list[Event],
 
 def test_a_timeline_needs_a_system_with_commands(compared: Comparison) -> None:
     with pytest.raises(InputError, match="no command level"):
-        representative_step(compared.runs, compared.scenario.workload, "rtx3090")
+        representative_step(compared.runs[1], compared.scenario.workload)
+
+
+OWN = """
+extends = "lp-spec"
+name = "own"
+[memory]
+channels = { value = 2, source = "mine" }
+"""
+
+
+@pytest.mark.slow
+def test_every_system_with_a_command_level_has_one_and_others_say_so(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(OWN)
+    names = [*KNOWN_SYSTEMS, str(tmp_path / "own.toml")]
+    compared = compare(DEFAULT.replace(model="tinyllama", systems=names, new_tokens=2))
+    assert compared.runs[-1].fidelity == "command"
+    for run in compared.runs:
+        if run.fidelity != "command":
+            with pytest.raises(InputError, match="has no command level"):
+                representative_step(run, compared.scenario.workload)
+            continue
+        step = representative_step(run, compared.scenario.workload)
+        assert step.system == run.system.name
+        lasts_ns = max(done.end_ns for done in step.phases)
+        mean_ns = (run.decode_ns - run.migration_ns) / len(run.steps.committed)
+        assert 0.5 < lasts_ns / mean_ns < 2, run.system.name

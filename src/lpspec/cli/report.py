@@ -107,7 +107,9 @@ def _store_page(folder: str, where: str, engine: str | None) -> "Page":
             raise InputError(f"no point of '{shown(folder)}' fulfils --where '{shown(where, 60)}'")
         if len(rows) > MOST_POINTS:
             raise InputError(f"'{shown(folder)}' has more than {MOST_POINTS:,} points: choose some by --where")
-        points = StudyPoints(Path(folder).name, find(rows, results.varied), engine or engine_version(), where)
+        points = StudyPoints(
+            Path(folder).name, find(rows, results.varied), engine or engine_version(), where, results.studies
+        )
     finally:
         results.close()
     best = points.findings.best

@@ -75,7 +75,7 @@ def results(
     export = plan_file("--export", asked.export, outputs.paths)
     metrics = None if asked.pareto is None else split_names("--pareto", [asked.pareto])
     from lpspec.explore.results import Query, Results
-    from lpspec.report.results_table import results_blocks, results_json
+    from lpspec.report.results_table import results_blocks, results_json, store_origin
     from lpspec.report.rows_files import row_form
 
     form = None if export is None else row_form(export)
@@ -99,7 +99,7 @@ def results(
         return
     rows = list(found.rows(replace(query, limit=query.limit if query.limit or metrics else SHOWN_ROWS)))
     total = min(found.count(query), asked.limit or sys.maxsize)
-    show(results_blocks(rows, columns, total, found.engines))
+    show(results_blocks(rows, columns, total, store_origin(found), asked.engine))
     say_written([*([] if export is None else [export]), *outputs.paths])
 
 

@@ -81,6 +81,7 @@ def search(
     space, goals = load_study(study), read_goals(asked.goals)
     effort, total = Effort(asked.trials, asked.confirm, asked.seed), asked.trials + asked.confirm
     with Store(store, create=True) as kept, paced(f"points of {Path(study).name}", total) as move:
+        kept.keep_study(space.text, Path(study).name)
         result = run_search(space, goals, effort, kept, workers(asked.workers, asked.dask), move)
 
     def draw() -> "Figure":

@@ -45,6 +45,7 @@ def sweep(
 
     asked, by = load_study(study), who(workers, dask)
     with Store(store, create=True) as kept, paced(f"points of {Path(study).name}", point_count(asked)) as move:
+        kept.keep_study(asked.text, Path(study).name)
 
         def advance(progress: Progress) -> None:
             move(progress.found + progress.computed)

@@ -16,6 +16,9 @@ from lpspec.text_files import is_file, read_text
 TABLES: dict[str, Callable[[str, str, int | None], Finding]] = {".csv": read_csv, ".jsonl": read_jsonl}
 """Readers of tables by the end of the file's name; every other text is a log."""
 
+LOGS = (".log", ".txt")
+"""Ends of names that are files whether they are there or not; a log may have any other name, too."""
+
 
 def acceptance_trace(source: str, measuring: Measuring, name: str) -> RankTrace:
     """The trace of a source.
@@ -29,8 +32,8 @@ def acceptance_trace(source: str, measuring: Measuring, name: str) -> RankTrace:
         InputError: It cannot be used, or an option has no meaning for it.
     """
     path = Path(source)
-    is_measured = source not in trace_names() and path.suffix != ".npz" and is_file(path)
-    if not is_measured:
+    is_named = "/" in source or path.suffix in (*TABLES, *LOGS)
+    if source in trace_names() or path.suffix == ".npz" or not (is_named or is_file(path)):
         return _told(source, measuring)
     finding = TABLES.get(path.suffix, read_log)(_text(path), source, measuring.depth)
     said = f"measured by others, file {path.name}"

@@ -1,6 +1,5 @@
 """One step of a run, resource by resource, for whoever wants to look at it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,19 +38,18 @@ class StepTimeline:
     energy_pj: tuple[float, ...]
 
 
-def representative_step(runs: Sequence[Run], workload: Workload, system: str) -> StepTimeline:
-    """Issue every command of the commonest kind of step of one system's run, in the middle of its contexts.
+def representative_step(run: Run, workload: Workload) -> StepTimeline:
+    """Issue every command of the commonest kind of step of a run, in the middle of its contexts.
 
     Raises:
         InputError: The system has no command level.
     """
-    run = next(run for run in runs if run.system.name == system)
     step = commonest_step(run, workload)
     memory, profile = step.memory, run.system.profile
     phases = tuple(run_step(step.phases, memory))
     energy = tuple(float(sum(done.phase.activity.energy_pj(profile).values())) for done in phases)
     burst_bytes = memory.device.organisation.burst_bytes.n
-    made = system, step.l_spec, step.context, step.committed
+    made = run.system.name, step.l_spec, step.context, step.committed
     return StepTimeline(*made, memory.channels, burst_bytes, phases, energy)
 
 

@@ -130,6 +130,12 @@ class Results:
         with self._blamed():
             return dict(self._file.execute(ENGINES))
 
+    @property
+    def studies(self) -> list[dict[str, str]]:
+        """Name and text of every study's file whose points are here, in the order in which they came."""
+        found = self._file.execute("select name, text from studies order by rowid")
+        return [{"name": name, "text": text} for name, text in found]
+
     def rows(self, query: Query = Query()) -> Iterator[dict[str, Any]]:
         """Rows by column, with ``scenario``, ``varied`` and ``metrics`` as plain data.
 

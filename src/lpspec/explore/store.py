@@ -44,6 +44,7 @@ create table if not exists claims (
     key text not null, engine text not null, host text, pid integer, started text, since real,
     primary key (key, engine)
 ) without rowid;
+create table if not exists studies (text text not null primary key, name text not null);
 """
 
 
@@ -135,6 +136,16 @@ class Store:
             self._file.execute("rollback")
             raise
         self._file.execute("commit")
+
+    def keep_study(self, text: str, name: str) -> None:
+        """Keep the text of a study's file, once, so that the store says what it is of.
+
+        Args:
+            text: Of the file.
+            name: Of the file, without its folder.
+        """
+        with self._blamed(), self._transaction():
+            self._file.execute("insert or ignore into studies values (?, ?)", (text, name))
 
     def claim(self, points: Sequence[Point]) -> tuple[list[Point], list[Point]]:
         """Take points to compute.

@@ -47,6 +47,7 @@ class Study:
         constraints: What a point must fulfil to be one.
         derived: Values that follow from others: options of a scenario, constants, or names of the study's own.
         constants: Those of the axes and derived values that are constants of a machine.
+        text: Of its file; empty where there is none.
     """
 
     scenario: Scenario
@@ -55,6 +56,7 @@ class Study:
     constraints: tuple[Expression, ...] = ()
     derived: Mapping[str, Expression] = field(default_factory=dict)
     constants: frozenset[str] = frozenset()
+    text: str = ""
 
 
 def load_study(path: str | Path) -> Study:
@@ -65,7 +67,8 @@ def load_study(path: str | Path) -> Study:
     """
     path, where = Path(path), f"study '{shown(str(path))}'"
     try:
-        content = tomllib.loads(read_text(path))
+        text = read_text(path)
+        content = tomllib.loads(text)
     except OSError as error:
         raise InputError(f"{where} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -74,7 +77,7 @@ def load_study(path: str | Path) -> Study:
     def place(text: str) -> str:
         return str((path.parent / text).absolute()) if is_path(text) else text
 
-    return parse_study(content, where, place)
+    return replace(parse_study(content, where, place), text=text)
 
 
 def parse_study(content: Mapping[str, Any], where: str = "study", place: Any = str) -> Study:

@@ -5,6 +5,7 @@ from textwrap import indent
 from typing import Any
 
 from lpspec import __version__
+from lpspec.engine_version import engine_version
 from lpspec.explore.evaluate import METRICS
 from lpspec.explore.results import OWN, Results
 from lpspec.report.documents import json_text
@@ -24,7 +25,11 @@ HEADERS = {
 
 
 def results_blocks(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], total: int, engines: Mapping[str, int]
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    total: int,
+    origin: Mapping[str, Any],
+    engine: str | None = None,
 ) -> Iterator[Any]:
     """A row for each point, then how many there are.
 
@@ -32,7 +37,8 @@ def results_blocks(
         rows: Those to show.
         columns: Names of what tells points apart, and of figures.
         total: Points found.
-        engines: Points by version of the engine.
+        origin: Provenance of the document.
+        engine: The version that was asked for; None for this one.
     """
     shown = [name for name in columns if name not in METRICS or name in SHOWN_METRICS]
     table = new_table(f"{total} point{'s' * (total != 1)}")
@@ -43,8 +49,14 @@ def results_blocks(
     if rows:
         yield table
     yield f"{len(rows)} of {total} points shown"
-    if len(engines) > 1:
-        yield "versions  " + ", ".join(f"{engine}: {count}" for engine, count in engines.items())
+    wanted, engines = engine or engine_version(), origin["engines"]
+    if engines and wanted not in engines:
+        has = ", ".join(f"{version} ({count} points)" for version, count in engines.items())
+        yield f"no point of version {wanted}: the store has {has}; --engine shows them, and lpspec sweep runs them anew"
+    elif len(engines) > 1:
+        yield "versions  " + ", ".join(f"{version}: {count}" for version, count in engines.items())
+    if origin["studies"]:
+        yield f"study     {', '.join(study['name'] for study in origin['studies'])} (text: --json, or lpspec report)"
 
 
 def cell(value: Any) -> str:
@@ -75,8 +87,13 @@ def results_document(rows: Iterable[Mapping[str, Any]], results: Results) -> dic
         "points": [_point(row) for row in rows],
         "metrics": {name: {"meaning": metric.meaning, "better": metric.better} for name, metric in METRICS.items()},
         "varied": list(results.varied),
-        "provenance": {"lpspec": __version__, "engines": results.engines},
+        "provenance": store_origin(results),
     }
+
+
+def store_origin(results: Results) -> dict[str, Any]:
+    """What a store's points were made from: versions of the engine, and files of studies."""
+    return {"lpspec": __version__, "engines": results.engines, "studies": results.studies}
 
 
 def _point(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,12 +54,14 @@ class StudyPoints:
         findings: About the points.
         engine: Version that priced them.
         where: The condition that chose them; empty for all.
+        files: Name and text of every study's file whose points the store keeps.
     """
 
     name: str
     findings: Findings
     engine: str
     where: str
+    files: Sequence[Mapping[str, str]] = ()
 
 
 def study_page(study: StudyPoints, origin: Origin) -> Page:
@@ -80,10 +82,15 @@ def study_page(study: StudyPoints, origin: Origin) -> Page:
         Section(
             "constants", "Constants and their sources", (tag("p", AT_BEST), *constants(origin.sheets, origin.gaps))
         ),
-        Section("repeat", "Repeat", (tag("p", REPEAT), *repeat(commands, scenario, study.engine))),
+        Section("repeat", "Repeat", (tag("p", REPEAT), *_files(study), *repeat(commands, scenario, study.engine))),
         Section("cite", "Cite", cite()),
     )
     return Page(f"Study {study.name}", lead, sections, _cloud(found))
+
+
+def _files(study: StudyPoints) -> Iterator[Html]:
+    for file in study.files:
+        yield tag("details", tag("summary", f"the study's file: {file['name']}"), tag("pre", file["text"]))
 
 
 AT_BEST = "As the point of smallest energy-delay product has them; what the study varies is other at other points."

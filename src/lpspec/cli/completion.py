@@ -1,0 +1,21 @@
+"""``lpspec completion``: what a shell needs to complete commands, options and their values."""
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(show_default=False)], /) -> None:
+    """Print what completes commands and options in a shell.
+
+    In bash, for all shells to come: lpspec completion bash >> ~/.bashrc. In zsh: lpspec completion zsh into a file
+    _lpspec in a folder of fpath. In fish: lpspec completion fish > ~/.config/fish/completions/lpspec.fish.
+
+    Parameters
+    ----------
+    shell
+        bash, zsh or fish.
+    """
+    from lpspec.cli.main import make_app
+
+    print(make_app(overview=True).generate_completion(shell=shell))
