@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from lpspec.experiments.compare import compare
+from lpspec.experiments.serving import serve_requests
 from lpspec.explore.evaluate import METRICS
 from lpspec.explore.points import points
 from lpspec.explore.store import Outcome, Store
 from lpspec.explore.study_file import parse_study
 from lpspec.report.documents import comparison_document
+from lpspec.report.serving_table import serving_document
 from lpspec.scenario.scenario import DEFAULT
 
 HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">$\\frac{a}'\"&<b>"
@@ -21,6 +23,14 @@ def small_comparison() -> dict[str, Any]:
     """What ``compare --json`` writes of three systems and a few tokens."""
     asked = DEFAULT.replace(systems=["npu", "pim-spec", "lp-spec"], new_tokens=4, fidelity="analytic")
     document: dict[str, Any] = json.loads(json.dumps(comparison_document(compare(asked))))
+    return document
+
+
+def small_serving() -> dict[str, Any]:
+    """What ``compare --json`` writes of three requests, two at a time."""
+    asked = DEFAULT.replace(model="tinyllama", systems=["npu", "lp-spec"], new_tokens=4, fidelity="analytic", batch=2)
+    served = serve_requests(asked.replace(requests="poisson:5/s:3"))
+    document: dict[str, Any] = json.loads(json.dumps(serving_document(served)))
     return document
 
 

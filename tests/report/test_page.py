@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run_command
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import HOSTILE, small_comparison
+from pages import HOSTILE, small_comparison, small_serving
 
 from lpspec.errors import InputError
 from lpspec.report.page.cloud import coded, shared_scenario
@@ -21,7 +22,8 @@ from lpspec.report.page.comparison import comparison_page
 from lpspec.report.page.document import page_bytes
 from lpspec.report.page.html import data_block, tag
 from lpspec.report.page.origin import PAPER, Origin
-from lpspec.report.page.results import ComparisonResult, read_result
+from lpspec.report.page.results import ComparisonResult, ServedResult, read_result
+from lpspec.report.page.served import served_page
 from lpspec.report.wording import digits
 
 ASKING = ("src", "href", "srcset", "action", "data", "poster", "xlink:href")
@@ -69,6 +71,48 @@ def test_every_figure_stands_in_the_table(document: dict[str, Any]) -> None:
         assert one["system"] in texts
         assert {digits(one[name]) for name in shown} <= set(texts)
         assert {digits(mj) for mj in one["energy_by_component_mj"].values() if mj} <= set(texts)
+
+
+def test_a_page_of_served_requests_has_every_wait() -> None:
+    served = small_serving()
+    found = read_result(json.dumps(served), "result")
+    assert isinstance(found, ServedResult)
+    page = page_bytes(served_page(found, Origin())).decode()
+    texts = Elements(page).texts
+    for one in served["systems"]:
+        for name in ("queueing_ms", "first_token_ms", "between_tokens_ms"):
+            assert {digits(value) for value in one[name].values()} <= set(texts)
+        assert {digits(one["served_tokens_per_s"]), digits(one["tokens_per_j"])} <= set(texts)
+    assert page.count("<figure>") == 3
+    assert {value for name, value in Elements(page).attributes if name == "aria-label"} >= {
+        "first-token",
+        "between-tokens",
+    }
+
+
+def test_tree_sizes_are_those_of_the_run(document: dict[str, Any]) -> None:
+    """Means of equal parts, weighted by how many passes they have, are the mean of all."""
+    for one in document["systems"]:
+        parts, steps = one["l_spec_over_run"], one["steps"]
+        counts = [steps // len(parts) + (i < steps % len(parts)) for i in range(len(parts))]
+        mean = sum(part * count for part, count in zip(parts, counts, strict=True)) / steps
+        assert mean == pytest.approx(one["mean_l_spec"])
+    assert 'aria-label="tree-sizes-over-run"' in page_of(document)
+    for one in (earlier := copy.deepcopy(document))["systems"]:
+        del one["l_spec_over_run"]  # as results of earlier versions
+    assert 'aria-label="tree-sizes-over-run"' not in page_of(earlier)
+
+
+@pytest.mark.parametrize(("system", "has_step"), [("lp-spec", True), ("rtx3090", False), ("own.toml", True)])
+def test_a_step_is_shown_where_there_are_commands(system: str, has_step: bool, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('extends = "lp-spec"\nname = "own"\n')
+    name = str(tmp_path / system) if system.endswith(".toml") else system
+    asked = ["--model", "tinyllama", "--systems", name, "--new-tokens", "4", "--fidelity", "analytic"]
+    result, page = tmp_path / "result.json", tmp_path / "page.html"
+    assert run_command(["compare", *asked, "--json", str(result)]).code == 0
+    assert run_command(["report", str(result), "-o", str(page)]).code == 0
+    assert ('aria-label="step"' in page.read_text()) is has_step
+    assert ("has no command level" in page.read_text()) is not has_step
 
 
 def test_a_page_asks_nothing_of_any_host(document: dict[str, Any]) -> None:
@@ -153,7 +197,8 @@ def changed(path: str, value: Any) -> Any:
         (changed("systems.0.energy_by_component_mj", {"io": float("inf")}), "energy_by_component_mj.io: "),
         (changed("provenance", None), "provenance: "),
         (changed("basis", "other"), "basis: "),
-        (changed("workload.served", "poisson"), "is of --requests or --batch"),
+        (changed("workload.served", "poisson"), "systems.0.requests: "),
+        (changed("systems.0.l_spec_over_run", [0]), "systems.0.l_spec_over_run.0: "),
         (lambda document: [document], "is no result that a page can show"),
         (lambda document: {"systems": 1}, "is no result that a page can show"),
         (lambda document: {"readings": 1}, "rows: "),

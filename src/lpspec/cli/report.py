@@ -1,6 +1,7 @@
 """``lpspec report``: a result or a study as one page that needs nothing besides itself."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,7 +65,8 @@ def report(
 def _result_page(file: str, where: str, engine: str | None) -> "Page":
     from lpspec.report.page.comparison import comparison_page
     from lpspec.report.page.reproduction import reproduction_page
-    from lpspec.report.page.results import ComparisonResult, read_result
+    from lpspec.report.page.results import ReproductionResult, ServedResult, read_result
+    from lpspec.report.page.served import served_page
 
     said = f"result '{shown(file)}'"
     for option, value in (("--where", where), ("--engine", engine)):
@@ -77,10 +79,34 @@ def _result_page(file: str, where: str, engine: str | None) -> "Page":
     except UnicodeDecodeError:
         raise InputError(f"{said} is no text in UTF-8") from None
     found = read_result(text, said)
-    if isinstance(found, ComparisonResult):
-        sizes = {one.system: one.mean_l_spec for one in found.systems}
-        return comparison_page(found, _origin(found.provenance.scenario, found.provenance.config, sizes))
-    return reproduction_page(found, _origin(*_reproduced(found)))
+    if isinstance(found, ReproductionResult):
+        return reproduction_page(found, _origin(*_reproduced(found)))
+    sizes = {one.system: one.mean_l_spec for one in found.systems}
+    origin = _origin(found.provenance.scenario, found.provenance.config, sizes)
+    if isinstance(found, ServedResult):
+        return served_page(found, origin)
+    return comparison_page(found, _with_step(origin, found.provenance.scenario, list(sizes)))
+
+
+def _with_step(origin: Any, scenario: dict[str, Any], names: Sequence[str]) -> Any:
+    """The origin with one step of the first of the systems, or of lp-spec where it is among them, or why there is none.
+
+    A step is one that was taken, whatever priced it: both levels price the same.
+    """
+    from lpspec.experiments.compare import compare
+    from lpspec.experiments.step_timeline import representative_step
+    from lpspec.scenario import Scenario
+
+    if origin.gaps:
+        return replace(origin, no_step="No step is shown, as the machines cannot be described as they were then.")
+    asked = Scenario.from_dict(scenario)
+    files = dict(zip(names, asked.systems or names, strict=True)) if len(names) == len(asked.systems or names) else {}
+    name = "lp-spec" if "lp-spec" in names else names[0]
+    try:
+        (run,) = compare(asked.replace(systems=[files.get(name, name)], fidelity="analytic", exact=False)).runs
+        return replace(origin, step=representative_step(run, asked.workload))
+    except InputError as error:
+        return replace(origin, no_step=f"No step is shown: {error}.")
 
 
 def _reproduced(found: "ReproductionResult") -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:

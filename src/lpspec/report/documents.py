@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import numpy as np
+
 from lpspec.experiments.compare import Comparison
 from lpspec.report.wording import energy_counts
 from lpspec.simulation.energy_basis import Efficiency
@@ -64,7 +66,18 @@ def run_document(run: Run) -> dict[str, Any]:
         **_efficiency("memory_and_macs", run.memory_and_macs),
         **_efficiency("board", run.board),
         "l_spec_histogram": {str(size): count for size, count in run.l_spec_histogram.items()},
+        "l_spec_over_run": l_spec_over_run(run),
     }
+
+
+PARTS_OF_RUN = 48
+"""Parts of a run whose tree sizes are told apart."""
+
+
+def l_spec_over_run(run: Run) -> list[float]:
+    """Mean tokens verified in a pass, for equal parts of the run's passes in their order."""
+    sizes = run.steps.l_spec
+    return [float(part.mean()) for part in np.array_split(sizes, min(PARTS_OF_RUN, len(sizes)))]
 
 
 def _efficiency(counted: str, efficiency: Efficiency[float] | None) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """The figure of requests served: throughput, and how long requests waited for their first token and between tokens."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from typing import Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lpspec.report.figures import BLUE, DOUBLE_COLUMN_IN, GREY, bare_axes, in_style, plain_log_labels
 from lpspec.report.wording import digits
-from lpspec.simulation.served_run import Distribution, ServedRun
+from lpspec.simulation.served_run import ServedRun
 
 REFERENCE = "lp-spec"
 MARKS = {"mean": "o", "p50": "|", "p90": ">", "p99": "x"}
@@ -28,8 +28,8 @@ def serving_figure(runs: Sequence[ServedRun]) -> Figure:
             )
         throughput.set_xlim(0, 1.25 * max(values))
         throughput.set_xlabel("throughput (token/s, all time)")
-        _draw_waits(first, [run.first_token_ms for run in runs], colours, "time to first token (ms, log)")
-        _draw_waits(between, [run.between_tokens_ms for run in runs], colours, "time between tokens (ms, log)")
+        draw_waits(first, [run.first_token_ms for run in runs], colours, "time to first token (ms, log)")
+        draw_waits(between, [run.between_tokens_ms for run in runs], colours, "time between tokens (ms, log)")
         throughput.set_yticks(range(len(runs)), [run.system.name for run in runs])
         throughput.set_ylim(len(runs) - 0.4, -0.6)
         for axes in (throughput, first, between):
@@ -39,9 +39,34 @@ def serving_figure(runs: Sequence[ServedRun]) -> Figure:
     return figure
 
 
-def _draw_waits(axes: Axes, found: Sequence[Distribution], colours: Sequence[str], label: str) -> None:
+class Waits(Protocol):
+    """What a figure needs of how long something waited, ms."""
+
+    @property
+    def mean(self) -> float:
+        """Of all."""
+        ...
+
+    @property
+    def p50(self) -> float:
+        """Median."""
+        ...
+
+    @property
+    def p90(self) -> float:
+        """What nine of ten do not exceed."""
+        ...
+
+    @property
+    def p99(self) -> float:
+        """What 99 of 100 do not exceed."""
+        ...
+
+
+def draw_waits(axes: Axes, found: Sequence[Waits], colours: Sequence[str], label: str) -> None:
+    """A row for each system: from the median to what 99 of 100 do not exceed, with mean and 90."""
     for row, (waits, colour) in enumerate(zip(found, colours, strict=True)):
-        values = asdict(waits)
+        values = {name: float(getattr(waits, name)) for name in MARKS}
         axes.plot([values["p50"], values["p99"]], [row, row], color=colour, lw=0.8, zorder=1)
         for name, mark in MARKS.items():
             axes.plot(values[name], row, mark, ms=5, color=colour, label=name if row == 0 else None, ls="none")

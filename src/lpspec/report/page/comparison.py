@@ -1,6 +1,6 @@
 """The page of a comparison."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lpspec.report.compare_figure import REFERENCE
@@ -9,8 +9,9 @@ from lpspec.report.page.cloud import coded
 from lpspec.report.page.contents import Drawing, Page, Section
 from lpspec.report.page.html import Html, table, tag
 from lpspec.report.page.origin import Origin, cite, constants, repeat
-from lpspec.report.page.results import ComparisonResult, SystemResult
+from lpspec.report.page.results import ComparisonResult, ServedResult, SystemResult
 from lpspec.report.page.roofline_figure import roofline
+from lpspec.report.page.step_figure import step_excerpt
 from lpspec.report.wording import digits
 
 COLUMNS = {
@@ -78,13 +79,21 @@ def _name(system: str) -> str:
 
 
 def _remarks(result: ComparisonResult) -> Iterable[Html]:
-    lines = [
+    moved = [
         f"weights of {one.system} changed ranks {one.migrations} times: {digits(one.migration_ms)} ms in all"
         for one in result.systems
         if one.migrations
     ]
-    lines += [f"{one.system} is left out: {one.why}" for one in result.left_out]
-    lines += [f"note: {note}" for note in result.notes]
+    return remarks(result, moved)
+
+
+def remarks(result: ComparisonResult | ServedResult, lines: Sequence[str] = ()) -> Iterator[Html]:
+    """What is to be said of systems, those that are left out, and notes, as a list."""
+    lines = [
+        *lines,
+        *(f"{one.system} is left out: {one.why}" for one in result.left_out),
+        *(f"note: {note}" for note in result.notes),
+    ]
     if lines:
         yield tag("ul", *(tag("li", line) for line in lines))
 
@@ -128,8 +137,10 @@ def where(systems: Sequence[SystemResult], origin: Origin) -> tuple[Html | Drawi
         figures.energy_delay(systems),
         figures.passes(systems),
         *([roofline(origin.roofs, systems)] if origin.roofs else ()),
+        *([step_excerpt(origin.step)] if origin.step is not None else ()),
     )
-    return (*drawn, table(("mJ per token", *components, "all", "counts"), rows, _class="systems"))
+    said = [tag("p", origin.no_step)] if origin.no_step else []
+    return (*drawn, *said, table(("mJ per token", *components, "all", "counts"), rows, _class="systems"))
 
 
 def _part(one: SystemResult, name: str) -> float:
@@ -146,8 +157,8 @@ def acceptance(systems: Sequence[SystemResult], origin: Origin, provenance: Any)
         listed = [value for key, value in found.items() if key.endswith(f"_top{top_k}")]
         if first:
             parts.append(figures.acceptance(origin.trace.name, first, listed, top_k))
-    sizes = figures.tree_sizes(systems)
-    parts += [] if sizes is None else [sizes]
+    sizes = (figures.tree_sizes(systems), figures.sizes_over_run(systems))
+    parts += [drawing for drawing in sizes if drawing is not None]
     about = (
         f"{provenance.trace}: {provenance.trace_kind}. {provenance.trace_description} Source: {provenance.trace_source}"
     )

@@ -1,15 +1,18 @@
 """The figures of a page, a column wide: they fit a phone's screen and a paper's column."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from matplotlib.figure import Figure
 
 from lpspec.report.compare_figure import REFERENCE, draw_edp, draw_energy, draw_throughput, label_systems
 from lpspec.report.figures import (
     BLUE,
+    GREEN,
     GREY,
     ORANGE,
     SINGLE_COLUMN_IN,
+    SKY,
     VERMILION,
     bare_axes,
     in_style,
@@ -106,6 +109,32 @@ def tree_sizes(systems: Systems) -> Drawing | None:
         panels[-1].set_xlabel("L_spec: tokens verified in a pass, the root included")
         figure.supylabel("passes (%)", fontsize=8)
     return Drawing("tree-sizes", figure, "Tree sizes over all passes.")
+
+
+def sizes_over_run(systems: Systems) -> Drawing | None:
+    """Mean tree size along the run, for each system that speculates; None where none says."""
+    drawn = [one for one in systems if one.speculates and one.l_spec_over_run]
+    if not drawn:
+        return None
+    with in_style():
+        figure = Figure(figsize=(SINGLE_COLUMN_IN, 2.3 + 0.12 * len(drawn)), layout="constrained")
+        axes = figure.subplots()
+        for one, (colour, line) in zip(drawn, cycle(_looks()), strict=False):
+            parts = len(one.l_spec_over_run)
+            middles = [100 * (part + 0.5) / parts for part in range(parts)]
+            axes.plot(middles, one.l_spec_over_run, line, color=colour, lw=1.1, label=short(one.system))
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, None)
+        axes.set_xlabel("passes of the run (%)")
+        axes.set_ylabel("mean L_spec")
+        bare_axes(axes)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    return Drawing("tree-sizes-over-run", figure, "Tree sizes from the first pass to the last: the pruner learns.")
+
+
+def _looks() -> list[tuple[str, str]]:
+    """Colours, each solid before any is dashed."""
+    return [(colour, line) for line in ("-", "--", ":") for colour in (BLUE, VERMILION, GREEN, ORANGE, SKY, GREY)]
 
 
 def acceptance(name: str, first: Sequence[float], listed: Sequence[float], top_k: int) -> Drawing:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpspec import __version__
+from lpspec.experiments.step_timeline import StepTimeline
 from lpspec.report.page.html import Html, table, tag
 from lpspec.report.sheets import Sheet
 from lpspec.report.wording import digits
@@ -33,12 +34,16 @@ class Origin:
         trace: Of the acceptance; None where it cannot be had.
         gaps: What cannot be had, one line each.
         roofs: By system, what its machine can do and what its passes ask for.
+        step: One step by its memory commands; None where it cannot be had.
+        no_step: Why not; empty where nobody asked.
     """
 
     sheets: tuple[Sheet, ...] = ()
     trace: Sheet | None = None
     gaps: tuple[str, ...] = ()
     roofs: tuple[Any, ...] = ()
+    step: StepTimeline | None = None
+    no_step: str = ""
 
 
 def constants(sheets: Iterable[Sheet], gaps: Sequence[str]) -> tuple[Html, ...]:

@@ -44,6 +44,7 @@ class SystemResult(_Read):
     edp_board_s_mj: Positive | None
     power_board_w: Positive | None
     l_spec_histogram: dict[Annotated[int, Field(gt=0, le=4096)], Annotated[int, Field(ge=0)]]
+    l_spec_over_run: tuple[Positive, ...] = ()  # none in results of earlier versions
 
     @property
     def pass_ms(self) -> float:
@@ -52,6 +53,43 @@ class SystemResult(_Read):
 
 
 Systems = Annotated[tuple[SystemResult, ...], Field(min_length=1)]
+
+
+class Waits(_Read):
+    """How long requests or tokens waited, ms."""
+
+    mean: Amount
+    p50: Amount
+    p90: Amount
+    p99: Amount
+
+
+class ServedSystem(_Read):
+    """What one system made of requests that arrive one by one, named as in the JSON."""
+
+    system: str
+    platform: str
+    fidelity: str
+    error_bound: Amount | None = None
+    requests: Annotated[int, Field(gt=0)]
+    batch: Annotated[int, Field(gt=0)]
+    served_tokens_per_s: Positive
+    tokens_per_s: Positive
+    tokens_per_j: Positive
+    edp_s_mj: Positive
+    average_power_w: Positive
+    mj_per_token: Positive
+    energy_by_component_mj: dict[str, Amount]
+    energy_counts: str
+    mean_batch: Positive
+    mean_acceptance_length: Positive
+    mean_l_spec: Positive
+    idle_share: Amount
+    peak_bytes: Positive
+    waits_for_room: bool
+    queueing_ms: Waits
+    first_token_ms: Waits
+    between_tokens_ms: Waits
 
 
 class LeftOut(_Read):
@@ -87,6 +125,21 @@ class ComparisonResult(_Read):
     objective: str
     basis: Literal["equal", "board", "published"]
     workload: dict[str, int | None]
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+
+class ServedResult(_Read):
+    """What ``lpspec compare --json`` writes of requests that are served."""
+
+    systems: Annotated[tuple[ServedSystem, ...], Field(min_length=1)]
+    left_out: tuple[LeftOut, ...]
+    model: str
+    trace: str
+    tree: str
+    objective: str
+    basis: Literal["equal", "board", "published"]
+    workload: dict[str, int | str | None]
     notes: tuple[str, ...]
     provenance: Provenance
 
@@ -131,10 +184,11 @@ class ReproductionResult(_Read):
     provenance: Provenance
 
 
-_R = TypeVar("_R", ComparisonResult, ReproductionResult)
+AnyResult = ComparisonResult | ServedResult | ReproductionResult
+_R = TypeVar("_R", ComparisonResult, ServedResult, ReproductionResult)
 
 
-def read_result(text: str, where: str) -> ComparisonResult | ReproductionResult:
+def read_result(text: str, where: str) -> AnyResult:
     """A result from its JSON text.
 
     Args:
@@ -151,7 +205,7 @@ def read_result(text: str, where: str) -> ComparisonResult | ReproductionResult:
     if isinstance(content, dict) and "readings" in content:
         return _validated(ReproductionResult, content, where)
     if isinstance(content, dict) and isinstance(work := content.get("workload"), dict) and "served" in work:
-        raise InputError(f"{where} is of --requests or --batch: a page shows results of one request at a time")
+        return _validated(ServedResult, content, where)
     if isinstance(content, dict) and "left_out" in content:
         return _validated(ComparisonResult, content, where)
     raise InputError(f"{where} is no result that a page can show: give what compare --json or reproduce --json wrote")
