@@ -163,7 +163,7 @@ def changed_tree(random: Random, tree: Any) -> Any:
             (-holder[key], holder[key] * 2, holder[key] * 10**9, holder[key] // 3, holder[key] + 1)
         )
     elif kind == 4 and isinstance(holder, list):
-        holder.extend(holder * random.choice((1, 3)))
+        holder.extend(holder[:64] * random.choice((1, 3)))
     elif kind == 5 and isinstance(holder[key], str):
         holder[key] = of_text(random, _encoded(holder[key])).decode("utf-8", "replace")
     else:
@@ -178,7 +178,8 @@ def of_json(random: Random, data: bytes) -> bytes:
     tree = json.loads(data)
     for _ in range(random.choice((1, 1, 2, 4))):
         tree = changed_tree(random, tree)
-    return json.dumps(tree, ensure_ascii=random.random() < 0.5).encode("utf-8", "surrogatepass")
+    text = json.dumps(tree, ensure_ascii=random.random() < 0.5)
+    return text.encode("utf-8", "surrogatepass")[:_MOST_BYTES]
 
 
 def of_toml(random: Random, data: bytes) -> bytes:
