@@ -107,7 +107,8 @@ class Run(simulating.Run, Result):
     def to_rows(self) -> list[dict[str, Any]]:
         """One row per step: its turn, tokens before it, tokens verified and committed, and what else it did."""
         steps = self.steps
-        columns = {"turn": steps.turn, **{f.name: getattr(steps, f.name) for f in fields(steps)}}
+        named = {"turn": steps.turn, **{f.name: getattr(steps, f.name) for f in fields(steps)}}
+        columns = {name: column for name, column in named.items() if column is not None}
         lists = [column.tolist() for column in columns.values()]
         return [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
 
@@ -311,7 +312,7 @@ def _flat_waits(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document whose tables are columns of their own, without histograms, whose keys differ from row to row."""
+    """A document whose tables are columns of their own, without histograms and lists, which differ from row to row."""
     parts = document["energy_by_component_mj"]
-    plain = {key: value for key, value in document.items() if not isinstance(value, Mapping)}
+    plain = {key: value for key, value in document.items() if not isinstance(value, Mapping | list)}
     return plain | {f"{name}_mj_per_token": value for name, value in parts.items()}
