@@ -10,7 +10,7 @@ import numpy as np
 
 from lpspec.arrays import FloatArray
 from lpspec.llm.counts import plain
-from lpspec.machine.energy_profile import COMPONENTS, EVENTS, Activity, Real
+from lpspec.machine.energy_profile import COMPONENTS, EVENTS, NOTHING, Activity, Real
 
 __all__ = [
     "COMPONENTS",
@@ -23,9 +23,6 @@ __all__ = [
     "off_chip_read",
     "table_of",
 ]
-
-NOTHING = Activity()
-"""No event."""
 
 
 @dataclass(frozen=True, slots=True)

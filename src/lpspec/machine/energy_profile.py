@@ -104,6 +104,8 @@ class Activity:
 
     def __add__(self, other: "Activity") -> "Activity":
         """Events of both, one after the other or side by side."""
+        if self is NOTHING or other is NOTHING:
+            return other if self is NOTHING else self
         return Activity(*map(_plus, _counts_of(self), _counts_of(other)))
 
     def __mul__(self, factor: Real) -> "Activity":
@@ -125,6 +127,9 @@ class Activity:
 
 EVENTS: dict[str, Event] = {name: counted.__metadata__[0] for name, counted in Activity.__annotations__.items()}
 """What is counted, by the name of its field in ``Activity``."""
+
+NOTHING = Activity()
+"""No event."""
 
 _counts_of: Callable[[Activity], tuple[Real, ...]] = attrgetter(*EVENTS)
 

@@ -55,6 +55,8 @@ class DraftCache:
         ends = [*(np.flatnonzero(np.diff(waits)) + 1).tolist(), len(waits)]
         starts = [0, *ends[:-1]]
         found = [price(np.arange(a + 1, b + 1), bool(waits[a])) for a, b in zip(starts, ends, strict=True)]
+        if len(found) == 1:
+            return found[0]
         return np.concatenate([ns for ns, _ in found], axis=-1), np.concatenate([pj for _, pj in found], axis=-1)
 
     def put_in_place(self, size: IntArray, committed: IntArray, moved: IntArray) -> IntArray:
