@@ -79,7 +79,7 @@ def test_what_ships() -> None:
     assert platform_names() == tuple(sorted((*mobile, *others)))
     assert profile_names() == ("attacc", "micron-y52p", "specpim")
     faster = ("lpddr5x-10667", "lpddr5x-7500", "lpddr5x-8533", "lpddr5x-9600")
-    assert die_names() == ("cd-pim", "lp5x-pim", "lpddr5-6400-16gb", "lpddr5-6400-8gb", *faster, "lpddr6-10667-16gb")
+    assert die_names() == ("lp5x-pim", "lpddr5-6400-16gb", "lpddr5-6400-8gb", *faster, "lpddr6-10667-16gb")
 
 
 @pytest.mark.parametrize(("folder", "name"), SHIPPED)

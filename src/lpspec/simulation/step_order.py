@@ -37,11 +37,6 @@ def pipelined_ns(draft_ns: Real, verify_ns: Real, shared_ns: Real) -> Real:
     return np.maximum(np.maximum(draft_ns, verify_ns), shared_ns)
 
 
-def run_ahead_ns(draft_ns: Real, verify_ns: Real, shared_ns: Real, chance: Real) -> Real:
-    """Expected time of drafting and verifying for one request, whose guess is right with some chance."""
-    return chance * pipelined_ns(draft_ns, verify_ns, shared_ns) + (1.0 - chance) * (draft_ns + verify_ns)
-
-
 def check_order(system: System) -> None:
     """Refuse to run ahead where nothing can.
 
