@@ -132,7 +132,8 @@ class Kept:
         self, name: str, folder: Path, chance: random.Random, tally: Tally, of: tuple[int, float, Rows]
     ) -> None:
         count, took_s, whole = of
-        words, before = [*self.words, "--store", name], {}
+        words = [*self.words, "--store", name]
+        before: Rows = {}
         for _ in range(KILLS_OF_A_STORE):
             running = [start(words, folder) for _ in range(self.at_once)]
             after_s = chance.random() * took_s

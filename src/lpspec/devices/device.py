@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from lpspec.devices.cost import NOTHING, Activity, Cost, Real
+from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.llm.counts import Count
 from lpspec.llm.operators import PlainOperator
+from lpspec.machine.energy_profile import NOTHING
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Described
 

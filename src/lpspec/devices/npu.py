@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from lpspec.devices.cost import NOTHING, Activity, Cost, Real, macs_at, off_chip_read
+from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.device import Identity, PhasePart
 from lpspec.devices.kv_share import KeyShare, over_keys
 from lpspec.devices.memory_timing import timing_of
@@ -19,6 +19,7 @@ from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, packed_bytes, plain
 from lpspec.llm.operators import Attention, Elementwise, Gemm, PlainOperator, StateUpdate
+from lpspec.machine.energy_profile import NOTHING
 from lpspec.machine.platform_spec import MemorySpec, NpuSpec, PlatformSpec
 
 ARRAY_BITS = 8

@@ -14,7 +14,7 @@ import numpy as np
 
 from lpspec.allocation.allocator import Layout, WeightMove
 from lpspec.allocation.key_blocks import in_whole_blocks
-from lpspec.devices.cost import NOTHING, Activity, Cost, Real
+from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.device import PhasePart, Unit
 from lpspec.devices.package_commands import MemoryPart, PackageCommands
 from lpspec.errors import InputError
@@ -30,6 +30,7 @@ from lpspec.llm.operators import (
     verify_operators,
 )
 from lpspec.llm.work import by_load
+from lpspec.machine.energy_profile import NOTHING
 from lpspec.simulation.draft_cache import KEY_BLOCK, begun_later, waiting
 
 NO_COLUMNS: Count = 0
