@@ -19,7 +19,8 @@ from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
 from lpspec.llm import Attention, Gemm, ModelSpec, draft_operators, load_model, prefill_operators, verify_operators
-from lpspec.machine.loading import load_platform, platform_names
+from lpspec.llm.draft_work import drafted
+from lpspec.machine.loading import load_platform, load_profile, platform_names
 
 TINY = load_model("tinyllama")
 
@@ -86,7 +87,7 @@ def test_allocators_say_which_devices_they_need(platform: str, allocator: str, n
 
 @pytest.mark.parametrize("name", platform_names())
 def test_models_that_do_not_fit_are_refused_in_one_line(name: str) -> None:
-    huge = TINY.model_copy(update={"layers": 10_000})
+    huge = TINY.model_copy(update={"layers": 100_000})
     line = refused(lambda: make_allocator(load_platform(name), huge, 64, 1024))
     assert f"does not fit {name}" in line
     assert "GiB" in line
@@ -172,7 +173,8 @@ def test_every_mobile_system_prefills_on_the_npu(name: str) -> None:
 
 @pytest.mark.parametrize("name", platform_names())
 def test_an_empty_pass_costs_nothing(name: str) -> None:
-    allocator = make_allocator(load_platform(name), TINY, 64, 1024)
+    model = drafted(TINY, "eagle3") if name == "ahasd" else TINY  # which needs a network that drafts
+    allocator = make_allocator(load_platform(name), model, 64, 1024, load_profile("attacc"))
     assert allocator.decode_cost(()) == Cost()
 
 
