@@ -32,6 +32,7 @@ SYSTEM_KEYS = {
     "weight_formats",
     "weight_bytes",
     "speculates",
+    "l_spec_over_run",
     "tokens_per_s",
     "tokens_per_j",
     "edp_s_mj",
