@@ -280,6 +280,7 @@ def test_what_does_not_fit_is_named(lpspec: Callable[..., Said]) -> None:
 @pytest.mark.parametrize("name", [*platform_names(), *profile_names(), "llama2-7b", *trace_names(), "mc_sim_7b_63"])
 def test_every_value_is_shown_with_its_source(lpspec: Callable[..., Said], name: str) -> None:
     document = json.loads(lpspec("inspect", name, "--json", "-").out)
+    assert document.pop("provenance")["lpspec"] == package.__version__
     assert document
     for sheet in document.values():
         assert all(len(value["source"]) >= 3 for value in sheet["values"].values())

@@ -88,7 +88,7 @@ class Scenario(Description):
         None,
         "npu, npu-spec, pim, pim-spec, lp-spec, attacc, attacc-spec, rtx3090, rtx3090-spec (all of these if left out), "
         "lp-spec-plus, lp-spec-lpddr5x, lp-spec-lpddr6, a neighbour (a100, a100-spec, ahasd, attacc-8, cd-pim, cosine, "
-        "leap, loop-lynx, lp5x-pim, terafly, token-stack), or platform files (commas between them on the command line).",
+        "leap, loop-lynx, lp5x-pim, terafly, token-stack), or platform files; commas between them on the command line.",
         is_path=True,
     )
     objective: Objective = option("edp", "What the pruner optimises: throughput, energy or edp.", choices=OBJECTIVES)
