@@ -287,6 +287,7 @@ def test_calibrated_prices_size_trees_for_real_speed(lpspec: Callable[..., Said]
     assert said.code == 0
     assert "milliseconds of a step" in said.out
     prices = json.loads(file.read_text())
+    assert prices.pop("provenance")["command"][1] == "calibrate"
     assert set(prices["machine"]) == {"processor", "system", "cores", "threads", "torch", "device", "backend", "dtype"}
     found = document(lpspec, "generate", *SHORT, "--objective", "machine", "--prices", str(file))
     plain = document(lpspec, "generate", *SHORT, "--drafter", "none")

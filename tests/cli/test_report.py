@@ -36,7 +36,17 @@ def test_a_comparison_becomes_a_page_with_the_constants_of_its_machines(
     assert (said.code, said.err) == (0, "")
     written = said.out.splitlines()
     assert written[0] == "wrote page.html"
-    names = {"throughput", "energy", "energy-delay", "passes", "roofline", "acceptance", "tree-sizes"}
+    names = {
+        "throughput",
+        "energy",
+        "energy-delay",
+        "passes",
+        "roofline",
+        "acceptance",
+        "tree-sizes",
+        "tree-sizes-over-run",
+        "step",
+    }
     assert {Path(line).name for line in written[1:]} == {f"{n}{s}" for n in names for s in (".pdf", ".svg", ".png")}
     assert all((tmp_path / line.removeprefix("wrote ")).stat().st_size > 1000 for line in written)
     page = (tmp_path / "page.html").read_text("utf-8")

@@ -73,7 +73,7 @@ MIXES = {
 def test_quantised_files_decode_as_what_their_blocks_mean(mix: str, tmp_path: Path) -> None:
     sizes = SIZES | {"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 1, "initializer_range": 0.1}
     torch.manual_seed(0)
-    theirs = transformers.LlamaForCausalLM(transformers.ModelConfig(**sizes)).eval()
+    theirs = transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes)).eval()
     meant = write_gguf(tmp_path / "m.gguf", theirs, "llama", MIXES[mix])
     theirs.load_state_dict(meant)
     ours, tokens = load_transformer(tmp_path / "m.gguf"), torch.arange(30) * 7 % 64

@@ -46,12 +46,10 @@ def test_every_shipped_profile_and_own_memory_stands_beside_the_one_asked_for() 
     found = side_by_side(load_profile("specpim")).prices
     assert [prices.name for prices in found if prices.machine] == ["specpim", "attacc", "micron-y52p"]
     own = {prices.name: prices.technology for prices in found if not prices.machine}
-    assert own == {
-        name: memory.technology
-        for name in platform_names()
-        if (memory := load_platform(name).memory_energy) is not None
-    }
-    assert set(own.values()) == {"HBM2", "GDDR6X", "LPDDR6, assumed"}
+    assert own == {"a100": "HBM2e, taken for HBM2", "lp-spec-lpddr6": "LPDDR6, assumed", "rtx3090": "GDDR6X"}
+    memories = [load_platform(name).memory_energy for name in platform_names()]
+    ways = {memory.io.pj_per_bit for memory in memories if memory is not None}
+    assert {prices.read_pj_per_bit["way"] for prices in found if not prices.machine} == ways
 
 
 def test_a_denser_die_refreshes_longer_and_a_slower_one_waits_longer_for_a_bit() -> None:

@@ -109,8 +109,8 @@ def every_option() -> set[str]:
 
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")
-OTHERS = {"--rounds", "--help", "--version"}
-"""Options of a benchmark, and of every command."""
+OTHERS = {"--rounds", "--points", "--inputs", "--revision", "--help", "--version"}
+"""Options of benchmarks and of tools, and of every command."""
 
 
 def says(shown: list[str], printed: list[str]) -> bool:

@@ -119,6 +119,8 @@ class _File(BaseModel):
     overhead_ns: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     rounds: PositiveInt
     machine: dict[str, str | int]
+    provenance: dict[str, object] = Field(default_factory=dict)
+    """What made it, for readers."""
 
 
 def load_prices(path: str | Path) -> MachinePrices:

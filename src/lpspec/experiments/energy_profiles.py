@@ -1,7 +1,7 @@
 """Energy profiles beside each other: what streams, refreshes and waiting come to on one die."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lpspec.devices.stream_prices import StreamPrices, own_memory_prices, profile_prices
 from lpspec.errors import InputError
@@ -46,7 +46,14 @@ def side_by_side(profile: EnergyProfile, changes: Mapping[str, str] | None = Non
     die = load_die(wanted.pop("memory.die", DIE), wanted)
     others = [load_profile(name) for name in profile_names() if name != profile.name]
     found = [profile_prices(each, die) for each in (profile, *others)]
-    platforms = [load_platform(name) for name in platform_names()]
-    row_bytes = die.organisation.row_bytes.n
-    found += [own_memory_prices(p.name, p.memory_energy, row_bytes) for p in platforms if p.memory_energy is not None]
-    return SideBySide(die, tuple(found))
+    return SideBySide(die, (*found, *_own_memories(die.organisation.row_bytes.n)))
+
+
+def _own_memories(row_bytes: int) -> list[StreamPrices]:
+    """Memories that platforms have of their own, those of one price once, after the first platform that has it."""
+    platforms = (load_platform(name) for name in platform_names())
+    found: list[StreamPrices] = []
+    for own in (own_memory_prices(p.name, p.memory_energy, row_bytes) for p in platforms if p.memory_energy):
+        if all(replace(own, name=other.name, technology=other.technology) != other for other in found):
+            found.append(own)
+    return found
