@@ -108,7 +108,8 @@ channels = { value = 2, source = "mine" }
 @pytest.mark.slow
 def test_every_system_with_a_command_level_has_one_and_others_say_so(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(OWN)
-    names = [*KNOWN_SYSTEMS, str(tmp_path / "own.toml")]
+    names = [name for name in KNOWN_SYSTEMS if name != "ahasd"]  # which needs a network that drafts
+    names.append(str(tmp_path / "own.toml"))
     compared = compare(DEFAULT.replace(model="tinyllama", systems=names, new_tokens=2))
     assert compared.runs[-1].fidelity == "command"
     for run in compared.runs:
