@@ -37,6 +37,8 @@ NOT_IN_A_STEP = {
     "summary": "what tables say about it",
     "memory_energy.technology": "likewise",
     "gpu.memory": "decides whether a model fits, and nothing else",
+    "command_level": "takes the command level away, which tests/experiments/test_neighbours.py looks at",
+    "step_order": "moves what a network drafts, and heads draft here; tests/simulation/test_step_order.py looks at it",
     "energy_basis": "says which of two energies counts, and both are looked at here",
     "gpu.matrix_int8": "the model here has INT8 weights on one kind of platform only; tested below",
     "gpu.matrix_fp16": "likewise",
