@@ -85,3 +85,10 @@ def test_command_files_may_begin_with_a_mark(tmp_path: Path) -> None:
     file.write_bytes(BYTE_ORDER_MARK + CSV_HEADER.replace(b"\n", b"\r\n") + b"7,PREAB,0,,,,\r\n")
     report = check_csv(file, CheckOptions(ranks=1, timing=LPDDR5_6400_8Gb))
     assert (report.commands, report.legal) == (1, True)
+
+
+@pytest.mark.skipif(not Path("/dev/null").is_char_device(), reason="no such device here")
+def test_a_device_is_no_file() -> None:
+    """Some have no end, and would be read until memory is full."""
+    with pytest.raises(InputError, match="it is a device, not a file"):
+        load_platform("/dev/null")

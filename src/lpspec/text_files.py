@@ -3,6 +3,7 @@
 ``str.splitlines`` also splits at U+2028, form feeds and other letters that JSON and CSV allow inside a text.
 """
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -35,7 +36,18 @@ def read_text(path: Path) -> str:
         OSError: It cannot be read.
         UnicodeDecodeError: It is no text in UTF-8.
     """
-    return path.read_bytes().decode("utf-8-sig")
+    return read_bytes(path).decode("utf-8-sig")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        OSError: It cannot be read, or is a device, which may have no end.
+    """
+    if path.is_char_device():
+        raise OSError(errno.EINVAL, "it is a device, not a file", str(path))
+    return path.read_bytes()
 
 
 def split_lines(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from lpspec.scenario import Scenario
 from lpspec.scenario.checking import is_path
 from lpspec.scenario.option import options_of
-from lpspec.text_files import is_file, is_folder, is_there
+from lpspec.text_files import is_file, is_folder, is_there, read_bytes
 
 
 def point_key(scenario: Scenario) -> str:
@@ -42,7 +42,7 @@ def _digest(path: Path) -> str:
 @lru_cache(1024)
 def _content_digest(file: Path, mtime_ns: int, size: int) -> str:
     """Of a file and of those that it names in turn; ``mtime_ns`` and ``size`` tell when it has changed."""
-    content = file.read_bytes()
+    content = read_bytes(file)
     digest = hashlib.sha256(content)
     if file.suffix == ".toml":
         for text in _texts(_table(content)):

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.errors import InputError
+from lpspec.text_files import read_bytes
 
 Trace = TypeVar("Trace")
 
@@ -99,7 +100,7 @@ class TraceFormat:
             InputError: It cannot be read.
         """
         try:
-            return file.read_bytes()
+            return read_bytes(file) if isinstance(file, Path) else file.read_bytes()
         except OSError as error:
             raise InputError(f"trace file '{said_as}' cannot be read: {error.strerror}") from error
 
