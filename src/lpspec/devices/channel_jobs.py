@@ -68,7 +68,7 @@ class ChannelJobs:
         self.device, self.pim, self.prices = device, pim, prices
         self.channels, self.ranks = platform.memory.channels.n, prices.controller.ranks
         described = device.model_dump(mode="json", include={"standard", "data_rate", "organisation", "timing"})
-        self._memory_key = (json.dumps(described), self.ranks)
+        self._memory_key = (json.dumps(described), replace(prices.controller, own_bus=()))
         pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))
         self._computing: dict[int, PimChannel] = {}
         self._mac_ck = device.mac_ck

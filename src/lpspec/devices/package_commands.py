@@ -21,9 +21,8 @@ from lpspec.devices.phase_prices import Job, Prices, Work
 from lpspec.devices.steady_prices import SteadyPrices
 from lpspec.dram.energy import activity_of, refresh_ns, sum_of, waiting
 from lpspec.dram.pim.weights import PimChannel, share_of_channel
-from lpspec.dram.platform_channel import channel_of_platform, command_die
+from lpspec.dram.platform_channel import channel_of_platform, command_die, controller_of_platform
 from lpspec.dram.rules import COMMANDS
-from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.mover import moved
 from lpspec.dram.run.session import BUS, CK, COUNTED, PhaseCommands
 from lpspec.dram.run.steady import REFRESH_INTERVALS
@@ -138,8 +137,7 @@ class PackageCommands:
         self._least_burst_ns = (
             self.device.timing.nBL_min.n * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
         )
-        own_bus = self.pim.pim_ranks if self.pim is not None and platform.memory.command_buses.n > 1 else ()
-        self.controller = Controller(ranks=self.ranks, own_bus=own_bus)
+        self.controller = controller_of_platform(platform)
         self.prices = (Prices if exact else SteadyPrices)(self.device, self.controller, refresh_intervals)
         self._events = _events_of_counts(self.device)
         self.jobs = ChannelJobs(platform, self.device, self.pim, self.prices)

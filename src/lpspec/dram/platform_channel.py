@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from lpspec.dram.pim.weights import PimChannel
+from lpspec.dram.run.controller import Controller
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 from lpspec.machine.loading import load_die
@@ -26,6 +27,29 @@ def channel_of_platform(platform: PlatformSpec) -> PimChannel:
     device, ranks = command_die(platform), platform.memory.pim_ranks.n
     return PimChannel(
         device, tuple(range(ranks)), platform.pim.concurrent_ranks.n, ranks + platform.memory.dram_ranks.n
+    )
+
+
+def controller_of_platform(platform: PlatformSpec) -> Controller:
+    """The controller of each channel, with a command bus of their own for PIM ranks where there are two.
+
+    Raises:
+        InputError: The platform has no LPDDR memory.
+    """
+    memory = platform.memory
+    if memory is None:
+        raise InputError(f"platform '{platform.name}' has no LPDDR memory: it has no command level")
+    said = memory.controller
+    return Controller(
+        ranks=memory.pim_ranks.n + memory.dram_ranks.n,
+        postpone=said.postpone.n,
+        page=said.page,
+        page_timeout=said.page_timeout.n if said.page == "timeout" else None,
+        drain_high=said.drain_high.n,
+        drain_low=said.drain_low.n,
+        age_cap=said.age_cap.n,
+        patience=said.patience.n,
+        own_bus=tuple(range(memory.pim_ranks.n)) if memory.command_buses.n > 1 else (),
     )
 
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lpspec.errors import InputError
-from lpspec.experiments.notes import basis_notes, drafter_notes, policy_notes, rounding_notes, workload_notes
+from lpspec.experiments.notes import (
+    basis_notes,
+    closed_form_notes,
+    drafter_notes,
+    policy_notes,
+    rounding_notes,
+    workload_notes,
+)
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import Setting, load_setting, system_names
 from lpspec.experiments.systems import KNOWN_SYSTEMS, REFERENCE, check_command_level
@@ -62,6 +69,7 @@ def compare(scenario: Scenario) -> Comparison:
         *workload_notes(setting.trace, scenario.workload),
         *basis_notes(ran, scenario.basis, scenario.changes),
         *rounding_notes(runs),
+        *closed_form_notes(runs, scenario.changes),
     )
     origin = provenance(scenario, ran, setting.trace, setting.policy, basis=scenario.basis)
     made_from = setting.model, setting.trace, setting.policy, origin

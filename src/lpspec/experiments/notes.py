@@ -159,6 +159,14 @@ def rounding_notes(runs: Sequence[Run | ServedRun]) -> Iterator[str]:
                 yield f"pim.{key} of {platform.name} is {given.text()}: commands keep whole CK, {took}"
 
 
+def closed_form_notes(runs: Sequence[Run | ServedRun], changes: Mapping[str, str]) -> Iterator[str]:
+    """Constants that the user changed and that commands alone follow, where a run was priced in closed form."""
+    closed = [run.system.platform.name for run in runs if run.fidelity == "analytic"]
+    for key in changes:
+        if closed and (key.startswith("memory.controller.") or key == "memory.command_buses"):
+            yield f"--set {key} has no effect on {', '.join(dict.fromkeys(closed))}: closed forms know no commands"
+
+
 def _rounded_timings(platform: str, memory: MemorySpec) -> Iterator[str]:
     for name, ck in memory.timing.counts().items():
         timing = getattr(memory.timing, name)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpspec.experiments.compare import run_all
-from lpspec.experiments.notes import basis_notes, policy_notes, rounding_notes, serving_notes
+from lpspec.experiments.notes import basis_notes, closed_form_notes, policy_notes, rounding_notes, serving_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import load_setting
 from lpspec.llm.model_spec import ModelSpec
@@ -56,6 +56,7 @@ def serve_requests(scenario: Scenario) -> Serving:
         *serving_notes(requests, scenario.workload),
         *basis_notes(ran, scenario.basis, scenario.changes),
         *rounding_notes(runs),
+        *closed_form_notes(runs, scenario.changes),
     )
     made_from = {"basis": scenario.basis, "requests_sha256": requests.content_hash}
     origin = provenance(scenario, ran, setting.trace, setting.policy, **made_from)

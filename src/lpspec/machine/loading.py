@@ -19,6 +19,7 @@ from lpspec.machine.die_tables import as_die, as_platform, derive
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.operating_points import OperatingPoints
 from lpspec.machine.platform_spec import PlatformSpec
+from lpspec.machine.quantity import Described, Quantity
 from lpspec.text_files import read_text
 
 _PLATFORMS = files("lpspec.machine") / "platforms"
@@ -65,7 +66,10 @@ def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -
     """
     where, changes = f"platform '{shown(name_or_path, 60)}'", changes or {}
     data, die = _over_die(_resolve("platform", name_or_path, _PLATFORMS, seen=()), where, changes.get("memory.die"))
-    return _validated(_schema_of(data), _changed(data, die, changes, where), where, in_full=not changes)
+    schema = _schema_of(data)
+    if changes:
+        data = _with_defaults(schema, data)
+    return _validated(schema, _changed(data, die, changes, where), where, in_full=not changes)
 
 
 def load_die(name_or_path: str = DEFAULT_DIE, changes: Mapping[str, str] | None = None) -> DieSpec:
@@ -111,7 +115,8 @@ def constant_keys(name_or_path: str) -> list[str]:
 
 def _constant_keys(name_or_path: str) -> tuple[str, ...]:
     data = _resolve("platform", name_or_path, _PLATFORMS, seen=())
-    return tuple(_places(_over_die(data, f"platform '{shown(name_or_path, 60)}'")[0]))
+    over, _ = _over_die(data, f"platform '{shown(name_or_path, 60)}'")
+    return tuple(_places(_with_defaults(_schema_of(over), over)))
 
 
 _shipped_keys = cache(_constant_keys)
@@ -333,6 +338,21 @@ def _unknown_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     near = get_close_matches(key.lower(), spelt, n=1)
     hint = f"did you mean '{prefix}{spelt[near[0]]}'? " if near else ""
     return f"is not a known key: {hint}known are {listed([prefix + name for name in known], 70)}"
+
+
+def _with_defaults(model: type[BaseModel], table: dict[str, Any]) -> dict[str, Any]:
+    """A table with what its file leaves to defaults written out, so that these can be changed, too."""
+    full = dict(table)
+    for key, field in _fields(model).items():
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        if isinstance(default, Quantity):
+            full.setdefault(key, {"value": default.text(), "source": default.source})
+        elif default is not None and not isinstance(default, BaseModel):
+            full.setdefault(key, default)
+        given = full.get(key, {} if isinstance(default, Described) else None)
+        if isinstance(given, dict) and "value" not in given:
+            full[key] = _with_defaults(_section_model(field.annotation), given)
+    return full
 
 
 def _fields(model: type[BaseModel]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from lpspec.errors import InputError
 from lpspec.machine.clock import exact_mbps
+from lpspec.machine.controller_spec import ControllerSpec
 from lpspec.machine.die import DieSpec, LpddrDies, PimDie, check_mpus, pim_in_ns
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.memory_prices import MemoryPrices
@@ -99,6 +100,9 @@ class MemorySpec(LpddrDies):
     command_buses: Count = Field(
         default=Count(value=1, source="one command bus to all ranks of a channel, as plain LPDDR has it"),
         description="command buses of a channel: with 2, PIM ranks have one of their own",
+    )
+    controller: ControllerSpec = Field(
+        default_factory=ControllerSpec, description="policies of each channel's controller"
     )
 
     def die_with(self, pim: PimDie | None) -> DieSpec:

@@ -16,7 +16,6 @@ from lpspec.dram.energy import standing_by
 from lpspec.dram.engine.state import BEATS
 from lpspec.dram.pim.package import Package
 from lpspec.dram.pim.weights import PimChannel, WeightPlacement, place_weights, share_of_channel
-from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.mover import BUFFER_BURSTS, MovePlan, move, moved
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import Session
@@ -217,7 +216,7 @@ def run_package_move(
             raise InputError(f"{name} is {size}: allowed is 1 to {10**6}")
     width = share_of_channel(n, package.channels, 0, channel.lanes)[1]
     plan = plan_between_sides(channel, k, width, to_pim)
-    session = Session(channel.device, Controller(ranks=channel.ranks))
+    session = Session(channel.device, package.controller)
     done = move(plan, session, buffer_bursts, tables_to(take) if take else None)
     run = run_of(session, done.written_at)
     burst_bytes = channel.device.organisation.burst_bytes.n

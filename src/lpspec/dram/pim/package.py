@@ -9,7 +9,7 @@ import numpy as np
 from lpspec.dram.energy import standing_by
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
-from lpspec.dram.platform_channel import channel_of_platform
+from lpspec.dram.platform_channel import channel_of_platform, controller_of_platform
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.simulate import ChannelRun, Take, run_channel
 from lpspec.errors import InputError
@@ -30,12 +30,14 @@ class Package:
         name: The platform.
         channels: How many channels.
         channel: What each is.
+        controller: In front of each.
         power_down: Whether dies with all rows closed wait in power-down.
     """
 
     name: str
     channels: int
     channel: PimChannel
+    controller: Controller
     power_down: bool = False
 
 
@@ -135,7 +137,7 @@ def package_of(platform: PlatformSpec) -> Package:
     channel = channel_of_platform(platform)
     assert platform.memory is not None
     power_down = platform.memory.idle_dies == "power-down"
-    return Package(platform.name, platform.memory.channels.n, channel, power_down)
+    return Package(platform.name, platform.memory.channels.n, channel, controller_of_platform(platform), power_down)
 
 
 def run_gemm(
@@ -165,11 +167,10 @@ def run_gemm(
             raise InputError(f"{name} is {size}: allowed is 1 to {most}")
     channel = package.channel
     widths = Counter(share_of_channel(n, package.channels, c, channel.lanes)[1] for c in range(package.channels))
-    controller = Controller(ranks=channel.ranks)
     shares = []
     for width, channels in sorted(((w, c) for w, c in widths.items() if w), reverse=True):
         lines = compile_gemm(place_weights(channel, k, width), m).lines
-        run = run_channel(_NO_REQUESTS, lines, channel.device, controller, take=take, progress=progress)
+        run = run_channel(_NO_REQUESTS, lines, channel.device, package.controller, take=take, progress=progress)
         take = None
         shares.append(Share(channels, width, run))
     return PackageGemm(package, m, k, n, tuple(shares))

@@ -9,15 +9,13 @@ from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
 from lpspec.dram.rules import WINDOWS, activation_window_ck, in_commands, latency_table, span_ck, timings_of
 from lpspec.errors import InputError, unknown_name
+from lpspec.machine.controller_spec import PAGE_TIMEOUT_CK
 from lpspec.machine.die import DieSpec
 
 Refresh = Literal["none", "all-bank", "per-bank"]
 Wck = Literal["on-demand", "always-on"]
 Page = Literal["open", "closed", "timeout"]
 Fairness = Literal["pim-first", "npu-first", "round-robin"]
-
-PAGE_TIMEOUT_CK = 256
-"""CK that a row without requests stays open where nobody says otherwise; assumed, range 64 to 1024."""
 
 _REFRESH = {
     "none": state.REFRESH_NONE,

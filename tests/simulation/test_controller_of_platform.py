@@ -1,0 +1,80 @@
+"""Policies of the controller in a machine's file: commands follow them, the closed form says that it does not."""
+
+import dataclasses
+
+import pytest
+
+from lpspec.dram.engine import state
+from lpspec.dram.platform_channel import controller_of_platform
+from lpspec.dram.run.controller import Controller
+from lpspec.errors import InputError
+from lpspec.experiments.compare import compare
+from lpspec.machine.controller_spec import CONTROLLER_QUEUE
+from lpspec.machine.loading import load_platform
+from lpspec.scenario import Scenario, Workload
+
+POLICIES = {"page": "timeout", "page_timeout": "64", "postpone": "8", "drain_high": "20", "age_cap": "0"}
+CHANGES = {f"memory.controller.{key}": value for key, value in POLICIES.items()}
+
+
+def test_what_no_file_says_is_what_dram_run_takes_where_nothing_is_said() -> None:
+    assert dataclasses.replace(controller_of_platform(load_platform("mobile-npu")), ranks=1) == Controller()
+    assert CONTROLLER_QUEUE == state.QUEUE
+
+
+def test_every_policy_reaches_the_controller() -> None:
+    changes = {**CHANGES, "memory.controller.drain_low": "3", "memory.controller.patience": "9"}
+    assert controller_of_platform(load_platform("lp-spec", changes)) == Controller(
+        ranks=4,
+        page="timeout",
+        page_timeout=64,
+        postpone=8,
+        drain_high=20,
+        drain_low=3,
+        age_cap=0,
+        patience=9,
+        own_bus=(0, 1, 2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("page", "half", "'open', 'closed' or 'timeout'"),
+        ("page_timeout", "64", "with page = "),
+        ("drain_low", "24", "must be below drain_high (24)"),
+        ("postpone", "9", "allowed is 0 to 8"),
+    ],
+)
+def test_what_no_controller_does_is_refused(key: str, value: str, allowed: str) -> None:
+    with pytest.raises(InputError, match=r"memory\.controller") as refused:
+        load_platform("lp-spec", {f"memory.controller.{key}": value})
+    assert allowed in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["npu-spec", "lp-spec"])
+def test_combined_phases_are_those_of_exact_runs_under_other_policies(name: str) -> None:
+    """Put off or not, a refresh takes its time, so phases may be combined from a few."""
+    asked = Scenario(model="tinyllama", systems=(name,), changes=CHANGES, workload=Workload(new_tokens=8))
+    combined, exact = (compare(dataclasses.replace(asked, exact=exact)).runs[0] for exact in (False, True))
+    assert combined.error_bound is not None
+    assert combined.tokens_per_s == pytest.approx(exact.tokens_per_s, rel=max(combined.error_bound, 1e-3))
+
+
+def test_commands_follow_a_page_policy_and_the_closed_form_says_that_it_knows_none() -> None:
+    def asked(changes: dict[str, str], fidelity: str) -> Scenario:
+        return Scenario(
+            model="tinyllama",
+            systems=("npu-spec",),
+            changes=changes,
+            fidelity=fidelity,
+            workload=Workload(new_tokens=2),
+        )
+
+    closed = {"memory.controller.page": "closed"}
+    by_commands = [compare(asked(changes, "command")) for changes in ({}, closed)]
+    assert by_commands[1].runs[0].tokens_per_s != by_commands[0].runs[0].tokens_per_s
+    assert not [note for note in by_commands[1].notes if "memory.controller" in note]
+    analytic = [compare(asked(changes, "analytic")) for changes in ({}, closed)]
+    assert analytic[0].runs[0].tokens_per_s == analytic[1].runs[0].tokens_per_s
+    assert [note for note in analytic[1].notes if note.startswith("--set memory.controller.page has no effect on")]
