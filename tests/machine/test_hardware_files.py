@@ -1,4 +1,5 @@
 import os
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -458,3 +459,15 @@ def test_bad_changes_name_the_constant() -> None:
 def test_both_gpus_can_be_charged_at_board_power(name: str) -> None:
     platform: PlatformSpec = load_platform(name, {"energy_basis": "board-power"})
     assert platform.energy_basis == "board-power"
+
+
+def test_what_a_file_leaves_to_a_default_can_be_changed_too(tmp_path: Path) -> None:
+    """The platforms of the package say ``idle_dies``; a file that does not waits in standby until told otherwise."""
+    shipped = (files("lpspec.machine") / "platforms" / "mobile-npu.toml").read_text()
+    said = "\n".join(line for line in shipped.splitlines() if not line.startswith("idle_dies"))
+    file = write(tmp_path, said)
+    plain, changed = (load_platform(file, changes) for changes in ({}, {"memory.idle_dies": "power-down"}))
+    assert plain.memory is not None
+    assert changed.memory is not None
+    assert (plain.memory.idle_dies, changed.memory.idle_dies) == ("standby", "power-down")
+    assert "memory.controller.page" in constant_keys(file)
