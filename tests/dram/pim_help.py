@@ -21,14 +21,16 @@ Int8 = NDArray[np.int8]
 NO_REQUESTS = np.empty((0, 5), np.int64)
 
 
-def die(device: DieSpec = DIE, activate: str = "faw", **counts: float) -> DieSpec:
+def die(device: DieSpec = DIE, activate: str = "faw", reach: str = "die", **counts: float) -> DieSpec:
     """A die with other PIM parameters, such as ``alus=1``; ``nMAC`` is its MAC interval in CK."""
     if "nMAC" in counts:
         counts["mac_interval"] = counts.pop("nMAC") * device.ck_ns
     fields: dict[str, Any] = {
         name: getattr(device.pim, name).model_copy(update={"value": n}) for name, n in counts.items()
     }
-    return device.model_copy(update={"pim_side": device.pim.model_copy(update={**fields, "activate": activate})})
+    return device.model_copy(
+        update={"pim_side": device.pim.model_copy(update={**fields, "activate": activate, "input_reach": reach})}
+    )
 
 
 def random_int8(rng: np.random.Generator, *shape: int) -> Int8:

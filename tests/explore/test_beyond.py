@@ -10,7 +10,7 @@ import pytest
 
 import lpspec
 from lpspec.errors import InputError
-from lpspec.experiments.beyond import ALL, NO_HARDWARE, PIECES, WITHOUT, Case, cases
+from lpspec.experiments.beyond import ALL, EXTRAS, LONG, NO_HARDWARE, PIECES, WITH, WITHOUT, Case, cases
 from lpspec.explore.beyond import Beyond, beyond, run_side
 from lpspec.explore.points import Point
 from lpspec.explore.store import Outcome
@@ -83,14 +83,26 @@ def test_the_baseline_is_the_papers_scheduler() -> None:
 def test_every_piece_stands_alone_and_is_left_out_once() -> None:
     found = ONE.variants()
     names = [piece.name for piece in PIECES]
-    assert list(found) == [ALL, *names, *(WITHOUT + name for name in names)]
+    with_extras = [WITH + piece.name for piece in EXTRAS]
+    assert list(found) == [ALL, *names, *(WITHOUT + name for name in names), *with_extras]
     assert [piece.name for piece in found[ALL]] == names
     for name in names:
         assert [piece.name for piece in found[name]] == [name]
         assert [piece.name for piece in found[WITHOUT + name]] == [other for other in names if other != name]
+    for name in (piece.name for piece in EXTRAS):
+        assert [piece.name for piece in found[WITH + name]] == [*names, name]
     medusa = Case("drafts by Medusa", "llama2-7b")
     assert "better-drafts" not in [piece.name for piece in medusa.pieces]
     assert list(medusa.variants()) == [ALL]
+    assert list(replace(medusa, context=LONG).variants()) == [ALL, *with_extras]
+
+
+def test_what_needs_more_stands_in_rows_of_its_own_and_says_so() -> None:
+    for extra in EXTRAS:
+        assert not extra.hardware.startswith(NO_HARDWARE)
+        scenario = ONE.scenario((*ONE.pieces, extra), "command")
+        assert (scenario.systems, scenario.drafter) == (("lp-spec-plus",), "eagle3")
+        assert (scenario.changes, scenario.kv) == (extra.changes, extra.kv_bits)
 
 
 def test_the_comparison_has_what_it_is_asked_for() -> None:

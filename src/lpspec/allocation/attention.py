@@ -15,7 +15,8 @@ from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_positions
 from lpspec.devices.kv_share import KeyShare, KvShare
 from lpspec.devices.npu import Npu
-from lpspec.devices.pim import LpddrPim, PimWork
+from lpspec.devices.pim import LpddrPim
+from lpspec.devices.pim_work import PimWork
 from lpspec.llm.counts import Count
 from lpspec.llm.operators import Attention
 from lpspec.machine.energy_profile import EnergyProfile

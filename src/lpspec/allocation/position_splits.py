@@ -13,7 +13,8 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost, Real, off_chip_read
 from lpspec.devices.kv_share import Heads, KeyShare
 from lpspec.devices.npu import Npu
-from lpspec.devices.pim import LpddrPim, PimWork
+from lpspec.devices.pim import LpddrPim
+from lpspec.devices.pim_work import PimWork
 from lpspec.llm.counts import ceil_div
 from lpspec.llm.operators import Attention
 

@@ -11,7 +11,8 @@ import numpy as np
 from lpspec.arrays import IntArray
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.phase_prices import Job, Kin, Prices, Work
-from lpspec.devices.pim import LpddrPim, PimWork
+from lpspec.devices.pim import LpddrPim
+from lpspec.devices.pim_work import PimWork
 from lpspec.dram.engine.state import BANKS, BEATS
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.moves import plan_between_sides

@@ -11,7 +11,6 @@ first rows under nFAW, streams its columns, and reads its accumulators back; all
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from math import isclose
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +21,8 @@ from lpspec.devices.device import Identity, PhasePart
 from lpspec.devices.kv_share import Heads, KeyShare, KvShare
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.pim_format import INT8, PimFormat, check_format, format_of
+from lpspec.devices.pim_heads import PimHeads
+from lpspec.devices.pim_work import PimWork
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.llm.operators import Attention, Gemm, PlainOperator
@@ -31,38 +32,7 @@ if TYPE_CHECKING:
     from lpspec.devices.package_commands import MemoryPart, PackageCommands
 
 
-@dataclass(frozen=True, slots=True)
-class PimWork:
-    """What the PIM ranks of the channel with the most to do have to do in one program; numbers or arrays over a grid.
-
-    Attributes:
-        passes: Passes over a tile, one after the other.
-        macs: MAC commands, one after the other.
-        rows: Rows that are opened one after the other.
-        die_passes: Passes, summed over the dies that take part.
-        die_macs: MAC commands, likewise.
-        die_rows: Rows opened in every MPU, likewise.
-        token_macs: MAC commands times the tokens that they serve, likewise.
-        input_sets: Sets of input registers that are filled.
-        input_bursts: Bursts that fill them.
-        output_bursts: Bursts of accumulators.
-        share: Part of the work of this channel that all channels have on average.
-    """
-
-    passes: Real
-    macs: Real
-    rows: Real
-    die_passes: Real
-    die_macs: Real
-    die_rows: Real
-    token_macs: Real
-    input_sets: Real
-    input_bursts: Real
-    output_bursts: Real
-    share: Real = 1.0
-
-
-class LpddrPim:
+class LpddrPim(PimHeads):
     """Costs of products on the PIM ranks of a package, and the bus traffic that they cause."""
 
     Spec = PimSpec
@@ -218,10 +188,6 @@ class LpddrPim:
 
     # Programs
 
-    def passes(self, tokens: Count) -> Count:
-        """Passes over the weights: one serves up to N_ALU tokens."""
-        return ceil_div(tokens, self.spec.alus.n)
-
     def product(self, op: Gemm, columns: Count) -> PimWork:
         """Some columns of one copy of a product, as its weights lie."""
         return self.gemm(op.tokens, op.k, columns, format_of(op), op.name in self.k_split)
@@ -295,91 +261,9 @@ class LpddrPim:
         """QK^T of one layer for some of its key-value heads: every part of a head on one die, keys in its lanes."""
         return self.scores_of(Heads(kv_heads, self.kv_share(op), op.queries, op.keys))
 
-    def scores_of(self, heads: Heads) -> PimWork:
-        """The same of heads as the memory sees them."""
-        share, queries, kv_heads = heads.share, heads.queries, heads.pim
-        matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
-        slots = ceil_div(keys, self.die.mpus * self.spec.lanes.n)
-        units, tiles = matrices * slots, ceil_div(matrices, self.spec.concurrent_ranks.n) * slots
-        passes, rows = self.passes(queries), ceil_div(share.head_dim, self.row_columns)
-        return PimWork(
-            passes=tiles * passes,
-            macs=tiles * passes * share.head_dim,
-            rows=tiles * passes * rows,
-            die_passes=units * passes,
-            die_macs=units * passes * share.head_dim,
-            die_rows=units * passes * rows,
-            token_macs=units * queries * share.head_dim,
-            input_sets=units * passes * ceil_div(share.head_dim, self.chunk),
-            input_bursts=units * self._input_bursts(queries, share.head_dim),
-            output_bursts=matrices * queries * self._result_bursts(keys),
-            share=share.mean_share(kv_heads),
-        )
-
     def values(self, op: Attention, kv_heads: Count) -> PimWork:
         """PV of one layer for some of its key-value heads.
 
-        All MPUs of a die take the same inputs, so heads that share a die share its ALUs: their tokens add up.
+        Where all MPUs of a die take the same inputs, heads that share a die share its ALUs: their tokens add up.
         """
         return self.values_of(Heads(kv_heads, self.kv_share(op), op.queries, op.keys))
-
-    def values_of(self, heads: Heads) -> PimWork:
-        """The same of heads as the memory sees them."""
-        share, queries, kv_heads, dies = heads.share, heads.queries, heads.pim, self.spec.concurrent_ranks.n
-        matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
-        together = share.values_per_die(self.die.mpus, self.spec.lanes.n)
-        slots = ceil_div(share.value_width, self.die.mpus // together * self.spec.lanes.n)
-        full, left = matrices // (dies * together), matrices % (dies * together)
-        most = ceil_div(left, dies)  # heads on the dies that have the most of those left
-        with_most = left - np.maximum(most - 1, 0) * dies
-        with_less = np.where(np.asarray(most) > 0, dies - with_most, 0)
-        one, more, less = (self.passes(queries * heads) for heads in (together, most, np.maximum(most - 1, 0)))
-        sent = self._input_bursts(queries * together, keys) * full * dies
-        sent = sent + self._input_bursts(queries * most, keys) * with_most
-        sent = sent + self._input_bursts(queries * np.maximum(most - 1, 0), keys) * with_less
-        passes = (full * one + more) * slots
-        die_passes = (full * dies * one + with_most * more + with_less * less) * slots
-        rows = ceil_div(keys, self.row_columns)
-        return PimWork(
-            passes=passes,
-            macs=passes * keys,
-            rows=passes * rows,
-            die_passes=die_passes,
-            die_macs=die_passes * keys,
-            die_rows=die_passes * rows,
-            token_macs=matrices * queries * keys * slots,
-            input_sets=die_passes * ceil_div(keys, self.chunk),
-            input_bursts=sent * slots,
-            output_bursts=matrices * queries * self._result_bursts(share.value_width),
-            share=share.mean_share(kv_heads),
-        )
-
-    def served_values(self, heads: Heads) -> PimWork:
-        """Values with the tokens of the MAC commands as they are issued: for the dies with the most, others idling."""
-        work, queries, dies = self.values_of(heads), int(heads.queries), self.spec.concurrent_ranks.n
-        together = heads.share.values_per_die(self.die.mpus, self.spec.lanes.n)
-        full, left = divmod(int(heads.share.matrices(int(heads.pim))), dies * together)
-        most = -(-left // dies)
-        with_most = left - max(most - 1, 0) * dies
-        less = min(queries * most, self.passes(queries * (most - 1)) * self.spec.alus.n) if most > 1 else 0
-        tokens = (full * together * queries + less) * dies + with_most * (queries * most - less)
-        slots = ceil_div(heads.share.value_width, self.die.mpus // together * self.spec.lanes.n)
-        return replace(work, token_macs=tokens * slots * heads.share.part_keys(int(heads.keys)))
-
-    def _input_bursts(self, tokens: Count, k: Count) -> Count:
-        """Bursts that send k inputs of a byte of each token to one die, pass by pass, set by set."""
-        alus, burst = self.spec.alus.n, self.timing.burst_bytes
-
-        def of_a_pass(served: Count) -> Count:
-            rest = k % self.chunk
-            whole = k // self.chunk * ceil_div(self.chunk * served, burst)
-            if self.chunk % burst == 0:  # each token begins a burst of its own
-                return whole + served * ceil_div(rest, burst)
-            return whole + ceil_div(((served - 1) * self.chunk + rest) * (served > 0) * (rest > 0), burst)
-
-        return tokens // alus * of_a_pass(alus) + of_a_pass(tokens % alus)
-
-    def _result_bursts(self, outputs: Count) -> Count:
-        """Bursts that hold so many accumulators of one token: those of an MPU's lanes together."""
-        lanes, bits, burst_bits = self.spec.lanes.n, self.spec.accumulator_bits.n, 8 * self.timing.burst_bytes
-        return outputs // lanes * ceil_div(lanes * bits, burst_bits) + ceil_div(outputs % lanes * bits, burst_bits)

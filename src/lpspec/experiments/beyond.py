@@ -6,7 +6,6 @@ product split so that both sides finish together; accepted keys and values moved
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import Fidelity, HeadUse
@@ -15,8 +14,8 @@ BASELINE, TOGETHER = "lp-spec", "lp-spec-plus"
 """The systems that are compared."""
 
 MT_BENCH, SPEC_BENCH = "vicuna-7b", "vicuna-7b-spec-bench"
-ALL, WITHOUT = "all", "without "
-"""What rows call all pieces together, and how the name of all but one begins."""
+ALL, WITHOUT, WITH = "all", "without ", "all with "
+"""What rows call all pieces together, and how the names begin of all but one, and of all and an extra."""
 
 NO_HARDWARE = "nothing"
 
@@ -32,6 +31,7 @@ class Piece:
         changes: Constants of the platform that it changes, by key.
         heads: Draft heads that a step runs, where it says so.
         drafts: Whether it is another drafter than Medusa's heads: that of the case.
+        kv_bits: Bits of a number of the cache, where it changes them: then text is another.
     """
 
     name: str
@@ -40,6 +40,12 @@ class Piece:
     changes: Mapping[str, str] = field(default_factory=dict)
     heads: HeadUse | None = None
     drafts: bool = False
+    kv_bits: int | None = None
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether text stays the same."""
+        return self.kv_bits is None
 
 
 PIECES: tuple[Piece, ...] = (
@@ -71,6 +77,20 @@ PIECES: tuple[Piece, ...] = (
     Piece("better-drafts", "EAGLE-3's layer drafts in place of Medusa's heads", NO_HARDWARE, drafts=True),
 )
 """Every piece; ``lp-spec-plus`` has the changes of all of them."""
+
+EXTRAS: tuple[Piece, ...] = (
+    Piece(
+        "inputs-by-mpus",
+        "heads whose values share a die take inputs of their own, so that each MAC serves all of them",
+        "MPU addresses on input bursts: a burst is latched by a run of a die's MPUs, not by all of them",
+        {"pim.input_reach": "mpus"},
+    ),
+)
+"""What needs more than LP-Spec's hardware: beside all pieces, in rows of their own."""
+
+
+LONG = 32768
+"""Tokens of a long context."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,8 @@ class Case:
         if self.is_taken_apart:
             found |= {piece.name: (piece,) for piece in mine}
             found |= {WITHOUT + left.name: tuple(p for p in mine if p != left) for left in mine}
+        if self.is_taken_apart or self.context >= LONG:
+            found |= {WITH + extra.name: (*mine, extra) for extra in EXTRAS}
         return found
 
     def scenario(self, pieces: Iterable[Piece], fidelity: Fidelity, new_tokens: int | None = None) -> Scenario:
@@ -123,13 +145,16 @@ class Case:
         """
         chosen = tuple(pieces)
         drafts = any(piece.drafts for piece in chosen)
+        system, changed_by = BASELINE, chosen
+        if chosen and chosen[: len(self.pieces)] == self.pieces:  # the same machine by its name
+            system, changed_by = TOGETHER, chosen[len(self.pieces) :]
         changes: dict[str, str] = {}
-        for piece in chosen:
+        for piece in changed_by:
             changes |= piece.changes
-        given: dict[str, Any] = {"systems": (BASELINE,), "changes": changes}
-        if chosen == self.pieces:  # the same machine by its name
-            given = {"systems": (TOGETHER,)}
         return Scenario(
+            systems=(system,),
+            changes=changes,
+            kv=next((piece.kv_bits for piece in chosen if piece.kv_bits is not None), None),
             model=self.model,
             drafter=self.drafter if drafts else "medusa",
             trace=self.trace if drafts or self.drafter == "medusa" else self.baseline_trace,
@@ -137,12 +162,8 @@ class Case:
             energy_profile=self.profile,
             workload=Workload(prompt_tokens=self.context, new_tokens=new_tokens, batch=self.batch),
             fidelity=fidelity,
-            **given,
         )
 
-
-LONG = 32768
-"""Tokens of a long context."""
 
 PHONE_MODELS = ("llama2-7b", "llama3-8b", "llama3.2-1b")
 

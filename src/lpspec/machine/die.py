@@ -184,6 +184,9 @@ class PimDie(Described):
     activate: Literal["faw", "at_once"] = Field(
         default="faw", description="whether an all-bank activation obeys nRRD and nFAW inside the die"
     )
+    input_reach: Literal["die", "mpus"] = Field(
+        default="die", description="where a burst of inputs goes: to all MPUs of a die, or to those that it names"
+    )
 
     @field_validator("formats")
     @classmethod

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from lpspec.experiments.beyond import PIECES, WITHOUT, Case
 from lpspec.explore.beyond import Beyond, Row
-from lpspec.report.beyond_table import case_label
+from lpspec.report.beyond_table import case_label, taken_apart_in
 from lpspec.report.figures import (
     BLACK,
     BLUE,
@@ -70,7 +70,7 @@ def _gains(rows: Sequence[Row]) -> Figure:
 
 
 def _pieces(result: Beyond) -> Figure:
-    taken_apart = list(dict.fromkeys(row.case for row in result.parts))
+    taken_apart = taken_apart_in(result)
     across = max(1, min(MOST_PANELS, len(taken_apart)))
     down = max(1, -(-len(taken_apart) // across))
     size = (DOUBLE_COLUMN_IN, 0.4 + down * (0.5 + 0.2 * len(PIECES)))

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from lpspec.experiments.beyond import LONG, PIECES, SPEC_BENCH, WITHOUT, Case, Piece
+from lpspec.experiments.beyond import ALL, EXTRAS, LONG, PIECES, SPEC_BENCH, WITH, WITHOUT, Case, Piece
 from lpspec.experiments.intervals import Interval
 from lpspec.explore.beyond import Beyond, Row
 from lpspec.report.wording import digits, new_table, plus_minus
@@ -15,11 +15,13 @@ from lpspec.scenario.scenario import DEFAULT
 def beyond_blocks(result: Beyond) -> Iterator[Any]:
     """A table of every case, one of the pieces in those that are taken apart, and what each piece needs."""
     yield _cases_table(result.rows)
-    taken_apart = list(dict.fromkeys(row.case for row in result.parts))
+    taken_apart = taken_apart_in(result)
     if taken_apart:
         yield _pieces_table(result, taken_apart)
-    for piece in PIECES:
-        yield f"{piece.name}: {piece.effect}"
+    if any(row.piece.startswith(WITH) for row in result.parts):
+        yield _extras_table(result)
+    for piece in (*PIECES, *EXTRAS):
+        yield f"{piece.name}: {piece.effect}" + ("" if piece.is_lossless else "; text is another")
         yield f"  needs besides LP-Spec's hardware: {piece.hardware}"
     for case, name, why in result.refused:
         yield f"left out  {case_label(case)}, {name}: {why}"
@@ -83,15 +85,40 @@ def _pieces_table(result: Beyond, taken_apart: Sequence[Case]) -> Any:
     return table
 
 
+def taken_apart_in(result: Beyond) -> list[Case]:
+    """Cases in which each piece was tried alone."""
+    return list(dict.fromkeys(row.case for row in result.parts if row.case.is_taken_apart))
+
+
+def _extras_table(result: Beyond) -> Any:
+    """EDP and token/s of all pieces, and with each extra besides."""
+    by_name = {(row.case, row.piece): row for row in (*result.rows, *result.parts)}
+    with_extras = list(dict.fromkeys(row.case for row in result.parts if row.piece.startswith(WITH)))
+    table = new_table("EDP | token/s over LP-Spec's: all pieces, and with what needs more than its hardware, or lossy")
+    table.add_column("", no_wrap=True)
+    table.add_column("all", justify="right", no_wrap=True)
+    for extra in EXTRAS:
+        table.add_column(f"with\n{extra.name}", justify="right", no_wrap=True)
+    for case in with_extras:
+        rows = [by_name.get((case, name)) for name in (ALL, *(WITH + extra.name for extra in EXTRAS))]
+        table.add_row(case_label(case), *(_edp_and_speed(row) for row in rows))
+    return table
+
+
+def _edp_and_speed(row: Row | None) -> str:
+    return "-" if row is None else f"{row.edp_ratio:.3f} | {row.tokens_per_s_ratio:.2f}"
+
+
 def _edp(row: Row | None) -> str:
     return "-" if row is None else f"{row.edp_ratio:.3f}"
 
 
 def beyond_document(result: Beyond) -> dict[str, Any]:
-    """The comparison as JSON: ``rows`` are all pieces together, ``parts`` each alone and left out."""
+    """The comparison as JSON: ``rows`` are all pieces together, ``parts`` each alone, left out, and extras."""
     return {
         "baseline": "lp-spec with Medusa's heads, all run: columns split so that both sides finish together",
         "pieces": [_piece_document(piece) for piece in PIECES],
+        "extras": [_piece_document(piece) for piece in EXTRAS],
         "rows": [_row_document(row) for row in result.rows],
         "parts": [_row_document(row) for row in result.parts],
         "refused": [{**_case_document(case), "piece": name, "why": why} for case, name, why in result.refused],
@@ -106,6 +133,8 @@ def _piece_document(piece: Piece) -> dict[str, Any]:
         "changes": dict(piece.changes),
         "heads": piece.heads,
         "drafts": piece.drafts,
+        "kv_bits": piece.kv_bits,
+        "lossless": piece.is_lossless,
     }
 
 

@@ -11,6 +11,7 @@ from lpspec.dram.engine import state
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.functional import PimDies, _Output, unroll
 from lpspec.dram.pim.products import PimProgram
+from lpspec.dram.pim.program import Reach, reach_of
 from lpspec.dram.pim.weights import Cells
 
 
@@ -31,17 +32,17 @@ def execute_commands(program: PimProgram, commands: NDArray[Any], cells: Cells, 
     image, output = program.input_image(inputs), _Output(program.output_bursts)
     marks = _marks(program)
     timing = program.channel.device.timing
-    landing: list[tuple[int, int, int, int]] = []  # CK, mask, slot, burst
+    landing: list[tuple[int, int, int, tuple[int, Reach]]] = []  # CK, mask, slot, burst and where it goes
     for ck, name, rank, group, bank, row, column in commands.tolist():
         while landing and landing[0][0] <= ck:
-            _, mask, slot, place = landing.pop(0)
-            dies.load(mask, slot, image[place])
+            _, mask, slot, (place, reach) = landing.pop(0)
+            dies.load(mask, slot, image[place], reach)
         if name == "PIM_IN":
             landing.append((ck + timing.nCWL.n + timing.nBL_min.n, rank, column, next(marks["PIM_IN"])))
         elif name == "PIM_MAC":
             dies.mac(rank, bank, group, column // state.BEATS)
         elif name == "PIM_OUT":
-            output.put(next(marks["PIM_OUT"]), dies.read(rank, (group << state.GROUP_BITS) + bank, column))
+            output.put(next(marks["PIM_OUT"])[0], dies.read(rank, (group << state.GROUP_BITS) + bank, column))
         elif name == "PIM_ACT":
             dies.activate(rank, bank, row)
         elif name == "PIM_PRE":
@@ -53,13 +54,14 @@ def execute_commands(program: PimProgram, commands: NDArray[Any], cells: Cells, 
     return program.collect(output.whole())
 
 
-def _marks(program: PimProgram) -> dict[str, Iterator[int]]:
-    """For each kind of command with data, the bursts that its program lines name, in order."""
+def _marks(program: PimProgram) -> dict[str, Iterator[tuple[int, Reach]]]:
+    """For each kind of command with data, the bursts that its program lines name, in order, and their MPUs."""
 
-    def of(op: int) -> Iterator[int]:
+    def of(op: int) -> Iterator[tuple[int, Reach]]:
         for line in unroll(program.lines):
             if line[state.I_OP] == op:
-                yield from range(line[state.I_DATA], line[state.I_DATA] + line[state.I_COUNT])
+                for burst in range(line[state.I_DATA], line[state.I_DATA] + line[state.I_COUNT]):
+                    yield burst, reach_of(line)
 
     return {"PIM_IN": of(state.PIM_IN), "PIM_OUT": of(state.PIM_OUT)}
 

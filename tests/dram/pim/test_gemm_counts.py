@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pim_help import count, die, run
 
-from lpspec.devices.pim import LpddrPim, PimWork
+from lpspec.devices.pim import LpddrPim
+from lpspec.devices.pim_work import PimWork
 from lpspec.dram.pim.cache import KvPlacement, parts_for
 from lpspec.dram.pim.products import PimProgram, compile_gemm, compile_scores, compile_values
 from lpspec.dram.pim.weights import PimChannel, Split, place_weights, share_of_channel
@@ -18,8 +19,9 @@ from lpspec.machine.loading import load_platform
 CHANNELS = 4
 
 
-def closed_form(concurrent: int) -> LpddrPim:
-    platform = load_platform("lp-spec", {"pim.concurrent_ranks": str(concurrent)})
+def closed_form(concurrent: int, **pim: str) -> LpddrPim:
+    given = {"concurrent_ranks": str(concurrent), **pim}
+    platform = load_platform("lp-spec", {f"pim.{key}": value for key, value in given.items()})
     assert platform.pim is not None
     assert platform.memory is not None
     return LpddrPim(platform.pim, platform.memory)
@@ -65,6 +67,7 @@ def assert_same_counts(program: PimProgram, work: PimWork) -> None:
     queries=st.integers(1, 10),
     concurrent=st.integers(1, 3),
     value_dim=st.sampled_from([None, 32, 96, 512]),
+    reach=st.sampled_from(["die", "mpus"]),
     data=st.data(),
 )
 def test_counts_of_attention_equal_the_closed_forms(
@@ -74,11 +77,13 @@ def test_counts_of_attention_equal_the_closed_forms(
     queries: int,
     concurrent: int,
     value_dim: int | None,
+    reach: str,
     data: st.DataObject,
 ) -> None:
     """As many heads on each channel, of which PIM computes all or the first."""
     keys, some = 32 * key_blocks, data.draw(st.integers(1, heads))
-    channel, model = PimChannel(DIE, (0, 1, 2), concurrent, 4), closed_form(concurrent)
+    channel = PimChannel(die(reach=reach), (0, 1, 2), concurrent, 4)
+    model = closed_form(concurrent, input_reach=reach)
     kv = KvPlacement(channel, heads, head_dim, keys, parts=parts_for(heads, concurrent), value_dim=value_dim)
     all_heads = CHANNELS * heads
     op = Attention(
@@ -136,6 +141,16 @@ def test_attention_counts_by_hand() -> None:
     assert values["PIM_MAC"] == (2 + 1) * 300
     assert values["PIM_IN"] == 8 * 4 * ceil(300 / 32)
     assert values["PIM_OUT"] == 8 * 4 * 128 * 4 // 32
+
+
+def test_values_of_heads_with_inputs_of_their_own_by_hand() -> None:
+    """As above, but both heads of a die take their 4 token rows at once: one pass each for 6 and for 2 heads."""
+    kv = KvPlacement(PimChannel(die(reach="mpus"), (0, 1, 2), 3, 4), 8, 128, 512)
+    values = count(compile_values(kv, 300, 4))
+    assert values["PIM_MAC"] == 2 * 300
+    assert values["PIM_IN"] == 8 * 4 * ceil(300 / 32)  # as many, each for four of eight MPUs
+    assert values["PIM_OUT"] == 8 * 4 * 128 * 4 // 32
+    assert count(compile_scores(kv, 300, 4))["PIM_MAC"] == 3 * 2 * 128
 
 
 def test_heads_that_fit_into_the_alus_together_take_one_pass() -> None:

@@ -28,6 +28,7 @@ def channels(draw: st.DrawFn, depths: tuple[int, ...] = (64, 64, 64, 32, 24, 128
         alus=draw(st.sampled_from([1, 2, 4])),
         banks_per_mpu=draw(st.sampled_from([1, 2])),
         input_depth=draw(st.sampled_from(depths)),
+        reach=draw(st.sampled_from(["die", "mpus"])),
     )
     ranks = draw(st.permutations(range(4)))[: draw(st.integers(1, 3))]
     return PimChannel(device, tuple(ranks), draw(st.integers(1, len(ranks))), 4)
@@ -192,11 +193,12 @@ def test_positions_of_pim_and_those_of_the_npu_make_the_whole(
     assert np.array_equal(join_values(kv, results) + wide[3][..., first:] @ wide[1][:, first:], wide[3] @ wide[1])
 
 
+@pytest.mark.parametrize("reach", ["die", "mpus"])
 @pytest.mark.parametrize(("queries", "concurrent", "banks"), [(1, 3, 2), (4, 3, 2), (3, 2, 2), (6, 3, 1)])
-def test_attention_on_the_engine(queries: int, concurrent: int, banks: int) -> None:
+def test_attention_on_the_engine(queries: int, concurrent: int, banks: int, reach: str) -> None:
     """Eight heads of 128 on a channel, as a quarter of Llama2-7B's layer."""
     rng = np.random.default_rng(1)
-    channel = PimChannel(die(banks_per_mpu=banks), (0, 1, 2), concurrent, 4)
+    channel = PimChannel(die(banks_per_mpu=banks, reach=reach), (0, 1, 2), concurrent, 4)
     kv = KvPlacement(channel, 8, 128, 512)
     keys, values = random_int8(rng, 8, 300, 128), random_int8(rng, 8, 300, 128)
     cells = channel.cells(kv.end_row, GARBAGE)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
 from lpspec.dram.pim.products import PimProgram
+from lpspec.dram.pim.program import EVERY_MPU, Reach, reach_of
 from lpspec.dram.pim.weights import Cells, PimChannel
 from lpspec.errors import InputError
 
@@ -38,7 +39,8 @@ class PimDies:
         self.cells = cells
         self.inside = np.zeros(channel.ranks, np.bool_)
         self.open_row = np.full((channel.ranks, pim.banks_per_mpu.n), -1)
-        self.registers = np.full((channel.ranks, 2, channel.device.slots_per_set * 32), GARBAGE, np.int8)
+        registers = channel.ranks, channel.device.mpus, 2, channel.device.slots_per_set * 32
+        self.registers = np.full(registers, GARBAGE, np.int8)
         self.sums = np.zeros((channel.ranks, channel.device.mpus, pim.alus.n, pim.lanes.n), np.int64)
         self.stale = np.ones(channel.ranks, np.bool_)  # sums that the next MAC forgets
 
@@ -68,11 +70,12 @@ class PimDies:
         for rank in self._ranks_inside(mask):
             self.open_row[rank, parity] = -1
 
-    def load(self, mask: int, slot: int, burst: NDArray[np.int8]) -> None:
-        """Latch 32 B into a slot of the input registers."""
+    def load(self, mask: int, slot: int, burst: NDArray[np.int8], reach: Reach = EVERY_MPU) -> None:
+        """Latch 32 B into a slot of the input registers of some MPUs."""
         inputs, place = divmod(slot, self.channel.device.slots_per_set)
+        mpus = slice(None) if reach == EVERY_MPU else slice(reach[0], sum(reach))
         for rank in self._ranks_inside(mask):
-            self.registers[rank, inputs, place * 32 : place * 32 + 32] = burst
+            self.registers[rank, mpus, inputs, place * 32 : place * 32 + 32] = burst
 
     def mac(self, mask: int, parity: int, inputs: int, column: int, count: int = 1) -> None:
         """Multiply consecutive columns of the open row with the inputs of the same k, and add."""
@@ -84,10 +87,10 @@ class PimDies:
             if row < 0:
                 raise InputError(f"rank {rank} multiplies from a closed row")
             weights = self.cells[rank, :, parity, row, column : column + count]  # [mpus, count, lanes]
-            registers = self.registers[rank, inputs, : depth * pim.alus.n].reshape(pim.alus.n, depth)
+            registers = self.registers[rank, :, inputs, : depth * pim.alus.n].reshape(-1, pim.alus.n, depth)
             before = self.sums[rank] * (not self.stale[rank])
             self.stale[rank] = False
-            self.sums[rank] = _add_products(before, registers[:, k].T, weights)
+            self.sums[rank] = _add_products(before, registers[..., k], weights)
 
     def read(self, rank: int, mpu: int, burst: int) -> NDArray[np.int32]:
         """Eight accumulators of an MPU; the next MAC of the rank starts new sums."""
@@ -106,15 +109,16 @@ class PimDies:
 
 
 def _add_products(sums: NDArray[Any], inputs: NDArray[np.int8], weights: NDArray[np.int8]) -> NDArray[Any]:
-    """Sums [mpus, tokens, lanes] after inputs [k, tokens] times weights [mpus, k, lanes], never beyond INT32.
+    """Sums [mpus, tokens, lanes] after inputs [mpus, tokens, k] times weights [mpus, k, lanes], never beyond INT32.
 
     Products of 64 k are below 2^24, so single precision adds them exactly. Where a sum might leave INT32 on
     the way, each step is looked at.
     """
-    x, w = inputs.astype(np.float32).T, weights.astype(np.float32)
-    if len(inputs) <= 1024 and np.abs(sums).max() + len(inputs) * 2**14 <= _LARGEST:
+    x, w = inputs.astype(np.float32), weights.astype(np.float32)
+    if x.shape[-1] <= 1024 and np.abs(sums).max() + x.shape[-1] * 2**14 <= _LARGEST:
         return np.asarray(sums + np.matmul(x, w).astype(np.int64))
-    steps = sums[:, None] + np.cumsum(x.T[None, :, :, None] * w[:, :, None, :], axis=1, dtype=np.float64)
+    each = x.swapaxes(1, 2)[..., None] * w[:, :, None, :]
+    steps = sums[:, None] + np.cumsum(each, axis=1, dtype=np.float64)
     if steps.max() > _LARGEST or steps.min() < -_LARGEST - 1:
         raise InputError("an accumulator leaves INT32: the product needs a smaller k, or smaller operands")
     return np.asarray(steps[:, -1].astype(np.int64))
@@ -206,7 +210,7 @@ def _do_line(dies: PimDies, line: list[int], image: NDArray[np.int8], output: _O
         dies.precharge(mask, bank)
     elif op == state.PIM_IN:
         for i in range(count):
-            dies.load(mask, column + i, image[data + i])
+            dies.load(mask, column + i, image[data + i], reach_of(line))
     elif op == state.PIM_MAC:
         dies.mac(mask, bank, line[state.I_SET], column, count)
     elif op == state.PIM_OUT:

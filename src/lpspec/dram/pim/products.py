@@ -24,6 +24,7 @@ from lpspec.dram.pim.tiles import (
     TileWriter,
     difference,
     end_of,
+    input_sets,
     passes_of,
     repeats,
 )
@@ -126,7 +127,7 @@ def _compile(
     alus = channel.device.pim.alus.n
     streams: dict[tuple[int, ...], InputStream] = {}
     bursts = 0
-    for matrices in dict.fromkeys(unit.matrices for tile in tiles for unit in tile):
+    for matrices in dict.fromkeys(own for tile in tiles for unit in tile for _, own in input_sets(channel, unit)):
         streams[matrices] = InputStream(bursts, matrices, k, tokens)
         bursts += -(-len(matrices) * tokens // alus) * channel.segments(k) * channel.row_bursts
     readouts: list[Readout] = []

@@ -17,6 +17,20 @@ from lpspec.dram.engine import state
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
+Reach = tuple[int, int]
+"""First MPU that a burst of inputs goes to, and how many: a run of them."""
+
+EVERY_MPU: Reach = (0, 0)
+
+
+def reach_of(line: Sequence[int]) -> Reach:
+    """Where the bursts of a PIM_IN go."""
+    return line[state.I_BANK] >> REACH_BITS, line[state.I_BANK] & (1 << REACH_BITS) - 1
+
+
+REACH_BITS = 8
+"""Bits of the number of MPUs in the bank of a PIM_IN; the engine, for which all go over DQ alike, does not read it."""
+
 
 class ProgramBuilder:
     """Writes a PIM program for dies of one kind, and refuses lines that no such die could execute.
@@ -31,6 +45,7 @@ class ProgramBuilder:
         self._mode_steps, self._alus, self._banks = pim.mode_steps.n, pim.alus.n, pim.banks_per_mpu.n
         self._columns, self._rows = device.organisation.columns, device.organisation.rows.n
         self._accumulator_bursts = device.mpus * device.readback_bursts
+        self._mpus, self._names_mpus = device.mpus, pim.input_reach == "mpus"
         self.slots = device.slots_per_set
         self._ranks = ranks
         self._lines: list[list[int]] = []
@@ -65,7 +80,15 @@ class ProgramBuilder:
         self._check("parity", parity, self._banks)
         self._add(state.PIM_PRE, mask, bank=parity)
 
-    def load_inputs(self, mask: int, slot: int, count: int, data: int = 0, data_steps: Sequence[int] = ()) -> None:
+    def load_inputs(
+        self,
+        mask: int,
+        slot: int,
+        count: int,
+        data: int = 0,
+        data_steps: Sequence[int] = (),
+        reach: Reach = EVERY_MPU,
+    ) -> None:
         """Send bursts over DQ into consecutive input slots of one set, all ranks of the mask listening.
 
         Args:
@@ -74,12 +97,18 @@ class ProgramBuilder:
             count: Bursts.
             data: Mark for whoever compiles or executes the program; the engine doesn't read it.
             data_steps: How the mark grows with the enclosing loops, outermost first.
+            reach: MPUs that latch them, the same of every die; others keep what they have.
         """
         slots = self.slots
         self._check("slot", slot, 2 * slots)
         if count < 1 or slot // slots != (slot + count - 1) // slots:
             raise InputError(f"{count} input bursts from slot {slot} don't fit into one set of {slots}")
-        self._add(state.PIM_IN, mask, column=slot, count=count, data=data, data_steps=data_steps)
+        if reach != EVERY_MPU and not self._names_mpus:
+            raise InputError("inputs for some MPUs of a die: these dies send them to all (pim.input_reach)")
+        if not 0 <= reach[0] <= sum(reach) <= self._mpus:
+            raise InputError(f"MPUs {reach[0]} to {sum(reach) - 1}: a die has {self._mpus}")
+        bank = reach[0] << REACH_BITS | reach[1]
+        self._add(state.PIM_IN, mask, bank=bank, column=slot, count=count, data=data, data_steps=data_steps)
 
     def mac(self, mask: int, parity: int, inputs: int, column: int = 0, count: int = 64, tokens: int = 0) -> None:
         """Multiply consecutive columns of the open row with one set of inputs.

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from lpspec.dram.pim.program import ProgramBuilder
+from lpspec.dram.pim.program import EVERY_MPU, ProgramBuilder, Reach
 from lpspec.dram.pim.weights import PimChannel, Tile, Unit, ranks_of
 
 REFRESH_INTERVALS = 2
@@ -62,12 +62,24 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One unit in one pass: its tokens, its first input burst, and the runs of accumulators to read (burst, count)."""
+    """One unit in one pass.
+
+    Attributes:
+        unit: The unit.
+        tokens: Its tokens.
+        inputs: First input burst of each part of its MPUs that has inputs of its own, behind where these go.
+        runs: Runs of accumulators to read (burst, count).
+    """
 
     unit: Unit
     tokens: int
-    inputs: int
+    inputs: tuple[tuple[Reach, int], ...]
     runs: tuple[tuple[int, int], ...]
+
+    @property
+    def first_input(self) -> int:
+        """The first of its input bursts."""
+        return self.inputs[0][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +99,14 @@ class Pass:
     def shape(self) -> tuple[object, ...]:
         """Everything but the rows and bursts that may move on in a loop."""
         first = self.works[0]
+
+        def inputs(w: Work) -> tuple[object, ...]:
+            return tuple((reach, burst - first.first_input) for reach, burst in w.inputs)
+
         return (
             self.tokens,
             tuple(
-                (w.unit.rank, w.unit.k, w.tokens, w.runs, w.unit.row - first.unit.row, w.inputs - first.inputs)
-                for w in self.works
+                (w.unit.rank, w.unit.k, w.tokens, w.runs, w.unit.row - first.unit.row, inputs(w)) for w in self.works
             ),
         )
 
@@ -110,20 +125,29 @@ def passes_of(
     """The passes of a tile, each readout noted in the order in which bursts come."""
     alus = channel.device.pim.alus.n
     passes: list[Pass] = []
-    for first in range(0, tokens * max(len(unit.matrices) for unit in tile), alus):
+    for first in range(0, tokens * max(len(sets[0][1]) for unit in tile if (sets := input_sets(channel, unit))), alus):
         works: list[Work] = []
         outputs = end_of(readouts)
         served = 0
         for unit in tile:
-            here = min(alus, tokens * len(unit.matrices) - first)
+            sets = input_sets(channel, unit)
+            here = min(alus, tokens * len(sets[0][1]) - first)
             if here <= 0:
                 continue
             served = max(served, here)
             rows_before = first // alus * channel.segments(k) + unit.k_first // channel.columns
-            inputs = streams[unit.matrices].first + rows_before * channel.row_bursts
+            inputs = tuple((reach, streams[own].first + rows_before * channel.row_bursts) for reach, own in sets)
             works.append(Work(unit, here, inputs, tuple(_runs(channel, unit, first, here, tokens, readouts))))
         passes.append(Pass(tuple(works), served, outputs))
     return tuple(passes)
+
+
+def input_sets(channel: PimChannel, unit: Unit) -> tuple[tuple[Reach, tuple[int, ...]], ...]:
+    """Which MPUs of a unit take the inputs of which matrices: all those of all, or each run of MPUs its own."""
+    if not channel.inputs_apart or len(unit.matrices) == 1:
+        return ((EVERY_MPU, unit.matrices),)
+    mpus = {own: [block.mpu for block in unit.blocks if block.matrix == own] for own in unit.matrices}
+    return tuple(((min(some), len(some)), (own,)) for own, some in mpus.items())
 
 
 def _filled(tokens: int, count: int, depth: int) -> list[tuple[int, int]]:
@@ -152,7 +176,8 @@ def _runs(
     runs: list[tuple[int, int]] = []
     per_token, per_mpu = channel.lanes // BURST_SUMS, channel.device.readback_bursts
     for block in unit.blocks:
-        start = unit.matrices.index(block.matrix) * tokens  # of the matrix among the unit's token rows
+        apart = channel.inputs_apart
+        start = 0 if apart else unit.matrices.index(block.matrix) * tokens  # of the matrix among the unit's token rows
         low, high = max(first, start), min(first + here, start + tokens)
         if low >= high:
             continue
@@ -170,7 +195,8 @@ def _runs(
 def difference(plan: Plan, later: Plan) -> Step:
     """How far a later tile's rows and bursts lie from a tile's."""
     a, b = plan[0], later[0]
-    return Step(b.works[0].unit.row - a.works[0].unit.row, b.works[0].inputs - a.works[0].inputs, b.outputs - a.outputs)
+    inputs = b.works[0].first_input - a.works[0].first_input
+    return Step(b.works[0].unit.row - a.works[0].unit.row, inputs, b.outputs - a.outputs)
 
 
 def repeats(plans: list[Plan], period: int) -> Iterator[tuple[int, int, int]]:
@@ -303,11 +329,12 @@ class TileWriter:
         """Send one set of inputs: once for all ranks where they are the same."""
         slots = self.builder.slots
         marks = [step.inputs for step in self.steps]
-        for (first, tokens, count), same in groupby(lengths, lambda pair: (pair[0].inputs, pair[0].tokens, pair[1])):
+        for (parts, tokens, count), same in groupby(lengths, lambda pair: (pair[0].inputs, pair[0].tokens, pair[1])):
             mask = ranks_of([w.unit for w, _ in same])
-            data = first + chunk * slots
-            for slot, bursts in _filled(tokens, count, self.channel.chunk):
-                self.builder.load_inputs(mask, inputs * slots + slot, bursts, data + slot, marks)
+            for reach, first in parts:
+                data = first + chunk * slots
+                for slot, bursts in _filled(tokens, count, self.channel.chunk):
+                    self.builder.load_inputs(mask, inputs * slots + slot, bursts, data + slot, marks, reach)
 
     def _refresh_between(self, parity: int, by_row: dict[int, int]) -> None:
         """Refresh where only the row that comes next is open: it is opened again, for nothing else was opened yet."""

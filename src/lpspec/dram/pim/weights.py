@@ -105,6 +105,11 @@ class PimChannel:
         return min(self.device.pim.input_depth.n, self.columns)
 
     @cached_property
+    def inputs_apart(self) -> bool:
+        """Whether matrices that share a die have inputs of their own, each in the registers of its MPUs."""
+        return self.device.pim.input_reach == "mpus"
+
+    @cached_property
     def row_bursts(self) -> int:
         """Input bursts for the k of one row."""
         return self.chunks * self.device.slots_per_set

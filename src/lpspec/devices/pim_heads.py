@@ -1,0 +1,135 @@
+"""What programs of attention take in PIM ranks: QK^T and PV of some heads, as the cache lies there."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lpspec.devices.kv_share import Heads
+from lpspec.devices.memory_timing import MemoryTiming
+from lpspec.devices.pim_work import PimWork
+from lpspec.llm.counts import Count, ceil_div
+from lpspec.machine.die import DieSpec
+from lpspec.machine.platform_spec import PimSpec
+
+
+class PimHeads:
+    """The part of PIM ranks that counts commands of attention, and bursts of inputs and results."""
+
+    spec: PimSpec
+    timing: MemoryTiming
+    die: DieSpec
+    row_columns: int
+    chunk: int
+
+    def passes(self, tokens: Count) -> Count:
+        """Passes over the weights: one serves up to N_ALU tokens."""
+        return ceil_div(tokens, self.spec.alus.n)
+
+    def scores_of(self, heads: Heads) -> PimWork:
+        """The same of heads as the memory sees them."""
+        share, queries, kv_heads = heads.share, heads.queries, heads.pim
+        matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
+        slots = ceil_div(keys, self.die.mpus * self.spec.lanes.n)
+        units, tiles = matrices * slots, ceil_div(matrices, self.spec.concurrent_ranks.n) * slots
+        passes, rows = self.passes(queries), ceil_div(share.head_dim, self.row_columns)
+        return PimWork(
+            passes=tiles * passes,
+            macs=tiles * passes * share.head_dim,
+            rows=tiles * passes * rows,
+            die_passes=units * passes,
+            die_macs=units * passes * share.head_dim,
+            die_rows=units * passes * rows,
+            token_macs=units * queries * share.head_dim,
+            input_sets=units * passes * ceil_div(share.head_dim, self.chunk),
+            input_bursts=units * self._input_bursts(queries, share.head_dim),
+            output_bursts=matrices * queries * self._result_bursts(keys),
+            share=share.mean_share(kv_heads),
+        )
+
+    def values_of(self, heads: Heads) -> PimWork:
+        """The same of heads as the memory sees them."""
+        share, queries, kv_heads, dies = heads.share, heads.queries, heads.pim, self.spec.concurrent_ranks.n
+        matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
+        together = share.values_per_die(self.die.mpus, self.spec.lanes.n)
+        slots = ceil_div(share.value_width, self.die.mpus // together * self.spec.lanes.n)
+        full, left = matrices // (dies * together), matrices % (dies * together)
+        most = ceil_div(left, dies)  # heads on the dies that have the most of those left
+        with_most = left - np.maximum(most - 1, 0) * dies
+        with_less = np.where(np.asarray(most) > 0, dies - with_most, 0)
+        if self.spec.input_reach == "mpus":
+            return self._values_apart(heads, matrices, together)
+        one, more, less = (self.passes(queries * heads) for heads in (together, most, np.maximum(most - 1, 0)))
+        sent = self._input_bursts(queries * together, keys) * full * dies
+        sent = sent + self._input_bursts(queries * most, keys) * with_most
+        sent = sent + self._input_bursts(queries * np.maximum(most - 1, 0), keys) * with_less
+        passes = (full * one + more) * slots
+        die_passes = (full * dies * one + with_most * more + with_less * less) * slots
+        rows = ceil_div(keys, self.row_columns)
+        return PimWork(
+            passes=passes,
+            macs=passes * keys,
+            rows=passes * rows,
+            die_passes=die_passes,
+            die_macs=die_passes * keys,
+            die_rows=die_passes * rows,
+            token_macs=matrices * queries * keys * slots,
+            input_sets=die_passes * ceil_div(keys, self.chunk),
+            input_bursts=sent * slots,
+            output_bursts=matrices * queries * self._result_bursts(share.value_width),
+            share=share.mean_share(kv_heads),
+        )
+
+    def _values_apart(self, heads: Heads, matrices: Count, together: int) -> PimWork:
+        """The same where heads that share a die have inputs of their own: each ALU serves all of them at once."""
+        share, queries, keys = heads.share, heads.queries, heads.share.part_keys(heads.keys)
+        dies = self.spec.concurrent_ranks.n
+        slots = ceil_div(share.value_width, self.die.mpus // together * self.spec.lanes.n)
+        full, left = matrices // (dies * together), matrices % (dies * together)
+        units = (full * dies + np.minimum(left, dies)) * slots
+        passes, tiles = self.passes(queries), (full + np.minimum(left, 1)) * slots
+        rows = ceil_div(keys, self.row_columns)
+        return PimWork(
+            passes=tiles * passes,
+            macs=tiles * passes * keys,
+            rows=tiles * passes * rows,
+            die_passes=units * passes,
+            die_macs=units * passes * keys,
+            die_rows=units * passes * rows,
+            token_macs=units * queries * keys,
+            input_sets=units * passes * ceil_div(keys, self.chunk),
+            input_bursts=matrices * slots * self._input_bursts(queries, keys),
+            output_bursts=matrices * queries * self._result_bursts(share.value_width),
+            share=share.mean_share(heads.pim),
+        )
+
+    def served_values(self, heads: Heads) -> PimWork:
+        """Values with the tokens of the MAC commands as they are issued: for the dies with the most, others idling."""
+        if self.spec.input_reach == "mpus":
+            return self.values_of(heads)
+        work, queries, dies = self.values_of(heads), int(heads.queries), self.spec.concurrent_ranks.n
+        together = heads.share.values_per_die(self.die.mpus, self.spec.lanes.n)
+        full, left = divmod(int(heads.share.matrices(int(heads.pim))), dies * together)
+        most = -(-left // dies)
+        with_most = left - max(most - 1, 0) * dies
+        less = min(queries * most, self.passes(queries * (most - 1)) * self.spec.alus.n) if most > 1 else 0
+        tokens = (full * together * queries + less) * dies + with_most * (queries * most - less)
+        slots = ceil_div(heads.share.value_width, self.die.mpus // together * self.spec.lanes.n)
+        return replace(work, token_macs=tokens * slots * heads.share.part_keys(int(heads.keys)))
+
+    def _input_bursts(self, tokens: Count, k: Count) -> Count:
+        """Bursts that send k inputs of a byte of each token to one die, pass by pass, set by set."""
+        alus, burst = self.spec.alus.n, self.timing.burst_bytes
+
+        def of_a_pass(served: Count) -> Count:
+            rest = k % self.chunk
+            whole = k // self.chunk * ceil_div(self.chunk * served, burst)
+            if self.chunk % burst == 0:  # each token begins a burst of its own
+                return whole + served * ceil_div(rest, burst)
+            return whole + ceil_div(((served - 1) * self.chunk + rest) * (served > 0) * (rest > 0), burst)
+
+        return tokens // alus * of_a_pass(alus) + of_a_pass(tokens % alus)
+
+    def _result_bursts(self, outputs: Count) -> Count:
+        """Bursts that hold so many accumulators of one token: those of an MPU's lanes together."""
+        lanes, bits, burst_bits = self.spec.lanes.n, self.spec.accumulator_bits.n, 8 * self.timing.burst_bytes
+        return outputs // lanes * ceil_div(lanes * bits, burst_bits) + ceil_div(outputs % lanes * bits, burst_bits)
