@@ -12,7 +12,8 @@ from lpspec.allocation.pim_only import PimOnlyAllocator
 from lpspec.allocation.placement import PlacedGemm
 from lpspec.devices.cost import Activity
 from lpspec.devices.npu import Npu
-from lpspec.devices.pim import LpddrPim, PimWork
+from lpspec.devices.pim import LpddrPim
+from lpspec.devices.pim_work import PimWork
 from lpspec.llm import Attention, Gemm, ModelSpec, draft_operators, load_model, verify_operators
 from lpspec.llm.formats import WeightFormat
 from lpspec.machine.loading import load_platform, load_profile

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from pim_twin import ONE_BANK, SMALL, Machine, Tally, gemm, scores, values
 
 from lpspec.devices.cost import Activity
-from lpspec.devices.pim import LpddrPim, PimWork
+from lpspec.devices.pim import LpddrPim
 from lpspec.devices.pim_format import PimFormat
+from lpspec.devices.pim_work import PimWork
 from lpspec.errors import InputError
 from lpspec.llm.formats import WeightFormat
 from lpspec.llm.operators import Attention, Gemm
