@@ -164,7 +164,7 @@ def price(monkeypatch: pytest.MonkeyPatch, path: Path) -> float:
 def test_another_process_runs_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = price(monkeypatch, tmp_path / "one.sqlite")
     monkeypatch.setattr(phase_prices, "without_refresh", None)  # a run would fail
-    monkeypatch.setattr(phase_prices, "per_refresh", None)
+    monkeypatch.setattr(phase_prices, "refreshed", None)
     assert price(monkeypatch, tmp_path / "one.sqlite") == first
     with pytest.raises(TypeError):
         price(monkeypatch, tmp_path / "two.sqlite")

@@ -1,7 +1,7 @@
 """What one channel does in each phase, with what a phase is like: programs, streams of requests, moves."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -72,6 +72,7 @@ class ChannelJobs:
         self._memory_key = (json.dumps(described), replace(prices.controller, own_bus=()))
         pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))
         self._computing: dict[int, PimChannel] = {}
+        self._products: dict[tuple[Any, ...], Callable[[int, int], Job]] = {}
         self._mac_ck = device.mac_ck
         t, opened_ck = device.timing, device.timing.nRCD.n + device.timing.nCL.n + device.mode_ck
         self._other_ck = opened_ck, t.nRCD.n, t.nCL.n, t.nBL_min.n
@@ -84,6 +85,13 @@ class ChannelJobs:
 
     def _product(self, asked: "_Product", bursts: int, mac_ck: int) -> Job:
         """The same; ``mac_ck`` is 0 for MACs as fast as the die takes them."""
+        key = (asked.channel.concurrent, *asked[1:])
+        if key not in self._products:
+            self._products[key] = self._product_beside(asked)
+        return self._products[key](bursts, mac_ck)
+
+    def _product_beside(self, asked: "_Product") -> Callable[[int, int], Job]:
+        """A product with any number of bursts read beside it."""
         channel, tokens, k, width, k_split = asked
 
         @cache
@@ -93,6 +101,7 @@ class ChannelJobs:
 
         unit, tile = channel.unit_outputs, channel.unit_outputs * channel.concurrent
         work = self._closed(channel.concurrent).gemm(tokens, k, width * self.channels, k_split=k_split)
+        (counts,) = _counts_of(work, 1)
 
         def beside(bursts: int, mac_ck: int) -> Job:
             def narrow(n: int, bursts: int) -> Job:
@@ -110,16 +119,42 @@ class ChannelJobs:
             shorter, brief = partial(of_tiles, enough), partial(of_tiles, BRIEF_TILES)
             others = partial(beside, mac_ck=mac_ck), smaller, shorter, brief
             family = ("product", channel.concurrent, *(("k",) if k_split else ()))
-            kin = self._kin(family, work, (k, width), (bursts, mac_ck), others)
+            kin = self._kin(family, counts, (k, width), (bursts, mac_ck), others)
             key = (self._pim_key, *family[:1], tokens, k, width, *family[1:], bursts, mac_ck)
             return self._paced(Job(key, Work(program, self._stream(bursts), mac_ck or None), kin=kin), beside)
 
-        return beside(bursts, mac_ck)
+        return beside
 
     def heads(self, what: str, heads: Heads, bursts: int) -> Job:
         """Scores or values."""
-        share, pim_heads, queries = heads.share, int(heads.pim), int(heads.queries)
-        of_channel, on_channel = ceil_div(pim_heads, share.quantum), share.channel_keys(int(heads.keys))
+        (job,) = self.all_heads(what, heads.share, [(int(heads.pim), int(heads.queries), int(heads.keys), bursts)])
+        return job
+
+    def all_heads(self, what: str, share: KvShare, rows: Sequence[tuple[int, int, int, int]]) -> list[Job]:
+        """The same of several: key-value heads on PIM, queries, keys, and bursts read beside of each."""
+        if not rows:
+            return []
+        closed, (pim_heads, queries, keys, _) = self._closed(share.concurrent), np.array(rows, np.int64).T
+        asked = Heads(pim_heads, share, queries, keys)
+        work = closed.scores_of(asked) if what == "scores" else closed.served_values(asked)
+        counts = _counts_of(work, len(rows))
+        on_channel = np.broadcast_to(share.channel_keys(keys), len(rows)).tolist()
+        of_channel = np.broadcast_to(ceil_div(pim_heads, share.quantum), len(rows)).tolist()
+        mean = np.broadcast_to(share.mean_share(pim_heads), len(rows)).tolist()
+        sizes = zip(rows, counts, of_channel, on_channel, mean, strict=True)
+        dealt = share, _dealing(share)
+        return [self._heads(what, dealt, (of, row[1], on), count, one)(row[3], 0) for row, count, of, on, one in sizes]
+
+    def _heads(
+        self,
+        what: str,
+        dealt: tuple[KvShare, tuple[int, ...]],
+        sizes: tuple[int, int, int],
+        counts: tuple[float, ...],
+        mean_share: float,
+    ) -> Callable[[int, int], Job]:
+        """Scores or values of heads of a channel, queries and keys, with any number of bursts read beside."""
+        (share, dealing), (of_channel, queries, on_channel) = dealt, sizes
 
         @cache
         def program() -> IntArray:
@@ -127,18 +162,14 @@ class ChannelJobs:
             compiled = compile_scores if what == "scores" else compile_values
             return compiled(kv, on_channel, queries, heads=of_channel).lines
 
-        closed = self._closed(share.concurrent)
-        work = closed.scores_of(heads) if what == "scores" else closed.served_values(heads)
-
         def beside(bursts: int, mac_ck: int = 0) -> Job:
             paced = partial(beside, mac_ck=mac_ck)
-            others = paced, list, paced, paced
-            kin = self._kin((what, *_dealing(share)), work, (), (bursts, mac_ck), others)
-            key = (self._pim_key, what, of_channel, *_dealing(share), queries, on_channel, bursts, mac_ck)
+            kin = self._kin((what, *dealing), counts, (), (bursts, mac_ck), (paced, list, paced, paced))
+            key = (self._pim_key, what, of_channel, *dealing, queries, on_channel, bursts, mac_ck)
             asked = Work(program, self._stream(bursts), mac_ck or None)
-            return self._paced(Job(key, asked, float(share.mean_share(pim_heads)), kin), beside)
+            return self._paced(Job(key, asked, mean_share, kin), beside)
 
-        return beside(bursts)
+        return beside
 
     def _paced(self, job: Job, beside: Callable[[int, int], Job]) -> Job:
         """The same, which may also run with MACs a CK further apart.
@@ -154,26 +185,27 @@ class ChannelJobs:
     def _kin(
         self,
         family: tuple[Any, ...],
-        work: PimWork,
+        counts: tuple[float, ...],
         shape: tuple[Any, ...],
         beside: tuple[int, int],
         others: tuple[Any, Any, Any, Any],
     ) -> Kin:
-        """What a program is like, by its counts in closed form; ``beside``: bursts read beside, CK between MACs."""
+        """What a program is like, by its counts as ``_counts_of`` has them.
+
+        ``beside``: bursts read beside, CK between MACs.
+        """
         bursts, mac_ck = beside
-        on_bus = float(work.input_bursts + work.output_bursts)
-        ck = work.macs * (mac_ck or self._mac_ck) + work.output_bursts * self._other_ck[-1]
-        features = (1.0, *(float(getattr(work, name)) for name in PROGRAM_COUNTS))
-        feature_ck = self._feature_ck0, *(float(each) for each in self._count_ck(mac_ck or self._mac_ck))
-        return Kin(
-            (*family, mac_ck), features, feature_ck, float(ck), bursts, on_bus, float(work.token_macs), shape, *others
-        )
+        macs, *_, into, out, token_macs = counts[1:]
+        ck = macs * (mac_ck or self._mac_ck) + out * self._other_ck[-1]
+        feature_ck = self._feature_ck0, *self._count_ck(mac_ck or self._mac_ck)
+        features = 1.0, *counts[:-1]
+        return Kin((*family, mac_ck), features, feature_ck, ck, bursts, into + out, token_macs, shape, *others)
 
     def _count_ck(self, mac_ck: int) -> tuple[float, ...]:
         """About how many CK one more of each of ``PROGRAM_COUNTS`` takes; a die works beside others."""
         opened, row, turn, burst = self._other_ck
-        times = opened, mac_ck, row
-        return *times, *(ck / SOME_DIES for ck in times), turn, burst, burst
+        times = float(opened), float(mac_ck), float(row)
+        return *times, *(ck / SOME_DIES for ck in times), float(turn), float(burst), float(burst)
 
     def _closed(self, ranks: int) -> LpddrPim:
         """The closed forms of the same dies with so many ranks computing at once."""
@@ -249,9 +281,8 @@ class ChannelJobs:
 
         # The positions of one row lie on one of the channels that share a head.
         key = (self._pim_key, "append", *_dealing(share), blocks, tokens, read_first)
-        kin = Kin(
-            ("append", *_dealing(share), blocks, read_first), (1.0, float(tokens)), (1000.0, 100.0), 1000.0 * blocks
-        )
+        family = "moved" if read_first else "append", *_dealing(share), blocks
+        kin = Kin(family, (1.0, float(tokens)), (1000.0, 100.0), 1000.0 * blocks)
         return Job(key, Work(_nothing, writes), 1 / share.spread, kin)
 
     def writes(self, bursts: int, read_first: bool) -> Job:
@@ -275,6 +306,12 @@ class ChannelJobs:
             return repeated_move(plan, self.device, self.prices.controller)
 
         return Job((self._pim_key, "move", column_bytes, width, to_pim), Work(_nothing, _nothing), run=run)
+
+
+def _counts_of(work: PimWork, n: int) -> list[tuple[float, ...]]:
+    """``PROGRAM_COUNTS`` of so many programs, and what their MACs serve: rows of numbers."""
+    columns = [np.broadcast_to(getattr(work, name), n) for name in (*PROGRAM_COUNTS, "token_macs")]
+    return [tuple(row) for row in np.column_stack(columns).astype(np.float64).tolist()]
 
 
 def _dealing(share: KvShare) -> tuple[int, ...]:

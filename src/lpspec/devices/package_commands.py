@@ -234,25 +234,27 @@ class PackageCommands:
         return MemoryPart(known=Cost(part.latency_ns * longer, activity * longer))
 
     def _attention(self, what: str, heads: Heads, npu_bytes: Real) -> MemoryPart:
-        share = heads.share
+        def jobs(rows: Sequence[tuple[Any, ...]]) -> list[Job | None]:
+            on_pim = [(pim, queries, keys, self.jobs.bursts(read)) for pim, queries, keys, read in rows if pim]
+            found = iter(self.jobs.all_heads(what, heads.share, on_pim))
+            return [next(found) if pim else self.jobs.reads(read) for pim, *_, read in rows]
 
-        def job(pim_heads: int, queries: int, keys: int, read_bytes: float) -> Job | None:
-            if pim_heads == 0:
-                return self.jobs.reads(read_bytes)
-            return self.jobs.heads(what, Heads(pim_heads, share, queries, keys), self.jobs.bursts(read_bytes))
-
-        return self._part(job, heads.pim, heads.queries, heads.keys, npu_bytes)
+        return self._parts(jobs, heads.pim, heads.queries, heads.keys, npu_bytes)
 
     # --- costs
 
     def _part(self, job_of: Callable[..., Job | None], *sizes: Real) -> MemoryPart:
         """Cost of the phase that sizes give, or of those that arrays of them give."""
+        return self._parts(lambda rows: [job_of(*row) for row in rows], *sizes)
+
+    def _parts(self, jobs_of: Callable[[Sequence[tuple[Any, ...]]], list[Job | None]], *sizes: Real) -> MemoryPart:
+        """The same, all that differ made at once."""
         if any(np.ndim(size) for size in sizes):
             rows = list(zip(*(array.tolist() for array in np.broadcast_arrays(*sizes)), strict=True))
             number = {row: i for i, row in enumerate(dict.fromkeys(rows))}
-            jobs, which = tuple(job_of(*row) for row in number), np.array([number[row] for row in rows], np.int64)
+            jobs, which = tuple(jobs_of(list(number))), np.array([number[row] for row in rows], np.int64)
             return MemoryPart((Asked(self, jobs, which),))
-        job = job_of(*sizes)
+        (job,) = jobs_of([sizes])
         return MemoryPart() if job is None else MemoryPart((Asked(self, (job,)),))
 
     def costs(self, jobs: Sequence[Job | None]) -> tuple[FloatArray, FloatArray]:

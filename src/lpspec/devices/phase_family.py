@@ -28,7 +28,7 @@ LONGEST_CHECK = 3.0
 class Member:
     """A phase of a family: its features in CK, about how many CK it takes, and how many of all CK go to it."""
 
-    job: Job
+    make: Callable[[], Job]
     features: tuple[float, ...]
     ck: float
     weight: float = 0.0
@@ -64,7 +64,7 @@ class Family:
             short = [m for m in others if m.ck <= LONGEST_CHECK * longest] or [min(others, key=lambda m: m.ck)]
             check = max(short, key=lambda m: m.weight)
             predicted = self.counts([check])[0]
-            self._anchors[check.features] = exact = self._run(check.job)
+            self._anchors[check.features] = exact = self._run(check.make())
             self.error = float(abs(predicted[CK] / exact[CK] - 1))
             if self.error * share <= FAIR_ERROR:
                 return
@@ -96,7 +96,7 @@ class Family:
                 break
             fair: list[int] = np.flatnonzero(adds >= FAIR_SHARE * adds.max()).tolist()
             best = min(fair, key=lambda i: candidates[i].ck)
-            self._anchors[candidates[best].features] = self._run(candidates[best].job)
+            self._anchors[candidates[best].features] = self._run(candidates[best].make())
             left = _without(left, left[theirs + best])
             new += 1
         return new

@@ -10,7 +10,7 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.kept_prices import kept_prices
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import CK, COUNTED, PhaseCommands, PhaseWork
-from lpspec.dram.run.steady import in_the_long_run, per_refresh, without_refresh
+from lpspec.dram.run.steady import in_the_long_run, is_long, per_refresh, refreshed, without_refresh
 from lpspec.machine.die import DieSpec
 
 _MOST_KNOWN = 1 << 14
@@ -135,11 +135,12 @@ class Prices:
 
     def added(self, job: Job, alone: FloatArray, refresh_intervals: int) -> FloatArray:
         """What each refresh adds to copies that take so much without, run or combined, float64 [COUNTED]."""
+        first_apart = is_long(alone, self.device)
 
         def run() -> FloatArray:
-            return per_refresh(job.work.made(), alone, self.device, self.controller, refresh_intervals)
+            return refreshed(job.work.made(), self.device, self.controller, refresh_intervals, first_apart)
 
-        return _remembered((job.key, "added", refresh_intervals, float(alone[CK])), run)
+        return per_refresh(_remembered((job.key, "refreshed", refresh_intervals, first_apart), run), alone)
 
 
 def _remembered(key: tuple[Any, ...], run: Callable[[], FloatArray]) -> FloatArray:
@@ -149,7 +150,7 @@ def _remembered(key: tuple[Any, ...], run: Callable[[], FloatArray]) -> FloatArr
             _KNOWN.clear()
         kept, name = kept_prices(), repr(key)
         counts = kept.get(name)
-        if counts is None or len(counts) != COUNTED:
+        if counts is None:
             counts = run()
             kept.put(name, counts)
         _KNOWN[key] = counts

@@ -106,15 +106,17 @@ class PimHeads:
         """Values with the tokens of the MAC commands as they are issued: for the dies with the most, others idling."""
         if self.spec.input_reach == "mpus":
             return self.values_of(heads)
-        work, queries, dies = self.values_of(heads), int(heads.queries), self.spec.concurrent_ranks.n
+        work, queries, dies = self.values_of(heads), heads.queries, self.spec.concurrent_ranks.n
         together = heads.share.values_per_die(self.die.mpus, self.spec.lanes.n)
-        full, left = divmod(int(heads.share.matrices(int(heads.pim))), dies * together)
-        most = -(-left // dies)
-        with_most = left - max(most - 1, 0) * dies
-        less = min(queries * most, self.passes(queries * (most - 1)) * self.spec.alus.n) if most > 1 else 0
+        matrices = heads.share.matrices(heads.pim)
+        full, left = matrices // (dies * together), matrices % (dies * together)
+        most = ceil_div(left, dies)
+        with_most = left - np.maximum(most - 1, 0) * dies
+        issued = np.minimum(queries * most, self.passes(queries * np.maximum(most - 1, 0)) * self.spec.alus.n)
+        less = issued * (np.asarray(most) > 1)
         tokens = (full * together * queries + less) * dies + with_most * (queries * most - less)
         slots = ceil_div(heads.share.value_width, self.die.mpus // together * self.spec.lanes.n)
-        return replace(work, token_macs=tokens * slots * heads.share.part_keys(int(heads.keys)))
+        return replace(work, token_macs=tokens * slots * heads.share.part_keys(heads.keys))
 
     def _input_bursts(self, tokens: Count, k: Count) -> Count:
         """Bursts that send k inputs of a byte of each token to one die, pass by pass, set by set."""

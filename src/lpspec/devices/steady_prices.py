@@ -7,15 +7,17 @@ anchor; where its error would matter, its phases are run by themselves.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from math import ceil, log2
+from operator import mul
 from typing import Any
 
 import numpy as np
 
 from lpspec.arrays import BoolArray, FloatArray
 from lpspec.devices.phase_family import Family, Member
-from lpspec.devices.phase_prices import Job, Prices
+from lpspec.devices.phase_prices import Job, Kin, Prices
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, MAC_TOKENS, RANKS
@@ -44,11 +46,27 @@ CROWDED_SHARE = 0.6
 """Share of a program's time that bursts may take so that refresh adds no more time with what the NPU reads beside: what
 waits then catches up. Beyond, the difference that reads make is found from two short runs that refresh alike."""
 
-CROWDED_ERROR = 0.0005
-"""Relative error of the time of such phases beyond the others', assumed: runs were at most 0.04 % further off."""
+CROWDED_ERROR = 0.0003
+"""Relative error of the time of such phases beyond others', assumed: runs of them were at most 0.06 % off in all."""
 
-REFRESH_RUNS = {"spare": (8, 128), "busy": (8, 32)}
-"""Refresh intervals, fewest and most, of a run that finds what refresh adds; where the bus binds, all are alike."""
+REFRESH_RUNS = {"spare": 128, "busy": 32}
+"""Refresh intervals, at most, of a run that finds what refresh adds; where the bus binds, all are alike."""
+
+BRIEF_RUN, CROWDED_RUN = 4, 8
+"""Refresh intervals of the shortest run, and at least of the two that tell what reads make of it: a run over n of them
+was at most 3 % / n off, of products 0.1 % from 64 on."""
+
+IN_STEP, WHOLE_NUMBERS, LONGER = 0.05, 4, 4
+"""Copies so near a whole number of refresh intervals, up to a few, need so much longer until refreshes have met all of
+their places."""
+
+MOST_OF_SHAPE = 8
+"""Phases, at most, whose mean is taken where those of a shape differ in length: each keeps in step with refresh in its
+own way."""
+
+INTERVALS, FULL_SHARE = 200.0, 0.05
+"""Refresh intervals of a run, over the root of the share of the time that hangs on it, less below a share; rounded up
+to a power of two, so that machines share runs."""
 
 Place = tuple[Any, ...]
 
@@ -127,26 +145,26 @@ class SteadyPrices(Prices):
             for job in (phase.job, *smaller):
                 reads = phase.kin.bursts > 0 and (job is not phase.job or not smaller)
                 weight = phase.weight if job is phase.job else 0.0
-                for like in self._variants(job, place[-1] == "busy", reads, shares):
-                    candidates.setdefault(like.features, replace(like, weight=weight))
+                for like in self._variants(job, weight, () if place[-1] == "busy" else (0.0,), shares * reads):
+                    candidates.setdefault(like.features, like)
         share = sum(phase.weight for phase in phases) / self._total
         family.learn(members, list(candidates.values()), share)
         for phase, counts in zip(phases, family.counts(members), strict=True):
             phase.take(place, counts)
 
-    def _variants(self, job: Job, busy: bool, reads: bool, shares: tuple[float, ...]) -> list[Member]:
-        """The phase with nothing read beside, and with as much as takes so much of the bus."""
+    def _variants(
+        self, job: Job, weight: float, nothing: tuple[float, ...], shares: tuple[float, ...]
+    ) -> Iterator[Member]:
+        """The phase with nothing read beside, and with as much as takes so much of the bus, none made yet."""
         kin = job.kin
         assert kin is not None
         if kin.beside is None:
-            return [_Phase(job, 1.0).member()]
-        found = [] if busy else [kin.beside(0)]
-        if reads:
-            burst_ck = self.device.timing.nBL_min.n
-            for share in shares:
-                bursts = int(share * kin.ck / burst_ck - kin.pim_bursts)
-                found += [kin.beside(bursts)] if bursts > 0 else []
-        return [_Phase(one, 1.0).member() for one in found]
+            yield _member(kin, kin.bursts, lambda: job, weight)
+            return
+        for share in (*nothing, *shares):
+            bursts = int(share * kin.ck / self.device.timing.nBL_min.n - kin.pim_bursts * (share > 0))
+            if bursts > 0 or share == 0:
+                yield _member(kin, bursts, partial(kin.beside, bursts), weight)
 
     def _bus_share(self, phase: "_Phase") -> float:
         bursts = phase.kin.bursts + phase.kin.pim_bursts
@@ -159,7 +177,7 @@ class SteadyPrices(Prices):
     # --- refresh
 
     def _refresh(self, phases: list["_Phase"], total: float) -> None:
-        """What each refresh adds: from the heaviest phase of a shape, or of its family where a shape weighs little."""
+        """What each refresh adds: from some phases of a shape, or of its family where a shape weighs little."""
         groups = _grouped(phases, lambda phase: (phase.place[0], phase.place[-1], *phase.kin.shape))
         order = sorted(groups, key=lambda group: -sum(phase.weight for phase in groups[group]))
         for group in order:
@@ -168,31 +186,37 @@ class SteadyPrices(Prices):
             known = self._refreshes.get(group)
             place = group[:2]
             if known is None and (share >= LIGHT_SHARE or place not in self._refreshes):
-                known = self._refreshes[group] = self._added(max(members, key=lambda phase: phase.weight), share)
+                some = _spread(members, 1 if members[0].kin.shape else max(1, min(MOST_OF_SHAPE, round(200 * share))))
+                found = [self._added(phase, share, len(some)) for phase in some]
+                known = self._refreshes[group] = np.mean(found, axis=0)
                 self._refreshes.setdefault(place, known)
             for phase in members:
                 phase.added = self._refreshes[place] if known is None else known
 
-    def _added(self, phase: "_Phase", share: float) -> FloatArray:
-        """By a run as long as its share asks for; of a program in whose time reads fit, another one finds theirs."""
+    def _added(self, phase: "_Phase", share: float, of: int) -> FloatArray:
+        """By one of so many runs, together as long as their share asks for.
+
+        Of a program in whose time reads fit, another one finds theirs, where it would be long with them.
+        """
         kin = phase.kin
         is_stream = kin.beside is None and kin.shorter is not None
-        least, most = REFRESH_RUNS["busy" if is_stream else phase.place[-1]]
-        intervals = int(max(least, min(most, 200 * share**0.5)))
+        intervals = max(BRIEF_RUN, _intervals(share, REFRESH_RUNS["busy" if is_stream else phase.place[-1]]) // of)
         if kin.shorter is None:
             return self._added_by(phase, phase.run, intervals)
-        if kin.bursts == 0 or kin.brief is None or phase.place[-1] == "busy":
+        if kin.bursts == 0 or kin.brief is None or phase.place[-1] == "busy" or kin.brief is kin.shorter:
             return self._added_by(phase, kin.shorter(kin.bursts), intervals)
         added = self._added_by(phase, kin.shorter(0), intervals)
         if not self._crowded(phase):
-            return np.where(_of_reads(), self._added_by(phase, kin.brief(kin.bursts), least), added)
-        with_reads, without = (self._added_by(phase, kin.brief(n), 2 * least) for n in (kin.bursts, 0))
+            return np.where(_of_reads(), self._added_by(phase, kin.brief(kin.bursts), BRIEF_RUN), added)
+        with_reads, without = (self._added_by(phase, kin.brief(n), CROWDED_RUN) for n in (kin.bursts, 0))
         return added + with_reads - without
 
     def _added_by(self, phase: "_Phase", job: Job, intervals: int) -> FloatArray:
         like = _Phase(job, 1.0)
         like.take(phase.place, self._families[phase.place].counts([like.member()])[0])
-        return self.added(job, like.alone, intervals)
+        copy = float(like.alone[CK]) / self.device.timing.nREFI.n
+        in_step = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
+        return self.added(job, like.alone, min(intervals * LONGER, REFRESH_RUNS["spare"]) if in_step else intervals)
 
     # --- error
 
@@ -230,11 +254,29 @@ class _Phase:
 
     def member(self) -> Member:
         """It as a member of its family."""
-        bursts = self.kin.bursts
-        counts = (*self.kin.features, float(bursts), float(-(-bursts // 64)))
-        each_ck = (*self.kin.feature_ck, 2.0, 15.0)
-        features = tuple(n * ck for n, ck in zip(counts, each_ck, strict=True))
-        return Member(self.run, features, self.kin.ck + 2.0 * bursts, self.weight)
+        return _member(self.kin, self.kin.bursts, lambda: self.run, self.weight)
+
+
+def _member(kin: Kin, bursts: int, make: Callable[[], Job], weight: float) -> Member:
+    """A phase like this, with so many bursts read beside."""
+    features = map(mul, (*kin.features, float(bursts), float(-(-bursts // 64))), (*kin.feature_ck, 2.0, 15.0))
+    return Member(make, tuple(features), kin.ck + 2.0 * bursts, weight)
+
+
+def _spread(members: list[_Phase], n: int) -> list[_Phase]:
+    """The heaviest of some phases; or several, in whose order as many CK go to those before each as behind it."""
+    if n == 1:
+        return [max(members, key=lambda phase: phase.weight)]
+    members = sorted(members, key=lambda phase: (phase.kin.ck, phase.kin.bursts))
+    until = np.cumsum([phase.weight for phase in members])
+    places = np.searchsorted(until, (np.arange(n) + 0.5) / n * until[-1])
+    return [members[place] for place in np.unique(places).tolist()]
+
+
+def _intervals(share: float, most: int) -> int:
+    """How many refresh intervals to run where so large a share of the time hangs on it."""
+    asked = INTERVALS * share**0.5 * min(1.0, share / FULL_SHARE)
+    return max(BRIEF_RUN, min(most, 1 << max(0, ceil(log2(asked)))))
 
 
 def _of_reads() -> BoolArray:

@@ -14,7 +14,7 @@ from lpspec.dram.run.controller import Controller, Refresh
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands, PhaseWork, Session, copied
 from lpspec.dram.run.simulate import ChannelRun, run_channel
-from lpspec.dram.run.steady import REFRESH_INTERVALS, in_the_long_run, per_refresh, without_refresh
+from lpspec.dram.run.steady import REFRESH_INTERVALS, in_the_long_run, is_long, per_refresh, refreshed, without_refresh
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
@@ -26,7 +26,8 @@ CONTROLLER = Controller(ranks=4)
 def repeated(phase: PhaseWork, device: DieSpec, controller: Controller) -> PhaseCommands:
     """A copy among copies that follow each other for ever."""
     alone = without_refresh(phase, device, controller)
-    return in_the_long_run(alone, per_refresh(phase, alone, device, controller, REFRESH_INTERVALS), device)
+    copies = refreshed(phase, device, controller, REFRESH_INTERVALS, is_long(alone, device))
+    return in_the_long_run(alone, per_refresh(copies, alone), device)
 
 
 def product(tokens: int = 4, k: int = 256, n: int = 768) -> PimProgram:

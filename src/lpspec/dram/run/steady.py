@@ -37,34 +37,42 @@ def without_refresh(phase: PhaseWork, device: DieSpec, controller: Controller) -
     return copies.session.mean_of(copies.n).counts
 
 
-def per_refresh(
-    phase: PhaseWork, alone: FloatArray, device: DieSpec, controller: Controller, refresh_intervals: int
+def refreshed(
+    phase: PhaseWork, device: DieSpec, controller: Controller, refresh_intervals: int, first_apart: bool
 ) -> FloatArray:
-    """What each refresh adds, float64 [COUNTED]: of the ranks that have work to the end, whose debts are owed in time.
+    """What copies take among refreshes, float64 [COUNTED + 2]: all that they did, how many ran, refreshes served.
+
+    Served are those of the ranks that have work to the end, whose debts are owed in time.
 
     Args:
         phase: What is copied.
-        alone: A copy without refresh.
         device: The die of every rank.
         controller: Policies.
-        refresh_intervals: How many at least are run, after a copy that brings debts to where they usually are.
+        refresh_intervals: How many at least are run.
+        first_apart: Whether one more copy goes before, uncounted, which brings debts to where they usually are.
     """
     enough_ck = refresh_intervals * device.timing.nREFI.n
-    if alone[CK] < LONG_COPY * device.timing.nREFI.n:
-        copies = copied(phase, device, controller, enough_ck)
-        total, n, session = copies.session.mean_of(1).counts, copies.n, copies.session
-        served = _served(session, phase, copies.end_with_requests)
-    else:
-        copies = copied(phase, device, controller, 1)
-        session, n = copies.session, 0
-        before, begin_ck = session.mean_of(1).counts, session.now_ck
-        served = -_served(session, phase, copies.end_with_requests)
+    copies = copied(phase, device, controller, 1 if first_apart else enough_ck)
+    session, n = copies.session, copies.n
+    total, served = session.mean_of(1).counts, _served(session, phase, copies.end_with_requests)
+    if first_apart:
+        before, already, begin_ck, n = total, served, session.now_ck, 0
         while session.now_ck < begin_ck + enough_ck:
             session.run(phase.program, phase.requests)
             n += 1
-        total = session.mean_of(1).counts - before
-        served += _served(session, phase, copies.end_with_requests)
-    return (total - n * alone) / served if served else np.zeros_like(alone)
+        total, served = session.mean_of(1).counts - before, _served(session, phase, copies.end_with_requests) - already
+    return np.array([*total, n, served])
+
+
+def is_long(alone: FloatArray, device: DieSpec) -> bool:
+    """Whether a phase that takes so much without refresh is so long that the first copy must not count."""
+    return bool(alone[CK] >= LONG_COPY * device.timing.nREFI.n)
+
+
+def per_refresh(copies: FloatArray, alone: FloatArray) -> FloatArray:
+    """What each refresh adds, float64 [COUNTED], by what copies took among refreshes, and one without."""
+    *_, n, served = copies.tolist()
+    return (copies[: len(alone)] - n * alone) / served if served else np.zeros_like(alone)
 
 
 def _served(session: Session, phase: PhaseWork, end_with_requests: bool) -> float:
