@@ -29,6 +29,7 @@ from lpspec.simulation.step_phases import cost_of
 from lpspec.simulation.workload import System
 
 SCRATCHPAD = {"draft_cache": "scratchpad"}
+BLOCKS = {"draft_cache": "scratchpad-blocks"}
 
 
 def run_of(fidelity: Fidelity = "analytic", changes: dict[str, str] | None = None, **options: Any) -> Run:
@@ -90,12 +91,99 @@ def test_every_pair_is_multiplied_once_and_nothing_of_the_tree_is_read(
 @given(size=st.integers(1, 64), committed=st.integers(1, 8), moved=st.integers(0, 7), most=st.integers(0, 64))
 def test_what_is_put_in_place_is_told_apart(size: int, committed: int, moved: int, most: int) -> None:
     sizes, cache = 64, DraftCache(most)
-    entry = int(cache.put_in_place(*(np.array(n) for n in (size, committed, moved))))
+    entry = int(cache.put_in_place(*(np.array(n) for n in (size, committed, moved, 100))))
     if size == 1 or size > most:
         assert entry == moved
     else:
         assert entry - sizes + 1 == committed
         assert entry >= sizes
+
+
+def test_a_block_of_accepted_tokens_fills_where_a_tree_has_room_beside_it() -> None:
+    """By hand: of 28 tokens, 15 may wait for the 16th; requests that are served have none."""
+    platform, model = load_platform("lp-spec", BLOCKS), load_model("llama2-7b")
+    assert draft_cache_of(platform, model) == DraftCache(28 - 15, 16)
+    assert draft_cache_of(platform, model, requests=1) == DraftCache(28)
+    small = load_platform("lp-spec", BLOCKS | {"npu.scratchpad": "2 MiB"})
+    assert draft_cache_of(small, model) == DraftCache(7)  # no room for a tree of eight beside a block of two
+    assert draft_cache_of(platform, load_model("llama3.2-1b")).block == 32
+
+
+@given(
+    log=st.integers(0, 5),
+    first=st.integers(1, 100),
+    steps=st.lists(st.tuples(st.integers(1, 20), st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=30),
+)
+def test_what_is_accepted_is_written_once_its_block_is_full(
+    log: int, first: int, steps: list[tuple[int, int, int]]
+) -> None:
+    """Token by token, in a list of what waits."""
+    cache, context, block = DraftCache(13, 2**log), first, 2**log
+    for size, more, moved in steps:
+        committed = 1 + min(more, size - 1)
+        full = sum((context + i + 1) % block == 0 for i in range(committed)) * block
+        entry = cache.put_in_place(*(np.array(n) for n in (size, committed, moved, context)))
+        up, written = (int(n) for n in cache.entries(entry))
+        if size <= 13 and (block > 1 or size > 1):
+            assert (up, written) == (0, full)
+        else:
+            assert (up, written) == (moved, block if block > 1 else 0)
+        assert context - int(cache.held(context)) == (context % block if context >= block else 0)
+        context += committed
+
+
+@given(tokens=st.integers(1, 13), context=st.integers(40, 100), beside=st.integers(0, 31))
+def test_every_pair_is_multiplied_once_beside_a_block_too(tokens: int, context: int, beside: int) -> None:
+    (whole,) = attention_of(verify_operators(load_model("tinyllama"), tokens, context))
+    held, tree = waiting((whole,), held=context - beside, beside=beside)
+    assert isinstance(held, Attention)
+    assert isinstance(tree, Elementwise)
+    assert held.keys == context - beside
+    merged = whole.heads * tokens * whole.value_width * whole.count
+    assert held.macs + tree.vector_ops // 2 - merged == whole.heads * tokens * (context + tokens) * 2 * 64 * whole.count
+    assert tree.passed_bytes == (2 * tokens + beside) * whole.kv_bytes_per_token
+
+
+@pytest.mark.parametrize("window", [1, 20, 60])
+def test_a_window_shorter_than_what_waits_reads_nothing(window: int) -> None:
+    (plain,) = attention_of(verify_operators(load_model("tinyllama"), 4, 200))
+    held = attention_of(waiting((replace(plain, window=window),), held=200 - 8, beside=16))[0]
+    assert held.keys == max(window - 1 - 16, 0)
+    assert held.macs >= 0
+
+
+@pytest.mark.parametrize("model", ["llama2-7b", "tinyllama"])
+def test_both_levels_agree_on_blocks(model: str) -> None:
+    options: dict[str, Any] = {"model": model, "new_tokens": 40, "tree": "4"}
+    plain, blocks = (run_of(changes=changes, **options) for changes in (SCRATCHPAD, BLOCKS))
+    by_commands = run_of("command", BLOCKS, **options)
+    assert by_commands.decode_ns == pytest.approx(blocks.decode_ns, rel=0.02)
+    assert by_commands.decode_pj.sum() == pytest.approx(blocks.decode_pj.sum(), rel=0.02)
+    assert blocks.decode_ns < plain.decode_ns
+    assert blocks.decode_pj.sum() < plain.decode_pj.sum()
+
+
+def test_a_step_by_commands_writes_a_block_where_one_is_full() -> None:
+    """Llama2-7B, blocks of 16: after 126 tokens two fill one; a tree of 20 has no room and is written behind one."""
+    system = load_setting(Scenario(systems=("lp-spec",)).replace(changes=BLOCKS)).systems[0]
+    costs = command_costs(system, 100, 60)
+    assert costs is not None
+
+    def writes(l_spec: int, context: int, committed: int, moved: int = 0) -> list[str]:
+        entry = costs.cache.put_in_place(*(np.array(n) for n in (l_spec, committed, moved, context)))
+        names = [phase.name for phase in costs.step_phases(l_spec, context, int(entry))]
+        return [name for name in names if name.startswith("kv_")]
+
+    assert writes(4, 120, 2) == []
+    assert writes(1, 120, 1) == []
+    assert writes(4, 126, 2) == ["kv_append"]
+    assert writes(20, 120, 3, moved=1) == ["kv_append", "kv_append", "kv_compaction"]
+    run = costs.decode(*(np.array(n) for n in ([0, 26], [4, 4], [0, 63 + 16], [0, 0], [0, 0])))
+    shown = [
+        cost_of(costs.step_phases(4, context, moved, 0), costs.planner.memory)
+        for context, moved in ((100, 0), (126, 79))
+    ]
+    assert float(np.sum(run.latency_ns)) == pytest.approx(sum(float(one.latency_ns) for one in shown), rel=1e-3)
 
 
 @pytest.mark.parametrize("model", ["llama2-7b", "llama3.2-1b"])
@@ -167,8 +255,9 @@ def test_one_request_at_a_time_is_a_single_request(options: dict[str, Any]) -> N
 @pytest.mark.parametrize("model", ["llama2-7b", "llama3.2-1b", "qwen2.5-7b"])
 def test_it_is_never_worse(model: str, profile: str, prompt: int) -> None:
     plain, held = pair(model=model, energy_profile=profile, prompt_tokens=prompt)
-    assert held.edp_s_mj < plain.edp_s_mj
-    assert held.tokens_per_s >= plain.tokens_per_s
+    blocks = run_of(changes=BLOCKS, model=model, energy_profile=profile, prompt_tokens=prompt)
+    assert blocks.edp_s_mj < held.edp_s_mj < plain.edp_s_mj
+    assert blocks.tokens_per_s >= held.tokens_per_s >= plain.tokens_per_s
 
 
 def test_trees_that_have_no_room_are_written_in_place() -> None:

@@ -58,9 +58,9 @@ PIECES: tuple[Piece, ...] = (
     ),
     Piece(
         "drafts-in-scratchpad",
-        "a tree's keys and values wait in the NPU's scratchpad, and only accepted ones are written to memory",
+        "keys and values wait in the NPU's scratchpad, and accepted ones are written to memory by full blocks",
         "nothing: room in the scratchpad that the paper's NPU has",
-        {"draft_cache": "scratchpad"},
+        {"draft_cache": "scratchpad-blocks"},
     ),
     Piece(
         "k-over-ranks",

@@ -236,7 +236,7 @@ class PlatformSpec(Described):
         default="devices",
         description="where devices have commands these are timed; none where they are not written for the die",
     )
-    draft_cache: Literal["in-place", "scratchpad"] = Field(
+    draft_cache: Literal["in-place", "scratchpad", "scratchpad-blocks"] = Field(
         default="in-place", description="where keys and values of a tree lie until it is known what is accepted"
     )
     step_order: Literal["sequential", "pipelined"] = Field(
@@ -272,8 +272,8 @@ class PlatformSpec(Described):
             raise ValueError('energy_basis = "board-power" needs a [gpu] or rest_of_soc_power')
         if self.rest_of_soc_power is not None and self.board_power is not None:
             raise ValueError("rest_of_soc_power is a phone's: a [gpu] has board_power")
-        if self.draft_cache == "scratchpad" and self.npu is None:
-            raise ValueError('draft_cache = "scratchpad" needs an [npu], whose scratchpad it is')
+        if self.draft_cache != "in-place" and self.npu is None:
+            raise ValueError(f'draft_cache = "{self.draft_cache}" needs an [npu], whose scratchpad it is')
         self._check_pim()
         return self
 

@@ -17,7 +17,7 @@ from lpspec.devices.cost import Cost, cost_from, table_of
 from lpspec.devices.device import Device
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.run.steady import REFRESH_INTERVALS
-from lpspec.llm.counts import ceil_div
+from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.draft_work import network_of
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator, PlainOperator, verify_operators
@@ -26,7 +26,7 @@ from lpspec.simulation.draft_cache import KEY_BLOCK, draft_cache_of
 from lpspec.simulation.level_costs import expected_reads, level_width
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
-from lpspec.simulation.workload import MAX_TREE_SIZE, System
+from lpspec.simulation.workload import System
 
 
 class CommandCosts:
@@ -48,11 +48,13 @@ class CommandCosts:
         self._verify = Kinds(lambda on, *sizes: planners[on].verify(*sizes), memory, arrays)
         self._first = Kinds(lambda on, *sizes: planners[on].first_level(*sizes), memory, arrays)
         self._further = Kinds(lambda on, *sizes: planners[on].further_level(*sizes), memory, arrays)
-        self._waiting = Kinds(lambda on, *sizes: planners[on].verify_waiting(*sizes), memory, arrays)
+        self.cache = draft_cache_of(system.platform, system.model)
+        beside = self.cache.beside
+        self._waiting = Kinds(lambda on, *sizes: planners[on].verify_waiting(*sizes, beside), memory, arrays)
         self._further_waiting = Kinds(lambda on, *sizes: planners[on].further_level_waiting(*sizes), memory, arrays)
         self._compaction = Kinds(lambda on, moved: planners[on].compaction(moved), memory, arrays)
-        self._written = Kinds(lambda on, tokens: planners[on].written(tokens), memory, arrays)
-        self.cache = draft_cache_of(system.platform, system.model)
+        whole = self.cache.block > 1
+        self._written = Kinds(lambda on, n: planners[on].written(n, _blocks_of(n) if whole else None), memory, arrays)
         self._draft = Kinds(lambda on, heads: planners[on].draft(heads), memory, arrays=False)
         self._migration = Kinds(lambda *pair: self.planner.migration(allocator.moves(*pair)), memory, arrays=False)
 
@@ -79,14 +81,16 @@ class CommandCosts:
             heads = self.planner.model.medusa_heads if l_spec > 1 else 0
         charged, keys, blocks = self.kind_of(l_spec, context)
         if self.cache.waits(np.array(l_spec)):
-            phases = self.planner.verify_waiting(charged, ceil_div(context, KEY_BLOCK) * KEY_BLOCK)
+            whole, held = (ceil_div(n, KEY_BLOCK) * KEY_BLOCK for n in (context, self.cache.held(context)))
+            phases = self.planner.verify_waiting(charged, whole, held, self.cache.beside)
         else:
             phases = self.planner.verify(charged, keys, blocks)
-        if moved >= MAX_TREE_SIZE:
-            tokens = moved - MAX_TREE_SIZE + 1
-            phases += self.planner.written(tokens, (context + tokens - 1) // KEY_BLOCK - context // KEY_BLOCK + 1)
-        elif moved > 0:
-            phases += self.planner.compaction(moved)
+        up, tokens = (int(n) for n in self.cache.entries(np.array(moved)))
+        if tokens > 0:
+            first = self.cache.held(context)
+            phases += self.planner.written(tokens, (first + tokens - 1) // KEY_BLOCK - first // KEY_BLOCK + 1)
+        if up > 0:
+            phases += self.planner.compaction(up)
         ran = min(heads, self.planner.model.medusa_heads)
         return phases + self.planner.draft(ran) + self._level_phases(l_spec, context, heads)
 
@@ -125,12 +129,13 @@ class CommandCosts:
         """
         counted, ran = _Counted(turn), np.minimum(heads, self.system.model.medusa_heads)
         verify, waits, nowhere = self._kinds(l_spec, position), self.cache.waits(l_spec), np.zeros_like(moved)
-        held = np.column_stack([placement, verify[:, 0], self._whole(position)])
-        written = np.maximum(moved - MAX_TREE_SIZE + 1, 0)  # entries behind those that move up
+        whole, memory = (self._whole(position, n) for n in (1, self.cache.block))
+        held = np.column_stack([placement, verify[:, 0], whole, memory])
+        up, written = self.cache.entries(moved)
         return _together(
             (self._verify, *counted(np.column_stack([placement, verify]), ~waits)),
             (self._waiting, *counted(held, waits)),
-            (self._compaction, *counted(np.column_stack([nowhere, moved]), (moved > 0) & (written == 0))),
+            (self._compaction, *counted(np.column_stack([nowhere, up]), up > 0)),
             (self._written, *counted(np.column_stack([nowhere, written]), written > 0)),
             (self._draft, *counted(np.column_stack([placement, ran]), ran > 0)),
         )
@@ -186,9 +191,9 @@ class CommandCosts:
         """int64 [steps, 3] as ``kind_of`` says."""
         return self._blocks(self.system.charged(l_spec), position)
 
-    def _whole(self, position: IntArray) -> IntArray:
-        """Positions of the context in whole blocks: int64 [steps]."""
-        return -(-(self.first_context + position) // KEY_BLOCK) * KEY_BLOCK
+    def _whole(self, position: IntArray, together: int = 1) -> IntArray:
+        """Positions of the context in whole blocks, of which so many are written together: int64 [steps]."""
+        return -(-((self.first_context + position) // together * together) // KEY_BLOCK) * KEY_BLOCK
 
     def _blocks(self, tokens: IntArray, position: IntArray) -> IntArray:
         """Of passes over so many tokens: tokens, positions in whole blocks, blocks appended to; int64 [passes, 3]."""
@@ -218,6 +223,11 @@ class _Counted:
             return kinds, np.bincount(which, weights, minlength=len(kinds)).astype(np.float64)
         counts = np.bincount(which * self._turns + self._turn[pick], weights, minlength=len(kinds) * self._turns)
         return kinds, counts.reshape(-1, self._turns).astype(np.float64)
+
+
+def _blocks_of(tokens: Count) -> Count:
+    """Blocks of positions that so many lie in from the first one of a block, or of a part of it, on."""
+    return ceil_div(tokens, KEY_BLOCK)
 
 
 def _together(*parts: "tuple[Kinds, IntArray, FloatArray]") -> Cost:

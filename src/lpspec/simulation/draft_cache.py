@@ -2,7 +2,9 @@
 
 In place: a pass writes those of all its tokens into memory before its attention reads them, and accepted drafts that
 lie out of place are moved up. In the scratchpad: a pass reads only the context from memory, the NPU's vector lanes
-multiply the tree's tokens with each other, and what is accepted is written to memory once, where it belongs.
+multiply the tree's tokens with each other, and what is accepted is written to memory once, where it belongs. In blocks
+in the scratchpad: what is accepted waits on until a block of positions is full, and is written together; a key is one
+byte of as many columns as a head is wide, so a full block takes the bursts that one key takes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,7 @@ from lpspec.allocation.allocator import Allocator
 from lpspec.arrays import BoolArray, FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.kv_append import put_in_dram
-from lpspec.llm.counts import Count, packed_bytes
+from lpspec.llm.counts import Count, packed_bytes, plain
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
@@ -25,6 +27,9 @@ from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 KEY_BLOCK = 32
 """Positions that lie side by side in the lanes of a column; a cache is computed block by block, the rest masked."""
+
+LEAST_TREE = 8
+"""Tokens of a tree that have room at least beside a block that fills. Assumed, 4 to 16: PIM takes four in a pass."""
 
 Operators: TypeAlias = tuple[Operator, ...]
 
@@ -34,21 +39,38 @@ Prices: TypeAlias = tuple[FloatArray, FloatArray]
 
 @dataclass(frozen=True, slots=True)
 class DraftCache:
-    """Whose drafts wait in the scratchpad: those of trees from two tokens up to a largest one.
+    """Whose drafts wait in the scratchpad: those of trees up to a largest one, of two tokens at least without blocks.
 
     Attributes:
         most: Tokens of the largest tree that waits there; 0 where all are written in place.
+        block: Accepted tokens that are written together, a power of two up to ``KEY_BLOCK``; 1 for every pass's own.
     """
 
     most: int = 0
+    block: int = 1
 
     def waits(self, size: IntArray) -> BoolArray:
         """Whether trees of so many tokens wait."""
-        return (size > 1) & (size <= self.most)
+        return (size > (self.block == 1)) & (size <= self.most)
+
+    @property
+    def beside(self) -> int:
+        """Accepted tokens that wait in the mean, rounded up."""
+        return self.block // 2
+
+    def held(self, context: Count) -> Count:
+        """Tokens of a context that are in memory: full blocks, and what a shorter prompt wrote."""
+        return plain(np.where(np.less(context, self.block), context, context - context % self.block))
 
     def level_waits(self, width: IntArray) -> BoolArray:
         """Whether a drafting pass over so many drafts waits: a tree with so wide a level has at least twice as many."""
         return 2 * width <= self.most
+
+    def entries(self, entry: IntArray) -> tuple[IntArray, IntArray]:
+        """Drafts that are moved up, and tokens that are written, of what ``put_in_place`` gives."""
+        up = np.where(entry < MAX_TREE_SIZE, entry, np.maximum(entry - 2 * MAX_TREE_SIZE, 0))
+        written = np.where(entry < MAX_TREE_SIZE, 0, entry - MAX_TREE_SIZE + 1)
+        return up, np.where(entry < 2 * MAX_TREE_SIZE, written, self.block)
 
     def priced(self, waits: BoolArray, price: Callable[[IntArray, bool], Prices]) -> Prices:
         """Prices of passes of 1, 2, ... tokens, those that wait and others apart; given sizes and whether they wait."""
@@ -59,56 +81,78 @@ class DraftCache:
             return found[0]
         return np.concatenate([ns for ns, _ in found], axis=-1), np.concatenate([pj for _, pj in found], axis=-1)
 
-    def put_in_place(self, size: IntArray, committed: IntArray, moved: IntArray) -> IntArray:
+    def put_in_place(self, size: IntArray, committed: IntArray, moved: IntArray, context: IntArray) -> IntArray:
         """Entry, in a list of what is put in place after a pass, of each pass.
 
-        Entries below ``MAX_TREE_SIZE`` are drafts that are moved up; from there on 1, 2, ... tokens are written.
+        Entries below ``MAX_TREE_SIZE`` are drafts that are moved up; from there on 1, 2, ... tokens are written; and
+        from twice as many on both happens: a tree that has no room lies in memory behind a block, which is written.
 
         Args:
             size: Tokens verified.
             committed: Tokens committed.
             moved: Accepted drafts out of place.
+            context: Tokens before.
         """
-        return np.where(self.waits(size), MAX_TREE_SIZE - 1 + committed, moved)
+        if self.block == 1:
+            return np.where(self.waits(size), MAX_TREE_SIZE - 1 + committed, moved)
+        full = ((context + committed) // self.block - context // self.block) * self.block
+        written = np.where(full > 0, MAX_TREE_SIZE - 1 + np.minimum(full, MAX_TREE_SIZE), 0)
+        return np.where(self.waits(size), written, 2 * MAX_TREE_SIZE + moved)
 
 
-def draft_cache_of(platform: PlatformSpec, model: ModelSpec, requests: int = 1) -> DraftCache:
+def draft_cache_of(platform: PlatformSpec, model: ModelSpec, requests: int | None = None) -> DraftCache:
     """What a platform's ``draft_cache`` comes to for a model: as many tokens as the scratchpad has room for.
 
     Keys and values of all layers wait beside the activations of the widest product; each of several requests has its
-    part of the room.
+    part of the room. Blocks are of one request alone: of requests that are served, each pass writes what it accepts.
     """
     if platform.draft_cache == "in-place" or platform.npu is None:
         return DraftCache()
     products = (op for op in verify_operators(model, 1, 0) if isinstance(op, Gemm))
     widest = max(int(packed_bytes(op.k + op.n, model.activation_bits)) for op in products)
     of_token = model.kv_bytes_per_token + widest
-    most = platform.npu.scratchpad.bytes // (requests * of_token)
+    most = platform.npu.scratchpad.bytes // ((requests or 1) * of_token)
+    if platform.draft_cache == "scratchpad-blocks" and requests is None:
+        block = KEY_BLOCK
+        while block > 1 and most - (block - 1) < LEAST_TREE:
+            block //= 2
+        most -= block - 1
+        if block > 1:
+            return DraftCache(min(most, MAX_TREE_SIZE), block)
     return DraftCache(most if most > 1 else 0)
 
 
-def waiting(operators: Sequence[Operator], waits: bool = True) -> Operators:
-    """The same pass with its new tokens' keys and values in the scratchpad, if they wait there."""
+def waiting(operators: Sequence[Operator], waits: bool = True, held: Count | None = None, beside: int = 0) -> Operators:
+    """The same pass with its new tokens' keys and values in the scratchpad, if they wait there.
+
+    Args:
+        operators: Of the pass.
+        waits: Whether they do.
+        held: Tokens of the context that are in memory; all of it if left out.
+        beside: Accepted tokens that wait in the scratchpad, too.
+    """
     if not waits:
         return tuple(operators)
-    return tuple(part for op in operators for part in _waiting(op))
+    return tuple(part for op in operators for part in _waiting(op, held, beside))
 
 
-def _waiting(op: Operator) -> Iterator[Operator]:
+def _waiting(op: Operator, in_memory: Count | None, beside: int) -> Iterator[Operator]:
     if not isinstance(op, Attention):
         yield op
         return
-    window = None if op.window is None else op.window - op.tokens
-    context = op.context - op.tokens  # so that context and tokens together are the positions in memory
+    window = None if op.window is None else np.maximum(op.window - op.tokens - beside, 1 - op.tokens)
+    context = (op.context if in_memory is None else in_memory) - op.tokens  # with the tokens, what is in memory
     held = replace(op, context=context, window=window, writes=False)  # type: ignore[arg-type]
     yield replace(held, pairs=op.tokens * held.keys)
     numbers = op.head_dim + op.value_width
-    elements = op.heads * op.tokens * (op.tokens * numbers + op.value_width)
-    passed = 2 * op.tokens * op.kv_bytes_per_token  # written once and read once
+    elements = op.heads * op.tokens * ((op.tokens + beside) * numbers + op.value_width)
+    passed = (2 * op.tokens + beside) * op.kv_bytes_per_token  # written once and read once; others are only read
     yield Elementwise(f"{op.name}_of_tree", op.count, elements, 2, 0, passed)
 
 
-def put_in_place_cost(system: System, allocator: Allocator, tokens: IntArray, read_first: bool) -> Cost:
+def put_in_place_cost(
+    system: System, allocator: Allocator, tokens: IntArray, read_first: bool, aligned: bool = False
+) -> Cost:
     """Keys and values of so many accepted tokens are written in every layer, the mean over where a block begins.
 
     Those that lie out of place are read before. An allocator that does not say what it costs has them in the plain DRAM
@@ -119,6 +163,7 @@ def put_in_place_cost(system: System, allocator: Allocator, tokens: IntArray, re
         allocator: Knows where keys and values lie.
         tokens: int64 [sizes], 1 at least.
         read_first: Whether they lie out of place in memory, or wait in the scratchpad.
+        aligned: Whether what waits there begins where a block of ``KEY_BLOCK`` positions, or a part of it, does.
     """
     name = "compaction_cost" if read_first else "append_cost"
     own: Callable[[Attention], Cost] | None = getattr(allocator, name, None)
@@ -129,7 +174,7 @@ def put_in_place_cost(system: System, allocator: Allocator, tokens: IntArray, re
     kinds = [op for op in verify_operators(system.model, tokens, 0) if isinstance(op, Attention) and op.writes]
     if read_first:
         return reduce(add, (of(op) for op in kinds), Cost())
-    more = begun_later(tokens)
+    more = 0.0 if aligned else begun_later(tokens)
     total = Cost()
     for op in kinds:
         total += of(op) * (1.0 - more) + of(replace(op, context=KEY_BLOCK - 1)) * more

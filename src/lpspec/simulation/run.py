@@ -200,16 +200,17 @@ def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
 def decode_steps(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
     check_order(system)
-    steps = put_in_place(system, _decode_steps(system, trace, workload, policy, costs))
+    steps = put_in_place(system, _decode_steps(system, trace, workload, policy, costs), costs.first_context)
     if system.platform.step_order == "pipelined":
         steps = replace(steps, right_ahead=right_ahead(trace, steps))
     return steps
 
 
-def put_in_place(system: System, steps: Steps) -> Steps:
-    """Steps whose ``moved`` says what the system puts in place after each."""
+def put_in_place(system: System, steps: Steps, first_context: int) -> Steps:
+    """Steps whose ``moved`` says what the system puts in place after each; turns begin after so many tokens."""
     cache = draft_cache_of(system.platform, system.model)
-    return replace(steps, moved=cache.put_in_place(steps.l_spec, steps.committed, steps.moved))
+    context = first_context + steps.position
+    return replace(steps, moved=cache.put_in_place(steps.l_spec, steps.committed, steps.moved, context))
 
 
 def _decode_steps(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, costs: StepCosts) -> Steps:

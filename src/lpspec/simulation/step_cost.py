@@ -166,7 +166,8 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     name, cache = system.platform.allocator, draft_cache_of(system.platform, model)
 
     def verify(size: IntArray, waits: bool) -> tuple[FloatArray, FloatArray]:
-        operators = waiting(verify_operators(model, system.charged(size[None, :]), context), waits)
+        operators = verify_operators(model, system.charged(size[None, :]), context)
+        operators = waiting(operators, waits, cache.held(context), cache.beside)
         cost = checked_cost(allocator.decode_cost(operators), name, "verify passes", grid := (contexts, len(size)))
         return priced(system, cost, grid)
 
@@ -182,7 +183,7 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     several: Any = allocator if len(getattr(allocator, "layouts", ())) > 1 else None
     moving = None if several is None else _placement_costs(system, several, charged)
     draft_at = np.concatenate(draft_ns)[:, 0], np.concatenate(draft_pj, axis=1)[:, :, 0]
-    compaction = put_in_place_prices(system, allocator, sizes, cache.most > 1)
+    compaction = put_in_place_prices(system, allocator, sizes, cache.most > 1, cache.block)
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
     at_first = first_context, latency_ns, energy_pj
     levels = _level_costs(system, allocator, context, cache)
@@ -218,19 +219,25 @@ def allocator_of(system: System, last_context: int) -> Allocator:
     return make_allocator(system.platform, system.model, sizes, last_context, system.profile, tree_size)
 
 
-def put_in_place_prices(system: System, allocator: Allocator, sizes: int, waits: bool) -> tuple[FloatArray, FloatArray]:
+def put_in_place_prices(
+    system: System, allocator: Allocator, sizes: int, waits: bool, block: int = 1
+) -> tuple[FloatArray, FloatArray]:
     """Prices of what is put in place after a pass: float64 [entries], and [components, entries].
 
-    Entries are those of ``DraftCache.put_in_place``, the second half only where any tree waits.
+    Entries are those of ``DraftCache.put_in_place``: those that are written only where any tree waits, those that do
+    both only where blocks do.
     """
     sizes = MAX_TREE_SIZE if waits else sizes
     moved = put_in_place_cost(system, allocator, np.maximum(np.arange(sizes), 1), read_first=True)
     ns, pj = priced(system, moved, (1, sizes))
     ns[:, 0] = pj[..., 0] = 0.0
     if waits:
-        written = put_in_place_cost(system, allocator, np.arange(1, sizes + 1), read_first=False)
+        written = put_in_place_cost(system, allocator, np.arange(1, sizes + 1), read_first=False, aligned=block > 1)
         more_ns, more_pj = priced(system, written, (1, sizes))
-        ns, pj = np.concatenate([ns, more_ns], axis=-1), np.concatenate([pj, more_pj], axis=-1)
+        both_ns, both_pj = ns + more_ns[:, block - 1 : block], pj + more_pj[..., block - 1 : block]
+        all_ns, all_pj = [ns, more_ns, both_ns], [pj, more_pj, both_pj]
+        kinds = 3 if block > 1 else 2
+        ns, pj = np.concatenate(all_ns[:kinds], axis=-1), np.concatenate(all_pj[:kinds], axis=-1)
     return ns[0], pj[:, 0]
 
 

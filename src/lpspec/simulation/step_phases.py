@@ -92,9 +92,16 @@ class PhasePlanner:
         """
         return self.chain(verify_operators(self.model, tokens, keys - tokens), append_blocks)
 
-    def verify_waiting(self, tokens: Count, keys: Count) -> tuple[Phase, ...]:
-        """A verify pass whose tokens wait in the scratchpad, over ``keys`` positions of the context, whole blocks."""
-        return self.chain(waiting(verify_operators(self.model, tokens, keys)), 0)
+    def verify_waiting(self, tokens: Count, keys: Count, held: Count, beside: int) -> tuple[Phase, ...]:
+        """A verify pass whose tokens wait in the scratchpad.
+
+        Args:
+            tokens: Tokens verified.
+            keys: Positions of the context, whole blocks.
+            held: Those in memory, likewise.
+            beside: Accepted tokens that wait, too.
+        """
+        return self.chain(waiting(verify_operators(self.model, tokens, keys), held=held, beside=beside), 0)
 
     def chain(self, operators: Sequence[Operator], append_blocks: Count) -> tuple[Phase, ...]:
         """Operators of a verify or draft pass, one after the other, of whose new tokens lie in so many blocks."""
