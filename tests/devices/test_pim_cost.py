@@ -6,18 +6,18 @@ from pim_twin import ONE_BANK, SMALL, Machine, Tally, gemm, scores, values
 
 from lpspec.devices.cost import Activity
 from lpspec.devices.pim import LpddrPim
-from lpspec.devices.pim_format import PimFormat
 from lpspec.devices.pim_work import PimWork
 from lpspec.errors import InputError
 from lpspec.llm.formats import WeightFormat
 from lpspec.llm.operators import Attention, Gemm
 from lpspec.machine.loading import load_platform, load_profile, profile_names
+from lpspec.machine.pim_format import PimFormat
 
 LP_SPEC = Machine()
 TWELVE_DIES_GB_PER_S = 614.4
 BUILT = {machine: machine.build() for machine in (SMALL, ONE_BANK, LP_SPEC)}
 SMALL_PIM = BUILT[SMALL]
-COUNTS = [name for name in PimWork.__slots__ if name != "share"]
+COUNTS = [name for name in PimWork.__slots__ if name not in ("share", "form")]
 
 
 def product(tokens: int, k: int, n: int, count: int = 1) -> Gemm:
@@ -220,7 +220,7 @@ def test_grids_of_tokens_and_contexts_agree_with_numbers(machine: Machine) -> No
         for (i, j), heads in np.ndenumerate(on_pim):
             t, c = int(tokens[j]), int(contexts[i, 0])
             one = getattr(pim, made)(heads_over(t, c, 12, 6, 8, count=2), int(heads))
-            for name in PimWork.__slots__:
+            for name in (*COUNTS, "share"):
                 assert np.broadcast_to(getattr(grid, name), on_pim.shape)[i, j] == getattr(one, name)
 
 
@@ -283,7 +283,8 @@ def test_only_int8_is_computed(bits: tuple[int, int]) -> None:
             assert "\n" not in line
             assert op.name in line
             assert f"{resident}-bit" in line
-            assert "--weights 8" in line
+            option = "weights" if isinstance(op, Gemm) else "activations" if resident == 8 else "kv"
+            assert f"--{option} 8" in line
 
 
 def test_weights_with_scales_in_memory_are_refused() -> None:
@@ -310,7 +311,7 @@ def test_narrow_weights_double_the_lanes_and_wide_activations_the_inputs() -> No
         assert one.macs == tiles[name] * 4096
         assert one.input_bursts == tiles[name] * 4096 * (2 if name.endswith("a16") else 1) / 32
         assert one.output_bursts == 8192 / 4 * 32 / 256  # results are INT32 whatever went in
-        done = pim.activity(one, PimFormat(*FORMATS[name]))
+        done = pim.activity(one)
         assert (done.macs_fp16 if name.endswith("a16") else done.pim_macs_int8) == 4096 * 8192
         assert done.column_bits == 4096 * 8192 * FORMATS[name][0]
 

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -101,8 +102,10 @@ def test_verify_attention_by_brute_force(model: ModelSpec, tokens: int, context:
             written_elements += 2 * tokens * model.head_dim
     found = attention(verify_operators(model, tokens, context))
     assert found.macs == macs
-    assert found.kv_read_bytes * 8 == read_elements * model.kv_bits
-    assert found.kv_write_bytes * 8 == written_elements * model.kv_bits
+    scale_bits = 16 if model.kv_bits < 8 else 0  # of every vector, which has head_dim elements
+    bits = model.kv_bits + Fraction(scale_bits, model.head_dim)
+    assert found.kv_read_bytes * 8 == read_elements * bits
+    assert found.kv_write_bytes * 8 == written_elements * bits
     assert found.kv_write_bytes == tokens * model.kv_bytes_per_token
 
 

@@ -11,7 +11,7 @@ from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.parts import Part
 from lpspec.allocation.position_splits import Weight, best_by_positions, divisible, scores_cost, values_cost
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.cost import Activity, Cost, Real, off_chip_read
 from lpspec.devices.kv_append import append_to_dram, append_to_pim, blocks_of_positions
 from lpspec.devices.kv_share import KeyShare, KvShare
 from lpspec.devices.npu import Npu
@@ -69,6 +69,7 @@ class AttentionSplits(ABC):
     def _heads_activity(self, op: Attention, pim_heads: Count) -> Activity:
         """Events of all layers of attention of which PIM computes some heads and the NPU the others; writes apart."""
         on_pim = self.pim.activity(self.pim.scores(op, pim_heads)) + self.pim.activity(self.pim.values(op, pim_heads))
+        on_pim += off_chip_read(2 * op.scale_bytes * pim_heads * op.keys)
         return self.npu.attention_activity(op, op.kv_heads - pim_heads) + on_pim * float(op.count)
 
     def heads_on_pim(self, op: Attention) -> IntArray:
@@ -202,7 +203,8 @@ class AttentionSplits(ABC):
     def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> FloatArray:
         """Time of one layer: scores, then values, each as long as the slowest of PIM, arrays and bus."""
         npu_heads = op.kv_heads - pim_heads
-        keys_bytes, values_bytes = self.npu.halves_read_bytes(op, npu_heads)
+        scales_bytes = op.scale_bytes * pim_heads * op.keys
+        keys_bytes, values_bytes = (half + scales_bytes for half in self.npu.halves_read_bytes(op, npu_heads))
         scores, values = self.pim.scores(op, pim_heads), self.pim.values(op, pim_heads)
         scores_ns = np.maximum(self._beside_ns(scores, keys_bytes), self.npu.scores_compute_ns(op, npu_heads))
         values_ns = np.maximum(self._beside_ns(values, values_bytes), self.npu.values_compute_ns(op, npu_heads))

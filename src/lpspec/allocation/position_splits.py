@@ -49,14 +49,16 @@ def scores_cost(npu: Npu, pim: LpddrPim, op: Attention, share: KeyShare) -> Cost
     """QK^T of one layer: as long as the slowest of PIM, arrays and bus."""
     heads = Heads(share.heads * (share.scores_keys > 0), pim.kv_share(op), op.queries, share.scores_keys)
     left = npu.scores_left(op, share)
-    return _beside(pim, pim.scores_of(heads), left.read_bytes, left.busy_ns, left.activity)
+    read_bytes = left.read_bytes + op.scale_bytes * heads.pim * heads.keys
+    return _beside(pim, pim.scores_of(heads), read_bytes, left.busy_ns, left.activity)
 
 
 def values_cost(npu: Npu, pim: LpddrPim, op: Attention, share: KeyShare) -> Cost:
     """PV of one layer, likewise."""
     heads = Heads(share.heads * (share.values_keys > 0), pim.kv_share(op), op.queries, share.values_keys)
     left = npu.values_left(op, share)
-    return _beside(pim, pim.values_of(heads), left.read_bytes, left.busy_ns, left.activity)
+    read_bytes = left.read_bytes + op.scale_bytes * heads.pim * heads.keys
+    return _beside(pim, pim.values_of(heads), read_bytes, left.busy_ns, left.activity)
 
 
 def _beside(pim: LpddrPim, work: PimWork, read_bytes: Real, busy_ns: Real, on_chip: Activity) -> Cost:

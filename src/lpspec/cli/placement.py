@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     Options: TypeAlias = Any
 else:
     Options = flattened(
-        Scenario, "model", "weights", "trace", "prompt_tokens", "new_tokens", "energy_profile", "fidelity", "exact"
+        Scenario,
+        *("model", "weights", "kv", "trace", "prompt_tokens", "new_tokens", "changes"),
+        *("energy_profile", "fidelity", "exact"),
     )
 
 

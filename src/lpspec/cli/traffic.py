@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     SharingOptions: TypeAlias = Any
 else:
     Options = flattened(
-        Scenario, "model", "weights", "trace", "systems", "prompt_tokens", "new_tokens", "changes", "energy_profile"
+        Scenario,
+        *("model", "weights", "kv", "trace", "systems", "prompt_tokens", "new_tokens", "changes", "energy_profile"),
     )
     SharingOptions = flattened(Sharing)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lpspec.arrays import IntArray
+from lpspec.devices.kv_append import columns_of_keys
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.phase_prices import Job, Kin, Prices, Work
 from lpspec.devices.pim import LpddrPim
@@ -23,6 +24,7 @@ from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands
 from lpspec.llm.counts import ceil_div
 from lpspec.machine.die import DieSpec
+from lpspec.machine.pim_format import INT8, PimFormat
 from lpspec.machine.platform_spec import PlatformSpec
 
 LONGEST_STREAM = 1 << 17
@@ -71,7 +73,7 @@ class ChannelJobs:
         described = device.model_dump(mode="json", include={"standard", "data_rate", "organisation", "timing"})
         self._memory_key = (json.dumps(described), replace(prices.controller, own_bus=()))
         pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))
-        self._computing: dict[int, PimChannel] = {}
+        self._computing: dict[tuple[int, PimFormat], PimChannel] = {}
         self._products: dict[tuple[Any, ...], Callable[[int, int], Job]] = {}
         self._mac_ck = device.mac_ck
         t, opened_ck = device.timing, device.timing.nRCD.n + device.timing.nCL.n + device.mode_ck
@@ -148,7 +150,7 @@ class ChannelJobs:
     def _heads(
         self,
         what: str,
-        dealt: tuple[KvShare, tuple[int, ...]],
+        dealt: tuple[KvShare, tuple[int | str, ...]],
         sizes: tuple[int, int, int],
         counts: tuple[float, ...],
         mean_share: float,
@@ -251,16 +253,15 @@ class ChannelJobs:
 
     def _placement(self, share: KvShare, keys: int) -> KvPlacement:
         widths = share.head_dim, share.value_dim
-        return KvPlacement(
-            self.computing(share.concurrent), share.on_channel, widths[0], keys, parts=share.parts, value_dim=widths[1]
-        )
+        channel = self.computing(share.concurrent, share.form)
+        return KvPlacement(channel, share.on_channel, widths[0], keys, parts=share.parts, value_dim=widths[1])
 
-    def computing(self, ranks: int) -> PimChannel:
-        """The channel with so many PIM ranks computing at once, which may be fewer than it allows."""
+    def computing(self, ranks: int, form: PimFormat = INT8) -> PimChannel:
+        """The channel with so many PIM ranks computing at once, which may be fewer than it allows, in a format."""
         assert self.pim is not None
-        if ranks not in self._computing:
-            self._computing[ranks] = replace(self.pim, concurrent=ranks)
-        return self._computing[ranks]
+        if (ranks, form) not in self._computing:
+            self._computing[ranks, form] = replace(self.pim, concurrent=ranks, form=form)
+        return self._computing[ranks, form]
 
     def bursts(self, total_bytes: float) -> int:
         """Bursts on the channel that carries the most of so many bytes."""
@@ -274,10 +275,16 @@ class ChannelJobs:
         """New keys and values of one layer are written into the PIM ranks."""
 
         def writes() -> IntArray:
-            lanes = self.computing(share.concurrent).lanes
-            kv = self._placement(share, (blocks + 1) * lanes + tokens)
-            position = lanes - 1 if blocks > ceil_div(tokens, lanes) else 0
-            return _requests(kv.append_places(position, tokens), read_first)
+            channel = self.computing(share.concurrent, share.form)
+            lanes = channel.lanes
+            columns = int(columns_of_keys(blocks, lanes // channel.device.pim.lanes.n))
+            kv = self._placement(share, (columns + 1) * lanes + tokens)
+            position = lanes - 1 if columns > ceil_div(tokens, lanes) else 0
+            places = kv.append_places(position, tokens)
+            writes = _requests(places, read_first)
+            if not share.form.shares_bytes:
+                return writes
+            return np.concatenate([_as_reads(_requests(kv.append_places(position, tokens, keys_only=True))), writes])
 
         # The positions of one row lie on one of the channels that share a head.
         key = (self._pim_key, "append", *_dealing(share), blocks, tokens, read_first)
@@ -310,20 +317,22 @@ class ChannelJobs:
 
 def _counts_of(work: PimWork, n: int) -> list[tuple[float, ...]]:
     """``PROGRAM_COUNTS`` of so many programs, and what their MACs serve: rows of numbers."""
-    columns = [np.broadcast_to(getattr(work, name), n) for name in (*PROGRAM_COUNTS, "token_macs")]
+    each = [*(getattr(work, name) for name in PROGRAM_COUNTS), work.token_macs * work.form.lanes(1)]
+    columns = [np.broadcast_to(count, n) for count in each]
     return [tuple(row) for row in np.column_stack(columns).astype(np.float64).tolist()]
 
 
-def _dealing(share: KvShare) -> tuple[int, ...]:
+def _dealing(share: KvShare) -> tuple[int | str, ...]:
     """What of it decides the commands of one channel."""
-    return share.on_channel, share.parts, share.concurrent, share.head_dim, share.value_width
+    narrow = (share.form.name,) if share.form != INT8 else ()
+    return share.on_channel, share.parts, share.concurrent, share.head_dim, share.value_width, *narrow
 
 
 def _nothing() -> IntArray:
     return NO_PROGRAM
 
 
-def _requests(places: IntArray, read_first: bool) -> IntArray:
+def _requests(places: IntArray, read_first: bool = False) -> IntArray:
     """Writes to places (rank, flat bank, row, column), read before if asked for."""
     zero = np.zeros(len(places), np.int64)
     table = np.stack([zero, zero + 1, places[:, 0] * BANKS + places[:, 1], places[:, 2], places[:, 3] * BEATS], 1)

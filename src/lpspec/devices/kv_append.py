@@ -1,9 +1,10 @@
 """What it takes to write new keys and values into a package, or to move accepted ones up to the root's.
 
 In PIM ranks a key is one byte in each of head_dim columns, so every burst is a masked write of 32 B, and values lie
-apart even where they are part of the keys; in plain DRAM keys and values lie side by side. Counts are those of
-``KvPlacement.append_places``; keys of one block of positions lie in the two banks of one MPU, which are of one bank
-group and take a burst per nCCD_L, while values go to many banks.
+apart even where they are part of the keys; in plain DRAM keys and values lie side by side. Of 4 bits two positions
+share a byte, which no mask divides: bursts of keys are read before they are written; those of values are whole columns,
+half as many. Counts are those of ``KvPlacement.append_places``; keys of one block of positions lie in the two banks of
+one MPU, which are of one bank group and take a burst per nCCD_L, while values go to many banks.
 """
 
 import numpy as np
@@ -31,7 +32,8 @@ def append_to_pim(pim: LpddrPim, op: Attention, blocks: Count, read_first: bool 
         read_first: Whether they are moved: the same bursts are read before they are written.
     """
     share, spec, timing = pim.kv_share(op), pim.spec, pim.timing
-    t, heads, lanes = timing.device.timing, share.on_channel, spec.lanes.n
+    t, heads, lanes = timing.device.timing, share.on_channel, share.form.lanes(spec.lanes.n)
+    blocks = columns_of_keys(blocks, max(1, lanes // spec.lanes.n))
     key_bursts = heads * blocks * op.head_dim
     value_blocks = ceil_div(op.value_width, lanes)
     value_bursts = heads * op.tokens * value_blocks
@@ -47,7 +49,33 @@ def append_to_pim(pim: LpddrPim, op: Attention, blocks: Count, read_first: bool 
     written_bits = bursts * (timing.burst_bytes * 8.0 * everywhere)
     row_bits = rows * (heads * pim.die.organisation.row_bytes.n * 8.0 * everywhere)
     dies = min(heads, max(1, share.concurrent // share.parts))
-    return _moved(latency_ns, written_bits, row_bits, dies * everywhere, read_first, timing)
+    written = _moved(latency_ns, written_bits, row_bits, dies * everywhere, read_first, timing)
+    if not share.form.shares_bytes:
+        return written
+    keys_ns = (keys_ck + turn_ck) * (timing.device.tCK.ns / timing.stream_share)
+    keys_bits = key_bursts * (timing.burst_bytes * 8.0 * everywhere)
+    key_rows = blocks * ceil_div(op.head_dim, pim.row_columns) * heads
+    opened_bits = key_rows * (pim.die.organisation.row_bytes.n * 8.0 * everywhere)
+    return written + _read(keys_ns, keys_bits, opened_bits, dies * everywhere, timing)
+
+
+def columns_of_keys(blocks: Count, per_column: int) -> Count:
+    """Columns that so many blocks of INT8 lanes may lie in, one after the other, where one holds several."""
+    return blocks if per_column == 1 else (blocks + 2 * per_column - 2) // per_column
+
+
+def _read(took_ns: Real, bits: Real, row_bits: Real, dies: float, timing: MemoryTiming) -> Cost:
+    """Bursts of keys are read, so that the half of each byte which stays can be written again."""
+    latency_ns = np.maximum(took_ns, bits / 8.0 / timing.bus_gb_per_s)
+    read = Activity(
+        activate_bits=row_bits,
+        column_bits=bits,
+        io_bits=bits,
+        scratchpad_bits=2 * bits,
+        local_buffer_bits=2 * bits,
+        active_die_ns=latency_ns * dies,
+    )
+    return Cost(latency_ns, read)
 
 
 def append_to_dram(timing: MemoryTiming, op: Attention, read_first: bool = False) -> Cost:

@@ -15,6 +15,7 @@ from lpspec.devices.cost import Real
 from lpspec.dram.pim.cache import part_positions, parts_for
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention
+from lpspec.machine.pim_format import INT8, PimFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class KvShare:
         row_columns: Positions that are dealt together: a row of values.
         dealt_to: Dies of a channel over which its share of one head is dealt; so that few are idle if left out.
         value_dim: Width of a value; that of a key if left out.
+        form: Bits of keys and values, and of what meets them.
     """
 
     kv_heads: int
@@ -75,6 +77,7 @@ class KvShare:
     row_columns: int
     dealt_to: int | None = None
     value_dim: int | None = None
+    form: PimFormat = INT8
 
     @property
     def value_width(self) -> int:
@@ -127,5 +130,6 @@ class KvShare:
         return part_positions(self.channel_keys(keys), self.parts, self.row_columns)
 
     def values_per_die(self, mpus: int, lanes: int) -> int:
-        """Heads whose values share the MPUs of a die."""
-        return max(1, min(mpus // ceil_div(self.value_width, lanes), self.on_channel * self.parts))
+        """Heads whose values share the MPUs of a die; ``lanes`` of INT8."""
+        width = ceil_div(self.value_width, self.form.lanes(lanes))
+        return max(1, min(mpus // width, self.on_channel * self.parts))

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.cost import Activity, Cost, Real, off_chip_read
 from lpspec.devices.device import Identity, PhasePart
 from lpspec.devices.kv_share import Heads, KeyShare, KvShare
 from lpspec.devices.memory_timing import timing_of
-from lpspec.devices.pim_format import INT8, PimFormat, check_format, format_of
+from lpspec.devices.pim_format import check_format, format_of
 from lpspec.devices.pim_heads import PimHeads
 from lpspec.devices.pim_work import PimWork
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.llm.operators import Attention, Gemm, PlainOperator
+from lpspec.machine.pim_format import INT8, PimFormat
 from lpspec.machine.platform_spec import MemorySpec, PimSpec, PlatformSpec
 
 if TYPE_CHECKING:
@@ -94,8 +95,13 @@ class LpddrPim(PimHeads):
         yield Identity("pim_tile", self.tile_columns, "outputs", "of one tile over those dies")
 
     def phase_parts(self, op: PlainOperator, amount: Count | KeyShare | None = None) -> tuple[PhasePart, ...] | None:
-        """Programs of the package, which are INT8; inputs and results cross the bus beside what others read."""
-        if isinstance(op, Gemm | Attention) and format_of(op) != INT8:
+        """Programs of the package; inputs and results cross the bus beside what others read.
+
+        Products are INT8, attention has inputs of a byte.
+        """
+        if isinstance(op, Gemm) and format_of(op) != INT8:
+            return None
+        if isinstance(op, Attention) and format_of(op).input_bytes > 1:
             return None
         if isinstance(op, Gemm):
             assert not isinstance(amount, KeyShare)
@@ -114,9 +120,14 @@ class LpddrPim(PimHeads):
             Heads(plain(share.heads * (keys > 0)), self.kv_share(op), plain(op.queries), plain(keys))
             for keys in (share.scores_keys, share.values_keys)
         )
+        keys_scales, values_scales = (op.scale_bytes * half.pim * half.keys for half in (scores, values))
         return (
-            PhasePart("scores", in_memory=lambda memory, read: memory.scores(scores, read), amount=scores.pim),
-            PhasePart("values", in_memory=lambda memory, read: memory.values(values, read), amount=values.pim),
+            PhasePart(
+                "scores", keys_scales, in_memory=lambda memory, read: memory.scores(scores, read), amount=scores.pim
+            ),
+            PhasePart(
+                "values", values_scales, in_memory=lambda memory, read: memory.values(values, read), amount=values.pim
+            ),
         )
 
     def price(self, op: PlainOperator) -> Cost:
@@ -124,16 +135,15 @@ class LpddrPim(PimHeads):
         if not isinstance(op, Gemm | Attention):
             raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         self.check_precision(op)
-        form = format_of(op)
         if isinstance(op, Gemm):
             works = [self.product(op, op.n)]
         else:
             works = [self.scores(op, op.kv_heads), self.values(op, op.kv_heads)]
+        scales_bytes = op.scale_bytes * op.kv_heads * op.keys if isinstance(op, Attention) else 0
         total = Cost(0.0, self._adding(op, op.n) * float(op.count)) if isinstance(op, Gemm) else Cost()
         for work in works:
-            total += Cost(np.maximum(self.busy_ns(work), self.bus_ns(work)), self.activity(work, form)) * float(
-                op.count
-            )
+            took_ns = np.maximum(self.busy_ns(work), self.bus_ns(work, scales_bytes))
+            total += Cost(took_ns, self.activity(work) + off_chip_read(scales_bytes)) * float(op.count)
         return total
 
     def check_precision(self, op: Gemm | Attention) -> None:
@@ -162,7 +172,7 @@ class LpddrPim(PimHeads):
         """Bytes of inputs and results on the data buses, all channels as loaded as this one."""
         return (work.input_bursts + work.output_bursts) * self.timing.burst_bytes * self.channels
 
-    def activity(self, work: PimWork, form: PimFormat = INT8) -> Activity:
+    def activity(self, work: PimWork) -> Activity:
         """Events of one program, on all channels."""
         total = work.share * float(self.channels)
         columns = self.die.mpus * self.timing.burst_bytes * 8.0
@@ -173,8 +183,8 @@ class LpddrPim(PimHeads):
             bursts * self.timing.burst_bytes * 8.0 * total for bursts in (work.input_bursts, work.output_bursts)
         )
         open_ns = (work.die_macs * self.mac_ns + work.die_passes * self.open_ns) * total
-        macs = work.token_macs * float(self.die.mpus * form.lanes(self.spec.lanes.n)) * total
-        narrow = form.activation_bits <= INT8.activation_bits
+        macs = work.token_macs * float(self.die.mpus * work.form.lanes(self.spec.lanes.n)) * total
+        narrow = work.form.activation_bits <= INT8.activation_bits
         return Activity(
             activate_bits=rows * (self.die.organisation.row_bytes.n * 8.0),
             column_bits=array_bits,
@@ -194,7 +204,7 @@ class LpddrPim(PimHeads):
 
     def product_activity(self, op: Gemm, columns: Count) -> Activity:
         """Events of the same, the NPU's additions with them."""
-        return self.activity(self.product(op, columns), format_of(op)) + self._adding(op, columns)
+        return self.activity(self.product(op, columns)) + self._adding(op, columns)
 
     def gemm(self, tokens: Count, k: int, columns: Count, form: PimFormat = INT8, k_split: bool = False) -> PimWork:
         """One (tokens, k) x (k, columns) product; zero columns are no work.
@@ -223,6 +233,7 @@ class LpddrPim(PimHeads):
             input_sets=sent * passes * ceil_div(k * width, self.chunk),
             input_bursts=sent * self._input_bursts(tokens, k * width),
             output_bursts=tokens * (blocks + left_blocks * (ranks - 1)) * self._result_bursts(lanes),
+            form=form,
         )
 
     def may_split_k(self, k: int) -> bool:
@@ -242,7 +253,8 @@ class LpddrPim(PimHeads):
     def kv_share(self, op: Attention) -> KvShare:
         """How the cache of a layer is dealt to channels and dies."""
         dealt_to, ranks = self._dealt_to.get(op.name), self.spec.concurrent_ranks.n
-        return KvShare(op.kv_heads, op.head_dim, self.channels, ranks, self.row_columns, dealt_to, op.value_dim)
+        dealt = op.kv_heads, op.head_dim, self.channels, ranks, self.row_columns, dealt_to, op.value_dim
+        return KvShare(*dealt, form=format_of(op))
 
     def deal(self, op: Attention) -> None:
         """Deal each head to as many dies, or to fewer, as compute this attention soonest; its cache stays like that.

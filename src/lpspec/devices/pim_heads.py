@@ -29,7 +29,7 @@ class PimHeads:
         """The same of heads as the memory sees them."""
         share, queries, kv_heads = heads.share, heads.queries, heads.pim
         matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
-        slots = ceil_div(keys, self.die.mpus * self.spec.lanes.n)
+        slots = ceil_div(keys, self.die.mpus * share.form.lanes(self.spec.lanes.n))
         units, tiles = matrices * slots, ceil_div(matrices, self.spec.concurrent_ranks.n) * slots
         passes, rows = self.passes(queries), ceil_div(share.head_dim, self.row_columns)
         return PimWork(
@@ -40,10 +40,11 @@ class PimHeads:
             die_macs=units * passes * share.head_dim,
             die_rows=units * passes * rows,
             token_macs=units * queries * share.head_dim,
-            input_sets=units * passes * ceil_div(share.head_dim, self.chunk),
-            input_bursts=units * self._input_bursts(queries, share.head_dim),
+            input_sets=units * passes * ceil_div(share.head_dim * share.form.input_bytes, self.chunk),
+            input_bursts=units * self._input_bursts(queries, share.head_dim * share.form.input_bytes),
             output_bursts=matrices * queries * self._result_bursts(keys),
             share=share.mean_share(kv_heads),
+            form=share.form,
         )
 
     def values_of(self, heads: Heads) -> PimWork:
@@ -51,17 +52,18 @@ class PimHeads:
         share, queries, kv_heads, dies = heads.share, heads.queries, heads.pim, self.spec.concurrent_ranks.n
         matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
         together = share.values_per_die(self.die.mpus, self.spec.lanes.n)
-        slots = ceil_div(share.value_width, self.die.mpus // together * self.spec.lanes.n)
+        slots = ceil_div(share.value_width, self.die.mpus // together * share.form.lanes(self.spec.lanes.n))
         full, left = matrices // (dies * together), matrices % (dies * together)
         most = ceil_div(left, dies)  # heads on the dies that have the most of those left
         with_most = left - np.maximum(most - 1, 0) * dies
         with_less = np.where(np.asarray(most) > 0, dies - with_most, 0)
         if self.spec.input_reach == "mpus":
             return self._values_apart(heads, matrices, together)
+        sent_each = keys * share.form.input_bytes
         one, more, less = (self.passes(queries * heads) for heads in (together, most, np.maximum(most - 1, 0)))
-        sent = self._input_bursts(queries * together, keys) * full * dies
-        sent = sent + self._input_bursts(queries * most, keys) * with_most
-        sent = sent + self._input_bursts(queries * np.maximum(most - 1, 0), keys) * with_less
+        sent = self._input_bursts(queries * together, sent_each) * full * dies
+        sent = sent + self._input_bursts(queries * most, sent_each) * with_most
+        sent = sent + self._input_bursts(queries * np.maximum(most - 1, 0), sent_each) * with_less
         passes = (full * one + more) * slots
         die_passes = (full * dies * one + with_most * more + with_less * less) * slots
         rows = ceil_div(keys, self.row_columns)
@@ -73,17 +75,18 @@ class PimHeads:
             die_macs=die_passes * keys,
             die_rows=die_passes * rows,
             token_macs=matrices * queries * keys * slots,
-            input_sets=die_passes * ceil_div(keys, self.chunk),
+            input_sets=die_passes * ceil_div(sent_each, self.chunk),
             input_bursts=sent * slots,
             output_bursts=matrices * queries * self._result_bursts(share.value_width),
             share=share.mean_share(kv_heads),
+            form=share.form,
         )
 
     def _values_apart(self, heads: Heads, matrices: Count, together: int) -> PimWork:
         """The same where heads that share a die have inputs of their own: each ALU serves all of them at once."""
         share, queries, keys = heads.share, heads.queries, heads.share.part_keys(heads.keys)
         dies = self.spec.concurrent_ranks.n
-        slots = ceil_div(share.value_width, self.die.mpus // together * self.spec.lanes.n)
+        slots = ceil_div(share.value_width, self.die.mpus // together * share.form.lanes(self.spec.lanes.n))
         full, left = matrices // (dies * together), matrices % (dies * together)
         units = (full * dies + np.minimum(left, dies)) * slots
         passes, tiles = self.passes(queries), (full + np.minimum(left, 1)) * slots
@@ -96,10 +99,11 @@ class PimHeads:
             die_macs=units * passes * keys,
             die_rows=units * passes * rows,
             token_macs=units * queries * keys,
-            input_sets=units * passes * ceil_div(keys, self.chunk),
-            input_bursts=matrices * slots * self._input_bursts(queries, keys),
+            input_sets=units * passes * ceil_div(keys * share.form.input_bytes, self.chunk),
+            input_bursts=matrices * slots * self._input_bursts(queries, keys * share.form.input_bytes),
             output_bursts=matrices * queries * self._result_bursts(share.value_width),
             share=share.mean_share(heads.pim),
+            form=share.form,
         )
 
     def served_values(self, heads: Heads) -> PimWork:
@@ -115,11 +119,11 @@ class PimHeads:
         issued = np.minimum(queries * most, self.passes(queries * np.maximum(most - 1, 0)) * self.spec.alus.n)
         less = issued * (np.asarray(most) > 1)
         tokens = (full * together * queries + less) * dies + with_most * (queries * most - less)
-        slots = ceil_div(heads.share.value_width, self.die.mpus // together * self.spec.lanes.n)
+        slots = ceil_div(heads.share.value_width, self.die.mpus // together * heads.share.form.lanes(self.spec.lanes.n))
         return replace(work, token_macs=tokens * slots * heads.share.part_keys(heads.keys))
 
     def _input_bursts(self, tokens: Count, k: Count) -> Count:
-        """Bursts that send k inputs of a byte of each token to one die, pass by pass, set by set."""
+        """Bursts that send k bytes of inputs of each token to one die, pass by pass, set by set."""
         alus, burst = self.spec.alus.n, self.timing.burst_bytes
 
         def of_a_pass(served: Count) -> Count:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lpspec.devices.cost import Real
+from lpspec.machine.pim_format import INT8, PimFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class PimWork:
         input_bursts: Bursts that fill them.
         output_bursts: Bursts of accumulators.
         share: Part of the work of this channel that all channels have on average.
+        form: Format of what is multiplied.
     """
 
     passes: Real
@@ -34,3 +36,4 @@ class PimWork:
     input_bursts: Real
     output_bursts: Real
     share: Real = 1.0
+    form: PimFormat = INT8

@@ -85,6 +85,13 @@ EXTRAS: tuple[Piece, ...] = (
         "MPU addresses on input bursts: a burst is latched by a run of a die's MPUs, not by all of them",
         {"pim.input_reach": "mpus"},
     ),
+    Piece(
+        "4-bit-cache",
+        "keys and values of 4 bits, a scale for each, meet 8-bit queries and probabilities in the banks",
+        "MPUs of 64 lanes for 4-bit weights (W4A8), with twice as many accumulators",
+        {"pim.formats": "w8a8 w4a8"},
+        kv_bits=4,
+    ),
 )
 """What needs more than LP-Spec's hardware: beside all pieces, in rows of their own."""
 

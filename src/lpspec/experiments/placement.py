@@ -28,7 +28,10 @@ from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
-OPTIONS = ("model", "weights", "trace", "prompt_tokens", "new_tokens", "energy_profile", "fidelity", "exact")
+OPTIONS = (
+    *("model", "weights", "kv", "trace", "prompt_tokens", "new_tokens", "changes"),
+    *("energy_profile", "fidelity", "exact"),
+)
 """Options of a scenario that this study takes; it varies placement and trees itself."""
 
 PLACEMENTS = ("static", "dynamic", "replicated")
@@ -73,11 +76,14 @@ def placement_study(scenario: Scenario) -> PlacementStudy:
         InputError: Any name, value or file that cannot be used, or a model that does not fit.
     """
     scenario = scenario.only(OPTIONS, "a study of placements")
-    spec = load_model(scenario.model, scenario.weights)
+    if "allocator" in scenario.changes:
+        raise InputError("--set allocator: this study tries every placement, allowed are other constants")
+    spec = load_model(scenario.model, scenario.weights).with_bits(kv=scenario.kv)
     acceptance = load_trace(trace_name(scenario, spec))
     if min(spec.medusa_heads, acceptance.heads) < named_tree(WHOLE_TREE).max_depth:
         raise InputError(f"{spec.name} with trace '{acceptance.name}' has too few draft heads for {WHOLE_TREE}")
-    systems = [make_system(REFERENCE, spec, scenario.replace(changes={"allocator": name})) for name in PLACEMENTS]
+    changed = ({**scenario.changes, "allocator": name} for name in PLACEMENTS)
+    systems = [make_system(REFERENCE, spec, scenario.replace(changes=changes)) for changes in changed]
     rows = tuple(_Study(systems, acceptance, scenario.workload, scenario.level).rows())
     return PlacementStudy(rows, provenance(scenario, systems, acceptance, TreePolicy()))
 

@@ -24,6 +24,21 @@ def packed_bytes(elements: Count, bits: int) -> Count:
     return ceil_div(elements * bits, 8)
 
 
+SCALE_BITS = 16
+"""Bits of the scale of a cached vector, a head's key or value of one token, where its numbers have fewer than 8 bits:
+assumed, 8 to 16 for 32 to 128 numbers; one for each is what lets PIM add products up unscaled."""
+
+
+def scale_bytes(bits: int) -> int:
+    """Bytes beside a cached vector of such numbers."""
+    return SCALE_BITS // 8 if bits < 8 else 0
+
+
+def cached_bytes(numbers: int, vectors: int, bits: int) -> int:
+    """Bytes of what a token adds to a cache: numbers packed tightly, and the scales of their vectors."""
+    return packed_bytes(numbers, bits) + vectors * scale_bytes(bits)
+
+
 @overload
 def ceil_div(a: int, b: int) -> int: ...
 @overload

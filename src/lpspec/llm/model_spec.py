@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
 from lpspec.errors import LONGEST, InputError, listed
-from lpspec.llm.counts import packed_bytes
+from lpspec.llm.counts import cached_bytes, packed_bytes
 from lpspec.llm.formats import LINEAR, NAMED, Formats, WeightFormat, read_format, read_formats
 from lpspec.llm.steps import Attend, ExpertProduct, Gather, Product, Recur, Step, Unread, Vector
 from lpspec.llm.stored_tensors import CLASSES, TensorClass
@@ -175,8 +175,11 @@ class ModelSpec(Structure):
         layers = 0
         for step, count, runs in self.steps():
             if isinstance(step, Attend):
-                layers += count * runs * step.kept(context) * packed_bytes(step.numbers_per_token, self.kv_bits)
+                layers += count * runs * step.kept(context) * self._token_bytes(step)
         return layers + self.state_bytes
+
+    def _token_bytes(self, step: Attend) -> int:
+        return cached_bytes(step.numbers_per_token, step.vectors_per_token, self.kv_bits)
 
     @property
     def state_bytes(self) -> int:
@@ -191,9 +194,7 @@ class ModelSpec(Structure):
     def kv_bytes_per_token(self) -> int:
         """Bytes that one token adds to the key-value cache, all layers, before any window is full."""
         return sum(
-            count * runs * packed_bytes(step.numbers_per_token, self.kv_bits)
-            for step, count, runs in self.steps()
-            if isinstance(step, Attend)
+            count * runs * self._token_bytes(step) for step, count, runs in self.steps() if isinstance(step, Attend)
         )
 
     def with_bits(self, weight: int | None = None, activation: int | None = None, kv: int | None = None) -> "ModelSpec":

@@ -103,6 +103,11 @@ class Attend:
             return 0
         return self.kv_heads * (self.head_dim + (0 if self.latent else self.value_dim)) + self.cached
 
+    @property
+    def vectors_per_token(self) -> int:
+        """Keys and values that a token adds to the cache, one each for every head."""
+        return self.writes * self.kv_heads * (1 if self.latent else 2)
+
     def kept(self, context: int) -> int:
         """Tokens that the cache holds between passes."""
         return context if self.window is None else min(context, self.window - 1)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.llm.counts import Count, packed_bytes, plain
+from lpspec.llm.counts import Count, cached_bytes, packed_bytes, plain, scale_bytes
 from lpspec.llm.formats import WeightFormat
 from lpspec.llm.weights import distinct_experts
 
@@ -211,7 +211,14 @@ class Attention:
     @property
     def kv_bytes_per_token(self) -> int:
         """Bytes of one token in the caches that all layers read."""
-        return self.count * packed_bytes(sum(self._numbers), self.kv_bits)
+        return self.count * cached_bytes(sum(self._numbers), self.kv_heads * (1 if self.latent else 2), self.kv_bits)
+
+    @property
+    def scale_bytes(self) -> int:
+        """Bytes beside a head's key of one token, and beside its value: what the NPU multiplies scores with, and
+        probabilities before they meet values.
+        """
+        return scale_bytes(self.kv_bits)
 
     @property
     def _numbers(self) -> tuple[int, int]:

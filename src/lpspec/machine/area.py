@@ -56,7 +56,7 @@ class PackageArea:
             return cls(dram, 0.0, 0.0, 0.0)
         mpus = memory.pim_ranks.n * memory.dies_per_rank * (memory.organisation.banks // pim.banks_per_mpu.n)
         inputs = 2 * pim.input_depth.n * pim.alus.n
-        accumulators = pim.lanes.n * pim.alus.n * pim.accumulator_bits.n / 8
+        accumulators = pim.most_lanes * pim.alus.n * pim.accumulator_bits.n / 8
         return cls(
             dram=dram,
             macs=mpus * pim.lanes.n * pim.alus.n * INT8_MAC.mm2,

@@ -179,7 +179,8 @@ class PimDie(Described):
     )
     formats: str = Field(
         default="w8a8",
-        description="bits of weights (w) and activations (a) that products may have, a name for each pair",
+        description="bits of weights (w) and activations (a) that products may have, a name for each pair; of "
+        "attention, bits of the cache and of what meets it",
     )
     activate: Literal["faw", "at_once"] = Field(
         default="faw", description="whether an all-bank activation obeys nRRD and nFAW inside the die"
@@ -187,6 +188,11 @@ class PimDie(Described):
     input_reach: Literal["die", "mpus"] = Field(
         default="die", description="where a burst of inputs goes: to all MPUs of a die, or to those that it names"
     )
+
+    @property
+    def most_lanes(self) -> int:
+        """Lanes of an MPU in the format of its narrowest weights, each with accumulators of its own."""
+        return self.lanes.n * (2 if "w4" in self.formats else 1)
 
     @field_validator("formats")
     @classmethod
@@ -196,7 +202,7 @@ class PimDie(Described):
         if unknown := [name for name in names if name not in PIM_FORMATS]:
             raise ValueError(f"'{unknown[0]}' is no format: allowed are {', '.join(PIM_FORMATS)}")
         if "w8a8" not in names:
-            raise ValueError("w8a8 must be among them: attention is computed in it")
+            raise ValueError("w8a8 must be among them: it is what programs are written in where nobody asks for less")
         return " ".join(names)
 
 
@@ -347,9 +353,9 @@ class DieSpec(LpddrDies):
 
     @property
     def readback_bursts(self) -> int:
-        """Bursts that read the accumulators of one MPU; 0 for a die that does not compute."""
+        """Bursts that read the accumulators of one MPU in its widest format; 0 for a die that does not compute."""
         pim = self.pim_side
-        bits = 0 if pim is None else pim.lanes.n * pim.alus.n * pim.accumulator_bits.n
+        bits = 0 if pim is None else pim.most_lanes * pim.alus.n * pim.accumulator_bits.n
         return -(-bits // (8 * self.organisation.burst_bytes.n))
 
     @property

@@ -54,6 +54,8 @@ class PimRules:
     """Tokens that every MAC serves at least: a stream doesn't say, and passes may have fewer than N_ALU."""
     mode_steps: int = 1
     """PIM_ENTERs that bring a rank into PIM mode."""
+    lanes: int = LANES
+    """Weights of a column in the narrowest format, each with accumulators of its own."""
     inputs: bool = True
     """Whether to follow the input registers; off for streams with another layout of k over columns and slots."""
 
@@ -64,8 +66,8 @@ class PimRules:
 
     @property
     def sums(self) -> int:
-        """Bursts that read the accumulators of an MPU, one INT32 for each of 32 lanes and each token."""
-        return LANES * self.alus * 4 // pim_rules.BURST_BYTES
+        """Bursts that read the accumulators of an MPU, one INT32 for each lane and each token."""
+        return self.lanes * self.alus * 4 // pim_rules.BURST_BYTES
 
 
 @dataclass(frozen=True)

@@ -209,10 +209,15 @@ class KvPlacement:
         """First row behind it."""
         return self.start_row + self.rows
 
-    def append_places(self, position: int, tokens: int) -> IntArray:
+    def append_places(self, position: int, tokens: int, keys_only: bool = False) -> IntArray:
         """The bursts that appending tokens writes: int64 [bursts, 4] of rank, flat bank, row, column.
 
         Banks take turns, each row by row, so that every row is opened once and bank groups alternate where they can.
+
+        Args:
+            position: Of the first token.
+            tokens: How many.
+            keys_only: Those of keys alone, whose lanes other positions share.
         """
         parts, positions = self._dealt(np.arange(position, position + tokens))
         lanes = self.channel.lanes
@@ -224,7 +229,7 @@ class KvPlacement:
             first = head * self.parts
             columns = [keys.column_places(first + part, block * lanes) for part, block in blocks]
             rows = [values.row_places(first + part, places) for part, places in enumerate(dealt) if len(places)]
-            return np.concatenate(columns + rows)
+            return np.concatenate(columns if keys_only else columns + rows)
 
         places = np.concatenate([of_head(head) for head in range(self.heads)])
         bank = places[:, 0] * self.channel.device.organisation.banks + places[:, 1]

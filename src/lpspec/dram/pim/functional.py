@@ -34,14 +34,16 @@ class PimDies:
             channel: The ranks.
             cells: int8 [ranks, mpus, banks of an MPU, rows, columns, lanes].
         """
-        pim = channel.device.pim
+        pim, largest = channel.device.pim, 1 << channel.form.weight_bits - 1
+        if cells.min(initial=0) < -largest or cells.max(initial=0) >= largest:
+            raise InputError(f"the banks hold more than {channel.form.weight_bits} bits a lane")
         self.channel = channel
         self.cells = cells
         self.inside = np.zeros(channel.ranks, np.bool_)
         self.open_row = np.full((channel.ranks, pim.banks_per_mpu.n), -1)
         registers = channel.ranks, channel.device.mpus, 2, channel.device.slots_per_set * 32
         self.registers = np.full(registers, GARBAGE, np.int8)
-        self.sums = np.zeros((channel.ranks, channel.device.mpus, pim.alus.n, pim.lanes.n), np.int64)
+        self.sums = np.zeros((channel.ranks, channel.device.mpus, pim.alus.n, channel.lanes), np.int64)
         self.stale = np.ones(channel.ranks, np.bool_)  # sums that the next MAC forgets
 
     def enter(self, mask: int) -> None:

@@ -16,6 +16,7 @@ from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
+from lpspec.machine.pim_format import INT8, PimFormat
 
 Reach = tuple[int, int]
 """First MPU that a burst of inputs goes to, and how many: a run of them."""
@@ -39,8 +40,9 @@ class ProgramBuilder:
         slots: Bursts that fill one of the two sets of input registers.
     """
 
-    def __init__(self, device: DieSpec, ranks: int) -> None:
-        """Start an empty program for a channel of ``ranks`` such dies."""
+    def __init__(self, device: DieSpec, ranks: int, form: PimFormat = INT8) -> None:
+        """Start an empty program for a channel of ``ranks`` such dies, whose MACs are of one format."""
+        self._macs_per_int8 = form.lanes(1)
         pim = device.pim
         self._mode_steps, self._alus, self._banks = pim.mode_steps.n, pim.alus.n, pim.banks_per_mpu.n
         self._columns, self._rows = device.organisation.columns, device.organisation.rows.n
@@ -119,7 +121,7 @@ class ProgramBuilder:
             inputs: Set of input registers, 0 or 1.
             column: First column, counted in bursts (0 to 63).
             count: Columns.
-            tokens: Tokens that each serves, for energy; 0 means all ALUs.
+            tokens: Tokens that each serves, for energy; 0 means all ALUs. Lines count what lanes of INT8 would serve.
         """
         self._check("parity", parity, self._banks)
         self._check("inputs", inputs, 2)
@@ -127,7 +129,7 @@ class ProgramBuilder:
         columns = self._columns
         if count < 1 or column < 0 or column + count > columns:
             raise InputError(f"{count} columns from {column} don't fit into a row of {columns}")
-        tokens = tokens or self._alus
+        tokens = (tokens or self._alus) * self._macs_per_int8
         self._add(state.PIM_MAC, mask, bank=parity, column=column, count=count, inputs=inputs, tokens=tokens)
 
     def read_back(

@@ -235,7 +235,7 @@ class TileWriter:
 
     def __post_init__(self) -> None:
         """Start a program without lines."""
-        self.builder = ProgramBuilder(self.channel.device, self.channel.ranks)
+        self.builder = ProgramBuilder(self.channel.device, self.channel.ranks, self.channel.form)
 
     @contextmanager
     def loop(self, rounds: int, step: Step) -> Iterator[None]:

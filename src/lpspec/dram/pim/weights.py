@@ -22,9 +22,13 @@ from numpy.typing import NDArray
 from lpspec.arrays import IntArray
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
+from lpspec.machine.pim_format import INT8, PimFormat
 
 Cells = NDArray[np.int8]
-"""Content of all banks: int8 [ranks, mpus, banks of an MPU, rows, columns, lanes]; flat bank = mpu * banks + parity."""
+"""Content of all banks: int8 [ranks, mpus, banks of an MPU, rows, columns, lanes]; flat bank = mpu * banks + parity.
+
+Of weights of 4 bits a column has twice as many, two a byte: cells hold each by itself.
+"""
 
 Split = Literal["auto", "never", "left-over", "always"]
 
@@ -38,12 +42,14 @@ class PimChannel:
         pim_ranks: Ranks that hold data for PIM, in the order in which they are filled.
         concurrent: Ranks that may compute at once (power budget); all by default.
         ranks: Ranks on the channel, those of plain DRAM included; by default up to the last PIM rank.
+        form: Format in which they compute.
     """
 
     device: DieSpec
     pim_ranks: tuple[int, ...] = (0, 1, 2)
     concurrent: int = 0
     ranks: int = 0
+    form: PimFormat = INT8
 
     def __post_init__(self) -> None:
         """Fill in defaults, and refuse what no channel is."""
@@ -64,7 +70,7 @@ class PimChannel:
     @cached_property
     def lanes(self) -> int:
         """Outputs of one MPU."""
-        return self.device.pim.lanes.n
+        return self.form.lanes(self.device.pim.lanes.n)
 
     @cached_property
     def mpus(self) -> int:
@@ -314,7 +320,8 @@ def place_weights(channel: PimChannel, k: int, n: int, start_row: int = 0, split
 def _split_pays(channel: PimChannel, k: int, units: int) -> bool:
     """Whether units left over end earlier when their k is split: MACs against bursts read back, in CK per pass."""
     die, parts = channel.device, channel.concurrent
-    readback_ck = units * die.mpus * die.readback_bursts * die.timing.nBL_min.n
+    bursts = channel.lanes * die.pim.alus.n * die.pim.accumulator_bits.n // (8 * die.organisation.burst_bytes.n)
+    readback_ck = units * die.mpus * bursts * die.timing.nBL_min.n
     part_k = -(-channel.segments(k) // parts) * die.organisation.columns
     whole_ck = k * die.mac_ck + readback_ck
     return units * part_k * die.mac_ck + parts * readback_ck < whole_ck

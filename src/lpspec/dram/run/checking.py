@@ -40,7 +40,7 @@ def check_options(
     if pim_ranks or device.pim_side is not None:
         pim = device.pim
         rules = PimRules(pim.alus.n, pim.input_depth.n, pim.banks_per_mpu.n, pim.activate, concurrent)
-        rules = replace(rules, mode_steps=pim.mode_steps.n)
+        rules = replace(rules, mode_steps=pim.mode_steps.n, lanes=pim.most_lanes)
     return CheckOptions(
         ranks=ranks,
         pim_ranks=pim_ranks,
