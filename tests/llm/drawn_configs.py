@@ -8,6 +8,10 @@ from lpspec.llm.families import FAMILIES
 NOT_IN_THE_LIBRARY = {
     "minicpm": "its own code; described as its configuration_minicpm.py and modeling_minicpm.py have it",
     "kimi_k2": "DeepSeek-V3 under another name",
+    "internlm2": "its own code; described as its modeling_internlm2.py has it",
+    "mimo": "its own code: Qwen2 with layers for multi-token prediction",
+    "glm4v_text": "only within a multimodal model",
+    "glm4v_moe_text": "only within a multimodal model",
     "qwen2_vl_text": "only within a multimodal model",
     "qwen2_5_vl_text": "only within a multimodal model",
     "qwen3_vl_text": "only within a multimodal model",
@@ -121,7 +125,11 @@ _TYPES = {
     "olmo3": ("sliding_attention", "full_attention"),
     "cohere2": ("sliding_attention", "full_attention"),
     "gpt_oss": ("sliding_attention", "full_attention"),
+    "cwm": ("sliding_attention", "full_attention"),
+    "dots1": ("sliding_attention", "full_attention"),
     "exaone4": ("sliding_attention", "full_attention"),
+    "exaone_moe": ("sliding_attention", "full_attention"),
+    "vaultgemma": ("sliding_attention", "full_attention"),
     "ministral": ("sliding_attention", "full_attention"),
     "mimo_v2_flash": ("sliding_attention", "full_attention"),
     "llama4_text": ("chunked_attention", "full_attention"),
@@ -174,6 +182,15 @@ def _own(name: str, dice: random.Random, layers: int, seed: int) -> dict[str, An
             return {"mamba_d_head": 8}
         case "deepseek_v32":
             return {"mlp_layer_types": None, "layer_types": None, "head_dim": 64}
+        case "bamba":
+            return {"attn_layer_indices": [1, layers - 1], "mamba_d_head": "auto"}
+        case "dots1" | "solar_open" | "exaone_moe":
+            return {"head_dim": None}
+        case "glm_moe_dsa":
+            found = {"mlp_layer_types": None, "layer_types": None, "indexer_types": None, "index_topk_pattern": None}
+            return found | {"index_topk_freq": 1, "head_dim": 64}
+        case "hunyuan_v1_dense":
+            return {"num_experts": 1}
         case "stablelm" | "phi":
             return {"partial_rotary_factor": 0.5}
         case "glm" | "glm4" | "phi3" | "smollm3":

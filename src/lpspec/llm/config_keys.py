@@ -16,7 +16,7 @@ def words(text: str) -> frozenset[str]:
 HARMLESS = words(
     """
     architectures model_type transformers_version torch_dtype dtype name_or_path use_cache quantization_config
-    pad_token_id bos_token_id sep_token_id unk_token_id mask_token_id decoder_start_token_id
+    pad_id eod_id pad_token_id bos_token_id sep_token_id unk_token_id mask_token_id decoder_start_token_id
     pretraining_tp initializer_range output_hidden_states output_attentions return_dict id2label label2id num_labels
     problem_type is_decoder chunk_size_feed_forward tie_last_hidden_states keys_to_ignore_at_inference
     attn_implementation experts_implementation torchscript use_bfloat16 tf_legacy_loss finetuning_task

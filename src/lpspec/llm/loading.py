@@ -13,6 +13,7 @@ from lpspec.llm.hugging_face import DecoderConfig, parse_config
 from lpspec.llm.model_spec import ModelSpec, validated_spec
 from lpspec.llm.quantization import stored_precision
 from lpspec.llm.safetensors_header import INDEX, WHOLE, read_safetensors
+from lpspec.llm.weights_table import ENDING, read_table
 from lpspec.text_files import is_file, is_folder, is_there, read_json_object
 
 _PRESETS = files("lpspec.llm") / "presets"
@@ -31,14 +32,16 @@ def load_model(name_or_path: str, weights: int | str | None = None) -> ModelSpec
         name_or_path: A name from ``model_names()``; or the path of a GGUF file, of a ``config.json`` or its folder, or
             of weights in safetensors (or their index) that have a ``config.json`` beside them.
         weights: How weights are stored instead: bits, a format such as ``4g128`` or ``q4_k``, or formats by class such
-            as ``attention_in=8,expert=4``. None for what the files hold; of a ``config.json`` alone, what its
-            ``quantization_config`` says; and 8 bits elsewhere.
+            as ``attention_in=8,expert=4``, or the path of a TOML file with a line for each such class. None for what
+            the files hold; of a ``config.json`` alone, what its ``quantization_config`` says; and 8 bits elsewhere.
 
     Raises:
         InputError: The name is unknown; a file cannot be read, does not describe a model, or contradicts another; or
             the model has no weights that can be stored so.
     """
     wanted = None if weights is None else str(weights)
+    if wanted is not None and wanted.endswith(ENDING):
+        wanted = read_table(wanted)
     if name_or_path in model_names():
         spec = _preset(name_or_path)
     elif _is_path(name_or_path):

@@ -117,7 +117,10 @@ class Description:
         mine = self._by_path()
         for option in options_of(type(self)):
             if option.is_path and (value := mine[option.path]) is not None:
-                placed[option.name] = place(value) if isinstance(value, str) else tuple(map(place, value))
+                if isinstance(value, str):
+                    placed[option.name] = place(value)
+                elif not isinstance(value, int):
+                    placed[option.name] = tuple(map(place, value))
         return self.replace(**placed)
 
     def replace(self, **options: Any) -> Self:

@@ -62,8 +62,9 @@ class Scenario(Description):
     weights: int | str | None = option(
         None,
         "How weights are stored: bits (4, 8, 16), a format (4g128, q4_k, mxfp4, ...), or formats by class of tensors "
-        "as in attention_in=8,expert=4. Left out: what a model's files or its quantization_config say, and 8 for all "
-        "others.",
+        "as in attention_in=8,expert=4, or a TOML file with a line for each such class. Left out: what a model's files "
+        "or its quantization_config say, and 8 for all others.",
+        is_path=True,
     )
     trace: str | None = option(
         None,

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from lpspec.llm.config_keys import HARMLESS, words
 from lpspec.llm.families.family import Family
+from lpspec.llm.families.further import FAMILIES as FURTHER
 from lpspec.llm.families.gemma import FAMILIES as GEMMA
 from lpspec.llm.families.gpt_style import FAMILIES as GPT_STYLE
 from lpspec.llm.families.hybrids import FAMILIES as HYBRIDS
@@ -14,7 +15,7 @@ from lpspec.llm.families.mixtures import FAMILIES as MIXTURES
 from lpspec.llm.families.multimodal import FAMILIES as MULTIMODAL
 from lpspec.llm.families.other_spellings import ALIASES, NULLABLE
 
-_ALL = LLAMA_LIKE | MIXTURES | LATENT | GEMMA | HYBRIDS | GPT_STYLE | MULTIMODAL
+_ALL = LLAMA_LIKE | MIXTURES | LATENT | GEMMA | HYBRIDS | GPT_STYLE | FURTHER | MULTIMODAL
 
 
 def _spelt(name: str, family: Family) -> Family:

@@ -224,6 +224,8 @@ def ernie(k: Keys) -> dict[str, Any]:
 
 def hunyuan(k: Keys) -> dict[str, Any]:
     """Hunyuan dense: norms of queries and keys behind the rotation."""
+    if k.num_experts != 1:
+        raise ValueError(f"num_experts = {k.num_experts}: allowed is 1, since hunyuan_v1_dense has none to choose from")
     return _dense(k, **_head_norms(k), **_biased(k))
 
 

@@ -124,7 +124,7 @@ _NOTES = words(
     n_ctx summary_activation summary_type summary_use_proj summary_proj_to_labels
     scale_attn_weights scale_attn_by_inverse_layer_idx reorder_and_upcast_attn attention_softmax_in_fp32
     scale_attention_softmax_in_fp32 gradient_checkpointing inference_runner validate_runner_input pre_allocate_kv_cache
-    max_batch_size max_sequence_length attn_pdrop num_key_value_heads
+    max_batch_size max_sequence_length attn_pdrop num_key_value_heads pad_key_length
     """
 )
 _ATTENTION_KEYS = {
@@ -175,6 +175,7 @@ FAMILIES: dict[str, Family] = {
         | {"max_position_embeddings": 2048, "ffn_hidden_size": None, "activation": "gelu", "eos_token_id": 11}
         | {"tie_word_embeddings": True},
         ("FalconForCausalLM",),
+        words("ff_factor"),  # ffn_hidden_size says the width
         modules=("falcon",),
         types={"num_ln_in_parallel_attn": int},
     ),

@@ -105,14 +105,17 @@ def _tied(k: Keys) -> dict[str, Any]:
     return {} if k.tie_embedding is None else {"tied_embeddings": k.tie_embedding}
 
 
-def granite_hybrid(k: Keys) -> dict[str, Any]:
-    """Granite 4: Mamba-2 layers and some attention, with or without experts."""
-    types = types_of(k, [LINEAR] * k.num_hidden_layers, f"{FULL} {LINEAR}")
+def mamba_of(k: Keys) -> StateSpace:
+    """Mamba-2 by the keys of Bamba and Granite.
+
+    Raises:
+        ValueError: Its heads are not as wide as it is in all.
+    """
     heads = k.mamba_n_heads
     width = k.mamba_expand * k.hidden_size // heads if k.mamba_d_head in ("auto", None) else k.mamba_d_head
     if width * heads != k.mamba_expand * k.hidden_size:
         raise ValueError("mamba_d_head times mamba_n_heads must be mamba_expand times hidden_size")
-    space = StateSpace(
+    return StateSpace(
         heads=heads,
         head_dim=width,
         groups=k.mamba_n_groups,
@@ -121,6 +124,12 @@ def granite_hybrid(k: Keys) -> dict[str, Any]:
         bias=k.mamba_proj_bias,
         conv_bias=k.mamba_conv_bias,
     )
+
+
+def granite_hybrid(k: Keys) -> dict[str, Any]:
+    """Granite 4: Mamba-2 layers and some attention, with or without experts."""
+    types = types_of(k, [LINEAR] * k.num_hidden_layers, f"{FULL} {LINEAR}")
+    space = mamba_of(k)
     rotary = None if k.position_embedding_type == "rope" else 0
     full = attention(k, rotary_dim=rotary, qkv_bias=k.attention_bias, out_bias=k.attention_bias)
     network: Any = gated(k, k.shared_intermediate_size)
@@ -215,7 +224,7 @@ _MULTIPLIERS = words(
     time_step_min time_step_max time_step_floor time_step_rank
     """
 )
-_MAMBA_NOTES = words(
+MAMBA_NOTES = words(
     """
     time_step_limit time_step_min time_step_max time_step_floor time_step_rank chunk_size mamba_chunk_size
     num_logits_to_keep use_mamba_kernels mamba_ssm_cache_dtype rescale_prenorm_residual residual_in_fp32
@@ -247,7 +256,7 @@ _QWEN_NOTES = words(
     num_nextn_predict_layers use_mtp
     """
 )
-_MAMBA = {
+MAMBA = {
     "mamba_n_heads": 128,
     "mamba_n_groups": 1,
     "mamba_d_state": 256,
@@ -257,7 +266,7 @@ _MAMBA = {
     "mamba_conv_bias": True,
     "mamba_proj_bias": False,
 }
-_MAMBA_TYPES: dict[str, Any] = {"mamba_d_head": Dimension | str | None}
+MAMBA_TYPES: dict[str, Any] = {"mamba_d_head": Dimension | str | None}
 _LFM = COMMON | {
     "vocab_size": 65_536,
     "num_key_value_heads": 8,
@@ -320,13 +329,13 @@ FAMILIES: dict[str, Family] = {
     "granitemoehybrid": Family(
         granite_hybrid,
         COMMON
-        | _MAMBA
+        | MAMBA
         | {"attention_bias": False, "num_local_experts": 8, "num_experts_per_tok": 2, "layer_types": None}
         | {"shared_intermediate_size": 1024, "position_embedding_type": None}
         | FACTORS,
         ("GraniteMoeHybridForCausalLM",),
-        ROUTING | _MAMBA_NOTES | words("normalization_function init_method layers_block_type"),
-        types=_MAMBA_TYPES | {"position_embedding_type": str | None, "num_experts_per_tok": int},
+        ROUTING | MAMBA_NOTES | words("normalization_function init_method layers_block_type"),
+        types=MAMBA_TYPES | {"position_embedding_type": str | None, "num_experts_per_tok": int},
     ),
     "nemotron_h": Family(
         nemotron_h,
@@ -339,7 +348,7 @@ FAMILIES: dict[str, Family] = {
         | {"moe_latent_size": None, "num_experts_per_tok": 2, "layer_norm_epsilon": 1e-5},
         ("NemotronHForCausalLM",),
         ROUTING
-        | _MAMBA_NOTES
+        | MAMBA_NOTES
         | words("n_shared_experts sliding_window attention_bias mamba_proj_bias attention_head_dim"),
         ("nemotron_h",),
         types={"hybrid_override_pattern": str | None, "layers_block_type": list[str] | None},
@@ -347,12 +356,12 @@ FAMILIES: dict[str, Family] = {
     "falcon_h1": Family(
         falcon_h1,
         COMMON
-        | _MAMBA
+        | MAMBA
         | {"vocab_size": 128_000, "intermediate_size": 14_336, "num_key_value_heads": 8, "head_dim": None}
         | {"max_position_embeddings": 8192, "mamba_d_ssm": 1024, "mamba_rms_norm": False, "projectors_bias": False}
         | {"attention_bias": False, "mlp_bias": False},
         ("FalconH1ForCausalLM",),
         _MULTIPLIERS,
-        types=_MAMBA_TYPES,
+        types=MAMBA_TYPES,
     ),
 }

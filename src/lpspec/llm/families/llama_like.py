@@ -177,7 +177,7 @@ FAMILIES: dict[str, Family] = {
         | {"max_position_embeddings": 4096, "use_qkv_bias": False, "qk_layernorm": False, "layer_norm_eps": 1e-5}
         | {"use_parallel_residual": False, "partial_rotary_factor": 0.25},
         ("StableLmForCausalLM", "StableLMEpochForCausalLM"),
-        words("rotary_scaling_factor norm_eps num_heads"),
+        words("rotary_scaling_factor norm_eps num_heads rope_pct"),
         modules=("stablelm", "stablelm_epoch"),
     ),
     "minicpm": Family(
@@ -200,7 +200,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "hunyuan_v1_dense": Family(
         hunyuan,
-        COMMON | _BIAS | {"vocab_size": 290_943, "head_dim": None},
+        COMMON | _BIAS | {"vocab_size": 290_943, "head_dim": None, "num_experts": 1},
         ("HunYuanDenseV1ForCausalLM",),
         words(
             """
@@ -242,6 +242,7 @@ FAMILIES: dict[str, Family] = {
         | {"vocab_size": 256_000, "hidden_size": 6144, "intermediate_size": 24_576, "num_attention_heads": 48}
         | {"hidden_act": "relu2", "max_position_embeddings": 4096, "norm_eps": 1e-5, "partial_rotary_factor": 0.5},
         ("NemotronForCausalLM",),
+        words("kv_channels rope_percent"),
     ),
     "helium": Family(
         helium,
@@ -264,7 +265,7 @@ FAMILIES: dict[str, Family] = {
         | {"vocab_size": 102_400, "intermediate_size": 16_384, "num_key_value_heads": 32, "head_dim": None}
         | {"sliding_window": 4096, "sliding_window_pattern": 4, "layer_types": None},
         ("Exaone4ForCausalLM",),
-        types={"sliding_window_pattern": int | str},
+        types={"sliding_window_pattern": int | str | None},
     ),
     "hrm_text": Family(
         hrm_text,

@@ -132,13 +132,25 @@ def glm4_moe(k: Keys) -> dict[str, Any]:
 
 
 def behind_dense_ones(k: Keys, mixer: Any) -> dict[str, Any]:
-    """Layers of which the first ones are dense, the others have experts; drafting layers have experts too."""
+    """Layers of which the first ones are dense, the others have experts; drafting layers have experts too.
+
+    Args:
+        k: Their keys.
+        mixer: That of all layers, or a list with one for each.
+    """
+    mixers = mixer if isinstance(mixer, list) else [mixer] * k.num_hidden_layers
+    count, shared = (
+        getattr(k, f"n_{kind}_experts", None) or getattr(k, name, None)
+        for kind, name in (("routed", "num_experts"), ("shared", "num_shared_experts"))
+    )
+    if count is None:
+        raise ValueError("n_routed_experts is needed")
     sparse = experts(
         k,
-        k.n_routed_experts,
+        count,
         k.num_experts_per_tok,
         k.moe_intermediate_size,
-        shared_width=(k.n_shared_experts or 0) * k.moe_intermediate_size,
+        shared_width=(shared or 0) * k.moe_intermediate_size,
         shared_bias=getattr(k, "mlp_bias", False),
     )
     dense = gated(k, up_bias=getattr(k, "mlp_bias", False), down_bias=getattr(k, "mlp_bias", False))
@@ -148,7 +160,8 @@ def behind_dense_ones(k: Keys, mixer: Any) -> dict[str, Any]:
         kinds = ["dense"] * first + ["sparse"] * (k.num_hidden_layers - first)
     else:
         types_of(k, kinds, "dense sparse", "mlp_layer_types")
-    return model(k, [layer(mixer, dense if kind == "dense" else sparse) for kind in kinds])
+    pairs = zip(mixers, kinds, strict=True)
+    return model(k, [layer(mixer, dense if kind == "dense" else sparse) for mixer, kind in pairs])
 
 
 def minimax_m2(k: Keys) -> dict[str, Any]:
@@ -225,29 +238,6 @@ def llama4(k: Keys) -> dict[str, Any]:
     return model(k, layers)
 
 
-def mimo_v2_flash(k: Keys) -> dict[str, Any]:
-    """MiMo-V2-Flash: most layers slide, with twice the cached heads and with sinks."""
-    usual = [FULL if i == 0 or (i + 1) % 6 == 0 else "sliding_attention" for i in range(k.num_hidden_layers)]
-    windows = windows_of(k, types_of(k, usual, BOTH))
-    kinds = types_of(k, ["dense"] + ["sparse"] * (k.num_hidden_layers - 1), "dense sparse", "mlp_layer_types")
-    sparse = experts(k, k.n_routed_experts, k.num_experts_per_tok, k.moe_intermediate_size)
-    layers = [
-        layer(
-            attention(
-                k,
-                window,
-                kv_heads=k.num_key_value_heads * (1 if window is None else 2),
-                value_dim=k.v_head_dim,
-                sinks=window is not None,
-                qkv_bias=k.attention_bias,
-            ),
-            gated(k) if kind == "dense" else sparse,
-        )
-        for window, kind in zip(windows, kinds, strict=True)
-    ]
-    return model(k, layers)
-
-
 _GRANITE = COMMON | FACTORS | {"attention_bias": False, "num_local_experts": 8, "num_experts_per_tok": 2}
 _QWEN = COMMON | {
     "vocab_size": 151_936,
@@ -294,7 +284,7 @@ FAMILIES: dict[str, Family] = {
         | {"intermediate_size": 6144, "num_key_value_heads": 4, "head_dim": None, "attention_bias": False}
         | {"moe_intermediate_size": 768, "num_experts_per_tok": 8, "num_experts": 128},
         ("Qwen3MoeForCausalLM",),
-        ROUTING | words("max_window_layers"),
+        ROUTING | words("max_window_layers use_qk_norm"),
     ),
     "olmoe": Family(
         olmoe,
@@ -358,7 +348,9 @@ FAMILIES: dict[str, Family] = {
         | {"moe_num_shared_experts": 2, "moe_layer_start_index": 1, "moe_layer_end_index": -1}
         | {"moe_layer_interval": 1, "head_dim": None},
         ("Ernie4_5_MoeForCausalLM", "Ernie4_5_MoEForCausalLM"),
-        ROUTING | words("moe_norm_min moe_capacity moe_gate moe_use_aux_free compression_ratio use_rmsnorm"),
+        ROUTING
+        | words("moe_norm_min moe_capacity moe_gate moe_use_aux_free compression_ratio use_rmsnorm")
+        | words("num_nextn_predict_layers"),
         ("ernie4_5_moe",),
     ),
     "hunyuan_v1_moe": Family(
@@ -386,15 +378,5 @@ FAMILIES: dict[str, Family] = {
         ("Llama4ForCausalLM",),
         ROUTING
         | words("use_qk_norm attn_temperature_tuning floor_scale attn_scale for_llm_compressor cache_implementation"),
-    ),
-    "mimo_v2_flash": Family(
-        mimo_v2_flash,
-        COMMON
-        | {"vocab_size": 152_576, "intermediate_size": 16_384, "num_hidden_layers": 48, "num_attention_heads": 64}
-        | {"num_key_value_heads": 4, "max_position_embeddings": 131_072, "attention_bias": False, "head_dim": 192}
-        | {"v_head_dim": 128, "moe_intermediate_size": 2048, "num_experts_per_tok": 8, "n_routed_experts": 256}
-        | {"sliding_window": 129, "layer_types": None, "mlp_layer_types": None, "partial_rotary_factor": 0.334},
-        ("MiMoV2FlashForCausalLM",),
-        ROUTING | words("attention_value_scale layernorm_epsilon"),
     ),
 }
