@@ -127,7 +127,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], Callable[[dict[str, Tensor]], None],
     "another group size": ("awq", {"group_size": 8}, lambda t: None, "qzeros' has shape"),
     "scales that are not finite": ("awq", {}, lambda t: t["scales"].fill_(torch.inf), "scales' must hold finite"),  # type: ignore
     "biases that are not 0": ("gptq", {}, lambda t: t["bias"].fill_(1), "down_proj.bias', which by its config"),  # type: ignore
-    "3 bits": ("gptq", {"bits": 3}, lambda t: None, "bits = 3"),
+    "5 bits": ("gptq", {"bits": 5}, lambda t: None, "bits = 5"),
     "another version": ("awq", {"version": "gemv"}, lambda t: None, "version = 'gemv'"),
     "no zero point": ("awq", {"zero_point": False}, lambda t: None, "zero_point = False"),
     "marlin": ("gptq", {"is_marlin_format": True}, lambda t: None, "is_marlin_format"),

@@ -243,7 +243,7 @@ def test_zero_points_of_zero_say_nothing(tmp_path: Path) -> None:
         ({"bits": 4}, "quant_method = None is not read"),
         ({"quant_method": ["fp8"]}, "quant_method = .*is not read"),
         ("fp8", "must be an object"),
-        ({"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False}, "load_in_8bit"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": False}, "load_in_8bit"),
         ({"quant_method": "bitsandbytes"}, "load_in_8bit"),
         (FP8 | {"activation_scheme": "static"}, "activation_scheme"),
         (FP8 | {"weight_block_size": [0, 16]}, "weight_block_size"),

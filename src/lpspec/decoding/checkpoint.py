@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lpspec.decoding.packed_weights import MARKS, packed_mark, unpacked
+from lpspec.decoding.packed_weights import MARKS, packed_mark, packed_shape, unpacked
 from lpspec.decoding.storage_config import read_storage
 from lpspec.decoding.stored_weights import (
     Storage,
@@ -83,12 +83,14 @@ class Checkpoint:
             return {}
         ending = f".{MARKS[packing.kind]}"
         layers = [name.removesuffix(ending) for name in self.tensors if name.endswith(ending)]
-        integers = {layer: self.tensors[f"{layer}{ending}"] for layer in layers}
-        return {
-            f"{layer}.weight": packing.shape(tensor, self.tensors.get(f"{layer}.weight_shape"))
-            for layer, tensor in integers.items()
-            if tensor.dim() == 2
-        }
+        shapes = {layer: packed_shape(layer, self.tensors, packing, self.said_as) for layer in layers}
+        return {f"{layer}.weight": shape for layer, shape in shapes.items() if shape is not None}
+
+    def _is_packed(self, name: str) -> bool:
+        """Whether a weight is packed, under another name or bitsandbytes' own."""
+        in_place = self.storage.packing is not None and self.storage.packing.kind == "bitsandbytes"
+        named = in_place or name not in self.tensors
+        return named and packed_mark(name, self.tensors, self.storage.packing) is not None
 
     @property
     def untaken(self) -> dict[str, Tensor]:
@@ -106,7 +108,7 @@ class Checkpoint:
             InputError: It is missing, has another shape, or its values cannot be told.
         """
         packing = self.storage.packing
-        if packing is not None and name not in self.tensors and packed_mark(name, self.tensors, packing):
+        if packing is not None and self._is_packed(name):
             values, found_with = unpacked(name, shape, self.tensors, packing, self.said_as)
             self._taken.update(found_with)
             self.dequantised.add(packing.said)
@@ -128,7 +130,7 @@ class Checkpoint:
         Raises:
             InputError: It is missing, has another shape, or its scales are missing or wrong.
         """
-        if self.storage.method == "gguf" or (name not in self.tensors and name in self):
+        if self.storage.method == "gguf" or self._is_packed(name):
             return None
         self.take_stored(name, *shape)
         if not rounds_activations(name, self.tensors, self.storage):

@@ -1,12 +1,13 @@
-"""Weights that a checkpoint packs into integers of 32 bits, and the scales and zero points that give their values back.
+"""Weights that a checkpoint packs into integers, and the scales and zero points that give their values back.
 
 Layouts read, each a weight [outputs, inputs] whose group of neighbouring inputs shares scale and zero point:
 
 - GPTQ: ``qweight`` packed along inputs, ``qzeros`` along outputs (version 1 stores them less one), ``g_idx`` says each
-  input's group. Source: AutoGPTQ, GPTQModel.
+  input's group; 32 numbers of 3 bits fill three integers, one after the other. Source: AutoGPTQ, GPTQModel.
 - AWQ, its gemm layout: both packed along outputs, eight of them in the order 0 2 4 6 1 3 5 7. Source: AutoAWQ.
 - compressed-tensors, pack-quantized: ``weight_packed`` along inputs, ``weight_zero_point`` along outputs, both signed
   numbers offset by half their range. Source: https://github.com/vllm-project/compressed-tensors, 0.20.0.
+- Those of ``four_bit_floats``.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor
 
+from lpspec.decoding.four_bit_floats import bitsandbytes_state, bitsandbytes_values, microscaled
 from lpspec.errors import InputError
 
 _AWQ_PLACES = (0, 4, 1, 5, 2, 6, 3, 7)
 """Where each of eight outputs stands in its integer, in units of four bits: they are written as 0 2 4 6 1 3 5 7."""
 
-Kind = Literal["gptq", "awq", "pack-quantized"]
+Kind = Literal["gptq", "awq", "pack-quantized", "bitsandbytes", "mxfp4", "nvfp4"]
 
 
 class Packing(BaseModel):
@@ -41,7 +43,7 @@ class Packing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Kind
-    bits: Literal[2, 4, 8]
+    bits: Literal[2, 3, 4, 8]
     group_size: PositiveInt | None
     zeros_less_one: bool = False
     symmetric: bool = False
@@ -50,30 +52,43 @@ class Packing(BaseModel):
     @property
     def said(self) -> str:
         """In words."""
-        names = {"gptq": "GPTQ", "awq": "AWQ", "pack-quantized": "compressed-tensors"}
-        return f"{names[self.kind]}, {self.bits} bits a weight"
+        names = {"gptq": "GPTQ", "awq": "AWQ", "pack-quantized": "compressed-tensors", "bitsandbytes": "bitsandbytes"}
+        return f"{names.get(self.kind, self.kind.upper())}, {self.bits} bits a weight"
+
+    def integers(self, numbers: int) -> int:
+        """How many integers of 32 bits hold so many numbers."""
+        return -(-numbers * self.bits // 32)
 
     def shape(self, integers: Tensor, stated: Tensor | None) -> tuple[int, int]:
         """Outputs and inputs of the weight in these integers, which a tensor beside it may state."""
         if stated is not None:
             outputs, inputs = stated.tolist()
             return int(outputs), int(inputs)
-        rows, columns, per_integer = *integers.shape, 32 // self.bits
+        rows, columns = integers.shape
         match self.kind:
             case "gptq":
-                return columns, rows * per_integer
+                return columns, rows * 32 // self.bits
             case "awq":
-                return columns * per_integer, rows
+                return columns * 32 // self.bits, rows
+            case "pack-quantized":
+                return rows, columns * 32 // self.bits
             case _:
-                return rows, columns * per_integer
+                return rows, columns * 2
 
     def groups(self, inputs: int) -> int:
         """How many groups a row has."""
         return -(-inputs // (self.group_size or inputs))
 
 
-MARKS: dict[Kind, str] = {"gptq": "qweight", "awq": "qweight", "pack-quantized": "weight_packed"}
-"""What stands in place of ``weight`` in the name of the integers."""
+MARKS: dict[Kind, str] = {
+    "gptq": "qweight",
+    "awq": "qweight",
+    "bitsandbytes": "weight.absmax",
+    "pack-quantized": "weight_packed",
+    "mxfp4": "weight_packed",
+    "nvfp4": "weight_packed",
+}
+"""What stands in place of ``weight`` in the name of the integers, or of what tells that they are."""
 
 
 class _Parts:
@@ -171,21 +186,35 @@ def unpacked(
     Raises:
         InputError: A tensor is missing, or has another shape or type.
     """
-    parts = _Parts(name.removesuffix("weight"), tensors, where)
+    layer = name.removesuffix("weight")
     outputs, inputs = shape
-    per_integer = 32 // packing.bits
+    if packing.kind == "bitsandbytes":
+        return bitsandbytes_values(layer, (outputs, inputs), tensors, where)
+    parts = _Parts(layer, tensors, where)
     along = outputs if packing.kind == "awq" else inputs
-    if along % per_integer and packing.kind != "pack-quantized":
+    if along * packing.bits % 32 and packing.kind in ("gptq", "awq"):
         size = f"{outputs} x {inputs} weights of {packing.bits} bits"
         raise InputError(f"{where}: '{name}' would be {size}, which are no whole integers")
-    read = {"gptq": _gptq, "awq": _awq, "pack-quantized": _pack_quantized}[packing.kind]
-    return read(parts, outputs, inputs, packing), parts.used
+    readers = {"gptq": _gptq, "awq": _awq, "pack-quantized": _pack_quantized, "mxfp4": _mxfp4, "nvfp4": _nvfp4}
+    return readers[packing.kind](parts, outputs, inputs, packing), parts.used
+
+
+def packed_shape(layer: str, tensors: Mapping[str, Tensor], packing: Packing, where: str) -> tuple[int, int] | None:
+    """Outputs and inputs of a packed weight; None where its integers are no matrix.
+
+    Raises:
+        InputError: What should say it is damaged.
+    """
+    if packing.kind == "bitsandbytes":
+        return bitsandbytes_state(f"{layer}.", tensors, where)[0].shape
+    integers = tensors[f"{layer}.{MARKS[packing.kind]}"]
+    return packing.shape(integers, tensors.get(f"{layer}.weight_shape")) if integers.dim() == 2 else None
 
 
 def _gptq(parts: _Parts, outputs: int, inputs: int, packing: Packing) -> Tensor:
-    per_integer, groups = 32 // packing.bits, packing.groups(inputs)
-    weight = _split(parts.integers("qweight", inputs // per_integer, outputs), packing.bits, 0)
-    zeros = _split(parts.integers("qzeros", groups, -(-outputs // per_integer)), packing.bits, 1)[:, :outputs]
+    groups = packing.groups(inputs)
+    weight = _split(parts.integers("qweight", packing.integers(inputs), outputs), packing.bits, 0)
+    zeros = _split(parts.integers("qzeros", groups, packing.integers(outputs)), packing.bits, 1)[:, :outputs]
     if packing.zeros_less_one:
         zeros = (zeros + 1) % (1 << packing.bits)
     scales = parts.scales("scales", groups, outputs)
@@ -206,24 +235,64 @@ def _awq(parts: _Parts, outputs: int, inputs: int, packing: Packing) -> Tensor:
 
 
 def _pack_quantized(parts: _Parts, outputs: int, inputs: int, packing: Packing) -> Tensor:
-    per_integer, groups, half = 32 // packing.bits, packing.groups(inputs), 1 << (packing.bits - 1)
-    weight = _split(parts.integers("weight_packed", outputs, -(-inputs // per_integer)), packing.bits, 1)[:, :inputs]
+    groups, half = packing.groups(inputs), 1 << (packing.bits - 1)
+    weight = _split(parts.integers("weight_packed", outputs, packing.integers(inputs)), packing.bits, 1)[:, :inputs]
     if "weight_shape" in parts and parts.take("weight_shape", 2).tolist() != [outputs, inputs]:
         raise parts.fault("weight_shape", f"is not {outputs} x {inputs}, as the configuration has it")
     zeros = torch.full((outputs, groups), half)
     if not packing.symmetric:
-        stored = parts.integers("weight_zero_point", -(-outputs // per_integer), groups)
+        stored = parts.integers("weight_zero_point", packing.integers(outputs), groups)
         zeros = _split(stored, packing.bits, 0)[:outputs]
     scales = parts.scales("weight_scale", outputs, groups)
     group = parts.group_of_inputs("weight_g_idx", inputs, packing)
     return (weight - zeros[:, group]) * scales[:, group]
 
 
+def _mxfp4(parts: _Parts, outputs: int, inputs: int, packing: Packing) -> Tensor:
+    return _of_bytes(parts, outputs, inputs, packing, torch.uint8, 1.0)
+
+
+def _nvfp4(parts: _Parts, outputs: int, inputs: int, packing: Packing) -> Tensor:
+    divisor = float(parts.scales("weight_global_scale", 1))
+    if divisor <= 0:
+        raise parts.fault("weight_global_scale", "must be above 0")
+    return _of_bytes(parts, outputs, inputs, packing, torch.float8_e4m3fn, divisor)
+
+
+def _of_bytes(
+    parts: _Parts, outputs: int, inputs: int, packing: Packing, of_scales: torch.dtype, divisor: float
+) -> Tensor:
+    size = packing.group_size or inputs
+    if inputs % size or inputs % 2:
+        raise parts.fault("weight_packed", f"would be rows of {inputs}, which are no whole groups of {size}")
+    packed = parts.take("weight_packed", outputs, inputs // 2)
+    scales = parts.take("weight_scale", outputs, inputs // size)
+    for ending, tensor, dtype in (("weight_packed", packed, torch.uint8), ("weight_scale", scales, of_scales)):
+        if tensor.dtype != dtype:
+            said = str(tensor.dtype).removeprefix("torch.")
+            raise parts.fault(ending, f"is {said}, expected is {str(dtype).removeprefix('torch.')}")
+    values = microscaled(packed, scales, divisor)
+    if not bool(values.isfinite().all()) or (of_scales == torch.uint8 and bool((scales == 255).any())):
+        raise parts.fault("weight_scale", "must hold finite scales")
+    return values
+
+
 def _split(integers: Tensor, bits: int, along: int) -> Tensor:
     """The numbers int32 that integers [rows, columns] hold, lowest bits first, along rows (0) or columns (1)."""
+    if bits == 3:
+        return _split_stream(integers if along else integers.t(), bits, along)
     shifts = torch.arange(0, 32, bits, dtype=torch.int32)
     if along == 0:
         numbers = (integers.unsqueeze(1) >> shifts.view(1, -1, 1)) & ((1 << bits) - 1)
         return numbers.reshape(-1, integers.shape[1])
     numbers = (integers.unsqueeze(2) >> shifts) & ((1 << bits) - 1)
     return numbers.reshape(len(integers), -1)
+
+
+def _split_stream(integers: Tensor, bits: int, along: int) -> Tensor:
+    """The same of rows [rows, integers] whose numbers run on from one integer to the next; columns again where 0."""
+    singles = (integers.unsqueeze(2) >> torch.arange(32, dtype=torch.int32)) & 1
+    whole = singles.shape[1] * 32 // bits
+    stream = singles.reshape(len(integers), -1)[:, : whole * bits].view(len(integers), whole, bits)
+    numbers = (stream << torch.arange(bits, dtype=torch.int32)).sum(2, dtype=torch.int32)
+    return numbers if along else numbers.t()

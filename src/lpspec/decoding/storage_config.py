@@ -21,7 +21,7 @@ class _Numbers(BaseModel):
     num_bits: Literal[2, 4, 8]
     type: Literal["int", "float"]
     symmetric: bool = True
-    strategy: Literal["tensor", "channel", "block", "group"] = "tensor"
+    strategy: Literal["tensor", "channel", "block", "group", "tensor_group"] = "tensor"
     group_size: PositiveInt | None = None
     block_structure: tuple[PositiveInt, PositiveInt] | None = None
     actorder: Literal[False, "group", "weight", "static", "dynamic"] | None = None
@@ -41,6 +41,19 @@ class _Numbers(BaseModel):
         for key, values in allowed.items():
             if (value := getattr(self, key)) not in values:
                 raise ValueError(f"weights.{key} = {value} is not read in this format, allowed is {values[0]}")
+
+    def of_four_bits(self, layout: str) -> Packing:
+        """The same of weights in E2M1.
+
+        Raises:
+            ValueError: They are in another format.
+        """
+        kind: Literal["mxfp4", "nvfp4"] = "mxfp4" if layout.startswith("mxfp4") else "nvfp4"
+        strategy, size = {"mxfp4": ("group", 32), "nvfp4": ("tensor_group", 16)}[kind]
+        if (self.num_bits, self.type, self.strategy, self.group_size) != (4, "float", strategy, size):
+            said = f"{self.num_bits} bits of type {self.type} by {self.strategy} of {self.group_size}"
+            raise ValueError(f"weights of {layout} are {said}: read are 4 of type float by {strategy} of {size}")
+        return Packing(kind=kind, bits=4, group_size=size)
 
     def packing(self) -> Packing:
         """The same of packed weights.
@@ -100,7 +113,18 @@ class _CompressedTensors(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    format: Literal["int-quantized", "float-quantized", "naive-quantized", "pack-quantized", "dense"] | None = None
+    format: (
+        Literal[
+            "int-quantized",
+            "float-quantized",
+            "naive-quantized",
+            "pack-quantized",
+            "mxfp4-pack-quantized",
+            "nvfp4-pack-quantized",
+            "dense",
+        ]
+        | None
+    ) = None
     config_groups: dict[str, _Group] = Field(min_length=1)
     kv_cache_scheme: None = None
     sparsity_config: _Plain | None = None
@@ -113,12 +137,8 @@ class _CompressedTensors(BaseModel):
             ValueError: Something that is not read.
         """
         groups = list(self.config_groups.values())
-        if self.format == "pack-quantized":
-            if len({group.weights.packing() for group in groups}) > 1:
-                raise ValueError("config_groups that are packed in several ways are not read")
-            if any(group.input_activations for group in groups):
-                raise ValueError("input_activations beside packed weights are not computed")
-            return Storage(packing=groups[0].weights.packing(), method="compressed-tensors")
+        if self.format is not None and self.format.endswith("pack-quantized"):
+            return self._packed(self.format, groups)
         for group in groups:
             group.weights.check_whole()
         blocks = {group.weights.block_structure for group in groups} - {None}
@@ -135,6 +155,16 @@ class _CompressedTensors(BaseModel):
             method=None if self.format == "dense" else "compressed-tensors",
         )
 
+    @staticmethod
+    def _packed(layout: str, groups: list[_Group]) -> Storage:
+        whole = layout == "pack-quantized"
+        found = {group.weights.packing() if whole else group.weights.of_four_bits(layout) for group in groups}
+        if len(found) > 1:
+            raise ValueError("config_groups that are packed in several ways are not read")
+        if any(group.input_activations for group in groups):
+            raise ValueError("input_activations beside packed weights are not computed")
+        return Storage(packing=found.pop(), method="compressed-tensors")
+
 
 class _Float8(BaseModel):
     """transformers' fine-grained float8 and its predecessors, which round activations as they come."""
@@ -149,14 +179,23 @@ class _Float8(BaseModel):
 
 
 class _BitsAndBytes(BaseModel):
-    """LLM.int8: outliers of what is multiplied stay in floating point, so nothing of it is rounded here."""
+    """LLM.int8, whose outliers stay in floating point, so nothing of it is rounded here; and NF4 or FP4."""
 
     model_config = ConfigDict(extra="ignore")
 
-    load_in_8bit: Literal[True]
-    load_in_4bit: Literal[False] = False
+    load_in_8bit: bool = False
+    load_in_4bit: bool = False
 
     def storage(self) -> Storage:
+        """What it comes to.
+
+        Raises:
+            ValueError: Neither or both are said.
+        """
+        if self.load_in_8bit is self.load_in_4bit:
+            raise ValueError("one of load_in_8bit and load_in_4bit must be true")
+        if self.load_in_4bit:
+            return Storage(packing=Packing(kind="bitsandbytes", bits=4, group_size=None), method="bitsandbytes")
         return Storage(int8_activations=False, method="bitsandbytes")
 
 
@@ -165,7 +204,7 @@ class _Gptq(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    bits: Literal[2, 4, 8]
+    bits: Literal[2, 3, 4, 8]
     group_size: int = Field(128, ge=-1)
     desc_act: bool = False
     checkpoint_format: Literal["gptq", "gptq_v2"] = "gptq"
