@@ -228,8 +228,7 @@ def test_shares_add_up_to_the_whole() -> None:
     halves, whole = PEAK.gemm_activity(gemm, 512) + PEAK.gemm_activity(gemm, 512), PEAK.gemm_activity(gemm)
     fetched = 8 * 16 * 3 * 64
     assert halves.scratchpad_bits - whole.scratchpad_bits == fetched
-    assert halves == replace(
-        whole,
+    assert halves == whole._replace(
         scratchpad_bits=halves.scratchpad_bits,
         local_buffer_bits=whole.local_buffer_bits + fetched,
     )

@@ -263,7 +263,7 @@ def test_it_is_never_worse(model: str, profile: str, prompt: int) -> None:
 def test_trees_that_have_no_room_are_written_in_place() -> None:
     plain, held = pair(tree="29")
     assert held.decode_ns == plain.decode_ns
-    assert np.array_equal(held.decode_pj, plain.decode_pj)
+    assert held.decode_pj == pytest.approx(plain.decode_pj, rel=1e-14)  # sums in another order
     assert run_of(tree="28", changes=SCRATCHPAD).decode_ns != run_of(tree="28").decode_ns
 
 

@@ -15,8 +15,9 @@ from lpspec.llm.draft_work import level_operators
 from lpspec.scenario import Scenario
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.level_costs import expected_reads, level_width
+from lpspec.simulation.price_grid import priced
 from lpspec.simulation.run import Run
-from lpspec.simulation.step_cost import StepCosts, priced, step_costs
+from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.step_phases import cost_of
 from lpspec.simulation.workload import System
 from lpspec.speculation.measured import EAGLE_MISSES, prior_of_levels

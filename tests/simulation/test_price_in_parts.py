@@ -15,7 +15,8 @@ from lpspec.llm import load_model
 from lpspec.llm.operators import verify_operators
 from lpspec.machine.energy_profile import EVENTS
 from lpspec.scenario import Scenario
-from lpspec.simulation.step_cost import priced, step_costs
+from lpspec.simulation.price_grid import priced
+from lpspec.simulation.step_cost import step_costs
 
 MACHINES = st.fixed_dictionaries(
     {},
@@ -73,8 +74,10 @@ def test_a_part_is_spread_over_the_grid_by_its_rows() -> None:
     passes = verify_operators(system.model, np.arange(1, 65)[None], np.arange(50, 90)[:, None])
     found = allocator.decode_cost(passes)
     assert isinstance(found, CostInParts)
+    assert [part.row is None for part in found.parts].count(True) == 1  # softmax has a row for each context
     for part in found.parts:
-        for (at, size), row in np.ndenumerate(np.broadcast_to(part.row, (40, 64))):
+        rows = np.arange(40)[:, None] if part.row is None else part.row
+        for (at, size), row in np.ndenumerate(np.broadcast_to(rows, (40, 64))):
             few = np.broadcast_to(part.cost.latency_ns, part.shape)
             assert np.asarray(part.whole.latency_ns)[at, size] == few[row, size]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray
 from lpspec.scenario.names import OBJECTIVES, LearningRule, Objective
+from lpspec.simulation.price_grid import GridEnergy
 from lpspec.simulation.step_cost import StepCosts
 from lpspec.speculation.pruner import PRIOR_WEIGHT, SAMPLING_SHARE, DraftTokenPruner, FixedTree
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_length
@@ -121,7 +122,12 @@ def test_the_choice_is_the_best_of_all_trees(
     draft_ns, draft_pj = draft_ns[: heads + 1] - draft_ns[0], draft_pj[: heads + 1] - draft_pj[0]
     nothing = np.zeros(1), np.zeros((2, 1)), 0.0, np.zeros(2)  # to move, to prefill
     costs = StepCosts(
-        0, latency_ns[None, :], by_component, draft_ns, np.stack([0.5 * draft_pj, 0.5 * draft_pj]), *nothing
+        0,
+        latency_ns[None, :],
+        GridEnergy.of(by_component),
+        draft_ns,
+        np.stack([0.5 * draft_pj, 0.5 * draft_pj]),
+        *nothing,
     )
     tree = DraftTokenPruner(accuracy, MAX_SIZE).choose(costs.prices(objective)[0, 0])
     paths = frozenset(tree.paths())

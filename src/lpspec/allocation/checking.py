@@ -1,6 +1,5 @@
 """What allocators give back, checked where it comes in: they may be user-defined."""
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +31,7 @@ def checked_cost(cost: object, allocator: str, what: str, shape: tuple[int, ...]
         return cost
     if not isinstance(cost, Cost) or not isinstance(cost.activity, Activity):
         raise InputError(f"allocator '{allocator}' gave {_said(cost)} for {what}: a Cost is needed")
-    counts = {field.name: getattr(cost.activity, field.name) for field in fields(Activity)}
+    counts = cost.activity._asdict()
     for name, value in {"latency_ns": cost.latency_ns, **counts}.items():
         if not _is_grid(value, shape):
             raise InputError(

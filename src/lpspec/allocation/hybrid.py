@@ -16,11 +16,11 @@ from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, la
 from lpspec.allocation.division import Division
 from lpspec.allocation.key_blocks import in_whole_blocks
 from lpspec.allocation.no_room import why_no_room
-from lpspec.allocation.parts import CostInParts, Part
+from lpspec.allocation.parts import Part, in_parts
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.allocation.product_splits import ProductSplits, TiledProduct
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.devices.cost import Cost
+from lpspec.devices.cost import Cost, Real
 from lpspec.devices.expert_loads import over_loads, price_on
 from lpspec.devices.kv_append import append_to_pim
 from lpspec.devices.kv_share import KeyShare
@@ -34,6 +34,7 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
     SHARED_HEAD,
     Attention,
+    Elementwise,
     ExpertGemm,
     Gemm,
     Operator,
@@ -96,11 +97,12 @@ class BalancedAllocator(ProductSplits):
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the operators one after the other, each split over both sides, and of all dies meanwhile."""
-        found = [part for op in operators for part in self._price(op)]
-        beside = reduce(add, (part for part in found if isinstance(part, Cost)), Cost())
-        parts = [part for part in found if isinstance(part, Part)]
-        timing = self.pim.timing
-        return CostInParts(beside, parts, timing) if parts else timing.standing_by(beside)
+        vector = [op for op in operators if isinstance(op, Elementwise)]
+        found = [part for op in operators if not isinstance(op, Elementwise) for part in self._price(op)]
+        by_rows: tuple[list[Elementwise], list[Elementwise]] = [], []  # few depend on the context
+        for op in vector:
+            by_rows[np.ndim(op.elements) > 1 and len(op.elements) > 1].append(op)  # type: ignore[arg-type]
+        return in_parts(found + [self.npu.elementwise(ops) for ops in by_rows if ops], self.pim.timing)
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost on the NPU, which reads weights from all ranks (LP-Spec section IV)."""
@@ -145,7 +147,7 @@ class BalancedAllocator(ProductSplits):
         if isinstance(op, Attention):
             once_ns = self.attention_ns(in_whole_blocks(op, self.pim.spec.lanes.n))
             return np.asarray(once_ns * op.count + self.appends(op).latency_ns)
-        return np.asarray(self.npu.price(op).latency_ns)
+        return np.asarray(self._beside_both_ns(op))
 
     def _least_op_ns(self, op: Operator) -> float:
         """Time of all copies of an operator by the best of all splits."""
@@ -161,7 +163,11 @@ class BalancedAllocator(ProductSplits):
             if self.pim.spec.attention_split == "positions":
                 least_ns = min(least_ns, self.least_by_positions_ns(whole))
             return op.count * least_ns + float(self.appends(op).latency_ns)
-        return float(self.npu.price(op).latency_ns)
+        return float(self._beside_both_ns(op))
+
+    def _beside_both_ns(self, op: StateUpdate | Elementwise) -> Real:
+        """Time of an operator that only the NPU computes."""
+        return self.npu.elementwise_ns(op) if isinstance(op, Elementwise) else self.npu.price(op).latency_ns
 
     @property
     def layouts(self) -> "tuple[BalancedAllocator, ...]":

@@ -20,21 +20,23 @@ class Part:
     Attributes:
         cost: Numbers, or arrays that broadcast to ``shape``.
         shape: Rows that differ, and tree sizes.
-        row: int64 [contexts, sizes] or [contexts, 1], which of them a pass has.
+        row: int64 [contexts, sizes] or [contexts, 1], which of them a pass has; None where each context has its own.
     """
 
     cost: Cost
     shape: tuple[int, int]
-    row: IntArray
+    row: IntArray | None = None
 
     @cached_property
-    def _place(self) -> IntArray:
-        place: IntArray = self.row * self.shape[1] + np.arange(self.shape[1])
-        return place
+    def place(self) -> IntArray | None:
+        """int64 [contexts, sizes], the place of a pass in those rows, counted through both axes."""
+        return None if self.row is None else self.row * self.shape[1] + np.arange(self.shape[1])
 
     def over_grid(self, value: Any) -> Any:
         """A count or price of its rows for every pass, float64 [contexts, sizes]; as it is where it has no rows."""
-        return value if np.ndim(value) < 2 else np.take(np.broadcast_to(value, self.shape), self._place)
+        if np.ndim(value) < 2 or self.place is None:
+            return value
+        return np.take(np.broadcast_to(value, self.shape), self.place)
 
     @property
     def whole(self) -> Cost:
@@ -78,3 +80,26 @@ class CostInParts(Cost):
     def activity(self) -> Activity:
         """Events of every pass."""
         return self._whole.activity
+
+
+def in_parts(found: Iterable[Part | Cost], timing: MemoryTiming) -> Cost:
+    """The sum of parts and of other costs, and what all dies do meanwhile; what has no rows is added up first."""
+    parts: list[Part] = []
+    beside, with_rows = Cost(), Cost()
+    for one in found:
+        if isinstance(one, Part):
+            parts.append(one)
+        elif _has_rows(one):
+            with_rows += one
+        else:
+            beside += one
+    if not parts:
+        return timing.standing_by(beside + with_rows)
+    if _has_rows(with_rows):
+        parts.append(Part(with_rows, np.shape(with_rows.latency_ns)))
+    return CostInParts(beside, parts, timing)
+
+
+def _has_rows(cost: Cost) -> bool:
+    """Whether its time differs from context to context."""
+    return np.ndim(cost.latency_ns) > 1 and np.shape(cost.latency_ns)[0] > 1

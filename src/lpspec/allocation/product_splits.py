@@ -8,7 +8,7 @@ whole product to the NPU is always among the trials.
 
 from abc import abstractmethod
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 
@@ -38,6 +38,7 @@ class TiledProduct:
         latency_ns: float64, its time.
         events: Its events, once somebody wants them; likewise arrays, or numbers.
         energy_pj: float64, their energy and that of all dies meanwhile, likewise.
+        of_cell: Events by place, numbers, as far as they were asked for.
     """
 
     gemm: Gemm
@@ -45,6 +46,7 @@ class TiledProduct:
     latency_ns: FloatArray
     events: Activity | None = None
     energy_pj: FloatArray | None = None
+    of_cell: dict[tuple[int, int], Activity] = field(default_factory=dict)
 
 
 class ProductSplits(AttentionSplits):
@@ -58,6 +60,7 @@ class ProductSplits(AttentionSplits):
     _columns_of: dict[PlacedGemm, IntArray]
     _products: FloatArray
     _tables: dict[tuple[Hashable, ...], TiledProduct]
+    _best_of: dict[tuple[Hashable, ...], tuple[IntArray, FloatArray]]
 
     def _product_cost(self, op: Gemm) -> Cost:
         """All copies, each by the split of its placement."""
@@ -119,6 +122,7 @@ class ProductSplits(AttentionSplits):
     def _forget_splits(self) -> None:
         """Decide anew: other columns lie elsewhere now, and attention is held against products."""
         self._columns_of, self._products, self._heads_over = {}, np.zeros((2, self.max_tokens)), {}
+        self._best_of = {}
 
     def _of_products(self, profile: EnergyProfile) -> FloatArray:
         """Time and energy of all products of a step, for each size: float64 [2, sizes]."""
@@ -161,13 +165,24 @@ class ProductSplits(AttentionSplits):
         tiles = checked_tiles(self.allowed_tiles(placed), placed, type(self))
         if or_npu_alone and tiles[0]:
             tiles = np.concatenate([[0], tiles])
+        if np.max(tokens, initial=0) > self.max_tokens:
+            return GemmSplit(placed, *self._best_of_tiles(tokens, placed, tiles))
+        key = *self._table_key(placed), tiles.tobytes()
+        if key not in self._best_of:  # products of one shape, and all sizes, at once
+            self._best_of[key] = self._best_of_tiles(np.arange(1, self.max_tokens + 1), placed, tiles)
+        columns, latency_ns = self._best_of[key]
+        at = np.asarray(tokens) - 1
+        return GemmSplit(placed, columns[at], latency_ns[at])
+
+    def _best_of_tiles(self, tokens: Count, placed: PlacedGemm, tiles: IntArray) -> tuple[IntArray, FloatArray]:
+        """Columns on PIM of the fastest split into so many tiles, and its time."""
         columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
         each = np.asarray(tokens)[..., None]
         latency_ns = self._split_ns(each, placed, columns)
         weight = self._split_weight(each, placed.gemm, columns, latency_ns)
         # Among equals the last wins: the most columns on PIM, where a bit costs least.
         best = weight.shape[-1] - 1 - np.argmin(weight[..., ::-1], axis=-1)
-        return GemmSplit(placed, columns[best], self._split_ns(tokens, placed, columns[best]))
+        return columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0]
 
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
         """What the split of one copy minimises: time."""
@@ -191,20 +206,27 @@ class ProductSplits(AttentionSplits):
         if np.max(op.tokens, initial=0) > self.max_tokens:
             return self._split_activity(replace(placed.gemm, count=1, tokens=op.tokens), pim_columns)
         at = np.asarray(op.tokens) - 1, ceil_div(pim_columns, placed.tile_columns)
-        events = self._events(table := self._tiled(placed))
-        return each_count(events, lambda count: np.broadcast_to(count, table.latency_ns.shape)[at])
+        events, shape = self._events(table := self._tiled(placed)), table.latency_ns.shape
+        if np.ndim(op.tokens) or np.ndim(pim_columns):
+            return each_count(events, lambda count: np.broadcast_to(count, shape)[at])
+        cell = int(at[0]), int(at[1])
+        if cell not in table.of_cell:  # draft heads ask for the same again and again
+            table.of_cell[cell] = each_count(events, lambda count: float(np.broadcast_to(count, shape)[cell]))
+        return table.of_cell[cell]
 
     def _tiled(self, placed: PlacedGemm) -> TiledProduct:
         """The table of a product, which those of one shape share."""
-        gemm = placed.gemm
-        shares_k = gemm.name in self.pim.k_split
-        key = gemm.k, gemm.n, gemm.stored, gemm.activation_bits, placed.tile_columns, shares_k
+        gemm, key = placed.gemm, self._table_key(placed)
         if key not in self._tables:
             tokens = np.arange(1, self.max_tokens + 1)[:, None]
             columns = np.minimum(np.arange(placed.tiles + 1) * placed.tile_columns, gemm.n)
             one = replace(gemm, count=1, tokens=tokens, runs=1)
             self._tables[key] = TiledProduct(one, columns, self.makespan_ns(tokens, one, columns))
         return self._tables[key]
+
+    def _table_key(self, placed: PlacedGemm) -> tuple[Hashable, ...]:
+        gemm, shares_k = placed.gemm, placed.gemm.name in self.pim.k_split
+        return gemm.k, gemm.n, gemm.stored, gemm.activation_bits, placed.tile_columns, shares_k
 
     def _events(self, table: TiledProduct) -> Activity:
         if table.events is None:

@@ -58,6 +58,7 @@ class WeighedAllocator(BalancedAllocator):
         """The same placement with splits of another weight."""
         other = copy(self)
         other._ns_worth_pj = _for_sizes(ns_worth_pj, self.max_tokens)
+        other._forget_splits()
         return other
 
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:

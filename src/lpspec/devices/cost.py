@@ -10,7 +10,7 @@ import numpy as np
 
 from lpspec.arrays import FloatArray
 from lpspec.llm.counts import plain
-from lpspec.machine.energy_profile import COMPONENTS, EVENTS, NOTHING, Activity, Real
+from lpspec.machine.energy_profile import COMPONENTS, NOTHING, Activity, Real
 
 __all__ = [
     "COMPONENTS",
@@ -43,14 +43,14 @@ class Cost:
 
 def each_count(activity: Activity, change: Callable[[FloatArray], Real]) -> Activity:
     """The same events with every count that is an array changed; numbers stay."""
-    counts = (getattr(activity, name) for name in EVENTS)
-    return Activity(*(change(count) if np.ndim(count) else count for count in counts))
+    return Activity._make(
+        count if isinstance(count, float) or not np.ndim(count) else change(count) for count in activity
+    )
 
 
 def table_of(cost: Cost, kinds: int) -> FloatArray:
     """Time and events of so many kinds as numbers that add and scale: float64 [kinds, 1 + events]."""
-    activity = cost.activity
-    rows = (cost.latency_ns, *(getattr(activity, name) for name in EVENTS))
+    rows = (cost.latency_ns, *cost.activity)
     return np.stack([np.broadcast_to(np.asarray(row, np.float64), (kinds,)) for row in rows], axis=1)
 
 

@@ -1,7 +1,7 @@
 """What operators cost on one device; of products with experts, what each expert may be sent counts by its chance."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ def over_loads(op: ExpertGemm, price: Callable[[Gemm], Cost]) -> Cost:
     def expected(value: Any) -> Any:
         return plain((chance * value).sum(axis=-1)) if np.any(value) else 0.0
 
-    activity = Activity(*(expected(getattr(each.activity, field.name)) for field in fields(Activity)))
+    activity = Activity._make(map(expected, each.activity))
     return Cost(expected(each.latency_ns), activity)
 
 

@@ -50,7 +50,7 @@ class Npu:
             return self._attention(op)
         if isinstance(op, StateUpdate):
             return self._state_update(op)
-        return self._elementwise(op)
+        return self.elementwise((op,))
 
     @classmethod
     def of(cls, platform: PlatformSpec) -> Self:
@@ -235,10 +235,18 @@ class Npu:
         """Events of writing the new tokens' keys and values to memory once."""
         return Activity(activation_memory_bits=op.kv_write_bytes * 8.0)
 
-    def _elementwise(self, op: Elementwise) -> Cost:
-        memory_ns = op.memory_bytes / self.bus_gb_per_s
-        activity = off_chip_read(op.memory_bytes) + _passing(op.passed_bytes) + Activity(macs_int8=op.vector_ops / 2)
-        return Cost(np.maximum(self._vector_ns(op.vector_ops), memory_ns), activity)
+    def elementwise(self, ops: Sequence[Elementwise]) -> Cost:
+        """Cost of vector operators one after the other."""
+        read_bytes, passed_bytes, operations = (
+            sum(counts)
+            for counts in zip(*((op.memory_bytes, op.passed_bytes, op.vector_ops) for op in ops), strict=True)
+        )
+        activity = off_chip_read(read_bytes) + _passing(passed_bytes) + Activity(macs_int8=operations / 2)
+        return Cost(sum(self.elementwise_ns(op) for op in ops), activity)
+
+    def elementwise_ns(self, op: Elementwise) -> Real:
+        """Time of one."""
+        return np.maximum(self._vector_ns(op.vector_ops), op.memory_bytes / self.bus_gb_per_s)
 
     def _state_update(self, op: StateUpdate) -> Cost:
         """States are read while vector lanes move them on, two operations a MAC; then they are written back."""

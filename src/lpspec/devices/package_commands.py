@@ -6,7 +6,7 @@ among copies that follow each other (``lpspec.dram.run.session``), so they hold 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
 from typing import Any
@@ -289,4 +289,4 @@ def _of_channel(commands: PhaseCommands, device: DieSpec) -> Activity:
     """
     activity = activity_of(commands, device, written="activations")
     passed_bits = 2 * activity.io_bits
-    return replace(activity, scratchpad_bits=passed_bits, local_buffer_bits=passed_bits)
+    return activity._replace(scratchpad_bits=passed_bits, local_buffer_bits=passed_bits)

@@ -18,7 +18,8 @@ from lpspec.llm.draft_work import drafted, level_operators
 from lpspec.llm.operators import verify_operators
 from lpspec.scenario.names import Fidelity, Objective
 from lpspec.simulation.command_cost import CommandCosts, command_costs
-from lpspec.simulation.step_cost import priced, step_costs
+from lpspec.simulation.price_grid import priced
+from lpspec.simulation.step_cost import step_costs
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 WIDTH = 10

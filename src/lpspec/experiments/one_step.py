@@ -8,8 +8,9 @@ import numpy as np
 from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.scenario import Workload
 from lpspec.simulation.command_cost import command_costs
+from lpspec.simulation.price_grid import priced
 from lpspec.simulation.run import Run, decode_steps, price_steps
-from lpspec.simulation.step_cost import allocator_of, priced, step_costs
+from lpspec.simulation.step_cost import allocator_of, step_costs
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 from lpspec.speculation.rank_trace import RankTrace
 

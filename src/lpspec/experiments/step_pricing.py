@@ -14,8 +14,9 @@ from lpspec.devices.cost import Cost
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
+from lpspec.simulation.price_grid import GridEnergy, priced
 from lpspec.simulation.run import Run, place_steps, price_by_commands, price_steps, put_in_place
-from lpspec.simulation.step_cost import StepCosts, priced, step_costs
+from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
 
@@ -48,7 +49,7 @@ def live_costs(system: System, drafter: Drafter, first_context: int, contexts: i
     latency_ns, energy_pj = costs.latency_ns.copy(), costs.energy_pj.copy()
     latency_ns[:, 1:] += (level.latency_ns[:, 0] + levels * level.latency_ns[:, width - 1])[:, None]
     energy_pj[:, :, 1:] += (level.energy_pj[:, :, 0] + levels * level.energy_pj[:, :, width - 1])[:, :, None]
-    return replace(costs, latency_ns=latency_ns, energy_pj=energy_pj)
+    return replace(costs, latency_ns=latency_ns, energy=GridEnergy.of(energy_pj))
 
 
 def _drafting_model(model: ModelSpec, drafter: ConfidenceDrafter) -> ModelSpec:

@@ -10,8 +10,9 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import command_costs
+from lpspec.simulation.price_grid import priced
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.step_cost import priced, step_costs
+from lpspec.simulation.step_cost import step_costs
 from lpspec.simulation.workload import System, tree_policy
 from lpspec.speculation.rank_trace import RankTrace
 

@@ -6,6 +6,7 @@ describes a step or a whole (tokens, context) grid; ints in give ints out.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +50,20 @@ def verify_operators(model: ModelSpec, tokens: Count, context: Count) -> tuple[O
         tokens: Tokens verified in the pass, the root included.
         context: Committed tokens already in the key-value cache.
     """
-    return step_operators(model, model.steps(), Pass(tokens, context, tokens))
+    if isinstance(tokens, int) and isinstance(context, int):
+        return _verify_numbers(model, tokens, context)
+    return step_operators(model, _steps_of(model), Pass(tokens, context, tokens))
+
+
+@lru_cache(maxsize=256)
+def _verify_numbers(model: ModelSpec, tokens: int, context: int) -> tuple[Operator, ...]:
+    """The same of counts that are numbers, asked for again and again while weights are placed."""
+    return step_operators(model, _steps_of(model), Pass(tokens, context, tokens))
+
+
+@lru_cache(maxsize=64)
+def _steps_of(model: ModelSpec) -> tuple[CountedStep, ...]:
+    return tuple(model.steps())
 
 
 def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator, ...]:
@@ -62,9 +76,10 @@ def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator,
         model: The decoder.
         prompt_tokens: Tokens of the prompt.
     """
-    return step_operators(model, model.steps(), Pass(prompt_tokens, 0, 1, causal=True))
+    return step_operators(model, _steps_of(model), Pass(prompt_tokens, 0, 1, causal=True))
 
 
+@lru_cache(maxsize=256)
 def draft_operators(model: ModelSpec, heads: int | None = None) -> tuple[Operator, ...]:
     """The Medusa heads on the one hidden state of the last accepted token; empty where none run.
 

@@ -4,10 +4,8 @@ Whoever models hardware counts events and never joules, so the same counts can b
 component is a constant in ``EnergyProfile`` and a line in ``Activity``, and is counted where it happens.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 from pydantic import Field
 
@@ -72,8 +70,7 @@ class Event:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(NamedTuple):
     """Counts of physical events: numbers, or arrays that broadcast over a (context, tokens) grid.
 
     An access of an on-chip memory or register is a read or a write.
@@ -102,19 +99,19 @@ class Activity:
     power_down_die_ns: Annotated[Real, Event("static", "power_down", "ns of dies in power-down")] = 0.0
     active_die_ns: Annotated[Real, Event("static", "active_power", "ns of dies with a row open")] = 0.0
 
-    def __add__(self, other: "Activity") -> "Activity":
+    def __add__(self, other: "Activity") -> "Activity":  # type: ignore[override]
         """Events of both, one after the other or side by side."""
         if self is NOTHING or other is NOTHING:
             return other if self is NOTHING else self
-        return Activity(*map(_plus, _counts_of(self), _counts_of(other)))
+        return Activity._make(map(_plus, self, other))
 
-    def __mul__(self, factor: Real) -> "Activity":
+    def __mul__(self, factor: Real) -> "Activity":  # type: ignore[override]
         """Events of ``factor`` repetitions."""
-        return Activity(*[count if _is_nothing(count) else count * factor for count in _counts_of(self)])
+        return Activity._make([count if _is_nothing(count) else count * factor for count in self])
 
     def by_event_pj(self, profile: EnergyProfile) -> dict[str, Real]:
         """Energy of every event that occurred, pJ, by its name."""
-        found = ((name, getattr(self, name)) for name in EVENTS)
+        found = zip(EVENTS, self, strict=True)
         return {name: count * profile.pj_of(EVENTS[name].constant) for name, count in found if not _is_nothing(count)}
 
     def energy_pj(self, profile: EnergyProfile) -> dict[str, Real]:
@@ -130,8 +127,6 @@ EVENTS: dict[str, Event] = {name: counted.__metadata__[0] for name, counted in A
 
 NOTHING = Activity()
 """No event."""
-
-_counts_of: Callable[[Activity], tuple[Real, ...]] = attrgetter(*EVENTS)
 
 COMPONENTS = tuple(dict.fromkeys(event.component for event in EVENTS.values()))
 """Where energy goes: DRAM array, path off the chip, on-chip memories and registers (of weights, activations and

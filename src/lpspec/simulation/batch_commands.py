@@ -16,7 +16,7 @@ from lpspec.simulation.batch_cost import BatchCosts, by_whom, drafting_operators
 from lpspec.simulation.batch_kernels import Clock
 from lpspec.simulation.command_cost import CommandCosts, Kinds, command_costs
 from lpspec.simulation.draft_cache import KEY_BLOCK, draft_cache_of, waiting
-from lpspec.simulation.step_cost import priced
+from lpspec.simulation.price_grid import priced
 from lpspec.simulation.step_phases import Phase, cost_of
 from lpspec.simulation.workload import MAX_TREE_SIZE
 

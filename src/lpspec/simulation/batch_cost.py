@@ -28,7 +28,8 @@ from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.batch_kernels import Clock
 from lpspec.simulation.draft_cache import draft_cache_of, waiting
 from lpspec.simulation.energy_basis import counted_pj
-from lpspec.simulation.step_cost import priced, put_in_place_prices
+from lpspec.simulation.price_grid import GridEnergy, grid_prices, priced
+from lpspec.simulation.step_cost import put_in_place_prices
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 from lpspec.speculation.budget_kernels import PassPrices
 
@@ -225,15 +226,16 @@ def _own_grid(system: System, allocator: Allocator, span: Span, start: int, stop
     context = span.first_context + np.arange(start, stop)[:, None]
     cache = draft_cache_of(system.platform, system.model, span.requests)
 
-    def own(size: IntArray, waits: bool) -> tuple[FloatArray, FloatArray]:
+    def own(size: IntArray, waits: bool) -> tuple[FloatArray, GridEnergy]:
         _, operators = by_whom(system.model, system.charged(size[None, :]), context)
         shape = (stop - start, len(size))
         cost = checked_cost(
             allocator.decode_cost(waiting(operators, waits)), system.platform.allocator, "attention", shape
         )
-        return priced(system, cost, shape)
+        return grid_prices(system, cost, shape)
 
-    return cache.priced(cache.waits(np.arange(1, span.sizes + 1)), own)
+    latency_ns, energy = cache.priced(cache.waits(np.arange(1, span.sizes + 1)), own)
+    return latency_ns, energy.whole_pj
 
 
 def _drafts(system: System, allocator: Allocator, span: Span) -> tuple[FloatArray, FloatArray]:

@@ -23,6 +23,7 @@ from lpspec.llm.counts import Count, packed_bytes, plain
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
+from lpspec.simulation.price_grid import GridEnergy
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 KEY_BLOCK = 32
@@ -33,8 +34,8 @@ LEAST_TREE = 8
 
 Operators: TypeAlias = tuple[Operator, ...]
 
-Prices: TypeAlias = tuple[FloatArray, FloatArray]
-"""Time, float64 [contexts, sizes], and energy, float64 [components, contexts, sizes]."""
+Prices: TypeAlias = tuple[FloatArray, GridEnergy]
+"""Time, float64 [contexts, sizes], and energy of a grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,8 @@ class DraftCache:
         ends = [*(np.flatnonzero(np.diff(waits)) + 1).tolist(), len(waits)]
         starts = [0, *ends[:-1]]
         found = [price(np.arange(a + 1, b + 1), bool(waits[a])) for a, b in zip(starts, ends, strict=True)]
-        if len(found) == 1:
-            return found[0]
-        return np.concatenate([ns for ns, _ in found], axis=-1), np.concatenate([pj for _, pj in found], axis=-1)
+        energy = reduce(GridEnergy.beside, (energy for _, energy in found))
+        return np.concatenate([ns for ns, _ in found], axis=-1), energy
 
     def put_in_place(self, size: IntArray, committed: IntArray, moved: IntArray, context: IntArray) -> IntArray:
         """Entry, in a list of what is put in place after a pass, of each pass.

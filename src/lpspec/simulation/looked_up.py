@@ -16,8 +16,9 @@ _Sums = tuple[FloatArray, FloatArray, FloatArray]
 def looked_up(costs: StepCosts, steps: Steps) -> tuple[FloatArray, FloatArray, FloatArray, float]:
     """Time, ns, and energy, pJ, of every step, float64 [steps]; float64 [components] of all; and time of moves, ns."""
     size, sizes = steps.l_spec - 1, costs.latency_ns.shape[1]
+    place = steps.position * sizes + size
     found = [
-        _at(costs.latency_ns, costs.energy_pj, steps.position * sizes + size),
+        (costs.latency_ns.reshape(-1)[place], costs.energy.total_pj.reshape(-1)[place], costs.energy.summed(place)),
         _at(costs.compaction_ns, costs.compaction_pj, steps.moved),
         _drafting(costs, steps),
     ]
@@ -26,8 +27,8 @@ def looked_up(costs: StepCosts, steps: Steps) -> tuple[FloatArray, FloatArray, F
         found.append(_at(placed.latency_ns, placed.energy_pj, steps.placement * sizes + size))
         before = np.concatenate([steps.placement[:1], steps.placement[:-1]])
         moves = ~np.eye(len(placed.move_ns), dtype=np.bool_)
-        place = before * len(moves) + steps.placement
-        found.append(_at(placed.move_ns * moves, placed.move_pj * moves, place))
+        moved = before * len(moves) + steps.placement
+        found.append(_at(placed.move_ns * moves, placed.move_pj * moves, moved))
         migration_ns = float(found[-1][0].sum())
     step_ns, step_pj, total_pj = (reduce(add, parts) for parts in zip(*found, strict=True))
     return step_ns, step_pj, total_pj, migration_ns

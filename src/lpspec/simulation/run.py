@@ -18,8 +18,9 @@ from lpspec.simulation.draft_cache import draft_cache_of
 from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_pj, counted_pj
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.looked_up import looked_up
+from lpspec.simulation.price_grid import priced
 from lpspec.simulation.requests import refuse_served
-from lpspec.simulation.step_cost import StepCosts, priced, step_costs
+from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.step_order import check_order, right_ahead, run_ahead, shared_share
 from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, check_shape

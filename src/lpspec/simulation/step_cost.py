@@ -13,9 +13,8 @@ import numpy as np
 
 from lpspec.allocation.allocator import Allocator, Commanded, make_allocator
 from lpspec.allocation.checking import checked_cost
-from lpspec.allocation.parts import CostInParts
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.devices.cost import COMPONENTS, Cost
+from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
 from lpspec.llm.draft_work import draft_prompt_operators, level_operators, network_of
 from lpspec.llm.operators import ExpertGemm, Gemm, draft_operators, prefill_operators, verify_operators
@@ -24,7 +23,11 @@ from lpspec.scenario.names import Objective
 from lpspec.simulation.draft_cache import DraftCache, draft_cache_of, put_in_place_cost, waiting
 from lpspec.simulation.energy_basis import counted_pj
 from lpspec.simulation.level_costs import LevelCosts
+from lpspec.simulation.price_grid import GridEnergy, grid_prices, priced
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
+
+FEW = 64
+"""Contexts whose prices are computed together."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class StepCosts:
     Attributes:
         first_context: Context of row 0, tokens.
         latency_ns: float64 [contexts, sizes]; column n - 1 verifies n tokens, the root included.
-        energy_pj: float64 [components, contexts, sizes], of memory and MACs, in the order of ``COMPONENTS``.
+        energy: Of memory and MACs on the same grid, in the order of ``COMPONENTS``.
         draft_ns: float64 [heads + 1], time of the first 0, 1, ... draft heads; 0 alone where there are none.
         draft_pj: float64 [components, heads + 1], their energy.
         compaction_ns: float64 [entries], time to put keys and values of accepted tokens in place, entries as for
@@ -69,7 +72,7 @@ class StepCosts:
 
     first_context: int
     latency_ns: FloatArray
-    energy_pj: FloatArray
+    energy: GridEnergy
     draft_ns: FloatArray
     draft_pj: FloatArray
     compaction_ns: FloatArray
@@ -80,6 +83,11 @@ class StepCosts:
     platform: PlatformSpec | None = None
     allocator: Allocator | None = None
     levels: LevelCosts | None = None
+
+    @property
+    def energy_pj(self) -> FloatArray:
+        """float64 [components, contexts, sizes]."""
+        return self.energy.whole_pj
 
     def prices(self, objective: Objective, heads: Sequence[int] | None = None) -> FloatArray:
         """What the pruner divides expected tokens by: float64 [placements, contexts, rows, sizes].
@@ -96,13 +104,18 @@ class StepCosts:
         latency_ns = self.latency_ns[None]
         if self.placements is not None:
             latency_ns = latency_ns + self.placements.latency_ns[:, None]
-        latency_ns = latency_ns[:, :, None] + draft_ns
         if objective == "throughput":
-            return latency_ns
-        energy_pj = self.energy_pj.sum(axis=0)[None]
+            return latency_ns[:, :, None] + draft_ns
+        energy_pj = self.energy.total_pj[None]
         if self.placements is not None:
             energy_pj = energy_pj + self.placements.energy_pj.sum(axis=0)[:, None]
-        return self._price(objective, latency_ns, energy_pj[:, :, None] + draft_pj)
+        price = np.empty((*latency_ns.shape[:2], len(rows), latency_ns.shape[2]))
+        for few in np.array_split(np.arange(latency_ns.shape[1]), latency_ns.shape[1] // FEW + 1):
+            some = slice(few[0], few[-1] + 1)  # what stays in the cache of a core
+            own_ns, own_pj = (own[some] if own.ndim == 3 else own for own in (draft_ns, draft_pj))
+            took_ns = latency_ns[:, some, None] + own_ns
+            price[:, some] = self._price(objective, took_ns, energy_pj[:, some, None] + own_pj)
+        return price
 
     def _drafting(self, rows: list[int]) -> tuple[FloatArray, FloatArray]:
         """Time and energy of so many heads, or so many levels: float64 [contexts, rows, sizes] each."""
@@ -165,13 +178,13 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     context = np.arange(first_context, last_context)[:, None]
     name, cache = system.platform.allocator, draft_cache_of(system.platform, model)
 
-    def verify(size: IntArray, waits: bool) -> tuple[FloatArray, FloatArray]:
+    def verify(size: IntArray, waits: bool) -> tuple[FloatArray, GridEnergy]:
         operators = verify_operators(model, system.charged(size[None, :]), context)
         operators = waiting(operators, waits, cache.held(context), cache.beside)
         cost = checked_cost(allocator.decode_cost(operators), name, "verify passes", grid := (contexts, len(size)))
-        return priced(system, cost, grid)
+        return grid_prices(system, cost, grid)
 
-    latency_ns, energy_pj = cache.priced(cache.waits(np.arange(1, sizes + 1)), verify)
+    latency_ns, energy = cache.priced(cache.waits(np.arange(1, sizes + 1)), verify)
     drafts = [
         checked_cost(allocator.decode_cost(draft_operators(model, heads)), name, "draft heads", (1, 1))
         for heads in range(model.medusa_heads + 1)
@@ -185,7 +198,7 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     draft_at = np.concatenate(draft_ns)[:, 0], np.concatenate(draft_pj, axis=1)[:, :, 0]
     compaction = put_in_place_prices(system, allocator, sizes, cache.most > 1, cache.block)
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
-    at_first = first_context, latency_ns, energy_pj
+    at_first = first_context, latency_ns, energy
     levels = _level_costs(system, allocator, context, cache)
     return StepCosts(*at_first, *draft_at, *compaction, *one_prompt, moving, system.platform, allocator, levels)
 
@@ -195,17 +208,18 @@ def _level_costs(system: System, allocator: Allocator, context: IntArray, cache:
     if not system.speculates or network_of(system.model) is None:
         return None
 
-    def passes(tokens: IntArray, fills: bool, waits: bool) -> tuple[FloatArray, FloatArray]:
+    def passes(tokens: IntArray, fills: bool, waits: bool) -> tuple[FloatArray, GridEnergy]:
         guessing = np.ones_like(tokens) if fills else tokens
         operators = level_operators(system.model, tokens[None, :], context, guessing[None, :], fills)
         cost = allocator.decode_cost(waiting(operators, waits))
         grid = len(context), len(tokens)
-        return priced(system, checked_cost(cost, system.platform.allocator, "drafting passes", grid), grid)
+        return grid_prices(system, checked_cost(cost, system.platform.allocator, "drafting passes", grid), grid)
 
     tokens = np.arange(1, MAX_TREE_SIZE + 1)
-    first = passes(tokens, fills=True, waits=False)
-    further = cache.priced(cache.level_waits(tokens), lambda width, waits: passes(width, fills=False, waits=waits))
-    return LevelCosts(*first, *further)
+    first_ns, first = passes(tokens, fills=True, waits=False)
+    waits = cache.level_waits(tokens)
+    further_ns, further = cache.priced(waits, lambda width, waits: passes(width, fills=False, waits=waits))
+    return LevelCosts(first_ns, first.whole_pj, further_ns, further.whole_pj)
 
 
 def allocator_of(system: System, last_context: int) -> Allocator:
@@ -254,23 +268,3 @@ def _placement_costs(system: System, allocator: Commanded, tokens: IntArray) -> 
         ns, pj = priced(system, allocator.migration(start, goal), (1, 1))
         move_ns[start, goal], move_pj[:, start, goal] = ns[0, 0], pj[:, 0, 0]
     return PlacementCosts(latency_ns, energy_pj, move_ns, move_pj)
-
-
-def priced(system: System, cost: Cost, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
-    """Latency and energy of memory and MACs by component on a full grid, static power included."""
-    if isinstance(cost, CostInParts) and cost.adds_up:
-        latency_ns, energy_pj = priced(system, cost.timing.standing_by(cost.beside), shape)
-        for part in cost.parts:
-            part_ns, part_pj = priced(system, cost.timing.standing_by(part.cost), part.shape)
-            latency_ns += part.over_grid(part_ns)
-            for row in np.flatnonzero(part_pj.any(axis=(1, 2))):
-                energy_pj[row] += part.over_grid(part_pj[row])
-        return latency_ns, energy_pj
-    latency_ns = np.array(np.broadcast_to(np.asarray(cost.latency_ns, np.float64), shape))
-    energy_pj = np.zeros((len(COMPONENTS), *shape))
-    for component, value in cost.activity.energy_pj(system.profile).items():
-        energy_pj[COMPONENTS.index(component)] = value
-    static_pj_per_ns = system.platform.static_power.watts * 1e3  # 1 W is 1000 pJ per ns
-    if static_pj_per_ns:
-        energy_pj[COMPONENTS.index("static")] += latency_ns * static_pj_per_ns
-    return latency_ns, energy_pj

@@ -7,7 +7,7 @@ of one die (8 MPUs), then k, so that units of 256 outputs are consecutive bursts
 both sides of a move.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -222,6 +222,6 @@ def run_package_move(
     burst_bytes = channel.device.organisation.burst_bytes.n
     share = n / width
     rank_ck = run.total_ck * channel.ranks
-    done_by_all = standing_by(replace(run.activity, idle_die_ns=0.0), channel.device, rank_ck, package.power_down)
+    done_by_all = standing_by(run.activity._replace(idle_die_ns=0.0), channel.device, rank_ck, package.power_down)
     activity = moved(done_by_all, len(plan.source) * burst_bytes) * share
     return PackageMove(package, k, n, to_pim, run, round(len(plan.source) * burst_bytes * share), activity)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -99,7 +99,7 @@ class PackageGemm:
         down = self.package.power_down
         total = standing_by(Activity(), self.device, rank_ck, down) * idle
         for share in self.shares:
-            done = replace(share.run.activity, idle_die_ns=0.0)
+            done = share.run.activity._replace(idle_die_ns=0.0)
             total += standing_by(done, self.device, rank_ck, down) * share.channels
         return total
 

@@ -7,7 +7,7 @@ a buffer of reads at a time, then its writes, since turning the bus round costs.
 no pins of the SoC: its path costs ``TRANSFER_SHARE`` of an off-chip bit.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def repeated_move(plan: MovePlan, device: DieSpec, controller: Controller) -> Ph
 
 def moved(activity: Activity, moved_bytes: float) -> Activity:
     """Events of a channel that only moved: its bursts do not leave the chip, but go from rank to rank."""
-    return replace(activity, io_bits=0.0, io_written_bits=0.0, transferred_bits=moved_bytes * 8.0)
+    return activity._replace(io_bits=0.0, io_written_bits=0.0, transferred_bits=moved_bytes * 8.0)
 
 
 def _serve(session: Session, way: int, places: IntArray, at: IntArray, take: TakeLog | None) -> IntArray:
