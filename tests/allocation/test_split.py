@@ -311,6 +311,6 @@ def test_grids_agree_with_numbers(name: str) -> None:
         for j, t in enumerate(tokens):
             one = DAU[name].decode_cost(verify_operators(model, t, context))
             assert np.asarray(grid.latency_ns)[i, j] == pytest.approx(float(one.latency_ns), rel=1e-12)
-            for field in Activity.__slots__:
+            for field in Activity._fields:
                 on_grid = np.broadcast_to(getattr(grid.activity, field), (3, 4))[i, j]
                 assert on_grid == pytest.approx(float(getattr(one.activity, field)), rel=1e-12)

@@ -245,7 +245,7 @@ def test_more_work_never_costs_less_of_anything(
     one = PEAK if roomy else SMALL_SPAD
     small, large = one.price(product(tokens, k, n)), one.price(product(tokens + more, k + deeper, n + wider))
     assert small.latency_ns <= large.latency_ns
-    for name in Activity.__slots__:
+    for name in Activity._fields:
         assert getattr(small.activity, name) <= getattr(large.activity, name)
 
 
@@ -261,7 +261,7 @@ def test_longer_attention_never_costs_less_of_anything(
 
     small, large = price(tokens, context), price(tokens + more, context + longer)
     assert small.latency_ns <= large.latency_ns * (1 + 1e-12)
-    for name in Activity.__slots__:
+    for name in Activity._fields:
         assert getattr(small.activity, name) <= getattr(large.activity, name)
 
 
@@ -274,7 +274,7 @@ def test_larger_memories_on_the_chip_never_cost_more(tokens: int, k: int, n: int
     for op in (product(tokens, k, n), heads_over(tokens, n, 6, 2, k)):
         small, large = build(room).price(op), build(room + more).price(op)
         assert large.latency_ns <= small.latency_ns
-        for name in Activity.__slots__:
+        for name in Activity._fields:
             assert getattr(large.activity, name) <= getattr(small.activity, name)
 
 
@@ -306,7 +306,7 @@ def test_a_larger_array_or_more_cores_never_take_longer(
 
 def fields_equal(grid: Cost, one: Cost, at: tuple[int, int], shape: tuple[int, int]) -> None:
     assert np.broadcast_to(np.asarray(grid.latency_ns), shape)[at] == one.latency_ns
-    for name in Activity.__slots__:
+    for name in Activity._fields:
         assert np.broadcast_to(getattr(grid.activity, name), shape)[at] == pytest.approx(getattr(one.activity, name))
 
 
