@@ -20,6 +20,18 @@ class Price:
     drafts: Callable[[int, int], tuple[float, float]]  # heads, requests
     counted: Callable[[float, float], float]  # what tokens are divided by, of ns and pJ
     most_tokens: int
+    network: "Network | None" = None
+
+
+@dataclass
+class Network:
+    """Time and energy of the passes of a network that drafts level by level, each as a function."""
+
+    first: Callable[[int], tuple[float, float]]  # tokens that it reads
+    guess: Callable[[int], tuple[float, float]]  # requests
+    further: Callable[[int], tuple[float, float]]  # tokens
+    own_first: Callable[[int, int], tuple[float, float]]  # context, tokens
+    own_further: Callable[[int, int], tuple[float, float]]
 
 
 @dataclass
@@ -55,6 +67,7 @@ class Machine:
     share: float
     by_limit: bool
     fixed: list[Path] | None = None
+    clock: Price | None = None  # where time is another than what trees are divided by
 
 
 def drafts_cost(price: Price, heads: Sequence[int]) -> tuple[float, float]:
@@ -67,10 +80,35 @@ def drafts_cost(price: Price, heads: Sequence[int]) -> tuple[float, float]:
     return ns, pj
 
 
-def pass_cost(price: Price, contexts: Sequence[int], sizes: Sequence[int], heads: Sequence[int]) -> tuple[float, float]:
+def pass_cost(
+    price: Price,
+    contexts: Sequence[int],
+    sizes: Sequence[int],
+    heads: Sequence[int],
+    committed: Sequence[int] | None = None,
+) -> tuple[float, float]:
+    """Of a pass that is planned, or of one whose requests have committed so much."""
     parts = [price.shared(sum(sizes)), drafts_cost(price, heads)]
     parts += [price.own(context, size) for context, size in zip(contexts, sizes, strict=True)]
+    if price.network is not None:
+        reads = [1 + deep // 2 for deep in heads] if committed is None else committed
+        parts += network_passes(price.network, list(zip(contexts, sizes, heads, reads, strict=True)))
     return sum(ns for ns, _ in parts), sum(pj for _, pj in parts)
+
+
+def network_passes(network: Network, requests: Sequence[tuple[int, int, int, int]]) -> Iterator[tuple[float, float]]:
+    """The first pass and one for each further level; of requests by context, tree size, levels, and tokens read."""
+    drafted = [one for one in requests if one[2] > 0]
+    if drafted:
+        yield network.first(sum(reads for *_, reads in drafted))
+        yield network.guess(len(drafted))
+        for context, _, _, reads in drafted:
+            yield network.own_first(context, reads)
+    for level in range(2, max((one[2] for one in requests), default=0) + 1):
+        wide = [(context, max((size + 1 - deep) // 2, 1)) for context, size, deep, _ in requests if deep >= level]
+        yield network.further(sum(width for _, width in wide))
+        for context, width in wide:
+            yield network.own_further(context, width)
 
 
 def likeliest(accuracy: Sequence[Sequence[float]], depth: int, nodes: int) -> list[tuple[float, Path]]:
@@ -195,7 +233,7 @@ def serve_by_hand(machine: Machine, requests: Sequence[Request]) -> dict[str, An
                     and saved >= machine.price.counted(*pass_cost(machine.price, contexts, sizes, more)) - paid
                 ):
                     ran, saved = more, 0.0
-        begin, now = now, now + pass_cost(machine.price, contexts, sizes, ran)[0]
+        begin, committed = now, list[int]()
         for one, tree, n in zip(taking, trees, ran, strict=True):
             left = one.wanted - one.position - 1
             accepted, moved = accepted_paths(tree, one.ranks[one.position][:left])
@@ -203,8 +241,10 @@ def serve_by_hand(machine: Machine, requests: Sequence[Request]) -> dict[str, An
             now += machine.compaction_ns[moved]
             one.steps.append((one.position, n))
             one.position += accepted + 1
+            committed.append(accepted + 1)
             if machine.fixed is None:
                 learn(machine, one)
+        now += pass_cost(machine.clock or machine.price, contexts, sizes, ran, committed)[0]
         passes.append((begin, now))
         for one in taking:
             if one.position >= one.wanted:

@@ -1,24 +1,20 @@
 """The compiled loop over requests beside its twin, which tries every division of every pass."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving_twin import Machine, Price, Request, serve_by_hand
+from serving_twin import Machine, Network, Price, Request, serve_by_hand
 
-from lpspec.simulation.batch_kernels import Asked, Clock, Learned, Rules, make_live, make_served, serve
-from lpspec.speculation.budget_kernels import (
-    EDP,
-    ENERGY,
-    THROUGHPUT,
-    Lists,
-    PassPrices,
-    make_division,
-    make_lists,
-)
+from lpspec.simulation.batch_kernels import serve
+from lpspec.simulation.batch_levels import no_levels, planned_passes
+from lpspec.simulation.serving_state import Asked, Clock, Learned, Rules, make_live, make_served
+from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
 from lpspec.speculation.kernels import make_growth
+from lpspec.speculation.pass_prices import EDP, ENERGY, THROUGHPUT, LevelPrices, PassPrices
 
 CONTEXTS, SIZES, HEADS, TOP_K = 40, 3, 2, 2
 FIXED: list[tuple[int, ...]] = [(0,), (1,)]
@@ -30,7 +26,9 @@ class Case:
     What requests share goes up in steps, or each request's own price in its tokens: then greedy division is exact.
     """
 
-    def __init__(self, seed: int, batch: int, objective: int, fixed: bool, steps_of: int, share: float) -> None:
+    def __init__(
+        self, seed: int, batch: int, objective: int, fixed: bool, steps_of: int, share: float, network: bool = False
+    ) -> None:
         dice = np.random.default_rng(seed)
         count = int(dice.integers(1, 6))
         self.batch, self.objective, self.fixed, self.share = batch, objective, fixed, share
@@ -43,7 +41,24 @@ class Case:
         slope = dice.uniform(0.01, 3, (2, CONTEXTS, 1)) * (steps_of == 0)
         self.own = dice.uniform(1, 30, (2, CONTEXTS, 1)) + slope * np.arange(SIZES)
         heads = np.cumsum(dice.uniform(1, 20, (2, HEADS + 1, 1)), axis=1) * np.ones(batch + 1)
-        self.drafts = heads - heads[:, :1]
+        self.drafts = (heads - heads[:, :1]) * (not network)
+        self.levels, self.level_clock = [no_levels(HEADS)] * 2, no_levels(HEADS)
+        if network:  # planned with what depends on levels alone, so that greedy division is exact
+            most = self.most_tokens + batch
+            flat = [dice.uniform(1, 30, 3) for _ in range(2)]
+            self.levels = [
+                LevelPrices(
+                    np.full(most + 1, one[0]),
+                    np.full(batch + 1, one[1]),
+                    np.full(most + 1, one[2]),
+                    np.zeros((CONTEXTS, SIZES)),
+                    np.zeros((CONTEXTS, SIZES)),
+                    np.array([0.0, one[0] + one[1], one.sum()]),
+                )
+                for one in flat
+            ]
+            shapes = (most + 1, batch + 1, most + 1, (CONTEXTS, SIZES), (CONTEXTS, SIZES), HEADS + 1)
+            self.level_clock = LevelPrices(*(dice.uniform(1, 30, shape) for shape in shapes))
         self.line = dice.uniform(0, 1), dice.uniform(0, 1)
         self.arrival_ns = np.sort(np.where(dice.uniform(size=count) < 0.5, 0.0, dice.uniform(0, 3000, count)))
         self.context = dice.integers(0, CONTEXTS - 12, count)
@@ -82,6 +97,7 @@ class Case:
             for cost in (self.shared_ns, self.shared_pj)
         ]
         share, idle = (1.0, 0.0) if self.objective == THROUGHPUT else self.line
+        reads, width = planned_passes(HEADS, SIZES)
         prices = PassPrices(
             self.shared_ns,
             self.shared_pj,
@@ -93,6 +109,10 @@ class Case:
             np.ascontiguousarray(self.own[1]),
             np.ascontiguousarray(self.drafts[0]),
             np.ascontiguousarray(self.drafts[1]),
+            self.levels[0],
+            self.levels[1],
+            reads,
+            width,
             np.arange(SIZES + 1),
             share,
             idle,
@@ -103,7 +123,9 @@ class Case:
         asked = Asked(
             self.arrival_ns, self.context, self.wanted, self.limit, self.blocks, table, self.first, begin, rows, log
         )
-        clock = Clock(self.shared_ns, prices.own_ns, prices.draft_ns, self.compaction_ns, self.prefill_ns)
+        clock = Clock(
+            self.shared_ns, prices.own_ns, prices.draft_ns, self.level_clock, self.compaction_ns, self.prefill_ns
+        )
         rules = Rules(
             least=size if self.fixed else 1,
             most=size,
@@ -154,6 +176,7 @@ class Case:
             lambda heads, n: (float(self.drafts[0, heads, n]), float(self.drafts[1, heads, n])),
             counted,
             self.most_tokens,
+            self._network(self.levels[0], self.levels[1]),
         )
         machine = Machine(
             price,
@@ -168,6 +191,7 @@ class Case:
             self.share,
             by_limit=True,
             fixed=FIXED if self.fixed else None,
+            clock=replace(price, network=self._network(self.level_clock, self.level_clock)),
         )
         requests = []
         for i in range(len(self.wanted)):
@@ -187,6 +211,20 @@ class Case:
             )
         return serve_by_hand(machine, requests)
 
+    def _network(self, ns: LevelPrices, pj: LevelPrices) -> Network | None:
+        if len(ns.first) == 0:
+            return None
+        return Network(
+            lambda tokens: (float(ns.first[tokens]), float(pj.first[tokens])),
+            lambda requests: (float(ns.guess[requests]), float(pj.guess[requests])),
+            lambda tokens: (float(ns.further[tokens]), float(pj.further[tokens])),
+            lambda context, tokens: (
+                float(ns.own_first[context, tokens - 1]),
+                float(pj.own_first[context, tokens - 1]),
+            ),
+            lambda context, n: (float(ns.own_further[context, n - 1]), float(pj.own_further[context, n - 1])),
+        )
+
 
 @settings(max_examples=150, deadline=None)
 @given(
@@ -196,13 +234,14 @@ class Case:
     fixed=st.booleans(),
     steps_of=st.sampled_from([0, 1, 2, 4, 100]),
     share=st.sampled_from([0.0, 0.01]),
+    network=st.booleans(),
 )
 def test_every_pass_and_every_request_is_as_its_twin_has_it(
-    seed: int, batch: int, objective: int, fixed: bool, steps_of: int, share: float
+    seed: int, batch: int, objective: int, fixed: bool, steps_of: int, share: float, network: bool
 ) -> None:
     if steps_of == 0 and objective == EDP:
         objective = THROUGHPUT  # the root of two straight lines is none
-    case = Case(seed, batch, objective, fixed, steps_of, share)
+    case = Case(seed, batch, objective, fixed, steps_of, share, network)
     found, wanted = case.compiled(), case.by_hand()
     assert found["steps"] == wanted["steps"]
     assert found["peak"] == wanted["peak"]

@@ -6,9 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lpspec.errors import InputError
 from lpspec.experiments.compare import compare
-from lpspec.experiments.serving import serve_requests
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
 from lpspec.llm.draft_work import level_operators
@@ -165,8 +163,3 @@ def test_levels_start_from_what_eagle_is_known_to_get_right() -> None:
     assert (np.diff(prior[0]) <= 1e-3).all()
     assert prior_of_levels(2, 1).tolist() == [[0.75], [0.75]]
     assert sum(EAGLE_MISSES) == pytest.approx(1 - 0.042, abs=0.002)  # the rest lies outside of lists of ten
-
-
-def test_requests_that_share_passes_have_medusa_or_none() -> None:
-    with pytest.raises(InputError, match="drafter eagle3 is priced for one request at a time"):
-        serve_requests(Scenario().replace(model=MODEL, systems=["lp-spec"], batch=2, drafter="eagle3"))

@@ -102,8 +102,9 @@ def test_nothing_is_lost_in_a_batch(system: str, batch: int) -> None:
 
 def test_energy_of_a_batch_is_that_of_its_passes() -> None:
     """Summed anew, pass by pass, from the price list."""
-    from lpspec.simulation.batch_cost import Span, batch_costs
+    from lpspec.simulation.batch_cost import batch_costs
     from lpspec.simulation.batch_room import make_room
+    from lpspec.simulation.pass_parts import Span
 
     run = served("lp-spec", 4)
     room = make_room(run.system, run.requests, 4, 64)
@@ -152,8 +153,6 @@ def test_where_memory_is_short_requests_wait_for_room() -> None:
         ({"prompt_tokens": 4090}, "npu", "reads at most 4096 tokens: a prompt of 4090 with 24 new tokens needs 4114"),
         ({"changes": {"allocator": "dynamic"}}, "lp-spec", "requests and batches take static or replicated"),
         ({"tree": "64x9"}, "lp-spec", "a tree 9 deep is not possible"),
-        ({"drafter": "eagle"}, "lp-spec", "requests and batches take medusa or none"),
-        ({"drafter": "prompt-lookup"}, "npu-spec", "requests and batches take medusa or none"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(options: dict[str, Any], system: str, said: str) -> None:

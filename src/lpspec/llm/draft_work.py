@@ -168,10 +168,21 @@ def level_operators(
         guessing: Of the tokens, those whose successors are guessed.
         fills: Whether the tokens are committed ones, whose hidden states come from the model.
     """
+    return level_layers(model, tokens, context, fills) + level_head(model, guessing)
+
+
+def level_layers(model: ModelSpec, tokens: Count, context: Count, fills: bool = False) -> tuple[Operator, ...]:
+    """That pass up to the head; arguments as for ``level_operators``."""
     if (network := network_of(model)) is None:
         return ()
-    layers = step_operators(network.body, network.layer_steps(fills), Pass(tokens, context, tokens))
-    return layers + step_operators(network.body, network.head_steps(model), Pass(guessing, context, guessing))
+    return step_operators(network.body, network.layer_steps(fills), Pass(tokens, context, tokens))
+
+
+def level_head(model: ModelSpec, guessing: Count) -> tuple[Operator, ...]:
+    """The head of such a pass, from hidden states to probabilities of guesses; it does not look at the context."""
+    if (network := network_of(model)) is None:
+        return ()
+    return step_operators(network.body, network.head_steps(model), Pass(guessing, 0, guessing))
 
 
 def draft_prompt_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator, ...]:

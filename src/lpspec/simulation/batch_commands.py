@@ -5,23 +5,32 @@ own cache. When passes begin depends on how long they take, so requests are serv
 """
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, cost_from
-from lpspec.simulation.batch_cost import BatchCosts, by_whom, drafting_operators
-from lpspec.simulation.batch_kernels import Clock
+from lpspec.llm.counts import Count
+from lpspec.llm.draft_work import level_head
+from lpspec.simulation.batch_cost import BatchCosts
+from lpspec.simulation.batch_levels import LevelTally
 from lpspec.simulation.command_cost import CommandCosts, Kinds, command_costs
-from lpspec.simulation.draft_cache import KEY_BLOCK, draft_cache_of, waiting
+from lpspec.simulation.draft_cache import KEY_BLOCK, waiting
+from lpspec.simulation.pass_parts import Parts, Span, drafting_operators, first_parts, further_parts, verify_parts
 from lpspec.simulation.price_grid import priced
-from lpspec.simulation.step_phases import Phase, cost_of
+from lpspec.simulation.serving_state import Clock
+from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import MAX_TREE_SIZE
+from lpspec.speculation.pass_prices import LevelPrices
 
-SHARED, OWN, COMPACTION, DRAFT, WRITTEN = range(5)
-"""Parts of a verify pass."""
+SHARED, OWN, COMPACTION, DRAFT, WRITTEN, FIRST, GUESS, FURTHER, OWN_FIRST, OWN_FURTHER = range(10)
+"""Parts of a verify pass, and of the passes of a network that drafts."""
+
+Rows = list[tuple[int, ...]]
+Asked = tuple[Rows, list[float]]
+"""Kinds of a part that occurred, and how often each."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Tally:
         drafts: float64 [heads + 1, requests + 1], the first heads for so many requests; such sums may take some off.
         moved: float64 [entries], what was put in place, as for ``DraftCache.put_in_place``.
         prompts: float64 [prompts].
+        levels: Of a network that drafts; None where none does.
     """
 
     tokens: FloatArray
@@ -43,6 +53,45 @@ class Tally:
     drafts: FloatArray
     moved: FloatArray
     prompts: FloatArray
+    levels: LevelTally | None = None
+
+
+class OwnKinds:
+    """Kinds of what a request has of its own in a pass, and which of them each context and size is."""
+
+    def __init__(self, span: Span, parts: Parts) -> None:
+        """Find those that differ: rows of whether they do not wait, tokens, positions in whole blocks, and blocks."""
+        sizes = np.arange(1, span.sizes + 1)
+        charged, waits = parts.charged(sizes), parts.waits(sizes)
+        context = span.first_context + np.arange(span.contexts)[:, None]
+        last = context + charged
+        blocks = np.where(waits, 0, (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1)
+        ends = -(-np.where(waits, context, last) // KEY_BLOCK)
+        most, longest = int(blocks.max()) + 1, int(ends.max()) + 1
+        number = (charged * longest + ends) * most + blocks
+        found, code = np.unique(number, return_inverse=True)
+        tokens_ends, block = np.divmod(found, most)
+        tokens, end = np.divmod(tokens_ends, longest)
+        rows = np.column_stack([(block == 0).astype(np.int64), tokens, end * KEY_BLOCK, block])
+        self.rows: Rows = [tuple(row) for row in rows.tolist()]
+        self.code: IntArray = code.reshape(number.shape)
+        self.ns: FloatArray = np.full(len(self.rows), np.nan)
+
+    def times(self, closed_ns: FloatArray) -> FloatArray:
+        """Time of each context and size, by closed forms where it is not priced: float64 [contexts, sizes]."""
+        own_ns = self.ns[self.code]
+        return np.where(np.isnan(own_ns), closed_ns, own_ns)
+
+    def learn(self, table: dict[tuple[int, ...], FloatArray]) -> None:
+        """Take the times of those that are priced."""
+        for i, row in enumerate(self.rows):
+            if row in table:
+                self.ns[i] = _ns(table[row])
+
+    def asked(self, own: IntArray, counts: FloatArray) -> Asked:
+        """Kinds of places of the price list, int64 [2, places], that occurred so often."""
+        codes, which = np.unique(self.code[tuple(own)], return_inverse=True)
+        return [self.rows[code] for code in codes.tolist()], np.bincount(which, counts).tolist()
 
 
 class BatchCommands:
@@ -51,29 +100,31 @@ class BatchCommands:
     def __init__(self, costs: BatchCosts, commands: CommandCosts) -> None:
         """Take the closed forms, which stand in until a part is priced, and whose memory commands are issued."""
         self.costs, self.commands = costs, commands
-        planner, model, arrays = commands.planner, costs.system.model, commands.arrays
+        planner, system, arrays = commands.planner, costs.system, commands.arrays
+        requests, memory = costs.span.requests, planner.memory
+        verify, first, further = verify_parts(system, requests), first_parts(system), further_parts(system, requests)
 
-        def shared(_: int, tokens: IntArray | int) -> tuple[Phase, ...]:
-            return planner.chain(by_whom(model, tokens, 0)[0], 0)
-
-        def own(waits: int, tokens: IntArray | int, keys: IntArray | int, blocks: IntArray | int) -> tuple[Phase, ...]:
-            return planner.chain(
-                waiting(by_whom(model, tokens, keys if waits else keys - tokens)[1], bool(waits)), blocks
-            )
+        def shared(parts: Parts, _: int, tokens: Count) -> tuple[Phase, ...]:
+            return planner.chain(parts.shared(tokens), 0)
 
         def draft(_: int, heads: int, requests: int) -> tuple[Phase, ...]:
-            return planner.chain(drafting_operators(model, heads, requests), 1)
+            return planner.chain(drafting_operators(system.model, heads, requests), 1)
 
         self._kinds = (
-            Kinds(shared, planner.memory, arrays),
-            Kinds(own, planner.memory, arrays),
-            Kinds(lambda _, moved: planner.compaction(moved), planner.memory, arrays),
-            Kinds(draft, planner.memory, arrays=False),
-            Kinds(lambda _, tokens: planner.written(tokens), planner.memory, arrays),
+            Kinds(partial(shared, verify), memory, arrays),
+            Kinds(partial(_own_phases, planner, verify), memory, arrays),
+            Kinds(lambda _, moved: planner.compaction(moved), memory, arrays),
+            Kinds(draft, memory, arrays=False),
+            Kinds(lambda _, tokens: planner.written(tokens), memory, arrays),
+            Kinds(partial(shared, first), memory, arrays),
+            Kinds(lambda _, requests: planner.chain(level_head(system.model, requests), 0), memory, arrays),
+            Kinds(partial(shared, further), memory, arrays),
+            Kinds(partial(_own_phases, planner, first), memory, arrays),
+            Kinds(partial(_own_phases, planner, further), memory, arrays),
         )
         self._tables: list[dict[tuple[int, ...], FloatArray]] = [{} for _ in self._kinds]
-        self._rows, self._code = self._own_kinds()
-        self._own_ns = np.full(len(self._rows), np.nan)
+        own = {OWN: verify} if costs.levels is None else {OWN: verify, OWN_FIRST: first, OWN_FURTHER: further}
+        self._own = {part: OwnKinds(costs.span, parts) for part, parts in own.items()}
         self._prompts: dict[int, Cost] = {}
 
     @property
@@ -86,23 +137,32 @@ class BatchCommands:
         shared_ns, draft_ns = self.costs.shared_ns.copy(), self.costs.draft_ns.copy()
         compaction_ns, prefill_ns = self.costs.compaction_ns.copy(), self.costs.prefill_ns.copy()
         for (_, tokens), row in self._tables[SHARED].items():
-            shared_ns[tokens] = self._ns(row)
+            shared_ns[tokens] = _ns(row)
         for (_, heads, requests), row in self._tables[DRAFT].items():
-            draft_ns[heads, requests] = self._ns(row)
+            draft_ns[heads, requests] = _ns(row)
         for (_, moved), row in self._tables[COMPACTION].items():
-            compaction_ns[moved] = self._ns(row)
+            compaction_ns[moved] = _ns(row)
         for (_, tokens), row in self._tables[WRITTEN].items():
-            compaction_ns[MAX_TREE_SIZE - 1 + tokens] = self._ns(row)
+            compaction_ns[MAX_TREE_SIZE - 1 + tokens] = _ns(row)
         for place, cost in self._prompts.items():
             prefill_ns[place] = float(np.sum(cost.latency_ns))
-        own_ns = self._own_ns[self._code]
-        return Clock(
-            shared_ns,
-            np.where(np.isnan(own_ns), self.costs.own_ns, own_ns),
-            draft_ns,
-            compaction_ns,
-            prefill_ns[prompts],
-        )
+        own_ns, level_ns = self._own[OWN].times(self.costs.own_ns), self._level_times()
+        return Clock(shared_ns, own_ns, draft_ns, level_ns, compaction_ns, prefill_ns[prompts])
+
+    def _level_times(self) -> LevelPrices:
+        """Time of the passes of a network."""
+        closed = self.costs.level_times
+        if self.costs.levels is None:
+            return closed
+        found = []
+        for part, closed_ns in ((FIRST, closed.first), (GUESS, closed.guess), (FURTHER, closed.further)):
+            found.append(closed_ns.copy())
+            for (_, tokens), row in self._tables[part].items():
+                found[-1][tokens] = _ns(row)
+        first, guess, further = found
+        own_first = self._own[OWN_FIRST].times(closed.own_first)
+        own_further = self._own[OWN_FURTHER].times(closed.own_further)
+        return LevelPrices(first, guess, further, own_first, own_further, closed.floor)
 
     def price(self, tally: Tally) -> bool:
         """Price what occurred and has no price yet; whether there was anything."""
@@ -111,22 +171,23 @@ class BatchCommands:
             [(row, count) for row, count in zip(rows, counts, strict=True) if row not in table]
             for (rows, counts), table in zip(asked, self._tables, strict=True)
         ]
-        for kinds, found in zip(self._kinds, new, strict=True):
-            if found:
-                rows, counts = zip(*found, strict=True)
-                kinds.expect(np.array(rows), np.abs(np.array(counts)))
-        for kinds, found, known in zip(self._kinds, new, self._tables, strict=True):
-            if found:
-                rows, _ = zip(*found, strict=True)
-                known |= dict(zip(rows, kinds.table(np.array(rows)), strict=True))
+        for parts in (range(FIRST), range(FIRST, len(new))):  # verification before drafting, as of one request
+            for part in parts:
+                if new[part]:
+                    rows, counts = zip(*new[part], strict=True)
+                    self._kinds[part].expect(np.array(rows), np.abs(np.array(counts)))
+            for part in parts:
+                if new[part]:
+                    rows, _ = zip(*new[part], strict=True)
+                    priced_now = self._kinds[part].table(np.array(rows))
+                    self._tables[part] |= dict(zip(rows, priced_now, strict=True))
         planner = self.commands.planner
         for place in np.flatnonzero(tally.prompts).tolist():
             if place not in self._prompts:
                 tokens = int(self.costs.span.prompts[place])
                 self._prompts[place] = cost_of(planner.prefill(tokens), planner.memory)
-        for i, own in enumerate(self._rows):
-            if own in self._tables[OWN]:
-                self._own_ns[i] = self._ns(self._tables[OWN][own])
+        for part, own in self._own.items():
+            own.learn(self._tables[part])
         return any(new)
 
     def energy_pj(self, tally: Tally) -> tuple[FloatArray, FloatArray]:
@@ -139,42 +200,47 @@ class BatchCommands:
         found = [priced(self.costs.system, cost, (1, 1))[1][:, 0, 0] for cost in (reduce(add, totals, Cost()), prompts)]
         return found[0], found[1]
 
-    def _asked(self, tally: Tally) -> list[tuple[list[tuple[int, ...]], list[float]]]:
+    def _asked(self, tally: Tally) -> list[Asked]:
         """Kinds that occurred, and how often, part by part."""
-        tokens, put = np.flatnonzero(tally.tokens), np.flatnonzero(tally.moved)
+        put = np.flatnonzero(tally.moved)
         moved, written = put[(put > 0) & (put < MAX_TREE_SIZE)], put[put >= MAX_TREE_SIZE]
         drafts = np.argwhere(tally.drafts)
         drafts = drafts[drafts.min(axis=1) > 0]
-        codes, which = np.unique(self._code[tuple(tally.own)], return_inverse=True)
         return [
-            ([(int(n > MAX_TREE_SIZE), n) for n in tokens.tolist()], tally.tokens[tokens].tolist()),
-            ([self._rows[code] for code in codes.tolist()], np.bincount(which, tally.own_counts).tolist()),
+            _by_tokens(tally.tokens),
+            self._own[OWN].asked(tally.own, tally.own_counts),
             ([(0, n) for n in moved.tolist()], tally.moved[moved].tolist()),
             ([(0, heads, n) for heads, n in drafts.tolist()], tally.drafts[tuple(drafts.T)].tolist()),
             ([(0, n - MAX_TREE_SIZE + 1) for n in written.tolist()], tally.moved[written].tolist()),
+            *self._asked_of_levels(tally.levels),
         ]
 
-    def _own_kinds(self) -> tuple[list[tuple[int, ...]], IntArray]:
-        """Kinds of attention that there are, and which of them each context and size is: int64 [contexts, sizes]."""
-        span = self.costs.span
-        charged = self.costs.system.charged(np.arange(1, span.sizes + 1))
-        context = span.first_context + np.arange(span.contexts)[:, None]
-        last = context + charged
-        waits = draft_cache_of(self.costs.system.platform, self.costs.system.model, span.requests).waits(
-            np.arange(1, span.sizes + 1)
+    def _asked_of_levels(self, levels: LevelTally | None) -> list[Asked]:
+        if levels is None:
+            return [([], [])] * (OWN_FURTHER - WRITTEN)
+        shared = [_by_tokens(counts) for counts in (levels.first, levels.guess, levels.further)]
+        own = (
+            self._own[part].asked(places, counts)
+            for part, places, counts in zip((OWN_FIRST, OWN_FURTHER), levels.own, levels.own_counts, strict=True)
         )
-        blocks = np.where(waits, 0, (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1)
-        ends = -(-np.where(waits, context, last) // KEY_BLOCK)
-        most, longest = int(blocks.max()) + 1, int(ends.max()) + 1
-        number = (charged * longest + ends) * most + blocks
-        found, code = np.unique(number, return_inverse=True)
-        tokens_ends, block = np.divmod(found, most)
-        tokens, end = np.divmod(tokens_ends, longest)
-        rows = np.column_stack([(block == 0).astype(np.int64), tokens, end * KEY_BLOCK, block])
-        return [tuple(row) for row in rows.tolist()], code.reshape(number.shape)
+        return [*shared, *own]
 
-    def _ns(self, row: FloatArray) -> float:
-        return float(row[0])
+
+def _ns(row: FloatArray) -> float:
+    return float(row[0])
+
+
+def _by_tokens(counts: FloatArray) -> Asked:
+    """Kinds by their tokens, float64 [tokens + 1]; those of more than a tree are laid out for themselves."""
+    tokens = np.flatnonzero(counts)
+    return [(int(n > MAX_TREE_SIZE), n) for n in tokens.tolist()], counts[tokens].tolist()
+
+
+def _own_phases(
+    planner: PhasePlanner, parts: Parts, waits: int, tokens: Count, keys: Count, blocks: Count
+) -> tuple[Phase, ...]:
+    """What one request has of its own, over whole blocks of keys; those of waiting tokens are not among them."""
+    return planner.chain(waiting(parts.own(tokens, keys if waits else keys - tokens), bool(waits)), blocks)
 
 
 def batch_commands(costs: BatchCosts) -> BatchCommands | None:

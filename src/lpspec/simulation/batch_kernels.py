@@ -3,23 +3,14 @@
 ``tests/simulation/serving_twin.py`` says the same readably.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.compiled import cached_njit
+from lpspec.simulation.serving_state import Asked, Clock, Learned, Live, Rules, Served
 from lpspec.simulation.workload import MAX_TREE_SIZE
-from lpspec.speculation.budget_kernels import (
-    Division,
-    Lists,
-    PassPrices,
-    divide,
-    drafting,
-    list_drafts,
-    pass_price,
-)
+from lpspec.speculation.budget_kernels import Division, Lists, divide, list_drafts
 from lpspec.speculation.kernels import (
     Growth,
     accepted_in,
@@ -30,114 +21,23 @@ from lpspec.speculation.kernels import (
     learn_rank,
     learn_verified,
 )
+from lpspec.speculation.pass_prices import (
+    LevelPrices,
+    PassPrices,
+    drafting,
+    drafts_by_network,
+    own_levels,
+    pass_price,
+    put_levels,
+    shared_levels,
+)
 
 
-class Asked(NamedTuple):
-    """Requests in the order of their arrival."""
-
-    arrival_ns: FloatArray  # [requests]
-    context: IntArray  # [requests], tokens of the prompt, as a row of the prices
-    wanted: IntArray  # [requests], tokens to generate
-    limit: IntArray  # [requests], tokens after which it ends for certain, as far as anybody knows beforehand
-    cache_bytes: IntArray  # [requests], that its cache may fill
-    table: IntArray  # [requests], whose accuracies are its own
-    first: IntArray  # [requests], row of its first token among the ranks
-    begin: IntArray  # [requests], row where its trace begins
-    rows: IntArray  # [requests], rows of its trace, after which it begins again
-    log: IntArray  # [requests], where its steps are kept
-
-
-class Clock(NamedTuple):
-    """Time of what a pass does."""
-
-    shared_ns: FloatArray  # [tokens + 1]
-    own_ns: FloatArray  # [contexts, sizes]
-    draft_ns: FloatArray  # [heads + 1, requests + 1]
-    compaction_ns: FloatArray  # [entries], of what is put in place
-    prefill_ns: FloatArray  # [requests]
-
-
-class Rules(NamedTuple):
-    """How trees are found, and what is learned."""
-
-    least: int  # tokens of a tree
-    most: int
-    fixed: bool  # the lists hold the one tree that everybody verifies
-    all_heads: bool
-    feedback: bool
-    chain: bool
-    memory: float
-    share: float  # of what passes cost, for heads that run only to be learned from
-    by_limit: bool  # no tree is deeper than what is left to generate; not where all heads run
-    batch: int
-    cache_bytes: int  # room for caches
-    waiting: int  # tokens of the largest tree that waits in the scratchpad
-
-
-class Learned(NamedTuple):
-    """What is known of each table's heads."""
-
-    accuracy: FloatArray  # [tables, heads, top_k]
-    weight: FloatArray
-
-
-class Served(NamedTuple):
-    """What came of it."""
-
-    joined_ns: FloatArray  # [requests]
-    first_ns: FloatArray  # [requests], when the first token was there
-    done_ns: FloatArray  # [requests]
-    pass_ns: FloatArray  # [2, passes or more], begin and end
-    step: IntArray  # [7, steps or more]: request, pass, position, tokens, committed, heads, moved
-    most_bytes: IntArray  # [1], of caches at a time
-
-
-class Live(NamedTuple):
-    """Working memory of the loop."""
-
-    running: IntArray  # [batch], those that have waited longest first
-    order: IntArray  # [batch]
-    table: IntArray  # [batch], of each running request
-    context: IntArray  # [batch], row of the prices
-    deepest: IntArray  # [batch], heads that are of use
-    position: IntArray  # [requests], tokens committed
-    steps: IntArray  # [requests]
-    unscored: IntArray  # [requests, heads], the first step that a head is not scored for yet
-    root: IntArray  # [tokens], of each step of each request
-    ran: IntArray  # [tokens], heads of each step
-    rows: FloatArray  # [rows, sizes], prices of a request alone
-    aside: FloatArray  # [2], set aside for heads that run to be learned from, and the share of prices that is
-
-
-def make_live(rules: Rules, heads: int, requests: int, tokens: int) -> Live:
-    """Allocate the loop's memory for so many requests that want so many tokens together."""
-    rows = min(heads, 1) + 1 if rules.all_heads else heads + 1
-    return Live(
-        running=np.zeros(rules.batch, np.int64),
-        order=np.zeros(rules.batch, np.int64),
-        table=np.zeros(rules.batch, np.int64),
-        context=np.zeros(rules.batch, np.int64),
-        deepest=np.zeros(rules.batch, np.int64),
-        position=np.zeros(requests, np.int64),
-        steps=np.zeros(requests, np.int64),
-        unscored=np.zeros((requests, heads), np.int64),
-        root=np.zeros(tokens, np.int64),
-        ran=np.zeros(tokens, np.int64),
-        rows=np.zeros((rows, rules.most)),
-        aside=np.zeros(2),
-    )
-
-
-def make_served(requests: int, tokens: int) -> Served:
-    """Allocate what comes of so many requests that want so many tokens together."""
-    return Served(
-        joined_ns=np.zeros(requests),
-        first_ns=np.zeros(requests),
-        done_ns=np.zeros(requests),
-        pass_ns=np.zeros((2, tokens)),
-        step=np.zeros((7, tokens), np.int64),
-        most_bytes=np.zeros(1, np.int64),
-    )
+@cached_njit(allocates=False)
+def _alone_levels(cost: LevelPrices, context: int, reads: int, width: int, deep: int) -> float:
+    """Time or energy of drafting so many levels for one request alone."""
+    shared: float = cost.first[reads] + cost.guess[1] + (deep - 1) * (cost.further[width] if deep > 1 else 0.0)
+    return shared + own_levels(cost, context, reads, width, deep)
 
 
 @cached_njit(allocates=False)
@@ -150,6 +50,10 @@ def _alone_rows(prices: PassPrices, rules: Rules, context: int, left: int, rows:
             tokens = prices.charged[i + 1]
             ns = prices.shared_ns[tokens] + prices.own_ns[context, i] + prices.draft_ns[heads, 1]
             pj = prices.shared_pj[tokens] + prices.own_pj[context, i] + prices.draft_pj[heads, 1]
+            if drafts_by_network(prices) and heads > 0:
+                reads, width = prices.reads[heads], prices.width[i + 1, heads]
+                ns += _alone_levels(prices.level_ns, context, reads, width, heads)
+                pj += _alone_levels(prices.level_pj, context, reads, width, heads)
             rows[row, i] = pass_price(prices, ns, pj)
             if ((rules.least > 1 or rules.most == 1) and i + 1 != rules.least) or (rules.by_limit and row > left):
                 rows[row, i] = np.inf
@@ -179,13 +83,20 @@ def _one_more_head(
         aside: float64 [2], what is set aside, and the share of prices that is.
     """
     ns, pj = drafting(prices.draft_ns, room.at_depth), drafting(prices.draft_pj, room.at_depth)
-    deep, count, tokens = 0, 0, 0
+    deep, count, tokens, network = 0, 0, 0, drafts_by_network(prices)
     for i in range(taking):
         tokens += prices.charged[room.size[i]]
         ns += prices.own_ns[context[i], room.size[i] - 1]
         pj += prices.own_pj[context[i], room.size[i] - 1]
+        if network:
+            reads, width = prices.reads[room.deep[i]], prices.width[room.size[i], room.deep[i]]
+            ns += own_levels(prices.level_ns, context[i], reads, width, room.deep[i])
+            pj += own_levels(prices.level_pj, context[i], reads, width, room.deep[i])
         deep = max(deep, room.deep[i])
     ns, pj = ns + prices.shared_ns[tokens], pj + prices.shared_pj[tokens]
+    if network:
+        ns += shared_levels(prices.level_ns, room.level[0], room.at_depth)
+        pj += shared_levels(prices.level_pj, room.level[0], room.at_depth)
     for i in range(taking):
         count += room.deep[i] == deep and deepest[i] > deep
     if deep >= room.length.shape[0] - 1:
@@ -197,6 +108,9 @@ def _one_more_head(
         return
     ns += prices.draft_ns[deep + 1, count] - prices.draft_ns[deep, count]
     pj += prices.draft_pj[deep + 1, count] - prices.draft_pj[deep, count]
+    if network:
+        more_ns, more_pj = _deeper(prices, taking, context, deepest, room, (deep, count))
+        ns, pj = ns + more_ns, pj + more_pj
     if aside[0] < pass_price(prices, ns, pj) - price:
         return
     aside[0] = 0.0
@@ -204,6 +118,31 @@ def _one_more_head(
         if room.deep[i] == deep and deepest[i] > deep:
             room.deep[i] = deep + 1
             room.at_depth[deep + 1] += 1
+
+
+@cached_njit(allocates=False)
+def _deeper(
+    prices: PassPrices, taking: int, context: IntArray, deepest: IntArray, room: Division, of: tuple[int, int]
+) -> tuple[float, float]:
+    """Time and energy that a network takes more where the deepest trees, and how many, get one more level."""
+    deep, count = of
+    ns = -shared_levels(prices.level_ns, room.level[0], room.at_depth)
+    pj = -shared_levels(prices.level_pj, room.level[0], room.at_depth)
+    for level in range(room.level.shape[1]):
+        room.level[1, level] = room.level[0, level]
+    for i in range(taking):
+        if room.deep[i] == deep and deepest[i] > deep:
+            for more in range(2):
+                sign, level = 2 * more - 1, deep + more
+                reads, width = prices.reads[level], prices.width[room.size[i], level]
+                put_levels(room.level[1], sign * reads, sign * width, level)
+                ns += sign * own_levels(prices.level_ns, context[i], reads, width, level)
+                pj += sign * own_levels(prices.level_pj, context[i], reads, width, level)
+    room.at_depth[deep + 1] = count
+    ns += shared_levels(prices.level_ns, room.level[1], room.at_depth)
+    pj += shared_levels(prices.level_pj, room.level[1], room.at_depth)
+    room.at_depth[deep + 1] = 0
+    return ns, pj
 
 
 @cached_njit(allocates=False)
@@ -307,6 +246,23 @@ def _verify(
     return moved
 
 
+@cached_njit(allocates=False)
+def _let_go(asked: Asked, live: Live, served: Served, count: int, taking: int, now: float) -> tuple[int, int]:
+    """Let those go that are done, the others in the order of how long they have waited; how many stay, bytes freed."""
+    kept, freed = 0, 0
+    for i in range(count):  # those that did not take part have waited longest
+        live.order[i] = live.running[(taking + i) % count]
+    for i in range(count):
+        request = live.order[i]
+        if live.position[request] < asked.wanted[request]:
+            live.running[kept] = request
+            kept += 1
+        else:
+            served.done_ns[request] = now
+            freed += asked.cache_bytes[request]
+    return kept, freed
+
+
 @cached_njit(nogil=True)
 def serve(
     asked: Asked,
@@ -357,6 +313,7 @@ def serve(
         served.most_bytes[0] = max(served.most_bytes[0], used)
         taking = _plan(asked, prices, rules, learned, growth, lists, room, live, count)
         ns, tokens = 0.0, 0
+        room.level[0, :] = 0
         for i in range(taking):
             if count > 1 or rules.fixed:
                 table = 0 if rules.fixed else live.table[i]
@@ -364,20 +321,16 @@ def serve(
             moved = _verify(asked, ranks, rules, learned, growth, room, live, served, (i, passes, step + i))
             ns += clock.own_ns[live.context[i], room.size[i] - 1] + clock.compaction_ns[moved]
             tokens += prices.charged[room.size[i]]
+            if drafts_by_network(prices):
+                read, width, deep = served.step[4, step + i], prices.width[room.size[i], room.deep[i]], room.deep[i]
+                put_levels(room.level[0], read, width, deep)
+                ns += own_levels(clock.level_ns, live.context[i], read, width, deep)
+        if drafts_by_network(prices):
+            ns += shared_levels(clock.level_ns, room.level[0], room.at_depth)
         served.pass_ns[0, passes] = now
         now += clock.shared_ns[tokens] + drafting(clock.draft_ns, room.at_depth) + ns
         served.pass_ns[1, passes] = now
         passes, step = passes + 1, step + taking
-        kept = 0
-        for i in range(count):  # those that did not take part have waited longest
-            live.order[i] = live.running[(taking + i) % count]
-        for i in range(count):
-            request = live.order[i]
-            if live.position[request] < asked.wanted[request]:
-                live.running[kept] = request
-                kept += 1
-            else:
-                served.done_ns[request] = now
-                used -= asked.cache_bytes[request]
-        count = kept
+        count, freed = _let_go(asked, live, served, count, taking, now)
+        used -= freed
     return passes, step

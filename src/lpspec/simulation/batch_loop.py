@@ -6,18 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
+from lpspec.llm.draft_work import drafter_kind
 from lpspec.simulation.batch_commands import Tally
-from lpspec.simulation.batch_cost import MOST_PASS_TOKENS, BatchCosts
-from lpspec.simulation.batch_kernels import Asked, Clock, Learned, Rules, Served, make_live, make_served, serve
+from lpspec.simulation.batch_cost import BatchCosts
+from lpspec.simulation.batch_kernels import serve
+from lpspec.simulation.batch_levels import LevelTally, level_tally, most_level_tokens
 from lpspec.simulation.batch_room import Room
 from lpspec.simulation.draft_cache import draft_cache_of
+from lpspec.simulation.pass_parts import MOST_PASS_TOKENS
 from lpspec.simulation.requests import Requests
 from lpspec.simulation.run import most_depth
 from lpspec.simulation.served_run import ServedSteps
+from lpspec.simulation.serving_state import Asked, Clock, Learned, Rules, Served, make_live, make_served
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, check_shape
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
 from lpspec.speculation.kernels import make_growth
-from lpspec.speculation.measured import prior_accuracy
+from lpspec.speculation.measured import prior_for
 from lpspec.speculation.pruner import PRIOR_WEIGHT
 from lpspec.speculation.token_tree import TokenTree
 
@@ -30,7 +34,8 @@ class Trees:
 
     Attributes:
         fixed: The very tree of every request and pass; None where they are grown.
-        heads: Draft heads that trees may use.
+        heads: Draft heads that trees may use, or levels.
+        levels: Levels that there are where no heads draft, used or not.
         least: Tokens of a tree at least, the root included.
         most: Tokens at most.
     """
@@ -39,6 +44,7 @@ class Trees:
     heads: int
     least: int
     most: int
+    levels: int = 0
 
 
 def trees_of(system: System, requests: Requests, policy: TreePolicy, batch: int) -> Trees:
@@ -49,17 +55,18 @@ def trees_of(system: System, requests: Requests, policy: TreePolicy, batch: int)
     """
     if not system.speculates:
         return Trees(ROOT_ALONE, 0, 1, 1)
-    heads = min(system.model.medusa_heads, *(trace.heads for trace in requests.traces))
+    heads = min(system.model.most_drafts, *(trace.heads for trace in requests.traces))
+    levels = 0 if system.model.medusa_heads else heads
     top_k = min(trace.top_k for trace in requests.traces)
     names = ", ".join(f"'{trace.name}'" for trace in requests.traces)
     who = f"{system.model.name} with trace {names}"
     if policy.fixed is not None:
         check_shape(TreePolicy(depth=policy.fixed.max_depth), heads, top_k, who)
-        return Trees(policy.fixed, heads, policy.fixed.size, policy.fixed.size)
+        return Trees(policy.fixed, heads, policy.fixed.size, policy.fixed.size, levels)
     check_shape(policy, heads, top_k, who)
     if policy.size is not None:
-        return Trees(None, most_depth(policy, heads), policy.size, policy.size)
-    return Trees(None, heads, 1, min(MAX_TREE_SIZE, MOST_PASS_TOKENS // batch))
+        return Trees(None, most_depth(policy, heads), policy.size, policy.size, levels)
+    return Trees(None, heads, 1, min(MAX_TREE_SIZE, MOST_PASS_TOKENS // batch), levels)
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,8 @@ class Loop:
         trees, count, total = self.trees, len(self.requests), int(self.requests.new_tokens.sum())
         tables = 1 if self.rules.fixed else len(self.requests.traces)
         top_k = max(trace.top_k for trace in self.requests.traces)
-        accuracy = np.repeat(prior_accuracy(trees.heads, top_k)[None], tables, axis=0)
+        prior = prior_for(drafter_kind(self.costs.system.model), trees.heads, top_k)
+        accuracy = np.repeat(prior[None], tables, axis=0)
         served = make_served(count, total)
         lists = make_lists(tables, trees.heads, trees.most) if self._fixed is None else self._fixed
         passes, steps = serve(
@@ -159,7 +167,7 @@ class Loop:
         rows = self.asked.context[steps.request] + steps.position
         own, counts = np.unique(rows * span.sizes + steps.l_spec - 1, return_counts=True)
         drafts = np.zeros(self.costs.draft_ns.shape)
-        for head in range(1, len(drafts)):
+        for head in range(1, self.costs.system.model.medusa_heads + 1):
             running = np.bincount(steps.verify_pass[steps.heads >= head], minlength=passes)
             often = np.bincount(running, minlength=len(drafts[0]))[1:]
             drafts[head, 1:] += often
@@ -172,7 +180,13 @@ class Loop:
             drafts=drafts,
             moved=np.bincount(steps.moved, minlength=len(self.costs.compaction_ns)).astype(np.float64),
             prompts=np.bincount(prompts, minlength=len(span.prompts)).astype(np.float64),
+            levels=None if self.costs.levels is None else self._levels(outcome, rows),
         )
+
+    def _levels(self, outcome: Outcome, rows: IntArray) -> LevelTally:
+        steps, span = outcome.steps, self.costs.span
+        shape = len(outcome.pass_end_ns), most_level_tokens(span), span.requests
+        return level_tally(shape, (steps.verify_pass, steps.l_spec, steps.committed, steps.heads), rows)
 
 
 def _listed(tree: TokenTree) -> Lists:

@@ -10,8 +10,8 @@ from lpspec.errors import InputError
 from lpspec.llm.counts import packed_bytes
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Gemm, Operator, prefill_operators, verify_operators
-from lpspec.simulation.batch_cost import MOST_PASS_TOKENS
 from lpspec.simulation.draft_cache import KEY_BLOCK
+from lpspec.simulation.pass_parts import MOST_PASS_TOKENS
 from lpspec.simulation.requests import Requests
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.workload import MAX_TREE_SIZE, System

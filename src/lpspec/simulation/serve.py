@@ -9,12 +9,12 @@ import numpy as np
 from lpspec.allocation.allocator import Allocator
 from lpspec.arrays import FloatArray
 from lpspec.errors import InputError
-from lpspec.llm.draft_work import drafter_kind
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.batch_commands import Tally, batch_commands
-from lpspec.simulation.batch_cost import BatchCosts, Span, batch_costs
+from lpspec.simulation.batch_cost import BatchCosts, batch_costs
 from lpspec.simulation.batch_loop import Loop, Outcome, trees_of
 from lpspec.simulation.batch_room import Room, activation_bytes, make_room
+from lpspec.simulation.pass_parts import Span
 from lpspec.simulation.requests import Requests
 from lpspec.simulation.served_run import ServedRun
 from lpspec.simulation.step_order import check_order
@@ -48,7 +48,7 @@ def serve(
     costs = batch_costs(
         system,
         room.allocator,
-        Span(first, requests.last_context - first, trees.most, min(batch, len(requests)), prompts),
+        Span(first, requests.last_context - first, trees.most, min(batch, len(requests)), prompts, trees.levels),
     )
     loop = Loop(requests, room, costs, policy, trees, batch)
     commands = batch_commands(costs) if fidelity == "command" else None
@@ -78,10 +78,6 @@ def serve(
 
 def _check_drafting(system: System, policy: TreePolicy) -> None:
     check_order(system)
-    if system.speculates and (kind := drafter_kind(system.model)) != "medusa":
-        raise InputError(
-            f"drafter {kind} is priced for one request at a time: requests and batches take medusa or none"
-        )
     if system.speculates and policy.pruner is not None:
         raise InputError(
             "a pruner of your own sees one request at a time: requests and batches take dtp, a size or a tree"
@@ -110,6 +106,8 @@ def _energy(costs: BatchCosts, tally: Tally) -> tuple[FloatArray, FloatArray]:
     """Energy of all verify passes, and of all prompts: float64 [components] each."""
     decode_pj = costs.shared_pj @ tally.tokens + costs.own_energy_pj(tally.own[0], tally.own[1], tally.own_counts)
     decode_pj = decode_pj + (costs.draft_pj * tally.drafts).sum(axis=(1, 2)) + costs.compaction_pj @ tally.moved
+    if costs.levels is not None and tally.levels is not None:
+        decode_pj = decode_pj + costs.levels.energy_pj(tally.levels)
     return decode_pj, costs.prefill_pj @ tally.prompts
 
 

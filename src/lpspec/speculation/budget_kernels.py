@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.compiled import cached_njit
 from lpspec.speculation.kernels import ROUNDING, Growth, _pop, _push, _sort_ranks
-
-THROUGHPUT, ENERGY, EDP = 0, 1, 2
-"""What a price is: time, energy, or the root of their product."""
+from lpspec.speculation.pass_prices import (
+    ENERGY,
+    THROUGHPUT,
+    PassPrices,
+    drafting,
+    drafts_by_network,
+    own_levels,
+    pass_price,
+    put_levels,
+    shared_levels,
+)
 
 LOCAL = 8
 """Tokens over which a slope is taken that weighs one request's drafts against another's."""
@@ -39,25 +47,6 @@ class Lists(NamedTuple):
     size: IntArray  # [tables, limits], nodes that there are
 
 
-class PassPrices(NamedTuple):
-    """Closed forms of a pass: what all requests share by its tokens, and what each has of its own."""
-
-    shared_ns: FloatArray  # [tokens + 1]
-    shared_pj: FloatArray
-    least_ns: FloatArray  # [tokens + 1], least slope from there on, per token
-    least_pj: FloatArray
-    floor_ns: FloatArray  # [tokens + 1], the least of all from there on
-    floor_pj: FloatArray
-    own_ns: FloatArray  # [contexts, sizes]
-    own_pj: FloatArray
-    draft_ns: FloatArray  # [heads + 1, requests + 1], the first heads for so many requests
-    draft_pj: FloatArray
-    charged: IntArray  # [sizes + 1], tokens that a tree is charged for
-    energy_share: float  # counted energy = energy_share * energy + idle_pj_per_ns * time
-    idle_pj_per_ns: float
-    objective: int
-
-
 class Division(NamedTuple):
     """Working memory, and the division that was found: the trees of the first requests."""
 
@@ -67,6 +56,7 @@ class Division(NamedTuple):
     deep: IntArray  # [requests]
     weight: FloatArray  # [requests]
     at_depth: IntArray  # [heads + 2], requests whose trees are so deep at least
+    level: IntArray  # [2, heads + 2], tokens of each pass of a network, from 1 on; and while trying
     best: FloatArray  # [1], expected tokens per price
     length: FloatArray  # [limits, nodes], no tree of so many tokens is expected to commit more
 
@@ -92,6 +82,7 @@ def make_division(requests: int, heads: int, lists: Lists) -> Division:
         deep=np.zeros(requests, np.int64),
         weight=np.zeros(requests),
         at_depth=np.zeros(heads + 2, np.int64),
+        level=np.zeros((2, heads + 2), np.int64),
         best=np.zeros(1),
         length=np.zeros(lists.gain.shape[1:]),
     )
@@ -126,31 +117,6 @@ def list_drafts(accuracy: FloatArray, table: int, nodes: int, growth: Growth, li
 
 
 @cached_njit(allocates=False)
-def pass_price(prices: PassPrices, ns: float, pj: float) -> float:
-    """What tokens are divided by, of a time and an energy of memory and MACs."""
-    if prices.objective == THROUGHPUT:
-        return ns
-    counted = prices.energy_share * pj + prices.idle_pj_per_ns * ns
-    return counted if prices.objective == ENERGY else np.sqrt(ns * counted)
-
-
-@cached_njit(allocates=False)
-def drafting(cost: FloatArray, at_depth: IntArray) -> float:
-    """Time or energy of draft heads, as many requests at each depth as ``at_depth`` has from 1 on."""
-    requests = at_depth[0]
-    total = 0.0
-    for head in range(1, cost.shape[0]):
-        count = at_depth[head]
-        if count == requests:
-            total = cost[head, count]
-        elif count > 0:
-            total += cost[head, count] - cost[head - 1, count]
-        else:
-            break
-    return total
-
-
-@cached_njit(allocates=False)
 def _weigh(prices: PassPrices, context: IntArray, requests: int, weight: FloatArray) -> None:
     """Price of a further token of each request, to first order: float64 [requests] out."""
     last, ns, pj = prices.own_ns.shape[1] - 1, 0.0, 0.0
@@ -176,6 +142,43 @@ def _weigh(prices: PassPrices, context: IntArray, requests: int, weight: FloatAr
         else:
             found = (by_time + by_energy) / 2
         weight[i] = max(found, LEAST_WEIGHT)
+
+
+@cached_njit(allocates=False)
+def _regrown(
+    prices: PassPrices, context: int, old: tuple[int, int], new: tuple[int, int], room: Division
+) -> tuple[float, float]:
+    """Let one request have another tree, tokens and depth, in the passes of a network; its own more time and energy."""
+    size, deep = old
+    reads, width = prices.reads[deep], prices.width[size, deep]
+    put_levels(room.level[0], -reads, -width, deep)
+    more_ns = -own_levels(prices.level_ns, context, reads, width, deep)
+    more_pj = -own_levels(prices.level_pj, context, reads, width, deep)
+    size, deep = new
+    reads, width = prices.reads[deep], prices.width[size, deep]
+    put_levels(room.level[0], reads, width, deep)
+    more_ns += own_levels(prices.level_ns, context, reads, width, deep)
+    more_pj += own_levels(prices.level_pj, context, reads, width, deep)
+    return more_ns, more_pj
+
+
+@cached_njit(allocates=False)
+def _deepen(room: Division, request: int, depth: int) -> None:
+    """Let as many heads run for a request, or as many levels be drafted, as its tree is deep now."""
+    for head in range(room.deep[request] + 1, depth + 1):
+        room.at_depth[head] += 1
+    room.deep[request] = max(room.deep[request], depth)
+
+
+@cached_njit(allocates=False)
+def _whole_price(prices: PassPrices, room: Division, ns: float, pj: float, tokens: int) -> float:
+    """Price of a pass of so many tokens, of which this is what requests have of their own."""
+    ns = ns + prices.shared_ns[tokens] + drafting(prices.draft_ns, room.at_depth)
+    pj = pj + prices.shared_pj[tokens] + drafting(prices.draft_pj, room.at_depth)
+    if drafts_by_network(prices):
+        ns += shared_levels(prices.level_ns, room.level[0], room.at_depth)
+        pj += shared_levels(prices.level_pj, room.level[0], room.at_depth)
+    return pass_price(prices, ns, pj)
 
 
 @cached_njit(allocates=False)
@@ -212,8 +215,10 @@ def try_division(
     """
     least, most = sizes
     charged, heads = prices.charged, prices.draft_ns.shape[0] - 1
+    network = drafts_by_network(prices)
     room.at_depth[:] = 0
     room.at_depth[0] = requests
+    room.level[0, :] = 0
     ns, pj, length, tokens, small = 0.0, 0.0, float(requests), 0, 0
     for i in range(requests):
         room.taken[i], room.deep[i], room.limit[i] = 1, 0, min(level, deepest[i])
@@ -224,9 +229,7 @@ def try_division(
     given, found = 0, -1
     while True:
         if stop_at < 0 and small == 0 and tokens < len(prices.shared_ns):
-            whole_ns = ns + prices.shared_ns[tokens] + drafting(prices.draft_ns, room.at_depth)
-            whole_pj = pj + prices.shared_pj[tokens] + drafting(prices.draft_pj, room.at_depth)
-            price = pass_price(prices, whole_ns, whole_pj)
+            price = _whole_price(prices, room, ns, pj, tokens)
             if length > room.best[0] * price:
                 room.best[0], found = length / price, given
         if given == stop_at:
@@ -250,12 +253,11 @@ def try_division(
         own_ns, own_pj = prices.own_ns[context[chosen]], prices.own_pj[context[chosen]]
         ns, pj = ns + (own_ns[size] - own_ns[size - 1]), pj + (own_pj[size] - own_pj[size - 1])
         tokens += charged[size + 1] - charged[size]
-        depth = lists.depth[table[chosen], room.limit[chosen], size]
-        if depth > room.deep[chosen]:
-            upto = heads if all_heads else depth
-            for head in range(room.deep[chosen] + 1, upto + 1):
-                room.at_depth[head] += 1
-            room.deep[chosen] = upto
+        depth, before = lists.depth[table[chosen], room.limit[chosen], size], room.deep[chosen]
+        _deepen(room, chosen, heads if all_heads else depth)
+        if network:
+            more_ns, more_pj = _regrown(prices, context[chosen], (size, before), (size + 1, room.deep[chosen]), room)
+            ns, pj = ns + more_ns, pj + more_pj
         length += lists.gain[table[chosen], room.limit[chosen], size]
         room.taken[chosen] = size + 1
         small -= size + 1 == least
@@ -306,6 +308,7 @@ def _can_win(
     least, most = sizes
     free = requests * (1 - (prices.charged[min(2, most)] - prices.charged[1]) if most > 1 else 0)
     ns, pj = own[0] + prices.draft_ns[level, min(level, 1)], own[1] + prices.draft_pj[level, min(level, 1)]
+    ns, pj = ns + prices.level_ns.floor[level], pj + prices.level_pj.floor[level]
     last = requests * (most - 1)
     begin = requests * (least - 1)
     while begin <= last:

@@ -1,0 +1,117 @@
+"""What the compiled loop over requests is given, what it works with, and what comes of it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lpspec.arrays import FloatArray, IntArray
+from lpspec.speculation.pass_prices import LevelPrices
+
+
+class Asked(NamedTuple):
+    """Requests in the order of their arrival."""
+
+    arrival_ns: FloatArray  # [requests]
+    context: IntArray  # [requests], tokens of the prompt, as a row of the prices
+    wanted: IntArray  # [requests], tokens to generate
+    limit: IntArray  # [requests], tokens after which it ends for certain, as far as anybody knows beforehand
+    cache_bytes: IntArray  # [requests], that its cache may fill
+    table: IntArray  # [requests], whose accuracies are its own
+    first: IntArray  # [requests], row of its first token among the ranks
+    begin: IntArray  # [requests], row where its trace begins
+    rows: IntArray  # [requests], rows of its trace, after which it begins again
+    log: IntArray  # [requests], where its steps are kept
+
+
+class Clock(NamedTuple):
+    """Time of what a pass does."""
+
+    shared_ns: FloatArray  # [tokens + 1]
+    own_ns: FloatArray  # [contexts, sizes]
+    draft_ns: FloatArray  # [heads + 1, requests + 1]
+    level_ns: LevelPrices
+    compaction_ns: FloatArray  # [entries], of what is put in place
+    prefill_ns: FloatArray  # [requests]
+
+
+class Rules(NamedTuple):
+    """How trees are found, and what is learned."""
+
+    least: int  # tokens of a tree
+    most: int
+    fixed: bool  # the lists hold the one tree that everybody verifies
+    all_heads: bool
+    feedback: bool
+    chain: bool
+    memory: float
+    share: float  # of what passes cost, for heads that run only to be learned from
+    by_limit: bool  # no tree is deeper than what is left to generate; not where all heads run
+    batch: int
+    cache_bytes: int  # room for caches
+    waiting: int  # tokens of the largest tree that waits in the scratchpad
+
+
+class Learned(NamedTuple):
+    """What is known of each table's heads."""
+
+    accuracy: FloatArray  # [tables, heads, top_k]
+    weight: FloatArray
+
+
+class Served(NamedTuple):
+    """What came of it."""
+
+    joined_ns: FloatArray  # [requests]
+    first_ns: FloatArray  # [requests], when the first token was there
+    done_ns: FloatArray  # [requests]
+    pass_ns: FloatArray  # [2, passes or more], begin and end
+    step: IntArray  # [7, steps or more]: request, pass, position, tokens, committed, heads, moved
+    most_bytes: IntArray  # [1], of caches at a time
+
+
+class Live(NamedTuple):
+    """Working memory of the loop."""
+
+    running: IntArray  # [batch], those that have waited longest first
+    order: IntArray  # [batch]
+    table: IntArray  # [batch], of each running request
+    context: IntArray  # [batch], row of the prices
+    deepest: IntArray  # [batch], heads that are of use
+    position: IntArray  # [requests], tokens committed
+    steps: IntArray  # [requests]
+    unscored: IntArray  # [requests, heads], the first step that a head is not scored for yet
+    root: IntArray  # [tokens], of each step of each request
+    ran: IntArray  # [tokens], heads of each step
+    rows: FloatArray  # [rows, sizes], prices of a request alone
+    aside: FloatArray  # [2], set aside for heads that run to be learned from, and the share of prices that is
+
+
+def make_live(rules: Rules, heads: int, requests: int, tokens: int) -> Live:
+    """Allocate the loop's memory for so many requests that want so many tokens together."""
+    rows = min(heads, 1) + 1 if rules.all_heads else heads + 1
+    return Live(
+        running=np.zeros(rules.batch, np.int64),
+        order=np.zeros(rules.batch, np.int64),
+        table=np.zeros(rules.batch, np.int64),
+        context=np.zeros(rules.batch, np.int64),
+        deepest=np.zeros(rules.batch, np.int64),
+        position=np.zeros(requests, np.int64),
+        steps=np.zeros(requests, np.int64),
+        unscored=np.zeros((requests, heads), np.int64),
+        root=np.zeros(tokens, np.int64),
+        ran=np.zeros(tokens, np.int64),
+        rows=np.zeros((rows, rules.most)),
+        aside=np.zeros(2),
+    )
+
+
+def make_served(requests: int, tokens: int) -> Served:
+    """Allocate what comes of so many requests that want so many tokens together."""
+    return Served(
+        joined_ns=np.zeros(requests),
+        first_ns=np.zeros(requests),
+        done_ns=np.zeros(requests),
+        pass_ns=np.zeros((2, tokens)),
+        step=np.zeros((7, tokens), np.int64),
+        most_bytes=np.zeros(1, np.int64),
+    )
