@@ -78,6 +78,11 @@ def serve(
 
 def _check_drafting(system: System, policy: TreePolicy) -> None:
     check_order(system)
+    if system.platform.step_order == "pipelined":
+        raise InputError(
+            f"{system.name}: step_order is pipelined, which is priced for one request after the other: requests and "
+            "batches take --set step_order=sequential"
+        )
     if system.speculates and policy.pruner is not None:
         raise InputError(
             "a pruner of your own sees one request at a time: requests and batches take dtp, a size or a tree"
