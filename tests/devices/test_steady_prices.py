@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lpspec.arrays import IntArray
+from lpspec.devices import channel_jobs
 from lpspec.devices.channel_jobs import PROGRAM_COUNTS
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.package_commands import PackageCommands
@@ -65,6 +66,38 @@ def test_features_are_the_counts_of_the_compiled_program(changes: dict[str, str]
         for name in ("macs", "die_macs", "die_rows", "input_bursts", "output_bursts"):
             assert closed[name] == found[name], (job.key[1:], name)
         assert job.kin.mac_tokens == found["tokens"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pim.mac_interval": "10 ns"},
+        {"pim.mode_switch": "60 ns", "memory.data_rate": "9600 Mbps"},
+        {"pim.banks_per_mpu": "1"},
+        {"pim.alus": "3"},
+        {"memory.pim_ranks": "2", "pim.concurrent_ranks": "2"},
+    ],
+)
+def test_machines_share_programs_only_where_they_are_the_same(
+    changes: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs of a machine that came second are those that it would have made by itself."""
+
+    def programs(changes: dict[str, str]) -> list[IntArray]:
+        platform = load_platform("lp-spec", changes)
+        jobs = PackageCommands(platform).jobs
+        assert platform.pim is not None
+        ranks = platform.pim.concurrent_ranks.n
+        share = KvShare(kv_heads=32, head_dim=128, channels=4, concurrent=ranks, row_columns=64)
+        found = [jobs.product(jobs.computing(ranks), 4, 11008, 1024, 0)]
+        found += [jobs.heads(what, Heads(32, share, 4, 288), 0) for what in ("scores", "values")]
+        return [*(job.work.program() for job in found), jobs.append(share, 1, 4, read_first=False).work.requests()]
+
+    programs({})
+    second = programs(changes)
+    monkeypatch.setattr(channel_jobs, "_LINES", {})
+    for one, alone in zip(second, programs(changes), strict=True):
+        assert np.array_equal(one, alone)
 
 
 @pytest.mark.parametrize(

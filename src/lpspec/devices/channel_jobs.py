@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lpspec.arrays import IntArray
+from lpspec.devices.cost import Real
 from lpspec.devices.kv_append import columns_of_keys
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.phase_prices import Job, Kin, Prices, Work
@@ -18,6 +19,7 @@ from lpspec.dram.engine.state import BANKS, BEATS
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.moves import plan_between_sides
 from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
+from lpspec.dram.pim.tiles import pairs_between_refreshes
 from lpspec.dram.pim.weights import PimChannel, Split, place_weights
 from lpspec.dram.run.mover import repeated_move
 from lpspec.dram.run.read_stream import ReadStream
@@ -76,6 +78,7 @@ class ChannelJobs:
         self._computing: dict[tuple[int, PimFormat], PimChannel] = {}
         self._products: dict[tuple[Any, ...], Callable[[int, int], Job]] = {}
         self._mac_ck = device.mac_ck
+        self._geometry = (*_geometry(device), pim and (pim.pim_ranks, pim.ranks))
         t, opened_ck = device.timing, device.timing.nRCD.n + device.timing.nCL.n + device.mode_ck
         self._other_ck = opened_ck, t.nRCD.n, t.nCL.n, t.nBL_min.n
         self._feature_ck0 = 2.0 * device.mode_ck
@@ -96,14 +99,16 @@ class ChannelJobs:
         """A product with any number of bursts read beside it."""
         channel, tokens, k, width, k_split = asked
 
-        @cache
-        def program() -> IntArray:
+        def compiled() -> IntArray:
             split: Split = "left-over" if k_split else "never"
             return compile_gemm(place_weights(channel, k, width, split=split), tokens).lines
 
+        def program() -> IntArray:
+            return _lines((*self._geometry, *asked[1:], channel.concurrent), compiled)
+
         unit, tile = channel.unit_outputs, channel.unit_outputs * channel.concurrent
         work = self._closed(channel.concurrent).gemm(tokens, k, width * self.channels, k_split=k_split)
-        (counts,) = _counts_of(work, 1)
+        counts = tuple(float(count) for count in _each_count(work))
 
         def beside(bursts: int, mac_ck: int) -> Job:
             def narrow(n: int, bursts: int) -> Job:
@@ -158,11 +163,13 @@ class ChannelJobs:
         """Scores or values of heads of a channel, queries and keys, with any number of bursts read beside."""
         (share, dealing), (of_channel, queries, on_channel) = dealt, sizes
 
-        @cache
-        def program() -> IntArray:
+        def compiled() -> IntArray:
             kv = self._placement(share, on_channel)
-            compiled = compile_scores if what == "scores" else compile_values
-            return compiled(kv, on_channel, queries, heads=of_channel).lines
+            compiling = compile_scores if what == "scores" else compile_values
+            return compiling(kv, on_channel, queries, heads=of_channel).lines
+
+        def program() -> IntArray:
+            return _lines((*self._geometry, what, *dealing, of_channel, queries, on_channel), compiled)
 
         def beside(bursts: int, mac_ck: int = 0) -> Job:
             paced = partial(beside, mac_ck=mac_ck)
@@ -192,7 +199,7 @@ class ChannelJobs:
         beside: tuple[int, int],
         others: tuple[Any, Any, Any, Any],
     ) -> Kin:
-        """What a program is like, by its counts as ``_counts_of`` has them.
+        """What a program is like, by ``_each_count``.
 
         ``beside``: bursts read beside, CK between MACs.
         """
@@ -274,7 +281,7 @@ class ChannelJobs:
     def append(self, share: KvShare, blocks: int, tokens: int, read_first: bool) -> Job:
         """New keys and values of one layer are written into the PIM ranks."""
 
-        def writes() -> IntArray:
+        def placed() -> IntArray:
             channel = self.computing(share.concurrent, share.form)
             lanes = channel.lanes
             columns = int(columns_of_keys(blocks, lanes // channel.device.pim.lanes.n))
@@ -285,6 +292,9 @@ class ChannelJobs:
             if not share.form.shares_bytes:
                 return writes
             return np.concatenate([_as_reads(_requests(kv.append_places(position, tokens, keys_only=True))), writes])
+
+        def writes() -> IntArray:
+            return _lines((*self._geometry, "append", *_dealing(share), blocks, tokens, read_first), placed)
 
         # The positions of one row lie on one of the channels that share a head.
         key = (self._pim_key, "append", *_dealing(share), blocks, tokens, read_first)
@@ -315,11 +325,37 @@ class ChannelJobs:
         return Job((self._pim_key, "move", column_bytes, width, to_pim), Work(_nothing, _nothing), run=run)
 
 
+def _geometry(device: DieSpec) -> tuple[Any, ...]:
+    """What of a die decides the lines of its programs: all but times, and how far refresh points lie apart."""
+    sides = device.model_dump(mode="json", include={"organisation": True, "pim_side": True})
+    for time in ("mac_interval", "mode_switch"):
+        if sides["pim_side"]:
+            del sides["pim_side"][time]
+    return json.dumps(sides), pairs_between_refreshes(device) if device.pim_side else 0
+
+
+def _each_count(work: PimWork) -> list[Real]:
+    """``PROGRAM_COUNTS``, and what MACs serve."""
+    return [*(getattr(work, name) for name in PROGRAM_COUNTS), work.token_macs * work.form.lanes(1)]
+
+
 def _counts_of(work: PimWork, n: int) -> list[tuple[float, ...]]:
-    """``PROGRAM_COUNTS`` of so many programs, and what their MACs serve: rows of numbers."""
-    each = [*(getattr(work, name) for name in PROGRAM_COUNTS), work.token_macs * work.form.lanes(1)]
-    columns = [np.broadcast_to(count, n) for count in each]
+    """``_each_count`` of so many programs: rows of numbers."""
+    columns = [np.broadcast_to(count, n) for count in _each_count(work)]
     return [tuple(row) for row in np.column_stack(columns).astype(np.float64).tolist()]
+
+
+_MOST_LINES = 1 << 12
+_LINES: dict[tuple[Any, ...], IntArray] = {}
+
+
+def _lines(key: tuple[Any, ...], make: Callable[[], IntArray]) -> IntArray:
+    """A program or its like, made once for all dies of one geometry."""
+    if key not in _LINES:
+        if len(_LINES) >= _MOST_LINES:
+            _LINES.clear()
+        _LINES[key] = make()
+    return _LINES[key]
 
 
 def _dealing(share: KvShare) -> tuple[int | str, ...]:

@@ -24,7 +24,7 @@ from lpspec.dram.pim.weights import PimChannel, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform, command_die, controller_of_platform
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run.mover import moved
-from lpspec.dram.run.session import BUS, CK, COUNTED, PhaseCommands
+from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, MAC_TOKENS, RANKS, PhaseCommands
 from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
@@ -278,11 +278,21 @@ _NAMES = list(EVENTS)
 
 def _events_of_counts(device: DieSpec) -> FloatArray:
     """What each of ``PhaseCommands.counts`` adds to each event of one channel: float64 [events, COUNTED]."""
-    each = (_of_channel(PhaseCommands(one), device) for one in np.eye(COUNTED))
-    return np.array([[getattr(activity, name) for name in _NAMES] for activity in each]).T
+    activity = _of_channel(_Unit(np.eye(COUNTED)), device)
+    return np.stack([np.broadcast_to(np.asarray(getattr(activity, name), np.float64), (COUNTED,)) for name in _NAMES])
 
 
-def _of_channel(commands: PhaseCommands, device: DieSpec) -> Activity:
+class _Unit:
+    """One of each of ``PhaseCommands.counts``, as arrays over all of them."""
+
+    def __init__(self, ones: FloatArray) -> None:
+        self.command_counts: Any = dict(zip(COMMANDS, ones[BUS:RANKS], strict=True))
+        self.rank_counts: Any = dict(zip(COMMANDS, ones[RANKS:], strict=True))
+        self.mac_tokens: Any = ones[MAC_TOKENS]
+        self.active_ck: Any = ones[ACTIVE_CK]
+
+
+def _of_channel(commands: _Unit, device: DieSpec) -> Activity:
     """The events of one channel's commands, and of the scratchpad and buffers through which the NPU's reads go.
 
     What is written are new keys and values.

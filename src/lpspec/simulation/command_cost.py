@@ -185,7 +185,11 @@ class CommandCosts:
 
     def prefill(self) -> Cost:
         """Cost of the pass over the prompt."""
-        return cost_of(self.planner.prefill(self.first_context), self.planner.memory)
+        phases = self.planner.prefill(self.first_context)
+        for phase in phases:
+            for asked in phase.memory.asked:
+                asked.expect(np.array([float(phase.copies)]))
+        return cost_of(phases, self.planner.memory)
 
     def _kinds(self, l_spec: IntArray, position: IntArray) -> IntArray:
         """int64 [steps, 3] as ``kind_of`` says."""

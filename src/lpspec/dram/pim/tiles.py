@@ -12,6 +12,7 @@ from itertools import groupby
 
 from lpspec.dram.pim.program import EVERY_MPU, ProgramBuilder, Reach
 from lpspec.dram.pim.weights import PimChannel, Tile, Unit, ranks_of
+from lpspec.machine.die import DieSpec
 
 REFRESH_INTERVALS = 2
 """Refresh intervals of MACs between two refresh points: a stop pays for both, and retention has room for 9."""
@@ -192,6 +193,11 @@ def _runs(
     return runs
 
 
+def pairs_between_refreshes(device: DieSpec) -> int:
+    """Pairs of whole segments between two refresh points."""
+    return max(1, REFRESH_INTERVALS * device.timing.nREFI.n // (2 * device.organisation.columns * device.mac_ck))
+
+
 def difference(plan: Plan, later: Plan) -> Step:
     """How far a later tile's rows and bursts lie from a tile's."""
     a, b = plan[0], later[0]
@@ -265,8 +271,7 @@ class TileWriter:
         rounds = max(0, full - 2) // 2
         for j in range(min(2, longest)):
             self._segment(work, j)
-        spacing_ck = REFRESH_INTERVALS * device.timing.nREFI.n
-        block = max(1, spacing_ck // (2 * width * device.mac_ck))
+        block = pairs_between_refreshes(device)
         pair = Step(2 // banks, 2 * self.channel.row_bursts)
         if rounds >= block:
             with self.loop(rounds // block, Step(pair.row * block, pair.inputs * block)):
