@@ -47,9 +47,27 @@ def test_a_row_repeats_by_its_scenario(lpspec: Lpspec, tmp_path: Path) -> None:
     assert system["edp_s_mj"] == pytest.approx(row["edp_s_mj"], rel=1e-12)
 
 
+def test_a_grid_counts_where_pieces_are_worse(lpspec: Lpspec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lpspec.experiments.beyond_grid.CONTEXTS", {"llama3.2-1b": (128,), "llama2-7b": (4096,)})
+    monkeypatch.setattr("lpspec.experiments.beyond_grid.PROFILES", ("attacc",))
+    monkeypatch.setattr("lpspec.experiments.beyond_grid.BATCHES", (1,))
+    store, result = tmp_path / "store", tmp_path / "grid.json"
+    said = lpspec(*QUICK, "--grid", "--store", str(store))
+    assert said.code == 0, said.err
+    assert "LP-Spec+ over LP-Spec in 1 settings" in said.out
+    assert "left out  llama2-7b, 4096 tokens, all" in said.out
+    assert lpspec(*QUICK, "--grid", "--store", str(store), "--json", str(result)).code == 0
+    document = json.loads(result.read_text("utf-8"))
+    assert {row["piece"] for row in document["parts"]} == {piece.name for piece in PIECES if not piece.drafts}
+    worst = max(row["edp_ratio"] for row in document["parts"] if row["piece"] == "split-for-edp")
+    assert f"{worst:.4f}" in said.out
+
+
 @pytest.mark.parametrize(
     ("argv", "hint"),
     [
+        (("study", "beyond", "--grid", "--figure", "f.pdf"), "--figure has no effect with --grid"),
+        (("study", "beyond", "--grid", "--models", "vicuna-13b"), "--models vicuna-13b is not in this study"),
         (("study", "beyond", "--models", "gpt5"), "--models gpt5 is not in this study: it has llama2-7b"),
         (("study", "beyond", "--new-tokens", "0"), "new_tokens"),
         (("study", "beyond", "--workers", "0"), "workers"),

@@ -11,6 +11,7 @@ import pytest
 import lpspec
 from lpspec.errors import InputError
 from lpspec.experiments.beyond import ALL, EXTRAS, LONG, NO_HARDWARE, PIECES, WITH, WITHOUT, Case, cases
+from lpspec.experiments.beyond_grid import CONTEXTS, NOISE, grid
 from lpspec.explore.beyond import Beyond, beyond, run_side
 from lpspec.explore.points import Point
 from lpspec.explore.store import Outcome
@@ -120,6 +121,16 @@ def test_the_comparison_has_what_it_is_asked_for() -> None:
         assert (model, "medusa", "vicuna-7b", 32768, 1, "attacc") in have
 
 
+def test_the_grid_has_what_it_is_asked_for() -> None:
+    every = grid()
+    assert len(set(every)) == len(every) == 180
+    for has, number in (("model", 5), ("profile", 3), ("batch", 3)):
+        assert len({getattr(case, has) for case in every}) == number
+    assert {len({case.context for case in every if case.model == model}) for model in CONTEXTS} == {4}
+    names = [piece.name for piece in PIECES if not piece.drafts]
+    assert all(list(case.variants()) == [ALL, *names] for case in every)
+
+
 def run(folder: Path, by: Formula, case: Case = ONE) -> Beyond:
     return beyond([case], by, folder=str(folder / "store"))
 
@@ -179,10 +190,6 @@ def test_a_side_is_what_compare_makes_of_it() -> None:
     refused = run_side(scenario.replace(model="llama2-7b", prompt_tokens=9000).to_dict())
     assert refused.metrics is None
     assert "4096" in (refused.error or "")
-
-
-NOISE = 1.0005
-"""Where drafts hardly pay, a few that happen to be wrong are seen."""
 
 
 @pytest.mark.parametrize("profile", ["attacc", "micron-y52p"])

@@ -29,6 +29,9 @@ class Studying(Description):
 
     KIND = "study"
 
+    grid: bool = option(
+        False, "180 settings in place of the comparison: models, contexts, profiles and batches, each piece alone."
+    )
     models: tuple[str, ...] | None = option(
         None, "Models of the comparison that are wanted, with commas between them; all if left out."
     )
@@ -75,13 +78,16 @@ def beyond(
     """
     outputs = plan_outputs(json, figure, FIGURES)
     asked = Studying(**given_options(Studying, options))
+    if asked.grid and figure is not None:
+        raise InputError("--figure has no effect with --grid, which has no figures: leave it out")
     announce_compiling()
     from lpspec.explore.beyond import beyond as run_beyond
     from lpspec.explore.beyond import run_side
     from lpspec.explore.workers import workers
+    from lpspec.report.beyond_grid_table import grid_blocks
     from lpspec.report.beyond_table import beyond_blocks, beyond_document
 
-    wanted = _cases(asked.models)
+    wanted = _cases(asked.models, asked.grid)
     by = workers(asked.workers, run=run_side)
     points = len({case.scenario(p, "command").key for case in wanted for p in ((), *case.variants().values())})
     with paced("scenarios of LP-Spec+ and LP-Spec", points) as move:
@@ -92,20 +98,23 @@ def beyond(
 
         return beyond_figures(result)
 
-    deliver(outputs, with_command(beyond_document(result)), beyond_blocks(result), draw)
+    blocks = grid_blocks(result) if asked.grid else beyond_blocks(result)
+    deliver(outputs, with_command(beyond_document(result)), blocks, draw)
 
 
-def _cases(models: Sequence[str] | None) -> "list[Case]":
-    """Those of some models.
+def _cases(models: Sequence[str] | None, is_grid: bool) -> "list[Case]":
+    """Those of some models, of the comparison or of the grid.
 
     Raises:
         InputError: A model that has no case.
     """
     from lpspec.experiments.beyond import cases
+    from lpspec.experiments.beyond_grid import grid
 
-    known = list(dict.fromkeys(case.model for case in cases()))
+    every: Sequence[Case] = grid() if is_grid else cases()
+    known = list(dict.fromkeys(case.model for case in every))
     wanted = known if models is None else split_names("--models", models) or known
     for name in wanted:
         if name not in known:
             raise InputError(f"--models {name} is not in this study: it has {listed(known, 120)}")
-    return [case for case in cases() if case.model in wanted]
+    return [case for case in every if case.model in wanted]

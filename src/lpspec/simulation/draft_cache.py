@@ -61,7 +61,8 @@ class DraftCache:
 
     def held(self, context: Count) -> Count:
         """Tokens of a context that are in memory: full blocks, and what a shorter prompt wrote."""
-        return plain(np.where(np.less(context, self.block), context, context - context % self.block))
+        held: Count = plain(np.where(np.less(context, self.block), context, context - context % self.block))
+        return held
 
     def level_waits(self, width: IntArray) -> BoolArray:
         """Whether a drafting pass over so many drafts waits: a tree with so wide a level has at least twice as many."""
