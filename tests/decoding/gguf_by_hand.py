@@ -72,7 +72,9 @@ def write_gguf(
     writer = gguf.GGUFWriter(str(file), architecture)
     for key, value in said.items():
         add = writer.add_string if isinstance(value, str) else writer.add_float32 if isinstance(value, float) else None
-        if value is not None:
+        if isinstance(value, list):
+            writer.add_array(f"{architecture}.{key}", value)
+        elif value is not None:
             (add or writer.add_uint32)(f"{architecture}.{key}", value)
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
     meant: dict[str, Tensor] = {}
@@ -83,7 +85,7 @@ def write_gguf(
         turned = next((count for part, count in heads.items() if f".{part}." in name), 0)
         reorders = architecture in ("llama", "smollm3", "granite") and turned > 0
         stored = neighbours_first(stored, turned) if reorders else stored
-        to = gguf_name(name, around=architecture in ("gemma2", "gemma3"))
+        to = gguf_name(name, around=architecture in ("gemma2", "gemma3", "olmo2"))
         kind = next((kind for end, kind in (kinds or {}).items() if to.endswith(end)), "F32")
         values = add_tensor(writer, to, stored, kind)
         if reorders:
@@ -105,7 +107,11 @@ def add_tensor(writer: Any, name: str, tensor: Tensor, kind: str) -> Tensor:
     if kind == "F32":
         writer.add_tensor(name, numbers)
         return tensor.float()
-    data = random_blocks(numbers.shape, of_type) if kind.endswith("_K") else gguf.quants.quantize(numbers, of_type)
+    data = (
+        random_blocks(numbers.shape, of_type)
+        if kind.endswith(("_K", "_XS"))
+        else gguf.quants.quantize(numbers, of_type)
+    )
     writer.add_tensor(name, data, raw_dtype=of_type)
     return torch.from_numpy(gguf.quants.dequantize(data, of_type).reshape(numbers.shape).copy())
 
@@ -116,7 +122,7 @@ def random_blocks(shape: tuple[int, ...], of_type: Any) -> Any:
     rows, blocks = shape[0], shape[1] // weights
     random = np.random.default_rng(rows * blocks)
     data = random.integers(0, 256, (rows * blocks, size_bytes), np.uint8)
-    places = (208,) if of_type.name == "Q6_K" else (0, 2)
+    places = {"Q6_K": (208,), "Q2_K": (80, 82), "Q3_K": (108,), "IQ4_XS": (0,)}.get(of_type.name, (0, 2))
     for place in places:
         halves = random.uniform(-2e-4, 2e-4, (rows * blocks, 1)).astype("<f2")
         data[:, place : place + 2] = halves.view(np.uint8)

@@ -76,6 +76,17 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "smollm3-of-4": ("SmolLM3", {"num_hidden_layers": 5}),
     "gemma2-own-scale": ("Gemma2", KINDS["gemma2"][1] | {"query_pre_attn_scalar": 16}),
     "gemma3-own-scale": ("Gemma3Text", KINDS["gemma3"][1] | {"query_pre_attn_scalar": 16}),
+    "olmo3-one-base": (
+        "Olmo3",
+        {
+            "sliding_window": 11,
+            "num_hidden_layers": 5,
+            "rope_parameters": {
+                "full_attention": YARN | {"rope_theta": 5e5},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 5e5},
+            },
+        },
+    ),
 }
 """The same as GGUF files have them, which don't say every key."""
 

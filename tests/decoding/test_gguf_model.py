@@ -38,6 +38,11 @@ FILES: dict[str, tuple[str, dict[str, Any]]] = {
                                "rope__scaling__original_context_length": 128, "extra": FACTORS}),
     "granite": ("granite", {"embedding_scale": 3.0, "residual_scale": 0.4, "logit_scale": 2.0,
                             "attention__scale": 0.2}),
+    "olmo2": ("olmo2", {}),
+    "olmo3-one-base": ("olmo2", {"attention__sliding_window": 11, "rope__freq_base": 5e5,
+                                 "attention__sliding_window_pattern": [True, True, True, False, True],
+                                 "rope__scaling__type": "yarn", "rope__scaling__factor": 4.0,
+                                 "rope__scaling__original_context_length": 64}),
 }  # fmt: skip
 
 
@@ -66,6 +71,8 @@ MIXES = {
     "Q4_0": {"q.weight": "Q4_0", "k.weight": "Q5_0", "v.weight": "Q4_1", "down.weight": "Q5_1", "embd.weight": "Q8_0"},
     "Q4_K": {"q.weight": "Q4_K", "k.weight": "Q4_K", "v.weight": "Q6_K", "output.weight": "Q5_K"},
     "BF16": {"q.weight": "BF16", "k.weight": "F16", "down.weight": "F16"},
+    "Q3_K": {"q.weight": "Q2_K", "k.weight": "Q3_K", "v.weight": "Q3_K", "down.weight": "IQ4_XS"},
+    "MXFP4": {"q.weight": "MXFP4", "k.weight": "MXFP4", "up.weight": "MXFP4", "down.weight": "Q8_0"},
 }  # fmt: skip
 
 
@@ -91,11 +98,21 @@ def test_quantised_files_decode_as_what_their_blocks_mean(mix: str, tmp_path: Pa
 def test_any_block_means_what_the_package_says(kind: str) -> None:
     size_bytes, of_type = _BLOCKS[kind][0], gguf.GGMLQuantizationType[kind.upper()]
     data = np.random.default_rng(1).integers(0, 256, (500, size_bytes), np.uint8)
-    places = (208,) if kind == "q6_k" else (0,) if kind in ("q4_0", "q5_0", "q8_0") else (0, 2)
+    single = {"q6_k": (208,), "q3_k": (108,), "q2_k": (80, 82)}
+    places = single.get(kind, (0,) if kind in ("q4_0", "q5_0", "q8_0", "iq4_nl", "iq4_xs") else (0, 2))
+    if kind == "mxfp4":
+        places = ()
+        data[:, 0] %= 250  # no value beyond float32
     for place in places:
         data[:, place + 1] &= 0xBB  # no float16 that is not finite
     wanted = gguf.quants.dequantize(data, of_type).reshape(-1)
     assert np.array_equal(block_values(data.reshape(-1), kind, "blocks"), wanted)
+
+
+def test_a_type_that_is_not_read_is_named() -> None:
+    with pytest.raises(InputError, match="'blk' is of type tq2_0, which is not read: allowed are f32") as caught:
+        block_values(np.zeros(66, np.uint8), "tq2_0", "'blk'")
+    assert len(str(caught.value)) <= 200
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -107,7 +124,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a tensor too many": ({"extra": {"blk.0.attn_sinks.weight": torch.ones(4)}}, "holds 'blk.0.attn_sinks.weight'"),
     "a bias too many": ({"extra": {"blk.1.attn_q.bias": torch.ones(32)}}, "holds '.*1.self_attn.q_proj.bias'"),
     "a bias too few": ({"extra": {"blk.0.attn_q.bias": torch.ones(32)}}, "has no tensor '.*0.self_attn.k_proj.bias'"),
-    "a type that is not read": ({"kinds": {"q.weight": "MXFP4"}}, "'blk.0.attn_q.weight' is of type mxfp4"),
 }  # fmt: skip
 
 

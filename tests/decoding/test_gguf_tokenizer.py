@@ -104,7 +104,8 @@ def test_a_text_begins_with_the_token_that_the_file_wants(
     ("pre", "keys", "line"),
     [
         ("tekken", {}, "tokenizer.ggml.pre = 'tekken' is not read, .*put the model's tokenizer.json beside the file"),
-        ("gpt-2", {"model": "llama"}, "tokenizer.ggml.model = 'llama' is not read, allowed is gpt2"),
+        ("gpt-2", {"model": "bert"}, "tokenizer.ggml.model = 'bert' is not read, allowed are gpt2 and llama"),
+        ("gpt-2", {"model": "llama"}, "tokens, scores and token_type don't fit together"),
         ("gpt-2", {"starts": True, "bos": 9999}, "bos_token_id = 9999 is no token"),
     ],
 )

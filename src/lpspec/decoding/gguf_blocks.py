@@ -112,6 +112,57 @@ def _q6_k(blocks: Bytes) -> Floats:
     return values
 
 
+def _quarters(packed: Bytes) -> NDArray[np.int32]:
+    """Two times 32 bytes, of each first the lowest two bits, then the next: [blocks, 16, 16]."""
+    shifts = np.array([0, 2, 4, 6]).reshape(1, 1, 4, 1)
+    numbers: NDArray[np.int32] = (packed.reshape(-1, 2, 1, 32).astype(np.int32) >> shifts) & 3
+    return numbers.reshape(-1, 16, 16)
+
+
+def _q2_k(blocks: Bytes) -> Floats:
+    both = blocks[:, :16].astype(np.int32)
+    steps, lows = _halves(blocks, 80) * (both & 15), _halves(blocks, 82) * (both >> 4)
+    values = steps[..., None] * _quarters(blocks[:, 16:80]) - lows[..., None]
+    return values.astype(np.float32)
+
+
+def _q3_k(blocks: Bytes) -> Floats:
+    packed = blocks[:, 96:108].astype(np.int32)
+    low = np.concatenate([packed[:, :8] & 15, packed[:, :8] >> 4], 1)
+    high = np.concatenate([packed[:, 8:] >> shift & 3 for shift in (0, 2, 4, 6)], 1)
+    scales = _halves(blocks, 108) * ((low | high << 4) - 32)
+    third = blocks[:, :32].astype(np.int32)[:, None, :] >> np.arange(8).reshape(1, 8, 1) & 1
+    numbers = _quarters(blocks[:, 32:96]) - 4 * (1 - third.reshape(-1, 16, 16))
+    values: Floats = scales[..., None] * numbers
+    return values
+
+
+def _iq4_nl(blocks: Bytes) -> Floats:
+    values: Floats = _halves(blocks, 0) * _UNEVEN[_nibbles(blocks[:, 2:])]
+    return values
+
+
+def _iq4_xs(blocks: Bytes) -> Floats:
+    low, high = blocks[:, 4:8].astype(np.int32), np.ascontiguousarray(blocks[:, 2:4]).view("<u2").astype(np.int32)
+    lower = np.stack([low & 15, low >> 4], 2).reshape(-1, 8)
+    scales = _halves(blocks, 0) * ((lower | (high >> np.arange(0, 16, 2) & 3) << 4) - 32)
+    parts = blocks[:, 8:].reshape(-1, 8, 16)
+    values: Floats = scales[..., None] * _UNEVEN[np.concatenate([parts & 15, parts >> 4], 2)]
+    return values
+
+
+def _mxfp4(blocks: Bytes) -> Floats:
+    scales = np.exp2(blocks[:, :1].astype(np.float64) - 127)
+    with np.errstate(over="ignore"):  # such values are refused where a checkpoint takes them
+        values: Floats = (scales * _E2M1[_nibbles(blocks[:, 1:])]).astype(np.float32)
+    return values
+
+
+_UNEVEN = np.array(
+    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32
+)  # kvalues_iq4nl
+_E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6])  # OCP Microscaling Formats 1.0
+
 _PLAIN = {"f32": "<f4", "f16": "<f2"}
 _BLOCKS: dict[str, tuple[int, Callable[[Bytes], Floats]]] = {
     "q4_0": (18, _q4_0),
@@ -119,8 +170,13 @@ _BLOCKS: dict[str, tuple[int, Callable[[Bytes], Floats]]] = {
     "q5_0": (22, _q5_0),
     "q5_1": (24, _q5_1),
     "q8_0": (34, _q8_0),
+    "q2_k": (84, _q2_k),
+    "q3_k": (110, _q3_k),
     "q4_k": (144, _q4_k),
     "q5_k": (176, _q5_k),
     "q6_k": (210, _q6_k),
+    "iq4_nl": (18, _iq4_nl),
+    "iq4_xs": (136, _iq4_xs),
+    "mxfp4": (17, _mxfp4),
 }
 """Bytes of a block, and its values."""

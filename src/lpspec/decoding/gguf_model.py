@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lpspec.decoding.checkpoint import Checkpoint
+from lpspec.decoding.families import DECODED
 from lpspec.decoding.gguf_blocks import block_values
 from lpspec.decoding.model_config import ModelConfig, as_decoded
 from lpspec.decoding.rope import LongRope
@@ -33,8 +34,9 @@ _FAMILIES = {
     "gemma3": "gemma3_text",
     "phi3": "phi3",
     "granite": "granite",
+    "olmo2": "olmo2",
 }
-"""``general.architecture`` to ``model_type``. Mistral's files are Llama's, too."""
+"""``general.architecture`` to ``model_type``. Mistral's files are Llama's, too, and OLMo 3's OLMo 2's with a window."""
 
 _TURNED_BY_NEIGHBOURS = ("llama", "smollm3", "granite")
 """Architectures that turn neighbouring numbers of a head, for which the rows of queries and keys were reordered."""
@@ -61,6 +63,7 @@ _KEYS_OF = {
         "attention.sliding_window": "sliding_window",
         "rope.scaling.original_context_length": "original_max_position_embeddings",
     },
+    "olmo2": {"attention.sliding_window": "sliding_window", "attention.sliding_window_pattern": "layer_types"},
     "granite": {
         "embedding_scale": "embedding_multiplier",
         "residual_scale": "residual_multiplier",
@@ -142,7 +145,12 @@ def _content(found: GgufFile, architecture: str, tensors: Mapping[str, StoredTen
     if unknown:
         raise InputError(f"{where}: '{start}{shown(unknown[0], 50)}' may change what is computed, and is not known")
     content: dict[str, Any] = {names[key]: value for key, value in keys.items() if key in names}
-    content |= {"model_type": _FAMILIES[architecture], "tie_word_embeddings": "output.weight" not in tensors}
+    if architecture == "olmo2":
+        _third_olmo(content, where)
+    content |= {
+        "model_type": content.get("model_type", _FAMILIES[architecture]),
+        "tie_word_embeddings": "output.weight" not in tensors,
+    }
     if "token_embd.weight" in tensors:
         content["vocab_size"] = tensors["token_embd.weight"].shape[0]
     content |= {f"{part}_bias": f"blk.0.{name}.bias" in tensors for part, name in _BIASES if architecture != "phi3"}
@@ -157,6 +165,21 @@ def _content(found: GgufFile, architecture: str, tensors: Mapping[str, StoredTen
         largest = keys.get("block_count") == {"gemma2": 46, "gemma3": 62}[architecture]  # 27B, whose scale is another
         content["query_pre_attn_scalar"] = width // heads if largest else content["head_dim"]  # type: ignore[operator]
     return content | _rotation(keys, architecture, content, where)
+
+
+def _third_olmo(content: dict[str, Any], where: str) -> None:
+    """OLMo 3: layers that slide, of which the others' rotation alone is scaled."""
+    slides = content.pop("layer_types", None)
+    if content.get("sliding_window") is None:
+        return
+    content["model_type"] = "olmo3"
+    if isinstance(slides, tuple):
+        content["layer_types"] = [f"{'sliding' if slide else 'full'}_attention" for slide in slides]
+    elif slides is not None:
+        raise InputError(f"{where}: 'olmo2.attention.sliding_window_pattern' must say of each layer whether it slides")
+    if content.get("rope_theta") != DECODED["olmo3"]["rope_theta"]:
+        said = content.get("rope_theta")
+        raise InputError(f"{where}: 'olmo2.rope.freq_base' = {said}: with a window only 500000 is computed")
 
 
 def _rotation(
@@ -198,7 +221,7 @@ class _GgufTensors(Mapping[str, Tensor]):
     """A file's tensors under their names on the hub, as float32; told anew whenever one is asked for but the last."""
 
     def __init__(self, config: ModelConfig, architecture: str, tensors: Mapping[str, StoredTensor], where: str) -> None:
-        parts = _PARTS | (_PARTS_AROUND if config.architecture.norms == "around" else {})
+        parts = _PARTS | (_PARTS_AROUND if config.architecture.norms != "before" else {})
         if config.architecture.fused:
             parts = parts | {"ffn_up": "mlp.gate_up_proj"}
         self._stored = {_hub_name(name, parts): tensor for name, tensor in tensors.items() if name not in _FACTORS}

@@ -1,4 +1,4 @@
-"""The tokenizer that a GGUF file holds, where it is of GPT-2's kind: pairs of bytes merged in order.
+"""The tokenizer that a GGUF file holds: of GPT-2's kind, pairs of bytes merged in order, or of SentencePiece's.
 
 Source of what each ``tokenizer.ggml.pre`` means: ggml-org/llama.cpp, src/llama-vocab.cpp.
 """
@@ -11,6 +11,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import PreTokenizer
 
+from lpspec.decoding.sentence_pieces import Piece, piece_tokenizer
 from lpspec.errors import InputError, shown
 from lpspec.llm.gguf import GgufValue, read_gguf
 
@@ -30,9 +31,11 @@ def gguf_tokenizer(path: str | Path) -> Tokenizer:
     """
     keys, where = read_gguf(path).keys, f"GGUF file '{shown(str(path), 50)}'"
     instead = "put the model's tokenizer.json beside the file"
+    if keys.get("tokenizer.ggml.model") == "llama":
+        return _of_pieces(keys, where)
     if keys.get("tokenizer.ggml.model") != "gpt2":
         kind = shown(repr(keys.get("tokenizer.ggml.model")), 20)
-        raise InputError(f"{where}: tokenizer.ggml.model = {kind} is not read, allowed is gpt2: {instead}")
+        raise InputError(f"{where}: tokenizer.ggml.model = {kind} is not read, allowed are gpt2 and llama: {instead}")
     before = keys.get("tokenizer.ggml.pre")
     if not isinstance(before, str) or before not in _BEFORE:
         allowed = ", ".join(_BEFORE)
@@ -58,6 +61,21 @@ def gguf_tokenizer(path: str | Path) -> Tokenizer:
     tokenizer.add_tokens(added)
     _begin(tokenizer, keys, tokens, starts=before == "llama-bpe", where=where)
     return tokenizer
+
+
+def _of_pieces(keys: dict[str, GgufValue], where: str) -> Tokenizer:
+    """SentencePiece's pieces with their scores."""
+    tokens = _texts(keys, "tokens", where)
+    scores, kinds = (keys.get(f"tokenizer.ggml.{name}", ()) for name in ("scores", "token_type"))
+    lists = [values for values in (scores, kinds) if isinstance(values, tuple) and len(values) == len(tokens)]
+    if len(lists) != 2 or any(isinstance(value, str) for values in lists for value in values):
+        raise InputError(f"{where}: its tokens, scores and token_type don't fit together")
+    pieces = [Piece(token, float(score), int(kind)) for token, score, kind in zip(tokens, *lists, strict=True)]
+    starts = bool(keys.get("tokenizer.ggml.add_bos_token", True))
+    first = keys.get("tokenizer.ggml.bos_token_id", 1) if starts else None
+    if first is not None and type(first) is not int:
+        raise InputError(f"{where}: tokenizer.ggml.bos_token_id = {shown(repr(first), 20)} is no token")
+    return piece_tokenizer(pieces, first, bool(keys.get("tokenizer.ggml.add_space_prefix", True)), where)
 
 
 def _begin(tokenizer: Tokenizer, keys: dict[str, GgufValue], tokens: tuple[str, ...], starts: bool, where: str) -> None:

@@ -1,4 +1,4 @@
-"""Text to token ids and back, by a model's ``tokenizer.json``."""
+"""Text to token ids and back, by a model's ``tokenizer.json``, its ``tokenizer.model``, or its GGUF file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from tokenizers.models import BPE
 
 from lpspec.decoding.gguf_tokenizer import gguf_tokenizer
 from lpspec.decoding.model_files import is_gguf
+from lpspec.decoding.sentence_pieces import read_piece_model
 from lpspec.decoding.text_stream import TextStream
 from lpspec.errors import InputError, shown
 from lpspec.text_files import read_json_object, read_text
 
-FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
+FILE, PIECES, CONFIG = "tokenizer.json", "tokenizer.model", "tokenizer_config.json"
 
 _MATCHED = ("special", "lstrip", "rstrip", "normalized", "single_word")
 
@@ -84,7 +85,7 @@ class TextTokenizer:
 
 
 def load_tokenizer(folder: str | Path) -> TextTokenizer:
-    """Read the ``tokenizer.json`` of a model folder, or that beside a GGUF file, or the one that the file holds.
+    """Read the ``tokenizer.json`` of a model folder or beside a GGUF file, or its ``tokenizer.model``, or the file's.
 
     Raises:
         InputError: There is none, or it is damaged.
@@ -92,6 +93,10 @@ def load_tokenizer(folder: str | Path) -> TextTokenizer:
     file = tokenizer_file(folder)
     if file is None:
         return TextTokenizer(gguf_tokenizer(folder))
+    if not file.is_file() and (pieces := file.with_name(PIECES)).is_file():
+        tokenizer = read_piece_model(pieces, _starts(file.parent / CONFIG))
+        add_tokens(tokenizer, file.parent / CONFIG)
+        return TextTokenizer(tokenizer)
     try:
         tokenizer = Tokenizer.from_str(read_text(file))
     except OSError as error:
@@ -100,6 +105,17 @@ def load_tokenizer(folder: str | Path) -> TextTokenizer:
         raise InputError(f"tokenizer '{file}' is damaged or of another kind: {_first_line(error)}") from None
     add_tokens(tokenizer, file.parent / CONFIG)
     return TextTokenizer(tokenizer)
+
+
+def _starts(config: Path) -> bool:
+    """Whether texts begin with a token for that, as the library's tokenizers of this kind do unless they are told."""
+    if not config.is_file():
+        return True
+    where = f"tokenizer config '{shown(str(config), 60)}'"
+    said = read_json_object(config, where).get("add_bos_token", True)
+    if said is not None and not isinstance(said, bool):
+        raise InputError(f"{where}: add_bos_token must be true or false")
+    return said is not False
 
 
 def add_tokens(tokenizer: Tokenizer, config: Path) -> None:
@@ -142,7 +158,7 @@ def tokenizer_file(folder: str | Path) -> Path | None:
 def has_tokenizer(folder: str | Path) -> bool:
     """Whether a model brings a tokenizer along."""
     file = tokenizer_file(folder)
-    return file is None or file.is_file()
+    return file is None or file.is_file() or file.with_name(PIECES).is_file()
 
 
 def _first_line(error: Exception) -> str:
