@@ -26,6 +26,7 @@ HEIGHT = {
     "llm": 1,
     "machine": 1,
     "scenario": 0,
+    "native": -1,
 }
 # Modules at the package's root that stand above every block, and whose content no block takes.
 TOP = {"lpspec", "lpspec.__main__", "lpspec.api", "lpspec.api_explore"}

@@ -53,9 +53,8 @@ def test_loops_imported_as_a_library_go_to_that_folder_and_no_other(tmp_path: Pa
     code = """
 import os, numba
 from lpspec import compiled
-from lpspec.simulation import kernels as simulation
-from lpspec.speculation import kernels as speculation
-for loop in (simulation.replay_pruned, simulation.replay_fixed, speculation.grow_best_tree, speculation.learn_node):
+from lpspec.decoding.compiled import exponential, layer_kernels
+for loop in (layer_kernels.attend, layer_kernels.decoder_layer, layer_kernels.decoder_stack):
     print(loop._cache.cache_path)
 print(compiled._cache_folder(), numba.config.CACHE_DIR == "", "NUMBA_CACHE_DIR" in os.environ)
 """
@@ -121,3 +120,12 @@ def test_a_function_serves_python_and_other_compiled_functions() -> None:
     for call in (lambda: largest(one[:0]), lambda: of_both(one, two[:0])):
         with pytest.raises(ValueError, match="no values"):
             call()
+
+
+def test_native_code_has_a_folder_beside_that_of_numba(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    native_folder: Callable[[], Path] = compiled.native_folder.__wrapped__
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    assert native_folder() == compiled.PACKAGE / "__pycache__" / "native"
+    assert native_folder() in compiled.cache_folders()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert native_folder() == tmp_path / "native"

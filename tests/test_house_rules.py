@@ -100,9 +100,9 @@ def lines(function: Function) -> int:
 
 
 def is_compiled(function: Function) -> bool:
-    """Whether numba compiles it."""
+    """Whether numba or ``lpspec.native`` compiles it."""
     return any(
-        "jit" in ast.dump(decorator) or "compiled" in ast.dump(decorator) for decorator in function.decorator_list
+        word in ast.dump(decorator) for decorator in function.decorator_list for word in ("jit", "compiled", "native")
     )
 
 

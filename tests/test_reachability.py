@@ -24,8 +24,8 @@ ROADS = (
 FROM_PYTHON = {"lpspec.decoding.draft_trace.load_draft_trace": "reads what lpspec record writes of draft trees"}
 """What people call from Python alone, and why it stays."""
 CALLED_BY_OTHERS = {
-    "FirstCompilation.on_start": "numba's event listeners",
-    "FirstCompilation.on_end": "numba's event listeners",
+    "Compilations.on_start": "numba's event listeners",
+    "Compilations.on_end": "numba's event listeners",
     "Result._repr_html_": "notebooks",
     "_LinkedLibrary.get_pointer_to_function": "numba's code generation",
     "_LinkedLibrary._optimize_final_module": "numba's code generation",

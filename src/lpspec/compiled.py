@@ -14,6 +14,8 @@ import lpspec
 
 PACKAGE = Path(lpspec.__file__).parent
 DECORATOR = b"@cached_njit("
+NATIVE = "native"
+heard: list[Callable[[], None]] = []
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -36,8 +38,7 @@ def cached_njit(
         in_place: Whether its instructions stand wherever it is called: for what is called from few places, and so often
             that handing over the arrays would take as long as the work.
     """
-    import numba
-
+    numba = _numba()
     from lpspec.linked import LinkedCompiler, LinkingCompiler
 
     config: Any = numba.config
@@ -63,6 +64,33 @@ def cached_njit(
     return compile_cached
 
 
+def when_compiling(hear: Callable[[], None]) -> None:
+    """Call somebody each time before something is compiled."""
+    heard.append(hear)
+
+
+@functools.cache
+def _numba() -> Any:
+    """Numba, once somebody needs it: whoever wants to hear of compilations hears of its own."""
+    import numba
+    from numba.core import event
+
+    class Compilations(event.Listener):
+        """Passes on that a function is compiled."""
+
+        def on_start(self, event: object) -> None:
+            """Numba starts to compile."""
+            for hear in heard:
+                hear()
+
+        def on_end(self, event: object) -> None:
+            """Numba has compiled."""
+
+    register: Callable[[str, object], None] = event.register
+    register("numba:compile", Compilations())
+    return numba
+
+
 def _template_of_numbers(linked: Any) -> Callable[[Sequence[Any], Mapping[str, Any]], Any]:
     """How compiled functions call one; a constant is a number to it: numba 0.68 compiles anew for each value of one."""
     from numba.core import types
@@ -79,8 +107,20 @@ def _template_of_numbers(linked: Any) -> Callable[[Sequence[Any], Mapping[str, A
 
 @functools.cache
 def _cache_folder() -> Path:
+    """Where numba keeps loops: a folder named after the sources of all kernels."""
+    return _first_writable(_possible_folders(_name_of_kernels()))
+
+
+@functools.cache
+def native_folder() -> Path:
+    """Where ``lpspec.native`` keeps code: the folder that the user chose for numba too, or one of the same."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    return _first_writable((*([Path(chosen) / NATIVE] if chosen else []), *_possible_folders(NATIVE)))
+
+
+def _first_writable(folders: Sequence[Path]) -> Path:
     """A folder beside the package's byte code, or in the user's cache, or one that lasts as long as the process."""
-    for folder in _possible_folders():
+    for folder in folders:
         if _writable(folder):
             return folder
     temporary = tempfile.mkdtemp(prefix="lpspec-")
@@ -90,11 +130,15 @@ def _cache_folder() -> Path:
 
 def cache_folders() -> list[Path]:
     """Folders that hold compiled loops of this version."""
-    return [folder for folder in _possible_folders() if folder.is_dir()]
+    folders = (*_possible_folders(_name_of_kernels()), *_possible_folders(NATIVE))
+    return [folder for folder in folders if folder.is_dir()]
 
 
-def _possible_folders() -> tuple[Path, Path]:
-    name = f"numba-{hashlib.sha256(b''.join(_kernel_sources())).hexdigest()[:12]}"
+def _name_of_kernels() -> str:
+    return f"numba-{hashlib.sha256(b''.join(_kernel_sources())).hexdigest()[:12]}"
+
+
+def _possible_folders(name: str) -> tuple[Path, Path]:
     user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "lpspec"
     return PACKAGE / "__pycache__" / name, user_cache / name
 

@@ -7,7 +7,7 @@ trees move earlier, which costs them time, or larger ones later, which costs tho
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.compiled import cached_njit
+from lpspec.native.functions import native
 
 
 def no_dearer_than_larger(best: IntArray, latency_ns: FloatArray, energy_pj: FloatArray) -> IntArray:
@@ -43,7 +43,7 @@ def _least_lost(best: IntArray, latency_ns: FloatArray, energy_pj: FloatArray) -
     return chosen
 
 
-@cached_njit(allocates=False)
+@native()
 def follow_least(
     latency_ns: FloatArray, energy_pj: FloatArray, lost: FloatArray, before: IntArray, chosen: IntArray
 ) -> None:

@@ -16,9 +16,9 @@ from lpspec.allocation.allocator import WeightMove
 from lpspec.allocation.column_map import DRAM, PIM, ColumnMap
 from lpspec.allocation.placement import NoRoomError
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.compiled import cached_njit
 from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.memory_timing import MemoryTiming
+from lpspec.native.functions import native
 
 
 def migration_cost(moved_bytes: int, timing: MemoryTiming) -> Cost:
@@ -102,7 +102,7 @@ def _drop_unwanted(start: ColumnMap, goal: ColumnMap, block: int) -> None:
             start.drop(block, side)
 
 
-@cached_njit()
+@native()
 def next_placement(work: FloatArray, price: FloatArray, move: FloatArray, current: int) -> int:
     """Account a step, and say where the columns should lie for the next one.
 
@@ -129,7 +129,7 @@ def next_placement(work: FloatArray, price: FloatArray, move: FloatArray, curren
     return wanted
 
 
-@cached_njit(nogil=True)
+@native()
 def follow_placements(price: FloatArray, move: FloatArray, placements: IntArray) -> None:
     """The placement of every step of a run whose trees don't depend on it.
 

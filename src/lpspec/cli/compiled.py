@@ -1,37 +1,21 @@
-"""A word to the user when numba has to compile the inner loops first."""
+"""A word to the user when inner loops have to be compiled first."""
 
 import functools
 import os
 import sys
-from collections.abc import Callable
 
-NOTICE = "compiling inner loops (once; 10 s, half a minute for a real decoder, a minute to time memory commands)..."
+from lpspec.compiled import when_compiling
 
-
-def announce_compiling() -> None:
-    """Say so when numba starts to compile; nothing is said when all loops are found in its cache."""
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0"):
-        _listen()
+NOTICE = "compiling inner loops (once; some seconds, half a minute for a real decoder or to check commands)..."
 
 
 @functools.cache
-def _listen() -> None:
-    """Listen for the first function that numba finds in no cache."""
-    from numba.core import event
+def announce_compiling() -> None:
+    """Say so when a compilation starts; nothing is said when all loops are found where they are kept."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0"):
+        when_compiling(_say)
 
-    class FirstCompilation(event.Listener):
-        """Says once that compilation has started."""
 
-        said = False
-
-        def on_start(self, event: object) -> None:
-            """Numba starts to compile a function."""
-            if not self.said:
-                print(NOTICE, file=sys.stderr, flush=True)
-            self.said = True
-
-        def on_end(self, event: object) -> None:
-            """Numba has compiled a function."""
-
-    register: Callable[[str, object], None] = event.register
-    register("numba:compile", FirstCompilation())
+@functools.cache
+def _say() -> None:
+    print(NOTICE, file=sys.stderr, flush=True)

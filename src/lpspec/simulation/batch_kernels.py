@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.compiled import cached_njit
+from lpspec.native.functions import native
 from lpspec.simulation.serving_state import Asked, Clock, Learned, Live, Rules, Served
 from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.budget_kernels import Division, Lists, divide, list_drafts
@@ -33,14 +33,14 @@ from lpspec.speculation.pass_prices import (
 )
 
 
-@cached_njit(allocates=False)
+@native()
 def _alone_levels(cost: LevelPrices, context: int, reads: int, width: int, deep: int) -> float:
     """Time or energy of drafting so many levels for one request alone."""
     shared: float = cost.first[reads] + cost.guess[1] + (deep - 1) * (cost.further[width] if deep > 1 else 0.0)
     return shared + own_levels(cost, context, reads, width, deep)
 
 
-@cached_njit(allocates=False)
+@native()
 def _alone_rows(prices: PassPrices, rules: Rules, context: int, left: int, rows: FloatArray) -> None:
     """Prices of a pass of one request, for each number of heads and tokens: float64 [rows, sizes] out."""
     last = rows.shape[0] - 1
@@ -59,7 +59,7 @@ def _alone_rows(prices: PassPrices, rules: Rules, context: int, left: int, rows:
                 rows[row, i] = np.inf
 
 
-@cached_njit(allocates=False)
+@native()
 def _load(lists: Lists, table: int, limit: int, size: int, growth: Growth) -> None:
     """Put a listed tree where the explorer puts it."""
     for node in range(size):
@@ -68,7 +68,7 @@ def _load(lists: Lists, table: int, limit: int, size: int, growth: Growth) -> No
         growth.rank[node] = lists.rank[table, limit, node]
 
 
-@cached_njit(allocates=False)
+@native()
 def _one_more_head(
     prices: PassPrices, taking: int, context: IntArray, deepest: IntArray, room: Division, aside: FloatArray
 ) -> None:
@@ -120,7 +120,7 @@ def _one_more_head(
             room.at_depth[deep + 1] += 1
 
 
-@cached_njit(allocates=False)
+@native()
 def _deeper(
     prices: PassPrices, taking: int, context: IntArray, deepest: IntArray, room: Division, of: tuple[int, int]
 ) -> tuple[float, float]:
@@ -145,7 +145,7 @@ def _deeper(
     return ns, pj
 
 
-@cached_njit(allocates=False)
+@native()
 def _learn(rules: Rules, learned: Learned, asked: Asked, ranks: NDArray[np.int8], live: Live, request: int) -> None:
     """Score every head against what a request has committed, as ``replay_pruned`` does."""
     table, end, steps = asked.table[request], live.position[request], live.steps[request]
@@ -163,7 +163,7 @@ def _learn(rules: Rules, learned: Learned, asked: Asked, ranks: NDArray[np.int8]
             live.unscored[request, head] += 1
 
 
-@cached_njit(allocates=False)
+@native()
 def _plan(
     asked: Asked,
     prices: PassPrices,
@@ -207,7 +207,7 @@ def _plan(
     return taking
 
 
-@cached_njit(allocates=False)
+@native()
 def _verify(
     asked: Asked,
     ranks: NDArray[np.int8],
@@ -246,7 +246,7 @@ def _verify(
     return moved
 
 
-@cached_njit(allocates=False)
+@native()
 def _let_go(asked: Asked, live: Live, served: Served, count: int, taking: int, now: float) -> tuple[int, int]:
     """Let those go that are done, the others in the order of how long they have waited; how many stay, bytes freed."""
     kept, freed = 0, 0
@@ -263,7 +263,7 @@ def _let_go(asked: Asked, live: Live, served: Served, count: int, taking: int, n
     return kept, freed
 
 
-@cached_njit(nogil=True)
+@native()
 def serve(
     asked: Asked,
     ranks: NDArray[np.int8],

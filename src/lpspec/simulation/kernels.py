@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from lpspec.allocation.migration import next_placement
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.compiled import cached_njit
+from lpspec.native.functions import native
 from lpspec.speculation.kernels import (
     Growth,
     accepted_in,
@@ -21,7 +21,7 @@ from lpspec.speculation.kernels import (
 from lpspec.speculation.settled import Settled, decide, recall, standing_at
 
 
-@cached_njit(nogil=True)
+@native()
 def replay_pruned(
     ranks: NDArray[np.int8],
     turn_lengths: IntArray,
@@ -125,7 +125,7 @@ def replay_pruned(
     return step
 
 
-@cached_njit(nogil=True)
+@native()
 def replay_fixed(
     accepted: IntArray,
     in_place: IntArray,

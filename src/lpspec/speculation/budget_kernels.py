@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.compiled import cached_njit
+from lpspec.native.functions import native
 from lpspec.speculation.kernels import ROUNDING, Growth, _pop, _push, _sort_ranks
 from lpspec.speculation.pass_prices import (
     ENERGY,
@@ -88,7 +88,7 @@ def make_division(requests: int, heads: int, lists: Lists) -> Division:
     )
 
 
-@cached_njit(allocates=False)
+@native()
 def list_drafts(accuracy: FloatArray, table: int, nodes: int, growth: Growth, lists: Lists) -> None:
     """Fill the lists of one table, float64 [heads, top_k], for every limit of depth."""
     _sort_ranks(accuracy, growth.order)
@@ -116,7 +116,7 @@ def list_drafts(accuracy: FloatArray, table: int, nodes: int, growth: Growth, li
         lists.size[table, limit] = node
 
 
-@cached_njit(allocates=False)
+@native()
 def _weigh(prices: PassPrices, context: IntArray, requests: int, weight: FloatArray) -> None:
     """Price of a further token of each request, to first order: float64 [requests] out."""
     last, ns, pj = prices.own_ns.shape[1] - 1, 0.0, 0.0
@@ -144,7 +144,7 @@ def _weigh(prices: PassPrices, context: IntArray, requests: int, weight: FloatAr
         weight[i] = max(found, LEAST_WEIGHT)
 
 
-@cached_njit(allocates=False)
+@native()
 def _regrown(
     prices: PassPrices, context: int, old: tuple[int, int], new: tuple[int, int], room: Division
 ) -> tuple[float, float]:
@@ -162,7 +162,7 @@ def _regrown(
     return more_ns, more_pj
 
 
-@cached_njit(allocates=False)
+@native()
 def _deepen(room: Division, request: int, depth: int) -> None:
     """Let as many heads run for a request, or as many levels be drafted, as its tree is deep now."""
     for head in range(room.deep[request] + 1, depth + 1):
@@ -170,7 +170,7 @@ def _deepen(room: Division, request: int, depth: int) -> None:
     room.deep[request] = max(room.deep[request], depth)
 
 
-@cached_njit(allocates=False)
+@native()
 def _whole_price(prices: PassPrices, room: Division, ns: float, pj: float, tokens: int) -> float:
     """Price of a pass of so many tokens, of which this is what requests have of their own."""
     ns = ns + prices.shared_ns[tokens] + drafting(prices.draft_ns, room.at_depth)
@@ -181,7 +181,7 @@ def _whole_price(prices: PassPrices, room: Division, ns: float, pj: float, token
     return pass_price(prices, ns, pj)
 
 
-@cached_njit(allocates=False)
+@native()
 def try_division(
     prices: PassPrices,
     lists: Lists,
@@ -265,7 +265,7 @@ def try_division(
     return found
 
 
-@cached_njit(allocates=False)
+@native()
 def _longest(lists: Lists, length: FloatArray) -> None:
     """What trees of each size are expected to commit at most, whichever table they come from: [limits, nodes] out."""
     tables, limits, nodes = lists.gain.shape
@@ -280,7 +280,7 @@ def _longest(lists: Lists, length: FloatArray) -> None:
             length[limit, node] = total
 
 
-@cached_njit(allocates=False)
+@native()
 def _committed(length: FloatArray, requests: int, drafts: int) -> float:
     """What so many requests are expected to commit at most with so many drafts together."""
     whole = drafts // requests
@@ -290,7 +290,7 @@ def _committed(length: FloatArray, requests: int, drafts: int) -> float:
     return requests * each * ROUNDING
 
 
-@cached_njit(allocates=False)
+@native()
 def _can_win(
     prices: PassPrices,
     length: FloatArray,
@@ -330,7 +330,7 @@ def _can_win(
     return False
 
 
-@cached_njit(allocates=False)
+@native()
 def divide(
     prices: PassPrices,
     lists: Lists,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.compiled import cached_njit
+from lpspec.native.functions import native
 
 BOUND_EVERY = 4
 """Nodes between two tests whether a larger tree can still win: often enough to stop early, yet cheap."""
@@ -72,7 +72,7 @@ def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
     )
 
 
-@cached_njit(allocates=False)
+@native()
 def learn_rank(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, memory: float) -> None:
     """Average an observed rank (-1: outside the list) into one head's accuracies.
 
@@ -90,7 +90,7 @@ def learn_rank(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, m
         accuracies[k] += (target - accuracies[k]) / observed
 
 
-@cached_njit(allocates=False)
+@native()
 def learn_node(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, correct: bool, memory: float) -> None:
     """Average the outcome of one prediction into its accuracy; arguments are as for ``learn_rank``."""
     weight[head, rank] = min(weight[head, rank] + 1.0, memory)
@@ -98,7 +98,7 @@ def learn_node(accuracy: FloatArray, weight: FloatArray, head: int, rank: int, c
     accuracy[head, rank] += (target - accuracy[head, rank]) / weight[head, rank]
 
 
-@cached_njit(allocates=False)
+@native()
 def first_guesses_right(ranks: NDArray[np.int8], heads: int) -> bool:
     """Whether the true tokens were the first guesses of as many heads: all of ``ranks[:heads]`` are 0."""
     right = 0
@@ -107,7 +107,7 @@ def first_guesses_right(ranks: NDArray[np.int8], heads: int) -> bool:
     return right == heads
 
 
-@cached_njit(allocates=False)
+@native()
 def learn_verified(
     accuracy: FloatArray,
     weight: FloatArray,
@@ -133,7 +133,7 @@ def learn_verified(
         node = next_node
 
 
-@cached_njit(allocates=False)
+@native()
 def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> tuple[int, int]:
     """Draft tokens accepted from the grown tree, and how many of these lie out of place: one sweep in growth order.
 
@@ -150,7 +150,7 @@ def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> tuple[int
     return accepted, moved
 
 
-@cached_njit(allocates=False)
+@native()
 def _sort_ranks(accuracy: FloatArray, order: IntArray) -> None:
     """Order every head's predictions by accuracy, best first; nearly sorted already, so by insertion."""
     for head in range(accuracy.shape[0]):
@@ -162,7 +162,7 @@ def _sort_ranks(accuracy: FloatArray, order: IntArray) -> None:
             order[head, slot] = k
 
 
-@cached_njit(allocates=False)
+@native()
 def _push(heap: Heap, count: int, probability: float, parent: int, slot: int) -> int:
     """Put a candidate on the frontier, a max-heap by path probability."""
     i = count
@@ -180,7 +180,7 @@ def _push(heap: Heap, count: int, probability: float, parent: int, slot: int) ->
     return count + 1
 
 
-@cached_njit(allocates=False)
+@native()
 def _pop(heap: Heap, count: int) -> int:
     """Remove the best candidate, which the caller has read from place 0."""
     count -= 1
@@ -206,7 +206,7 @@ def _pop(heap: Heap, count: int) -> int:
     return count
 
 
-@cached_njit(allocates=False)
+@native()
 def _larger_can_win(price: FloatArray, growth: Growth, row: int, gain: float, best: float) -> bool:
     """Whether any larger tree could beat ``best``, every further node bringing at most ``gain``.
 
@@ -234,7 +234,7 @@ def _larger_can_win(price: FloatArray, growth: Growth, row: int, gain: float, be
     return wins > 0
 
 
-@cached_njit(allocates=False)
+@native()
 def _keep(growth: Growth, size: int, depth: int) -> None:
     """Write the first ``size`` listed nodes that are at most ``depth`` deep into the tree."""
     growth.levels[0] = depth
@@ -252,7 +252,7 @@ def _keep(growth: Growth, size: int, depth: int) -> None:
     growth.parent[0] = -1
 
 
-@cached_njit(allocates=False)
+@native()
 def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> int:
     """Grow token trees greedily within every depth and return the size (root included) with most tokens per price.
 
@@ -326,7 +326,7 @@ def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> i
     return best_size
 
 
-@cached_njit(allocates=False)
+@native()
 def grow_to(accuracy: FloatArray, size: int, limit: int, growth: Growth) -> bool:
     """Grow the tree of one size that is at most so deep; False where two nodes are equally likely, or too few.
 
@@ -358,7 +358,7 @@ def grow_to(accuracy: FloatArray, size: int, limit: int, growth: Growth) -> bool
     return frontier == 0 or growth.heap.probability[0] != gain
 
 
-@cached_njit(allocates=False)
+@native()
 def depth_of(growth: Growth, size: int) -> int:
     """Levels below the root that the first ``size`` nodes of a grown tree have."""
     deepest = 0
@@ -367,7 +367,7 @@ def depth_of(growth: Growth, size: int) -> int:
     return deepest
 
 
-@cached_njit(allocates=False)
+@native()
 def heads_to_run(price: FloatArray, size: int, depth: int, heads: int, saved: float, share: float) -> tuple[int, float]:
     """Draft heads that a step runs: as many as its tree is deep, and now and then one more, to learn from.
 
@@ -394,7 +394,7 @@ def heads_to_run(price: FloatArray, size: int, depth: int, heads: int, saved: fl
     return (heads if depth + 1 == last else depth + 1), 0.0
 
 
-@cached_njit(allocates=False)
+@native()
 def expected_length(growth: Growth, size: int) -> float:
     """Expected acceptance length of the first ``size`` nodes of a grown tree, the root counting one."""
     length = 0.0

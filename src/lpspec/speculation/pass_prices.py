@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.compiled import cached_njit
+from lpspec.native.functions import native
 
 THROUGHPUT, ENERGY, EDP = 0, 1, 2
 """What a price is: time, energy, or the root of their product."""
@@ -45,7 +45,7 @@ class PassPrices(NamedTuple):
     objective: int
 
 
-@cached_njit(allocates=False)
+@native()
 def pass_price(prices: PassPrices, ns: float, pj: float) -> float:
     """What tokens are divided by, of a time and an energy of memory and MACs."""
     if prices.objective == THROUGHPUT:
@@ -54,7 +54,7 @@ def pass_price(prices: PassPrices, ns: float, pj: float) -> float:
     return counted if prices.objective == ENERGY else np.sqrt(ns * counted)
 
 
-@cached_njit(allocates=False)
+@native()
 def drafting(cost: FloatArray, at_depth: IntArray) -> float:
     """Time or energy of draft heads, as many requests at each depth as ``at_depth`` has from 1 on."""
     requests = at_depth[0]
@@ -70,7 +70,7 @@ def drafting(cost: FloatArray, at_depth: IntArray) -> float:
     return total
 
 
-@cached_njit(allocates=False)
+@native()
 def put_levels(level: IntArray, reads: int, width: int, deep: int) -> None:
     """Add what one request reads in the passes of a network to their tokens; negative numbers take it off."""
     if deep > 0:
@@ -79,7 +79,7 @@ def put_levels(level: IntArray, reads: int, width: int, deep: int) -> None:
             level[further] += width
 
 
-@cached_njit(allocates=False)
+@native()
 def shared_levels(cost: LevelPrices, level: IntArray, at_depth: IntArray) -> float:
     """Time or energy of what requests share in the passes of a network, whose tokens are ``level`` from 1 on."""
     if at_depth[1] == 0:
@@ -92,7 +92,7 @@ def shared_levels(cost: LevelPrices, level: IntArray, at_depth: IntArray) -> flo
     return total
 
 
-@cached_njit(allocates=False)
+@native()
 def own_levels(cost: LevelPrices, context: int, reads: int, width: int, deep: int) -> float:
     """Time or energy of what one request has of its own in them."""
     if deep == 0:
@@ -101,7 +101,7 @@ def own_levels(cost: LevelPrices, context: int, reads: int, width: int, deep: in
     return first + (deep - 1) * cost.own_further[context, width - 1] if deep > 1 else first
 
 
-@cached_njit(allocates=False)
+@native()
 def drafts_by_network(prices: PassPrices) -> bool:
     """Whether a network drafts level by level."""
     return len(prices.level_ns.first) > 0

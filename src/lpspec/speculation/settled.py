@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.compiled import cached_njit
+from lpspec.native.functions import native
 from lpspec.speculation.kernels import Growth, expected_length, grow_best_tree, grow_to
 
 BLOCK = 32
@@ -116,7 +116,7 @@ def nothing_settled(price: FloatArray, heads: int, top_k: int, first_context: in
     )
 
 
-@cached_njit(allocates=False)
+@native()
 def movement(accuracy: FloatArray, before: FloatArray) -> float:
     """How far accuracies have moved: float64 [heads, top_k] each."""
     moved = 0.0
@@ -129,7 +129,7 @@ def movement(accuracy: FloatArray, before: FloatArray) -> float:
     return moved
 
 
-@cached_njit(allocates=False)
+@native()
 def standing_at(settled: Settled, position: int, accuracy: FloatArray) -> tuple[int, float]:
     """The window whose decision stands at a position, -1 for none, and how far accuracies have moved since."""
     everywhere = settled.within.shape[0] - 1
@@ -142,7 +142,7 @@ def standing_at(settled: Settled, position: int, accuracy: FloatArray) -> tuple[
     return -1, 0.0
 
 
-@cached_njit(allocates=False)
+@native()
 def decide(settled: Settled, window: int, accuracy: FloatArray, price: FloatArray, growth: Growth, only: bool) -> int:
     """Decide as ``grow_best_tree`` does, and find out whether that stands for a while.
 
@@ -185,7 +185,7 @@ def decide(settled: Settled, window: int, accuracy: FloatArray, price: FloatArra
     return size
 
 
-@cached_njit(allocates=False)
+@native()
 def _stands_again(settled: Settled, window: int, accuracy: FloatArray, growth: Growth) -> bool:
     """Whether the tree of a window is the best one at these accuracies too, and stands; the explorer then holds it."""
     settled.tried[0] += 1
@@ -204,7 +204,7 @@ def _stands_again(settled: Settled, window: int, accuracy: FloatArray, growth: G
     return True
 
 
-@cached_njit(allocates=False)
+@native()
 def _remember(settled: Settled, window: int, growth: Growth, size: int) -> None:
     """Keep a tree that was just grown."""
     settled.size[window] = size
@@ -215,7 +215,7 @@ def _remember(settled: Settled, window: int, growth: Growth, size: int) -> None:
         settled.rank[window, node] = growth.rank[node]
 
 
-@cached_njit(allocates=False)
+@native()
 def recall(settled: Settled, window: int, growth: Growth) -> int:
     """Put the tree of a window where the explorer puts it."""
     size = int(settled.size[window])
@@ -226,7 +226,7 @@ def recall(settled: Settled, window: int, growth: Growth) -> int:
     return size
 
 
-@cached_njit(allocates=False)
+@native()
 def _firmness(growth: Growth, size: int, accuracy: FloatArray) -> float:
     """Movement up to which nodes of the tree just grown stay in their order, and all others behind them."""
     likely, children = growth.path_probability, growth.place
@@ -243,7 +243,7 @@ def _firmness(growth: Growth, size: int, accuracy: FloatArray) -> float:
     return least / 2 / ROUNDING
 
 
-@cached_njit(allocates=False)
+@native()
 def _wins(settled: Settled, window: int, accuracy: FloatArray, growth: Growth) -> bool:
     """Whether a tree of the window's size and depth stays the best one wherever the window and its reach lead.
 
@@ -277,7 +277,7 @@ def _wins(settled: Settled, window: int, accuracy: FloatArray, growth: Growth) -
     return bool(best == size and growth.levels[0] == limit)
 
 
-@cached_njit(allocates=False)
+@native()
 def _compare(settled: Settled, window: int, row: int, size: int) -> None:
     """Find how cheap others are at best beside one size in one row; 0 where that has no price somewhere."""
     rows, sizes = settled.lowered.shape

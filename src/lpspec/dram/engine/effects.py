@@ -1,11 +1,11 @@
 """What every command leaves behind: waits of banks, groups and ranks, WCK, open rows, and its line in the log."""
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def _wait(m: IntArray, waiting: int, rules: int, now: int) -> None:
     """Let a bank, a group or a rank wait as a row of the latency table says: those classes that it binds."""
     for k in range(BINDS + 1, BINDS + 1 + m[rules, BINDS]):
@@ -13,7 +13,7 @@ def _wait(m: IntArray, waiting: int, rules: int, now: int) -> None:
         m[waiting, command] = max(m[waiting, command], now + m[rules, command])
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def _put_off(m: IntArray, r: int, one: int, one_at: int, other: int, other_at: int) -> None:
     """Let those of a rank's banks wait for a CK that need one command next, and for another that need another."""
     for b in range(m[GIVEN, P_BANKS]):
@@ -23,7 +23,7 @@ def _put_off(m: IntArray, r: int, one: int, one_at: int, other: int, other_at: i
         m[NEXT + r, N_AT + b] = max(m[NEXT + r, N_AT + b], wait)  # a store whatever happens is fast, a masked one slow
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def wait_of_bank(m: IntArray, command: int, place: int, now: int) -> None:
     """Let a bank and its group wait as the rules say; what the bank itself needs next is for the caller to note."""
     _wait(m, place, LATENCY + AT_BANK + command, now)
@@ -41,7 +41,7 @@ def wait_of_bank(m: IntArray, command: int, place: int, now: int) -> None:
                 m[RANK + r, R_LATEST_COLUMN] = max(m[RANK + r, R_LATEST_COLUMN], at)
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def wait_of_rank(m: IntArray, command: int, r: int, mask: int, now: int) -> None:
     """Let a rank wait as the rules say, and its banks with it; ranks outside the mask wait for DQ."""
     rules = LATENCY + AT_RANK + command
@@ -63,7 +63,7 @@ def wait_of_rank(m: IntArray, command: int, r: int, mask: int, now: int) -> None
             m[RANK + k, R_LATEST_COLUMN] = max(m[RANK + k, R_LATEST_COLUMN], latest)
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def keep_wck(m: IntArray, r: int, until: int, wrote: int) -> None:
     """Let WCK of a rank run on behind a read (0) or write (1); what the CAS before it allowed ends with it."""
     m[RANK + r, R_WCK] = until if m[RANK + r, R_CAS] != 0 else max(m[RANK + r, R_WCK], until)
@@ -71,7 +71,7 @@ def keep_wck(m: IntArray, r: int, until: int, wrote: int) -> None:
     m[RANK + r, R_WROTE] = wrote * m[GIVEN, P_RESYNC]
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def row_opened(m: IntArray, r: int, now: int) -> None:
     """Count an open row; CK in which a rank has one are counted for standby."""
     if m[RANK + r, R_OPEN] == 0:
@@ -79,7 +79,7 @@ def row_opened(m: IntArray, r: int, now: int) -> None:
     m[RANK + r, R_OPEN] += 1
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def row_closed(m: IntArray, r: int, rows: int, now: int) -> None:
     """Count rows as closed."""
     m[RANK + r, R_OPEN] -= rows
@@ -87,7 +87,7 @@ def row_closed(m: IntArray, r: int, rows: int, now: int) -> None:
         m[RANK + r, R_ACTIVE] += now - m[RANK + r, R_SINCE]
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def write_down(
     m: IntArray,
     log: IntArray,
@@ -117,7 +117,7 @@ def write_down(
         m[STATE, S_LOGGED] = n + 1
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def word(row: int, column: int) -> int:
     """Row and column in one number, both shifted by one so that none is zero."""
     return ((row + 1) << 16) | (column + 1)

@@ -1,7 +1,6 @@
 """One channel, two masters: the NPU and a PIM program share command slots and DQ until all is done."""
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.pim_issue import issue_macs, issue_pim
 from lpspec.dram.engine.pim_pick import pick_pim
 from lpspec.dram.engine.plain_issue import issue_plain
@@ -9,9 +8,10 @@ from lpspec.dram.engine.plain_pick import act2_is_next, pick_plain
 from lpspec.dram.engine.queues import admit, can_serve, choose_way
 from lpspec.dram.engine.refresh import count_dues, refresh_presses, skip_refreshes
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 
-@cached_njit(allocates=False)
+@native()
 def _share_dq(m: IntArray) -> bool:
     """Decide who may use DQ next, the NPU (0) or the PIM program (1); return whether that changed."""
     npu_wants = m[STATE, S_NPU_WANTS] != 0
@@ -36,7 +36,7 @@ def _share_dq(m: IntArray) -> bool:
     return True
 
 
-@cached_njit(allocates=False)
+@native()
 def _pim_wins(m: IntArray, urgency: int) -> bool:
     """Who gets a command slot that both could use; ACT-2 before its deadline goes first in any case."""
     if urgency < 0:
@@ -47,13 +47,13 @@ def _pim_wins(m: IntArray, urgency: int) -> bool:
     return bool(m[GIVEN, P_POLICY] == PIM_FIRST)
 
 
-@cached_njit(allocates=False)
+@native()
 def _up(ck: int, step: int) -> int:
     """The next CK at which a command may begin: every one, or every other one."""
     return ck + (-ck & (step - 1))
 
 
-@cached_njit(allocates=False)
+@native()
 def _pim_goes(m: IntArray, at: int, at_pim: int, urgency: int) -> bool:
     """Whether the next command is one of the PIM program."""
     first = min(at, at_pim)
@@ -62,14 +62,14 @@ def _pim_goes(m: IntArray, at: int, at_pim: int, urgency: int) -> bool:
     return bool(at != first or m[STATE, S_PLAIN_USED] == first or _pim_wins(m, urgency))
 
 
-@cached_njit(allocates=False)
+@native()
 def _is_apart(m: IntArray, command: int, place: int) -> bool:
     """Whether a plain command goes over another bus than PIM commands; ``place`` is a rank for PREAB and REFAB."""
     r = place if command in (PREAB, REFAB) else place >> BANK_BITS
     return bool(m[GIVEN, P_OWN_BUS] != 0 and (m[GIVEN, P_OWN_BUS] >> r) & 1 == 0)
 
 
-@cached_njit(allocates=False)
+@native()
 def _both_taken(m: IntArray, at: int, at_pim: int, command: int, place: int) -> bool:
     """Whether a bus has taken a command in this CK, and there is none now for the other."""
     now = m[STATE, S_NOW]
@@ -78,14 +78,14 @@ def _both_taken(m: IntArray, at: int, at_pim: int, command: int, place: int) -> 
     return bool(m[STATE, S_PLAIN_USED] == now and at_pim != now)
 
 
-@cached_njit(allocates=False)
+@native()
 def _is_stuck(m: IntArray, first: int, horizon: int, of_requests: int) -> bool:
     """Whether nothing but refreshes come due, and they free nobody."""
     only_refreshes = first == NEVER and of_requests == NEVER and horizon == m[STATE, S_NEXT_DUE]
     return bool(only_refreshes and horizon > max(m[STATE, S_PROGRESS], m[STATE, S_PIM_FLOOR]) + 256 * m[GIVEN, P_NREFI])
 
 
-@cached_njit(allocates=False)
+@native()
 def _skip_idle(m: IntArray, first: int, horizon: int, of_requests: int) -> bool:
     """Jump over refreshes where nothing else happens for long; whether there were any to jump over."""
     if first != NEVER or horizon != m[STATE, S_NEXT_DUE] or m[STATE, S_PIM_WANTS] != 0 or m[STATE, S_FIRST] < 0:
@@ -96,7 +96,7 @@ def _skip_idle(m: IntArray, first: int, horizon: int, of_requests: int) -> bool:
     return bool(until < NEVER and until - horizon > IDLE_ROUNDS * m[GIVEN, P_NREFI] and skip_refreshes(m, until))
 
 
-@cached_njit(allocates=False)
+@native()
 def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
     """Run the channel until all is done, the log is full, or so many commands are issued.
 

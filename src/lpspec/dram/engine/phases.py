@@ -1,15 +1,15 @@
 """A phase, or copies of it one after the other: most are so short that calls from Python would take longer."""
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.loop import run
 from lpspec.dram.engine.pim_units import start_program
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 MOST_COMMANDS = 1 << 40
 
 
-@cached_njit(allocates=False)
+@native(fixed_widths=True)
 def start_segment(m: IntArray, program: IntArray, start_ck: int) -> None:
     """Bring a program before its first line, not to go before a CK, and let requests count from none."""
     for row in range(DECIDED, LATENCY):
@@ -23,7 +23,7 @@ def start_segment(m: IntArray, program: IntArray, start_ck: int) -> None:
         start_program(m, program)
 
 
-@cached_njit(allocates=False)
+@native(fixed_widths=True)
 def run_phase(
     m: IntArray,
     program: IntArray,

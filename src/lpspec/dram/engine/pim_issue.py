@@ -1,15 +1,15 @@
 """PIM commands issued: registers, rows and modes of the ranks that take them."""
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.effects import keep_wck, row_closed, row_opened, wait_of_rank, word, write_down
 from lpspec.dram.engine.pim_units import go_on, lowest, past_barrier, pick_barrier, row_of, tell
 from lpspec.dram.engine.plain_issue import start_wck
 from lpspec.dram.engine.queues import note_need
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 
-@cached_njit(allocates=False)
+@native()
 def issue_pim(m: IntArray, program: IntArray, log: IntArray, unit: int, command: int) -> None:
     """Issue one PIM command now, and let the unit go on when its instruction is done."""
     if unit == EVERY_UNIT:
@@ -41,7 +41,7 @@ def issue_pim(m: IntArray, program: IntArray, log: IntArray, unit: int, command:
     go_on(m, program, unit)
 
 
-@cached_njit(allocates=False)
+@native()
 def _issue_at_barrier(m: IntArray, program: IntArray, log: IntArray) -> None:
     """Issue the next command of an instruction for which all units stand still."""
     _, command, mask, parity = pick_barrier(m, program, m[STATE, S_NOW])
@@ -57,7 +57,7 @@ def _issue_at_barrier(m: IntArray, program: IntArray, log: IntArray) -> None:
         past_barrier(m, program)
 
 
-@cached_njit(allocates=False)
+@native()
 def _refuse_plain_ranks(m: IntArray, mask: int) -> None:
     """A rank that is not in PIM mode has no MPUs that could take a PIM command."""
     for r in range(m[GIVEN, P_RANKS]):
@@ -65,7 +65,7 @@ def _refuse_plain_ranks(m: IntArray, mask: int) -> None:
             m[STATE, S_ERROR] = E_PIM_MODE
 
 
-@cached_njit(allocates=False)
+@native()
 def _ranks_in(m: IntArray, mask: int) -> int:
     ranks = 0
     for r in range(m[GIVEN, P_RANKS]):
@@ -73,7 +73,7 @@ def _ranks_in(m: IntArray, mask: int) -> int:
     return ranks
 
 
-@cached_njit(allocates=False)
+@native()
 def _multiply(m: IntArray, program: IntArray, log: IntArray, pc: int, done: int) -> None:
     """PIM_MAC: a column of an open row goes to the MPUs, whose accumulators are busy for nMAC.
 
@@ -95,7 +95,7 @@ def _multiply(m: IntArray, program: IntArray, log: IntArray, pc: int, done: int)
             m[RANK + r, R_CLOSE + parity] = max(m[RANK + r, R_CLOSE + parity], now + m[GIVEN, P_NRTP])
 
 
-@cached_njit(allocates=False)
+@native()
 def _load(m: IntArray, log: IntArray, mask: int, slot: int) -> None:
     """PIM_IN: a burst goes over DQ into registers of all ranks of a mask; MACs read them once it has landed."""
     now = m[STATE, S_NOW]
@@ -109,7 +109,7 @@ def _load(m: IntArray, log: IntArray, mask: int, slot: int) -> None:
     _burst_until(m, lowest(mask), end, 1)
 
 
-@cached_njit(allocates=False)
+@native()
 def _read_back(m: IntArray, log: IntArray, mask: int, first_mpu: int, burst: int) -> None:
     """PIM_OUT: accumulators of one rank go over DQ; the rank keeps PIM mode until they have."""
     now = m[STATE, S_NOW]
@@ -122,7 +122,7 @@ def _read_back(m: IntArray, log: IntArray, mask: int, first_mpu: int, burst: int
     _burst_until(m, r, end, 0)
 
 
-@cached_njit(allocates=False)
+@native()
 def _burst_until(m: IntArray, r: int, end: int, wrote: int) -> None:
     """A burst of registers holds DQ, and keeps WCK of its rank running, as any other does."""
     keep_wck(m, r, end + m[GIVEN, P_WCKPST], wrote)
@@ -130,7 +130,7 @@ def _burst_until(m: IntArray, r: int, end: int, wrote: int) -> None:
     m[STATE, S_DQ_BURSTS] += 1
 
 
-@cached_njit(allocates=False)
+@native()
 def _move_no_data(m: IntArray, log: IntArray, command: int, mask: int, parity: int, row: int) -> None:
     """Rows, refresh and mode of all ranks of a mask."""
     now = m[STATE, S_NOW]
@@ -141,7 +141,7 @@ def _move_no_data(m: IntArray, log: IntArray, command: int, mask: int, parity: i
             _change_state(m, command, r, parity, row, now)
 
 
-@cached_njit(allocates=False)
+@native()
 def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now: int) -> None:
     """What a PIM command that moves no data does to one rank."""
     if command == PIM_ACT:  # the banks of a parity open nRRD and nFAW apart: its columns wait for the last of them
@@ -175,7 +175,7 @@ def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now:
             note_need(m, place)
 
 
-@cached_njit(allocates=False)
+@native()
 def issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most: int) -> int:
     """Go on with a run of MACs as long as no other command comes between, its last one excepted; return how many."""
     pc = m[WALKER + U_MAC, W_PC]

@@ -1,12 +1,12 @@
 """The next command of a PIM program."""
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.pim_units import go_on, latest, lowest, past_barrier, pick_barrier, waits_for
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 
-@cached_njit(allocates=False)
+@native()
 def pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
     """Find the next command of the program, and note whether a unit wants DQ.
 

@@ -1,12 +1,12 @@
 """The four units that walk a PIM program, the order that they keep among each other, and where all stand still."""
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.refresh import refresh_owed
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 
-@cached_njit(allocates=False)
+@native()
 def _unit_of(op: int) -> int:
     """The unit that takes an instruction; -1 if all must stand still for it."""
     if op == PIM_MAC:
@@ -20,7 +20,7 @@ def _unit_of(op: int) -> int:
     return -1
 
 
-@cached_njit(allocates=False)
+@native()
 def tell(m: IntArray, first: int, program: IntArray, pc: int) -> None:
     """Count an instruction for each rank that takes it."""
     op = program[pc, I_OP]
@@ -37,7 +37,7 @@ def tell(m: IntArray, first: int, program: IntArray, pc: int) -> None:
                 m[first + C_OUT, r] += 1
 
 
-@cached_njit(allocates=False)
+@native()
 def go_on(m: IntArray, program: IntArray, unit: int) -> None:
     """Take a unit to its next instruction, or to the barrier or the end before which it must stand still."""
     while True:
@@ -87,14 +87,14 @@ def go_on(m: IntArray, program: IntArray, unit: int) -> None:
         m[WALKER + unit, W_PC] = pc + 1
 
 
-@cached_njit(allocates=False)
+@native()
 def start_program(m: IntArray, program: IntArray) -> None:
     """Bring all units before their first instruction."""
     for unit in range(UNITS):
         go_on(m, program, unit)
 
 
-@cached_njit(allocates=False)
+@native()
 def row_of(m: IntArray, program: IntArray, unit: int) -> int:
     """Row that an instruction names in this round of the loops around it."""
     pc = m[WALKER + unit, W_PC]
@@ -106,7 +106,7 @@ def row_of(m: IntArray, program: IntArray, unit: int) -> int:
     return int(row)
 
 
-@cached_njit(allocates=False)
+@native()
 def waits_for(m: IntArray, unit: int, mask: int, what: int) -> bool:
     """Whether a rank of the mask has not yet done all that stands earlier in the program."""
     behind = False
@@ -116,7 +116,7 @@ def waits_for(m: IntArray, unit: int, mask: int, what: int) -> bool:
     return behind
 
 
-@cached_njit(allocates=False)
+@native()
 def lowest(mask: int) -> int:
     """The first rank of a mask."""
     r = 0
@@ -125,7 +125,7 @@ def lowest(mask: int) -> int:
     return r
 
 
-@cached_njit(allocates=False)
+@native()
 def latest(m: IntArray, mask: int, field: int, at: int) -> int:
     """The latest of a time over the ranks of a mask, not before ``at``."""
     for r in range(m[GIVEN, P_RANKS]):
@@ -134,7 +134,7 @@ def latest(m: IntArray, mask: int, field: int, at: int) -> int:
     return at
 
 
-@cached_njit(allocates=False)
+@native()
 def pick_barrier(m: IntArray, program: IntArray, now: int) -> tuple[int, int, int, int]:
     """The next command of an instruction for which all units stand still: CK, command, mask, parity."""
     pc = m[WALKER + 0, W_PC]
@@ -197,7 +197,7 @@ def pick_barrier(m: IntArray, program: IntArray, now: int) -> tuple[int, int, in
     return NEVER, END, 0, 0
 
 
-@cached_njit(allocates=False)
+@native()
 def past_barrier(m: IntArray, program: IntArray) -> None:
     """Let all units go on behind the instruction for which they stood still."""
     is_point = program[m[WALKER + 0, W_PC], I_OP] == PIM_REFAB

@@ -1,13 +1,13 @@
 """Plain commands issued: what each opens or closes, what it makes wait, and whom it serves."""
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.effects import keep_wck, row_closed, row_opened, wait_of_bank, wait_of_rank, word, write_down
 from lpspec.dram.engine.queues import find_hits, note_need, retire
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def issue_plain(m: IntArray, served_at: IntArray, log: IntArray, command: int, place: int, slot: int) -> None:
     """Issue one plain command now; ``place`` is a bank of the channel, for PREAB and REFAB a rank."""
     now = m[STATE, S_NOW]
@@ -65,7 +65,7 @@ def issue_plain(m: IntArray, served_at: IntArray, log: IntArray, command: int, p
     note_need(m, place)
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def _serve(m: IntArray, served_at: IntArray, command: int, place: int, slot: int) -> int:
     """RD or WR on the open row, with auto-precharge under a closed page if no other request wants the row."""
     way = command - RD
@@ -85,7 +85,7 @@ def _serve(m: IntArray, served_at: IntArray, command: int, place: int, slot: int
     return code
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def _note_activation(m: IntArray, r: int, command: int, times: int, oldest_at: int, window: int) -> None:
     """The charge pumps of a die serve so many activations in nFAW: the next waits until the oldest has left it."""
     now, oldest = m[STATE, S_NOW], m[RANK + r, oldest_at]
@@ -95,7 +95,7 @@ def _note_activation(m: IntArray, r: int, command: int, times: int, oldest_at: i
     m[RANK + r, command] = max(m[RANK + r, command], m[RANK + r, times + oldest] + m[GIVEN, window])
 
 
-@cached_njit(allocates=False)
+@native()
 def _close_or_refresh_all(m: IntArray, log: IntArray, command: int, r: int) -> None:
     """PREAB closes every bank of a rank; REFAB refreshes all of them, which are closed."""
     now = m[STATE, S_NOW]
@@ -114,7 +114,7 @@ def _close_or_refresh_all(m: IntArray, log: IntArray, command: int, r: int) -> N
             m[b, B_REFRESHES] += 1
 
 
-@cached_njit(allocates=False)
+@native()
 def _refresh_pair(m: IntArray, log: IntArray, place: int) -> None:
     """REFPB: a bank of the lower half and its twin of the upper are refreshed; the other banks of the rank go on."""
     now, r = m[STATE, S_NOW], place >> BANK_BITS
@@ -131,7 +131,7 @@ def _refresh_pair(m: IntArray, log: IntArray, place: int) -> None:
         m[RANK + r, R_ROUND] = 0
 
 
-@cached_njit(allocates=False)
+@native()
 def start_wck(m: IntArray, log: IntArray, r: int) -> None:
     """CAS: the data clock of a rank starts, and stops again nWCKIDLE later if no access follows."""
     now = m[STATE, S_NOW]

@@ -1,12 +1,12 @@
 """The next plain command: earliest first, then by urgency, then by age (FR-FCFS)."""
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.refresh import plan_refresh
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def _best_bank(m: IntArray, r: int, now: int) -> int:
     """The lowest score over the banks of a rank, whose columns all find WCK running; no branches, so it is fast."""
     best = NOTHING
@@ -16,7 +16,7 @@ def _best_bank(m: IntArray, r: int, now: int) -> int:
     return best
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def _best_with_cas(m: IntArray, r: int, now: int, wck: int) -> int:
     """The same where WCK may have stopped before the first column, or columns may not go, or no row may be opened.
 
@@ -43,7 +43,7 @@ def _best_with_cas(m: IntArray, r: int, now: int, wck: int) -> int:
     return min(column, row)
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def _rank_command(m: IntArray, r: int, now: int) -> tuple[int, int, int, int]:
     """What a rank needs as a whole: the ACT-2 that it waits for, or to be closed for refresh or PIM mode, or refresh.
 
@@ -79,7 +79,7 @@ def _rank_command(m: IntArray, r: int, now: int) -> tuple[int, int, int, int]:
     return ((at - now) << KEY_BITS) + key, at, command, place
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def act2_is_next(m: IntArray, place: int, now: int) -> bool:
     """Whether nothing but the ACT-2 of a bank can go at this CK: no column command, and no other rank's ACT-2."""
     ranks = m[GIVEN, P_RANKS]
@@ -96,7 +96,7 @@ def act2_is_next(m: IntArray, place: int, now: int) -> bool:
     return ready == 0
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def pick_plain(m: IntArray) -> tuple[int, int, int, int, int]:
     """Find the next plain command: earliest first, then by urgency, then by age (FR-FCFS).
 

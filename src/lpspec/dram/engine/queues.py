@@ -1,11 +1,11 @@
 """Requests and their banks: admitted in order, found oldest first, retired when served."""
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def look_over(m: IntArray, place: int, way: int) -> None:
     """Find a bank's oldest request and oldest hit that may go."""
     row = m[place, B_ROW]
@@ -26,7 +26,7 @@ def look_over(m: IntArray, place: int, way: int) -> None:
     m[place, B_FIRST + way] = first
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def note_need(m: IntArray, place: int) -> None:
     """Note what a bank needs next for the requests of the active direction; nothing while it is held for refresh."""
     r = place >> BANK_BITS
@@ -82,14 +82,14 @@ def note_need(m: IntArray, place: int) -> None:
     m[NEXT + r, N_SLOT + b] = slot
 
 
-@cached_njit(allocates=False)
+@native()
 def note_needs(m: IntArray) -> None:
     """Note what every bank needs next, after the direction or the numbers of requests have changed."""
     for place in range(m[GIVEN, P_RANKS] * BANKS):
         note_need(m, place)
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def find_hits(m: IntArray, place: int) -> None:
     """Look over a bank whose row was opened; without requests there is nothing to find."""
     for way in range(2):
@@ -97,7 +97,7 @@ def find_hits(m: IntArray, place: int) -> None:
             look_over(m, place, way)
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def admit(
     m: IntArray,
     requests: IntArray,
@@ -154,7 +154,7 @@ def admit(
     return admitted
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def retire(
     m: IntArray,
     slot: int,
@@ -205,7 +205,7 @@ def retire(
         look_over(m, place, 1 - way)
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def can_serve(m: IntArray, way: int) -> bool:
     """Whether a request of this kind may go: it waits for no other, nor for its rank to leave PIM mode."""
     if m[STATE, S_FREE + way] == 0:
@@ -218,7 +218,7 @@ def can_serve(m: IntArray, way: int) -> bool:
     return bool(waiting > 0)
 
 
-@cached_njit(allocates=False)
+@native()
 def _find_overdue(m: IntArray) -> None:
     """Find the oldest request that has waited too long and may go, and when to look again."""
     now = m[STATE, S_NOW]
@@ -239,7 +239,7 @@ def _find_overdue(m: IntArray) -> None:
     m[STATE, S_LOOK_AT] = look_at
 
 
-@cached_njit(allocates=False, in_place=True)
+@native(inline=True)
 def choose_way(m: IntArray) -> None:
     """Decide between serving reads and draining writes, by watermarks, and so that nobody waits for ever."""
     writing = m[STATE, S_WRITING]

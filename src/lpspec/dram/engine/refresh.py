@@ -1,12 +1,12 @@
 """Refreshes: when each comes due, what a rank owes, which banks are held for it, and idle time jumped over."""
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.queues import note_need
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 
-@cached_njit(allocates=False)
+@native()
 def _due(m: IntArray, r: int, k: int) -> int:
     """CK at which the k-th refresh of a rank comes due, from 1; ranks take turns."""
     ranks = m[GIVEN, P_RANKS]
@@ -15,7 +15,7 @@ def _due(m: IntArray, r: int, k: int) -> int:
     return int(k * m[GIVEN, P_NREFI] // PAIRS + r * (m[GIVEN, P_NREFI] // PAIRS) // ranks)
 
 
-@cached_njit(allocates=False)
+@native()
 def count_dues(m: IntArray) -> None:
     """Note the refreshes that have come due; eight REFPB make up one REFAB."""
     ranks = m[GIVEN, P_RANKS]
@@ -29,7 +29,7 @@ def count_dues(m: IntArray) -> None:
     m[STATE, S_NEXT_DUE] = soonest
 
 
-@cached_njit(allocates=False)
+@native()
 def _refreshes_keep_up(m: IntArray, r: int) -> bool:
     """Whether an idle rank has nothing open and owes nothing, and will have served each refresh before the next."""
     if m[RANK + r, R_DEBT] != 0 or m[RANK + r, R_TARGET] >= 0 or m[RANK + r, R_OPEN] != 0:
@@ -46,7 +46,7 @@ def _refreshes_keep_up(m: IntArray, r: int) -> bool:
     return bool(fits and done & (done + 1) == 0)  # the pairs go by number, so eight refreshes later all is the same
 
 
-@cached_njit(allocates=False)
+@native()
 def skip_refreshes(m: IntArray, until: int) -> bool:
     """Count the refreshes that come due while a channel stands idle, without issuing each; whether there were any.
 
@@ -87,7 +87,7 @@ def skip_refreshes(m: IntArray, until: int) -> bool:
     return skipped
 
 
-@cached_njit(allocates=False)
+@native()
 def plan_refresh(m: IntArray, r: int) -> None:
     """Hold a rank or a pair of banks for refresh when it is idle, or when no more can be postponed."""
     if m[GIVEN, P_REFRESH] == REFRESH_ALL:
@@ -109,7 +109,7 @@ def plan_refresh(m: IntArray, r: int) -> None:
             note_need(m, b)
 
 
-@cached_njit(allocates=False)
+@native()
 def refresh_owed(m: IntArray, mask: int) -> int:
     """All-bank refreshes that the ranks of a mask owe, the most of any of them."""
     unit = PAIRS if m[GIVEN, P_REFRESH] == REFRESH_PAIR else 1
@@ -120,7 +120,7 @@ def refresh_owed(m: IntArray, mask: int) -> int:
     return owed
 
 
-@cached_njit(allocates=False)
+@native()
 def refresh_presses(m: IntArray) -> bool:
     """Whether a rank in PIM mode owes so much that its program must get to its next refresh point without waiting."""
     unit = PAIRS if m[GIVEN, P_REFRESH] == REFRESH_PAIR else 1

@@ -5,9 +5,9 @@ before those of the phase once they have come, as if each had a port of its own.
 """
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.loop import run
 from lpspec.dram.engine.state import *
+from lpspec.native.functions import native
 
 AHEAD = 4  # requests of the phase that are written ahead, and commands between two looks at who has come
 OTHERS_AHEAD = 64  # requests of others that are, where the phase has none left
@@ -17,7 +17,7 @@ LINE_FIELDS = 7  # of a line of the table, and when its data end
 T_OWN = 5  # field of the table behind those of a request: 1 for one of the phase
 
 
-@cached_njit(allocates=False)
+@native()
 def _write(table: IntArray, served_at: IntArray, line: int, request: IntArray, is_own: int) -> None:
     """Write a line of the table."""
     for field in range(T_OWN):
@@ -26,7 +26,7 @@ def _write(table: IntArray, served_at: IntArray, line: int, request: IntArray, i
     served_at[line] = NOT_SERVED
 
 
-@cached_njit(allocates=False)
+@native()
 def _waiting(table: IntArray, served_at: IntArray, first: int, lines: int) -> bool:
     """Whether a request of the phase is not served yet."""
     waits = False
@@ -36,7 +36,7 @@ def _waiting(table: IntArray, served_at: IntArray, first: int, lines: int) -> bo
     return waits
 
 
-@cached_njit(allocates=False)
+@native()
 def _write_others(
     table: IntArray, served_at: IntArray, others: IntArray, written: int, line: int, until_ck: int
 ) -> int:
@@ -48,7 +48,7 @@ def _write_others(
     return written
 
 
-@cached_njit(allocates=False)
+@native()
 def _of_phase(table: IntArray, first: int, lines: int) -> int:
     """How many of some lines are of the phase."""
     n = 0
@@ -57,7 +57,7 @@ def _of_phase(table: IntArray, first: int, lines: int) -> int:
     return n
 
 
-@cached_njit(allocates=False)
+@native()
 def _finish(m: IntArray, program: IntArray, table: IntArray, served_at: IntArray, log: IntArray) -> int:
     """Serve whoever was admitted; the engine's error, or 1."""
     m[STATE, S_HALT] = 0
@@ -70,7 +70,7 @@ def _finish(m: IntArray, program: IntArray, table: IntArray, served_at: IntArray
     return done
 
 
-@cached_njit(allocates=False)
+@native(fixed_widths=True)
 def run_shared(
     m: IntArray, program: IntArray, own: IntArray, others: IntArray, room: IntArray, log: IntArray
 ) -> tuple[int, int, int]:

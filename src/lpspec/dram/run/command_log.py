@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine import state
 from lpspec.dram.rules import COMMANDS
+from lpspec.native.functions import native
 
 Bytes = NDArray[np.uint8]
 
@@ -60,7 +60,7 @@ def csv_lines(table: NDArray[Any]) -> bytes:
     return out[: _write(fields, letters, out)].tobytes()
 
 
-@cached_njit()
+@native()
 def _write(fields: IntArray, names: NDArray[np.uint32], out: Bytes) -> int:
     """Write CK, name, then the other fields of each row; the bytes written."""
     at = 0

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.dram.engine.state import BEATS
 from lpspec.errors import InputError, unknown_name
 from lpspec.machine.die import DieSpec
+from lpspec.native.functions import native
 from lpspec.text_files import BYTE_ORDER_MARK
 
 Bytes = NDArray[np.uint8]
@@ -45,7 +45,7 @@ def _spelt(words: tuple[str, ...]) -> Bytes:
 _KEY_BYTES, _OP_BYTES = _spelt(KEYS), _spelt(OPS)
 
 
-@cached_njit()
+@native()
 def _skip(text: Bytes, at: int) -> int:
     """Behind blanks; every line ends, so there is always a byte there."""
     while text[at] == _SPACE or text[at] == _TAB or text[at] == _RETURN:
@@ -53,7 +53,7 @@ def _skip(text: Bytes, at: int) -> int:
     return at
 
 
-@cached_njit()
+@native()
 def _word(text: Bytes, at: int, words: Bytes) -> tuple[int, int]:
     """Which of some words stands here, in quotes, and where it ends; -1 for none."""
     if text[at] == _QUOTE:
@@ -66,7 +66,7 @@ def _word(text: Bytes, at: int, words: Bytes) -> tuple[int, int]:
     return -1, at
 
 
-@cached_njit()
+@native()
 def _number(text: Bytes, at: int) -> tuple[int, int]:
     """A whole number, and where it ends; -1 for none."""
     sign = 1
@@ -83,7 +83,7 @@ def _number(text: Bytes, at: int) -> tuple[int, int]:
     return sign * value, at
 
 
-@cached_njit()
+@native()
 def _request_at(text: Bytes, at: int, keys: Bytes, ops: Bytes, row: IntArray) -> int:
     """Fill ``row`` from one line; where the next begins, or -1."""
     at = _skip(text, at)
@@ -114,7 +114,7 @@ def _request_at(text: Bytes, at: int, keys: Bytes, ops: Bytes, row: IntArray) ->
     return at + 1 if text[at] == _NEWLINE else -1
 
 
-@cached_njit()
+@native()
 def _scan(text: Bytes, at: int, row: int, keys: Bytes, ops: Bytes, out: IntArray) -> tuple[int, int]:
     """Fill rows of ``out`` from lines that are as they should be; where it stopped, and the row that is next."""
     number = out[row, LINE_NUMBER]

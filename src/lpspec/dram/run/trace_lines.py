@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import IntArray
-from lpspec.compiled import cached_njit
 from lpspec.errors import InputError, shown
+from lpspec.native.functions import native
 
 Bytes = NDArray[np.uint8]
 
@@ -55,7 +55,7 @@ def _words() -> Bytes:
 _WORD_BYTES = _words()
 
 
-@cached_njit()
+@native()
 def _ends(text: Bytes, at: int) -> bool:
     """Whether a word or number ends here."""
     c = text[at]
@@ -63,7 +63,7 @@ def _ends(text: Bytes, at: int) -> bool:
     return bool(c in (_SPACE, _TAB, _RETURN, _NEWLINE) or is_comment)
 
 
-@cached_njit()
+@native()
 def _next(text: Bytes, at: int) -> int:
     """Behind blanks; every line ends, so there is always a byte there."""
     while text[at] == _SPACE or text[at] == _TAB or text[at] == _RETURN:
@@ -71,7 +71,7 @@ def _next(text: Bytes, at: int) -> int:
     return at
 
 
-@cached_njit()
+@native()
 def _way(text: Bytes, at: int, words: Bytes) -> tuple[int, int]:
     """Whether a word says read (0) or write (1), and where it ends; -1 for neither."""
     for k in range(words.shape[0]):
@@ -83,7 +83,7 @@ def _way(text: Bytes, at: int, words: Bytes) -> tuple[int, int]:
     return -1, at
 
 
-@cached_njit()
+@native()
 def _number(text: Bytes, at: int, written: int) -> tuple[int, int]:
     """A number, and where it ends; -1 for none."""
     is_hex, begin = written == HEX, at
@@ -112,7 +112,7 @@ def _number(text: Bytes, at: int, written: int) -> tuple[int, int]:
     return value, at
 
 
-@cached_njit()
+@native()
 def _access_at(text: Bytes, at: int, how: tuple[int, int], words: Bytes, row: IntArray) -> int:
     """Fill ``row`` from a line, its words in an order and its address written in a way; where it ends, or -1."""
     order, written = how
@@ -141,7 +141,7 @@ def _access_at(text: Bytes, at: int, how: tuple[int, int], words: Bytes, row: In
     return at
 
 
-@cached_njit()
+@native()
 def _scan(text: Bytes, at: int, row: int, how: tuple[int, int], words: Bytes, out: IntArray) -> tuple[int, int]:
     """Fill rows of ``out`` from lines that are as they should be; where it stopped, and the row that is next."""
     number = out[row, LINE]
