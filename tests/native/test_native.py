@@ -219,12 +219,12 @@ def test_code_is_kept_and_never_stale(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(objects, "native_folder", lambda: tmp_path)
     written: list[int] = []
 
-    def run(number: int) -> int:
+    def run(number: int, own: str = "") -> int:
         def text() -> tuple[str, str]:
             written.append(number)
             return program.format(number), "q"
 
-        entry, layout = objects.entry_of("lpspec.any.where", "types", text)
+        entry, layout = objects.entry_of("lpspec.arrays.where", "types", own, text)
         words = np.zeros(1, np.int64)
         entry(words.ctypes.data)
         assert layout == "q"
@@ -233,6 +233,12 @@ def test_code_is_kept_and_never_stale(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (run(1), run(2), written) == (1, 1, [1]), "found again"
     monkeypatch.setattr(objects, "_sources", lambda module: "others")
     assert (run(3), run(4), written) == (3, 3, [1, 3]), "other sources"
+    with monkeypatch.context() as changed:
+        changed.setattr(objects, "_STARTED_S", 0.0)
+        assert (run(7), run(8), written) == (7, 8, [1, 3, 7, 8]), "sources that changed after they were imported"
+    written[:] = [1, 3]
+    assert (run(4, "another module"), written) == (4, [1, 3, 4])
+    written[:] = [1, 3]
     (file,) = tmp_path.iterdir()
     file.write_bytes(b"damaged")
     assert (run(5), written) == (5, [1, 3, 5])
@@ -244,6 +250,7 @@ def test_sources_are_those_of_all_that_a_module_imports() -> None:
     engine, replay = objects._sources("lpspec.dram.engine.phases"), objects._sources("lpspec.simulation.kernels")
     assert engine != replay
     found = objects._imported_modules("lpspec.dram.engine.phases")
+    assert not objects._changed("lpspec.dram.engine.phases")
     assert {"lpspec.dram.engine.state", "lpspec.dram.engine.loop", "lpspec.native.code"} <= set(found)
 
 

@@ -6,9 +6,9 @@ import functools
 import inspect
 import os
 import struct
-import textwrap
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -57,6 +57,7 @@ class Native:
     Attributes:
         py_func: The function as Python has it.
         inline: Whether it stands wherever it is called.
+        text: Of its module.
     """
 
     def __init__(self, function: Callable[..., Any], inline: bool, fixed_widths: bool) -> None:
@@ -64,15 +65,14 @@ class Native:
         functools.update_wrapper(self, function)
         self.py_func = function
         self.inline = inline
+        self.text = _text_of(function.__code__.co_filename)
         self._fixed_widths = fixed_widths
         self._entries: dict[tuple[Any, ...], _Call] = {}
 
     @functools.cached_property
     def source(self) -> ast.FunctionDef:
-        """Its definition."""
-        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(self.py_func))).body
-        assert isinstance(definition, ast.FunctionDef)
-        return definition
+        """Its definition, in the text from which it was imported."""
+        return _definitions(self.text)[self.py_func.__code__.co_firstlineno]
 
     @functools.cached_property
     def annotations(self) -> dict[str, Any]:
@@ -102,6 +102,19 @@ class Native:
         return [annotated(a) or of_argument(given) for a, given in zip(annotations, arguments, strict=True)]
 
 
+@functools.cache
+def _text_of(file: str) -> str:
+    """Text of a module, read when it is imported: the file may change before something of it is compiled."""
+    return Path(file).read_text("utf-8")
+
+
+@functools.cache
+def _definitions(text: str) -> dict[int, ast.FunctionDef]:
+    """Functions by their first line, decorators included."""
+    found = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef))
+    return {min([node.lineno, *(one.lineno for one in node.decorator_list)]): node for node in found}
+
+
 def _flatten(given: Any, words: list[Any], copies: list[tuple[IntArray, IntArray]], fixed_widths: bool) -> Any:
     """Append the words of an argument, of an array with gaps those of a copy; what of it native code depends on."""
     if isinstance(given, np.ndarray):
@@ -124,7 +137,9 @@ class _Call:
     def __init__(self, function: Native, types: list[Type], key: Any) -> None:
         """Compile it, or find it in the folder of native code."""
         name = f"{function.__module__}.{function.py_func.__qualname__}"
-        self._run, result = entry_of(name, repr((types, key)), lambda: Program().text(function, types, key))
+        self._run, result = entry_of(
+            name, repr((types, key)), function.text, lambda: Program().text(function, types, key)
+        )
         letters = result.strip("()")
         parts = [part for kind in types for part in parts_of(kind)]
         self._words = struct.Struct("".join("d" if part == FLOAT.llvm else "q" for part in parts))
@@ -151,7 +166,7 @@ class Program:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self._texts: list[str] = []
+        self.texts: list[str] = []
         self._done: dict[tuple[Native, tuple[Type, ...]], tuple[str, Type] | None] = {}
 
     def text(self, function: Native, types: list[Type], key: Any) -> tuple[str, str]:
@@ -185,7 +200,7 @@ class Program:
             lines.append(f"  store {'i64 %y' if llvm == 'i1' else llvm + ' %x'}{i}, ptr %q{i}")
         entry = "define void @entry(ptr %words) {\n" + "\n".join(lines) + "\n  ret void\n}\n"
         letters = "".join({"i64": "q", "double": "d", "i1": "?"}[part] for part in parts)
-        return "\n".join([_DECLARED, *self._texts, entry]), f"({letters})" if isinstance(
+        return "\n".join([_DECLARED, *self.texts, entry]), f"({letters})" if isinstance(
             result, Tuple
         ) and parts else letters
 
@@ -208,7 +223,7 @@ class Program:
             parts = parts_of(result)
             returns = "{ " + ", ".join(parts) + " }" if parts else "void"
             how = "alwaysinline nounwind " if function.inline else "nounwind "
-            self._texts.append(f"define internal {returns} @{name}{body.replace('{ATTRIBUTES}', how, 1)}")
+            self.texts.append(f"define internal {returns} @{name}{body.replace('{ATTRIBUTES}', how, 1)}")
             self._done[key] = name, result
         found = self._done[key]
         if found is None:

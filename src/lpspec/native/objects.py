@@ -6,29 +6,35 @@ import hashlib
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lpspec.compiled import PACKAGE, heard, native_folder
 
+_STARTED_S = time.time()
 Run = Callable[[Any], None]
 """Takes a buffer of words, arguments one after the other; the result comes into it."""
 _IMPORTED = re.compile(rb"^\s*(?:from (lpspec[\w.]*) import|import (lpspec[\w.]*))", re.MULTILINE)
 
 
-def entry_of(name: str, types: str, text: Callable[[], tuple[str, str]]) -> tuple[Run, str]:
+def entry_of(name: str, types: str, own: str, text: Callable[[], tuple[str, str]]) -> tuple[Run, str]:
     """A program, ready to run.
 
     Args:
         name: Dotted name of the function that Python calls.
         types: Of its arguments.
+        own: Text of its module, which may lie outside the package.
         text: Writes the program in LLVM's language, with how its result is laid out.
 
     Returns:
         Its entry, and how its result is laid out.
     """
-    key = hashlib.sha256(repr((_sources(name.rpartition(".")[0]), _processor())).encode()).hexdigest()
+    if _changed(name.rpartition(".")[0]):  # what is on disk is not what runs
+        program, layout = text()
+        return _load(_object_code(program)), layout
+    key = hashlib.sha256(repr((own, _sources(name.rpartition(".")[0]), _processor())).encode()).hexdigest()
     path = native_folder() / f"{name}-{hashlib.sha256(types.encode()).hexdigest()[:12]}.o"
     found, code = _kept(path, key)
     if found is None:
@@ -64,22 +70,28 @@ def _keep(path: Path, content: bytes) -> None:
 def _sources(module: str) -> str:
     """A digest of the sources of a module, of all modules that it imports, and of this compiler."""
     digest = hashlib.sha256()
-    for _, source in sorted(_imported_modules(module).items()):
+    for _, (_, source) in sorted(_imported_modules(module).items()):
         digest.update(source)
     return digest.hexdigest()
 
 
-def _imported_modules(module: str) -> dict[str, bytes]:
-    """Sources by dotted name; names of the package that are no modules count for the module that they lie in."""
-    found: dict[str, bytes] = {}
+def _changed(module: str) -> bool:
+    """Whether a source was written since this process began."""
+    written = [path.stat().st_mtime for path, _ in _imported_modules(module).values()]
+    return any(_STARTED_S < one <= time.time() for one in written)
+
+
+def _imported_modules(module: str) -> dict[str, tuple[Path, bytes]]:
+    """Files and sources by dotted name; a name inside a module counts for nothing."""
+    found: dict[str, tuple[Path, bytes]] = {}
     left = [module, "lpspec.native.functions"]
     while left:
         name = left.pop()
         path = PACKAGE.parent.joinpath(*name.split("."))
         path = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
         if name not in found and path.is_file():
-            found[name] = path.read_bytes()
-            left += [(one or other).decode() for one, other in _IMPORTED.findall(found[name])]
+            found[name] = path, path.read_bytes()
+            left += [(one or other).decode() for one, other in _IMPORTED.findall(found[name][1])]
     return found
 
 
