@@ -166,7 +166,7 @@ class Program:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.texts: list[str] = []
+        self._texts: list[str] = []
         self._done: dict[tuple[Native, tuple[Type, ...]], tuple[str, Type] | None] = {}
 
     def text(self, function: Native, types: list[Type], key: Any) -> tuple[str, str]:
@@ -200,7 +200,7 @@ class Program:
             lines.append(f"  store {'i64 %y' if llvm == 'i1' else llvm + ' %x'}{i}, ptr %q{i}")
         entry = "define void @entry(ptr %words) {\n" + "\n".join(lines) + "\n  ret void\n}\n"
         letters = "".join({"i64": "q", "double": "d", "i1": "?"}[part] for part in parts)
-        return "\n".join([_DECLARED, *self.texts, entry]), f"({letters})" if isinstance(
+        return "\n".join([_DECLARED, *self._texts, entry]), f"({letters})" if isinstance(
             result, Tuple
         ) and parts else letters
 
@@ -223,7 +223,7 @@ class Program:
             parts = parts_of(result)
             returns = "{ " + ", ".join(parts) + " }" if parts else "void"
             how = "alwaysinline nounwind " if function.inline else "nounwind "
-            self.texts.append(f"define internal {returns} @{name}{body.replace('{ATTRIBUTES}', how, 1)}")
+            self._texts.append(f"define internal {returns} @{name}{body.replace('{ATTRIBUTES}', how, 1)}")
             self._done[key] = name, result
         found = self._done[key]
         if found is None:
