@@ -47,7 +47,7 @@ def of_ints(a: int, b: int, out: IntArray) -> bool:
 @given(a=INTS | st.integers(-9, 9), b=INTS | st.integers(-9, 9))
 def test_whole_numbers(a: int, b: int) -> None:
     one, two = np.zeros(19, np.int64), np.zeros(19, np.int64)
-    assert of_ints(a, b, one) is plain(of_ints)(a, b, two)
+    assert of_ints(a, np.int64(b), one) is plain(of_ints)(a, b, two)
     assert one.tolist() == two.tolist()
 
 
@@ -153,8 +153,14 @@ def count_twice(values: IntArray, limit: float) -> int:
     return search(values, int(limit)) + search(values, 3)
 
 
+@native()
+def as_int(flag: bool) -> int:
+    return int(flag)
+
+
 def test_a_function_serves_python_and_other_compiled_functions() -> None:
     values = np.array([1, 2, 5, 3])
+    assert not as_int(np.bool_(0))
     assert (search(values, 4), search(values, 6), search(values[:0], 6)) == (2, 4, 0)
     assert count_twice(values, 6.5) == 6
 

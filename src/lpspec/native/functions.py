@@ -127,7 +127,7 @@ def _flatten(given: Any, words: list[Any], copies: list[tuple[IntArray, IntArray
         return given.dtype.char, shape[1:] if fixed_widths else len(shape)
     if isinstance(given, tuple):
         return tuple([_flatten(item, words, copies, fixed_widths) for item in given])
-    words.append(given)
+    words.append(bool(given) if isinstance(given, np.bool_) else given)
     return None
 
 
