@@ -3,7 +3,7 @@
 How products are split is in ``product_splits.py``, attention in ``attention.py``; here is where weights and cache lie.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
 from functools import reduce
@@ -15,10 +15,11 @@ from lpspec.allocation.cache_room import room_bytes
 from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, lay_out
 from lpspec.allocation.division import Division
 from lpspec.allocation.key_blocks import in_whole_blocks
+from lpspec.allocation.known import Known, known_of
 from lpspec.allocation.no_room import why_no_room
 from lpspec.allocation.parts import Part, in_parts
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
-from lpspec.allocation.product_splits import ProductSplits, TiledProduct
+from lpspec.allocation.product_splits import ProductSplits
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, Real
 from lpspec.devices.expert_loads import over_loads, price_on
@@ -79,9 +80,9 @@ class BalancedAllocator(ProductSplits):
         self.memory = platform.memory
         self.model, self.profile = model, profile
         self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
-        self._tables: dict[tuple[Hashable, ...], TiledProduct] = {}
-        self._least_of: dict[tuple[Hashable, ...], float] = {}
-        self._wanted_of: dict[tuple[Hashable, ...], int] = {}
+        machine = platform.npu, platform.memory, platform.pim
+        # Those that place or weigh otherwise, and allocators of users, begin anew.
+        self._known = known_of(*machine, model, max_tokens, profile) if type(self) is BalancedAllocator else Known()
         self._forget_splits()
         self._trees = self._placed_for(max_tokens)
         self._deal()
@@ -92,6 +93,8 @@ class BalancedAllocator(ProductSplits):
             self._place(self.max_kv_tokens)
         except NoRoomError:
             raise InputError(why_no_room(self, platform.name, max_tokens)) from None
+        if (splits := self._known.splits_of.get(self._splits_key)) is not None:
+            self._columns_of, self._products, self._heads_over = splits
 
     # Prices
 
@@ -131,7 +134,12 @@ class BalancedAllocator(ProductSplits):
         free.pim, free.kv_on_dram = LpddrPim.of(platform), False
         free._deal()
         free._split_k()
-        return sum(free._least_op_ns(op) for op in self._step(tokens))
+        operators, key = self._step(tokens), (tokens, platform.pim, platform.memory)
+        if key not in self._known.least_beside:
+            beside = (op for op in operators if not isinstance(op, Attention))
+            self._known.least_beside[key] = sum(map(free._least_op_ns, beside))
+        attention = (op for op in operators if isinstance(op, Attention))
+        return self._known.least_beside[key] + sum(map(free._least_op_ns, attention))
 
     def _step(self, tokens: int) -> tuple[Operator, ...]:
         passes = verify_operators(self.model, tokens, self.max_kv_tokens - self.max_tokens - 1)
@@ -307,10 +315,10 @@ class BalancedAllocator(ProductSplits):
     def _main_tiles(self, placed: PlacedGemm) -> int:
         """Fewest tiles that PIM should have to compute with the main tree size, of those that it may."""
         key = placed.gemm.name, placed.gemm.k, placed.gemm.n, placed.fewest, placed.most
-        if key not in self._wanted_of:
+        if key not in self._known.wanted_of:
             tokens = np.array([min(self._main_tokens, int(self._passes_of(placed)[-1]))])
-            self._wanted_of[key] = max(placed.fewest, self._npu_wants(placed, tokens))
-        return self._wanted_of[key]
+            self._known.wanted_of[key] = max(placed.fewest, self._npu_wants(placed, tokens))
+        return self._known.wanted_of[key]
 
     def _npu_wants(self, placed: PlacedGemm, tokens: IntArray) -> int:
         """Fewest tiles that the best splits of some token counts leave to PIM."""
@@ -345,6 +353,6 @@ class BalancedAllocator(ProductSplits):
     def _least_ns(self, tokens: int, placed: PlacedGemm) -> float:
         """Time of one copy by its best split; where room is short the same are asked for again and again."""
         key = tokens, placed.gemm.name, placed.gemm.k, placed.gemm.n, placed.fewest, placed.most
-        if key not in self._least_of:
-            self._least_of[key] = float(self._best_split(tokens, placed).latency_ns)
-        return self._least_of[key]
+        if key not in self._known.least_of:
+            self._known.least_of[key] = float(self._best_split(tokens, placed).latency_ns)
+        return self._known.least_of[key]

@@ -17,6 +17,7 @@ import numpy as np
 from lpspec.allocation.attention import AttentionSplits
 from lpspec.allocation.checking import checked_tiles
 from lpspec.allocation.division import GemmSplit
+from lpspec.allocation.known import Key, Known
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.placement import PlacedGemm, first_copies
 from lpspec.arrays import FloatArray, IntArray
@@ -59,8 +60,7 @@ class ProductSplits(AttentionSplits):
     _drafts: set[str]
     _columns_of: dict[PlacedGemm, IntArray]
     _products: FloatArray
-    _tables: dict[tuple[Hashable, ...], TiledProduct]
-    _best_of: dict[tuple[Hashable, ...], tuple[IntArray, FloatArray]]
+    _known: Known
 
     def _product_cost(self, op: Gemm) -> Cost:
         """All copies, each by the split of its placement."""
@@ -122,7 +122,6 @@ class ProductSplits(AttentionSplits):
     def _forget_splits(self) -> None:
         """Decide anew: other columns lie elsewhere now, and attention is held against products."""
         self._columns_of, self._products, self._heads_over = {}, np.zeros((2, self.max_tokens)), {}
-        self._best_of = {}
 
     def _of_products(self, profile: EnergyProfile) -> FloatArray:
         """Time and energy of all products of a step, for each size: float64 [2, sizes]."""
@@ -150,6 +149,12 @@ class ProductSplits(AttentionSplits):
                 chosen = no_dearer_than_larger(np.searchsorted(columns, own), *(each + beside[:, None]))
                 self._columns_of[placed], costs = columns[chosen], each[:, chosen, sizes - 1]
             self._products += together * costs
+        self._known.splits_of[self._splits_key] = self._columns_of, self._products, self._heads_over
+
+    @property
+    def _splits_key(self) -> Key:
+        """What splits of one machine and model depend on."""
+        return *self.placements, self.kv_on_dram
 
     def _of_copies(self, placed: PlacedGemm, pim_columns: IntArray, profile: EnergyProfile) -> FloatArray:
         """Time and energy of all copies, for each size: float64 [2, ..., sizes]."""
@@ -168,9 +173,10 @@ class ProductSplits(AttentionSplits):
         if np.max(tokens, initial=0) > self.max_tokens:
             return GemmSplit(placed, *self._best_of_tiles(tokens, placed, tiles))
         key = *self._table_key(placed), tiles.tobytes()
-        if key not in self._best_of:  # products of one shape, and all sizes, at once
-            self._best_of[key] = self._best_of_tiles(np.arange(1, self.max_tokens + 1), placed, tiles)
-        columns, latency_ns = self._best_of[key]
+        known = self._known.best_of
+        if key not in known:  # products of one shape, and all sizes, at once
+            known[key] = self._best_of_tiles(np.arange(1, self.max_tokens + 1), placed, tiles)
+        columns, latency_ns = known[key]
         at = np.asarray(tokens) - 1
         return GemmSplit(placed, columns[at], latency_ns[at])
 
@@ -217,12 +223,13 @@ class ProductSplits(AttentionSplits):
     def _tiled(self, placed: PlacedGemm) -> TiledProduct:
         """The table of a product, which those of one shape share."""
         gemm, key = placed.gemm, self._table_key(placed)
-        if key not in self._tables:
+        if key not in self._known.tables:
             tokens = np.arange(1, self.max_tokens + 1)[:, None]
             columns = np.minimum(np.arange(placed.tiles + 1) * placed.tile_columns, gemm.n)
             one = replace(gemm, count=1, tokens=tokens, runs=1)
-            self._tables[key] = TiledProduct(one, columns, self.makespan_ns(tokens, one, columns))
-        return self._tables[key]
+            self._known.tables[key] = TiledProduct(one, columns, self.makespan_ns(tokens, one, columns))
+        found: TiledProduct = self._known.tables[key]
+        return found
 
     def _table_key(self, placed: PlacedGemm) -> tuple[Hashable, ...]:
         gemm, shares_k = placed.gemm, placed.gemm.name in self.pim.k_split

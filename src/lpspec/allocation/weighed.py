@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.known import Known
 from lpspec.allocation.position_splits import Weight
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, Real
@@ -58,7 +59,7 @@ class WeighedAllocator(BalancedAllocator):
         """The same placement with splits of another weight."""
         other = copy(self)
         other._ns_worth_pj = _for_sizes(ns_worth_pj, self.max_tokens)
-        other._forget_splits()
+        other._known = Known(tables=self._known.tables)
         return other
 
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:

@@ -57,11 +57,7 @@ def compare(scenario: Scenario) -> Comparison:
     Raises:
         InputError: Any name, value or file that cannot be used, or requests that are to be served.
     """
-    refuse_served(scenario.workload)
-    setting = load_setting(scenario)
-    runs, left_out = run_all(
-        setting, lambda system: simulate(system, setting.trace, scenario.workload, setting.policy, scenario.level)
-    )
+    setting, runs, left_out = run_scenario(scenario)
     ran = [run.system for run in runs]
     notes = (
         *policy_notes(ran, scenario, setting.policy),
@@ -74,6 +70,20 @@ def compare(scenario: Scenario) -> Comparison:
     origin = provenance(scenario, ran, setting.trace, setting.policy, basis=scenario.basis)
     made_from = setting.model, setting.trace, setting.policy, origin
     return Comparison(scenario, tuple(runs), tuple(left_out), *made_from, notes)
+
+
+def run_scenario(scenario: Scenario) -> tuple[Setting, list[Run], list[tuple[str, str]]]:
+    """What ``compare`` runs: what a scenario names, a run of each system, and why others cannot hold the model.
+
+    Raises:
+        InputError: As ``compare``.
+    """
+    refuse_served(scenario.workload)
+    setting = load_setting(scenario)
+    runs, left_out = run_all(
+        setting, lambda system: simulate(system, setting.trace, scenario.workload, setting.policy, scenario.level)
+    )
+    return setting, runs, left_out
 
 
 def check_labels(names: Sequence[str], systems: Sequence[System]) -> None:

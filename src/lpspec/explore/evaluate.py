@@ -55,11 +55,11 @@ def evaluate(values: dict[str, Any]) -> Outcome:
     Args:
         values: The scenario as plain data.
     """
-    from lpspec.experiments.compare import compare
+    from lpspec.experiments.compare import run_scenario
 
     start_s = time.process_time()
     try:
-        (run,) = compare(Scenario.from_dict(values)).runs
+        _, (run,), _ = run_scenario(Scenario.from_dict(values))
         metrics = metrics_of(run)
     except InputError as error:
         return Outcome(None, None, str(error), time.process_time() - start_s)

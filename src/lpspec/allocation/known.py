@@ -1,0 +1,45 @@
+"""What allocators for one machine and model have found out, kept from run to run: contexts differ, splits do not."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from lpspec.arrays import FloatArray, IntArray
+from lpspec.llm.operators import Attention
+
+MOST_MACHINES = 16
+"""Machines that are remembered, those used last; each takes a few MB."""
+
+Key: TypeAlias = tuple[Hashable, ...]
+
+Splits: TypeAlias = tuple[dict[Any, IntArray], FloatArray, dict[Attention, dict[int, tuple[FloatArray, IntArray]]]]
+"""How a placement of the weights is divided: columns on PIM of each product, by size; time and energy of all products
+of a step, float64 [2, sizes]; and time of a layer of attention with heads on PIM, by size, for each number of keys."""
+
+
+@dataclass
+class Known:
+    """What is known of one machine and model.
+
+    Attributes:
+        tables: Costs of products by shape.
+        best_of: Best splits of these, columns on PIM and time by size.
+        least_of: Time of one copy of a product by its best split.
+        wanted_of: Tiles that PIM should have.
+        least_beside: Least time of a step of so many tokens, with some PIM ranks, beside attention.
+        splits_of: By placement.
+    """
+
+    tables: dict[Key, Any] = field(default_factory=dict)
+    best_of: dict[Key, tuple[IntArray, FloatArray]] = field(default_factory=dict)
+    least_of: dict[Key, float] = field(default_factory=dict)
+    wanted_of: dict[Key, int] = field(default_factory=dict)
+    least_beside: dict[Key, float] = field(default_factory=dict)
+    splits_of: dict[Key, Splits] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=MOST_MACHINES)
+def known_of(*_machine_and_model: Hashable) -> Known:
+    """What is known of a machine and model, described in full."""
+    return Known()
