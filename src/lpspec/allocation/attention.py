@@ -21,6 +21,9 @@ from lpspec.llm.counts import Count
 from lpspec.llm.operators import Attention
 from lpspec.machine.energy_profile import EnergyProfile
 
+BLOCKS_BEFORE, BLOCKS_BEYOND = 30, 2
+"""Blocks of keys that are decided along with one: those of a thousand tokens."""
+
 
 class AttentionSplits(ABC):
     """The part of a hybrid allocator that divides heads between NPU and PIM."""
@@ -144,8 +147,10 @@ class AttentionSplits(ABC):
         them is, too.
         """
         known = self._heads_over.setdefault(replace(op, tokens=1, context=0, pairs=1), {})
-        new = np.array([k for k in keys.tolist() if k not in known], np.int64)[:, None]
-        if new.size:
+        if wanted := {k for k in keys.tolist() if k not in known}:
+            if len(wanted) == 1:  # that of a step alone: those of the run before it cost little more along with it
+                wanted |= _blocks_around(max(wanted), self.pim.spec.lanes.n) - known.keys()
+            new = np.array(sorted(wanted), np.int64)[:, None]
             sizes = np.arange(1, self.max_tokens + 1)
             one = replace(op, count=1, tokens=sizes, context=new - sizes, pairs=sizes * new)
             choices, each_ns, best = self._choices_of(one)
@@ -217,6 +222,13 @@ class AttentionSplits(ABC):
     def _energy_pj(self, cost: Cost, profile: EnergyProfile) -> FloatArray:
         """Energy, of all dies meanwhile too."""
         return np.asarray(sum(self.pim.timing.standing_by(cost).activity.energy_pj(profile).values()), np.float64)
+
+
+def _blocks_around(keys: int, lanes: int) -> set[int]:
+    """Numbers of keys in whole blocks before so many, and a few beyond, that larger trees have; none if it is none."""
+    if keys % lanes:
+        return set()
+    return set(range(max(keys - BLOCKS_BEFORE * lanes, lanes), keys + BLOCKS_BEYOND * lanes + 1, lanes))
 
 
 def _time(_: Attention, cost: Cost) -> FloatArray:

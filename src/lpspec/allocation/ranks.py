@@ -21,8 +21,8 @@ class SavesTime(Protocol):
         """Time of a step of so many tokens in the longest context."""
         ...
 
-    def least_step_ns(self, tokens: int, platform: PlatformSpec) -> float:
-        """Time that such a step takes on another machine at least, wherever weights may lie."""
+    def least_step_ns(self, tokens: int, platform: PlatformSpec, enough_ns: float) -> float:
+        """Time that such a step takes at least on another machine, wherever weights may lie; or some, if enough."""
         ...
 
 
@@ -48,7 +48,7 @@ def soonest(make: Callable[[PlatformSpec], Made], platform: PlatformSpec, tokens
     best, best_ns = first, first.step_ns(tokens)
     for ranks in range(platform.pim.concurrent_ranks.n - 1, 0, -1):
         fewer = _with_ranks(platform, ranks)
-        if first.least_step_ns(tokens, fewer) >= best_ns:
+        if first.least_step_ns(tokens, fewer, best_ns) >= best_ns:
             continue
         try:
             other = make(fewer)

@@ -1,0 +1,70 @@
+"""What is kept of a machine from run to run is what a run by itself finds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.known import known_of
+from lpspec.experiments.systems import make_system
+from lpspec.llm import load_model
+from lpspec.llm.operators import Attention, verify_operators
+from lpspec.scenario import Scenario
+from lpspec.simulation.step_cost import allocator_of, step_costs
+from lpspec.simulation.workload import System
+
+MACHINES = st.fixed_dictionaries({"pim.alus": st.sampled_from("1348"), "npu.cores": st.sampled_from(["2", "4", "16"])})
+
+
+def system_of(changes: dict[str, str], model: str) -> System:
+    return make_system("lp-spec", load_model(model), Scenario(changes=changes))
+
+
+@settings(max_examples=8, deadline=None)
+@given(MACHINES, st.sampled_from(["llama3.2-1b", "llama2-7b"]), st.permutations([1, 100, 900]))
+def test_a_run_finds_the_same_after_others_of_its_machine(
+    changes: dict[str, str], model: str, contexts: list[int]
+) -> None:
+    system = system_of(changes, model)
+    known_of.cache_clear()
+    after_others = [step_costs(system, first, 70) for first in contexts]
+    for first, found in zip(contexts, after_others, strict=True):
+        known_of.cache_clear()
+        alone = step_costs(system, first, 70)
+        assert np.array_equal(found.latency_ns, alone.latency_ns)
+        assert np.array_equal(found.energy_pj, alone.energy_pj)
+        assert np.array_equal(found.draft_pj, alone.draft_pj)
+
+
+def test_machines_that_differ_share_nothing() -> None:
+    known_of.cache_clear()
+    for changes in ({}, {"pim.alus": "8"}, {"npu.cores": "4"}, {"memory.data_rate": "8533 Mbps"}):
+        allocator_of(system_of(changes, "tinyllama"), 300)
+    assert known_of.cache_info().hits == 0
+
+
+@pytest.mark.parametrize("tokens", [1, 5, 64])
+def test_a_number_of_keys_is_divided_alike_alone_and_beside_others(tokens: int) -> None:
+    system, made = system_of({}, "llama2-7b"), []
+    for _ in range(2):
+        known_of.cache_clear()
+        made.append(allocator_of(system, 2000))
+    alone, beside = made
+    assert isinstance(alone, BalancedAllocator)
+    assert isinstance(beside, BalancedAllocator)
+    keys = np.arange(64, 2048, 32)
+    (op,) = (
+        op
+        for op in verify_operators(system.model, np.array([[tokens]]), keys[:, None] - tokens)
+        if isinstance(op, Attention)
+    )
+    each = [
+        alone.attention_split(one)
+        for k in keys.tolist()
+        for one in verify_operators(system.model, tokens, k - tokens)
+        if isinstance(one, Attention)
+    ]
+    latency_ns, heads = beside.attention_split(op)
+    assert latency_ns[:, 0].tolist() == [float(ns) for ns, _ in each]
+    assert heads[:, 0].tolist() == [int(n) for _, n in each]
