@@ -107,6 +107,7 @@ def test_no_number_of_a_file_escapes_its_source(folder: str, name: str) -> None:
             "pim.formats",
             "pim.product_split",
             "pim.attention_split",
+            "pim.scores_order",
             "pim.input_reach",
             "standard",
             "command_level",

@@ -148,9 +148,13 @@ class ChannelJobs:
         on_channel = np.broadcast_to(share.channel_keys(keys), len(rows)).tolist()
         of_channel = np.broadcast_to(ceil_div(pim_heads, share.quantum), len(rows)).tolist()
         mean = np.broadcast_to(share.mean_share(pim_heads), len(rows)).tolist()
+        in_turn = np.broadcast_to(work.in_turn, len(rows)).tolist()
         sizes = zip(rows, counts, of_channel, on_channel, mean, strict=True)
-        dealt = share, _dealing(share)
-        return [self._heads(what, dealt, (of, row[1], on), count, one)(row[3], 0) for row, count, of, on, one in sizes]
+        dealings = [(share, (*_dealing(share), *(("in turn",) if turn else ()))) for turn in in_turn]
+        return [
+            self._heads(what, dealt, (of, row[1], on), count, one)(row[3], 0)
+            for dealt, (row, count, of, on, one) in zip(dealings, sizes, strict=True)
+        ]
 
     def _heads(
         self,
@@ -165,8 +169,9 @@ class ChannelJobs:
 
         def compiled() -> IntArray:
             kv = self._placement(share, on_channel)
-            compiling = compile_scores if what == "scores" else compile_values
-            return compiling(kv, on_channel, queries, heads=of_channel).lines
+            if what == "values":
+                return compile_values(kv, on_channel, queries, heads=of_channel).lines
+            return compile_scores(kv, on_channel, queries, heads=of_channel, in_turn="in turn" in dealing).lines
 
         def program() -> IntArray:
             return _lines((*self._geometry, what, *dealing, of_channel, queries, on_channel), compiled)

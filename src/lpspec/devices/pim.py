@@ -157,7 +157,18 @@ class LpddrPim(PimHeads):
         switches_ns = (self.spec.mode_steps.n + 1) * self.mode_ns * np.minimum(work.passes, 1)
         passes_ns = work.passes * (self.open_ns + self.answer_ns) + (work.rows - work.passes) * self.next_row_ns
         readback_ns = work.output_bursts * self.timing.burst_ns
-        return (switches_ns + passes_ns + work.macs * self.mac_ns + readback_ns) / self.timing.pim_share
+        streamed_ns = work.macs * self.mac_ns
+        together_ns = (switches_ns + passes_ns + streamed_ns + readback_ns) / self.timing.pim_share
+        if self.spec.scores_order == "together":
+            return together_ns
+        # queries first; then MACs beside readback, whose WCK starts anew for each rank; the last one reads back alone
+        last_ns = work.passes * readback_ns / np.maximum(work.die_passes, 1)
+        sent_ns = work.input_bursts * self.timing.burst_ns
+        starts_ns = work.die_passes * (3 * self.timing.device.tCK.ns)
+        beside_ns = np.maximum(streamed_ns, readback_ns) + starts_ns + sent_ns + last_ns
+        in_turn_ns = (switches_ns + work.passes * (self.open_ns + self.answer_ns) + beside_ns) / self.timing.pim_share
+        took_ns: Real = plain(np.where(work.in_turn, in_turn_ns, together_ns))
+        return took_ns
 
     def bus_ns(self, work: PimWork, read_bytes: Real = 0.0) -> Real:
         """Time of the data buses for inputs, results, and what the NPU reads besides from all channels.

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from lpspec.devices.cost import Real
 from lpspec.devices.kv_share import Heads
 from lpspec.devices.memory_timing import MemoryTiming
-from lpspec.devices.pim_work import PimWork
-from lpspec.llm.counts import Count, ceil_div
+from lpspec.devices.pim_work import PimWork, chosen
+from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.machine.die import DieSpec
 from lpspec.machine.platform_spec import PimSpec
 
@@ -25,8 +26,59 @@ class PimHeads:
         """Passes over the weights: one serves up to N_ALU tokens."""
         return ceil_div(tokens, self.spec.alus.n)
 
+    def busy_ns(self, work: PimWork) -> Real:
+        """Time of a program."""
+        raise NotImplementedError
+
     def scores_of(self, heads: Heads) -> PimWork:
-        """The same of heads as the memory sees them."""
+        """The same of heads as the memory sees them, by ranks together or in turn: whichever ends sooner."""
+        together = self._scores_together(heads)
+        if self.spec.scores_order == "together" or not self._may_take_turns(heads):
+            return together
+        in_turn = self._scores_in_turn(heads, together)
+        return chosen(together, in_turn, plain(np.asarray(self.busy_ns(in_turn) < self.busy_ns(together))))
+
+    def _may_take_turns(self, heads: Heads) -> bool:
+        """Whether there are several ranks, all rows of a tile may be open at once, and registers hold its inputs."""
+        rows = ceil_div(heads.share.head_dim, self.row_columns)
+        sets = rows * ceil_div(self.row_columns, self.chunk)
+        return self.spec.concurrent_ranks.n > 1 and rows <= self.spec.banks_per_mpu.n and sets <= 2
+
+    def _scores_in_turn(self, heads: Heads, together: PimWork) -> PimWork:
+        """The same commands but for MACs, which fewer ranks take at once, and queries, which are sent once a pass."""
+        share, queries = heads.share, heads.queries
+        matrices, ranks = share.matrices(heads.pim), self.spec.concurrent_ranks.n
+        slots = ceil_div(share.part_keys(heads.keys), self.die.mpus * share.form.lanes(self.spec.lanes.n))
+        rows, passes = ceil_div(share.head_dim, self.row_columns), self.passes(queries)
+        full, left = matrices // ranks, matrices % ranks
+        macs = full * self._macs_in_turn(slots, ranks, share.head_dim) + sum(
+            (left == some) * self._macs_in_turn(slots, some, share.head_dim) for some in range(1, ranks)
+        )
+        runs = (full + (left > 0)) * passes * (slots > 0)
+        sent_bytes = share.head_dim * share.form.input_bytes
+        return replace(
+            together,
+            passes=runs,
+            macs=macs * passes,
+            rows=runs * rows,
+            input_sets=matrices * passes * ceil_div(sent_bytes, self.chunk) * (slots > 0),
+            input_bursts=matrices * self._input_bursts(queries, sent_bytes) * (slots > 0),
+            in_turn=1,
+        )
+
+    def _macs_in_turn(self, tiles: Count, ranks: int, k: int) -> Count:
+        """MAC commands of so many tiles of each rank, which follow each other a row apart."""
+        rows = ceil_div(k, self.row_columns)
+        if ranks == 1:
+            return tiles * k
+        streamed = ((rows + 1) * tiles + ranks - 2) * (tiles > 0)
+        rest = k - (rows - 1) * self.row_columns  # of the last row
+        if rows == 1:
+            return streamed * rest
+        return (streamed + 1) // 2 * self.row_columns + streamed // 2 * rest
+
+    def _scores_together(self, heads: Heads) -> PimWork:
+        """The same where all ranks compute, then read back one after the other."""
         share, queries, kv_heads = heads.share, heads.queries, heads.pim
         matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
         slots = ceil_div(keys, self.die.mpus * share.form.lanes(self.spec.lanes.n))

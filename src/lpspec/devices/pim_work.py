@@ -1,8 +1,11 @@
 """What a PIM program takes: counts of its commands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+import numpy as np
 
 from lpspec.devices.cost import Real
+from lpspec.llm.counts import Count, plain
 from lpspec.machine.pim_format import INT8, PimFormat
 
 
@@ -23,6 +26,7 @@ class PimWork:
         output_bursts: Bursts of accumulators.
         share: Part of the work of this channel that all channels have on average.
         form: Format of what is multiplied.
+        in_turn: Whether ranks compute while others read back; then every pass is one run over tiles of the same heads.
     """
 
     passes: Real
@@ -37,3 +41,15 @@ class PimWork:
     output_bursts: Real
     share: Real = 1.0
     form: PimFormat = INT8
+    in_turn: Count = 0
+
+
+def chosen(first: PimWork, other: PimWork, better: Count) -> PimWork:
+    """The other work where it is better, count by count."""
+
+    def pick(name: str) -> Real:
+        found: Real = plain(np.where(better, getattr(other, name), getattr(first, name)))
+        return found
+
+    counts = {field.name: pick(field.name) for field in fields(PimWork) if field.name != "form"}
+    return PimWork(**counts, form=first.form)

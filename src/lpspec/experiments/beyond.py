@@ -74,6 +74,12 @@ PIECES: tuple[Piece, ...] = (
         NO_HARDWARE,
         {"pim.attention_split": "positions"},
     ),
+    Piece(
+        "scores-in-turn",
+        "PIM ranks compute scores a row apart, so that one reads back while others compute, and queries are sent once",
+        "nothing: another order of commands",
+        {"pim.scores_order": "in-turn"},
+    ),
     Piece("better-drafts", "EAGLE-3's layer drafts in place of Medusa's heads", NO_HARDWARE, drafts=True),
 )
 """Every piece; ``lp-spec-plus`` has the changes of all of them."""

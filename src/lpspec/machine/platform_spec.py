@@ -164,6 +164,11 @@ class PimSpec(PimDie):
         default="heads",
         description="what of attention goes to PIM: whole heads, or where that is better some positions of all",
     )
+    scores_order: Literal["together", "in-turn"] = Field(
+        default="together",
+        description="how PIM ranks compute QK^T: all together, or in turn where that is better, so that some read back "
+        "while others compute",
+    )
 
 
 class GpuSpec(Described):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import IntArray
 from lpspec.dram.pim.cache import HeadMatrices, KvPlacement
+from lpspec.dram.pim.staggered import takes_turns, write_staggered
 from lpspec.dram.pim.tiles import (
     BURST_SUMS,
     InputStream,
@@ -96,14 +97,18 @@ def compile_gemm(placement: WeightPlacement, tokens: int, fence_ck: int = 0) -> 
     return _compile(placement.channel, tiles, tokens, placement.k, (1, tokens, placement.n), fence_ck)
 
 
-def compile_scores(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, heads: int = 0) -> PimProgram:
+def compile_scores(
+    kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, heads: int = 0, in_turn: bool = False
+) -> PimProgram:
     """Compile QK^T: ``queries`` query rows of each of the first ``heads`` heads (0: all) with its first ``keys`` keys.
 
     Grouped queries count as so many rows: tokens times query heads that share a key head. The program's matrices are
-    the parts of all heads, in the order of ``kv.keys``.
+    the parts of all heads, in the order of ``kv.keys``. With ``in_turn`` ranks take turns at MACs and
+    readback, where they can.
     """
     some = replace(kv.keys, heads=(heads or kv.heads) * kv.parts)
-    return _compile_heads(some, kv.head_dim, kv.part_keys(keys), queries, fence_ck)
+    turns = in_turn and not fence_ck and takes_turns(kv.channel, kv.head_dim)
+    return _compile_heads(some, kv.head_dim, kv.part_keys(keys), queries, fence_ck, turns)
 
 
 def compile_values(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, heads: int = 0) -> PimProgram:
@@ -115,13 +120,17 @@ def compile_values(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, 
     return _compile_heads(some, kv.part_keys(keys), kv.value_width, queries, fence_ck)
 
 
-def _compile_heads(matrices: HeadMatrices, k: int, n: int, queries: int, fence_ck: int) -> PimProgram:
-    return _compile(matrices.channel, matrices.tiles(k, n), queries, k, (matrices.heads, queries, n), fence_ck)
+def _compile_heads(
+    matrices: HeadMatrices, k: int, n: int, queries: int, fence_ck: int, in_turn: bool = False
+) -> PimProgram:
+    shape = matrices.heads, queries, n
+    return _compile(matrices.channel, matrices.tiles(k, n), queries, k, shape, None if in_turn else fence_ck)
 
 
 def _compile(
-    channel: PimChannel, tiles: list[Tile], tokens: int, k: int, shape: tuple[int, int, int], fence_ck: int
+    channel: PimChannel, tiles: list[Tile], tokens: int, k: int, shape: tuple[int, int, int], fence_ck: int | None
 ) -> PimProgram:
+    """Write the lines; ``fence_ck`` None for ranks in turn."""
     if tokens < 1:
         raise InputError(f"tokens is {tokens}: allowed is at least 1")
     alus = channel.device.pim.alus.n
@@ -132,8 +141,11 @@ def _compile(
         bursts += -(-len(matrices) * tokens // alus) * channel.segments(k) * channel.row_bursts
     readouts: list[Readout] = []
     plans = [passes_of(channel, tile, tokens, k, streams, readouts) for tile in tiles]
-    writer = TileWriter(channel, fence_ck)
+    writer = TileWriter(channel, fence_ck or 0)
     writer.builder.enter(channel.mask)
+    if fence_ck is None:
+        write_staggered(writer, plans)
+        plans = []
     for first, period, rounds in repeats(plans, period_of(channel)):
         step = difference(plans[first], plans[first + period]) if rounds > 1 else Step()
         with writer.loop(rounds, step):

@@ -280,16 +280,33 @@ class TileWriter:
             self._pairs(work, 2 + rounds // block * block * 2, rounds % block, pair)
         for j in range(2 + 2 * rounds, longest):
             self._segment(work, j)
-        for parity in sorted(self.open):
-            self.builder.precharge(self.open.pop(parity), parity)
+        self.close()
         if self.fence_ck:
             self.builder.wait(self.fence_ck)
-        burst = work.outputs
+        self.read_back(work, work.outputs)
+        self.refresh_point()
+
+    def close(self) -> None:
+        """Close the rows that are open."""
+        for parity in sorted(self.open):
+            self.builder.precharge(self.open.pop(parity), parity)
+
+    def read_back(self, work: Pass, burst: int) -> None:
+        """Read the accumulators of a pass, from a burst of the output image on."""
         marks = [step.outputs for step in self.steps]
         for w in work.works:
             for first, count in w.runs:
                 self.builder.read_back(w.unit.rank, first, count, burst, marks)
                 burst += count
+
+    def send(self, mask: int, data: int, inputs: int, tokens: int, count: int) -> None:
+        """Fill a set of registers of some ranks, once: ``count`` inputs of each token, from a burst of the image on."""
+        slots = self.builder.slots
+        for slot, bursts in _filled(tokens, count, self.channel.chunk):
+            self.builder.load_inputs(mask, inputs * slots + slot, bursts, data + slot)
+
+    def refresh_point(self) -> None:
+        """Let all ranks refresh here if they owe it."""
         self.builder.refresh_point(self.channel.mask)
 
     def _pairs(self, work: Pass, first: int, pairs: int, step: Step) -> None:
@@ -303,32 +320,46 @@ class TileWriter:
 
     def _segment(self, work: Pass, j: int, refresh: bool = False) -> None:
         """Open the row of segment j, send its inputs, and stream it."""
-        b = self.builder
-        width, banks = self.channel.columns, self.channel.banks_per_mpu
-        parity = j % banks
-        counts = [(w, min(width, w.unit.k - j * width)) for w in work.works if w.unit.k > j * width]
-        units = [w.unit for w, _ in counts]
+        parity = j % self.channel.banks_per_mpu
         if parity in self.open:
-            b.precharge(self.open.pop(parity), parity)
-        if refresh and banks == 1:
-            b.refresh_point(self.channel.mask)
+            self.builder.precharge(self.open.pop(parity), parity)
+        if refresh and self.channel.banks_per_mpu == 1:
+            self.builder.refresh_point(self.channel.mask)
+        by_row = self._open_row(work, j)
+        for c in range(self.channel.chunks):
+            lengths = self._send(work, j, c)
+            if refresh and self.channel.banks_per_mpu == 2 and c == 0:
+                self._refresh_between(parity, by_row)
+            self._multiply(work, lengths, j, c)
+
+    def _open_row(self, work: Pass, j: int) -> dict[int, int]:
+        """Open the row of segment j; the ranks of each row."""
+        banks = self.channel.banks_per_mpu
+        units = [w.unit for w in work.works if w.unit.k > j * self.channel.columns]
         by_row = {row: ranks_of([u for u in units if u.row == row]) for row in dict.fromkeys(u.row for u in units)}
         steps = [step.row for step in self.steps]
         for row, mask in by_row.items():
-            b.activate(mask, parity, row + j // banks, steps)
-        self.open[parity] = ranks_of(units)
-        chunk, chunks = self.channel.chunk, self.channel.chunks
-        for c in range(chunks):
-            lengths = [(w, min(chunk, count - c * chunk)) for w, count in counts if count > c * chunk]
-            inputs = (j * chunks + c) % 2
-            self._inputs(lengths, (j * chunks + c), inputs)
-            if refresh and banks == 2 and c == 0:
-                self._refresh_between(parity, by_row)
-            done = 0
-            for length in sorted({count for _, count in lengths}):
-                mask = ranks_of([w.unit for w, count in lengths if count >= length])
-                b.mac(mask, parity, inputs, c * chunk + done, length - done, work.tokens)
-                done = length
+            self.builder.activate(mask, j % banks, row + j // banks, steps)
+        self.open[j % banks] = ranks_of(units)
+        return by_row
+
+    def _send(self, work: Pass, j: int, c: int) -> list[tuple[Work, int]]:
+        """Send set c of the inputs of segment j; how many inputs of a token each unit then has."""
+        width, chunk, chunks = self.channel.columns, self.channel.chunk, self.channel.chunks
+        counts = [(w, min(width, w.unit.k - j * width)) for w in work.works if w.unit.k > j * width]
+        lengths = [(w, min(chunk, count - c * chunk)) for w, count in counts if count > c * chunk]
+        self._inputs(lengths, j * chunks + c, (j * chunks + c) % 2)
+        return lengths
+
+    def _multiply(self, work: Pass, lengths: Sequence[tuple[Work, int]], j: int, c: int) -> None:
+        """Stream what these inputs meet."""
+        chunk, parity = self.channel.chunk, j % self.channel.banks_per_mpu
+        done = 0
+        for length in sorted({count for _, count in lengths}):
+            mask = ranks_of([w.unit for w, count in lengths if count >= length])
+            inputs = (j * self.channel.chunks + c) % 2
+            self.builder.mac(mask, parity, inputs, c * chunk + done, length - done, work.tokens)
+            done = length
 
     def _inputs(self, lengths: Sequence[tuple[Work, int]], chunk: int, inputs: int) -> None:
         """Send one set of inputs: once for all ranks where they are the same."""
