@@ -17,7 +17,7 @@ LP_SPEC = Machine()
 TWELVE_DIES_GB_PER_S = 614.4
 BUILT = {machine: machine.build() for machine in (SMALL, ONE_BANK, LP_SPEC)}
 SMALL_PIM = BUILT[SMALL]
-COUNTS = [name for name in PimWork.__slots__ if name not in ("share", "form")]
+COUNTS = [name for name in PimWork.__slots__ if name not in ("share", "form", "in_turn")]
 
 
 def product(tokens: int, k: int, n: int, count: int = 1) -> Gemm:
