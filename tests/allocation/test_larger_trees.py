@@ -39,6 +39,27 @@ def test_rows_are_decided_each_by_itself() -> None:
         assert (together[row] == no_dearer_than_larger(best[row], latency_ns[:, row], energy_pj[:, row])).all()
 
 
+def test_no_rule_keeps_both_better_machines_and_larger_trees() -> None:
+    """Two machines take the fastest way, which breaks no rule; one better than both must then break one of the two."""
+    few_alus, many_alus = (5.0, 10.0), (1.04, 1.05)  # of trees of two sizes on PIM, in time
+    few_cores, many_cores = (4.0, 4.4), (1.0, 1.1)  # and on the NPU
+    energy_pj = np.array([(3.0, 6.0), (10.0, 10.1)])
+    sizes = np.arange(2)
+
+    def taken_ns(*latency_ns: tuple[float, float]) -> np.ndarray:
+        costs = np.array(latency_ns)
+        best = costs.argmin(axis=0)
+        chosen = no_dearer_than_larger(best, costs, energy_pj)
+        assert (chosen == best).all()
+        return np.asarray(costs[chosen, sizes])
+
+    no_longer = np.minimum(taken_ns(few_alus, many_cores), taken_ns(many_alus, few_cores))
+    better = np.array([many_alus, many_cores])
+    for way in product(range(2), repeat=2):
+        costs = better[way, sizes], energy_pj[way, sizes]
+        assert (costs[0] > no_longer).any() or any((np.diff(cost) < 0).any() for cost in costs)
+
+
 @pytest.mark.parametrize("allocator", ["replicated", "static", "dynamic", "pim-only"])
 @pytest.mark.parametrize(("name", "context"), [("llama3.2-3b", 32_768), ("qwen2.5-1.5b", 4_096), ("llama2-7b", 140)])
 def test_no_tree_is_cheaper_than_a_smaller_one(name: str, context: int, allocator: str) -> None:
