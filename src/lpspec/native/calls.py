@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lpspec.native import vectors
 from lpspec.native.code import CompileError
 from lpspec.native.expressions import Constant, Expressions, length_of, unpack_known
 from lpspec.native.values import ELEMENTS, FLOAT, INT, Array, Scalar, Tuple, Value, annotated, constant, parts_of
@@ -36,7 +37,11 @@ class Calls(Expressions):
             raise CompileError(f"{called.py_func.__name__} takes {len(called.annotations)} arguments, not {len(given)}")
         kinds = [annotated(annotation) for annotation in called.annotations.values()]
         given = [
-            self.code.as_type(value, wanted) if isinstance(wanted, Scalar) else value
+            self.code.as_type(value, wanted)
+            if isinstance(wanted, Scalar)
+            else Value(Array(value.type.dtype, value.type.ndim), value.parts)
+            if isinstance(value.type, Array)
+            else value
             for value, wanted in zip(given, kinds, strict=True)
         ]
         name, kind = self.callees(called, [value.type for value in given])
@@ -61,7 +66,17 @@ class Calls(Expressions):
             ends = f"ptr {copied.parts[0]}, ptr {owner.parts[0]}"
             self.code.put(f"call void @llvm.memcpy.p0.p0.i64({ends}, i64 {self._bytes(owner)}, i1 0)")
             return copied
+        if vectors.is_row(owner) and node.func.attr in ("min", "max", "sum", "any") and not node.args:
+            return vectors.reduced(self.code, node.func.attr, owner)
         raise CompileError(f"no {ast.unparse(node)} can be compiled")
+
+    def _maximum(self, nodes: list[ast.expr]) -> Value:
+        first, second = (self.value(node) for node in nodes)
+        return vectors.extreme(self.code, ">", first, second)
+
+    def _where(self, nodes: list[ast.expr]) -> Value:
+        condition, first, second = (self.value(node) for node in nodes)
+        return vectors.where(self.code, condition, first, second)
 
     def _bytes(self, array: Value) -> str:
         assert isinstance(array.type, Array)
@@ -128,6 +143,8 @@ _CALLED: list[tuple[Any, Callable[[Calls, list[ast.expr]], Value]]] = [
     (np.zeros, Calls._zeros),
     (np.empty, Calls._zeros),
     (np.sqrt, Calls._sqrt),
+    (np.maximum, Calls._maximum),
+    (np.where, Calls._where),
     (len, Calls._len),
     (min, Calls._min),
     (max, Calls._max),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lpspec.native import vectors
 from lpspec.native.code import Code, CompileError
 from lpspec.native.values import (
     BOOL,
@@ -71,7 +72,9 @@ class Expressions(ABC):
 
     def number(self, node: ast.expr) -> Value:
         """What an expression is, where that must be a number."""
-        value = self.value(node)
+        return self._scalar(self.value(node), node)
+
+    def _scalar(self, value: Value, node: ast.expr) -> Value:
         if not isinstance(value.type, Scalar):
             raise CompileError(f"{ast.unparse(node)} is no number")
         return value
@@ -111,8 +114,10 @@ class Expressions(ABC):
         return pack([self.value(item) for item in node.elts])
 
     def _binop(self, node: ast.BinOp) -> Value:
-        first, second = self.number(node.left), self.number(node.right)
-        return self.code.compute(self.sign(node.op), first, second)
+        first, second = self.value(node.left), self.value(node.right)
+        if vectors.is_row(first) or vectors.is_row(second):
+            return vectors.compute(self.code, self.sign(node.op), first, second)
+        return self.code.compute(self.sign(node.op), self._scalar(first, node.left), self._scalar(second, node.right))
 
     def sign(self, node: ast.AST) -> str:
         """How an operator is written."""
@@ -138,7 +143,10 @@ class Expressions(ABC):
         pairs = list(zip(node.ops, node.comparators, strict=True))
         if len(pairs) == 1 and isinstance(node.ops[0], ast.In | ast.NotIn):
             return self._is_in(node)
-        left = self.number(node.left)
+        first = self.value(node.left)
+        if len(pairs) == 1 and vectors.is_row(first):
+            return vectors.compare(self.code, self.sign(pairs[0][0]), first, self.value(pairs[0][1]))
+        left = self._scalar(first, node.left)
         result = constant(True)
         for sign, comparator in pairs:  # all of them are computed: none of these expressions does anything else
             right = self.number(comparator)
@@ -229,12 +237,29 @@ class Expressions(ABC):
         if not isinstance(inner.type, Array):
             raise CompileError(f"{ast.unparse(node)} has more indices than dimensions")
         cut = indices[-1]
+        known = self._known_length(cut)
+        if known is not None:
+            place = self.index(cut.lower) if cut.lower else constant(0)
+            row = Array(inner.type.dtype, inner.type.ndim, known)
+            return Value(row, (self.code.address(inner, [place]), str(known), *inner.parts[2:]))
         length = length_of(inner.parts[1])
         begin = self._within(cut.lower, length) if cut.lower else constant(0)
         end = self._within(cut.upper, length) if cut.upper else length
         first = self.code.address(inner, [begin])
         left = self.code.smallest(">", [constant(0), self.code.compute("-", end, begin)])
-        return Value(inner.type, (first, left.parts[0], *inner.parts[2:]))
+        return Value(Array(inner.type.dtype, inner.type.ndim), (first, left.parts[0], *inner.parts[2:]))
+
+    def _known_length(self, cut: ast.Slice) -> int | None:
+        """How long a slice is, where its text says so; such a slice must lie within the array."""
+        upper = cut.upper
+        if cut.lower is not None and isinstance(upper, ast.BinOp) and isinstance(upper.op, ast.Add):
+            length = self.thing(upper.right)
+            if ast.dump(upper.left) == ast.dump(cut.lower) and isinstance(length, Constant):
+                return int(length.thing)
+        upper_thing = self.thing(upper) if isinstance(upper, ast.Name | ast.Constant) else None
+        if cut.lower is None and isinstance(upper_thing, Constant):
+            return int(upper_thing.thing)
+        return None
 
     def index(self, node: ast.expr) -> Value:
         """An index."""

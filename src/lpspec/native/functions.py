@@ -5,6 +5,7 @@ import ctypes
 import functools
 import inspect
 import os
+import re
 import struct
 import threading
 from collections.abc import Callable
@@ -26,6 +27,7 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare ptr @calloc(i64, i64)
 declare void @free(ptr)
 """
+_VECTORS = re.compile(r"call (i\d+) (@llvm\.vector[\w.]+)\((<[^>]+>)")
 _LOCK = threading.RLock()
 
 

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
+from lpspec.native import vectors
 from lpspec.native.calls import Calls
 from lpspec.native.code import CompileError
 from lpspec.native.expressions import Compile, length_of, unpack_known
@@ -122,7 +123,11 @@ class Function(Calls):
             if not isinstance(array.type, Array):
                 raise CompileError(f"{ast.unparse(target)} can't be changed")
             if any(isinstance(index, ast.Slice) for index in self.indices(target.slice)):
-                self._fill(self.part(array, target.slice), value)
+                row = self.part(array, target.slice)
+                if vectors.is_row(row):
+                    vectors.store(self.code, row, value)
+                else:
+                    self._fill(row, value)
                 return
             index = [self.index(one) for one in self.indices(target.slice)]
             if len(index) != array.type.ndim or not isinstance(value.type, Scalar):

@@ -29,10 +29,12 @@ class Array:
     Attributes:
         dtype: Of its elements, as numpy spells it: kind and bytes.
         ndim: Dimensions.
+        length: Of the first one, if it is known while compiling.
     """
 
     dtype: str
     ndim: int
+    length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,15 @@ class Tuple:
     names: tuple[str, ...] = ()
 
 
-Type = Scalar | Array | Tuple
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """So many numbers or truth values in one register."""
+
+    n: int
+    element: Scalar
+
+
+Type = Scalar | Array | Tuple | Vector
 INT, FLOAT, BOOL = Scalar("i64"), Scalar("double"), Scalar("i1")
 NOTHING = Tuple(())
 ELEMENTS = {
@@ -73,6 +83,8 @@ def parts_of(kind: Type) -> tuple[str, ...]:
     """What LLVM calls the parts of a value."""
     if isinstance(kind, Scalar):
         return (kind.llvm,)
+    if isinstance(kind, Vector):
+        return (f"<{kind.n} x {kind.element.llvm}>",)
     if isinstance(kind, Array):
         return ("ptr", *["i64"] * kind.ndim)
     return tuple(part for item in kind.items for part in parts_of(item))

@@ -1,5 +1,7 @@
 """What every command leaves behind: waits of banks, groups and ranks, WCK, open rows, and its line in the log."""
 
+import numpy as np
+
 from lpspec.arrays import IntArray
 from lpspec.dram.engine.state import *
 from lpspec.native.functions import native
@@ -7,20 +9,16 @@ from lpspec.native.functions import native
 
 @native(inline=True)
 def _wait(m: IntArray, waiting: int, rules: int, now: int) -> None:
-    """Let a bank, a group or a rank wait as a row of the latency table says: those classes that it binds."""
-    for k in range(BINDS + 1, BINDS + 1 + m[rules, BINDS]):
-        command = m[rules, k]
-        m[waiting, command] = max(m[waiting, command], now + m[rules, command])
+    """Let a bank, a group or a rank wait as a row of the latency table says."""
+    m[waiting, :CLASSES] = np.maximum(m[waiting, :CLASSES], m[rules, :CLASSES] + now)
 
 
 @native(inline=True)
 def _put_off(m: IntArray, r: int, one: int, one_at: int, other: int, other_at: int) -> None:
     """Let those of a rank's banks wait for a CK that need one command next, and for another that need another."""
-    for b in range(m[GIVEN, P_BANKS]):
-        command = m[NEXT + r, N_CLASS + b]
-        wait = one_at if command == one else 0
-        wait = other_at if command == other else wait
-        m[NEXT + r, N_AT + b] = max(m[NEXT + r, N_AT + b], wait)  # a store whatever happens is fast, a masked one slow
+    command = m[NEXT + r, N_CLASS : N_CLASS + BANKS]
+    wait = np.where(command == one, one_at, np.where(command == other, other_at, 0))
+    m[NEXT + r, N_AT : N_AT + BANKS] = np.maximum(m[NEXT + r, N_AT : N_AT + BANKS], wait)
 
 
 @native(inline=True)
@@ -32,13 +30,11 @@ def wait_of_bank(m: IntArray, command: int, place: int, now: int) -> None:
         r = place >> BANK_BITS
         group = place >> GROUP_BITS
         _wait(m, GROUP + group, rules, now)
-        first = (group << GROUP_BITS) & (BANKS - 1)
-        for b in range(first, first + (1 << GROUP_BITS)):
-            column = m[NEXT + r, N_CLASS + b]
-            if column in (RD, WR):
-                at = m[GROUP + group, column]
-                m[NEXT + r, N_AT + b] = max(m[NEXT + r, N_AT + b], at)
-                m[RANK + r, R_LATEST_COLUMN] = max(m[RANK + r, R_LATEST_COLUMN], at)
+        at = N_AT + ((group << GROUP_BITS) & (BANKS - 1))
+        column = m[NEXT + r, at + N_CLASS - N_AT : at + N_CLASS - N_AT + BANKS_OF_GROUP]
+        wait = np.where(column == RD, m[GROUP + group, RD], np.where(column == WR, m[GROUP + group, WR], 0))
+        m[NEXT + r, at : at + BANKS_OF_GROUP] = np.maximum(m[NEXT + r, at : at + BANKS_OF_GROUP], wait)
+        m[RANK + r, R_LATEST_COLUMN] = max(m[RANK + r, R_LATEST_COLUMN], wait.max())
 
 
 @native(inline=True)

@@ -1,5 +1,7 @@
 """The next plain command: earliest first, then by urgency, then by age (FR-FCFS)."""
 
+import numpy as np
+
 from lpspec.arrays import IntArray
 from lpspec.dram.engine.refresh import plan_refresh
 from lpspec.dram.engine.state import *
@@ -9,9 +11,8 @@ from lpspec.native.functions import native
 @native(inline=True)
 def _best_bank(m: IntArray, r: int, now: int) -> int:
     """The lowest score over the banks of a rank, whose columns all find WCK running; no branches, so it is fast."""
-    best = NOTHING
-    for b in range(m[GIVEN, P_BANKS]):
-        best = min(best, ((max(m[NEXT + r, N_AT + b], now) - now) << KEY_BITS) + m[NEXT + r, N_KEY + b])
+    at = np.maximum(m[NEXT + r, N_AT : N_AT + BANKS], now)
+    best = int(((at - now << KEY_BITS) + m[NEXT + r, N_KEY : N_KEY + BANKS]).min())
     m[RANK + r, R_SOONEST] = now + (best >> KEY_BITS) if best < NOTHING else NEVER
     return best
 
@@ -22,16 +23,12 @@ def _best_with_cas(m: IntArray, r: int, now: int, wck: int) -> int:
 
     A CAS goes early enough for the first column, in a free slot.
     """
-    column = NOTHING
-    row = NOTHING
+    key = m[NEXT + r, N_KEY : N_KEY + BANKS]
+    score = (np.maximum(m[NEXT + r, N_AT : N_AT + BANKS], now) - now << KEY_BITS) + key
     closed = NOTHING if m[RANK + r, R_OPENING] >= 0 else 0
-    for b in range(m[GIVEN, P_BANKS]):
-        key = m[NEXT + r, N_KEY + b]
-        score = ((max(m[NEXT + r, N_AT + b], now) - now) << KEY_BITS) + key
-        is_column = key < ACT2_NEXT
-        column = min(column, score if is_column else NOTHING)
-        shut = closed if m[NEXT + r, N_CLASS + b] == ACT1 else 0
-        row = min(row, NOTHING if is_column else score | shut)
+    shut = np.where(m[NEXT + r, N_CLASS : N_CLASS + BANKS] == ACT1, closed, 0)
+    column = min(NOTHING, int(np.where(key < ACT2_NEXT, score, NOTHING).min()))
+    row = min(NOTHING, int(np.where(key < ACT2_NEXT, NOTHING, score | shut).min()))
     if column == NOTHING or m[STATE, S_COLUMNS_HELD] != 0:
         return row
     after = column >> KEY_BITS
@@ -86,14 +83,14 @@ def act2_is_next(m: IntArray, place: int, now: int) -> bool:
     r = place >> BANK_BITS
     if max(m[place, ACT2], m[RANK + r, ACT2]) > now:
         return False
-    ready = 0
     for k in range(ranks):
         if k != r and (m[RANK + k, R_OPENING] >= 0):
             return False
         if m[RANK + k, R_SOONEST] <= now:
-            for b in range(m[GIVEN, P_BANKS]):
-                ready += 1 if m[NEXT + k, N_KEY + b] < ACT2_NEXT and m[NEXT + k, N_AT + b] <= now else 0
-    return ready == 0
+            at, key = m[NEXT + k, N_AT : N_AT + BANKS], m[NEXT + k, N_KEY : N_KEY + BANKS]
+            if ((at <= now) & (key < ACT2_NEXT)).any():
+                return False
+    return True
 
 
 @native(inline=True)

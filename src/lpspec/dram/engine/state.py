@@ -13,6 +13,7 @@ NEVER = 1 << 60
 NO_RULE = -NEVER  # a latency that never binds
 BANK_BITS, GROUP_BITS = 4, 2  # of the number of a bank in its rank, and in its group: LPDDR5 in bank-group mode
 BANKS = 1 << BANK_BITS  # banks of a rank
+BANKS_OF_GROUP = 1 << GROUP_BITS
 PAIRS = BANKS // 2  # REFPB refreshes bank b and its twin b + PAIRS
 COLUMN_BITS = 4  # of the number of a beat in its burst: columns are counted in beats; LPDDR6 counts 16 a BL24 too
 BEATS = 1 << COLUMN_BITS
