@@ -193,7 +193,7 @@ GENERATORS: dict[str, str] = {
     "more indices than dimensions": "return values[0, 0]",
     "leaves gaps": "return len(values[::2])",
     "no array can be made in a loop": "for k in range(3):\n        room = np.zeros(k)",
-    "Array\\(dtype='i8', ndim=1\\) where": "return values",
+    "Array\\(dtype='i8', ndim=1, length=None\\) where": "return values",
     "Scalar\\(llvm='double'\\) where Scalar\\(llvm='i64'\\) stands": "a = 1\n    a = 0.5",
     "given another number of values": "a, b = 1, 2, 3",
     "values is given something else than before": "values = values.reshape(2, 2)",
@@ -267,3 +267,26 @@ def test_of_equal_numbers_the_first_is_taken() -> None:
 
     for first in (0.0, -0.0):
         assert math.copysign(1.0, least(first, -first)) == math.copysign(1.0, first)
+
+
+@native(fixed_widths=True)
+def of_rows(table: IntArray, row: int, limit: int, flags: IntArray) -> int:
+    left, right = table[row, :8], table[row + 1, 8 : 8 + 8]
+    score = (np.maximum(left, limit) - limit << 3) + right
+    wanted = np.where(left == limit, 7, np.where((right > 3) & (left <= right), score, left * 2))
+    table[row, 8 : 8 + 8] = np.maximum(wanted, table[row, :8])
+    table[row + 2, :8] = limit
+    flags[0] = wanted.max()
+    flags[1] = int((right > limit).any())
+    flags[2] = wanted.sum()
+    return int(score.min())
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10_000), limit=st.integers(-9, 9))
+def test_rows_as_vectors(seed: int, limit: int) -> None:
+    results = []
+    for pick in (lambda function: function, plain):
+        table, flags = np.random.default_rng(seed).integers(-9, 10, (3, 16)), np.zeros(3, np.int64)
+        results.append([int(pick(of_rows)(table, 0, limit, flags)), table.tolist(), flags.tolist()])
+    assert results[0] == results[1]

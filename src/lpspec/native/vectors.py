@@ -16,10 +16,12 @@ def is_row(value: Value) -> bool:
 
 def _length(values: list[Value]) -> int:
     kinds = [value.type for value in values if is_row(value)]
-    lengths = {kind.n if isinstance(kind, Vector) else kind.length for kind in kinds if isinstance(kind, Array | Vector)}
+    lengths = {
+        kind.n if isinstance(kind, Vector) else kind.length for kind in kinds if isinstance(kind, Array | Vector)
+    }
     if len(lengths) != 1:
         raise CompileError("vectors of different lengths")
-    return lengths.pop() or 0
+    return lengths.pop()
 
 
 def _as_vector(code: Code, value: Value, n: int, element: Scalar) -> Value:
@@ -59,9 +61,7 @@ def compare(code: Code, sign: str, first: Value, second: Value) -> Value:
     """Where one vector is less than another, or what the sign says."""
     n, (one, two) = _alike(code, [first, second])
     (llvm,) = parts_of(one.type)
-    return Value(
-        Vector(n, BOOL), (code.get(f"icmp {INT_COMPARISONS[sign]} {llvm} {one.parts[0]}, {two.parts[0]}"),)
-    )
+    return Value(Vector(n, BOOL), (code.get(f"icmp {INT_COMPARISONS[sign]} {llvm} {one.parts[0]}, {two.parts[0]}"),))
 
 
 def where(code: Code, condition: Value, first: Value, second: Value) -> Value:
@@ -75,7 +75,7 @@ def where(code: Code, condition: Value, first: Value, second: Value) -> Value:
 
 def extreme(code: Code, sign: str, first: Value, second: Value) -> Value:
     """The smaller (``<``) or greater (``>``) elements of two vectors."""
-    n, (one, two) = _alike(code, [first, second])
+    _, (one, two) = _alike(code, [first, second])
     return where(code, compare(code, sign, one, two), one, two)
 
 

@@ -17,6 +17,7 @@ from lpspec.dram.run.session import NO_PROGRAM, Session, TakeLog, active_ck
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec, Organisation
 from lpspec.machine.energy_profile import Activity
+from lpspec.native.functions import native
 
 Take = Callable[[NDArray[Any]], None]
 """Whoever is given the commands of a run, piece by piece, as they are issued; what it doesn't keep is gone."""
@@ -185,6 +186,9 @@ def request_array(requests: Iterable[Request] | IntArray, device: DieSpec, ranks
         (3, "row", 0, device.organisation.rows.n - 1),
         (4, "column", 0, last_column),
     ]
+    bounds = np.array([limit[2:] for limit in limits], np.int64)
+    if _are_fine(table, bounds):
+        return table
     for place, name, low, high in limits:
         bad = np.flatnonzero((table[:, place] < low) | (table[:, place] > high))
         if bad.size:
@@ -196,6 +200,20 @@ def request_array(requests: Iterable[Request] | IntArray, device: DieSpec, ranks
     if (bad := np.flatnonzero(np.diff(table[:, 0]) < 0)).size:
         raise InputError(f"request {bad[0] + 2}: at is {table[bad[0] + 1, 0]}, before the request above it")
     return table
+
+
+@native()
+def _are_fine(requests: IntArray, bounds: IntArray) -> bool:
+    """Whether requests are in order, begin at a column and keep within bounds, int64 [5, 2]: least and most of each."""
+    at = 0
+    faults = 0
+    for i in range(requests.shape[0]):
+        for place in (0, 1, 2, 3, 4):
+            value = requests[i, place]
+            faults += value < bounds[place, 0] or value > bounds[place, 1]
+        faults += requests[i, 0] < at or requests[i, 4] % k.BEATS != 0
+        at = requests[i, 0]
+    return faults == 0
 
 
 def _place(request: Request, number: int, die: Organisation) -> int:
