@@ -4,6 +4,7 @@ An input may be refused, in lines of at most 200 characters, or read. Anything e
 warning, code that is run, a file that is written, more than two CPU seconds. The same seed gives the same inputs.
 
     python tools/fuzz.py --inputs 1000000 --seed 1 --faults out/faults
+    python tools/fuzz.py --inputs 1000000 --seed 1 --only "study;store"    # of these, the same inputs
 """
 
 import argparse
@@ -83,25 +84,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=20_000, help="how many, over all targets")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="targets whose name begins so")
+    parser.add_argument("--only", default="", help="names, or how they begin, after ;: of all targets, run these")
     parser.add_argument("--faults", type=Path, help="folder for an input of each fault")
     asked = parser.parse_args()
     sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
     strict_warnings()
+    wanted = tuple(asked.only.split(";"))
     guard, total, start_s = Guard(), Findings(), time.process_time()
     with tempfile.TemporaryDirectory() as made:
-        every = [target for target in targets(Path(made)) if target.name.startswith(asked.only)]
+        every = list(targets(Path(made)))
         shares = sum(target.share for target in every)
         print(f"{'input':24}{'inputs':>9}{'refused':>9}{'faults':>8}{'slowest ms':>12}{'us each':>9}")
-        for target in every:
+        for target in (target for target in every if target.name.startswith(wanted)):
             count = max(1, round(asked.inputs * target.share / shares))
             before_s = time.process_time()
             with tempfile.TemporaryDirectory() as folder:
                 found = fuzz(target, count, asked.seed, guard, Path(folder))
             each_us = (time.process_time() - before_s) / count * 1e6
             faults = found.counts.total()
-            print(f"{target.name:24}{count:9}{found.refused:9}{faults:8}{found.slowest_s * 1e3:12.0f}{each_us:9.0f}")
+            slowest_ms = found.slowest_s * 1e3
+            print(f"{target.name:24}{count:9}{found.refused:9}{faults:8}{slowest_ms:12.0f}{each_us:9.0f}", flush=True)
             for number, (kind, (fault, data)) in enumerate(found.faults.items()):
                 print(f"    {found.counts[kind]} x {kind}: {fault.detail[:150]!r}", flush=True)
                 if asked.faults is not None:

@@ -1,8 +1,12 @@
 """A small seeded part of the fuzzing, what it once found, and that it would find what it looks for."""
 
+import contextlib
+import importlib.util
 import io
 import json
+import pickle
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +79,71 @@ def test_what_it_looks_for_is_found(guard: Any, tmp_path: Path) -> None:
     assert "300 characters" in guard.fault_of(long_line)[0].kind
     assert "ZeroDivisionError" in guard.fault_of(lambda: 1 // 0)[0].kind
     assert guard.fault_of(lambda: load_model("no model")) == (None, True)
+
+
+LOOP = """
+import numba
+
+@numba.njit(cache=True)
+def loop(x):
+    return x + 1
+"""
+
+
+def loop_of(file: Path) -> Any:
+    found = importlib.util.spec_from_file_location("loop_of_a_test", file)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return vars(module)["loop"]
+
+
+def test_a_loop_is_loaded_by_pickle_and_an_input_is_not(guard: Any, tmp_path: Path) -> None:
+    file = tmp_path / "loop.py"
+    file.write_text(LOOP)
+    loop_of(file)(1)  # compiled, and kept in a file
+    loop = loop_of(file)
+    assert guard.fault_of(lambda: loop(1)) == (None, False)
+    assert len(loop.stats.cache_hits) == 1
+
+    kept = pickle.dumps(Path("a"))
+    assert "did pickle.find_class" in guard.fault_of(lambda: pickle.loads(kept))[0].kind
+    again = loop_of(file)
+    assert "did pickle.find_class" in guard.fault_of(lambda: (again(1), pickle.loads(kept)))[0].kind
+
+
+def spin(until_s: float) -> None:
+    start_s = time.process_time()
+    while time.process_time() - start_s < until_s:
+        pass
+
+
+def test_what_takes_long_is_found_where_it_is_caught_too(guard: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fuzzing import guard as watching
+
+    monkeypatch.setattr(watching, "MOST_S", 0.05)
+
+    def caught() -> None:
+        with contextlib.suppress(BaseException):
+            spin(60)
+        spin(0.1)
+
+    def refused_late() -> None:
+        with contextlib.suppress(ValueError):
+            spin(60)
+
+    def slowly_refused(*_: object) -> str:
+        spin(0.1)
+        return "?"
+
+    def fails() -> None:
+        raise ZeroDivisionError
+
+    assert "longer than" in guard.fault_of(caught)[0].kind
+    assert "longer than" in guard.fault_of(refused_late)[0].kind
+    monkeypatch.setattr(watching, "_place", slowly_refused)  # looking at an error is not the input's time
+    assert "ZeroDivisionError" in guard.fault_of(fails)[0].kind
 
 
 def member(path: Path, name: str, content: bytes) -> Path:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+import numba.core.event
+
 import lpspec
 from lpspec.errors import InputError
 
@@ -24,13 +26,25 @@ _NO_CHANGE = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.s
 _LOOPS = Path(lpspec.__file__).parent / "__pycache__"
 """Where compiled loops are kept."""
 
-_OWN_LOOPS = ("numba", "llvmlite", "numpy", "lpspec", "copyreg")
 _OWN_CODE = ("<template>", "<frozen", "<unknown>")
 """What jinja2 makes of a template or of the place where one failed, and modules."""
 
 
 class TooSlowError(BaseException):
     """The time is over."""
+
+
+class _Told(numba.core.event.Listener):
+    """Calls a function whenever numba begins to compile or to load."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell = tell
+
+    def on_start(self, event: object) -> None:
+        self.tell()
+
+    def on_end(self, event: object) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -55,14 +69,14 @@ class Guard:
         self.seen: list[str] = []
         self.slowest_s = 0.0
         self.may_write: Path | None = None
+        self.loaded_loops = False
+        numba.core.event.register("numba:compiler_lock", _Told(self._loops))
         sys.addaudithook(self._event)
         signal.signal(signal.SIGPROF, self._late)
 
     def _event(self, event: str, details: tuple[Any, ...]) -> None:
         if not self.armed:
             return
-        if event == "pickle.find_class" and str(details[0]).partition(".")[0] in _OWN_LOOPS:
-            return  # what numba keeps of compiled loops
         if event in _NEVER or event.startswith(("socket.connect", "socket.bind", "webbrowser")):
             self.seen.append(f"{event} {details!r:.80}")
         elif event in _NO_CHANGE or (event == "open" and isinstance(details[1], str) and set(details[1]) & set("wax+")):
@@ -77,6 +91,9 @@ class Guard:
         """Modules that are loaded when they are first needed, and what libraries make of templates and classes."""
         return file.endswith((".py", ".pyc")) or file.startswith(_OWN_CODE)
 
+    def _loops(self) -> None:
+        self.loaded_loops |= self.armed
+
     def _late(self, *_: object) -> None:
         if self.armed:
             raise TooSlowError
@@ -84,23 +101,25 @@ class Guard:
     def fault_of(self, read: Callable[[], object], may_write: Path | None = None) -> tuple[Fault | None, bool]:
         """Read one input; give what is wrong, and whether it was refused.
 
+        An input that is the first to need a compiled loop has numba compile it, or load it by pickle from the package's
+        own folder. It is read again, when the loop is there, and what it brings about then counts.
+
         Args:
             read: Reads it.
             may_write: A folder that it may write to, as a store does to its own.
         """
         fault, refused = self._read_once(read, may_write)
-        if fault is not None and fault.kind.startswith("longer"):  # perhaps it only loaded or compiled something
+        for_loops = self.loaded_loops and all(event.startswith("pickle.find_class") for event in self.seen)
+        if fault is not None and (for_loops or fault.kind.startswith("longer")):
             fault, refused = self._read_once(read, may_write)
         return fault, refused
 
     def _read_once(self, read: Callable[[], object], may_write: Path | None) -> tuple[Fault | None, bool]:
-        self.seen, self.may_write = [], may_write
+        self.seen, self.may_write, self.loaded_loops = [], may_write, False
         start_s = time.process_time()
-        signal.setitimer(signal.ITIMER_PROF, MOST_S)
         fault, refused = None, False
         try:
-            self.armed = True
-            read()
+            self._read_armed(read)
         except InputError as error:
             refused = True
             fault = _bad_line(str(error))
@@ -110,13 +129,23 @@ class Guard:
             raise
         except BaseException as error:
             fault = Fault(f"{type(error).__name__} at {_place(error)}", str(error)[:300])
-        finally:
-            self.armed = False
-            signal.setitimer(signal.ITIMER_PROF, 0)
-        self.slowest_s = max(self.slowest_s, time.process_time() - start_s)
+        spent_s = time.process_time() - start_s
+        self.slowest_s = max(self.slowest_s, spent_s)
+        if fault is None and spent_s > MOST_S:  # what was raised meanwhile was caught by the reader
+            fault = Fault(f"longer than {MOST_S} s in all", "")
         if self.seen:
             fault = Fault(f"did {self.seen[0].split()[0]}", self.seen[0])
         return fault, refused
+
+    def _read_armed(self, read: Callable[[], object]) -> None:
+        """Watch as long as it reads, and no longer: whoever looks at what it raised is not to be interrupted."""
+        signal.setitimer(signal.ITIMER_PROF, MOST_S)
+        try:
+            self.armed = True
+            read()
+        finally:
+            self.armed = False
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _bad_line(text: str) -> Fault | None:
