@@ -129,24 +129,49 @@ def test_what_is_no_store_is_said(tmp_path: Path) -> None:
         Store(tmp_path / "new")
 
 
-def test_a_store_of_the_first_format_is_read(tmp_path: Path) -> None:
-    """It had no names and counts beside its points."""
+SECOND_FORMAT = """
+alter table points rename to new;
+create table points (
+    key text not null, engine text not null, system text not null, scenario text not null, varied text not null,
+    metrics text, fidelity text, error text, cpu_s real, primary key (key, engine)
+) without rowid;
+insert into points select key, engine, system, scenario, varied, metrics, fidelity, error, cpu_s from new;
+drop table new;
+pragma user_version = 2;
+"""
+FIRST_FORMAT = SECOND_FORMAT + "drop table names; drop table counts; pragma user_version = 1;"
+
+
+@pytest.mark.parametrize("older", [FIRST_FORMAT, SECOND_FORMAT])
+def test_a_store_of_an_older_format_is_read(tmp_path: Path, older: str) -> None:
+    """The first had no names and counts beside its points; both had their points in the order of their keys."""
     few = some(3)
     with Store(tmp_path, create=True) as store:
         store.keep(few[0], DONE)
         store.keep(few[1], Outcome(None, None, "no", 0.1))
+    before = {row["key"]: row for row in Results(tmp_path).rows()}
     file = sqlite3.connect(tmp_path / FILE)
-    file.executescript("drop table names; drop table counts; pragma user_version = 1")
+    file.executescript(older)
     file.close()
     with Store(tmp_path) as store:
         assert (store.count(), store.engines()) == (2, {store.engine: 2})
         store.keep(few[2], DONE)
         assert store.count() == 3
+        assert store.claim(few) == ([], [])
     found = Results(tmp_path)
+    assert {row["key"]: row for row in found.rows() if row["key"] in before} == before
     assert found.varied == ("workload.prompt_tokens",)
     assert found.count() == found.count(Query(where="key is not null")) == 3
     assert found.shown_columns()[:2] == ("fidelity", "error")
     assert found.shown_columns() == found.shown_columns(Query(where="1"))
+
+
+def test_rows_stand_in_the_order_in_which_they_were_finished(tmp_path: Path) -> None:
+    few = some(9)[::-1]
+    with Store(tmp_path, create=True) as store:
+        for point in few:
+            store.keep(point, DONE)
+    assert [row["key"] for row in Results(tmp_path).rows()] == [point.key for point in few]
 
 
 def test_rows_of_some_keys(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from lpspec.errors import InputError, shown
 from lpspec.explore.points import Point
 
 FILE = "study.sqlite"
-FORMAT = 2
+FORMAT = 3
 """Of the tables; a store of another format is refused."""
 
 FOREIGN_CLAIM_S = 600.0
@@ -32,9 +32,9 @@ _WAIT_S = 60.0
 
 _TABLES = """
 create table if not exists points (
-    key text not null, engine text not null, system text not null, scenario text not null, varied text not null,
-    metrics text, fidelity text, error text, cpu_s real, primary key (key, engine)
-) without rowid;
+    number integer primary key, key text not null, engine text not null, system text not null, fidelity text,
+    error text, cpu_s real, varied text not null, metrics text, scenario text not null, unique (key, engine)
+);
 create table if not exists names (name text primary key);
 create table if not exists counts (
     engine text not null, system text not null, fidelity text not null, failed integer not null,
@@ -48,12 +48,17 @@ create table if not exists studies (text text not null primary key, name text no
 """
 
 
+_COLUMNS = "key, engine, system, fidelity, error, cpu_s, varied, metrics, scenario"
 _NAMES_OF_ALL = "insert into names select distinct each.key from points, json_each(points.varied) as each"
 _COUNTS_OF_ALL = """
 insert into counts select engine, system, coalesce(fidelity, '') as f, error is not null as e, count(*) from points
 group by engine, system, f, e
 """
 """What format 1 lacks: names and counts kept beside the points, so that nobody reads all of these to know them."""
+
+_SET_ASIDE = "alter table points rename to older"
+_MOVED = (f"insert into points ({_COLUMNS}) select {_COLUMNS} from older", "drop table older")
+"""Until format 2 whole points were sorted by key: each in a page of its own, and ten pages to find one of a million."""
 
 ENGINES = "select engine, sum(points) from counts group by engine order by engine"
 """Versions and how many points each has."""
@@ -110,10 +115,12 @@ class Store:
         self._file.execute(f"pragma cache_size = -{_PAGES_KB}")
         with self._transaction():
             found = self._file.execute("pragma user_version").fetchone()[0]
-            if found not in (0, 1, FORMAT):
+            if found not in (0, 1, 2, FORMAT):
                 raise InputError(f"'{shown(str(self.path))}' has format {found}: this version reads format {FORMAT}")
-            for table in filter(str.strip, _TABLES.split(";")):
-                self._file.execute(table)
+            older = found in (1, 2)
+            tables = filter(str.strip, _TABLES.split(";"))
+            for statement in (*([_SET_ASIDE] if older else []), *tables, *(_MOVED if older else ())):
+                self._file.execute(statement)
             if found == 1:
                 self._file.execute(_NAMES_OF_ALL)
                 self._file.execute(_COUNTS_OF_ALL)
@@ -197,14 +204,15 @@ class Store:
             point.key,
             self.engine,
             (point.scenario.systems or ("",))[0],
-            json.dumps(point.scenario.to_dict(), ensure_ascii=False),
-            json.dumps(dict(point.values), ensure_ascii=False),
-            None if outcome.metrics is None else json.dumps(dict(outcome.metrics), allow_nan=False),
             outcome.fidelity,
             outcome.error,
             outcome.cpu_s,
+            json.dumps(dict(point.values), ensure_ascii=False),
+            None if outcome.metrics is None else json.dumps(dict(outcome.metrics), allow_nan=False),
+            json.dumps(point.scenario.to_dict(), ensure_ascii=False),
         )
-        done = self._file.execute("insert or ignore into points values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        sql = f"insert or ignore into points ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        done = self._file.execute(sql, row)
         if done.rowcount:
             self._count(row[2], outcome, point.values)
 
