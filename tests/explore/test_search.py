@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from command_line import run_command
 
+from lpspec.cli.console import show
 from lpspec.errors import InputError
+from lpspec.explore.evaluate import METRICS
 from lpspec.explore.objective import read_goals
 from lpspec.explore.points import Point
-from lpspec.explore.search import Effort, SearchResult, search
+from lpspec.explore.search import Effort, Found, SearchResult, search
 from lpspec.explore.store import Outcome, Store
 from lpspec.explore.study_file import Study, parse_study
+from lpspec.report.results_table import results_blocks
+from lpspec.report.search_table import search_blocks
 
 pytest.importorskip("optuna")
 GOALS = "tokens_per_s,min:mj_per_token * pim.alus"
@@ -115,6 +119,27 @@ def test_a_space_without_a_point_and_two_systems_are_said(tmp_path: Path) -> Non
         ):
             with pytest.raises(InputError, match=why):
                 search(parse_study(tables), read_goals(GOALS), Effort(32, 2), store, Formula(), lambda _: None)
+
+
+@pytest.mark.parametrize(("axes", "is_below"), [(4, False), (9, True)])
+def test_no_name_of_an_axis_or_goal_is_cut(capsys: pytest.CaptureFixture[str], axes: int, is_below: bool) -> None:
+    """A page has no room for nine columns of axes beside the goals: they stand below it, in full."""
+    names = [f"memory.organisation.axis_{number}" for number in range(axes)]
+    found = [
+        Found(dict.fromkeys(names, f"a-long-value-{i}"), {"edp_s_mj": 1.5, "tokens_per_s": 2.5}, None, False, {})
+        for i in range(3)
+    ]
+    show(search_blocks(SearchResult(read_goals("edp_s_mj,tokens_per_s"), 9, tuple(found))))
+    said = capsys.readouterr().out
+    assert "\u2026" not in said
+    if is_below:
+        lines = [line for line in said.splitlines() if line.startswith("point ")]
+        assert lines == [f"point {i + 1}   {', '.join(f'{name} a-long-value-{i}' for name in names)}" for i in range(3)]
+    rows = [{**dict.fromkeys(METRICS, 1.5), **one.values} for one in found]
+    show(results_blocks(rows, [*names, *METRICS], 3, {"engines": {}, "studies": []}))
+    again = capsys.readouterr().out
+    assert "\u2026" not in again
+    assert again.count("a-long-value-2") == axes
 
 
 @pytest.mark.slow

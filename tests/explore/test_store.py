@@ -116,8 +116,9 @@ def test_results_of_another_version_say_which_there_are(tmp_path: Path, monkeypa
 def test_what_is_no_store_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no study"):
         Store(tmp_path / "none")
-    with pytest.raises(InputError, match="cannot be used"):
+    with pytest.raises(InputError, match=r"below' cannot be made: there is no folder '.*none'$"):
         Store(tmp_path / "none" / "below", create=True)
+    assert not (tmp_path / "none").exists()
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / FILE).write_bytes(b"no database" * 1000)
     with pytest.raises(InputError, match="cannot be used: file is not a database"):

@@ -64,8 +64,13 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(folder: Path, arguments: Sequence[str] = (), gives_folder: bool = True) -> Iterator[Served]:
+def served(
+    folder: Path, arguments: Sequence[str] = (), gives_folder: bool = True, ignores: Sequence[signal.Signals] = ()
+) -> Iterator[Served]:
     command = [sys.executable, "-m", "lpspec", "serve", "--no-browser", "--port", "0", *arguments]
+    if ignores:
+        names = " ".join(number.name.removeprefix("SIG") for number in ignores)
+        command = ["/bin/sh", "-c", f"trap '' {names}; exec \"$@\"", "sh", *command]
     process = subprocess.Popen(
         [*command, *([str(folder)] if gives_folder else [])],
         stdout=subprocess.PIPE,

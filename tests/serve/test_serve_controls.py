@@ -8,6 +8,8 @@ import pytest
 
 from lpspec.errors import InputError
 from lpspec.experiments.systems import KNOWN_SYSTEMS, system_constants
+from lpspec.llm.dimensions import DIMENSIONS, with_dimensions
+from lpspec.llm.loading import load_model
 from lpspec.machine.loading import load_platform
 from lpspec.scenario import Scenario
 from lpspec.scenario.option import options_of
@@ -73,6 +75,22 @@ def test_values_are_those_of_the_machine_and_changes_move_them() -> None:
     assert platform.pim is not None
     assert found["pim.alus"]["value"] == platform.pim.alus.n
     assert found["pim.alus"]["help"] == type(platform.pim).model_fields["alus"].description
+
+
+def test_dimensions_of_the_model_move_and_stand_beside_its_weights() -> None:
+    content = controls_of(Scenario(model="tinyllama", changes={"model.layers": "30", "pim.alus": "2"}), "lp-spec")
+    found = {control["path"]: control for control in content["model"]}
+    assert set(found) == {f"model.{name}" for name in DIMENSIONS}
+    assert (found["model.layers"]["value"], found["model.layers"]["default"]) == (30, 22)
+    assert (found["model.kv_heads"]["value"], found["model.kv_heads"]["default"]) == (4, 4)
+    for path, control in found.items():
+        name = path.removeprefix("model.")
+        assert 1 <= control["from"] <= control["value"] <= control["to"] <= DIMENSIONS[name].most
+        for end in ("from", "to"):
+            with contextlib.suppress(InputError):  # alone, heads may be no multiple of those of keys
+                assert getattr(with_dimensions(load_model("tinyllama"), {name: str(control[end])}), name)
+    beside = {control["path"] for control in content["options"] if control["of_workload"]}
+    assert {"model", "weights", "workload.prompt_tokens"} <= beside
 
 
 def test_a_machine_file_of_the_folder_has_its_own(tmp_path: Path) -> None:

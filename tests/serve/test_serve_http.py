@@ -169,3 +169,12 @@ def test_without_a_folder_nothing_is_saved_and_signals_end_it(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
     with served(tmp_path) as found:
         assert found.end(signal.SIGTERM)[0] == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_the_caller_has_ignored_ends_it_with_its_code(tmp_path: Path, number: signal.Signals) -> None:
+    """A script that starts it in the background has it ignore SIGINT; it ends all the same, and says by what."""
+    with served(tmp_path, ignores=[number]) as found:
+        code, said = found.end(number)
+    assert code == 128 + number
+    assert said.startswith("lpspec: ")

@@ -108,6 +108,31 @@ def test_a_slider_moves_the_table_by_both_levels_and_the_scenario(browser: Brows
     assert is_quiet(browser, server)
 
 
+def test_a_dimension_of_the_model_moves_both_levels_and_is_saved(browser: Browser, server: Served) -> None:
+    opened(browser, server)
+    before = browser.evaluate(CELLS)
+    row = "document.querySelector('[data-path=\"model.layers\"]')"
+    slider, number = f"{row}.querySelector('input[type=range]')", f"{row}.querySelector('input[type=number]')"
+    browser.evaluate(f"{number}.value = 44; {number}.dispatchEvent(new Event('change'))")
+    until(browser, f"JSON.stringify({CELLS}) !== {before!r} && !{STATUS}.includes('commands in')")
+    settled(browser)
+    after = browser.evaluate(CELLS)
+    assert [float(row[2]) for row in after] < [float(row[2]) for row in before]
+    assert browser.evaluate(f"{slider}.getAttribute('aria-valuetext')") == "44"
+    scenario = Scenario.from_toml(browser.evaluate("document.getElementById('toml').textContent"))
+    assert scenario.changes == {"model.layers": "44"}
+    browser.evaluate("document.getElementById('name').value = 'deep.toml'; document.getElementById('save').click()")
+    until(browser, "document.getElementById('kept').textContent", "wrote deep.toml")
+    assert Scenario.load(server.folder / "deep.toml") == scenario
+    model = "document.querySelector('[data-path=\"model\"] input')"
+    browser.evaluate(f"{model}.value = 'llama3.2-1b'; {model}.dispatchEvent(new Event('change'))")
+    until(browser, f"{number}.value", "16")  # its own, and nothing of the other model is kept
+    settled(browser)
+    text = browser.evaluate("document.getElementById('toml').textContent")
+    assert Scenario.from_toml(text).changes == {}
+    assert is_quiet(browser, server)
+
+
 def test_arrow_keys_move_a_whole_number_by_one(browser: Browser, server: Served) -> None:
     opened(browser, server)
     row = "document.querySelector('[data-path=\"pim.alus\"]')"

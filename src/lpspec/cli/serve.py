@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from lpspec.cli.options import ScenarioFile, WholeNumber
+from lpspec.cli.signals import end_by
 from lpspec.errors import InputError, shown
 from lpspec.scenario import Scenario
 from lpspec.scenario.scenario import DEFAULT
@@ -65,4 +66,6 @@ def serve(
 
                 webbrowser.open(address)
 
-        app.serve(app.Place(place, folder is not None, first, opened.getsockname()[1]), opened, ready)
+        ended_by = app.serve(app.Place(place, folder is not None, first, opened.getsockname()[1]), opened, ready)
+        if ended_by is not None:
+            end_by(ended_by)

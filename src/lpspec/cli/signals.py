@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
 
 ENDING = tuple(
     getattr(signal, name)
@@ -50,15 +51,21 @@ def undisturbed() -> Iterator[None]:
         if not _held and _waiting:
             number = _waiting[0]
             _waiting.clear()
-            _raise(number)
+            end_by(number)
 
 
 def _take(number: int, _frame: FrameType | None) -> None:
     if _held:
         _waiting.append(number)
     else:
-        _raise(number)
+        end_by(number)
 
 
-def _raise(number: int) -> None:
+def end_by(number: int) -> NoReturn:
+    """End as a signal ends the program.
+
+    Raises:
+        KeyboardInterrupt: It is SIGINT.
+        Ended: It is another.
+    """
     raise KeyboardInterrupt if number == signal.SIGINT else Ended(number)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from lpspec.errors import InputError
 from lpspec.experiments.systems import SYSTEMS, check_changes, make_system
+from lpspec.llm.dimensions import split_changes, with_dimensions
 from lpspec.llm.draft_work import drafted
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
@@ -80,7 +81,7 @@ def load_setting(scenario: Scenario) -> Setting:
     accepted_by = "trace" if scenario.acceptance is None else "acceptance"
     trace = faults.take(accepted_by, lambda: trace_of(scenario, model))
     names = system_names(scenario)
-    faults.take("systems", lambda: check_changes(names, scenario.changes))
+    faults.take("systems", lambda: check_changes(names, split_changes(scenario.changes)[1]))
     if faults.found:
         raise faults.refusal()
     assert policy is not None and model is not None and trace is not None  # noqa: PT018
@@ -95,6 +96,10 @@ def model_of(scenario: Scenario) -> ModelSpec:
         InputError: The model or a precision cannot be used.
     """
     model = load_model(scenario.model, scenario.weights)
+    dimensions, _ = split_changes(scenario.changes)
+    if dimensions:
+        model = with_dimensions(model, dimensions)
+        model = model if scenario.weights is None else model.with_weights(str(scenario.weights))  # do its rows fill?
     return model.with_bits(activation=scenario.activations, kv=scenario.kv)
 
 

@@ -102,6 +102,10 @@ class Store:
         self.engine = engine_version()
         if not self.path.is_file() and not create:
             raise InputError(f"'{shown(str(folder))}' holds no study: lpspec sweep makes one")
+        parent = Path(folder).absolute().parent
+        if create and not parent.is_dir():
+            where = f"there is no folder '{shown(str(parent), 60)}'"
+            raise InputError(f"store '{shown(str(folder), 60)}' cannot be made: {where}")
         with self._blamed():
             if create:
                 Path(folder).mkdir(exist_ok=True)

@@ -10,6 +10,7 @@ from lpspec.errors import InputError, listed, shown, unknown_name
 from lpspec.experiments.systems import REFERENCE, check_changes, system_constants
 from lpspec.explore.axis import Axis, read_axis
 from lpspec.explore.expression import Expression
+from lpspec.llm.dimensions import KEYS, check_dimensions, split_changes
 from lpspec.scenario import Scenario
 from lpspec.scenario.checking import is_path
 from lpspec.scenario.option import options_of
@@ -174,8 +175,10 @@ def _with_constants(study: Study, where: str) -> Study:
     """Tell constants of the machines from names of the study's own; refuse axes that no system has, and other names."""
     systems = _system_names(study)
     own = [axis.name for axis in study.axes if axis.name not in OPTIONS]
-    check_changes(systems, dict.fromkeys(own, ""))
-    constants = {key for name in systems for key in system_constants(name)}
+    dimensions, machines = split_changes(dict.fromkeys(own, ""))
+    check_dimensions(dimensions)
+    check_changes(systems, machines)
+    constants = {key for name in systems for key in system_constants(name)} | set(KEYS)
     known = [*OPTIONS, *study.scenario.changes, *(axis.name for axis in study.axes)]
     for name, expression in study.derived.items():
         if name in known and (name not in OPTIONS or any(axis.name == name for axis in study.axes)):

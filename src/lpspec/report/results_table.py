@@ -14,6 +14,9 @@ from lpspec.report.wording import digits, new_table
 SHOWN_METRICS = ("tokens_per_s", "tokens_per_j", "edp_s_mj", "average_power_w", "time_to_first_token_ms", "mean_l_spec")
 """Figures of the table; --export and --json have all."""
 
+MOST_AXES = 4
+"""Axes that have a column each; of more, a line under the table says all of a point, as no page is wide enough."""
+
 HEADERS = {
     "tokens_per_s": "token/s",
     "tokens_per_j": "token/J",
@@ -40,14 +43,17 @@ def results_blocks(
         origin: Provenance of the document.
         engine: The version that was asked for; None for this one.
     """
-    shown = [name for name in columns if name not in METRICS or name in SHOWN_METRICS]
+    axes = [name for name in columns if name not in METRICS and name not in OWN]
+    below = axes if len(axes) > MOST_AXES else []
+    shown = [name for name in columns if name not in below and (name not in METRICS or name in SHOWN_METRICS)]
     table = new_table(f"{total} point{'s' * (total != 1)}")
-    for name in shown:
+    for name in (*(["point"] if below else []), *shown):
         table.add_column(HEADERS.get(name, name.replace(".", ".\n")), justify="right")
-    for row in rows:
-        table.add_row(*(cell(row[name]) for name in shown))
+    for number, row in enumerate(rows, 1):
+        table.add_row(*([str(number)] if below else []), *(cell(row[name]) for name in shown))
     if rows:
         yield table
+    yield from point_lines([{name: row[name] for name in below} for row in rows])
     yield f"{len(rows)} of {total} points shown"
     wanted, engines = engine or engine_version(), origin["engines"]
     if engines and wanted not in engines:
@@ -57,6 +63,13 @@ def results_blocks(
         yield "versions  " + ", ".join(f"{version}: {count}" for version, count in engines.items())
     if origin["studies"]:
         yield f"study     {', '.join(study['name'] for study in origin['studies'])} (text: --json, or lpspec report)"
+
+
+def point_lines(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each point that says its axes, if it has any: numbered as in the table."""
+    for number, axes in enumerate(points, 1):
+        if axes:
+            yield f"point {number:<3} {', '.join(f'{name} {cell(value)}' for name, value in axes.items())}"
 
 
 def cell(value: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lpspec.explore.search import Found, SearchResult
-from lpspec.report.results_table import HEADERS, cell
+from lpspec.report.results_table import HEADERS, MOST_AXES, cell, point_lines
 from lpspec.report.wording import digits, new_table
 
 
@@ -12,16 +12,20 @@ def search_blocks(result: SearchResult) -> Iterator[Any]:
     """A row for each of the best points, those of the front first, then how far the levels are apart."""
     table = new_table(f"{len(result.found)} best of {result.tried} points")
     varied = [name for name in result.found[0].values if len({str(found.values[name]) for found in result.found}) > 1]
-    for name in varied:
+    below = varied if len(varied) > MOST_AXES else []
+    beside = [name for name in varied if name not in below]
+    for name in ("point",) if below else beside:
         table.add_column(name.replace(".", ".\n"), justify="right")
     for goal in result.goals:
         table.add_column(HEADERS.get(goal.name, goal.name), justify="right")
         table.add_column("analytic", justify="right")
     table.add_column("front")
-    for found in result.found:
+    for number, found in enumerate(result.found, 1):
+        first = [str(number)] if below else [cell(found.values[name]) for name in beside]
         goals = [text for goal in result.goals for text in _levels(found, goal.name)]
-        table.add_row(*(cell(found.values[name]) for name in varied), *goals, _standing(found))
+        table.add_row(*first, *goals, _standing(found))
     yield table
+    yield from point_lines([{name: found.values[name] for name in below} for found in result.found])
     apart = ", ".join(f"{goal.name} {result.disagreement(goal.name):+.2%}" for goal in result.goals)
     yield f"levels    commands against closed forms, furthest apart: {apart}"
     yield f"search    {result.tried} points by closed forms, {len(result.found)} again by commands"

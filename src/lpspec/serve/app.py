@@ -5,6 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from starlette.applications import Starlette
@@ -176,15 +177,25 @@ def listen(port: int) -> socket.socket:
     return found
 
 
-def serve(place: Place, opened: socket.socket, ready: Callable[[], None]) -> None:
+def serve(place: Place, opened: socket.socket, ready: Callable[[], None]) -> int | None:
     """Answer until a signal ends it.
 
     Args:
         place: What the server is for.
         opened: What it listens on.
         ready: Called once, when all is prepared.
+
+    Returns:
+        The number of the signal, where the caller has it ignored, so that it raised nothing.
     """
     import uvicorn
+
+    class Server(uvicorn.Server):
+        ended_by: int | None = None
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.ended_by = sig
+            super().handle_exit(sig, frame)
 
     limits = {"analytic": CLOSED_FORM_LIMIT_S, "command": COMMAND_LIMIT_S}
     workers = {level: Worker(place.folder, limit_s) for level, limit_s in limits.items()}
@@ -203,7 +214,9 @@ def serve(place: Place, opened: socket.socket, ready: Callable[[], None]) -> Non
         for worker in workers.values():
             worker.warm()
         ready()
-        uvicorn.Server(config).run(sockets=[opened])
+        server = Server(config)
+        server.run(sockets=[opened])
+        return server.ended_by
     finally:
         for worker in workers.values():
             worker.close()

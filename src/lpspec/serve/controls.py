@@ -9,7 +9,10 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from lpspec.allocation.allocator import ALLOCATORS
+from lpspec.experiments.setting import model_of
 from lpspec.experiments.systems import KNOWN_SYSTEMS, platform_of, system_constants
+from lpspec.llm.dimensions import DIMENSIONS, PREFIX, dimensions_of, split_changes
+from lpspec.llm.formats import NAMED
 from lpspec.llm.loading import model_names
 from lpspec.machine.loading import die_names, profile_names
 from lpspec.machine.quantity import Count, Described, Quantity, Size
@@ -27,6 +30,9 @@ HIDDEN = ("systems", "changes", "fidelity", "exact", "workload.requests", "workl
 SPAN = 16
 """How far a slider goes up and down from where it stands first, as a factor, where the schema allows as much."""
 
+OF_WORKLOAD = ("model", "weights")
+"""Options that stand beside those of the workload and the model's dimensions."""
+
 LOGARITHMIC = 20
 """A slider whose ends lie further apart than this factor moves by factors."""
 
@@ -36,6 +42,7 @@ NAMES: dict[str, Lister] = {
     "model": model_names,
     "trace": trace_names,
     "energy_profile": profile_names,
+    "weights": lambda: ("4", "8", "16", "4g128", *NAMED),
     "tree": lambda: ("dtp", *(name for name in PRUNERS if name != "dtp"), *tree_names()),
 }
 """Names that an option of free text knows."""
@@ -55,13 +62,14 @@ def controls_of(scenario: Scenario, machine: str) -> dict[str, Any]:
         machine: The system whose constants are shown.
 
     Raises:
-        InputError: There is no such system, or its file cannot be used.
+        InputError: There is no such system or model, or its file cannot be used.
     """
     files = platform_files(Path.cwd())
     return {
         "options": [_option(one, scenario) for one in options_of(Scenario) if one.path not in HIDDEN],
         "systems": [{"name": name, "help": known.summary} for name, known in KNOWN_SYSTEMS.items()]
         + [{"name": name, "help": "platform file of the folder"} for name in files],
+        "model": list(_dimensions(scenario)),
         "machine": machine,
         "tables": list(_tables(machine, scenario.changes)),
     }
@@ -71,7 +79,7 @@ def _option(option: Option, scenario: Scenario) -> dict[str, Any]:
     value = reduce(getattr, option.path.split("."), scenario)
     about = {"path": option.path, "label": option.name.replace("_", " "), "help": option.help, "value": value}
     about["default"] = option.default
-    about["of_workload"] = option.path == "model" or option.path.startswith("workload.")
+    about["of_workload"] = option.path in OF_WORKLOAD or option.path.startswith("workload.")
     if option.kind is bool:
         return {**about, "kind": "flag"}
     if option.choices:
@@ -81,6 +89,18 @@ def _option(option: Option, scenario: Scenario) -> dict[str, Any]:
         ends = _ends(float(option.default), low, LARGEST, whole=True) if option.default else {}
         return {**about, "kind": "number", "unit": "", "whole": True, "least": low, **ends}
     return {**about, "kind": "text", "names": list(NAMES[option.path]()) if option.path in NAMES else []}
+
+
+def _dimensions(scenario: Scenario) -> Iterator[dict[str, Any]]:
+    """A model's dimensions, those that change with their new value."""
+    dimensions, machines = split_changes(scenario.changes)
+    plain = dimensions_of(model_of(scenario.replace(changes=machines)))
+    changed = dimensions_of(model_of(scenario)) if dimensions else plain
+    for name, default in plain.items():
+        about = {"path": PREFIX + name, "label": name.replace("_", " "), "help": DIMENSIONS[name].meaning}
+        ends = _ends(float(default), 1, DIMENSIONS[name].most, whole=True)
+        number = {"kind": "number", "unit": "", "whole": True, "least": 1, **ends}
+        yield {**about, **number, "value": changed[name], "default": default}
 
 
 def _tables(machine: str, changes: Mapping[str, str]) -> Iterator[dict[str, Any]]:

@@ -110,6 +110,9 @@
   const setOption = (control, value) => {
     const [holder, name] = holderOf(control.path);
     holder[name] = value;
+    if (control.path !== "model") return;
+    Object.keys(scenario.changes).filter(key => key.startsWith("model.")).forEach(key => delete scenario.changes[key]);
+    build(); // another model has other dimensions
   };
   const setConstant = (control, value) => {
     if (value === control.default || value === null) delete scenario.changes[control.path];
@@ -247,6 +250,8 @@
       const [work, rest] = [true, false].map(isWork => content.options.filter(one => one.of_workload === isWork));
       const run = fold(place, "model and workload", true);
       work.forEach(control => addControl(control, run, setOption));
+      const shape = fold(run, "dimensions of the model", true);
+      content.model.forEach(control => addControl(control, shape, setConstant));
       addMachine(content, place);
       for (const table of content.tables) {
         const details = fold(place, table.name || "whole machine", !table.folded);
