@@ -43,11 +43,14 @@ def read_bytes(path: Path) -> bytes:
     """The bytes of a file.
 
     Raises:
-        OSError: It cannot be read, or is a device, which may have no end.
+        OSError: It cannot be read, is a device, which may have no end, or is no path at all.
     """
     if path.is_char_device():
         raise OSError(errno.EINVAL, "it is a device, not a file", str(path))
-    return path.read_bytes()
+    try:
+        return path.read_bytes()
+    except ValueError:  # no path has a null in it
+        raise OSError(errno.EINVAL, "it is no path", str(path)) from None
 
 
 def split_lines(text: str) -> list[str]:

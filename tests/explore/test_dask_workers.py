@@ -55,10 +55,11 @@ def test_rows_of_dask_are_those_of_this_process(
     by_dask = ("sweep", str(study), "--store", str(tmp_path / "there"), "--dask", "local", "--workers", "2")
     command = [sys.executable, "-m", "lpspec", *by_dask]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (
-        0,
-        f"lpspec: note: 2 points cannot be run: lpspec results {tmp_path / 'there'} "
-        "--where 'error is not null' says why\n",
+    assert done.returncode == 0
+    *paces, last = done.stderr.splitlines()  # a line a minute, on a machine that is slow
+    assert all(line.startswith("lpspec: points of study.toml: ") for line in paces)
+    assert last == (
+        f"lpspec: note: 2 points cannot be run: lpspec results {tmp_path / 'there'} --where 'error is not null' says why"
     )
     assert done.stdout.startswith("8 points computed, 0 found")
     with Store(tmp_path / "here", create=True) as store:

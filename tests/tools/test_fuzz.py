@@ -20,9 +20,11 @@ from lpspec.explore.axis import read_axis
 from lpspec.explore.objective import read_goals
 from lpspec.explore.results import Results
 from lpspec.explore.store import FILE
+from lpspec.explore.study_file import load_study
 from lpspec.llm.loading import load_model
-from lpspec.machine.loading import load_die
+from lpspec.machine.loading import load_die, load_platform, load_profile
 from lpspec.report.page.results import read_result
+from lpspec.scenario import Scenario
 from lpspec.scenario.scenario import Workload
 from lpspec.simulation.requests import load_requests
 from lpspec.speculation.finding_logs import read_log
@@ -182,6 +184,31 @@ def test_a_trace_of_a_request_may_be_no_path_at_all(tmp_path: Path) -> None:
         load_requests(Workload(requests=str(file)), load_trace("vicuna-7b"))
     with pytest.raises(InputError, match="unknown model"):
         load_model("x" * 70000)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: load_trace(f"{path}.npz"),
+        lambda path: load_model(f"{path}.json"),
+        lambda path: load_die(f"{path}.toml"),
+        lambda path: load_platform("lp-spec", {"memory.die": f"{path}.toml"}),
+        lambda path: load_profile(f"{path}.toml"),
+        lambda path: load_study(f"{path}.toml"),
+        lambda path: Scenario.load(f"{path}.toml"),
+    ],
+)
+def test_a_path_with_a_null_is_none(read: Callable[[str], object]) -> None:
+    with pytest.raises(InputError, match="it is no path") as caught:
+        read("../etc/passwd\0b")
+    assert "\0" not in str(caught.value)
+
+
+def test_a_trace_of_a_request_may_hold_a_null(tmp_path: Path) -> None:
+    file = tmp_path / "r.csv"
+    file.write_text("arrival_s,trace\n0.5,../../etc/passwd\0b\n")
+    with pytest.raises(InputError, match="it is no path"):
+        load_requests(Workload(requests=str(file)), load_trace("vicuna-7b"))
 
 
 def test_unknown_keys_and_times_without_end_of_a_die(tmp_path: Path) -> None:
