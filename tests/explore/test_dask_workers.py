@@ -58,9 +58,8 @@ def test_rows_of_dask_are_those_of_this_process(
     assert done.returncode == 0
     *paces, last = done.stderr.splitlines()  # a line a minute, on a machine that is slow
     assert all(line.startswith("lpspec: points of study.toml: ") for line in paces)
-    assert last == (
-        f"lpspec: note: 2 points cannot be run: lpspec results {tmp_path / 'there'} --where 'error is not null' says why"
-    )
+    instead = f"lpspec results {tmp_path / 'there'} --where 'error is not null' says why"
+    assert last == f"lpspec: note: 2 points cannot be run: {instead}"
     assert done.stdout.startswith("8 points computed, 0 found")
     with Store(tmp_path / "here", create=True) as store:
         sweep(load_study(study), store, ThisProcess())
