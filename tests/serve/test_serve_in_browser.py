@@ -119,6 +119,7 @@ def test_a_dimension_of_the_model_moves_both_levels_and_is_saved(browser: Browse
     after = browser.evaluate(CELLS)
     assert [float(row[2]) for row in after] < [float(row[2]) for row in before]
     assert browser.evaluate(f"{slider}.getAttribute('aria-valuetext')") == "44"
+    assert browser.evaluate(f"getComputedStyle({row}).position") == "static"  # what has changed stays in its place
     scenario = Scenario.from_toml(browser.evaluate("document.getElementById('toml').textContent"))
     assert scenario.changes == {"model.layers": "44"}
     browser.evaluate("document.getElementById('name').value = 'deep.toml'; document.getElementById('save').click()")
