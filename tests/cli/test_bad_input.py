@@ -61,6 +61,12 @@ BAD = [
     (["compare", "--systems", "npu", "--set", "allocator=dynamic"], "needs [npu], [memory] and [pim]"),
     (["placement", "--model", "vicuna-33b"], "does not fit"),
     (["placement", "--fidelity", "commands"], "did you mean 'command'"),
+    (
+        ["placement", "--kv", "4"],
+        "'attention' has 4-bit and 8-bit operands; allowed are other units (pim.formats), or --kv 8",
+    ),
+    (["placement", "--set", "allocator=static"], "this study tries every placement"),
+    (["traffic", "--kv", "4"], "'attention' has 4-bit and 8-bit operands"),
     (["placement", "--trace", "vicuna-7"], "did you mean 'vicuna-7b'"),
     (["reproduce", "--energy-profile", "specpin"], "did you mean 'specpim'"),
     (["reproduce", "--fidelity", "analytical"], "did you mean 'analytic'"),
