@@ -37,6 +37,18 @@ def test_constants_may_be_written_as_changes() -> None:
     assert [point.scenario for point in plain] == [point.scenario for point in nested]
 
 
+def test_dimensions_of_the_model_may_be_axes() -> None:
+    found = made(
+        scenario={"model": "tinyllama", "changes": {"model.vocab_size": "64"}},
+        axes={"model": {"layers": [2, 3]}},
+        derived={"model.intermediate_size": "model.layers * 100"},
+    )
+    wanted = [{"model.layers": n, "model.intermediate_size": f"{n}00", "model.vocab_size": "64"} for n in "23"]
+    assert [dict(point.scenario.changes) for point in found] == wanted
+    with pytest.raises(InputError, match=r"unknown dimension of a model 'model\.layer'"):
+        made(axes={"model.layer": [2]})
+
+
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [

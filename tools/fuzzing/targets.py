@@ -160,6 +160,16 @@ def _formats(path: Path) -> object:
     return load_model("tinyllama", _text(path))
 
 
+def _dimensions(path: Path) -> object:
+    """``--set model.layers``: dimensions of a shipped model, changed by texts."""
+    from lpspec.llm.dimensions import with_dimensions
+    from lpspec.llm.loading import load_model
+
+    content = _json(path)
+    changes = content if isinstance(content, dict) else {str(content): ""}
+    return with_dimensions(load_model("tinyllama"), {str(key): str(value) for key, value in changes.items()})
+
+
 @cache
 def _die() -> Any:
     from lpspec.machine.loading import load_die
@@ -381,6 +391,8 @@ def _traces() -> Iterator[Target]:
 
 
 def _models() -> Iterator[Target]:
+    dimensions = (b'{"layers": "3", "kv_heads": "4"}', b'{"hidden_size": 640, "vocab_size": 77}')
+    yield Target("dimensions of a model", 10, "fuzz-input.json", m.of_json, _dimensions, dimensions)
     yield Target("config.json", 30, "config.json", m.of_json, _model, (seeds.CONFIG, seeds.MIXED_CONFIG))
     yield Target(
         "safetensors header", 90, "model.safetensors", m.of_safetensors, _stored_tensors, (seeds.safetensors(),)
