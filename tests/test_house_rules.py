@@ -50,7 +50,7 @@ KERNEL_LINES = {
     "pick_pim": 99,
     "replay_pruned": 101,
     "run": 136,
-    "serve": 70,
+    "serve": 73,
     "try_division": 81,
 }
 

@@ -11,7 +11,7 @@ from serving_twin import Machine, Network, Price, Request, serve_by_hand
 
 from lpspec.simulation.batch_kernels import serve
 from lpspec.simulation.batch_levels import no_levels, planned_passes
-from lpspec.simulation.serving_state import Asked, Clock, Learned, Rules, make_live, make_served
+from lpspec.simulation.serving_state import NO_BUSY, Asked, Clock, Learned, Rules, make_live, make_served
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.pass_prices import EDP, ENERGY, THROUGHPUT, LevelPrices, PassPrices
@@ -124,7 +124,13 @@ class Case:
             self.arrival_ns, self.context, self.wanted, self.limit, self.blocks, table, self.first, begin, rows, log
         )
         clock = Clock(
-            self.shared_ns, prices.own_ns, prices.draft_ns, self.level_clock, self.compaction_ns, self.prefill_ns
+            self.shared_ns,
+            prices.own_ns,
+            prices.draft_ns,
+            self.level_clock,
+            self.compaction_ns,
+            self.prefill_ns,
+            NO_BUSY,
         )
         rules = Rules(
             least=size if self.fixed else 1,
@@ -137,8 +143,10 @@ class Case:
             share=self.share,
             by_limit=True,
             batch=self.batch,
+            taking=self.batch,
             cache_bytes=self.room,
             waiting=0,
+            beside=False,
         )
         learned = Learned(self.accuracy.copy(), np.full_like(self.accuracy, 4.0))
         out = make_served(count, total)

@@ -20,7 +20,7 @@ from lpspec.simulation.command_cost import CommandCosts, Kinds, command_costs
 from lpspec.simulation.draft_cache import KEY_BLOCK, waiting
 from lpspec.simulation.pass_parts import Parts, Span, drafting_operators, first_parts, further_parts, verify_parts
 from lpspec.simulation.price_grid import priced
-from lpspec.simulation.serving_state import Clock
+from lpspec.simulation.serving_state import NO_BUSY, Clock
 from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.pass_prices import LevelPrices
@@ -147,7 +147,7 @@ class BatchCommands:
         for place, cost in self._prompts.items():
             prefill_ns[place] = float(np.sum(cost.latency_ns))
         own_ns, level_ns = self._own[OWN].times(self.costs.own_ns), self._level_times()
-        return Clock(shared_ns, own_ns, draft_ns, level_ns, compaction_ns, prefill_ns[prompts])
+        return Clock(shared_ns, own_ns, draft_ns, level_ns, compaction_ns, prefill_ns[prompts], NO_BUSY)
 
     def _level_times(self) -> LevelPrices:
         """Time of the passes of a network."""

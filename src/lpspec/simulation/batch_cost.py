@@ -29,7 +29,7 @@ from lpspec.simulation.pass_parts import (
     verify_parts,
 )
 from lpspec.simulation.price_grid import priced
-from lpspec.simulation.serving_state import Clock
+from lpspec.simulation.serving_state import NO_BUSY, Clock
 from lpspec.simulation.step_cost import put_in_place_prices
 from lpspec.simulation.workload import System
 from lpspec.speculation.pass_prices import LevelPrices, PassPrices
@@ -101,7 +101,8 @@ class BatchCosts:
     def clock(self, prompts: IntArray) -> Clock:
         """Time of what passes do; of the prefill of each request, int64 [requests] as an index of a length."""
         levels = self.level_times
-        return Clock(self.shared_ns, self.own_ns, self.draft_ns, levels, self.compaction_ns, self.prefill_ns[prompts])
+        prefill_ns = self.prefill_ns[prompts]
+        return Clock(self.shared_ns, self.own_ns, self.draft_ns, levels, self.compaction_ns, prefill_ns, NO_BUSY)
 
     @property
     def level_times(self) -> LevelPrices:

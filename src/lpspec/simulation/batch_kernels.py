@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.native.functions import native
-from lpspec.simulation.serving_state import Asked, Clock, Learned, Live, Rules, Served
+from lpspec.simulation.serving_state import Asked, Busy, Clock, Learned, Live, Rules, Served
 from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.budget_kernels import Division, Lists, divide, list_drafts
 from lpspec.speculation.kernels import (
@@ -173,12 +173,15 @@ def _plan(
     lists: Lists,
     room: Division,
     live: Live,
-    count: int,
+    of: tuple[int, int],
 ) -> int:
     """Find the trees of the next pass, and the heads that run; how many of the running requests take part.
 
+    ``of`` is how many are running, and how many may take part.
+
     One alone has its tree from the explorer itself, which then holds it.
     """
+    count, most = of
     heads = learned.accuracy.shape[1]
     for i in range(count):
         request = live.running[i]
@@ -201,7 +204,7 @@ def _plan(
         for table in range(learned.accuracy.shape[0]):
             list_drafts(learned.accuracy[table], table, lists.gain.shape[2], growth, lists)
     sizes = rules.least, rules.most
-    taking = divide(prices, lists, live.table, live.context, live.deepest, count, sizes, rules.all_heads, room)
+    taking = divide(prices, lists, live.table, live.context, live.deepest, most, sizes, rules.all_heads, room)
     if not rules.fixed and rules.share > 0.0 and not rules.all_heads:
         _one_more_head(prices, taking, live.context, live.deepest, room, live.aside)
     return taking
@@ -218,8 +221,8 @@ def _verify(
     live: Live,
     served: Served,
     place: tuple[int, int, int],
-) -> int:
-    """Accept what is right of one request's tree, which the explorer holds, and learn; what is put in place.
+) -> None:
+    """Accept what is right of one request's tree, which the explorer holds, and learn.
 
     ``place`` is which of the running ones it is, the number of the pass, and that of the step.
     """
@@ -243,7 +246,66 @@ def _verify(
     elif not rules.fixed and size > 1:
         accuracy, weight = learned.accuracy[live.table[i]], learned.weight[live.table[i]]
         learn_verified(accuracy, weight, growth, size, row, accepted, rules.memory)
-    return moved
+
+
+@native()
+def _times(
+    clock: Clock, prices: PassPrices, room: Division, live: Live, served: Served, of: tuple[int, int]
+) -> tuple[int, float, float]:
+    """Tokens of a pass, time of what its requests have of their own, and that of a network, which has read them.
+
+    ``of`` is how many took part, and the first of their steps.
+    """
+    taking, step = of
+    tokens, ns, drafts_ns = 0, 0.0, 0.0
+    network = drafts_by_network(prices)
+    room.level[0, :] = 0
+    for i in range(taking):
+        size, deep, read = room.size[i], room.deep[i], served.step[4, step + i]
+        ns += clock.own_ns[live.context[i], size - 1] + clock.compaction_ns[served.step[6, step + i]]
+        tokens += prices.charged[size]
+        if network:
+            width = prices.width[size, deep]
+            put_levels(room.level[0], read, width, deep)
+            drafts_ns += own_levels(clock.level_ns, live.context[i], read, width, deep)
+    if network:
+        drafts_ns += shared_levels(clock.level_ns, room.level[0], room.at_depth)
+    return tokens, ns, drafts_ns
+
+
+@native()
+def _shared_share(
+    busy: Busy, prices: PassPrices, room: Division, live: Live, served: Served, of: tuple[int, int]
+) -> float:
+    """Time of the busiest resource over that of a pass and drafting for others, one after the other.
+
+    What this pass will have drafted is remembered. ``of`` is as for ``_times``.
+    """
+    taking, step = of
+    tokens, longest, every = 0, 0.0, 0.0
+    for i in range(taking):
+        tokens += prices.charged[room.size[i]]
+    for resource in range(4):
+        total = live.busy[resource] + busy.shared[resource, tokens]
+        later = 0.0
+        if room.at_depth[1] > 0:
+            later += busy.first[resource, room.level[0, 1]] + busy.guess[resource, room.at_depth[1]]
+        for level in range(2, room.at_depth.shape[0]):
+            if room.at_depth[level] > 0:
+                later += busy.further[resource, room.level[0, level]]
+        for i in range(taking):
+            block, size, deep = busy.block[live.context[i]], room.size[i], room.deep[i]
+            total += busy.own[resource, block, size - 1]
+            if deep > 0:
+                later += busy.own_first[resource, block, served.step[4, step + i] - 1]
+            if deep > 1:
+                later += (deep - 1) * busy.own_further[resource, block, prices.width[size, deep] - 1]
+        live.busy[resource] = later
+        if resource < 3:
+            longest = max(longest, total)
+        else:
+            every = total
+    return longest / every
 
 
 @native()
@@ -297,10 +359,11 @@ def serve(
     """
     requests, now = len(asked.wanted), 0.0
     count, coming, used, passes, step = 0, 0, 0, 0, 0
+    ahead, pending = 0, 0.0  # requests that did not take part in the last pass, and its drafting, where it is put off
     live.aside[1] = rules.share
     while count > 0 or coming < requests:
         if count == 0:
-            now = max(now, asked.arrival_ns[coming])  # nothing happens before
+            now, pending = max(now, asked.arrival_ns[coming]), 0.0  # nothing happens before
         while coming < requests and count < rules.batch and asked.arrival_ns[coming] <= now:
             if used + asked.cache_bytes[coming] > rules.cache_bytes:
                 break  # those behind wait, too
@@ -311,26 +374,28 @@ def serve(
             live.running[count] = coming
             count, coming = count + 1, coming + 1
         served.most_bytes[0] = max(served.most_bytes[0], used)
-        taking = _plan(asked, prices, rules, learned, growth, lists, room, live, count)
-        ns, tokens = 0.0, 0
-        room.level[0, :] = 0
+        most = min(count, rules.taking)
+        if rules.beside and count > rules.taking:  # fewer share one reading of the weights
+            most = min(most, (count + 1) // 2, ahead if ahead > 0 else count)
+        taking = _plan(asked, prices, rules, learned, growth, lists, room, live, (count, most))
         for i in range(taking):
             if count > 1 or rules.fixed:
                 table = 0 if rules.fixed else live.table[i]
                 _load(lists, table, 0 if rules.fixed else room.limit[i], room.size[i], growth)
-            moved = _verify(asked, ranks, rules, learned, growth, room, live, served, (i, passes, step + i))
-            ns += clock.own_ns[live.context[i], room.size[i] - 1] + clock.compaction_ns[moved]
-            tokens += prices.charged[room.size[i]]
-            if drafts_by_network(prices):
-                read, width, deep = served.step[4, step + i], prices.width[room.size[i], room.deep[i]], room.deep[i]
-                put_levels(room.level[0], read, width, deep)
-                ns += own_levels(clock.level_ns, live.context[i], read, width, deep)
-        if drafts_by_network(prices):
-            ns += shared_levels(clock.level_ns, room.level[0], room.at_depth)
+            _verify(asked, ranks, rules, learned, growth, room, live, served, (i, passes, step + i))
+        tokens, ns, drafts_ns = _times(clock, prices, room, live, served, (taking, step))
         served.pass_ns[0, passes] = now
-        now += clock.shared_ns[tokens] + drafting(clock.draft_ns, room.at_depth) + ns
-        served.pass_ns[1, passes] = now
-        passes, step = passes + 1, step + taking
+        if rules.beside:
+            ns, share = (
+                clock.shared_ns[tokens] + ns,
+                _shared_share(clock.busy, prices, room, live, served, (taking, step)),
+            )
+            now += max(ns, pending, share * (ns + pending)) if ahead > 0 else ns + pending
+            pending = drafts_ns
+        else:
+            now += clock.shared_ns[tokens] + drafting(clock.draft_ns, room.at_depth) + (ns + drafts_ns)
+        ahead = count - taking
         count, freed = _let_go(asked, live, served, count, taking, now)
-        used -= freed
+        served.pass_ns[1, passes] = now
+        passes, step, used = passes + 1, step + taking, used - freed
     return passes, step

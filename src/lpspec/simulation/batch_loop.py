@@ -1,5 +1,6 @@
 """The compiled loop over requests with its inputs laid out, and what came of it counted by parts of passes."""
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.llm.draft_work import drafter_kind
+from lpspec.simulation.batch_busy import batch_busy
 from lpspec.simulation.batch_commands import Tally
 from lpspec.simulation.batch_cost import BatchCosts
 from lpspec.simulation.batch_kernels import serve
@@ -17,7 +19,7 @@ from lpspec.simulation.pass_parts import MOST_PASS_TOKENS
 from lpspec.simulation.requests import Requests
 from lpspec.simulation.run import most_depth
 from lpspec.simulation.served_run import ServedSteps
-from lpspec.simulation.serving_state import Asked, Clock, Learned, Rules, Served, make_live, make_served
+from lpspec.simulation.serving_state import NO_BUSY, Asked, Clock, Learned, Rules, Served, make_live, make_served
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, check_shape
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
 from lpspec.speculation.kernels import make_growth
@@ -93,7 +95,7 @@ class Loop:
         self, requests: Requests, room: Room, costs: BatchCosts, policy: TreePolicy, trees: Trees, batch: int
     ) -> None:
         """Lay out requests, prices, and how trees are found."""
-        self.costs, self.trees, self.requests = costs, trees, requests
+        self.costs, self.trees, self.requests, self.busy = costs, trees, requests, NO_BUSY
         self.prices = costs.prices(policy.objective)
         all_heads = policy.heads == "all" and trees.heads > 0
         self.rules = Rules(
@@ -107,7 +109,9 @@ class Loop:
             share=policy.sampling_share,
             by_limit=policy.size is None and not all_heads,
             batch=costs.span.requests if batch > 1 else 1,
+            taking=costs.span.requests if batch > 1 else 1,
             cache_bytes=room.cache_bytes,
+            beside=False,
             waiting=draft_cache_of(costs.system.platform, costs.system.model, costs.span.requests).most,
         )
         self.ranks = np.ascontiguousarray(np.concatenate([trace.ranks[:, : trees.heads] for trace in requests.traces]))
@@ -133,8 +137,22 @@ class Loop:
             log=np.cumsum(requests.new_tokens) - requests.new_tokens,
         )
 
+    def beside(self) -> "Loop":
+        """The same where twice as many requests are there as a pass takes: some are drafted for, others verified.
+
+        Raises:
+            InputError: The system's allocator does not say who computes what.
+        """
+        other = copy(self)
+        other.busy, other.rules = (
+            batch_busy(self.costs),
+            self.rules._replace(beside=True, batch=min(2 * self.rules.taking, len(self.requests))),
+        )
+        return other
+
     def run(self, clock: Clock) -> Outcome:
         """Serve all requests, the pruner beginning from its prior."""
+        clock = clock._replace(busy=self.busy)
         trees, count, total = self.trees, len(self.requests), int(self.requests.new_tokens.sum())
         tables = 1 if self.rules.fixed else len(self.requests.traces)
         top_k = max(trace.top_k for trace in self.requests.traces)

@@ -23,6 +23,25 @@ class Asked(NamedTuple):
     log: IntArray  # [requests], where its steps are kept
 
 
+class Busy(NamedTuple):
+    """How long resources are busy, and all of them one after the other: the first axis is PIM, NPU, lanes, and any."""
+
+    block: IntArray  # [contexts], the row of what a request has of its own
+    shared: FloatArray  # [4, tokens + 1]
+    first: FloatArray  # [4, tokens + 1]
+    guess: FloatArray  # [4, requests + 1]
+    further: FloatArray  # [4, tokens + 1]
+    own: FloatArray  # [4, blocks, sizes]
+    own_first: FloatArray  # [4, blocks, sizes]
+    own_further: FloatArray  # [4, blocks, sizes]
+
+
+_NOTHING = np.zeros((4, 1))
+
+NO_BUSY = Busy(np.zeros(1, np.int64), *[_NOTHING] * 4, *[_NOTHING[:, None]] * 3)
+"""The tables where nothing is done beside something else."""
+
+
 class Clock(NamedTuple):
     """Time of what a pass does."""
 
@@ -32,6 +51,7 @@ class Clock(NamedTuple):
     level_ns: LevelPrices
     compaction_ns: FloatArray  # [entries], of what is put in place
     prefill_ns: FloatArray  # [requests]
+    busy: Busy
 
 
 class Rules(NamedTuple):
@@ -46,9 +66,11 @@ class Rules(NamedTuple):
     memory: float
     share: float  # of what passes cost, for heads that run only to be learned from
     by_limit: bool  # no tree is deeper than what is left to generate; not where all heads run
-    batch: int
+    batch: int  # requests that are there at a time, at most
+    taking: int  # and in a pass
     cache_bytes: int  # room for caches
     waiting: int  # tokens of the largest tree that waits in the scratchpad
+    beside: bool  # some are drafted for while others are verified
 
 
 class Learned(NamedTuple):
@@ -84,6 +106,7 @@ class Live(NamedTuple):
     ran: IntArray  # [tokens], heads of each step
     rows: FloatArray  # [rows, sizes], prices of a request alone
     aside: FloatArray  # [2], set aside for heads that run to be learned from, and the share of prices that is
+    busy: FloatArray  # [4], resources in drafting that is still to be done
 
 
 def make_live(rules: Rules, heads: int, requests: int, tokens: int) -> Live:
@@ -102,6 +125,7 @@ def make_live(rules: Rules, heads: int, requests: int, tokens: int) -> Live:
         ran=np.zeros(tokens, np.int64),
         rows=np.zeros((rows, rules.most)),
         aside=np.zeros(2),
+        busy=np.zeros(4),
     )
 
 
