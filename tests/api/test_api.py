@@ -25,6 +25,7 @@ QUICK: dict[str, Any] = {"systems": ["npu-spec", "lp-spec"], "new_tokens": 8, "f
 OPTIONS: dict[str, Any] = {
     "model": "llama2-7b",
     "weights": None,
+    "routing": None,
     "trace": None,
     "acceptance": None,
     "drafter": "medusa",
@@ -49,7 +50,7 @@ OPTIONS: dict[str, Any] = {
 SIGNATURES = {
     "compare": ["scenario", *OPTIONS],
     "load_machine": ["name_or_path", "changes"],
-    "load_model": ["name_or_path", "weights"],
+    "load_model": ["name_or_path", "weights", "routing"],
     "price": ["options"],
     "reproduce": ["scenario", "energy_profile", "fidelity", "exact"],
     "results": ["store", "where", "sort", "limit"],

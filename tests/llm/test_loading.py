@@ -134,7 +134,7 @@ def test_not_an_object(tmp_path: Path, content: object, kind: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"model_type": "bert"}, "model_type = 'bert': allowed are apertus, arcee, bitnet"),
+        ({"model_type": "bert"}, "model_type = 'bert': allowed are apertus, arcee, bamba"),
         ({"hidden_size": "4096"}, "hidden_size = '4096': input should be a valid integer"),
         ({"hidden_size": 4096.0}, "hidden_size = 4096.0: input should be a valid integer"),
         ({"vocab_size": None}, "vocab_size = None: input should be a valid integer"),

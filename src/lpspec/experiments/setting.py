@@ -10,6 +10,8 @@ from lpspec.llm.dimensions import split_changes, with_dimensions
 from lpspec.llm.draft_work import drafted
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.routing import read_routing
+from lpspec.llm.weights_table import weights_text
 from lpspec.machine.loading import load_profile
 from lpspec.scenario import Scenario
 from lpspec.simulation.workload import System, TreePolicy, tree_policy
@@ -99,7 +101,10 @@ def model_of(scenario: Scenario) -> ModelSpec:
     dimensions, _ = split_changes(scenario.changes)
     if dimensions:
         model = with_dimensions(model, dimensions)
-        model = model if scenario.weights is None else model.with_weights(str(scenario.weights))  # do its rows fill?
+        if scenario.weights is not None:
+            model = model.with_weights(weights_text(scenario.weights))  # do its rows fill?
+    if scenario.routing is not None:
+        model = model.with_routing(read_routing(scenario.routing))
     return model.with_bits(activation=scenario.activations, kv=scenario.kv)
 
 

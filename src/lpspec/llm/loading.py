@@ -12,8 +12,9 @@ from lpspec.llm.gguf_config import config_of
 from lpspec.llm.hugging_face import DecoderConfig, parse_config
 from lpspec.llm.model_spec import ModelSpec, validated_spec
 from lpspec.llm.quantization import stored_precision
+from lpspec.llm.routing import read_routing
 from lpspec.llm.safetensors_header import INDEX, WHOLE, read_safetensors
-from lpspec.llm.weights_table import ENDING, read_table
+from lpspec.llm.weights_table import weights_text
 from lpspec.text_files import is_file, is_folder, is_there, read_json_object
 
 _PRESETS = files("lpspec.llm") / "presets"
@@ -25,7 +26,7 @@ def model_names() -> tuple[str, ...]:
     return tuple(sorted(file.name[:-5] for file in _PRESETS.iterdir() if file.name.endswith(".toml")))
 
 
-def load_model(name_or_path: str, weights: int | str | None = None) -> ModelSpec:
+def load_model(name_or_path: str, weights: int | str | None = None, routing: str | None = None) -> ModelSpec:
     """A model by the name of a preset, or from its files.
 
     Args:
@@ -34,14 +35,13 @@ def load_model(name_or_path: str, weights: int | str | None = None) -> ModelSpec
         weights: How weights are stored instead: bits, a format such as ``4g128`` or ``q4_k``, or formats by class such
             as ``attention_in=8,expert=4``, or the path of a TOML file with a line for each such class. None for what
             the files hold; of a ``config.json`` alone, what its ``quantization_config`` says; and 8 bits elsewhere.
+        routing: The path of a file of the experts that were chosen for a text; None for even loads.
 
     Raises:
         InputError: The name is unknown; a file cannot be read, does not describe a model, or contradicts another; or
             the model has no weights that can be stored so.
     """
-    wanted = None if weights is None else str(weights)
-    if wanted is not None and wanted.endswith(ENDING):
-        wanted = read_table(wanted)
+    wanted = None if weights is None else weights_text(weights)
     if name_or_path in model_names():
         spec = _preset(name_or_path)
     elif _is_path(name_or_path):
@@ -50,7 +50,8 @@ def load_model(name_or_path: str, weights: int | str | None = None) -> ModelSpec
         spec = _gguf_spec(path, as_stored) if path.suffix == ".gguf" else _config_spec(path, as_stored)
     else:
         raise unknown_name("model", name_or_path, model_names())
-    return spec if wanted is None else spec.with_weights(wanted)
+    spec = spec if wanted is None else spec.with_weights(wanted)
+    return spec if routing is None else spec.with_routing(read_routing(routing))
 
 
 @cache

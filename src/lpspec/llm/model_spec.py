@@ -1,13 +1,15 @@
 """A decoder by its layers, its draft heads, and what follows: tensors, bytes read by a pass, bytes of the cache."""
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import NonNegativeInt, PositiveInt, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from lpspec.errors import LONGEST, InputError, listed
+from lpspec.errors import LONGEST, InputError, listed, shown
 from lpspec.llm.counts import cached_bytes, packed_bytes
+from lpspec.llm.feed_forward import Experts
 from lpspec.llm.formats import LINEAR, NAMED, Formats, WeightFormat, read_format, read_formats
+from lpspec.llm.routing import Routing
 from lpspec.llm.steps import Attend, ExpertProduct, Gather, Product, Recur, Step, Unread, Vector
 from lpspec.llm.stored_tensors import CLASSES, TensorClass
 from lpspec.llm.structure import SHARED_HEAD, Structure
@@ -40,8 +42,18 @@ class ModelSpec(Structure):
     """Medusa-1 draft heads; 0 for none (arXiv 2401.10774)."""
     medusa_layers: PositiveInt = 1
     """Residual blocks of a Medusa head: each adds SiLU(Linear(x) + bias) to x; an LM head follows."""
+    routing: Routing | None = None
+    """Which experts were chosen for a text, where that was measured."""
     default_trace: str | None = None
     """Name of the shipped acceptance trace that suits the model, or stands in for its own."""
+
+    @model_serializer(mode="wrap")
+    def _said(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Every field, but routing only where it was measured."""
+        found: dict[str, Any] = fields(self)
+        if self.routing is None:
+            del found["routing"]
+        return found
 
     # What is stored
 
@@ -160,7 +172,8 @@ class ModelSpec(Structure):
             if tensor.read == "whole":
                 wholes.append(tensor)
             elif tensor.read == "experts":
-                expected += whole * distinct_experts(tensor.experts, tensor.top_k, tokens) / tensor.experts
+                needed = distinct_experts(tensor.experts, tensor.top_k, tokens, self.routing)
+                expected += whole * float(needed) / tensor.experts
             elif not (tensor.name == "embedding" and self.tied_embeddings):
                 exact += min(tokens, tensor.rows) * (whole // tensor.rows)
         return self.stored_bytes(*wholes) + exact + round(expected)
@@ -236,6 +249,28 @@ class ModelSpec(Structure):
                 whole = f"rows of {tensor.columns} are no whole blocks of {stored.group_size}"
                 raise InputError(f"model '{self.name}': {tensor.name} cannot be {stored.name}, its {whole}")
         return changed
+
+    def with_routing(self, routing: Routing) -> "ModelSpec":
+        """The same model with experts chosen as was measured.
+
+        Raises:
+            InputError: The choices are of other layers, or of other experts, than the model has.
+        """
+        where, layers = f"routing '{shown(routing.source, 50)}'", 0
+        for group in self.layer_groups:
+            for network in (group.layer.feed_forward, *group.layer.more):
+                if not isinstance(network, Experts):
+                    continue
+                layers += group.count
+                if network.top_k != routing.top_k:
+                    had = f"{routing.top_k} experts a token, and model '{self.name}' chooses {network.top_k}"
+                    raise InputError(f"{where} has {had}")
+                if (largest := int(routing.ids.max())) >= network.experts:
+                    raise InputError(f"{where} names expert {largest}, and model '{self.name}' has {network.experts}")
+        if layers != routing.layers:
+            had = f"{layers or 'no'} layers with experts"
+            raise InputError(f"{where} has choices of {routing.layers} layers, and model '{self.name}' has {had}")
+        return self.model_copy(update={"routing": routing})
 
     def _check_has(self, kind: TensorClass) -> None:
         if kind == "head" and self.tied_embeddings:

@@ -150,7 +150,7 @@ def _of_step(model: ModelSpec, step: Step, count: int, of: Pass) -> Iterator[Ope
         case Vector():
             row, needed = _row_bytes(model, "other", step.weights) if step.weights else 0, 1.0
             if step.experts > 1:
-                needed = distinct_experts(step.experts, step.top_k, tokens)
+                needed = distinct_experts(step.experts, step.top_k, tokens, model.routing)
             memory = count * row if step.experts == 1 else plain(np.rint(count * row * np.asarray(needed)).astype(int))
             yield Elementwise(step.name, count, tokens * step.width, step.ops, memory)
         case Gather():
@@ -159,7 +159,7 @@ def _of_step(model: ModelSpec, step: Step, count: int, of: Pass) -> Iterator[Ope
         case ExpertProduct():
             stored = model.stored_as("expert")
             shape = (step.k, step.n, step.experts, step.top_k)
-            yield ExpertGemm(step.name, count, tokens, *shape, stored, activation_bits)
+            yield ExpertGemm(step.name, count, tokens, *shape, stored, activation_bits, model.routing)
         case Attend():
             yield from _attention(model, step, count, of)
         case Recur():

@@ -4,6 +4,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from lpspec.llm.counts import Count
 from lpspec.llm.formats import WeightFormat
+from lpspec.llm.routing import Routing
 from lpspec.llm.stored_tensors import TensorClass
 
 Read: TypeAlias = Literal["whole", "rows", "experts", "none"]
@@ -37,10 +38,17 @@ class Tensor(NamedTuple):
         return self.copies * int(stored.size_bytes(self.rows, self.columns))
 
 
-def distinct_experts(experts: int, top_k: int, tokens: Count) -> Any:
+def distinct_experts(experts: int, top_k: int, tokens: Count, routing: Routing | None = None) -> Any:
     """Experts that at least one of the tokens is expected to be sent to.
 
-    Routing model: every token is sent to ``top_k`` different experts, each as likely as any other and independent of
-    the other tokens (assumed; published routers are trained towards even loads, and no trace of one is shipped).
+    Args:
+        experts: To choose from.
+        top_k: That a token is sent to.
+        tokens: Of the pass.
+        routing: Choices that were measured. Without them every token is sent to ``top_k`` different experts, each as
+            likely as any other and independent of the other tokens (assumed; published routers are trained towards
+            even loads, and no trace of one is shipped).
     """
+    if routing is not None:
+        return routing.distinct(experts, tokens)
     return experts * (1 - (1 - top_k / experts) ** tokens)

@@ -10,6 +10,16 @@ ENDING = ".toml"
 """By which a table's path is told from a format."""
 
 
+def weights_text(weights: int | str) -> str:
+    """What is said of weights, as ``ModelSpec.with_weights`` takes it: that of a table in a row.
+
+    Raises:
+        InputError: As for ``read_table``.
+    """
+    text = str(weights)
+    return read_table(text) if text.endswith(ENDING) else text
+
+
 def read_table(path: str) -> str:
     """Formats by class as ``read_formats`` takes them, from a file with lines such as ``expert = "mxfp4"``.
 

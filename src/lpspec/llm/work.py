@@ -15,6 +15,7 @@ import numpy as np
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.llm.counts import Count, cached_bytes, packed_bytes, plain, scale_bytes
 from lpspec.llm.formats import WeightFormat
+from lpspec.llm.routing import Routing
 from lpspec.llm.weights import distinct_experts
 
 
@@ -69,7 +70,7 @@ class Gemm:
 class ExpertGemm:
     """``count`` layers of products with experts: a router sends each token to ``top_k`` of ``experts`` matrices (k, n).
 
-    Counts are expected ones, under the routing model of ``distinct_experts``.
+    Counts are expected ones: measured where there is ``routing``, else under the model of ``distinct_experts``.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ExpertGemm:
     top_k: int
     stored: WeightFormat
     activation_bits: int
+    routing: Routing | None = None
 
     def with_load(self, tokens: Count) -> Gemm:
         """The products with all experts of all layers if each were sent so many tokens."""
@@ -97,6 +99,8 @@ class ExpertGemm:
 
         What an operator costs is the sum over all loads of this chance times what ``with_load`` costs.
         """
+        if self.routing is not None:
+            return self.routing.chance(self.experts, self.tokens, load)
         tokens, share = np.asarray(self.tokens), self.top_k / self.experts
         if share == 1.0:
             return (tokens == load) * 1.0
@@ -108,7 +112,7 @@ class ExpertGemm:
     @property
     def distinct(self) -> Any:
         """Experts of one layer that at least one token is expected to be sent to: a float or float64 array."""
-        return distinct_experts(self.experts, self.top_k, self.tokens)
+        return distinct_experts(self.experts, self.top_k, self.tokens, self.routing)
 
     @property
     def macs(self) -> Count:

@@ -66,6 +66,12 @@ class Scenario(Description):
         "or its quantization_config say, and 8 for all others.",
         is_path=True,
     )
+    routing: str | None = option(
+        None,
+        "Which experts a model chose for a text, as measured: a .jsonl or .csv file. Left out: "
+        "every expert is as likely as any other.",
+        is_path=True,
+    )
     trace: str | None = option(
         None,
         "Whose acceptance is replayed: Medusa's with vicuna-7b, vicuna-13b, vicuna-33b (MT-bench) or "

@@ -349,7 +349,7 @@ FAMILIES: dict[str, Family] = {
         ("NemotronHForCausalLM",),
         ROUTING
         | MAMBA_NOTES
-        | words("n_shared_experts sliding_window attention_bias mamba_proj_bias attention_head_dim"),
+        | words("n_shared_experts sliding_window attention_bias mamba_proj_bias attention_head_dim norm_eps"),
         ("nemotron_h",),
         types={"hybrid_override_pattern": str | None, "layers_block_type": list[str] | None},
     ),

@@ -362,7 +362,8 @@ FAMILIES: dict[str, Family] = {
             """
             use_qk_norm qk_norm use_rotary_pos_emb norm_type pool_type attention_head_dim moe_drop_tokens class_num
             moe_random_routing_dropped_token moe_layer_num_skipped num_shared_expert cla_share_factor use_mixed_mlp_moe
-            org_vocab_size num_media_embeds mask_init_id group_limited_greedy moe_intermediate_size"""
+            org_vocab_size num_media_embeds mask_init_id group_limited_greedy moe_intermediate_size
+            dense_list im_start_id im_end_id im_newline_id text_start_id text_end_id sep_id"""
         ),
         ("hunyuan",),
         types={"num_experts": int | list[int], "moe_topk": int | list[int]},
