@@ -148,11 +148,23 @@ _INTERNLM2 = {
         (_STARCODER, 15_517_456_384),
         (_STABLELM, 2_795_443_200),
         (_DOTS, 142_774_373_888),
+        ({"model_type": "nemotron_h", "norm_eps": 1e-5}, 1_968_355_712),
         (_INTERNLM2, 7_737_708_544),  # as its card has it: 7.7 x 10^9
     ],
 )
 def test_keys_without_effect_are_no_reason_to_refuse(content: dict[str, Any], parameters: int) -> None:
     assert described(content).parameters == parameters
+
+
+def test_what_smolvlm_repeats_of_its_other_parts_says_nothing() -> None:
+    text = {"model_type": "llama", "hidden_size": 960, "intermediate_size": 2560, "num_attention_heads": 15}
+    text |= {"num_hidden_layers": 32, "num_key_value_heads": 5, "head_dim": 64, "vocab_size": 49_280}
+    repeated = {"perceiver_config": {"model_type": "vllama3"}, "pixel_shuffle_factor": 4, "use_resampler": False}
+    repeated |= {"architectures": ["VLlama3ForCausalLM"], "qk_layer_norms": False}
+    whole = {"model_type": "smolvlm", "architectures": ["SmolVLMForConditionalGeneration"], "vision_config": {}}
+    assert described(whole | {"text_config": text | repeated}).parameters == 409_252_800
+    with pytest.raises(InputError, match="perceiver_config"):
+        described(text | {"perceiver_config": {"model_type": "vllama3"}})
 
 
 def test_mimo_without_its_drafting_layer_is_qwen2() -> None:

@@ -92,6 +92,10 @@ TEXT_PARTS = {
 _OF_OTHER_PARTS = ("vision", "image", "video", "audio", "mm_", "projector", "boi_", "eoi_", "boa_", "eoa_", "spatial")
 
 
+_OF_IDEFICS = ("perceiver_config", "pixel_shuffle_factor", "transformers_js_config")
+"""Keys of Idefics' other parts that its text decoder's configuration repeats."""
+
+
 def text_part(content: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of the text decoder in that of a multimodal model, with what is said for all parts."""
     kind = str(content["model_type"])
@@ -105,4 +109,9 @@ def text_part(content: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("text_config must be an object")
     for_all = ("quantization_config", "torch_dtype", "dtype", "tie_word_embeddings")
     shared = {key: content[key] for key in for_all if key in content}
-    return shared | {"model_type": TEXT_PARTS[kind]} | dict(nested)
+    text = {
+        key: value for key, value in nested.items() if key not in _OF_IDEFICS or kind not in ("idefics3", "smolvlm")
+    }
+    if text.get("architectures") == ["VLlama3ForCausalLM"]:  # Llama, as SmolVLM's training code called it
+        del text["architectures"]
+    return shared | {"model_type": TEXT_PARTS[kind]} | text
