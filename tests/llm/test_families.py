@@ -11,6 +11,7 @@ from lpspec.errors import InputError
 from lpspec.llm import ModelSpec
 from lpspec.llm.config_keys import unknown_keys
 from lpspec.llm.families import FAMILIES, known_keys
+from lpspec.llm.families.multimodal import TEXT_PARTS
 from lpspec.llm.hugging_face import parse_config
 from lpspec.llm.model_spec import validated_spec
 
@@ -165,6 +166,20 @@ def test_nothing_that_the_library_saves_of_a_family_is_unknown(family: str) -> N
     set_to_something = dict.fromkeys(set(saved) - set(FAMILIES[family].keys), 3)
     unknown = set(unknown_keys(set_to_something, known_keys(family)))
     assert unknown <= {"is_encoder_decoder", "apply_residual_connection_post_layernorm"}
+
+
+def test_every_architecture_of_the_library_is_read_or_refused_by_name() -> None:
+    transformers = pytest.importorskip("transformers")
+    names = transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    known = set(FAMILIES) | set(TEXT_PARTS)
+    assert len(names) > 180
+    assert len(set(names) & known) > 80
+    for name in sorted(set(names) - known):
+        with pytest.raises(InputError) as caught:
+            described({"model_type": name, "hidden_size": 64})
+        assert f"model_type = '{name}'" in str(caught.value)
+        assert len(str(caught.value)) <= 200
+        assert "\n" not in str(caught.value)
 
 
 def test_what_the_library_cannot_build_is_named() -> None:
