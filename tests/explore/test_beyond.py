@@ -117,7 +117,8 @@ def test_the_comparison_has_what_it_is_asked_for() -> None:
         for profile in ("specpim", "micron-y52p"):
             assert (model, "medusa", "vicuna-7b", 128, 1, profile) in have
     for model in ("llama3.1-8b", "qwen3-8b"):
-        assert (model, "eagle3", f"{model}-eagle3", 128, 1, "attacc") in have
+        for batch in (1, 4, 16):
+            assert (model, "eagle3", f"{model}-eagle3", 128, batch, "attacc") in have
         assert (model, "medusa", "vicuna-7b", 32768, 1, "attacc") in have
 
 

@@ -193,6 +193,7 @@ def cases() -> tuple[Case, ...]:
         Case("long context", "llama3.1-8b", "eagle3", eagle["llama3.1-8b"], context=LONG),
         *(Case("harder drafts", model, trace=SPEC_BENCH, baseline_trace=SPEC_BENCH) for model in PHONE_MODELS),
         *(Case("batches", model, batch=batch) for model in PHONE_MODELS for batch in (4, 16)),
+        *(Case("batches", model, "eagle3", trace, batch=n) for model, trace in eagle.items() for n in (4, 16)),
         *(
             Case("energy profiles", model, profile=profile)
             for profile in ("specpim", "micron-y52p")
