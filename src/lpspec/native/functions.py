@@ -5,7 +5,6 @@ import ctypes
 import functools
 import inspect
 import os
-import re
 import struct
 import threading
 from collections.abc import Callable
@@ -27,7 +26,6 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare ptr @calloc(i64, i64)
 declare void @free(ptr)
 """
-_VECTORS = re.compile(r"call (i\d+) (@llvm\.vector[\w.]+)\((<[^>]+>)")
 _LOCK = threading.RLock()
 
 
@@ -202,9 +200,8 @@ class Program:
             lines.append(f"  store {'i64 %y' if llvm == 'i1' else llvm + ' %x'}{i}, ptr %q{i}")
         entry = "define void @entry(ptr %words) {\n" + "\n".join(lines) + "\n  ret void\n}\n"
         letters = "".join({"i64": "q", "double": "d", "i1": "?"}[part] for part in parts)
-        return "\n".join([_DECLARED, *self._texts, entry]), f"({letters})" if isinstance(
-            result, Tuple
-        ) and parts else letters
+        layout = f"({letters})" if isinstance(result, Tuple) and parts else letters
+        return "\n".join([_DECLARED, *self._texts, entry]), layout
 
     def _compile(self, function: Native, types: list[Type]) -> tuple[str, Type]:
         """The name of a function for arguments of some types, and the type of its result."""
