@@ -12,8 +12,9 @@ from lpspec.machine.loading import load_profile
 from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import FIDELITIES, Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
+from lpspec.simulation.price_grid import priced
 from lpspec.simulation.run import simulate
-from lpspec.simulation.step_cost import priced, step_costs
+from lpspec.simulation.step_cost import step_costs
 from lpspec.simulation.step_phases import cost_of
 from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.rank_trace import load_trace

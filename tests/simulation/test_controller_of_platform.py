@@ -1,6 +1,7 @@
 """Policies of the controller in a machine's file: commands follow them, the closed form says that it does not."""
 
 import dataclasses
+from typing import Literal
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_combined_phases_are_those_of_exact_runs_under_other_policies(name: str)
 
 
 def test_commands_follow_a_page_policy_and_the_closed_form_says_that_it_knows_none() -> None:
-    def asked(changes: dict[str, str], fidelity: str) -> Scenario:
+    def asked(changes: dict[str, str], fidelity: Literal["analytic", "command"]) -> Scenario:
         return Scenario(
             model="tinyllama",
             systems=("npu-spec",),

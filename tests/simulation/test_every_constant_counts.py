@@ -21,7 +21,8 @@ from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Quantity
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.energy_basis import board_pj
-from lpspec.simulation.step_cost import priced, step_costs
+from lpspec.simulation.price_grid import priced
+from lpspec.simulation.step_cost import step_costs
 from lpspec.simulation.workload import System
 
 Results = NDArray[np.float64]

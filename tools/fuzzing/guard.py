@@ -70,7 +70,8 @@ class Guard:
         self.slowest_s = 0.0
         self.may_write: Path | None = None
         self.loaded_loops = False
-        numba.core.event.register("numba:compiler_lock", _Told(self._loops))
+        events: Any = numba.core.event
+        events.register("numba:compiler_lock", _Told(self._loops))
         sys.addaudithook(self._event)
         signal.signal(signal.SIGPROF, self._late)
 

@@ -1,6 +1,7 @@
 """What a PIM program takes: counts of its commands."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -51,5 +52,5 @@ def chosen(first: PimWork, other: PimWork, better: Count) -> PimWork:
         found: Real = plain(np.where(better, getattr(other, name), getattr(first, name)))
         return found
 
-    counts = {field.name: pick(field.name) for field in fields(PimWork) if field.name != "form"}
+    counts: dict[str, Any] = {field.name: pick(field.name) for field in fields(PimWork) if field.name != "form"}
     return PimWork(**counts, form=first.form)

@@ -16,9 +16,10 @@ from lpspec.experiments.peer_row import Neighbour, PeerRow
 from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
 from lpspec.scenario import Scenario, Workload
-from lpspec.simulation.batch_cost import Span, batch_costs
+from lpspec.simulation.batch_cost import batch_costs
 from lpspec.simulation.batch_room import make_room
 from lpspec.simulation.energy_basis import board_pj
+from lpspec.simulation.pass_parts import Span
 from lpspec.simulation.requests import Requests, load_requests
 from lpspec.simulation.workload import System
 from lpspec.speculation.rank_trace import load_trace

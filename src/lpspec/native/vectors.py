@@ -19,9 +19,9 @@ def _length(values: list[Value]) -> int:
     lengths = {
         kind.n if isinstance(kind, Vector) else kind.length for kind in kinds if isinstance(kind, Array | Vector)
     }
-    if len(lengths) != 1:
+    if len(lengths) != 1 or (length := lengths.pop()) is None:
         raise CompileError("vectors of different lengths")
-    return lengths.pop()
+    return length
 
 
 def _as_vector(code: Code, value: Value, n: int, element: Scalar) -> Value:

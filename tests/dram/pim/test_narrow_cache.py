@@ -26,7 +26,7 @@ FORMATS = "w8a8 w4a8"
 CHANNELS = 4
 
 
-def narrow_die(reach: str = "die", **counts: float) -> DieSpec:
+def narrow_die(reach: str = "die", **counts: Any) -> DieSpec:
     wide = die(reach=reach, **counts)
     return wide.model_copy(update={"pim_side": wide.pim.model_copy(update={"formats": FORMATS})})
 
