@@ -73,7 +73,18 @@ def test_so_it_is_under_every_option(options: dict[str, Any]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("system", ["npu-spec", "pim-spec", "lp-spec"])
 def test_so_it_is_at_command_level(system: str) -> None:
-    assert_as_today(system, "command")
+    """With every phase run by itself: which others are combined from a few depends on what is priced together."""
+    assert_as_today(system, "command", exact=True)
+
+
+@pytest.mark.slow
+def test_what_is_combined_stays_within_its_bound_of_single_requests() -> None:
+    found = setting("pim-spec")
+    one = simulate(found.systems[0], found.trace, found.scenario.workload, found.policy, "command")
+    run = served("pim-spec", 1, "command")
+    assert run.error_bound is not None
+    assert one.error_bound is not None
+    assert run.decode_ns == pytest.approx(one.decode_ns, rel=run.error_bound + one.error_bound)
 
 
 @pytest.mark.parametrize("system", ["npu-spec", "lp-spec", "rtx3090-spec"])
