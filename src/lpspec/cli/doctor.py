@@ -11,7 +11,7 @@ from lpspec.cli.deliver import deliver
 from lpspec.cli.options import JsonFile
 from lpspec.cli.outputs import plan_outputs
 
-REQUIRED = ("numpy", "numba", "pydantic", "matplotlib", "rich", "cyclopts")
+REQUIRED = ("numpy", "numba", "llvmlite", "pydantic", "matplotlib", "rich", "cyclopts")
 EXTRAS = {
     "models": ("torch", "safetensors", "tokenizers", "jinja2"),
     "frames": ("polars",),
