@@ -253,6 +253,9 @@ def test_code_is_kept_and_never_stale(tmp_path: Path, monkeypatch: pytest.Monkey
     (file,) = tmp_path.iterdir()
     file.write_bytes(b"damaged")
     assert (run(5), written) == (5, [1, 3, 5])
+    file.write_bytes(file.read_bytes()[:-1])
+    assert (run(9), written) == (9, [1, 3, 5, 9]), "the end is missing"
+    written[:] = [1, 3, 5]
     monkeypatch.setattr(objects, "native_folder", lambda: tmp_path / "nowhere")
     assert (run(6), written) == (6, [1, 3, 5, 6]), "nothing can be kept"
 

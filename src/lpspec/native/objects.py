@@ -42,18 +42,23 @@ def entry_of(name: str, types: str, own: str, text: Callable[[], tuple[str, str]
             hear()
         program, found = text()
         code = _object_code(program)
-        _keep(path, f"{key} {found}\n".encode() + code)
+        _keep(path, f"{_sealed(key, code)} {found}\n".encode() + code)
     return _load(code), found
 
 
 def _kept(path: Path, key: str) -> tuple[str | None, bytes]:
-    """What a file holds, if that is what the key says."""
+    """What a file holds, if that is what the key says, and whole."""
     try:
         head, _, code = path.read_bytes().partition(b"\n")
     except OSError:
         return None, b""
     own, _, result = head.decode("ascii", "replace").partition(" ")
-    return (result, code) if own == key else (None, b"")
+    return (result, code) if own == _sealed(key, code) else (None, b"")
+
+
+def _sealed(key: str, code: bytes) -> str:
+    """A digest of a key and of its code, of which nothing may be missing: it is run as it is."""
+    return hashlib.sha256(key.encode() + code).hexdigest()
 
 
 def _keep(path: Path, content: bytes) -> None:
