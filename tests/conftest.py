@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 from command_line import Results, Said, run_command
+from hypothesis import settings
 
+settings.register_profile("untimed", deadline=None)  # a first call compiles, and processors differ
+settings.load_profile("untimed")
 os.environ["LPSPEC_PRICES"] = "off"  # what an earlier run kept must not hide what this one does
 
 

@@ -226,7 +226,7 @@ class AnySchedule(RuleBasedStateMachine):
 
 
 TestAnySchedule = AnySchedule.TestCase
-TestAnySchedule.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestAnySchedule.settings = settings(max_examples=60, stateful_step_count=25)
 
 
 def test_blocks_hold_every_weight_once() -> None:
@@ -236,7 +236,7 @@ def test_blocks_hold_every_weight_once() -> None:
         assert content == copies * depth * columns
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 4000))
 def test_what_must_lie_on_the_dram_rank_takes_its_room(fixed: int) -> None:
     assert small_blocks(4096, fixed).room_bytes.tolist() == [4096, 4096, 4096, 4096 - fixed]

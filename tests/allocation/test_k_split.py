@@ -91,7 +91,7 @@ def test_the_npu_adds_the_sums_of_all_but_one_rank() -> None:
     assert read_back == [4 * 128 + 2 * 128, 4 * 128]  # 4 bursts for the 32 outputs of an MPU and token, 8 MPUs a unit
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.integers(1, 12), n=st.integers(1, 8000), at_once=st.integers(1, 3), copies=st.integers(1, 4))
 def test_room_on_the_ranks_is_no_less_than_weights_take(rows: int, n: int, at_once: int, copies: int) -> None:
     """The rows that a placement really opens on the channel with the most, against the bytes set aside."""

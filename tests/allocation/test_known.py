@@ -21,7 +21,7 @@ def system_of(changes: dict[str, str], model: str) -> System:
     return make_system("lp-spec", load_model(model), Scenario(changes=changes))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(MACHINES, st.sampled_from(["llama3.2-1b", "llama2-7b"]), st.permutations([1, 100, 900]))
 def test_a_run_finds_the_same_after_others_of_its_machine(
     changes: dict[str, str], model: str, contexts: list[int]

@@ -60,7 +60,7 @@ def cheapest(prices: list[list[int]], move: list[list[int]], last: int | None, e
     return best
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(games(steps=4, most=3))
 def test_the_decision_is_that_of_all_ways_tried(game: tuple[list[list[int]], list[list[int]]]) -> None:
     prices, move = game
@@ -75,7 +75,7 @@ def test_the_decision_is_that_of_all_ways_tried(game: tuple[list[list[int]], lis
         current = wanted
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(games(steps=60, most=4))
 def test_foresight_would_not_have_done_much_better(game: tuple[list[list[int]], list[list[int]]]) -> None:
     """2n - 1 times at most, beside a constant, and what is lost by serving a step before moving for it."""

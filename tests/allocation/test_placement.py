@@ -225,7 +225,7 @@ models = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     models,
     st.sampled_from(["single", "hybrid", "two-dram"]),
@@ -292,7 +292,6 @@ def total(placed: list[PlacedGemm], side: str) -> int:
     return sum(pim_bytes_of(p) if side == "pim" else p.dram_bytes for p in placed)
 
 
-@settings(deadline=None)
 @given(held, st.sampled_from(["pim", "dram"]), st.integers(-10, 4000))
 def test_giving_up_ends_just_below_the_limit(given_up: list[tuple[int, int, int, int]], side: str, excess: int) -> None:
     before = placed_gemms(given_up)

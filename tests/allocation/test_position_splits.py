@@ -57,7 +57,7 @@ def test_all_positions_of_some_heads_cost_what_whole_heads_cost(name: str) -> No
             assert float(found) == pytest.approx(float(wanted), rel=1e-12), event
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(MODELS), st.integers(1, 12), st.integers(1, 60), st.integers(0, 60), st.integers(0, 60))
 def test_positions_that_go_to_pim_are_the_ones_that_the_npu_leaves(
     name: str, tokens: int, blocks: int, on_scores: int, on_values: int

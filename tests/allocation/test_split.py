@@ -114,7 +114,7 @@ def test_product_splits_are_the_best_that_tiles_allow(name: str, tokens: int) ->
             assert trials[int(split.pim_columns)] == pytest.approx(min(trials.values()), rel=1e-12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(1, 70),
     st.integers(1, 512),

@@ -31,7 +31,7 @@ def energy_pj(cost: Cost) -> float:
     return float(np.asarray(sum(cost.activity.energy_pj(PROFILE).values())))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     worth=st.sampled_from(sorted(ALLOCATORS)),
     gemm=st.sampled_from(GEMMS),

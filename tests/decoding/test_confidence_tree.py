@@ -56,7 +56,7 @@ def token_paths(draft: Draft) -> list[Path]:
 prices = st.lists(st.just(np.inf) | st.floats(0.5, 5.0), min_size=1, max_size=24).map(np.array)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
     sharpness=st.sampled_from([0.1, 0.5, 3.0]),

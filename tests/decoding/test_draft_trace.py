@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lpspec.decoding.draft_trace import DraftTrace, gated_sizes, load_draft_trace, replay_drafts, replay_sizes
@@ -81,7 +81,6 @@ def naive_replay(trace: DraftTrace, price: np.ndarray) -> list[tuple[int, int, i
     return steps
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),

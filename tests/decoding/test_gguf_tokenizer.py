@@ -73,7 +73,7 @@ ANY = st.text(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=ANY)
 def test_ids_are_those_of_the_tokenizer_that_was_written(kind: str, text: str, tmp_path: Path) -> None:
     file = tmp_path / "m.gguf"

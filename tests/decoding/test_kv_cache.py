@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lpspec.decoding.kv_cache import KvCache
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@settings(deadline=None)
 @given(kept=st.sets(st.integers(1, 11), max_size=6), length=st.integers(0, 4))
 def test_compaction_keeps_these_rows_in_order(dtype: torch.dtype, kept: set[int], length: int) -> None:
     cache = KvCache(2, 3, 16, 4, dtype)

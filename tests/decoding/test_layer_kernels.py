@@ -44,7 +44,7 @@ def tree_logits(model: Transformer, tree: TokenTree, cache: KvCache, tokens: Ten
     return model.logits(model.forward(tokens, *frame.of(tree, cache.length), cache).hidden)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(shape=st.integers(0, len(SHAPES) - 1), tree=trees, length=st.integers(1, 60))
 @torch.inference_mode()
 def test_they_are_torchs_layers(shape: int, tree: TokenTree, length: int) -> None:
@@ -57,7 +57,7 @@ def test_they_are_torchs_layers(shape: int, tree: TokenTree, length: int) -> Non
     torch.testing.assert_close(caches[0].data, caches[1].data, atol=2e-5, rtol=2e-5)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(model=st.sampled_from(MODELS), tree=trees, length=st.integers(1, 60))
 @torch.inference_mode()
 def test_a_path_of_a_tree_is_plain_decoding_bit_for_bit(model: Transformer, tree: TokenTree, length: int) -> None:
@@ -114,7 +114,6 @@ def test_passes_of_many_tokens_are_torchs(monkeypatch: pytest.MonkeyPatch) -> No
     assert not torch.equal(*found)
 
 
-@settings(deadline=None)
 @given(rows=st.integers(1, 9), width=st.integers(1, 70), seed=st.integers(0, 999))
 def test_the_norm_is_torchs(rows: int, width: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

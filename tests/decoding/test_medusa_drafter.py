@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -119,7 +119,6 @@ def test_the_pruner_is_told_every_true_rank_when_it_is_known(tmp_path: Path) -> 
         assert ranks.tolist() == expected + [-1] * (3 - len(known))
 
 
-@settings(deadline=None)
 @given(drawn=st.lists(st.integers(0, 1000), max_size=20), seed=st.integers(0, 99))
 def test_a_draft_is_as_likely_as_all_guesses_on_its_path(drawn: list[int], seed: int) -> None:
     tree = grow_tree([number % (node + 1) for node, number in enumerate(drawn)])
@@ -132,7 +131,6 @@ def test_a_draft_is_as_likely_as_all_guesses_on_its_path(drawn: list[int], seed:
         assert likely[node] == pytest.approx(math.prod(probability[h, rank] for h, rank in enumerate(path)))
 
 
-@settings(deadline=None)
 @given(first=st.integers(0, 4), known=st.lists(st.integers(0, 9), max_size=8), seed=st.integers(0, 99))
 def test_guesses_are_scored_from_the_first_head_that_can_be(first: int, known: list[int], seed: int) -> None:
     lists = np.random.default_rng(seed).permuted(np.tile(np.arange(10), (4, 1)), axis=1)[:, :6]

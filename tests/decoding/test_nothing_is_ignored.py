@@ -61,7 +61,7 @@ def test_heads_in_one_checkpoint_with_the_model_belong_to_their_drafter(tmp_path
     assert torch.equal(logits(loaded), PLAIN)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(sorted(TENSORS)),
     what=st.sampled_from(["out", "renamed", "changed", "cut"]),

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -27,7 +27,6 @@ def read(drafter: PromptLookup, text: list[int], cuts: list[int]) -> Draft:
     return drafter.draft(1.0 / np.arange(1, 32))
 
 
-@settings(deadline=None)
 @given(text=texts, cuts=st.lists(st.integers(0, 40), max_size=5), longest=st.integers(1, 4), depth=st.integers(1, 9))
 def test_copies_are_those_of_a_search(text: list[int], cuts: list[int], longest: int, depth: int) -> None:
     draft = read(PromptLookup(depth, longest), text, cuts)
@@ -38,7 +37,6 @@ def test_copies_are_those_of_a_search(text: list[int], cuts: list[int], longest:
     assert np.array_equal(draft.probability, whole.probability)
 
 
-@settings(deadline=None)
 @given(text=texts)
 def test_chances_are_what_the_text_shows(text: list[int]) -> None:
     right, tried = dict.fromkeys(range(1, 4), 1), dict.fromkeys(range(1, 4), 2)

@@ -235,7 +235,7 @@ def test_what_an_eagle1_layer_does_not_use_is_refused(
     refused(lambda: eagle(tmp_path, eagle_weights(SPEC) | added, config_json(SPEC, **keys)), said)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), what=st.sampled_from(["out", "renamed", "changed"]))
 def test_every_tensor_of_an_eagle3_layer_counts(data: st.DataObject, what: str, tmp_path: Path) -> None:
     weights = eagle3_weights(SPEC, DRAFTED) | OWN | NORMS

@@ -54,7 +54,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 
 @pytest.mark.usefixtures("no_torch_product")
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.integers(1, 40),
     inputs=st.integers(1, 300),

@@ -121,7 +121,7 @@ ANY = st.text(
 ).filter(lambda text: "<" not in text)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.one_of(ANY, st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join)))
 def test_ids_are_those_of_the_rule(text: str, tmp_path: Path) -> None:
     tokenizer = TextTokenizer(piece_tokenizer(PIECES, 1, True, "pieces"))
@@ -194,7 +194,7 @@ def test_scores_that_say_no_order_are_refused(tmp_path: Path) -> None:
     one_line(caught, "it has 97 bytes as pieces")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_models_are_one_line(data: st.DataObject, tmp_path: Path) -> None:
     file = model_file(tmp_path / "tokenizer.model")

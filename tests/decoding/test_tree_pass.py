@@ -50,7 +50,7 @@ def path_to(tree: TokenTree, node: int) -> list[int]:
     return path
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(
     model=st.sampled_from(MODELS + SLIDING),
     tree=trees,

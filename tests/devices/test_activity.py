@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lpspec.devices.cost import COMPONENTS, Activity, Cost, macs_at, off_chip_read
@@ -43,7 +43,6 @@ def price_by_hand(activity: Activity, profile: EnergyProfile) -> float:
     return sum(float(getattr(activity, name)) * pj for name, pj in pj_per_event.items())
 
 
-@settings(deadline=None)
 @given(activities, st.sampled_from(profile_names()))
 def test_components_sum_to_every_event_at_its_price(activity: Activity, name: str) -> None:
     profile = load_profile(name)
@@ -60,7 +59,6 @@ def test_components_are_those_that_reports_name() -> None:
     assert set(Activity().energy_pj(load_profile("attacc"))) == set(COMPONENTS)
 
 
-@settings(deadline=None)
 @given(activities, activities, st.integers(0, 1000))
 def test_events_add_and_repeat(one: Activity, other: Activity, times: int) -> None:
     both, many = one + other, one * times
@@ -69,7 +67,6 @@ def test_events_add_and_repeat(one: Activity, other: Activity, times: int) -> No
         assert getattr(many, name) == times * getattr(one, name)
 
 
-@settings(deadline=None)
 @given(activities, st.integers(1, 20))
 def test_costs_one_after_the_other_add(activity: Activity, times: int) -> None:
     total, one = Cost(), Cost(2.5, activity)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lpspec.devices.expert_loads import price_on
@@ -22,7 +22,6 @@ def heads_over(tokens: int, context: int, heads: int, kv_heads: int, bits: int, 
     return Attention("attention", count, tokens, context, pairs, heads, kv_heads, 16, bits, bits)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([8, 16]))
 def test_products_lie_on_the_roofline(tokens: int, k: int, n: int, bits: int) -> None:
     peak_ops_per_ns = {8: 284e3, 16: 142e3}[bits]
@@ -55,7 +54,6 @@ def test_attention_reads_the_cache_and_writes_what_is_new() -> None:
     assert cost.latency_ns == pytest.approx((read_bytes + written_bytes) / 936)
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 300), st.sampled_from([2, 8, 60]), st.integers(1, 300), st.sampled_from([(8, 8), (16, 16), (4, 16)])
 )
@@ -81,7 +79,6 @@ def test_elementwise_lies_on_the_vector_roofline() -> None:
     assert GPU.price(Elementwise("embedding", 1, 1, 1, 9360)).latency_ns == pytest.approx(10)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(0, 30), st.integers(1, 3), st.integers(1, 3), st.sampled_from([8, 16]))
 def test_hbm_units_read_the_cache_once_per_query(tokens: int, context: int, kv: int, group: int, bits: int) -> None:
     """GEMV units keep nothing: each query of each head streams the keys and the values of its head."""

@@ -60,7 +60,7 @@ def test_experts_of_a_grid_agree_with_numbers_and_never_get_cheaper(device: Devi
 
 
 @pytest.mark.parametrize("device", [NPU, PIM, GPU, HBM], ids=["npu", "pim", "gpu", "hbm-pim"])
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(tokens=st.integers(1, 20), context=st.integers(0, 900), window=st.integers(2, 300))
 def test_a_window_costs_what_its_keys_cost(device: Device, tokens: int, context: int, window: int) -> None:
     op = Attention("attention", 3, tokens, context, 0, 8, 2, 64, 8, 8, window=window)
@@ -70,7 +70,7 @@ def test_a_window_costs_what_its_keys_cost(device: Device, tokens: int, context:
     assert numbers(device.price(op)) == numbers(device.price(plain))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tokens=st.integers(1, 150), window=st.integers(1, 160))
 def test_a_prompt_in_a_window_streams_the_tiles_that_its_tokens_see(tokens: int, window: int) -> None:
     """Tiles of 32 keys: a token passes those that hold a key inside its window, and no others."""
@@ -128,7 +128,7 @@ ADDED: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("what", ADDED)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     tokens=st.integers(1, 16),
     context=st.integers(0, 700),

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from npu_twin import causal, dealt_cycles, even_pieces, fetches, walk
 
@@ -41,7 +41,6 @@ def heads_over(tokens: int, context: int, heads: int, kv_heads: int, head_dim: i
 # Twins: tiles one by one
 
 
-@settings(deadline=None)
 @given(st.integers(1, 100), st.integers(1, 400), st.integers(1, 900))
 def test_arrays_take_the_time_of_their_tiles(tokens: int, k: int, n: int) -> None:
     """No dealing of tiles is faster, and an even one is slower by a tile at most."""
@@ -53,7 +52,6 @@ def test_arrays_take_the_time_of_their_tiles(tokens: int, k: int, n: int) -> Non
     assert PEAK.gemm_compute_ns(tokens, k, columns_for_each_core) == sum(pieces) / 16
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 12),
     st.integers(1, 90),
@@ -84,7 +82,6 @@ def test_products_cost_every_access_of_their_tiles(
     assert activity.io_bits == activity.activation_memory_bits == activity.pim_register_bits == 0
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 40),
     st.integers(0, 60),
@@ -129,7 +126,6 @@ def test_attention_costs_every_access_of_its_tiles(
         assert took_ns == pytest.approx(kv_heads * max(one.loading, one.streaming) / 16, rel=1e-12)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 64), st.integers(1, 300), st.integers(1, 300), st.integers(1, 5), st.sampled_from([4, 8]))
 def test_products_take_the_longer_of_arrays_and_memory(tokens: int, k: int, n: int, count: int, bits: int) -> None:
     weight_bytes = sum((k * bits + 7) // 8 for _ in range(n))
@@ -191,7 +187,6 @@ def test_wide_products_approach_the_peak_rate() -> None:
     assert float(PEAK.price(op).latency_ns) >= peak_ns
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 3000))
 def test_no_product_beats_the_peak_rate(tokens: int, k: int, n: int) -> None:
     assert PEAK.gemm_compute_ns(tokens, k, n) * (1 + 1e-12) >= 2 * tokens * k * n / 32768
@@ -205,7 +200,6 @@ def test_bus_efficiency_stretches_memory_time() -> None:
     assert nearly.price(op).latency_ns == PEAK.price(op).latency_ns
 
 
-@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 500), st.integers(0, 500), st.integers(0, 70), st.integers(0, 70))
 def test_more_work_never_takes_less_time(tokens: int, k: int, n: int, more: int, wider: int) -> None:
     assert PEAK.gemm_compute_ns(tokens, k, n) <= PEAK.gemm_compute_ns(tokens + more, k + more, n + wider)
@@ -237,7 +231,6 @@ def test_shares_add_up_to_the_whole() -> None:
 larger = st.integers(0, 70)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 500), st.integers(1, 500), larger, larger, larger, st.booleans())
 def test_more_work_never_costs_less_of_anything(
     tokens: int, k: int, n: int, more: int, deeper: int, wider: int, roomy: bool
@@ -249,7 +242,6 @@ def test_more_work_never_costs_less_of_anything(
         assert getattr(small.activity, name) <= getattr(large.activity, name)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 100), st.integers(0, 500), st.integers(0, 70), larger, larger, st.booleans(), st.booleans())
 def test_longer_attention_never_costs_less_of_anything(
     tokens: int, context: int, dim: int, more: int, longer: int, is_causal: bool, roomy: bool
@@ -265,7 +257,6 @@ def test_longer_attention_never_costs_less_of_anything(
         assert getattr(small.activity, name) <= getattr(large.activity, name)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 500), st.integers(1, 500), st.integers(64, 9000), st.integers(0, 9000))
 def test_larger_memories_on_the_chip_never_cost_more(tokens: int, k: int, n: int, room: int, more: int) -> None:
     def build(room: int) -> Npu:
@@ -278,7 +269,6 @@ def test_larger_memories_on_the_chip_never_cost_more(tokens: int, k: int, n: int
             assert getattr(large.activity, name) <= getattr(small.activity, name)
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 100),
     st.integers(1, 400),

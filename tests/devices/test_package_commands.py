@@ -99,7 +99,7 @@ def test_assumption_set_takes_longer_the_more_there_is_and_never_beats_the_bus()
     assert not PACKAGE.reads(0).works
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     tokens=st.integers(1, 20),
     k=st.sampled_from([128, 512, 1000]),

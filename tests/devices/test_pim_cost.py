@@ -61,7 +61,7 @@ def assert_same_product(machine: Machine, tokens: int, k: int, n: int) -> None:
     assert pim.price(product(tokens, k, n, 3)).latency_ns == pytest.approx(3 * longer_ns, rel=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from([SMALL, ONE_BANK]), st.integers(1, 9), st.integers(1, 24), st.integers(1, 200))
 def test_products_take_what_their_commands_take(machine: Machine, tokens: int, k: int, n: int) -> None:
     assert_same_product(machine, tokens, k, n)
@@ -84,7 +84,7 @@ def test_products_on_the_papers_package(tokens: int, k: int, n: int) -> None:
     assert_same_product(LP_SPEC, tokens, k, n)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from([SMALL, ONE_BANK, LP_SPEC]),
     st.integers(1, 4),
@@ -164,7 +164,6 @@ def test_nothing_costs_nothing(machine: Machine) -> None:
         assert pim.activity(work) == Activity() * 0.0
 
 
-@settings(deadline=None)
 @given(st.integers(1, 70), st.integers(1, 300), st.integers(0, 400), st.integers(0, 5), st.integers(0, 50))
 def test_more_tokens_or_outputs_never_cost_less(tokens: int, k: int, n: int, more: int, wider: int) -> None:
     pim, profile = SMALL_PIM, load_profile("micron-y52p")
@@ -176,7 +175,6 @@ def test_more_tokens_or_outputs_never_cost_less(tokens: int, k: int, n: int, mor
         assert all(pj <= pim.activity(work).energy_pj(profile)[part] for part, pj in less.items())
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([SMALL, LP_SPEC]),
     st.integers(1, 20),

@@ -234,7 +234,7 @@ QUANTISED: list[dict[str, Any]] = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(FAMILIES)), st.data())
 def test_junk_is_read_or_refused_in_one_line(family: str, data: st.DataObject) -> None:
     others = ["architectures", "quantization_config", "auto_map", "layer_types", "torch_dtype", "x_dim"]

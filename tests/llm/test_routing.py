@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lpspec.errors import InputError
@@ -99,7 +99,6 @@ def test_a_pass_reads_the_experts_that_its_tokens_chose(tmp_path: Path) -> None:
     assert read == pytest.approx(2 * expert * np.mean([4 - loads.count(0) for loads in loads_by_hand(3)]))
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_loads_add_up_to_what_tokens_chose(data: st.DataObject) -> None:
     experts, top_k = data.draw(st.integers(2, 9)), data.draw(st.integers(1, 2))

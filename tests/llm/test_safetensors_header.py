@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lpspec.errors import InputError
@@ -137,7 +137,6 @@ def test_a_header_that_is_too_long_is_not_read(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_a_file_cut_or_changed_anywhere_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.safetensors"
     header = {"x": WEIGHT, "y": entry("I8", [3], 16, 19), "__metadata__": {"format": "pt"}}

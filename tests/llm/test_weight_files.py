@@ -85,7 +85,7 @@ def test_the_bits_asked_for_stand_in_place_of_the_files(tmp_path: Path) -> None:
     assert (half.stored_as("head").text, half.stored_as("ffn_up").text) == ("int8", "q4_k")
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data(), st.booleans())
 def test_mixes_are_exact_to_the_byte(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, tied: bool) -> None:
     rows = llama_rows(lambda _: data.draw(st.sampled_from(COUNTED)), tied)

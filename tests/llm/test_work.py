@@ -4,7 +4,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lpspec.llm.formats import WeightFormat
@@ -39,7 +39,6 @@ def test_expected_loads_are_the_mean_over_every_routing(tokens: int, number: int
     assert op.macs == 3 * tokens * top_k * 24 * 40
 
 
-@settings(deadline=None)
 @given(tokens=st.integers(1, 300), number=st.integers(1, 256), data=st.data())
 def test_every_token_goes_to_its_experts_whatever_the_batch(tokens: int, number: int, data: st.DataObject) -> None:
     op = experts(tokens, number, data.draw(st.integers(1, number)))

@@ -2,7 +2,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -93,7 +93,6 @@ def test_spellings_of_one_number_agree(written: str) -> None:
     assert quantity.bytes == 8 * 1024**3
 
 
-@settings(deadline=None)
 @given(st.sampled_from(PAIRS), st.integers(1, 10**5), st.integers(-3, 3))
 def test_text_reads_back_as_the_same_constant(pair: tuple[type[Quantity], str], digits: int, exponent: int) -> None:
     """Six significant digits survive being printed, whatever the unit they came in."""
@@ -193,7 +192,6 @@ def test_sizes_are_whole_bytes(written: str) -> None:
     assert "whole number of bytes" in refused(Size, written)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 10**6))
 def test_decimal_gigabytes_lose_no_byte_to_rounding(thousandths: int) -> None:
     quantity = of(Size, f"{thousandths / 1000} GB")
@@ -206,7 +204,6 @@ def test_shares_end_at_one(written: object) -> None:
     assert "at most 1" in refused(Share, written)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2**45))
 def test_sizes_are_printed_to_the_byte(size_bytes: int) -> None:
     quantity = of(Size, f"{size_bytes} B")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -48,7 +48,6 @@ def of_ints(a: int, b: int, out: IntArray) -> bool:
     return a > 3 and (b < 5 or a == b)
 
 
-@settings(deadline=None)
 @given(a=INTS | st.integers(-9, 9), b=INTS | st.integers(-9, 9))
 def test_whole_numbers(a: int, b: int) -> None:
     one, two = np.zeros(19, np.int64), np.zeros(19, np.int64)
@@ -69,7 +68,6 @@ def of_floats(a: float, b: float, k: int, out: FloatArray) -> tuple[float, int, 
     return least, int(min(max(a, -1e9), 1e9)), bool(a)
 
 
-@settings(deadline=None)
 @given(a=FLOATS, b=FLOATS, k=st.integers(-1000, 1000))
 def test_floats_to_the_last_bit(a: float, b: float, k: int) -> None:
     one, two = np.zeros(10), np.zeros(10)
@@ -125,7 +123,6 @@ def of_parts(parts: Parts, rows: IntArray, note: FloatArray) -> tuple[int, float
     return count + i * 1000 + kept[0], total
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000), most=st.integers(1, 9), gaps=st.booleans())
 def test_arrays_and_named_tuples(seed: int, most: int, gaps: bool) -> None:
     results = []
@@ -290,7 +287,6 @@ def of_rows(table: IntArray, row: int, limit: int, flags: IntArray) -> int:
     return int(score.min())
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), limit=st.integers(-9, 9))
 def test_rows_as_vectors(seed: int, limit: int) -> None:
     results = []

@@ -234,7 +234,7 @@ class Case:
         )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 10**6),
     batch=st.integers(1, 3),

@@ -92,7 +92,7 @@ GROUPS = st.lists(st.tuples(st.integers(1, 3), st.builds(layer, MIXERS, NETWORKS
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(groups=GROUPS, system=st.sampled_from(SYSTEMS), context=st.integers(1, 400), data=st.data())
 def test_no_model_costs_less_for_more(groups: Any, system: str, context: int, data: st.DataObject) -> None:
     """Of any layers: larger trees, a block of context more, a layer more."""

@@ -32,7 +32,7 @@ MACHINES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(MACHINES, st.sampled_from(["llama3.2-1b", "tinyllama"]), st.integers(1, 900), st.data())
 def test_every_price_is_that_of_its_pass_alone(
     changes: dict[str, str], name: str, first: int, data: st.DataObject

@@ -213,7 +213,7 @@ def naive(case: Case) -> tuple[list[Record], FloatArray]:
     return records, np.array([[model.average[h, k] for k in range(top_k)] for h in range(heads)])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(cases())
 def test_the_compiled_replay_is_the_readable_loop(case: Case) -> None:
     (steps, accuracy), (expected, learned) = compiled_placed(case), readable(case)
@@ -221,7 +221,7 @@ def test_the_compiled_replay_is_the_readable_loop(case: Case) -> None:
     assert np.array_equal(accuracy, learned)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(cases())
 def test_the_compiled_replay_is_a_naive_one(case: Case) -> None:
     case = replace(case, memory=max(case.memory, 4.0))  # remembering one observation, all paths are equally likely
@@ -231,7 +231,6 @@ def test_the_compiled_replay_is_a_naive_one(case: Case) -> None:
     assert accuracy == pytest.approx(learned, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(cases())
 def test_steps_cover_every_wanted_token_once(case: Case) -> None:
     wanted = turn_bounds(case.trace, Workload(new_tokens=case.new_tokens))[:, 0].tolist()
@@ -252,7 +251,7 @@ def test_steps_cover_every_wanted_token_once(case: Case) -> None:
 # Only what is known is used
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(cases(), st.data())
 def test_later_tokens_never_change_earlier_decisions(case: Case, data: st.DataObject) -> None:
     """Draw anew every rank that concerns a token from some place on; steps rooted before it must not notice."""
@@ -281,7 +280,6 @@ def test_later_tokens_never_change_earlier_decisions(case: Case, data: st.DataOb
     assert decisions(case) == decisions(other)
 
 
-@settings(deadline=None)
 @given(cases())
 def test_a_limit_is_a_shorter_trace(case: Case) -> None:
     """What lies beyond the tokens asked for is neither committed nor learned from."""
@@ -299,7 +297,6 @@ def test_a_limit_is_a_shorter_trace(case: Case) -> None:
     assert np.array_equal(accuracy, learned)
 
 
-@settings(deadline=None)
 @given(cases())
 def test_probabilities_stay_probabilities(case: Case) -> None:
     _, accuracy = compiled(case)
@@ -312,7 +309,6 @@ def test_probabilities_stay_probabilities(case: Case) -> None:
 # One tree for all steps
 
 
-@settings(deadline=None)
 @given(cases(), st.sets(st.lists(st.integers(0, 3), min_size=1, max_size=3).map(tuple), max_size=8))
 def test_a_fixed_tree_is_replayed_as_by_hand(case: Case, some: set[Path]) -> None:
     paths = {path[:depth] for path in some for depth in range(1, len(path) + 1)}

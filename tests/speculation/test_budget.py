@@ -129,7 +129,7 @@ def found_rate(seed: int, requests: int, objective: int, alus: int, network: boo
     return float(room.best[0]), best_rate(prices, lists, table.tolist(), deepest.tolist())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 10**6),
     requests=st.integers(1, 3),

@@ -105,7 +105,7 @@ def rate(growth: Growth, price: FloatArray, size: int) -> float:
     return float(growth.path_probability[:size].sum() / price[row, size - 1])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(accuracy=accuracies(), price=prices())
 def test_stopping_early_loses_nothing(accuracy: FloatArray, price: FloatArray) -> None:
     """Of equally likely nodes another one may come first, but no better tree is missed."""
@@ -120,7 +120,7 @@ def test_stopping_early_loses_nothing(accuracy: FloatArray, price: FloatArray) -
         assert grown(growth, size) == grown(patient, size)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(accuracy=accuracies(), price=prices())
 def test_no_size_or_depth_of_the_greedy_trees_is_better(accuracy: FloatArray, price: FloatArray) -> None:
     """Every tree is charged for the heads that it needs; charging it for more can only make it worse."""
@@ -135,7 +135,6 @@ def test_no_size_or_depth_of_the_greedy_trees_is_better(accuracy: FloatArray, pr
     assert rate(growth, price, size) == pytest.approx(best, rel=1e-12)
 
 
-@settings(deadline=None)
 @given(accuracy=accuracies(), price=prices())
 def test_the_grown_arrays_are_a_tree_in_falling_order_of_probability(accuracy: FloatArray, price: FloatArray) -> None:
     price = rows_for(accuracy, price)
@@ -174,7 +173,6 @@ def test_one_allowed_size_is_the_size(size: int) -> None:
         assert grow_best_tree(np.full((5, 10), value), price, make_growth(5, 10, SIZES)) == size
 
 
-@settings(deadline=None)
 @given(accuracy=accuracies(), price=prices(), row=st.lists(st.integers(-1, 9), max_size=5))
 def test_acceptance_in_the_grown_tree_is_that_of_the_tree(
     accuracy: FloatArray, price: FloatArray, row: list[int]

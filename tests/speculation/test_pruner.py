@@ -100,7 +100,7 @@ def per_token(objective: Objective, latency_ns: float, energy_pj: float, length:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     accuracy=accuracies(),
     latency_ns=staircases(),
@@ -163,7 +163,6 @@ def is_child_of_accepted(path: Path, ranks: list[int], accepted: int) -> bool:
     return len(path) - 1 <= accepted and list(path[:-1]) == ranks[: len(path) - 1]
 
 
-@settings(deadline=None)
 @given(tree=small_trees, ranks=ranks_of_two)
 def test_verified_nodes_teach_exactly_the_children_of_accepted_nodes(tree: TokenTree, ranks: NDArray[np.int8]) -> None:
     accepted = accepted_length(tree, ranks)
@@ -321,7 +320,6 @@ def test_a_fixed_tree_gives_way_only_to_the_price() -> None:
     assert fixed.choose(np.full(4, np.inf)).size == 1
 
 
-@settings(deadline=None)
 @given(data=st.data(), rule=st.sampled_from(RULES), memory=st.sampled_from([1.0, 8.0, 65.0, 1e9]))
 def test_what_is_learned_stays_a_probability(data: st.DataObject, rule: LearningRule, memory: float) -> None:
     accuracy = data.draw(accuracies())

@@ -77,7 +77,7 @@ def named(program: Program) -> Counter[str]:
     return found
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(case=SMALL, reads=READS, controller=POLICIES)
 def test_any_program_beside_any_stream(
     case: tuple[Program, DieSpec], reads: ReadStream, controller: Controller
@@ -97,7 +97,7 @@ def test_any_program_beside_any_stream(
     assert run.row_hits + run.row_misses + run.row_conflicts == reads.bursts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), device=DIES, controller=POLICIES)
 def test_any_programs_in_one_session(data: st.DataObject, device: DieSpec, controller: Controller) -> None:
     """The checker reads one stream; a program does in it what it does alone, but for refresh."""

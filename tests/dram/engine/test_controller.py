@@ -99,7 +99,7 @@ def traffic(draw: st.DrawFn) -> tuple[IntArray, DieSpec, Controller]:
     return np.stack([arrival, rng.random(n) < writes, *places], 1).astype(np.int64), device, controller
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(traffic())
 def test_any_traffic_is_served_once_in_order_and_legally(case: tuple[IntArray, DieSpec, Controller]) -> None:
     requests, device, controller = case

@@ -53,7 +53,7 @@ def requests_with_gaps(rng: np.random.Generator, ranks: int, gaps: list[float]) 
     return np.array(rows, np.int64)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 1 << 30),
     gaps=st.lists(st.floats(0, 60), min_size=1, max_size=4),

@@ -27,7 +27,7 @@ def closed_form(concurrent: int, **pim: str) -> LpddrPim:
     return LpddrPim(platform.pim, platform.memory)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     tokens=st.integers(1, 13),
     segments=st.integers(1, 12),
@@ -59,7 +59,7 @@ def assert_same_counts(program: PimProgram, work: PimWork) -> None:
     assert found == (work.macs, work.input_bursts, work.output_bursts)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     heads=st.integers(1, 9),
     head_dim=st.sampled_from([32, 64, 80, 128]),

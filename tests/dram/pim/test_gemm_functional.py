@@ -58,7 +58,7 @@ def product(
     return Product(placement, compile_gemm(placement, tokens), weights, inputs, cells)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     channel=channels(),
     k=st.integers(1, 700),
@@ -75,7 +75,7 @@ def test_a_program_computes_the_integer_product(
     assert np.array_equal(execute(p.program, p.cells, p.inputs), p.expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     channel=channels(depths=(64,)),  # the checker knows sets of 64 only
     k=st.integers(1, 1500),
@@ -125,7 +125,7 @@ def test_whole_loops_of_refresh_points_keep_retention() -> None:
     assert np.array_equal(execute_commands(p.program, done.commands, p.cells, p.inputs), p.expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     channel=channels(),
     heads=st.integers(1, 8),
@@ -162,7 +162,7 @@ def test_attention_computes_the_integer_products(
     assert np.array_equal(join_values(kv, results), p.astype(np.int64) @ values.astype(np.int64))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.sampled_from([(2, 3), (3, 1), (1, 2)]),
     st.integers(2, 330),

@@ -13,7 +13,7 @@ CHANNEL = PimChannel(die(), (0, 1, 2), ranks=4)
 ROOM = 160
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     heads=st.integers(1, 9),
     parts=st.sampled_from([1, 3]),

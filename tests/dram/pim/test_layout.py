@@ -28,7 +28,7 @@ def test_channels_share_every_output_and_the_first_ones_take_what_is_left(n: int
     assert blocks[0] - blocks[-1] <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     k=st.integers(1, 900),
     n=st.integers(1, 2000),
@@ -110,7 +110,7 @@ def test_the_whole_capacity_can_be_used() -> None:
     assert placement.k * placement.n == 3 * 2**30
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     k=st.integers(1, 400),
     n=st.integers(1, 1500),

@@ -52,7 +52,7 @@ def attention(heads: int, head_dim: int, queries: int, keys: int, bits: int = 4)
     return Attention("attention", 1, queries, keys - queries, queries * keys, every, every, head_dim, bits, 8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     heads=st.integers(1, 8),
     head_dim=st.sampled_from([32, 64, 80, 128]),
@@ -98,7 +98,7 @@ def test_commands_are_legal_and_compute_it(reach: str) -> None:
         assert np.array_equal(execute_commands(program, done.commands, cells, inputs), want)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     heads=st.integers(1, 9),
     head_dim=st.sampled_from([64, 80, 128]),

@@ -346,7 +346,7 @@ def shared_channel(draw: st.DrawFn) -> tuple[NDArray[np.int64], NDArray[np.int64
     return build.build(), requests, device, controller, macs
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(shared_channel())
 def test_any_program_beside_any_traffic_is_legal_and_whole(
     case: tuple[NDArray[np.int64], NDArray[np.int64], DieSpec, Controller, int],

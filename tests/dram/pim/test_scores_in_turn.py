@@ -28,7 +28,7 @@ def closed_form(concurrent: int = 3, order: str = "in-turn") -> LpddrPim:
     return LpddrPim(platform.pim, platform.memory)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     heads=st.integers(1, 7),
     head_dim=st.sampled_from([32, 64, 80, 128, 300]),
@@ -93,7 +93,7 @@ def test_commands_are_legal_and_compute_them(
     assert done.total_ck < together.total_ck
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     heads=st.integers(1, 7),
     head_dim=st.sampled_from([32, 64, 80, 128, 256]),

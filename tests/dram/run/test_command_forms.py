@@ -89,7 +89,7 @@ def busy(refresh: str) -> ChannelRun:
     return run_requests(requests, DIE, Controller(refresh=refresh), keep_commands=True)  # type: ignore[arg-type]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 4000), max_size=6), st.sampled_from(sorted(COMMAND_FORMS)))
 def test_pieces_give_the_list_of_the_whole(cuts: list[int], form: str) -> None:
     table = commands_of(busy("per-bank"))

@@ -46,7 +46,6 @@ def into_pim(k: int, n: int, first: int = 0, columns: int = 0) -> MovePlan:
 
 
 @given(k=st.integers(1, 300), blocks=st.integers(1, 40), start=st.integers(0, 9))
-@settings(deadline=None)
 def test_a_dram_rank_holds_each_burst_once_in_consecutive_bursts(k: int, blocks: int, start: int) -> None:
     placement = DramPlacement(DIE, 3, k, blocks * 32 - 5, start)
     stream = ReadStream(3, blocks * k, start).requests(DIE)
@@ -138,7 +137,7 @@ def execute_moves(table: NDArray[Any], plan: MovePlan, cells: Cells) -> None:
     assert not buffer
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     k=st.integers(1, 70),
     n=st.integers(1, 300),
@@ -180,7 +179,7 @@ def test_a_place_that_is_none_is_refused() -> None:
 # Products in between
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     k=st.integers(1, 200),
     n=st.integers(40, 600),

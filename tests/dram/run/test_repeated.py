@@ -43,7 +43,7 @@ def test_the_first_phase_is_a_run_of_its_own(tokens: int, bursts: int) -> None:
     assert session.now_ck == alone.end_ck
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 800)), min_size=2, max_size=8), st.integers(0, 2))
 def test_phases_in_any_order_obey_every_rule(phases: list[tuple[int, int]], refresh: int) -> None:
     """The independent checker reads one stream, in which every rank stays alive across phases."""

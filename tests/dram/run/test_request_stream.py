@@ -32,7 +32,7 @@ def in_pieces(requests: IntArray, rng: np.random.Generator) -> Iterator[IntArray
     yield from np.split(requests, cuts)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1 << 30),
     n=st.integers(1, 900),

@@ -62,7 +62,7 @@ def spelt(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
     return request, blank[3] + "{" + ",".join(fields) + "}" + ending
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(spelt(), min_size=1, max_size=12), st.integers(1, 400))
 def test_any_spelling_of_json_is_read(tmp_path_factory: pytest.TempPathFactory, made: Any, piece: int) -> None:
     """Wherever pieces of the file end."""

@@ -58,7 +58,7 @@ def test_others_alone_wait_as_in_a_run_of_requests() -> None:
     assert found["mean"] == pytest.approx(waited.mean())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     rate=st.sampled_from([0.5, 3.0, 12.0, 40.0]),
     pattern=st.sampled_from(["stream", "random"]),

@@ -36,7 +36,7 @@ def checked(run: ChannelRun, device: DieSpec, refresh: Any, buses: int, wck: Any
     return check_commands(checkable(*fields), check_options(device, 4, OWN, wck, refresh).on_buses(buses))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     tokens=st.integers(1, 9),
     device=st.sampled_from([DIE, STEPS, load_die("lp5x-pim")]),
