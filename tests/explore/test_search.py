@@ -122,8 +122,11 @@ def test_a_space_without_a_point_and_two_systems_are_said(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("axes", "is_below"), [(4, False), (9, True)])
-def test_no_name_of_an_axis_or_goal_is_cut(capsys: pytest.CaptureFixture[str], axes: int, is_below: bool) -> None:
+def test_no_name_of_an_axis_or_goal_is_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, axes: int, is_below: bool
+) -> None:
     """A page has no room for nine columns of axes beside the goals: they stand below it, in full."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     names = [f"memory.organisation.axis_{number}" for number in range(axes)]
     found = [
         Found(dict.fromkeys(names, f"a-long-value-{i}"), {"edp_s_mj": 1.5, "tokens_per_s": 2.5}, None, False, {})
