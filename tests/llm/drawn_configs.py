@@ -146,6 +146,8 @@ def drawn(name: str, seed: int) -> dict[str, Any]:
         elif isinstance(default, bool) and seed and key not in _ALWAYS:
             found[key] = dice.random() < 0.5
     layers = found.get("num_hidden_layers", 2)
+    if name == "internlm3" and seed:
+        found["mlp_bias"] = found["attention_bias"]  # the library refuses one without the other
     found |= _own(name, dice, layers, seed)
     if name in _TYPES:
         kinds = [dice.choice(_TYPES[name]) for _ in range(layers - 2)]
