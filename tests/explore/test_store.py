@@ -3,6 +3,7 @@
 import multiprocessing
 import sqlite3
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -141,6 +142,20 @@ drop table new;
 pragma user_version = 2;
 """
 FIRST_FORMAT = SECOND_FORMAT + "drop table names; drop table counts; pragma user_version = 1;"
+
+
+def test_a_damaged_store_is_said_to_be_one(tmp_path: Path) -> None:
+    """One byte of the tables' text at a time: SQLite's own error may quote what is no text."""
+    Store(tmp_path / "s", create=True).close()
+    whole = (tmp_path / "s" / FILE).read_bytes()
+    first, damaged = whole.index(b"create table points".replace(b"create table", b"CREATE TABLE")), 0
+    for place in range(first, first + 120):
+        (tmp_path / "s" / FILE).write_bytes(whole[:place] + b"\x80" + whole[place + 1 :])
+        with suppress(InputError):
+            Store(tmp_path / "s").close()
+            damaged -= 1
+        damaged += 1
+    assert damaged
 
 
 @pytest.mark.parametrize("older", [FIRST_FORMAT, SECOND_FORMAT])

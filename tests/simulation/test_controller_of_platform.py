@@ -5,14 +5,17 @@ from typing import Literal
 
 import pytest
 
+from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.engine import state
 from lpspec.dram.platform_channel import controller_of_platform
 from lpspec.dram.run.controller import Controller
+from lpspec.dram.run.traffic import Traffic
 from lpspec.errors import InputError
 from lpspec.experiments.compare import compare
 from lpspec.machine.controller_spec import CONTROLLER_QUEUE
 from lpspec.machine.loading import load_platform
 from lpspec.scenario import Scenario, Workload
+from lpspec.simulation.shared_step import run_shared_step
 
 POLICIES = {"page": "timeout", "page_timeout": "64", "postpone": "8", "drain_high": "20", "age_cap": "0"}
 CHANGES = {f"memory.controller.{key}": value for key, value in POLICIES.items()}
@@ -79,3 +82,14 @@ def test_commands_follow_a_page_policy_and_the_closed_form_says_that_it_knows_no
     analytic = [compare(asked(changes, "analytic")) for changes in ({}, closed)]
     assert analytic[0].runs[0].tokens_per_s == analytic[1].runs[0].tokens_per_s
     assert [note for note in analytic[1].notes if note.startswith("--set memory.controller.page has no effect on")]
+
+
+@pytest.mark.parametrize("changes", [{"drain_high": "2", "drain_low": "0"}, {"age_cap": "64"}], ids=str)
+def test_beside_a_cpu_the_other_policies_count(changes: dict[str, str]) -> None:
+    """Reads and writes of a CPU together, which no phase of decoding has: what waits depends on them."""
+    steps = []
+    for given in ({}, {f"memory.controller.{key}": value for key, value in changes.items()}):
+        memory = PackageCommands(load_platform("lp-spec", given))
+        steps.append(run_shared_step((), memory, Traffic(30.0, "random", 0.5), (3,), 300_000.0))
+    before, after = ((step.latency_ns, step.cpu_gb_per_s, step.cpu_wait_ck) for step in steps)
+    assert before != after

@@ -46,6 +46,13 @@ NOT_IN_A_STEP = {
     "memory.timing.nRFCpb": "per-bank refresh, which `lpspec dram run --refresh per-bank` does and no step here",
     "memory.timing.nPBR2PBR": "likewise",
     "memory.timing.nPBR2ACT": "likewise",
+    "memory.controller.drain_high": "no phase reads beside what it writes; beside a CPU it counts, as "
+    "tests/simulation/test_controller_of_platform.py looks at",
+    "memory.controller.drain_low": "likewise",
+    "memory.controller.age_cap": "likewise",
+    "memory.controller.patience": "counts where what was just written is read, as tests/dram/engine/test_by_hand.py looks at",
+    "pim.input_reach": "counts at long contexts, where tests/dram/pim/test_scores_in_turn.py looks at it",
+    "pim.scores_order": "likewise",
 }
 """Fields that change no step here, and why."""
 
@@ -57,7 +64,11 @@ TIMED_BY_COMMANDS_ONLY = {
 """Fields that change energy at both levels, and time by less than 1 % where every command is timed."""
 
 
-BY_COMMANDS_ALONE = {"memory.command_buses": "closed forms have no command slots, which one bus seldom runs out of"}
+BY_COMMANDS_ALONE = {
+    "memory.command_buses": "closed forms have no command slots, which one bus seldom runs out of",
+    "memory.controller.page": "closed forms know no single rows",
+    "memory.controller.postpone": "closed forms take a refresh's time whenever it comes",
+}
 """Fields that change nothing at all in closed forms, and why."""
 
 TIMINGS = "memory.timing."

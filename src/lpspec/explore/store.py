@@ -134,6 +134,8 @@ class Store:
     def _blamed(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeDecodeError:  # of the text of an error that SQLite has about a damaged file
+            raise InputError(f"store '{shown(str(self.path))}' cannot be used: the file is damaged") from None
         except (sqlite3.Error, OSError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"store '{shown(str(self.path))}' cannot be used: {why}") from None
