@@ -38,6 +38,8 @@ NOT_RUN = {
     "lpspec traffic": "half a minute: tests/cli/test_traffic.py",
     "lpspec sustained --model llama3-8b --figure out/sustained": "half a minute: tests/experiments/test_sustained.py",
     "lpspec study beyond --store out/beyond --figure out/beyond": "minutes: tests/cli/test_study_command.py",
+    "lpspec study beyond --grid --fidelity analytic --new-tokens 64 --store out/grid": "minutes: "
+    "tests/explore/test_beyond.py",
     "lpspec validate": "two minutes: tests/cli/test_validate.py",
     "lpspec validate --random 2000": "seven minutes: tests/experiments/test_random_machines.py",
     "lpspec traffic --gb-per-s 5 --fairness pim-first,npu-first": "half a minute: tests/cli/test_traffic.py",

@@ -50,7 +50,7 @@ NOT_IN_A_STEP = {
     "tests/simulation/test_controller_of_platform.py looks at",
     "memory.controller.drain_low": "likewise",
     "memory.controller.age_cap": "likewise",
-    "memory.controller.patience": "counts where what was just written is read, as tests/dram/engine/test_by_hand.py looks at",
+    "memory.controller.patience": "counts where what was just written is read: tests/dram/engine/test_by_hand.py",
     "pim.input_reach": "counts at long contexts, where tests/dram/pim/test_scores_in_turn.py looks at it",
     "pim.scores_order": "likewise",
 }
@@ -141,7 +141,8 @@ def level(platform: PlatformSpec, ns: Results, pj: Results) -> Level:
 def results(platform: PlatformSpec, model: ModelSpec) -> list[Level]:
     """By closed forms, then by commands where there are any."""
     profile = platform.priced_by(load_profile("micron-y52p"))  # with refresh and standby
-    system = System("one", platform, model, profile, speculates=True)
+    # phase by phase: what is combined from a few depends within its bound on what else is priced
+    system = System("one", platform, model, profile, speculates=True, exact=True)
     costs = step_costs(system, 700, 2)
     ns = np.concatenate([costs.latency_ns.ravel(), costs.draft_ns, costs.compaction_ns[1:], [costs.prefill_ns]])
     parts = [costs.energy_pj.reshape(len(costs.energy_pj), -1), costs.draft_pj, costs.compaction_pj[:, 1:]]
