@@ -1,5 +1,6 @@
 """What programs of attention take in PIM ranks: QK^T and PV of some heads, as the cache lies there."""
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from lpspec.machine.die import DieSpec
 from lpspec.machine.platform_spec import PimSpec
 
 
-class PimHeads:
+class PimHeads(ABC):
     """The part of PIM ranks that counts commands of attention, and bursts of inputs and results."""
 
     spec: PimSpec
@@ -26,9 +27,9 @@ class PimHeads:
         """Passes over the weights: one serves up to N_ALU tokens."""
         return ceil_div(tokens, self.spec.alus.n)
 
+    @abstractmethod
     def busy_ns(self, work: PimWork) -> Real:
         """Time of a program."""
-        raise NotImplementedError
 
     def scores_of(self, heads: Heads) -> PimWork:
         """The same of heads as the memory sees them, by ranks together or in turn: whichever ends sooner."""
