@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lpspec.cli.main import COMMANDS
+from lpspec.cli.overview import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src"

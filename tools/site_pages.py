@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import lpspec
-from lpspec.cli.main import COMMANDS, make_app
+from lpspec.cli.command_line import make_app
+from lpspec.cli.overview import COMMANDS
 from notebook_page import page
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -47,7 +48,7 @@ def api_reference() -> str:
 
 def command_reference() -> str:
     """Every command with its arguments and options, as Markdown."""
-    reference: str = make_app(overview=False).generate_docs(output_format="markdown")
+    reference: str = make_app().generate_docs(output_format="markdown")
     _, first, sections = reference.partition(f"## lpspec {next(iter(COMMANDS))}\n")
     sections = re.sub(r"\n[ \t]+(?=\S)", " ", first + sections)  # an option is one line
     sections = re.sub(r"`(-[^`]*)`: ", r"`\1`  \n  ", sections)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command_line import run_command
 
-from lpspec.cli.main import COMMANDS
+from lpspec.cli.overview import COMMANDS
 
 
 def offered(script: Path, *words: str) -> set[str]:

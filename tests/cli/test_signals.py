@@ -71,10 +71,10 @@ def test_what_the_caller_ignores_stays_ignored() -> None:
 
 
 def test_the_exit_code_names_the_signal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def end(_argv: object) -> None:
+    def end(_argv: object) -> int:
         raise signals.Ended(signal.SIGTERM)
 
-    monkeypatch.setattr("lpspec.cli.main.make_app", lambda overview: end)
+    monkeypatch.setattr("lpspec.cli.main._answer", end)
     assert run([]) == 128 + signal.SIGTERM
     assert capsys.readouterr().err == "lpspec: ended by SIGTERM\n"
 

@@ -22,7 +22,8 @@ from command_line import run_command
 from page_blocks import DOCS, FILES, PAGES, PROGRAMS, SHOWN, Block, Command, blocks, commands
 
 from lpspec.allocation.allocator import ALLOCATORS
-from lpspec.cli.main import COMMANDS, _joined, make_app
+from lpspec.cli.command_line import joined, make_app
+from lpspec.cli.overview import COMMANDS
 from lpspec.decoding.drafters import DRAFTERS
 from lpspec.explore.study_file import load_study
 from lpspec.llm.draft_work import DRAFT_WORK
@@ -95,7 +96,7 @@ def test_a_line_is_one_that_a_shell_can_take(command: Command) -> None:
     for extra in re.findall(r"lpspec\[(\w+)\]", command.text):
         assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     if command.is_plain and words[1] in COMMANDS:
-        make_app(overview=False).parse_args(_joined(words[1:]), print_error=False, exit_on_error=False)
+        make_app().parse_args(joined(words[1:]), print_error=False, exit_on_error=False)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -107,7 +108,7 @@ def test_options_that_a_page_names_exist(page: str) -> None:
 
 @cache
 def every_option() -> set[str]:
-    return set(OPTION.findall(make_app(overview=False).generate_docs()))
+    return set(OPTION.findall(make_app().generate_docs()))
 
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")

@@ -11,7 +11,7 @@ import pytest
 from command_line import Said
 
 import lpspec as package
-from lpspec.cli.main import COMMANDS
+from lpspec.cli.overview import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -16,6 +16,6 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(show_d
     shell
         bash, zsh or fish.
     """
-    from lpspec.cli.main import make_app
+    from lpspec.cli.command_line import make_app
 
-    print(make_app(overview=True).generate_completion(shell=shell))
+    print(make_app().generate_completion(shell=shell))
