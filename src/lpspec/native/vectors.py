@@ -90,7 +90,13 @@ def reduced(code: Code, how: str, row: Value) -> Value:
 
 
 def store(code: Code, row: Value, value: Value) -> None:
-    """Write a vector into a part of an array."""
+    """Write a vector into a part of an array.
+
+    Frozen, so that LLVM does not see that some elements stay what they are, and writes the others through a mask: a
+    store that takes some processors several times as long, and from which no load is served until it is done.
+    """
     n = _length([row])
     vector = _as_vector(code, value, n, INT)
-    code.put(f"store {parts_of(vector.type)[0]} {vector.parts[0]}, ptr {row.parts[0]}, align 8")
+    (llvm,) = parts_of(vector.type)
+    frozen = code.get(f"freeze {llvm} {vector.parts[0]}")
+    code.put(f"store {llvm} {frozen}, ptr {row.parts[0]}, align 8")
