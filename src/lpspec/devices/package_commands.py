@@ -22,7 +22,7 @@ from lpspec.devices.steady_prices import SteadyPrices
 from lpspec.dram.energy import activity_of, refresh_ns, sum_of, waiting
 from lpspec.dram.pim.weights import PimChannel, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform, command_die, controller_of_platform
-from lpspec.dram.rules import COMMANDS
+from lpspec.dram.rules import COMMANDS, ON_BUS
 from lpspec.dram.run.mover import moved
 from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, MAC_TOKENS, RANKS, PhaseCommands
 from lpspec.dram.run.steady import REFRESH_INTERVALS
@@ -30,9 +30,6 @@ from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import EVENTS
 from lpspec.machine.platform_spec import PlatformSpec
-
-ON_BUS = ("RD", "RDA", "WR", "WRA", "PIM_IN", "PIM_OUT")
-"""Commands with a burst on DQ."""
 
 _BURSTS = [BUS + COMMANDS.index(name) for name in ON_BUS]
 

@@ -23,18 +23,46 @@ from lpspec.machine.die import DieSpec
 Level = Literal["bank", "bank_group", "rank", "other_rank"]
 LEVELS: tuple[Level, ...] = ("bank", "bank_group", "rank", "other_rank")
 
-COMMANDS = (
-    *("ACT1", "ACT2", "RD", "WR", "PRE", "PREAB", "REFAB", "REFPB", "RDA", "WRA", "CAS"),
-    *("PIM_ENTER", "PIM_EXIT", "PIM_ACT", "PIM_PRE", "PIM_IN", "PIM_MAC", "PIM_OUT", "PIM_REFAB"),
-)
-"""Every command that the channel carries; the index is the command's code in the engine."""
+# fmt: off
+__all__ = [  # noqa: RUF022 - in the order of their codes
+    "ACT1", "ACT2", "RD", "WR", "PRE", "PREAB", "REFAB", "REFPB", "RDA", "WRA", "CAS",
+    "PIM_ENTER", "PIM_EXIT", "PIM_ACT", "PIM_PRE", "PIM_IN", "PIM_MAC", "PIM_OUT", "PIM_REFAB",
+]
+"""What a star brings: the code of every command."""
+(
+    ACT1, ACT2, RD, WR, PRE, PREAB, REFAB, REFPB, RDA, WRA, CAS,
+    PIM_ENTER, PIM_EXIT, PIM_ACT, PIM_PRE, PIM_IN, PIM_MAC, PIM_OUT, PIM_REFAB,
+) = range(len(__all__))
+# fmt: on
+
+COMMANDS = tuple(__all__)
+"""Every command that the channel carries; the index is the command's code."""
 
 PIM_COMMANDS = tuple(name for name in COMMANDS if name.startswith("PIM_"))
 
 MASKED = tuple(name for name in PIM_COMMANDS if name != "PIM_OUT")
 """Commands that several ranks take at once, whose rank is a bit mask."""
 
-CLASSES = ("ACT1", "ACT2", "RD", "WR", "PRE", "PREAB", "REFAB", "REFPB")
+BY_PARITY = ("PIM_ACT", "PIM_PRE", "PIM_MAC")
+"""Commands to one bank of every MPU, whose bank is a parity."""
+
+ON_BUS = {"RD": "read", "RDA": "read", "WR": "write", "WRA": "write", "PIM_IN": "write", "PIM_OUT": "read"}
+"""Commands with a burst on DQ, and which way it goes."""
+
+ON_ROWS: Mapping[str, Literal["open", "close", "close all"]] = {
+    "ACT2": "open",
+    "PRE": "close",
+    "PREAB": "close all",
+    "PIM_ACT": "open",
+    "PIM_PRE": "close",
+    "PIM_REFAB": "close all",
+}
+"""Commands that do nothing but open or close rows of a bank, of a parity, or all of a rank."""
+
+HOLDS_RANK = {"REFAB": "nRFCab", "PIM_REFAB": "nRFCab", "PIM_ENTER": "nMODE", "PIM_EXIT": "nMODE"}
+"""Commands that take a rank as a whole, and for how long."""
+
+CLASSES = COMMANDS[:8]
 """Commands that wait. RDA and WRA wait as RD and WR do, PIM_ENTER as REFAB, PIM_IN as WR, PIM_OUT as RD."""
 
 _WAITS_AS = {"RDA": "RD", "WRA": "WR", "PIM_ENTER": "REFAB"}

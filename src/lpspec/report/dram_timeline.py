@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
-from lpspec.dram.rules import MASKED
+from lpspec.dram.rules import BY_PARITY, HOLDS_RANK, MASKED, ON_BUS, ON_ROWS
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
@@ -24,8 +24,6 @@ _CHANNEL = 0  # process; rank r is process r + 1
 _CA, _DQ = 1, 2  # threads of the channel
 _WHOLE, _MAC, _BANKS = 1, 2, 3  # threads of a rank: what takes all of it, MACs, then its banks or parities
 _PARITIES = 20
-
-_READS, _WRITES = ("RD", "RDA", "PIM_OUT"), ("WR", "WRA", "PIM_IN")
 
 Slice = tuple[int, int, str, int, int, str]
 """Process, thread, name, CK, CK that it lasts, arguments as JSON."""
@@ -108,8 +106,8 @@ class Timeline:
         fields = {"ck": ck, "rank": rank, "bank_group": group, "bank": bank, "row": row, "column": column}
         known = ",".join([f'"{key}":{value}' for key, value in fields.items() if value >= 0])
         yield _CHANNEL, _CA, name, ck, 1, f"{{{known}}}"
-        if name in _READS or name in _WRITES:
-            data = ck + (t["nCL"] if name in _READS else t["nCWL"])
+        if way := ON_BUS.get(name):
+            data = ck + (t["nCL"] if way == "read" else t["nCWL"])
             yield _CHANNEL, _DQ, name, data, t["nBL_min"], f'{{"ck":{ck},"rank":{rank}}}'
         mask = rank if name in MASKED else 1 << rank
         for process in range(1, self._ranks + 1):
@@ -121,12 +119,13 @@ class Timeline:
     ) -> Iterator[Slice]:
         """What a command shows on the tracks of one rank that takes it."""
         t = self._timing
-        bank, parities = _BANKS + place, _PARITIES + parity
-        if name in ("ACT2", "PIM_ACT"):
-            self._open[process, bank if name == "ACT2" else parities] = (ck, row)
-        elif name in ("PRE", "PIM_PRE"):
-            yield from self._close_row(process, bank if name == "PRE" else parities, ck)
-        elif name in ("PREAB", "PIM_REFAB"):
+        bank = _PARITIES + parity if name in BY_PARITY else _BANKS + place
+        done_to_rows = ON_ROWS.get(name)
+        if done_to_rows == "open":
+            self._open[process, bank] = (ck, row)
+        elif done_to_rows == "close":
+            yield from self._close_row(process, bank, ck)
+        elif done_to_rows == "close all":
             for at in [thread for owner, thread in self._open if owner == process]:
                 yield from self._close_row(process, at, ck)
         if name in ("RD", "WR", "RDA", "WRA"):
@@ -140,9 +139,8 @@ class Timeline:
         if name == "REFPB":
             for partner in (0, 8):
                 yield process, bank + partner, name, ck, t["nRFCpb"], "{}"
-        whole = {"REFAB": "nRFCab", "PIM_REFAB": "nRFCab", "PIM_ENTER": "nMODE", "PIM_EXIT": "nMODE"}
-        if name in whole:
-            yield process, _WHOLE, name, ck, t[whole[name]], "{}"
+        if name in HOLDS_RANK:
+            yield process, _WHOLE, name, ck, t[HOLDS_RANK[name]], "{}"
 
     def _close_row(self, process: int, thread: int, ck: int) -> Iterator[Slice]:
         """Show a row from its activation on."""

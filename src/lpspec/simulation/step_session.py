@@ -12,8 +12,7 @@ import numpy as np
 
 from lpspec.arrays import IntArray
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.dram.engine import state as k
-from lpspec.dram.rules import COMMANDS, PIM_COMMANDS
+from lpspec.dram.rules import COMMANDS, ON_BUS, PIM_COMMANDS, RD, RDA, WR, WRA
 from lpspec.dram.run.session import Session
 from lpspec.simulation.step_phases import Phase, in_order
 
@@ -23,8 +22,9 @@ HOST_NS = 5_000.0
 """Assumed, 1 to 50 us: the host decides the next tree and split (DTP, DAU) while the draft heads run, which take
 longer, so it costs no time. The compiled pruner takes 5 us per decision on one core of a small cloud machine."""
 
-_READS, _WRITES, _PIM_BURSTS = (k.RD, k.RDA), (k.WR, k.WRA), (k.PIM_IN, k.PIM_OUT)
+_READS, _WRITES = (RD, RDA), (WR, WRA)
 _PIM = tuple(COMMANDS.index(name) for name in PIM_COMMANDS)
+_PIM_BURSTS = tuple(COMMANDS.index(name) for name in PIM_COMMANDS if name in ON_BUS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now:
     elif command == PIM_ENTER:
         m[RANK + r, R_MODE] = 2
         m[RANK + r, R_READY] = now + m[GIVEN, P_NMODE]
-    else:  # PIM_EXIT
+    elif command == PIM_EXIT:
         m[RANK + r, R_MODE] = 0
         m[STATE, S_PIM_RANKS] -= 1
         wait_of_rank(m, PIM_EXIT, r, 1 << r, now)

@@ -8,6 +8,8 @@ as plain Python). A bank's number counts over the channel: rank, bank group, ban
 import numpy as np
 
 from lpspec.arrays import IntArray
+from lpspec.dram.rules import *
+from lpspec.dram.rules import COMMANDS
 
 NEVER = 1 << 60
 NO_RULE = -NEVER  # a latency that never binds
@@ -21,10 +23,8 @@ IN_FAW = 4  # activations that nFAW holds
 QUEUE = 32  # entries of the read queue, and of the write queue
 CAS_LEAD = 8  # a CAS may go this many CK before the access that it is for, so that some free slot is found
 
-# Commands, as lpspec.dram.rules.COMMANDS numbers them; the first eight are also the classes that wait.
-ACT1, ACT2, RD, WR, PRE, PREAB, REFAB, REFPB, RDA, WRA, CAS = range(11)
-PIM_ENTER, PIM_EXIT, PIM_ACT, PIM_PRE, PIM_IN, PIM_MAC, PIM_OUT, PIM_REFAB = range(11, 19)
-CLASSES = 8
+CODES = len(COMMANDS)  # of commands, named as in lpspec.dram.rules
+CLASSES = 8  # the first of them, which also wait
 NO_COMMAND = -1
 IDLE_ROUNDS = 8  # intervals of refresh that a channel must stand idle before they are counted in one go
 
@@ -155,9 +155,9 @@ WALKER = DECIDED + 1
 DONE = WALKER + 4  # nine counters per rank: instructions done
 SEEN = DONE + 9  # the same for each of the four units: instructions passed over
 LATENCY = SEEN + 36
-AT_BANK, AT_GROUP, AT_RANK, AT_OTHER = 0, 19, 38, 57  # levels of the latency table, 19 commands each
+AT_BANK, AT_GROUP, AT_RANK, AT_OTHER = (level * CODES for level in range(4))  # of the latency table
 BINDS = CLASSES  # field of a row of it: how many classes wait; behind it, which
-ROWS = LATENCY + 76
+ROWS = LATENCY + 4 * CODES
 WIDTH = 72  # fields of a row; nine cache lines, so that rows spread over all sets of the cache
 
 
@@ -166,7 +166,7 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
 
     Args:
         parameter: int64 [PARAMETERS].
-        latency: int64 [4, 19, CLASSES], as ``lpspec.dram.rules.latency_table`` gives it.
+        latency: int64 [4, CODES, CLASSES], as ``lpspec.dram.rules.latency_table`` gives it.
 
     Returns:
         int64 [ROWS, WIDTH], which ``run`` moves on.

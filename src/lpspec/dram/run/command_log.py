@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
-from lpspec.dram.rules import COMMANDS
+from lpspec.dram.rules import BY_PARITY, COMMANDS
 from lpspec.native.functions import native
 
 Bytes = NDArray[np.uint8]
@@ -41,7 +41,7 @@ def command_table(log: IntArray) -> NDArray[Any]:
     table["command"] = np.array(COMMANDS)[code]
     table["rank"] = log[:, 2]
     is_mac = code == state.PIM_MAC
-    is_parity = (code == state.PIM_ACT) | (code == state.PIM_PRE) | is_mac
+    is_parity = np.isin(code, [COMMANDS.index(name) for name in BY_PARITY])
     has_group = (log[:, 3] >= 0) & ~is_parity
     table["bank_group"][has_group] = log[has_group, 3] % state.BANKS >> state.GROUP_BITS
     table["bank"][has_group] = log[has_group, 3] % (1 << state.GROUP_BITS)
