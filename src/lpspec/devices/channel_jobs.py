@@ -73,7 +73,7 @@ class ChannelJobs:
         self.device, self.pim, self.prices = device, pim, prices
         self.channels, self.ranks = platform.memory.channels.n, prices.controller.ranks
         described = device.model_dump(mode="json", include={"standard", "data_rate", "organisation", "timing"})
-        self._memory_key = (json.dumps(described), replace(prices.controller, own_bus=()))
+        self._memory_key = repr((json.dumps(described), replace(prices.controller, own_bus=())))
         pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))
         self._computing: dict[tuple[int, PimFormat], PimChannel] = {}
         self._products: dict[tuple[Any, ...], Callable[[int, int], Job]] = {}
@@ -82,7 +82,7 @@ class ChannelJobs:
         t, opened_ck = device.timing, device.timing.nRCD.n + device.timing.nCL.n + device.mode_ck
         self._other_ck = opened_ck, t.nRCD.n, t.nCL.n, t.nBL_min.n
         self._feature_ck0 = 2.0 * device.mode_ck
-        self._pim_key = (*self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus)
+        self._pim_key = repr((self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus))
 
     def product(self, channel: PimChannel, tokens: int, k: int, width: int, bursts: int, k_split: bool = False) -> Job:
         """A product of which PIM computes some columns; with ``k_split`` ranks share the k of units left over."""

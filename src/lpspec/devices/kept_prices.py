@@ -52,7 +52,7 @@ class KeptPrices:
         self._connection: sqlite3.Connection | None = None
         self._usable = True
 
-    def get(self, key: str) -> FloatArray | None:
+    def get(self, key: object) -> FloatArray | None:
         """What was kept, float64 [n]; None for nothing."""
         connection = self._connected(make=False)
         if connection is None:
@@ -67,7 +67,7 @@ class KeptPrices:
             return None
         return None if found is None else _unpacked(digest, found[0])
 
-    def put(self, key: str, counts: FloatArray) -> None:
+    def put(self, key: object, counts: FloatArray) -> None:
         """Keep float64 [n]; it is written with others."""
         digest = _digest(key)
         self._unwritten[digest] = _packed(digest, counts)
@@ -116,10 +116,10 @@ class KeptPrices:
 class NothingKept:
     """No file at all."""
 
-    def get(self, key: str) -> None:
+    def get(self, key: object) -> None:
         """Nothing."""
 
-    def put(self, key: str, counts: FloatArray) -> None:
+    def put(self, key: object, counts: FloatArray) -> None:
         """Forget it."""
 
     def write(self) -> None:
@@ -169,8 +169,9 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(f"{_build()}\n{key}".encode()).digest()
+def _digest(key: object) -> bytes:
+    """Of what decides an entry, as its ``repr`` says it."""
+    return hashlib.sha256(f"{_build()}\n{key!r}".encode()).digest()
 
 
 def _packed(digest: bytes, counts: FloatArray) -> bytes:

@@ -45,6 +45,7 @@ class Family:
         """Take what runs a phase without refresh."""
         self._run = run
         self._anchors: dict[tuple[float, ...], FloatArray] = {}
+        self._solved: tuple[int, FloatArray, FloatArray] | None = None
         self.error = 0.0
 
     def learn(self, members: Sequence[Member], candidates: Sequence[Member], share: float) -> None:
@@ -71,12 +72,18 @@ class Family:
 
     def counts(self, members: Sequence[Member]) -> FloatArray:
         """Counts of copies without refresh: float64 [members, COUNTED]."""
+        if self._solved is None or self._solved[0] != len(self._anchors):
+            self._solved = len(self._anchors), *self._solve()
+        _, scale, solved = self._solved
+        found: FloatArray = np.array([member.features for member in members]) / scale @ solved
+        return found
+
+    def _solve(self) -> tuple[FloatArray, FloatArray]:
+        """What features are divided by, float64 [features], and what more of each adds: [features, COUNTED]."""
         counts = np.stack(list(self._anchors.values()))
         rows = np.array(list(self._anchors)) / counts[:, CK, None]
         scale = np.maximum(np.abs(rows).max(axis=0), 1e-300)
-        solved = np.linalg.lstsq(rows / scale, counts / counts[:, CK, None], rcond=1e-9)[0]
-        found: FloatArray = np.array([member.features for member in members]) / scale @ solved
-        return found
+        return scale, np.linalg.lstsq(rows / scale, counts / counts[:, CK, None], rcond=1e-9)[0]
 
     def _cover(self, members: Sequence[Member], candidates: Sequence[Member], same: float) -> int:
         """Make candidates anchors until members are combinations of anchors, or candidates are; how many it took.
@@ -84,14 +91,15 @@ class Family:
         What lies outside of them may be ``same``.
         """
         taken = [np.array(features) / counts[CK] for features, counts in self._anchors.items()]
-        asked = [np.array(m.features) / m.ck for m in (*members, *candidates)]
-        left = np.stack([*taken, *asked])
+        others = (*members, *candidates)
+        asked = np.array([m.features for m in others]) / np.array([[m.ck] for m in others])
+        left = np.concatenate([np.array(taken).reshape(-1, asked.shape[1]), asked])
         for i in range(len(taken)):
             left = _without(left, left[i])
         ours, theirs = len(taken), len(taken) + len(members)
         new = 0
-        while np.linalg.norm(left[ours:theirs], axis=1).max() > same:
-            adds = np.linalg.norm(left[theirs:], axis=1)
+        while (outside := np.sqrt(np.einsum("ij,ij->i", left, left)))[ours:theirs].max() > same:
+            adds = outside[theirs:]
             if adds.max(initial=0.0) <= NOTHING:
                 break
             fair: list[int] = np.flatnonzero(adds >= FAIR_SHARE * adds.max()).tolist()
@@ -104,5 +112,5 @@ class Family:
 
 def _without(rows: FloatArray, row: FloatArray) -> FloatArray:
     """Rows less what they have in the direction of one of them."""
-    size = float(np.linalg.norm(row))
-    return rows if size <= NOTHING else rows - np.outer(rows @ row, row) / size**2
+    size = float(row @ row)
+    return rows if size <= NOTHING**2 else rows - np.outer(rows @ row, row / size)

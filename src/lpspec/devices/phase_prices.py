@@ -148,10 +148,10 @@ def _remembered(key: tuple[Any, ...], run: Callable[[], FloatArray]) -> FloatArr
     if key not in _KNOWN:
         if len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.clear()
-        kept, name = kept_prices(), repr(key)
-        counts = kept.get(name)
+        kept = kept_prices()
+        counts = kept.get(key)
         if counts is None:
             counts = run()
-            kept.put(name, counts)
+            kept.put(key, counts)
         _KNOWN[key] = counts
     return _KNOWN[key]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from lpspec.errors import InputError
 from lpspec.experiments.notes import (
@@ -18,12 +18,21 @@ from lpspec.experiments.setting import Setting, load_setting, system_names
 from lpspec.experiments.systems import KNOWN_SYSTEMS, REFERENCE, check_command_level
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario import Scenario
+from lpspec.scenario.names import Fidelity
 from lpspec.simulation.requests import refuse_served
 from lpspec.simulation.run import Run, simulate
 from lpspec.simulation.workload import System, TreePolicy
 from lpspec.speculation.rank_trace import RankTrace
 
-_Run = TypeVar("_Run")
+
+class _Ran(Protocol):
+    """What was run, and which level priced it."""
+
+    @property
+    def fidelity(self) -> Fidelity: ...
+
+
+_Run = TypeVar("_Run", bound=_Ran)
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,9 @@ def run_all(setting: Setting, run: Callable[[System], _Run]) -> tuple[list[_Run]
     """
     scenario = setting.scenario
     check_labels(system_names(scenario), setting.systems)
-    check_command_level(scenario, setting.systems)
+    several = len(setting.systems) > 1
+    if several:
+        check_command_level(scenario, setting.systems)
     runs: list[_Run] = []
     left_out: list[tuple[str, str]] = []
     for system in setting.systems:
@@ -114,4 +125,6 @@ def run_all(setting: Setting, run: Callable[[System], _Run]) -> tuple[list[_Run]
             if scenario.systems is not None or system.name == REFERENCE:
                 raise
             left_out.append((system.name, str(error)))
+    if not several and any(run.fidelity != "command" for run in runs):  # a lone run soon says so itself
+        check_command_level(scenario, setting.systems)
     return runs, left_out

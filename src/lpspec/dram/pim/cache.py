@@ -83,21 +83,25 @@ class HeadMatrices:
             part = values[first : first + self.channel.lanes]
             cells[rank, self._first_mpu(head) + mpu, bank, first_row + row, place, : len(part)] = part
 
-    def column_places(self, head: int, column: int) -> IntArray:
-        """Where one output column of a head lies: int64 [k, 4] of rank, flat bank, row, column (in bursts)."""
+    def column_places(self, heads: IntArray, column: int) -> IntArray:
+        """Where one output column of some heads lies: int64 [heads * k, 4] of rank, flat bank, row, column (bursts)."""
         slot, mpu = divmod(column // self.channel.lanes, self._mpus)
-        return self._places(head, slot, mpu, np.arange(self.k))
+        return self._places(heads, slot, mpu, np.arange(self.k))
 
-    def row_places(self, head: int, k: IntArray) -> IntArray:
-        """Where some k of a head lie: the same for each block of 32 outputs."""
+    def row_places(self, heads: IntArray, k: IntArray) -> IntArray:
+        """Where some k of some heads lie: the same for each block of 32 outputs."""
         blocks = (divmod(block, self._mpus) for block in range(-(-self.n // self.channel.lanes)))
-        return np.concatenate([self._places(head, slot, mpu, k) for slot, mpu in blocks])
+        return np.concatenate([self._places(heads, slot, mpu, k) for slot, mpu in blocks])
 
-    def _places(self, head: int, slot: int, mpu: int, k: IntArray) -> IntArray:
-        rank, first_row = self._place(head, slot)
+    def _places(self, heads: IntArray, slot: int, mpu: int, k: IntArray) -> IntArray:
+        each = heads[:, None]
+        rank, first_row = self._place(each, slot)
         bank, row, place = self._within(k)
-        flat = (self._first_mpu(head) + mpu) * self.channel.banks_per_mpu + bank
-        return np.stack([np.full(len(k), rank), flat, first_row + row, place], 1)
+        flat = (self._first_mpu(each) + mpu) * self.channel.banks_per_mpu + bank
+        found = np.empty((len(heads), len(k), 4), np.int64)
+        for i, field in enumerate((rank, flat, first_row + row, place)):
+            found[..., i] = field
+        return found.reshape(-1, 4)
 
     def _unit(self, heads: list[int], slot: int, k: int, n: int) -> Unit:
         first = slot * self._mpus * self.channel.lanes
@@ -106,22 +110,23 @@ class HeadMatrices:
         rank, row = self._place(heads[0], slot)
         return Unit(rank, row, 0, k, tuple(blocks), tuple(heads))
 
-    def _share(self, head: int) -> tuple[int, int]:
+    def _share(self, head: _Index) -> tuple[_Index, _Index]:
         """Number of the group, and share of its die.
 
         Heads go to all dies that compute at once before any of these takes a second one.
         """
         dies = self.channel.concurrent
-        tile, within = divmod(head, dies * self.per_die)
+        tile, within = head // (dies * self.per_die), head % (dies * self.per_die)
         return tile * dies + within % dies, within // dies
 
-    def _place(self, head: int, slot: int) -> tuple[int, int]:
+    def _place(self, head: _Index, slot: int) -> tuple[_Index, _Index]:
         """Rank, and first row in every bank."""
-        turn, rank = divmod(self._share(head)[0], len(self.channel.pim_ranks))
-        row = self.start_row + (turn * self.units_per_group + slot) * self.channel.rows(self.k)
-        return self.channel.pim_ranks[rank], row
+        group, ranks = self._share(head)[0], self.channel.pim_ranks
+        row = self.start_row + (group // len(ranks) * self.units_per_group + slot) * self.channel.rows(self.k)
+        number = group % len(ranks)
+        return ranks[number] if isinstance(number, int) else np.array(ranks)[number], row
 
-    def _first_mpu(self, head: int) -> int:
+    def _first_mpu(self, head: _Index) -> _Index:
         return self._share(head)[1] * self._mpus
 
     def _within(self, k: _Index) -> tuple[_Index, _Index, _Index]:
@@ -225,17 +230,13 @@ class KvPlacement:
         dealt = [positions[parts == part] for part in range(self.parts)]
         keys, values = self.keys, self.values
 
-        def of_head(head: int) -> IntArray:
-            first = head * self.parts
-            columns = [keys.column_places(first + part, block * lanes) for part, block in blocks]
-            rows = [values.row_places(first + part, places) for part, places in enumerate(dealt) if len(places)]
-            return np.concatenate(columns if keys_only else columns + rows)
-
-        places = np.concatenate([of_head(head) for head in range(self.heads)])
+        first = np.arange(self.heads) * self.parts
+        columns = [keys.column_places(first + part, block * lanes) for part, block in blocks]
+        rows = [values.row_places(first + part, places) for part, places in enumerate(dealt) if len(places)]
+        places = np.concatenate(columns if keys_only else columns + rows)
         bank = places[:, 0] * self.channel.device.organisation.banks + places[:, 1]
         by_row = np.lexsort((places[:, 3], places[:, 2], bank))
-        first = np.searchsorted(bank[by_row], bank[by_row])
-        turn = np.arange(len(places)) - first
+        turn = np.arange(len(places)) - np.searchsorted(bank[by_row], bank[by_row])
         return places[by_row][np.lexsort((bank[by_row], turn))]
 
     def write(self, cells: Cells, position: int, keys: NDArray[np.int8], values: NDArray[np.int8]) -> None:

@@ -33,6 +33,9 @@ REACH_BITS = 8
 """Bits of the number of MPUs in the bank of a PIM_IN; the engine, for which all go over DQ alike, does not read it."""
 
 
+_NO_STEPS = (0,) * state.MAX_DEPTH
+
+
 class ProgramBuilder:
     """Writes a PIM program for dies of one kind, and refuses lines that no such die could execute.
 
@@ -50,7 +53,7 @@ class ProgramBuilder:
         self._mpus, self._names_mpus = device.mpus, pim.input_reach == "mpus"
         self.slots = device.slots_per_set
         self._ranks = ranks
-        self._lines: list[list[int]] = []
+        self._lines: list[tuple[int, ...]] = []
         self._depth = 0
 
     def enter(self, mask: int) -> None:
@@ -194,10 +197,9 @@ class ProgramBuilder:
     ) -> None:
         if not 0 < mask < 1 << self._ranks:
             raise InputError(f"mask {mask:#b} names no rank, or one beyond the {self._ranks} of the channel")
-        depth = state.MAX_DEPTH
-        steps = [*row_steps, *[0] * (depth - len(row_steps))]
-        marks = [*data_steps, *[0] * (depth - len(data_steps))]
-        self._lines.append([op, mask, bank, row, column, count, inputs, tokens, *steps, data, *marks])
+        steps = *row_steps, *_NO_STEPS[len(row_steps) :]
+        marks = *data_steps, *_NO_STEPS[len(data_steps) :]
+        self._lines.append((op, mask, bank, row, column, count, inputs, tokens, *steps, data, *marks))
 
     @staticmethod
     def _check(name: str, value: int, limit: int) -> None:

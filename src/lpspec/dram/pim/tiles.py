@@ -8,6 +8,7 @@ come while the other bank streams.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import groupby
 
 from lpspec.dram.pim.program import EVERY_MPU, ProgramBuilder, Reach
@@ -151,7 +152,8 @@ def input_sets(channel: PimChannel, unit: Unit) -> tuple[tuple[Reach, tuple[int,
     return tuple(((min(some), len(some)), (own,)) for own, some in mpus.items())
 
 
-def _filled(tokens: int, count: int, depth: int) -> list[tuple[int, int]]:
+@lru_cache(maxsize=1 << 10)
+def _filled(tokens: int, count: int, depth: int) -> tuple[tuple[int, int], ...]:
     """Runs of slots (first, bursts) that hold the first ``count`` of ``depth`` inputs of each token."""
     runs: list[tuple[int, int]] = []
     for token in range(tokens):
@@ -160,7 +162,7 @@ def _filled(tokens: int, count: int, depth: int) -> list[tuple[int, int]]:
             runs[-1] = (runs[-1][0], last + 1 - runs[-1][0])
         else:
             runs.append((first, last + 1 - first))
-    return runs
+    return tuple(runs)
 
 
 def end_of(readouts: Sequence[Readout]) -> int:
@@ -175,22 +177,30 @@ def _runs(
 ) -> list[tuple[int, int]]:
     """Runs of accumulator bursts (first, count) of one unit after the pass of its token rows from ``first``."""
     runs: list[tuple[int, int]] = []
-    per_token, per_mpu = channel.lanes // BURST_SUMS, channel.device.readback_bursts
+    per_token, per_mpu, apart = channel.lanes // BURST_SUMS, channel.device.readback_bursts, channel.inputs_apart
+    place = {matrix: 0 if apart else i * tokens for i, matrix in enumerate(unit.matrices)}
+    begin = until = 0  # accumulator bursts of the run that is open
+    end = end_of(readouts)
     for block in unit.blocks:
-        apart = channel.inputs_apart
-        start = 0 if apart else unit.matrices.index(block.matrix) * tokens  # of the matrix among the unit's token rows
+        start = place[block.matrix]  # of the matrix among the unit's token rows
         low, high = max(first, start), min(first + here, start + tokens)
         if low >= high:
             continue
-        readouts.append(Readout(end_of(readouts), block.matrix, low - start, high - low, block.first, block.lanes))
+        readouts.append(Readout(end, block.matrix, low - start, high - low, block.first, block.lanes))
         used = -(-block.lanes // BURST_SUMS)
-        for slot in range(low - first, high - first):
-            burst = block.mpu * per_mpu + slot * per_token
-            if runs and sum(runs[-1]) == burst:
-                runs[-1] = (runs[-1][0], runs[-1][1] + used)
-            else:
-                runs.append((burst, used))
-    return runs
+        end += (high - low) * used
+        burst = block.mpu * per_mpu + (low - first) * per_token
+        if used == per_token:  # tokens side by side
+            used *= high - low
+            low = high - 1
+        for _ in range(high - low):
+            if burst != until:
+                if until:
+                    runs.append((begin, until - begin))
+                begin = burst
+            until = burst + used
+            burst += per_token
+    return [*runs, (begin, until - begin)] if until else runs
 
 
 def pairs_between_refreshes(device: DieSpec) -> int:

@@ -350,4 +350,7 @@ def period_of(channel: PimChannel) -> int:
 
 def ranks_of(units: Sequence[Unit]) -> int:
     """Mask of the ranks of some units."""
-    return sum(1 << unit.rank for unit in units)
+    mask = 0
+    for unit in units:
+        mask |= 1 << unit.rank
+    return mask
