@@ -40,8 +40,38 @@ def wait_of_bank(m: IntArray, command: int, place: int, now: int) -> None:
 @native(inline=True)
 def wait_of_rank(m: IntArray, command: int, r: int, mask: int, now: int) -> None:
     """Let a rank wait as the rules say, and its banks with it; ranks outside the mask wait for DQ."""
+    _wait(m, RANK + r, LATENCY + AT_RANK + command, now)
+    wait_with_rank(m, command, r, mask, now)
+
+
+@native(inline=True)
+def wait_of_activation(m: IntArray, command: int, r: int, now: int) -> None:
+    """Let a rank wait for ACT1, ACT2, or BOTH from now on, and its banks with it.
+
+    The charge pumps of a die serve so many activations in nFAW: the next waits until the oldest has left it.
+    """
+    _wait(m, RANK + r, LATENCY + AT_RANK + command, now)
+    if command != ACT2:
+        _note_activation(m, r, now, ACT1, R_FAW1, R_FAW1_AT, P_NFAW_ACT1)
+    if command != ACT1:
+        then = now + m[GIVEN, P_STEP] if command == BOTH else now
+        _note_activation(m, r, then, ACT2, R_FAW2, R_FAW2_AT, P_NFAW_ACT2)
+    wait_with_rank(m, command, r, 1 << r, now)
+
+
+@native(inline=True)
+def _note_activation(m: IntArray, r: int, now: int, command: int, times: int, oldest_at: int, window: int) -> None:
+    oldest = m[RANK + r, oldest_at]
+    m[RANK + r, times + oldest] = now
+    oldest = (oldest + 1) & (IN_FAW - 1)
+    m[RANK + r, oldest_at] = oldest
+    m[RANK + r, command] = max(m[RANK + r, command], m[RANK + r, times + oldest] + m[GIVEN, window])
+
+
+@native(inline=True)
+def wait_with_rank(m: IntArray, command: int, r: int, mask: int, now: int) -> None:
+    """Let the banks of a rank wait with it, and ranks outside the mask for DQ."""
     rules = LATENCY + AT_RANK + command
-    _wait(m, RANK + r, rules, now)
     if max(m[rules, ACT1], m[rules, PRE]) > 0:
         _put_off(m, r, ACT1, m[RANK + r, ACT1], PRE, m[RANK + r, PRE])
     others = LATENCY + AT_OTHER + command

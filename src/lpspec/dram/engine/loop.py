@@ -3,8 +3,8 @@
 from lpspec.arrays import IntArray
 from lpspec.dram.engine.pim_issue import issue_macs, issue_pim
 from lpspec.dram.engine.pim_pick import pick_pim
-from lpspec.dram.engine.plain_issue import issue_plain
-from lpspec.dram.engine.plain_pick import act2_is_next, pick_plain
+from lpspec.dram.engine.plain_issue import issue_plain, open_row
+from lpspec.dram.engine.plain_pick import opens_at_once, pick_plain
 from lpspec.dram.engine.queues import admit, can_serve, choose_way
 from lpspec.dram.engine.refresh import count_dues, refresh_presses, skip_refreshes
 from lpspec.dram.engine.state import *
@@ -208,13 +208,13 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
         else:
             again = two_buses and at_pim == first and m[STATE, S_PIM_USED] != first and _is_apart(m, command, place)
             m[STATE, S_PLAIN_USED] = first
-            issue_plain(m, served_at, log, command, place, slot)
-            turn = turn or command in (RD, WR)
-            if command == ACT1 and min(horizon, at_pim) > first + step and act2_is_next(m, place, first + step):
+            if command == ACT1 and min(horizon, at_pim) > first + step and opens_at_once(m, place, first, first + step):
+                open_row(m, log, place, slot)
                 first += step
                 left -= 1
-                m[STATE, S_NOW] = first
-                issue_plain(m, served_at, log, ACT2, place, slot)
+            else:
+                issue_plain(m, served_at, log, command, place, slot)
+                turn = turn or command in (RD, WR)
             stale = True
             if command not in (REFAB, REFPB, PREAB):
                 m[STATE, S_PROGRESS] = first

@@ -1,7 +1,16 @@
 """Plain commands issued: what each opens or closes, what it makes wait, and whom it serves."""
 
 from lpspec.arrays import IntArray
-from lpspec.dram.engine.effects import keep_wck, row_closed, row_opened, wait_of_bank, wait_of_rank, word, write_down
+from lpspec.dram.engine.effects import (
+    keep_wck,
+    row_closed,
+    row_opened,
+    wait_of_activation,
+    wait_of_bank,
+    wait_of_rank,
+    word,
+    write_down,
+)
 from lpspec.dram.engine.queues import find_hits, note_need, retire
 from lpspec.dram.engine.state import *
 from lpspec.native.functions import native
@@ -39,7 +48,6 @@ def issue_plain(m: IntArray, served_at: IntArray, log: IntArray, command: int, p
         m[RANK + r, R_ACT1_AT] = now
         if m[SLOT + slot, Q_KIND] == HIT:
             m[SLOT + slot, Q_KIND] = MISS
-        _note_activation(m, r, ACT1, R_FAW1, R_FAW1_AT, P_NFAW_ACT1)
     elif command == ACT2:  # the row is sensed from here on; nRCD, nRAS and nRC count from it
         if now > m[RANK + r, R_ACT1_AT] + m[GIVEN, P_NAAD]:
             m[STATE, S_ERROR] = E_ACT2_LATE
@@ -47,7 +55,6 @@ def issue_plain(m: IntArray, served_at: IntArray, log: IntArray, command: int, p
         what = word(row, -1)
         m[place, B_ROW] = row
         m[RANK + r, R_OPENING] = -1
-        _note_activation(m, r, ACT2, R_FAW2, R_FAW2_AT, P_NFAW_ACT2)
         row_opened(m, r, now)
     else:  # PRE: the bit lines of the bank go back to half level for nRPpb
         m[place, B_ROW] = -1
@@ -56,12 +63,35 @@ def issue_plain(m: IntArray, served_at: IntArray, log: IntArray, command: int, p
         row_closed(m, r, 1, now)
     write_down(m, log, now, code, r, 1, place, what)
     wait_of_bank(m, code, place, now)
-    wait_of_rank(m, code, r, 1 << r, now)
+    if code in (ACT1, ACT2):
+        wait_of_activation(m, code, r, now)
+    else:
+        wait_of_rank(m, code, r, 1 << r, now)
     if code == ACT2:
         find_hits(m, place)
     elif code > WR:  # PRE, RDA, WRA
         m[place, B_HIT] = m[place, B_HIT + 1] = m[place, B_OWED] = -1
     m[place, B_USED] = now
+    note_need(m, place)
+
+
+@native(inline=True)
+def open_row(m: IntArray, log: IntArray, place: int, slot: int) -> None:
+    """ACT-1 now and ACT-2 in the next slot, where nothing can go between them: the rank is between the two no more."""
+    now, r = m[STATE, S_NOW], place >> BANK_BITS
+    then = now + m[GIVEN, P_STEP]
+    row = m[SLOT + slot, Q_ROW]
+    m[place, B_ROW] = row
+    m[place, B_OWED] = slot
+    if m[SLOT + slot, Q_KIND] == HIT:
+        m[SLOT + slot, Q_KIND] = MISS
+    row_opened(m, r, then)
+    write_down(m, log, now, ACT1, r, 1, place, word(row, -1))
+    write_down(m, log, then, ACT2, r, 1, place, word(row, -1))
+    wait_of_bank(m, BOTH, place, now)
+    wait_of_activation(m, BOTH, r, now)
+    find_hits(m, place)
+    m[place, B_USED] = then
     note_need(m, place)
 
 
@@ -83,16 +113,6 @@ def _serve(m: IntArray, served_at: IntArray, command: int, place: int, slot: int
     m[STATE, S_SERVED] += 1
     m[STATE, S_DQ_BURSTS] += 1
     return code
-
-
-@native(inline=True)
-def _note_activation(m: IntArray, r: int, command: int, times: int, oldest_at: int, window: int) -> None:
-    """The charge pumps of a die serve so many activations in nFAW: the next waits until the oldest has left it."""
-    now, oldest = m[STATE, S_NOW], m[RANK + r, oldest_at]
-    m[RANK + r, times + oldest] = now
-    oldest = (oldest + 1) & (IN_FAW - 1)
-    m[RANK + r, oldest_at] = oldest
-    m[RANK + r, command] = max(m[RANK + r, command], m[RANK + r, times + oldest] + m[GIVEN, window])
 
 
 @native()

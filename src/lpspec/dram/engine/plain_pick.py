@@ -77,18 +77,19 @@ def _rank_command(m: IntArray, r: int, now: int) -> tuple[int, int, int, int]:
 
 
 @native(inline=True)
-def act2_is_next(m: IntArray, place: int, now: int) -> bool:
-    """Whether nothing but the ACT-2 of a bank can go at this CK: no column command, and no other rank's ACT-2."""
+def opens_at_once(m: IntArray, place: int, now: int, then: int) -> bool:
+    """Whether after an ACT-1 now nothing but its ACT-2 can go at ``then``: no column command, no other rank's ACT-2."""
     ranks = m[GIVEN, P_RANKS]
     r = place >> BANK_BITS
-    if max(m[place, ACT2], m[RANK + r, ACT2]) > now:
+    after = now + max(m[LATENCY + AT_BANK + ACT1, ACT2], m[LATENCY + AT_RANK + ACT1, ACT2])
+    if max(m[place, ACT2], m[RANK + r, ACT2], after) > then or then > now + m[GIVEN, P_NAAD]:
         return False
     for k in range(ranks):
         if k != r and (m[RANK + k, R_OPENING] >= 0):
             return False
-        if m[RANK + k, R_SOONEST] <= now:
+        if m[RANK + k, R_SOONEST] <= then:
             at, key = m[NEXT + k, N_AT : N_AT + BANKS], m[NEXT + k, N_KEY : N_KEY + BANKS]
-            if ((at <= now) & (key < ACT2_NEXT)).any():
+            if ((at <= then) & (key < ACT2_NEXT)).any():
                 return False
     return True
 

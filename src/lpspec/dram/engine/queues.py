@@ -145,9 +145,14 @@ def admit(
         m[place, B_TAIL + way] = slot
         m[RANK + (place >> BANK_BITS), R_QUEUED] += 1
         m[place, B_QUEUED] += 1
-        if after < 0 and (tail < 0 or m[place, B_HIT + way] < 0):
-            look_over(m, place, way)
-            if way == m[STATE, S_WRITING]:
+        if after < 0:
+            is_first = m[place, B_FIRST + way] < 0
+            hits = m[place, B_HIT + way] < 0 and m[place, B_ROW] == row
+            if is_first:
+                m[place, B_FIRST + way] = slot
+            if hits:
+                m[place, B_HIT + way] = slot
+            if (is_first or hits) and way == m[STATE, S_WRITING]:
                 note_need(m, place)
         m[STATE, S_NEXT] = i + 1
         admitted = True

@@ -25,6 +25,7 @@ CAS_LEAD = 8  # a CAS may go this many CK before the access that it is for, so t
 
 CODES = len(COMMANDS)  # of commands, named as in lpspec.dram.rules
 CLASSES = 8  # the first of them, which also wait
+BOTH = CODES  # ACT-1, and its ACT-2 in the next slot: no command, but a row of the latency table
 NO_COMMAND = -1
 IDLE_ROUNDS = 8  # intervals of refresh that a channel must stand idle before they are counted in one go
 
@@ -155,9 +156,9 @@ WALKER = DECIDED + 1
 DONE = WALKER + 4  # nine counters per rank: instructions done
 SEEN = DONE + 9  # the same for each of the four units: instructions passed over
 LATENCY = SEEN + 36
-AT_BANK, AT_GROUP, AT_RANK, AT_OTHER = (level * CODES for level in range(4))  # of the latency table
+AT_BANK, AT_GROUP, AT_RANK, AT_OTHER = (level * (BOTH + 1) for level in range(4))  # of the latency table
 BINDS = CLASSES  # field of a row of it: how many classes wait; behind it, which
-ROWS = LATENCY + 4 * CODES
+ROWS = LATENCY + 4 * (BOTH + 1)
 WIDTH = 72  # fields of a row; nine cache lines, so that rows spread over all sets of the cache
 
 
@@ -174,8 +175,10 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
     m = np.zeros((ROWS, WIDTH), np.int64)
     ranks = int(parameter[P_RANKS])
     m[GIVEN, :PARAMETERS] = parameter
-    m[LATENCY:, :CLASSES] = np.where(latency > 0, latency, NO_RULE).reshape(-1, CLASSES)
-    bound = (latency > 0).reshape(-1, CLASSES)
+    later = np.where(latency[:, [ACT2]] > 0, latency[:, [ACT2]] + parameter[P_STEP], 0)
+    rules = np.concatenate([latency, np.maximum(latency[:, [ACT1]], later)], axis=1)
+    m[LATENCY:, :CLASSES] = np.where(rules > 0, rules, NO_RULE).reshape(-1, CLASSES)
+    bound = (rules > 0).reshape(-1, CLASSES)
     m[LATENCY:, BINDS] = bound.sum(axis=1)
     m[LATENCY:, BINDS + 1 : BINDS + 1 + CLASSES] = np.argsort(~bound, axis=1, kind="stable")
     m[:RANK, [*range(B_ROW, B_QUEUED), B_OWED]] = -1
