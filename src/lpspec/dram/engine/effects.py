@@ -34,7 +34,6 @@ def wait_of_bank(m: IntArray, command: int, place: int, now: int) -> None:
         column = m[NEXT + r, at + N_CLASS - N_AT : at + N_CLASS - N_AT + BANKS_OF_GROUP]
         wait = np.where(column == RD, m[GROUP + group, RD], np.where(column == WR, m[GROUP + group, WR], 0))
         m[NEXT + r, at : at + BANKS_OF_GROUP] = np.maximum(m[NEXT + r, at : at + BANKS_OF_GROUP], wait)
-        m[RANK + r, R_LATEST_COLUMN] = max(m[RANK + r, R_LATEST_COLUMN], wait.max())
 
 
 @native(inline=True)
@@ -83,10 +82,7 @@ def wait_with_rank(m: IntArray, command: int, r: int, mask: int, now: int) -> No
             if not is_lowest or (mask >> k) & 1:
                 continue
             _wait(m, RANK + k, others, now)
-        if m[RANK + k, R_COLUMNS] > 0:
-            _put_off(m, k, RD, m[RANK + k, RD], WR, m[RANK + k, WR])
-            latest = max(m[RANK + k, RD], m[RANK + k, WR])
-            m[RANK + k, R_LATEST_COLUMN] = max(m[RANK + k, R_LATEST_COLUMN], latest)
+        _put_off(m, k, RD, m[RANK + k, RD], WR, m[RANK + k, WR])
 
 
 @native(inline=True)

@@ -9,35 +9,27 @@ from lpspec.native.functions import native
 
 
 @native(inline=True)
-def _best_bank(m: IntArray, r: int, now: int) -> int:
-    """The lowest score over the banks of a rank, whose columns all find WCK running; no branches, so it is fast."""
-    at = np.maximum(m[NEXT + r, N_AT : N_AT + BANKS], now)
-    best = int(((at - now << KEY_BITS) + m[NEXT + r, N_KEY : N_KEY + BANKS]).min())
-    m[RANK + r, R_SOONEST] = now + (best >> KEY_BITS) if best < NOTHING else NEVER
-    return best
+def _best_bank(m: IntArray, r: int, now: int) -> tuple[int, int]:
+    """The lowest score over the banks of a rank, and the CK of its first column command; few branches, so it is fast.
 
-
-@native(inline=True)
-def _best_with_cas(m: IntArray, r: int, now: int, wck: int) -> int:
-    """The same where WCK may have stopped before the first column, or columns may not go, or no row may be opened.
-
-    A CAS goes early enough for the first column, in a free slot.
+    A column command needs WCK. Where that stops before, or runs for a write, a CAS goes early enough, in a free slot.
     """
-    key = m[NEXT + r, N_KEY : N_KEY + BANKS]
-    score = (np.maximum(m[NEXT + r, N_AT : N_AT + BANKS], now) - now << KEY_BITS) + key
-    closed = NOTHING if m[RANK + r, R_OPENING] >= 0 else 0
-    shut = np.where(m[NEXT + r, N_CLASS : N_CLASS + BANKS] == ACT1, closed, 0)
-    column = min(NOTHING, int(np.where(key < ACT2_NEXT, score, NOTHING).min()))
-    row = min(NOTHING, int(np.where(key < ACT2_NEXT, NOTHING, score | shut).min()))
-    if column == NOTHING or m[STATE, S_COLUMNS_HELD] != 0:
-        return row
+    wait = np.maximum(m[NEXT + r, N_AT : N_AT + BANKS], now) - now << KEY_BITS
+    rows = wait + m[NEXT + r, N_ROW : N_ROW + BANKS]
+    column = min(NOTHING, int((wait + m[NEXT + r, N_COLUMN : N_COLUMN + BANKS]).min()))
+    if m[RANK + r, R_OPENING] >= 0:  # no other ACT-1 before its ACT-2
+        rows = np.where(m[NEXT + r, N_CLASS : N_CLASS + BANKS] == ACT1, NOTHING, rows)
+    row = min(NOTHING, int(rows.min()))
     after = column >> KEY_BITS
+    wck = m[RANK + r, R_WCK] if m[GIVEN, P_WCK_ALWAYS] == 0 else NEVER
     reads = m[NEXT + r, N_CLASS + (column & (BANKS - 1))] == RD
-    if now + after > wck or (reads and m[RANK + r, R_WROTE] != 0):
-        early = max(wck - now + 1, after - CAS_LEAD, 0)
-        urgency = CAS_NOW if early >= after - m[GIVEN, P_STEP] else CAS_EARLY
-        column = (early << KEY_BITS) + urgency + (column & (ACT2_NEXT - 1))
-    return min(column, row)
+    stopped = (now + after > wck) | (reads & (m[RANK + r, R_WROTE] != 0))
+    early = max(wck - now + 1, after - CAS_LEAD, 0)
+    urgency = CAS_NOW if early >= after - m[GIVEN, P_STEP] else CAS_EARLY
+    cas = (early << KEY_BITS) + urgency + (column & (ACT2_NEXT - 1))
+    first = cas if stopped else column
+    goes = (column < NOTHING) & (m[STATE, S_COLUMNS_HELD] == 0)
+    return min(row, first if goes else NOTHING), now + after
 
 
 @native(inline=True)
@@ -79,19 +71,10 @@ def _rank_command(m: IntArray, r: int, now: int) -> tuple[int, int, int, int]:
 @native(inline=True)
 def opens_at_once(m: IntArray, place: int, now: int, then: int) -> bool:
     """Whether after an ACT-1 now nothing but its ACT-2 can go at ``then``: no column command, no other rank's ACT-2."""
-    ranks = m[GIVEN, P_RANKS]
     r = place >> BANK_BITS
     after = now + max(m[LATENCY + AT_BANK + ACT1, ACT2], m[LATENCY + AT_RANK + ACT1, ACT2])
-    if max(m[place, ACT2], m[RANK + r, ACT2], after) > then or then > now + m[GIVEN, P_NAAD]:
-        return False
-    for k in range(ranks):
-        if k != r and (m[RANK + k, R_OPENING] >= 0):
-            return False
-        if m[RANK + k, R_SOONEST] <= then:
-            at, key = m[NEXT + k, N_AT : N_AT + BANKS], m[NEXT + k, N_KEY : N_KEY + BANKS]
-            if ((at <= then) & (key < ACT2_NEXT)).any():
-                return False
-    return True
+    at = max(m[place, ACT2], m[RANK + r, ACT2], after)
+    return bool(at <= then <= now + m[GIVEN, P_NAAD] and m[STATE, S_COLUMN_AT] > then)
 
 
 @native(inline=True)
@@ -107,6 +90,7 @@ def pick_plain(m: IntArray) -> tuple[int, int, int, int, int]:
     command = NO_COMMAND
     place = 0
     of_bank = NOTHING
+    soonest = NEVER
     for r in range(m[GIVEN, P_RANKS]):
         mode = m[RANK + r, R_MODE]
         if m[RANK + r, R_DEBT] > 0 and m[RANK + r, R_TARGET] < 0 and mode == 0:
@@ -117,19 +101,14 @@ def pick_plain(m: IntArray) -> tuple[int, int, int, int, int]:
             at = its_at
             command = its_command
             place = its_place
+        if m[RANK + r, R_OPENING] >= 0:  # its ACT-2 goes before any column command
+            soonest = now
         if mode != 0 or m[RANK + r, R_TARGET] == ALL_BANKS:
             continue
-        wck = m[RANK + r, R_WCK] if m[GIVEN, P_WCK_ALWAYS] == 0 else NEVER
-        stops = m[RANK + r, R_WROTE] != 0 or max(m[RANK + r, R_LATEST_COLUMN], now) > wck
-        if m[RANK + r, R_COLUMNS] > 0 and (stops or m[STATE, S_COLUMNS_HELD] != 0):
-            score = _best_with_cas(m, r, now, wck)
-        elif m[RANK + r, R_SOONEST] - now > min(best, of_bank) >> KEY_BITS:
-            continue
-        else:
-            score = _best_bank(m, r, now)
-            if m[RANK + r, R_OPENING] >= 0 and m[NEXT + r, N_CLASS + (score & (BANKS - 1))] == ACT1:
-                score = _best_with_cas(m, r, now, wck)  # another row may be opened behind ACT-2 only
+        score, column_at = _best_bank(m, r, now)
         of_bank = min(of_bank, score)
+        soonest = min(soonest, column_at)
+    m[STATE, S_COLUMN_AT] = soonest
     if best < of_bank:
         return at, command, place, -1, best
     if of_bank == NOTHING:
@@ -140,4 +119,4 @@ def pick_plain(m: IntArray) -> tuple[int, int, int, int, int]:
     command = m[NEXT + r, N_CLASS + b]
     if (command in (RD, WR)) and of_bank & URGENCY != COLUMN_FIRST:
         command = CAS
-    return at, command, place, m[NEXT + r, N_SLOT + b], of_bank
+    return at, command, place, m[place, B_FOR], of_bank

@@ -62,24 +62,17 @@ def note_need(m: IntArray, place: int) -> None:
             command = PRE
             key = CLOSE_IDLE
             at = m[place, B_USED] + m[GIVEN, P_TIMEOUT]
-    before = m[NEXT + r, N_CLASS + b]
-    columns = m[RANK + r, R_COLUMNS]
-    if before in (RD, WR):
-        columns -= 1
+    is_column = command in (RD, WR)
     if command != NO_COMMAND:
         key += place
         if slot >= 0:
             key += m[SLOT + slot, Q_AGE] << PLACE_BITS
         at = max(at, m[place, command], m[GROUP + (place >> GROUP_BITS), command], m[RANK + r, command])
-        m[RANK + r, R_SOONEST] = min(m[RANK + r, R_SOONEST], at)
-        if command in (RD, WR):
-            m[RANK + r, R_LATEST_COLUMN] = max(m[RANK + r, R_LATEST_COLUMN], at) if columns > 0 else at
-            columns += 1
-    m[RANK + r, R_COLUMNS] = columns
     m[NEXT + r, N_AT + b] = at
-    m[NEXT + r, N_KEY + b] = key
+    m[NEXT + r, N_COLUMN + b] = key if is_column else NOTHING
+    m[NEXT + r, N_ROW + b] = NOTHING if is_column else key
     m[NEXT + r, N_CLASS + b] = command
-    m[NEXT + r, N_SLOT + b] = slot
+    m[place, B_FOR] = slot
 
 
 @native()

@@ -38,6 +38,7 @@ B_QUEUED = 18  # requests in the queues
 B_OWED = 19  # request for which its row was opened, until that is served or the row closed; -1 if none
 B_REFRESHES = 20
 B_USED = 21  # CK of the last command to its open row
+B_FOR = 22  # request for which it needs what it needs next, -1 if none
 
 # A rank: when each class may go (columns 0-7), then the rest.
 R_OPENING = 8  # bank between ACT-1 and ACT-2, -1 if none
@@ -59,9 +60,6 @@ R_COLUMN, R_CLOSE, R_REOPEN, R_PIM_ROW = 38, 40, 42, 44  # by parity: MAC, PRE, 
 R_INPUT = 46  # by set of input registers: MAC
 R_EXIT = 48
 R_CAS = 49  # whether WCK runs for a CAS that no access has followed yet
-# Over the banks of the rank, as far as its row NEXT says what they need:
-R_SOONEST = 50  # none may go before this CK
-R_COLUMNS, R_LATEST_COLUMN = 51, 52  # banks that need RD or WR; all of those may go by this CK
 R_FREE = 53  # requests that wait for no other, for reads and writes
 R_WROTE = 55  # LPDDR6: whether the last access since CAS is a write, so that a read needs a CAS whether WCK runs or not
 ALL_BANKS = 64
@@ -74,8 +72,8 @@ Q_ROW, Q_COLUMN, Q_BANK, Q_AGE, Q_AFTER, Q_NEXT, Q_KIND, Q_SINCE = range(8)  # n
 HIT, MISS, CONFLICT = range(3)
 
 # What each bank of a rank needs next: the CK from which its own rules and those of its group and rank let it go; its
-# key, which orders commands that may go at once; its class; its request.
-N_AT, N_KEY, N_CLASS, N_SLOT = 0, BANKS, 2 * BANKS, 3 * BANKS
+# key, which orders commands that may go at once, as a column command and as any other, NOTHING if it is no such; class.
+N_AT, N_COLUMN, N_ROW, N_CLASS = 0, BANKS, 2 * BANKS, 3 * BANKS
 
 # A score orders commands: CK from now, then the most urgent, then the oldest request; a key is all but the first.
 PLACE_BITS = 7  # of the number of a bank
@@ -98,8 +96,8 @@ MOST_CK = (NOTHING >> KEY_BITS) - 1  # from now, in a score
     S_ERROR, S_LOGGED, S_NEXT_DUE, S_LAST_WINNER, S_DQ_OWNER, S_DQ_BURSTS, S_DQ_WAITS, S_PIM_WANTS, S_FINISHED,
     S_PIM_FLOOR, S_REF_DECIDED, S_REF_LEFT, S_REF_STAGE, S_MAC_TOKENS, S_PIM_RANKS, S_COLUMNS_HELD,
     S_ROW0, S_ROW1, S_MASK0, S_MASK1, S_FIRST_PARITY, S_PROGRESS, S_NPU_WANTS, S_SECOND, S_OVERDUE, S_LOOK_AT,
-    S_HALT, S_PIM_USED, S_PLAIN_USED,
-) = range(45)
+    S_HALT, S_PIM_USED, S_PLAIN_USED, S_COLUMN_AT,
+) = range(46)
 # fmt: on
 
 # Parameters that don't.
@@ -182,7 +180,7 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
     m[LATENCY:, BINDS] = bound.sum(axis=1)
     m[LATENCY:, BINDS + 1 : BINDS + 1 + CLASSES] = np.argsort(~bound, axis=1, kind="stable")
     m[:RANK, [*range(B_ROW, B_QUEUED), B_OWED]] = -1
-    m[NEXT:FREE, N_KEY:N_CLASS] = NOTHING
+    m[NEXT:FREE, N_COLUMN:N_CLASS] = NOTHING
     m[NEXT:FREE, N_CLASS : N_CLASS + BANKS] = NO_COMMAND
     rank = m[RANK : RANK + ranks]
     rank[:, [R_OPENING, R_TARGET, R_WCK, R_PIM_ROW, R_PIM_ROW + 1]] = -1
