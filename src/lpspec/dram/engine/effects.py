@@ -51,19 +51,21 @@ def wait_of_activation(m: IntArray, command: int, r: int, now: int) -> None:
     """
     _wait(m, RANK + r, LATENCY + AT_RANK + command, now)
     if command != ACT2:
-        _note_activation(m, r, now, ACT1, R_FAW1, R_FAW1_AT, P_NFAW_ACT1)
+        _note_activation(m, r, ACT1, now)
     if command != ACT1:
-        then = now + m[GIVEN, P_STEP] if command == BOTH else now
-        _note_activation(m, r, then, ACT2, R_FAW2, R_FAW2_AT, P_NFAW_ACT2)
+        _note_activation(m, r, ACT2, now + m[GIVEN, P_STEP] if command == BOTH else now)
     wait_with_rank(m, command, r, 1 << r, now)
 
 
 @native(inline=True)
-def _note_activation(m: IntArray, r: int, now: int, command: int, times: int, oldest_at: int, window: int) -> None:
-    oldest = m[RANK + r, oldest_at]
+def _note_activation(m: IntArray, r: int, command: int, now: int) -> None:
+    times, window = R_FAW1, P_NFAW_ACT1
+    if command == ACT2:
+        times, window = R_FAW2, P_NFAW_ACT2
+    oldest = m[RANK + r, times + IN_FAW]
     m[RANK + r, times + oldest] = now
     oldest = (oldest + 1) & (IN_FAW - 1)
-    m[RANK + r, oldest_at] = oldest
+    m[RANK + r, times + IN_FAW] = oldest
     m[RANK + r, command] = max(m[RANK + r, command], m[RANK + r, times + oldest] + m[GIVEN, window])
 
 

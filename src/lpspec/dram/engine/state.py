@@ -51,8 +51,7 @@ R_TARGET = 17  # what is held for refresh: -1 nothing, a pair of banks, or ALL_B
 R_ROUND = 18  # pairs refreshed in this round, one bit each
 R_QUEUED = 19  # requests in the queues
 R_MODE = 20  # 0 plain, 1 held for PIM_ENTER, 2 in PIM mode
-R_FAW1, R_FAW2 = 24, 28  # times of the last IN_FAW ACT-1s, ACT-2s
-R_FAW1_AT, R_FAW2_AT = 32, 33  # which of them is the oldest
+R_FAW1, R_FAW2 = 24, 29  # times of the last IN_FAW ACT-1s, ACT-2s; behind them which is the oldest
 # PIM mode: when each may go
 R_READY = 34  # anything, after a mode switch or refresh
 R_PIM_ACT, R_PIM_MAC, R_PIM_OUT = 35, 36, 37
@@ -155,7 +154,7 @@ DONE = WALKER + 4  # nine counters per rank: instructions done
 SEEN = DONE + 9  # the same for each of the four units: instructions passed over
 LATENCY = SEEN + 36
 AT_BANK, AT_GROUP, AT_RANK, AT_OTHER = (level * (BOTH + 1) for level in range(4))  # of the latency table
-BINDS = CLASSES  # field of a row of it: how many classes wait; behind it, which
+BINDS = CLASSES  # field of a row of it: how many classes wait
 ROWS = LATENCY + 4 * (BOTH + 1)
 WIDTH = 72  # fields of a row; nine cache lines, so that rows spread over all sets of the cache
 
@@ -176,15 +175,14 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
     later = np.where(latency[:, [ACT2]] > 0, latency[:, [ACT2]] + parameter[P_STEP], 0)
     rules = np.concatenate([latency, np.maximum(latency[:, [ACT1]], later)], axis=1)
     m[LATENCY:, :CLASSES] = np.where(rules > 0, rules, NO_RULE).reshape(-1, CLASSES)
-    bound = (rules > 0).reshape(-1, CLASSES)
-    m[LATENCY:, BINDS] = bound.sum(axis=1)
-    m[LATENCY:, BINDS + 1 : BINDS + 1 + CLASSES] = np.argsort(~bound, axis=1, kind="stable")
+    m[LATENCY:, BINDS] = (rules > 0).sum(axis=2).ravel()
     m[:RANK, [*range(B_ROW, B_QUEUED), B_OWED]] = -1
     m[NEXT:FREE, N_COLUMN:N_CLASS] = NOTHING
     m[NEXT:FREE, N_CLASS : N_CLASS + BANKS] = NO_COMMAND
     rank = m[RANK : RANK + ranks]
     rank[:, [R_OPENING, R_TARGET, R_WCK, R_PIM_ROW, R_PIM_ROW + 1]] = -1
-    rank[:, R_FAW1:R_FAW1_AT] = -NEVER
+    for times in (R_FAW1, R_FAW2):
+        rank[:, times : times + IN_FAW] = -NEVER
     m[STATE, [S_FIRST, S_OVERDUE, S_PIM_USED, S_PLAIN_USED]] = -1
     m[SLOT : SLOT + 2 * QUEUE, Q_BANK] = -1
     m[STATE, [S_NEXT_DUE, S_LOOK_AT]] = NEVER
