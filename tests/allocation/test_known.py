@@ -34,7 +34,12 @@ def test_a_run_finds_the_same_after_others_of_its_machine(
         alone = step_costs(system, first, 70)
         assert np.array_equal(found.latency_ns, alone.latency_ns)
         assert np.array_equal(found.energy_pj, alone.energy_pj)
+        assert np.array_equal(found.energy.total_pj, alone.energy.total_pj)
+        assert np.array_equal(found.prices("edp"), alone.prices("edp"))
+        passes = np.arange(found.latency_ns.size)
+        assert np.array_equal(found.energy.summed(passes), alone.energy.summed(passes))
         assert np.array_equal(found.draft_pj, alone.draft_pj)
+        assert np.array_equal(found.compaction_pj, alone.compaction_pj)
 
 
 def test_machines_that_differ_share_nothing() -> None:

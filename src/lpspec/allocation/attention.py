@@ -166,7 +166,9 @@ class AttentionSplits(ABC):
                 costs = self._of_layers(some, choices[used][:, None, None], some_ns, op.count, profile)
                 place = np.empty(len(choices), np.int64)
                 place[used] = np.arange(len(used))
-                chosen = no_dearer_than_larger(place[best[falls]], *(costs + beside[:, None, None]))
+                own = (place[best[falls]] == np.arange(len(used))[:, None, None]).any(axis=2, keepdims=True)
+                costs = np.where(own, costs + beside[:, None, None], np.inf)  # whatever is decided along with it
+                chosen = no_dearer_than_larger(place[best[falls]], *costs)
                 heads[falls] = choices[used][chosen]
                 latency_ns[falls] = np.take_along_axis(some_ns, chosen[None], 0)[0]
             known |= dict(zip(new[:, 0].tolist(), zip(latency_ns, heads, strict=True), strict=True))

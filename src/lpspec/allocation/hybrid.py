@@ -3,11 +3,12 @@
 How products are split is in ``product_splits.py``, attention in ``attention.py``; here is where weights and cache lie.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from copy import copy
 from dataclasses import replace
 from functools import reduce
 from operator import add
+from typing import Any
 
 import numpy as np
 
@@ -185,6 +186,11 @@ class BalancedAllocator(ProductSplits):
     def layouts(self) -> "tuple[BalancedAllocator, ...]":
         """Its one placement."""
         return (self,)
+
+    @property
+    def kept_prices(self) -> dict[Hashable, Any]:
+        """Room for what costs under this placement come to, kept as long as its splits are."""
+        return self._known.prices_of.setdefault(self._splits_key, {})
 
     def divided(self, op: Operator, prompt: bool = False) -> Iterator[Division]:
         """Who computes what, as command level lays it out: a prompt, states and elementwise work are the NPU's."""

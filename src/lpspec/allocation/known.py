@@ -29,6 +29,7 @@ class Known:
         wanted_of: Tiles that PIM should have.
         least_beside: Least time of a step of so many tokens, with some PIM ranks, beside attention.
         splits_of: By placement.
+        prices_of: What steps cost under a placement, as those who price them keep it.
     """
 
     tables: dict[Key, Any] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Known:
     wanted_of: dict[Key, int] = field(default_factory=dict)
     least_beside: dict[Key, float] = field(default_factory=dict)
     splits_of: dict[Key, Splits] = field(default_factory=dict)
+    prices_of: dict[Key, dict[Hashable, Any]] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=MOST_MACHINES)

@@ -23,6 +23,7 @@ from lpspec.llm.counts import Count, packed_bytes, plain
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
+from lpspec.simulation.kept_grid import Prices
 from lpspec.simulation.price_grid import GridEnergy
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
@@ -33,9 +34,6 @@ LEAST_TREE = 8
 """Tokens of a tree that have room at least beside a block that fills. Assumed, 4 to 16: PIM takes four in a pass."""
 
 Operators: TypeAlias = tuple[Operator, ...]
-
-Prices: TypeAlias = tuple[FloatArray, GridEnergy]
-"""Time, float64 [contexts, sizes], and energy of a grid."""
 
 
 @dataclass(frozen=True, slots=True)

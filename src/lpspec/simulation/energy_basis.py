@@ -58,6 +58,16 @@ def counted_pj(platform: PlatformSpec, memory_and_macs_pj: Real, latency_ns: Rea
     return board_pj(platform, memory_and_macs_pj, latency_ns)
 
 
+def counted_of(platform: PlatformSpec | None) -> tuple[float, float]:
+    """What ``counted_pj`` makes of 1 pJ of memory and MACs, and of 1 ns; it is the sum of both. None counts the first.
+
+    The sum is exact, as one of the two factors is 1 or 0.
+    """
+    if platform is None:
+        return 1.0, 0.0
+    return counted_pj(platform, 1.0, 0.0), counted_pj(platform, 0.0, 1.0)
+
+
 def counted_parts_pj(platform: PlatformSpec, parts_pj: FloatArray, latency_ns: float) -> FloatArray:
     """float64 [components] on the basis of the platform: what a board draws beside its parts is its static part."""
     if platform.energy_basis == "model":

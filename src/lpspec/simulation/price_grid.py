@@ -29,6 +29,15 @@ class PartEnergy(NamedTuple):
     by_component: Mapping[int, FloatArray]
     place: IntArray | None = None
 
+    def rows(self, contexts: slice, of_grid: int) -> "PartEnergy":
+        """The same of some contexts of a grid of so many."""
+        if self.place is not None:
+            return PartEnergy(self.shape, self.by_component, self.place[contexts])
+        if self.shape[0] != of_grid or of_grid == 1:
+            return self
+        some = {c: pj[contexts] if len(np.atleast_2d(pj)) == of_grid else pj for c, pj in self.by_component.items()}
+        return PartEnergy((len(range(of_grid)[contexts]), self.shape[1]), some)
+
     def over_grid(self, pj: FloatArray) -> FloatArray:
         """What broadcasts to the rows, for every pass: float64 that broadcasts to [contexts, sizes]."""
         return pj if self.place is None else np.take(np.broadcast_to(pj, self.shape), self.place)
@@ -72,6 +81,14 @@ class GridEnergy:
             for component, pj in part.by_component.items():
                 whole[component] += part.over_grid(pj)
         return whole
+
+    def rows(self, contexts: slice) -> "GridEnergy":
+        """Of some of the contexts."""
+        count = self.shape[0]
+        parts = tuple(part.rows(contexts, count) for part in self.parts)
+        found = GridEnergy((len(range(count)[contexts]), self.shape[1]), parts, self.components)
+        found.__dict__["total_pj"] = self.total_pj[contexts]  # which all rows have in common
+        return found
 
     def summed(self, place: IntArray) -> FloatArray:
         """float64 [components], the energy of passes, int64 [passes], their places in the grid through both axes."""

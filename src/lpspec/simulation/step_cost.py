@@ -21,13 +21,12 @@ from lpspec.llm.operators import ExpertGemm, Gemm, draft_operators, prefill_oper
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import Objective
 from lpspec.simulation.draft_cache import DraftCache, draft_cache_of, put_in_place_cost, waiting
-from lpspec.simulation.energy_basis import counted_pj
+from lpspec.simulation.energy_basis import counted_of
+from lpspec.simulation.kept_grid import Kept, Prices, grid_of, once
 from lpspec.simulation.level_costs import LevelCosts
 from lpspec.simulation.price_grid import GridEnergy, grid_prices, priced
+from lpspec.simulation.price_list import list_prices
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
-
-FEW = 64
-"""Contexts whose prices are computed together."""
 
 
 @dataclass(frozen=True)
@@ -100,22 +99,12 @@ class StepCosts:
             heads: Draft heads that run, or levels drafted, for each row; 0, 1, ... up to all heads if left out.
         """
         rows = list(range(len(self.draft_ns)) if heads is None else heads)
-        draft_ns, draft_pj = self._drafting(rows)
-        latency_ns = self.latency_ns[None]
+        nothing = np.zeros((1, self.latency_ns.shape[1]))
+        moved = nothing, nothing
         if self.placements is not None:
-            latency_ns = latency_ns + self.placements.latency_ns[:, None]
-        if objective == "throughput":
-            return latency_ns[:, :, None] + draft_ns
-        energy_pj = self.energy.total_pj[None]
-        if self.placements is not None:
-            energy_pj = energy_pj + self.placements.energy_pj.sum(axis=0)[:, None]
-        price = np.empty((*latency_ns.shape[:2], len(rows), latency_ns.shape[2]))
-        for few in np.array_split(np.arange(latency_ns.shape[1]), latency_ns.shape[1] // FEW + 1):
-            some = slice(few[0], few[-1] + 1)  # what stays in the cache of a core
-            own_ns, own_pj = (own[some] if own.ndim == 3 else own for own in (draft_ns, draft_pj))
-            took_ns = latency_ns[:, some, None] + own_ns
-            price[:, some] = self._price(objective, took_ns, energy_pj[:, some, None] + own_pj)
-        return price
+            moved = self.placements.latency_ns, self.placements.energy_pj.sum(axis=0)
+        passes = self.latency_ns, self.latency_ns if objective == "throughput" else self.energy.total_pj
+        return list_prices(objective, counted_of(self.platform), passes, self._drafting(rows), moved)
 
     def _drafting(self, rows: list[int]) -> tuple[FloatArray, FloatArray]:
         """Time and energy of so many heads, or so many levels: float64 [contexts, rows, sizes] each."""
@@ -138,19 +127,9 @@ class StepCosts:
         """What moving from one placement to another costs, priced like a step: float64 [placements, placements]."""
         if self.placements is None:
             return np.zeros((1, 1))
-        return self._price(objective, self.placements.move_ns, self.placements.move_pj.sum(axis=0))
-
-    def _price(self, objective: Objective, latency_ns: FloatArray, memory_and_macs_pj: FloatArray) -> FloatArray:
-        """Time, energy on the basis of the platform, or the root of their product."""
-        if objective == "throughput":
-            return latency_ns
-        total_pj = memory_and_macs_pj
-        if self.platform is not None:
-            total_pj = counted_pj(self.platform, total_pj, latency_ns)
-        if objective == "energy":
-            return total_pj
-        product = latency_ns * total_pj
-        return np.sqrt(product, out=product)
+        moves, nothing = (self.placements.move_ns, self.placements.move_pj.sum(axis=0)), np.zeros((1, 1))
+        beside = (np.zeros((1, moves[0].shape[1])),) * 2
+        return list_prices(objective, counted_of(self.platform), moves, (nothing, nothing), beside)[0, :, 0]
 
 
 def step_costs(system: System, first_context: int, contexts: int, allocator: Allocator | None = None) -> StepCosts:
@@ -174,33 +153,55 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
             f"{contexts} new tokens needs {last_context}"
         )
     allocator = allocator or allocator_of(system, last_context)
-    charged = system.charged(np.arange(1, sizes + 1)[None, :])
-    context = np.arange(first_context, last_context)[:, None]
     name, cache = system.platform.allocator, draft_cache_of(system.platform, model)
+    kept: Kept = getattr(allocator, "kept_prices", {})
+    machine = sizes, system.root_counts, system.platform.static_power.watts, cache
 
-    def verify(size: IntArray, waits: bool) -> tuple[FloatArray, GridEnergy]:
-        operators = verify_operators(model, system.charged(size[None, :]), context)
+    def verify(first: int, count: int) -> Prices:
+        return _verify_prices(system, allocator, cache, sizes, np.arange(first, first + count)[:, None])
+
+    asked = first_context, contexts
+    latency_ns, energy = grid_of(kept, machine, asked, model.max_context, verify)
+    draft_at = once(kept, ("drafts", *machine), lambda: _draft_prices(system, allocator))
+    prompt = prefill_operators(model, first_context) + draft_prompt_operators(model, first_context)
+    prefill = checked_cost(allocator.prefill_cost(prompt), name, "a prompt", (1, 1))
+    prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
+    several: Any = allocator if len(getattr(allocator, "layouts", ())) > 1 else None
+    moving = None
+    if several is not None:
+        moving = _placement_costs(system, several, system.charged(np.arange(1, sizes + 1)[None, :]))
+    compaction = once(
+        kept,
+        ("in place", *machine),
+        lambda: put_in_place_prices(system, allocator, sizes, cache.most > 1, cache.block),
+    )
+    one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
+    at_first = first_context, latency_ns, energy
+    levels = _level_costs(system, allocator, np.arange(first_context, last_context)[:, None], cache)
+    return StepCosts(*at_first, *draft_at, *compaction, *one_prompt, moving, system.platform, allocator, levels)
+
+
+def _verify_prices(system: System, allocator: Allocator, cache: DraftCache, sizes: int, context: IntArray) -> Prices:
+    """Price verify passes of so many sizes; context is int64 [contexts, 1]."""
+
+    def verify(size: IntArray, waits: bool) -> Prices:
+        operators = verify_operators(system.model, system.charged(size[None, :]), context)
         operators = waiting(operators, waits, cache.held(context), cache.beside)
-        cost = checked_cost(allocator.decode_cost(operators), name, "verify passes", grid := (contexts, len(size)))
-        return grid_prices(system, cost, grid)
+        cost, grid = allocator.decode_cost(operators), (len(context), len(size))
+        return grid_prices(system, checked_cost(cost, system.platform.allocator, "verify passes", grid), grid)
 
-    latency_ns, energy = cache.priced(cache.waits(np.arange(1, sizes + 1)), verify)
+    return cache.priced(cache.waits(np.arange(1, sizes + 1)), verify)
+
+
+def _draft_prices(system: System, allocator: Allocator) -> tuple[FloatArray, FloatArray]:
+    """Time, float64 [heads + 1], and energy, float64 [components, heads + 1], of the first 0, 1, ... draft heads."""
+    model, name = system.model, system.platform.allocator
     drafts = [
         checked_cost(allocator.decode_cost(draft_operators(model, heads)), name, "draft heads", (1, 1))
         for heads in range(model.medusa_heads + 1)
     ]
     draft_ns, draft_pj = zip(*(priced(system, cost, (1, 1)) for cost in drafts), strict=True)
-    prompt = prefill_operators(model, first_context) + draft_prompt_operators(model, first_context)
-    prefill = checked_cost(allocator.prefill_cost(prompt), name, "a prompt", (1, 1))
-    prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
-    several: Any = allocator if len(getattr(allocator, "layouts", ())) > 1 else None
-    moving = None if several is None else _placement_costs(system, several, charged)
-    draft_at = np.concatenate(draft_ns)[:, 0], np.concatenate(draft_pj, axis=1)[:, :, 0]
-    compaction = put_in_place_prices(system, allocator, sizes, cache.most > 1, cache.block)
-    one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
-    at_first = first_context, latency_ns, energy
-    levels = _level_costs(system, allocator, context, cache)
-    return StepCosts(*at_first, *draft_at, *compaction, *one_prompt, moving, system.platform, allocator, levels)
+    return np.concatenate(draft_ns)[:, 0], np.concatenate(draft_pj, axis=1)[:, :, 0]
 
 
 def _level_costs(system: System, allocator: Allocator, context: IntArray, cache: DraftCache) -> LevelCosts | None:
@@ -208,7 +209,7 @@ def _level_costs(system: System, allocator: Allocator, context: IntArray, cache:
     if not system.speculates or network_of(system.model) is None:
         return None
 
-    def passes(tokens: IntArray, fills: bool, waits: bool) -> tuple[FloatArray, GridEnergy]:
+    def passes(tokens: IntArray, fills: bool, waits: bool) -> Prices:
         guessing = np.ones_like(tokens) if fills else tokens
         operators = level_operators(system.model, tokens[None, :], context, guessing[None, :], fills)
         cost = allocator.decode_cost(waiting(operators, waits))
