@@ -34,6 +34,7 @@ KERNEL_PARAMETERS = {
     "decoder_layer": 8,
     "decoder_stack": 9,
     "divide": 9,
+    "fill_prices": 10,
     "learn_verified": 7,
     "need": 7,
     "replay_fixed": 8,
@@ -46,7 +47,7 @@ KERNEL_PARAMETERS = {
 }
 # Compiled kernels: one loop whose state is in local variables, in sections commented by what they do.
 KERNEL_LINES = {
-    "grow_best_tree": 71,
+    "_grow_anew": 62,
     "pick_pim": 99,
     "replay_pruned": 101,
     "run": 136,

@@ -114,6 +114,7 @@ def test_stopping_early_loses_nothing(accuracy: FloatArray, price: FloatArray) -
     size = grow_best_tree(accuracy, price, growth)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "_larger_can_win", lambda price, growth, row, *_: growth.nodes[row] < price.shape[1])
+        patch.setattr(kernels, "_grow_anew", plain(kernels._grow_anew))
         all_tried = plain(grow_best_tree)(accuracy, price, patient)
     assert rate(growth, price, size) == pytest.approx(rate(patient, price, all_tried), rel=1e-12)
     if len(np.unique(growth.path_probability[:size])) == size and all_tried == size:
@@ -157,6 +158,21 @@ def test_working_memory_can_be_used_again() -> None:
         size = grow_best_tree(accuracy, price, growth)
         assert size == grow_best_tree(accuracy, price, fresh)
         assert grown(growth, size) == grown(fresh, size)
+
+
+@given(accuracies(), st.lists(prices(), min_size=1, max_size=3), st.integers(0, 2**32 - 1), st.floats(0.0, 0.2))
+def test_a_list_of_nodes_that_is_used_again_changes_nothing(
+    accuracy: FloatArray, lists: list[FloatArray], seed: int, most: float
+) -> None:
+    """Accuracies drift from decision to decision, as those of a replay do, and prices go on and come back."""
+    rng, memory = np.random.default_rng(seed), make_growth(len(accuracy), accuracy.shape[1], SIZES)
+    for step in range(12):
+        price = rows_for(accuracy, lists[step % len(lists)])
+        fresh = memory_for(accuracy, price)
+        size = grow_best_tree(accuracy, price, memory)
+        assert size == grow_best_tree(accuracy, price, fresh)
+        assert grown(memory, size) == grown(fresh, size)
+        accuracy = np.clip(accuracy * (1 + most * (rng.random(accuracy.shape) - 0.5)), 0.0, 1.0)
 
 
 def test_where_no_size_is_allowed_the_root_is_verified_alone() -> None:

@@ -45,7 +45,8 @@ def price_of(kind: int, own: float, per_ns: float, latency_ns: float, energy_pj:
     total_pj = energy_pj * own + latency_ns * per_ns
     if kind == 1:
         return total_pj
-    return np.sqrt(latency_ns * total_pj)
+    root: float = np.sqrt(latency_ns * total_pj)
+    return root
 
 
 @native()

@@ -162,7 +162,9 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
 
     asked = first_context, contexts
     latency_ns, energy = grid_of(kept, machine, asked, model.max_context, verify)
-    draft_at = once(kept, ("drafts", *machine), lambda: _draft_prices(system, allocator))
+    draft_at: tuple[FloatArray, FloatArray] = once(
+        kept, ("drafts", *machine), lambda: _draft_prices(system, allocator)
+    )
     prompt = prefill_operators(model, first_context) + draft_prompt_operators(model, first_context)
     prefill = checked_cost(allocator.prefill_cost(prompt), name, "a prompt", (1, 1))
     prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
@@ -170,7 +172,7 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     moving = None
     if several is not None:
         moving = _placement_costs(system, several, system.charged(np.arange(1, sizes + 1)[None, :]))
-    compaction = once(
+    compaction: tuple[FloatArray, FloatArray] = once(
         kept,
         ("in place", *machine),
         lambda: put_in_place_prices(system, allocator, sizes, cache.most > 1, cache.block),

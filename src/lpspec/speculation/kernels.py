@@ -47,6 +47,8 @@ class Growth(NamedTuple):
     length: FloatArray
     ahead: FloatArray
     levels: IntArray  # [1], how deep the tree could be: as many heads as run, or all where the last row serves it
+    listed: IntArray  # [1], nodes of the list that the last decision left behind; the root alone at first
+    gain: FloatArray  # [rows], likeliest node that is not listed
 
 
 def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
@@ -69,6 +71,8 @@ def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
         length=np.zeros(heads + 1),
         ahead=np.arange(1.0, max_size + 1.0),
         levels=np.zeros(1, np.int64),
+        listed=np.zeros(1, np.int64),
+        gain=np.zeros(heads + 1),
     )
 
 
@@ -256,8 +260,7 @@ def _keep(growth: Growth, size: int, depth: int) -> None:
 def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> int:
     """Grow token trees greedily within every depth and return the size (root included) with most tokens per price.
 
-    One list serves all depths: the greedy tree of so many levels at most holds the likeliest nodes that are not deeper,
-    and these are in the order in which the deepest tree takes them. A depth is followed while it can still win.
+    Accuracies change little from decision to decision, so the nodes that were listed before are looked at first.
 
     Args:
         accuracy: float64 [heads, top_k], the probability that head h's k-th prediction is right.
@@ -268,9 +271,82 @@ def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> i
     Returns:
         The best size. Among equals the smallest wins.
     """
+    _sort_ranks(accuracy, growth.order)
+    if _list_again(accuracy, price.shape[0] - 1, growth):
+        size = _best_listed(accuracy.shape[0], price, growth)
+        if size > 0:
+            return size
+    return _grow_anew(accuracy, price, growth)
+
+
+@native()
+def _list_again(accuracy: FloatArray, last: int, growth: Growth) -> bool:
+    """Whether the nodes of the last list come in the same order at other accuracies; finds how likely these are then.
+
+    Finds, too, how likely the best node is that is not listed, of every row of prices up to the last.
+    """
+    heads, top_k = accuracy.shape
+    listed = growth.listed[0]
+    if listed < 2:
+        return False
+    likely, children = growth.node_probability, growth.place
+    growth.gain[: last + 1] = 0.0
+    children[0] = 0
+    for node in range(1, listed):
+        parent, level = growth.node_parent[node], growth.node_depth[node] - 1
+        slot, rank = children[parent], growth.node_rank[node]
+        likely[node] = likely[parent] * accuracy[level, rank]
+        if rank != growth.order[level, slot] or (node > 1 and likely[node] >= likely[node - 1]):
+            return False
+        children[parent] = slot + 1
+        children[node] = 0
+    for node in range(listed):
+        level, slot = growth.node_depth[node], children[node]
+        if level < heads and slot < top_k:
+            row = min(level + 1, last)
+            growth.gain[row] = max(growth.gain[row], likely[node] * accuracy[level, growth.order[level, slot]])
+    for row in range(1, last + 1):
+        growth.gain[row] = max(growth.gain[row], growth.gain[row - 1])
+    return True
+
+
+@native()
+def _best_listed(heads: int, price: FloatArray, growth: Growth) -> int:
+    """The best size of those that the list holds; 0 where another one may be better."""
+    last, most = price.shape[0] - 1, price.shape[1]
+    growth.nodes[: last + 1] = 1
+    growth.length[: last + 1] = 1.0
+    best = max(1.0 / price[0, 0], LEAST_RATE)
+    best_size = 1
+    best_row = 0
+    for node in range(1, growth.listed[0]):
+        gain = growth.node_probability[node]
+        for row in range(min(growth.node_depth[node], last), last + 1):
+            size = growth.nodes[row]
+            if size < most and gain > growth.gain[row]:
+                length = growth.length[row] + gain
+                growth.nodes[row] = size + 1
+                growth.length[row] = length
+                if length > best * price[row, size]:
+                    best = length / price[row, size]
+                    best_size = size + 1
+                    best_row = row
+    for row in range(min(1, last), last + 1):
+        if _larger_can_win(price, growth, row, growth.gain[row], best):
+            return 0
+    _keep(growth, best_size, heads if best_row == last else best_row)
+    return best_size
+
+
+@native()
+def _grow_anew(accuracy: FloatArray, price: FloatArray, growth: Growth) -> int:
+    """Decide as ``grow_best_tree`` does, and leave a list of nodes behind.
+
+    One list serves all depths: the greedy tree of so many levels at most holds the likeliest nodes that are not deeper,
+    and these are in the order in which the deepest tree takes them. A depth is followed while it can still win.
+    """
     heads, top_k = accuracy.shape
     last, most = price.shape[0] - 1, price.shape[1]
-    _sort_ranks(accuracy, growth.order)
     growth.node_parent[0] = 0
     growth.node_depth[0] = 0
     growth.node_rank[0] = -1
@@ -322,6 +398,7 @@ def grow_best_tree(accuracy: FloatArray, price: FloatArray, growth: Growth) -> i
                     best = length / price[row, size]
                     best_size = size + 1
                     best_row = row
+    growth.listed[0] = listed
     _keep(growth, best_size, heads if best_row == last else best_row)
     return best_size
 
