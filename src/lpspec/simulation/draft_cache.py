@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from lpspec.allocation.allocator import Allocator
-from lpspec.arrays import BoolArray, FloatArray, IntArray
+from lpspec.arrays import BoolArray, IntArray
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.kv_append import put_in_dram
 from lpspec.llm.counts import Count, packed_bytes, plain

@@ -1,4 +1,4 @@
-"""Prices of passes that are kept from run to run: of one machine, a pass over so many tokens in a context costs as much.
+"""Prices of passes kept from run to run: of one machine, a pass over so many tokens in a context costs the same.
 
 Prompts differ between runs, and with them the contexts that passes meet; most of these are the same.
 """
@@ -20,7 +20,7 @@ MORE = 1024
 """Contexts that are priced beyond those asked for, as soon as a second run asks for others than the first."""
 
 FEWEST = 32
-"""Contexts that are kept at least: parts of fewer are added up in another order, as all lanes of a block are not met."""
+"""Contexts that are kept at least: fewer do not meet every lane of a block, and their parts are added up otherwise."""
 
 MOST = 4096
 """Contexts that are kept: one takes some 4 KB with 64 sizes."""
@@ -45,9 +45,7 @@ class Grid:
         return self.latency_ns[part], self.energy.rows(part)
 
 
-def grid_of(
-    kept: Kept, key: Hashable, asked: tuple[int, int], end: int, price: Callable[[int, int], Prices]
-) -> Prices:
+def grid_of(kept: Kept, key: Hashable, asked: tuple[int, int], end: int, price: Callable[[int, int], Prices]) -> Prices:
     """Prices of consecutive contexts, those that are known as they are kept.
 
     Args:

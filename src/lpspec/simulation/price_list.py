@@ -29,8 +29,7 @@ def list_prices(
     (latency_ns, energy_pj), (contexts, sizes) = verify, verify[0].shape
     rows = drafts[0].shape[-2]
     draft_ns, draft_pj = (
-        np.ascontiguousarray(np.broadcast_to(part, (contexts if part.ndim == 3 else 1, rows, sizes)))
-        for part in drafts
+        np.ascontiguousarray(np.broadcast_to(part, (contexts if part.ndim == 3 else 1, rows, sizes))) for part in drafts
     )
     price = np.empty((len(placements[0]), contexts, rows, sizes))
     fill_prices(KINDS[objective], *counted, latency_ns, energy_pj, draft_ns, draft_pj, *placements, price)

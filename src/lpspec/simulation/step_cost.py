@@ -162,9 +162,7 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
 
     asked = first_context, contexts
     latency_ns, energy = grid_of(kept, machine, asked, model.max_context, verify)
-    draft_at: tuple[FloatArray, FloatArray] = once(
-        kept, ("drafts", *machine), lambda: _draft_prices(system, allocator)
-    )
+    draft_at: tuple[FloatArray, FloatArray] = once(kept, ("drafts", *machine), lambda: _draft_prices(system, allocator))
     prompt = prefill_operators(model, first_context) + draft_prompt_operators(model, first_context)
     prefill = checked_cost(allocator.prefill_cost(prompt), name, "a prompt", (1, 1))
     prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
