@@ -48,9 +48,9 @@ KERNEL_PARAMETERS = {
 # Compiled kernels: one loop whose state is in local variables, in sections commented by what they do.
 KERNEL_LINES = {
     "_grow_anew": 62,
+    "_run": 122,
     "pick_pim": 99,
     "replay_pruned": 101,
-    "run": 136,
     "serve": 73,
     "try_division": 81,
 }

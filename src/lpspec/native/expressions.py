@@ -188,12 +188,13 @@ class Expressions(ABC):
         return code.load(BOOL, [slot])
 
     def _ifexp(self, node: ast.IfExp) -> Value:
+        """One of two values: LLVM is told that nobody foresees which, so that it computes both rather than branch."""
         code = self.code
         condition = code.truth(self.number(node.test))
         if condition.known is not None:
             return self.value(node.body if condition.known else node.orelse)
         labels = [code.name("i") for _ in range(3)]
-        code.end(f"br i1 {condition.parts[0]}, label %{labels[0]}, label %{labels[1]}")
+        code.end(f"br i1 {condition.parts[0]}, label %{labels[0]}, label %{labels[1]}, !unpredictable !0")
         ways, written = list[Value](), list[list[str]]()
         for label, branch in zip(labels, (node.body, node.orelse), strict=False):
             before, code.lines = code.lines, []

@@ -25,6 +25,7 @@ declare double @llvm.sqrt.f64(double)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 declare ptr @calloc(i64, i64)
 declare void @free(ptr)
+!0 = !{}
 """
 _LOCK = threading.RLock()
 

@@ -84,7 +84,8 @@ def wait_with_rank(m: IntArray, command: int, r: int, mask: int, now: int) -> No
             if not is_lowest or (mask >> k) & 1:
                 continue
             _wait(m, RANK + k, others, now)
-        _put_off(m, k, RD, m[RANK + k, RD], WR, m[RANK + k, WR])
+        if m[RANK + k, R_QUEUED] > 0:
+            _put_off(m, k, RD, m[RANK + k, RD], WR, m[RANK + k, WR])
 
 
 @native(inline=True)

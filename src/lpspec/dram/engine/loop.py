@@ -113,6 +113,14 @@ def run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray,
     Returns:
         1 if all is done, 0 if there is more to do, a negative error otherwise.
     """
+    if program.shape[0] > 0:
+        return _run(m, requests, served_at, program, log, commands)
+    return _run(m, requests, served_at, program[:0], log, commands)
+
+
+@native(inline=True)
+def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray, log: IntArray, commands: int) -> int:
+    """The same, compiled once for requests beside a program, and once for requests alone, where nothing asks for it."""
     total = requests.shape[0]
     computes = program.shape[0] > 0
     refreshes = m[GIVEN, P_REFRESH] != REFRESH_NONE

@@ -16,10 +16,9 @@ def _best_bank(m: IntArray, r: int, now: int) -> tuple[int, int]:
     """
     wait = np.maximum(m[NEXT + r, N_AT : N_AT + BANKS], now) - now << KEY_BITS
     rows = wait + m[NEXT + r, N_ROW : N_ROW + BANKS]
-    column = min(NOTHING, int((wait + m[NEXT + r, N_COLUMN : N_COLUMN + BANKS]).min()))
+    column = int((wait + m[NEXT + r, N_COLUMN : N_COLUMN + BANKS]).min())
     if m[RANK + r, R_OPENING] >= 0:  # no other ACT-1 before its ACT-2
         rows = np.where(m[NEXT + r, N_CLASS : N_CLASS + BANKS] == ACT1, NOTHING, rows)
-    row = min(NOTHING, int(rows.min()))
     after = column >> KEY_BITS
     wck = m[RANK + r, R_WCK] if m[GIVEN, P_WCK_ALWAYS] == 0 else NEVER
     reads = m[NEXT + r, N_CLASS + (column & (BANKS - 1))] == RD
@@ -29,7 +28,7 @@ def _best_bank(m: IntArray, r: int, now: int) -> tuple[int, int]:
     cas = (early << KEY_BITS) + urgency + (column & (ACT2_NEXT - 1))
     first = cas if stopped else column
     goes = (column < NOTHING) & (m[STATE, S_COLUMNS_HELD] == 0)
-    return min(row, first if goes else NOTHING), now + after
+    return min(int(rows.min()), first if goes else NOTHING), now + after
 
 
 @native(inline=True)
@@ -104,6 +103,8 @@ def pick_plain(m: IntArray) -> tuple[int, int, int, int, int]:
         if m[RANK + r, R_OPENING] >= 0:  # its ACT-2 goes before any column command
             soonest = now
         if mode != 0 or m[RANK + r, R_TARGET] == ALL_BANKS:
+            continue
+        if m[RANK + r, R_QUEUED] == 0 and m[GIVEN, P_TIMEOUT] == 0:  # its banks need nothing
             continue
         score, column_at = _best_bank(m, r, now)
         of_bank = min(of_bank, score)
