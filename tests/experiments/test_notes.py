@@ -73,19 +73,12 @@ def test_an_option_with_a_note_changes_nothing(systems: list[str], option: dict[
         ("mc_sim_7b_63", "objective", "throughput"),
         ("mc_sim_7b_63", "learning", "verified-nodes"),
         ("mc_sim_7b_63", "heads", "all"),
-        ("mc_sim_7b_63", "heads", "as-deep"),
     ],
 )
 def test_what_a_given_tree_makes_idle_has_a_note(tree: str, option: str, value: str) -> None:
     with_it = compared(systems=SPEC, tree=tree, **{option: value})
     assert [note.partition(" has")[0] for note in with_it.notes] == [f"--{option}"]
     assert numbers(with_it) == numbers(compared(systems=SPEC, tree=tree))
-
-
-def test_nodes_that_were_verified_need_no_samples() -> None:
-    with_it = compared(systems=SPEC, learning="verified-nodes", heads="as-deep")
-    assert [note.partition(" has")[0] for note in with_it.notes] == ["--heads"]
-    assert numbers(with_it) == numbers(compared(systems=SPEC, learning="verified-nodes"))
 
 
 @pytest.mark.parametrize("tree", ["8", "8x2"])
@@ -103,7 +96,6 @@ def test_a_size_leaves_the_depth_to_the_objective_unless_all_heads_run(tree: str
         {"objective": "throughput"},
         {"root_counts": False},
         {"heads": "all"},
-        {"heads": "as-deep"},
         {"basis": "published", "systems": ["attacc-spec"]},
         {"changes": {"memory.data_rate": "5000 Mbps"}},
         {"changes": {"gpu.matrix_int8": "1 TOPS"}, "systems": ["attacc-spec"]},

@@ -64,10 +64,33 @@ class Machine:
     compaction_ns: Sequence[float]
     prefill_ns: Sequence[float]
     memory: float
-    share: float
+    errors: float
     by_limit: bool
     fixed: list[Path] | None = None
     clock: Price | None = None  # where time is another than what trees are divided by
+    prior_weight: float = 4.0
+    ran: dict[int, list[int]] = field(default_factory=dict)  # by table, heads of every step
+
+    def hoped(self, table: int) -> list[list[float]]:
+        """Accuracies of a table, raised for heads that did not always run."""
+        return hoped(self.accuracy[table], self.ran.get(table, []), self.prior_weight, self.memory, self.errors)
+
+
+def hoped(
+    accuracy: list[list[float]], ran: list[int], prior_weight: float, memory: float, errors: float
+) -> list[list[float]]:
+    """Odds of a head's list raised by the standard errors that it lacks; ``ran`` is how many heads ran in each step."""
+    found = []
+    for head, row in enumerate(accuracy):
+        share, steps = 1.0, prior_weight
+        for count in ran:
+            steps = min(steps + 1, memory)
+            share = share * (1 - 1 / steps) + (count > head) / steps
+        chance = min(max(sum(row), 0.001), 0.999)
+        error = (1 / share**0.5 - 1) / (steps * chance * (1 - chance)) ** 0.5 if share < 1 else 0.0
+        odds = chance / (1 - chance) * (1 + errors * error)
+        found.append([min(one * odds / (1 + odds) / chance, 1.0) for one in row])
+    return found
 
 
 def drafts_cost(price: Price, heads: Sequence[int]) -> tuple[float, float]:
@@ -128,13 +151,14 @@ def divisions(
 ) -> Iterator[tuple[float, tuple[int, ...], list[list[Path]]]]:
     """Every division of a pass: expected tokens per price, sizes, and the trees of the first requests."""
     heads = len(machine.accuracy[0])
+    tables = [machine.hoped(table) for table in range(len(machine.accuracy))]
     for count in range(1, len(running) + 1):
         mine = running[:count]
         for level in range(heads + 1):
             lists = []
             for one in mine:
                 left = one.limit - 1 - one.position if machine.by_limit else heads
-                lists.append(likeliest(machine.accuracy[one.table], min(level, left), machine.most - 1))
+                lists.append(likeliest(tables[one.table], min(level, left), machine.most - 1))
             for drafts in product(*(range(len(each) + 1) for each in lists)):
                 sizes = tuple(n + 1 for n in drafts)
                 if sum(sizes) > machine.price.most_tokens:
@@ -201,7 +225,7 @@ def serve_by_hand(machine: Machine, requests: Sequence[Request]) -> dict[str, An
     rows: list[tuple[int, ...]] = []
     passes: list[tuple[float, float]] = []
     peak = 0
-    now, saved = 0.0, 0.0
+    now = 0.0
     while waiting or running:
         if not running:
             now = max(now, waiting[0].arrival_ns)
@@ -220,19 +244,6 @@ def serve_by_hand(machine: Machine, requests: Sequence[Request]) -> dict[str, An
         sizes = [len(tree) + 1 for tree in trees]
         contexts = [one.context + one.position for one in taking]
         ran = [max((len(path) for path in tree), default=0) for tree in trees]
-        if machine.share and machine.fixed is None:
-            if max(ran) >= heads:
-                saved = 0.0
-            else:
-                paid = machine.price.counted(*pass_cost(machine.price, contexts, sizes, ran))
-                use = [min(heads, one.limit - 1 - one.position) if machine.by_limit else heads for one in taking]
-                more = [n + (n == max(ran) and n < most) for n, most in zip(ran, use, strict=True)]
-                saved += machine.share * paid
-                if (
-                    more != ran
-                    and saved >= machine.price.counted(*pass_cost(machine.price, contexts, sizes, more)) - paid
-                ):
-                    ran, saved = more, 0.0
         begin, committed = now, list[int]()
         for one, tree, n in zip(taking, trees, ran, strict=True):
             left = one.wanted - one.position - 1
@@ -243,6 +254,7 @@ def serve_by_hand(machine: Machine, requests: Sequence[Request]) -> dict[str, An
             one.position += accepted + 1
             committed.append(accepted + 1)
             if machine.fixed is None:
+                machine.ran.setdefault(one.table, []).append(n)
                 learn(machine, one)
         now += pass_cost(machine.clock or machine.price, contexts, sizes, ran, committed)[0]
         passes.append((begin, now))

@@ -13,6 +13,7 @@ from lpspec.simulation.batch_kernels import serve
 from lpspec.simulation.batch_levels import no_levels, planned_passes
 from lpspec.simulation.serving_state import NO_BUSY, Asked, Clock, Learned, Rules, make_live, make_served
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
+from lpspec.speculation.hoped import make_runs
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.pass_prices import EDP, ENERGY, THROUGHPUT, LevelPrices, PassPrices
 
@@ -27,11 +28,11 @@ class Case:
     """
 
     def __init__(
-        self, seed: int, batch: int, objective: int, fixed: bool, steps_of: int, share: float, network: bool = False
+        self, seed: int, batch: int, objective: int, fixed: bool, steps_of: int, errors: float, network: bool = False
     ) -> None:
         dice = np.random.default_rng(seed)
         count = int(dice.integers(1, 6))
-        self.batch, self.objective, self.fixed, self.share = batch, objective, fixed, share
+        self.batch, self.objective, self.fixed, self.errors = batch, objective, fixed, errors
         self.most_tokens = int(dice.integers(SIZES, SIZES * batch + 1)) if steps_of else SIZES * batch
         weights = dice.uniform(50, 200)
         tokens = np.arange(self.most_tokens + 1)
@@ -140,7 +141,7 @@ class Case:
             feedback=True,
             chain=False,
             memory=16.0,
-            share=self.share,
+            errors=self.errors,
             by_limit=True,
             batch=self.batch,
             taking=self.batch,
@@ -148,7 +149,7 @@ class Case:
             waiting=0,
             beside=False,
         )
-        learned = Learned(self.accuracy.copy(), np.full_like(self.accuracy, 4.0))
+        learned = Learned(self.accuracy.copy(), np.full_like(self.accuracy, 4.0), make_runs((2, HEADS, TOP_K), 4.0))
         out = make_served(count, total)
         growth = make_growth(HEADS, TOP_K, SIZES)
         passes, steps = serve(
@@ -196,7 +197,7 @@ class Case:
             self.compaction_ns.tolist(),
             self.prefill_ns.tolist(),
             16.0,
-            self.share,
+            self.errors,
             by_limit=True,
             fixed=FIXED if self.fixed else None,
             clock=replace(price, network=self._network(self.level_clock, self.level_clock)),
@@ -241,15 +242,15 @@ class Case:
     objective=st.sampled_from([THROUGHPUT, ENERGY, EDP]),
     fixed=st.booleans(),
     steps_of=st.sampled_from([0, 1, 2, 4, 100]),
-    share=st.sampled_from([0.0, 0.01]),
+    errors=st.sampled_from([0.0, 2.0]),
     network=st.booleans(),
 )
 def test_every_pass_and_every_request_is_as_its_twin_has_it(
-    seed: int, batch: int, objective: int, fixed: bool, steps_of: int, share: float, network: bool
+    seed: int, batch: int, objective: int, fixed: bool, steps_of: int, errors: float, network: bool
 ) -> None:
     if steps_of == 0 and objective == EDP:
         objective = THROUGHPUT  # the root of two straight lines is none
-    case = Case(seed, batch, objective, fixed, steps_of, share, network)
+    case = Case(seed, batch, objective, fixed, steps_of, errors, network)
     found, wanted = case.compiled(), case.by_hand()
     assert found["steps"] == wanted["steps"]
     assert found["peak"] == wanted["peak"]
@@ -261,5 +262,5 @@ def test_every_pass_and_every_request_is_as_its_twin_has_it(
 
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_the_same_twice_is_the_same(batch: int) -> None:
-    case = Case(7, batch, EDP, False, 4, 0.01)
+    case = Case(7, batch, EDP, False, 4, 2.0)
     assert case.compiled() == case.compiled()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving_twin import hoped
 
 from lpspec.arrays import FloatArray
 from lpspec.scenario import Workload
@@ -15,8 +16,9 @@ from lpspec.scenario.names import LEARNING_RULES, LearningRule
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.run import turn_bounds
+from lpspec.speculation.hoped import errors_hoped, make_runs
 from lpspec.speculation.kernels import make_growth
-from lpspec.speculation.pruner import DraftTokenPruner, sampling_share
+from lpspec.speculation.pruner import DraftTokenPruner
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.settled import nothing_settled
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_lengths
@@ -99,7 +101,8 @@ def compiled_placed(case: Case) -> tuple[list[Placed], FloatArray]:
         case.rule != "verified-nodes",
         case.rule == "chain-feedback",
         case.memory,
-        sampling_share(case.rule),
+        errors_hoped(case.rule),
+        make_runs((1, heads, top_k), 64.0),
         make_growth(heads, top_k, case.price.shape[3]),
         nothing_settled(case.price, heads, top_k),
         case.move,
@@ -129,22 +132,27 @@ class NaiveModel:
         self.average = {(h, k): float(p) for h, row in enumerate(prior) for k, p in enumerate(row)}
         self.weight = dict.fromkeys(self.average, 64.0)
         self.memory = memory
-        self.set_aside = 0.0
+        self.ran: list[int] = []  # heads, of every step
 
     def score(self, head: int, rank: int, correct: bool) -> None:
         weight = min(self.weight[head, rank] + 1, self.memory)
         self.weight[head, rank] = weight
         self.average[head, rank] = self.average[head, rank] * ((weight - 1) / weight) + correct / weight
 
-    def best_tree(self, heads: int, top_k: int, price: list[list[float]]) -> list[Path]:
+    def hoped(self, heads: int, top_k: int, errors: float) -> list[list[float]]:
+        seen = [[self.average[head, k] for k in range(top_k)] for head in range(heads)]
+        return hoped(seen, self.ran, 64.0, self.memory, errors)
+
+    def best_tree(self, heads: int, top_k: int, price: list[list[float]], errors: float) -> list[Path]:
         """The likeliest open path is taken next; of all depths and sizes, the one with the most tokens per price."""
+        hoped = self.hoped(heads, top_k, errors)
         trees: list[list[Path]] = [[()]]
         values = [1.0 / price[0][0]]
         for limit in range(1, heads + 1):
             taken: dict[Path, float] = {(): 1.0}
             while len(taken) < len(price[0]):
                 open_paths = {
-                    (*path, rank): p * self.average[len(path), rank]
+                    (*path, rank): p * hoped[len(path)][rank]
                     for path, p in taken.items()
                     for rank in range(top_k)
                     if len(path) < limit and (*path, rank) not in taken
@@ -158,17 +166,6 @@ class NaiveModel:
                 values.append(sum(sorted(taken.values(), reverse=True)) / row[len(taken) - 1])
         return trees[values.index(max(values))]
 
-    def heads_run(self, tree: list[Path], heads: int, price: list[list[float]], share: float) -> int:
-        """As many as the tree is deep; one more once enough is set aside."""
-        depth = max(map(len, tree))
-        if depth < len(price) - 1:
-            paid, further = price[depth][len(tree) - 1], price[depth + 1][len(tree) - 1]
-            self.set_aside += share * paid
-            if self.set_aside < further - paid:
-                return depth
-        self.set_aside = 0.0
-        return depth + 1 if depth + 1 < len(price) - 1 else heads
-
 
 def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int) -> Iterator[Record]:
     heads, top_k = case.prior.shape
@@ -176,8 +173,10 @@ def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int
     position = 0
     while position < wanted:
         price = case.price[0, position].tolist()
-        tree = model.best_tree(heads, top_k, price)
-        ran = model.heads_run(tree, heads, price, 0.0 if case.rule == "verified-nodes" else 0.0015)
+        tree = model.best_tree(heads, top_k, price, 0.0 if case.rule == "verified-nodes" else 1.0)
+        depth = max(map(len, tree))
+        ran = heads if depth >= len(price) - 1 else depth
+        model.ran.append(ran)
         truth = [rank for h, rank in enumerate(rows[position]) if position + 1 + h < wanted]
         accepted = 0
         while accepted < len(truth) and tuple(truth[: accepted + 1]) in tree:

@@ -99,15 +99,10 @@ def test_autoregressive_systems_commit_one_token_per_pass() -> None:
         TreePolicy(objective="energy"),
         TreePolicy(size=7),
         TreePolicy(heads="all"),
-        TreePolicy(heads="as-deep"),
         TreePolicy(size=7, depth=2),
     ],
 )
-def test_a_run_takes_the_steps_of_the_readable_loop(
-    policy: TreePolicy, rule: LearningRule, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if policy.heads == "as-deep":
-        monkeypatch.setattr("lpspec.speculation.pruner.SAMPLING_SHARE", 0.0)
+def test_a_run_takes_the_steps_of_the_readable_loop(policy: TreePolicy, rule: LearningRule) -> None:
     policy, trace, one = replace(policy, rule=rule), with_first(TRACE, 12), system("lp-spec")
     costs = step_costs(one, 128, 90)
     heads = 2 if policy.depth else one.model.medusa_heads

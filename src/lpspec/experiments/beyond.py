@@ -49,7 +49,7 @@ class Piece:
 
 
 PIECES: tuple[Piece, ...] = (
-    Piece("heads-by-depth", "a step runs as many draft heads as its tree is deep", NO_HARDWARE, heads="as-deep"),
+    Piece("heads-by-depth", "a step runs as many draft heads as its tree is deep", NO_HARDWARE, heads="by-depth"),
     Piece(
         "split-for-edp",
         "products are split for the least energy-delay product, not so that both sides finish together",

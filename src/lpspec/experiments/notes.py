@@ -57,9 +57,7 @@ def policy_notes(systems: Sequence[System], scenario: Scenario, policy: TreePoli
         yield f"--objective has no effect: with --tree {tree} neither size nor depth is chosen"
     if policy.fixed is not None and given["--learning"]:
         yield f"--learning has no effect: --tree {tree} is the same at every step"
-    if policy.heads == "as-deep" and policy.is_unsampled:
-        yield f"--heads has no effect: with --tree {tree} and --learning {policy.rule} no head runs only to learn from"
-    elif policy.fixed is not None and given["--heads"] and policy.fixed.max_depth >= most_heads:
+    if policy.fixed is not None and given["--heads"] and policy.fixed.max_depth >= most_heads:
         yield f"--heads has no effect: --tree {tree} is as deep as there are heads"
     if policy.pruner is not None and given["--learning"]:
         yield f"--learning has no effect: pruner {tree} has its own rule"

@@ -11,7 +11,7 @@ LEARNING_RULES: tuple[LearningRule, ...] = get_args(LearningRule)
 """How the pruner learns accuracies: from every committed token; of a head only where the heads before it were right;
 or from verified nodes, the paper's rule."""
 
-HeadUse = Literal["by-depth", "as-deep", "all"]
+HeadUse = Literal["by-depth", "all"]
 HEAD_USES: tuple[HeadUse, ...] = get_args(HeadUse)
 """Draft heads that a step runs: as many as its tree is deep, or all wherever there is a tree, as in Medusa."""
 

@@ -140,8 +140,7 @@ class Scenario(Description):
     )
     heads: HeadUse = option(
         "by-depth",
-        "Draft heads that a step runs: by-depth (as its tree is deep, now and then one more to learn from), "
-        "as-deep (none to learn from) or all (wherever there is a tree).",
+        "Draft heads that a step runs: by-depth (as its tree is deep) or all (wherever there is a tree).",
         choices=HEAD_USES,
     )
     activations: int | None = option(None, "Bits of an activation: 8 if left out.", least=4)

@@ -6,11 +6,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.arrays import FloatArray, IntArray
+from lpspec.arrays import FloatArray
 from lpspec.native.functions import native
 from lpspec.simulation.serving_state import Asked, Busy, Clock, Learned, Live, Rules, Served
 from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.budget_kernels import Division, Lists, divide, list_drafts
+from lpspec.speculation.hoped import count_run, hope
 from lpspec.speculation.kernels import (
     Growth,
     accepted_in,
@@ -69,83 +70,6 @@ def _load(lists: Lists, table: int, limit: int, size: int, growth: Growth) -> No
 
 
 @native()
-def _one_more_head(
-    prices: PassPrices, taking: int, context: IntArray, deepest: IntArray, room: Division, aside: FloatArray
-) -> None:
-    """Let requests with the deepest trees run one more head, to learn from, as soon as enough is set aside for it.
-
-    Args:
-        prices: Of the pass.
-        taking: Requests that take part.
-        context: int64 [requests], rows of the prices.
-        deepest: int64 [requests], heads that are of use to each.
-        room: The division; heads rise.
-        aside: float64 [2], what is set aside, and the share of prices that is.
-    """
-    ns, pj = drafting(prices.draft_ns, room.at_depth), drafting(prices.draft_pj, room.at_depth)
-    deep, count, tokens, network = 0, 0, 0, drafts_by_network(prices)
-    for i in range(taking):
-        tokens += prices.charged[room.size[i]]
-        ns += prices.own_ns[context[i], room.size[i] - 1]
-        pj += prices.own_pj[context[i], room.size[i] - 1]
-        if network:
-            reads, width = prices.reads[room.deep[i]], prices.width[room.size[i], room.deep[i]]
-            ns += own_levels(prices.level_ns, context[i], reads, width, room.deep[i])
-            pj += own_levels(prices.level_pj, context[i], reads, width, room.deep[i])
-        deep = max(deep, room.deep[i])
-    ns, pj = ns + prices.shared_ns[tokens], pj + prices.shared_pj[tokens]
-    if network:
-        ns += shared_levels(prices.level_ns, room.level[0], room.at_depth)
-        pj += shared_levels(prices.level_pj, room.level[0], room.at_depth)
-    for i in range(taking):
-        count += room.deep[i] == deep and deepest[i] > deep
-    if deep >= room.length.shape[0] - 1:
-        aside[0] = 0.0
-        return
-    price = pass_price(prices, ns, pj)
-    aside[0] += aside[1] * price
-    if count == 0:
-        return
-    ns += prices.draft_ns[deep + 1, count] - prices.draft_ns[deep, count]
-    pj += prices.draft_pj[deep + 1, count] - prices.draft_pj[deep, count]
-    if network:
-        more_ns, more_pj = _deeper(prices, taking, context, deepest, room, (deep, count))
-        ns, pj = ns + more_ns, pj + more_pj
-    if aside[0] < pass_price(prices, ns, pj) - price:
-        return
-    aside[0] = 0.0
-    for i in range(taking):
-        if room.deep[i] == deep and deepest[i] > deep:
-            room.deep[i] = deep + 1
-            room.at_depth[deep + 1] += 1
-
-
-@native()
-def _deeper(
-    prices: PassPrices, taking: int, context: IntArray, deepest: IntArray, room: Division, of: tuple[int, int]
-) -> tuple[float, float]:
-    """Time and energy that a network takes more where the deepest trees, and how many, get one more level."""
-    deep, count = of
-    ns = -shared_levels(prices.level_ns, room.level[0], room.at_depth)
-    pj = -shared_levels(prices.level_pj, room.level[0], room.at_depth)
-    for level in range(room.level.shape[1]):
-        room.level[1, level] = room.level[0, level]
-    for i in range(taking):
-        if room.deep[i] == deep and deepest[i] > deep:
-            for more in range(2):
-                sign, level = 2 * more - 1, deep + more
-                reads, width = prices.reads[level], prices.width[room.size[i], level]
-                put_levels(room.level[1], sign * reads, sign * width, level)
-                ns += sign * own_levels(prices.level_ns, context[i], reads, width, level)
-                pj += sign * own_levels(prices.level_pj, context[i], reads, width, level)
-    room.at_depth[deep + 1] = count
-    ns += shared_levels(prices.level_ns, room.level[1], room.at_depth)
-    pj += shared_levels(prices.level_pj, room.level[1], room.at_depth)
-    room.at_depth[deep + 1] = 0
-    return ns, pj
-
-
-@native()
 def _learn(rules: Rules, learned: Learned, asked: Asked, ranks: NDArray[np.int8], live: Live, request: int) -> None:
     """Score every head against what a request has committed, as ``replay_pruned`` does."""
     table, end, steps = asked.table[request], live.position[request], live.steps[request]
@@ -191,9 +115,10 @@ def _plan(
     if count == 1 and not rules.fixed:
         left = asked.limit[live.running[0]] - 1 - live.position[live.running[0]]
         _alone_rows(prices, rules, live.context[0], left, live.rows)
-        size = grow_best_tree(learned.accuracy[live.table[0]], live.rows, growth)
-        deep = depth_of(growth, size)
-        run, live.aside[0] = heads_to_run(live.rows, size, deep, heads, live.aside[0], rules.share)
+        table = live.table[0]
+        hope(learned.accuracy[table], learned.runs, table, rules.errors)
+        size = grow_best_tree(learned.runs.hoped[table], live.rows, growth)
+        run = heads_to_run(live.rows, depth_of(growth, size), heads)
         if rules.all_heads and run > 0:
             run = prices.draft_ns.shape[0] - 1
         room.size[0], room.deep[0] = size, run
@@ -202,12 +127,10 @@ def _plan(
         return 1
     if not rules.fixed:
         for table in range(learned.accuracy.shape[0]):
-            list_drafts(learned.accuracy[table], table, lists.gain.shape[2], growth, lists)
+            hope(learned.accuracy[table], learned.runs, table, rules.errors)
+            list_drafts(learned.runs.hoped[table], table, lists.gain.shape[2], growth, lists)
     sizes = rules.least, rules.most
-    taking = divide(prices, lists, live.table, live.context, live.deepest, most, sizes, rules.all_heads, room)
-    if not rules.fixed and rules.share > 0.0 and not rules.all_heads:
-        _one_more_head(prices, taking, live.context, live.deepest, room, live.aside)
-    return taking
+    return divide(prices, lists, live.table, live.context, live.deepest, most, sizes, rules.all_heads, room)
 
 
 @native()
@@ -241,6 +164,8 @@ def _verify(
     live.root[slot], live.ran[slot] = position, room.deep[i]
     live.steps[request] += 1
     live.position[request] += accepted + 1
+    if not rules.fixed:
+        count_run(learned.runs, live.table[i], room.deep[i], rules.memory)
     if not rules.fixed and rules.feedback:
         _learn(rules, learned, asked, ranks, live, request)
     elif not rules.fixed and size > 1:
@@ -360,7 +285,6 @@ def serve(
     requests, now = len(asked.wanted), 0.0
     count, coming, used, passes, step = 0, 0, 0, 0, 0
     ahead, pending = 0, 0.0  # requests that did not take part in the last pass, and its drafting, where it is put off
-    live.aside[1] = rules.share
     while count > 0 or coming < requests:
         if count == 0:
             now, pending = max(now, asked.arrival_ns[coming]), 0.0  # nothing happens before

@@ -22,6 +22,7 @@ from lpspec.simulation.served_run import ServedSteps
 from lpspec.simulation.serving_state import NO_BUSY, Asked, Clock, Learned, Rules, Served, make_live, make_served
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, check_shape
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
+from lpspec.speculation.hoped import make_runs
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_for
 from lpspec.speculation.pruner import PRIOR_WEIGHT
@@ -106,7 +107,7 @@ class Loop:
             feedback=policy.rule != "verified-nodes",
             chain=policy.rule == "chain-feedback",
             memory=policy.memory,
-            share=policy.sampling_share,
+            errors=policy.errors_hoped,
             by_limit=policy.size is None and not all_heads,
             batch=costs.span.requests if batch > 1 else 1,
             taking=costs.span.requests if batch > 1 else 1,
@@ -166,7 +167,7 @@ class Loop:
             self.prices,
             clock,
             self.rules,
-            Learned(accuracy, np.full_like(accuracy, PRIOR_WEIGHT)),
+            Learned(accuracy, np.full_like(accuracy, PRIOR_WEIGHT), make_runs(accuracy.shape, PRIOR_WEIGHT)),
             make_growth(trees.heads, top_k, trees.most),
             lists,
             make_division(self.rules.batch, self.costs.draft_ns.shape[0] - 1, lists),

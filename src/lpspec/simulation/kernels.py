@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from lpspec.allocation.migration import next_placement
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.native.functions import native
+from lpspec.speculation.hoped import Runs, count_run, hope
 from lpspec.speculation.kernels import (
     Growth,
     accepted_in,
@@ -31,7 +32,8 @@ def replay_pruned(
     feedback: bool,
     chain: bool,
     memory: float,
-    share: float,
+    errors: float,
+    runs: Runs,
     growth: Growth,
     settled: Settled,
     move: FloatArray,
@@ -49,7 +51,8 @@ def replay_pruned(
         feedback: Learn from committed tokens (otherwise from verified nodes).
         chain: But of a head only where the first guesses of all heads before it were right.
         memory: Observations after which earlier ones begin to be forgotten.
-        share: Part of what steps cost that goes into heads which run only to be learned from.
+        errors: Standard errors by which the odds of heads are raised that ran in fewer steps than others.
+        runs: How often heads ran; as at the start.
         growth: Working memory of the explorer.
         settled: Decisions that stand; none at first.
         move: float64 [placements, placements], price of moving the weights from one placement (row) to another.
@@ -62,11 +65,11 @@ def replay_pruned(
     heads = accuracy.shape[0]
     sizes, committed, positions, placements, heads_run, moved = out[0], out[1], out[2], out[3], out[4], out[5]
     held, size, depth = -1, 0, 0  # the window whose tree the explorer holds
+    hoped = runs.hoped[0]
     next_unscored = np.zeros(heads, np.int64)
     work = move[0].copy()
     rates, served = np.empty(len(work)), np.empty(len(work))
     last_row = price.shape[2] - 1
-    saved = 0.0
     placement = 0
     step = 0
     start = 0
@@ -77,20 +80,22 @@ def replay_pruned(
         position = 0
         while position < wanted:
             row = ranks[start + position, : wanted - position - 1]  # beyond the end is nothing to accept or learn
-            place, moved_by = standing_at(settled, position, accuracy)
+            hope(accuracy, runs, 0, errors)
+            place, moved_by = standing_at(settled, position, hoped)
             stands = place >= 0
             if stands and moved_by >= settled.firm[place]:
                 size, held = settled.size[place], -1
-                stands = grow_to(accuracy, size, settled.levels[place], growth)
+                stands = grow_to(hoped, size, settled.levels[place], growth)
                 depth = depth_of(growth, size)
             elif stands and place != held:
                 size, held = recall(settled, place, growth), place
                 depth = depth_of(growth, size)
             if not stands:
                 window = settled.window[position]
-                size = decide(settled, window, accuracy, price[placement, position], growth, len(work) == 1)
+                size = decide(settled, window, hoped, price[placement, position], growth, len(work) == 1)
                 depth, held = depth_of(growth, size), -1
-            heads_run[step], saved = heads_to_run(price[placement, position], size, depth, heads, saved, share)
+            heads_run[step] = heads_to_run(price[placement, position], depth, heads)
+            count_run(runs, 0, heads_run[step], memory)
             accepted, moved[step] = accepted_in(growth, size, row)
             tokens = accepted + 1
             sizes[step] = size
@@ -101,12 +106,12 @@ def replay_pruned(
             if len(work) > 1:
                 present = price[placement, position, min(depth, last_row), size - 1]
                 for other in range(len(work)):
-                    other_size = grow_best_tree(accuracy, price[other, position], growth)
+                    other_size = grow_best_tree(hoped, price[other, position], growth)
                     of = min(depth_of(growth, other_size), last_row)
                     rates[other] = expected_length(growth, other_size) / price[other, position, of, other_size - 1]
                 for other in range(len(work)):
                     served[other] = present * (rates[placement] / rates[other])
-                grow_best_tree(accuracy, price[placement, position], growth)  # the tree that was verified
+                grow_best_tree(hoped, price[placement, position], growth)  # the tree that was verified
                 placement = next_placement(work, served, move, placement)
             if feedback:
                 for head in range(heads):

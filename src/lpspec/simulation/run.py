@@ -24,6 +24,7 @@ from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.step_order import check_order, right_ahead, run_ahead, shared_share
 from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, check_shape
+from lpspec.speculation.hoped import make_runs
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_for
 from lpspec.speculation.pruner import PRIOR_WEIGHT
@@ -337,7 +338,8 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
         policy.rule != "verified-nodes",
         policy.rule == "chain-feedback",
         policy.memory,
-        policy.sampling_share,
+        policy.errors_hoped,
+        make_runs((1, *accuracy.shape), PRIOR_WEIGHT),
         make_growth(heads, trace.top_k, price.shape[-1]),
         nothing_settled(price, heads, trace.top_k, costs.first_context),
         costs.move_price(policy.objective),

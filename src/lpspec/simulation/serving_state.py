@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
+from lpspec.speculation.hoped import Runs
 from lpspec.speculation.pass_prices import LevelPrices
 
 
@@ -64,7 +65,7 @@ class Rules(NamedTuple):
     feedback: bool
     chain: bool
     memory: float
-    share: float  # of what passes cost, for heads that run only to be learned from
+    errors: float  # standard errors by which the odds of heads are raised that ran less often than others
     by_limit: bool  # no tree is deeper than what is left to generate; not where all heads run
     batch: int  # requests that are there at a time, at most
     taking: int  # and in a pass
@@ -78,6 +79,7 @@ class Learned(NamedTuple):
 
     accuracy: FloatArray  # [tables, heads, top_k]
     weight: FloatArray
+    runs: Runs
 
 
 class Served(NamedTuple):
@@ -105,7 +107,6 @@ class Live(NamedTuple):
     root: IntArray  # [tokens], of each step of each request
     ran: IntArray  # [tokens], heads of each step
     rows: FloatArray  # [rows, sizes], prices of a request alone
-    aside: FloatArray  # [2], set aside for heads that run to be learned from, and the share of prices that is
     busy: FloatArray  # [4], resources in drafting that is still to be done
 
 
@@ -124,7 +125,6 @@ def make_live(rules: Rules, heads: int, requests: int, tokens: int) -> Live:
         root=np.zeros(tokens, np.int64),
         ran=np.zeros(tokens, np.int64),
         rows=np.zeros((rows, rules.most)),
-        aside=np.zeros(2),
         busy=np.zeros(4),
     )
 

@@ -17,8 +17,9 @@ from lpspec.plugins import Registry
 from lpspec.scenario import Scenario
 from lpspec.scenario.names import HeadUse, LearningRule, Objective
 from lpspec.speculation.checked_pruner import CheckedPruner
+from lpspec.speculation.hoped import errors_hoped
 from lpspec.speculation.medusa_trees import named_tree, tree_names
-from lpspec.speculation.pruner import DEFAULT_MEMORY, Pruner, sampling_share
+from lpspec.speculation.pruner import DEFAULT_MEMORY, Pruner
 from lpspec.speculation.token_tree import TokenTree
 
 PrunerFactory: TypeAlias = Callable[[FloatArray], Pruner]
@@ -96,14 +97,9 @@ class TreePolicy:
         return self.size if self.fixed is None else self.fixed.size
 
     @property
-    def is_unsampled(self) -> bool:
-        """Whether no head runs only to be learned from, however heads are used."""
-        return self.fixed is not None or self.pruner is not None or sampling_share(self.rule) == 0
-
-    @property
-    def sampling_share(self) -> float:
-        """Part of what steps cost that goes into heads which run only to be learned from."""
-        return 0.0 if self.heads == "as-deep" else sampling_share(self.rule)
+    def errors_hoped(self) -> float:
+        """Standard errors by which the odds of heads are raised that ran in fewer steps than others."""
+        return errors_hoped(self.rule)
 
 
 def tree_policy(scenario: Scenario) -> TreePolicy:

@@ -445,30 +445,12 @@ def depth_of(growth: Growth, size: int) -> int:
 
 
 @native()
-def heads_to_run(price: FloatArray, size: int, depth: int, heads: int, saved: float, share: float) -> tuple[int, float]:
-    """Draft heads that a step runs: as many as its tree is deep, and now and then one more, to learn from.
+def heads_to_run(price: FloatArray, depth: int, heads: int) -> int:
+    """Draft heads that a step runs, of so many: as many as its tree is deep, or all where the last row is for all.
 
-    Args:
-        price: float64 [rows, max_size], as for ``grow_best_tree``.
-        size: Nodes of the tree.
-        depth: Its depth.
-        heads: Heads that there are.
-        saved: What has been set aside since one more ran.
-        share: Part of what steps cost that is set aside; one more head runs as soon as that pays for it. Where
-            only two more together would pay, they are not found.
-
-    Returns:
-        How many run, and what is set aside now.
+    ``price`` is float64 [rows, max_size], as for ``grow_best_tree``.
     """
-    last = price.shape[0] - 1
-    if depth >= last:
-        return heads, 0.0
-    paid = price[depth, size - 1]
-    extra = price[depth + 1, size - 1] - paid
-    saved += share * paid
-    if saved < extra:
-        return depth, saved
-    return (heads if depth + 1 == last else depth + 1), 0.0
+    return heads if depth >= price.shape[0] - 1 else depth
 
 
 @native()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray
 from lpspec.scenario.names import LearningRule
+from lpspec.speculation.hoped import Runs, count_run, errors_hoped, hope, make_runs
 from lpspec.speculation.kernels import (
     Growth,
     depth_of,
@@ -31,10 +32,6 @@ DEFAULT_MEMORY = 4096.0
 
 PRIOR_WEIGHT = 64.0
 """Observations that the prior is worth. Assumed: a few requests overrule it."""
-
-SAMPLING_SHARE = 0.0015
-"""Part of what steps cost that goes into running a draft head only to learn from it. Assumed, range 0.001 to 0.01: with
-it the EDP of every preset is within 0.9 % of that of the best fixed size and depth (0.002: 1.0 %, 0.0035: 1.3 %)."""
 
 
 class Pruner(Protocol):
@@ -104,8 +101,7 @@ class DraftTokenPruner:
             of a path's accuracies the probability of a chain; ``verified-nodes`` is the paper's rule and sees only
             nodes that were verified.
         memory: Observations that a head remembers; older ones fade.
-        heads: Draft heads that run for the tree chosen last: as many as it is deep, and now and then one more, since
-            a head that does not run teaches nothing. What only verified nodes teach needs no such samples.
+        heads: Draft heads that run for the tree chosen last: as many as it is deep.
     """
 
     accuracy: FloatArray
@@ -113,8 +109,8 @@ class DraftTokenPruner:
     rule: LearningRule = "full-feedback"
     memory: float = DEFAULT_MEMORY
     heads: int = field(init=False, default=0)
-    _saved: float = field(init=False, repr=False, default=0.0)
     _weight: FloatArray = field(init=False, repr=False)
+    _runs: Runs = field(init=False, repr=False)
     _growth: Growth = field(init=False, repr=False)
     _waiting: list[list[tuple[int, NDArray[np.int8]]]] = field(init=False, repr=False)
     _last: TokenTree = field(init=False, repr=False)
@@ -125,6 +121,7 @@ class DraftTokenPruner:
         self.accuracy = np.array(self.accuracy, dtype=np.float64)
         heads, top_k = self.accuracy.shape
         self._weight = np.full_like(self.accuracy, PRIOR_WEIGHT)
+        self._runs = make_runs((1, heads, top_k), PRIOR_WEIGHT)
         self._growth = make_growth(heads, top_k, self.max_size)
         self._waiting = [[] for _ in range(heads)]
         self._last_shape = b"", b""
@@ -136,9 +133,8 @@ class DraftTokenPruner:
         is one for all heads.
         """
         growth, rows = self._growth, self._rows(price)
-        size = grow_best_tree(self.accuracy, rows, growth)
-        heads, share = len(self.accuracy), sampling_share(self.rule)
-        self.heads, self._saved = heads_to_run(rows, size, depth_of(growth, size), heads, self._saved, share)
+        size = self._grow(rows)
+        self.heads = heads_to_run(rows, depth_of(growth, size), len(self.accuracy))
         parent, rank = growth.parent[:size], growth.rank[:size]
         shape = parent.tobytes(), rank.tobytes()
         if shape != self._last_shape:
@@ -148,12 +144,13 @@ class DraftTokenPruner:
     def best_rate(self, price: FloatArray) -> float:
         """Expected tokens per price of the tree that ``choose`` would give."""
         rows = self._rows(price)
-        size = grow_best_tree(self.accuracy, rows, self._growth)
+        size = self._grow(rows)
         row = min(depth_of(self._growth, size), len(rows) - 1)
         return float(expected_length(self._growth, size) / rows[row, size - 1])
 
     def observe(self, position: int, ranks: NDArray[np.int8], tree: TokenTree, committed: int) -> None:
         """Learn by the rule; heads that did not run teach nothing."""
+        count_run(self._runs, 0, self.heads, self.memory)
         if position == 0:
             self._waiting = [[] for _ in self._waiting]
         if self.rule == "verified-nodes":
@@ -169,17 +166,17 @@ class DraftTokenPruner:
                 if self.rule == "full-feedback" or first_guesses_right(known, head):
                     learn_rank(self.accuracy, self._weight, head, int(known[head]), self.memory)
 
+    def _grow(self, rows: FloatArray) -> int:
+        """Grow the best tree by what heads may be worth; its size."""
+        hope(self.accuracy, self._runs, 0, errors_hoped(self.rule))
+        return grow_best_tree(self._runs.hoped[0], rows, self._growth)
+
     def _rows(self, price: FloatArray) -> FloatArray:
         return np.ascontiguousarray(np.atleast_2d(price)[: len(self.accuracy) + 1, : self.max_size])
 
     def _load(self, tree: TokenTree) -> None:
         self._growth.parent[: tree.size] = tree.parent
         self._growth.rank[: tree.size] = tree.rank
-
-
-def sampling_share(rule: LearningRule) -> float:
-    """Part of what steps cost that goes into heads which run only to be learned from: none where they teach nothing."""
-    return 0.0 if rule == "verified-nodes" else SAMPLING_SHARE
 
 
 def heads_run(pruner: Pruner, tree: TokenTree, price: FloatArray, heads: int) -> int:

@@ -117,7 +117,7 @@ class Medusa:
 
     @torch.inference_mode()
     def draft(self, price: FloatArray) -> Draft:
-        """Fill the pruner's tree from the lists of as many heads as it needs, or as are to be learned from.
+        """Fill the pruner's tree from the lists of as many heads as it needs.
 
         A node is as likely as the heads find its path.
         """
