@@ -13,10 +13,13 @@ from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.devices.phase_prices import Job
 from lpspec.dram.engine import state as k
+from lpspec.dram.run.session import CK
+from lpspec.dram.run.steady import in_the_long_run
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
 from lpspec.machine.loading import load_platform
 from lpspec.scenario import Scenario, Workload
+from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.run import simulate
 from lpspec.simulation.workload import TreePolicy
 from lpspec.speculation.rank_trace import load_trace
@@ -123,3 +126,31 @@ def test_no_error_exceeds_the_bound(model: str, changes: dict[str, str]) -> None
     assert abs(runs[0].decode_ns / runs[1].decode_ns - 1) <= bound
     assert abs(float(runs[0].decode_pj.sum() / runs[1].decode_pj.sum()) - 1) <= bound
     assert np.array_equal(runs[0].steps.l_spec, runs[1].steps.l_spec)
+
+
+@pytest.mark.parametrize("rate", ["8533 Mbps", "9600 Mbps"])
+def test_a_prompt_is_within_the_bound_too(rate: str) -> None:
+    """Its streams are longer than any of decoding; at 9600 Mbps rows keep no step with refresh."""
+    combined = make_system("lp-spec", load_model("llama3.2-1b"), Scenario(changes={"memory.data_rate": rate}))
+    some = command_costs(combined, 128, 8)
+    exact = command_costs(replace(combined, exact=True), 128, 8, refresh_intervals=256)
+    assert some is not None
+    assert exact is not None
+    off = float(some.prefill().latency_ns) / float(exact.prefill().latency_ns) - 1
+    assert some.error_bound is not None
+    assert abs(off) <= some.error_bound <= 1e-3
+
+
+@pytest.mark.parametrize("kind", ["reads", "writes"])
+def test_long_streams_are_combined_without_an_error(kind: str) -> None:
+    """Beside one that weighs most of the time, and one that hardly weighs."""
+    package = PackageCommands(load_platform("lp-spec"), exact=False)
+    bursts = [64, 4096, 5000, 16384, 40000]
+    streams = [package.jobs.writes(n, False) if kind == "writes" else package.jobs.reads(128.0 * n) for n in bursts]
+    jobs = [job for job in streams if job is not None]
+    for job, times in zip(jobs, (1.0, 1.0, 1.0, 1.0, 1000.0), strict=True):
+        package.prices.expect(job, times)
+    for job, counts in zip(jobs[1:], package.prices.counts(jobs)[1:], strict=True):
+        added = package.prices.added(job, package.prices.alone(job), 64)
+        exact = in_the_long_run(package.prices.alone(job), added, package.device).ck
+        assert counts[CK] == pytest.approx(exact, rel=2e-3)

@@ -40,8 +40,11 @@ PROGRAM_COUNTS = (
 """Counts of a program, by their names in ``PimWork``, that decide how long it takes."""
 
 
-SHORT_TILES, SHORT_STREAM = 12, 1 << 15
+SHORT_TILES, SHORT_STREAM = 12, 1 << 16
 """Tiles and bursts beyond which a product or a stream refreshes as one of so many does."""
+
+LONG_ROWS = 64
+"""Rows of a stream from which on the next rows take what these took; of shorter ones the beginning still counts."""
 
 SOME_DIES = 4
 """Dies that share the time of a program, about."""
@@ -49,7 +52,7 @@ SOME_DIES = 4
 LONGEST_TILES = 20
 """Tiles up to which it is not made shorter: its length decides how it keeps in step with refresh."""
 
-BRIEF_TILES = 2
+BRIEF_TILES = 1
 """Tiles of a product by which is found what refresh adds to reads beside it."""
 
 
@@ -248,14 +251,20 @@ class ChannelJobs:
         feature_ck = 100.0, float(self.device.timing.nBL_min.n), float(self.device.timing.nRCD.n)
         ck = float(bursts * self.device.timing.nBL_min.n)
 
+        long = LONG_ROWS * row
+        few = (long, 2 * long, 3 * long // 2) if bursts >= long else (row // 2, row, 16 * row + 1, 24 * row)
+
         def smaller() -> list[Job]:
-            return [job(n) for n in (row // 2, row, 16 * row + 1, 24 * row) if n < bursts]
+            return [job(n) for n in few if n < bursts]
 
         def shorter(_: int) -> Job:
             return job(min(bursts, SHORT_STREAM))
 
         shape = (min(bursts, SHORT_STREAM).bit_length(),)
-        return Kin(family, features, feature_ck, ck, shape=shape, smaller=smaller, shorter=shorter)
+        is_long = bursts >= long
+        if is_long:
+            family = *family, "long"
+        return Kin(family, features, feature_ck, ck, shape=shape, smaller=smaller, shorter=shorter, long=is_long)
 
     def _extended(self, bursts: int) -> PhaseCommands:
         """A stream that goes on after ``LONGEST_STREAM`` as it did in the second half of that."""
@@ -304,7 +313,7 @@ class ChannelJobs:
         # The positions of one row lie on one of the channels that share a head.
         key = (self._pim_key, "append", *_dealing(share), blocks, tokens, read_first)
         family = "moved" if read_first else "append", *_dealing(share), blocks
-        kin = Kin(family, (1.0, float(tokens)), (1000.0, 100.0), 1000.0 * blocks)
+        kin = Kin(family, (1.0, float(tokens)), (4000.0 * blocks, 60.0), 4000.0 * blocks)
         return Job(key, Work(_nothing, writes), 1 / share.spread, kin)
 
     def writes(self, bursts: int, read_first: bool) -> Job:

@@ -9,7 +9,7 @@ from lpspec.arrays import FloatArray
 from lpspec.devices.phase_prices import Job
 from lpspec.dram.run.session import CK
 
-SAME, MOST_SAME, NOTHING = 1e-4, 3e-2, 1e-7
+SAME, MOST_SAME, NOTHING = 1e-4, 5e-2, 1e-7
 """Part of a phase's time whose features lie outside of those of the anchors, times the share of time that its family
 takes, from which on it is no combination of them; the most that such a part may be; what is no part but rounding."""
 
@@ -45,7 +45,7 @@ class Family:
         """Take what runs a phase without refresh."""
         self._run = run
         self._anchors: dict[tuple[float, ...], FloatArray] = {}
-        self._solved: tuple[int, FloatArray, FloatArray] | None = None
+        self._solved: tuple[int, FloatArray] | None = None
         self.error = 0.0
 
     def learn(self, members: Sequence[Member], candidates: Sequence[Member], share: float) -> None:
@@ -56,7 +56,8 @@ class Family:
             candidates: What may be run, surely phases of the family; the heaviest check it.
             share: Part of all time that goes to the members.
         """
-        checks = MOST_CHECKS if self._cover(members, candidates, min(SAME / share, MOST_SAME)) else 0
+        new = self._cover(members, candidates, min(SAME / share**1.5, MOST_SAME))
+        checks = MOST_CHECKS if new or self.error * share > FAIR_ERROR else 0
         for _ in range(checks):
             others = [member for member in candidates if member.features not in self._anchors]
             if not others:
@@ -73,17 +74,15 @@ class Family:
     def counts(self, members: Sequence[Member]) -> FloatArray:
         """Counts of copies without refresh: float64 [members, COUNTED]."""
         if self._solved is None or self._solved[0] != len(self._anchors):
-            self._solved = len(self._anchors), *self._solve()
-        _, scale, solved = self._solved
-        found: FloatArray = np.array([member.features for member in members]) / scale @ solved
+            self._solved = len(self._anchors), self._solve()
+        found: FloatArray = np.array([member.features for member in members]) @ self._solved[1]
         return found
 
-    def _solve(self) -> tuple[FloatArray, FloatArray]:
-        """What features are divided by, float64 [features], and what more of each adds: [features, COUNTED]."""
+    def _solve(self) -> FloatArray:
+        """What one CK more of each feature adds, the least that explains the anchors: float64 [features, COUNTED]."""
         counts = np.stack(list(self._anchors.values()))
-        rows = np.array(list(self._anchors)) / counts[:, CK, None]
-        scale = np.maximum(np.abs(rows).max(axis=0), 1e-300)
-        return scale, np.linalg.lstsq(rows / scale, counts / counts[:, CK, None], rcond=1e-9)[0]
+        ck = counts[:, CK, None]
+        return np.asarray(np.linalg.lstsq(np.array(list(self._anchors)) / ck, counts / ck, rcond=1e-9)[0], np.float64)
 
     def _cover(self, members: Sequence[Member], candidates: Sequence[Member], same: float) -> int:
         """Make candidates anchors until members are combinations of anchors, or candidates are; how many it took.

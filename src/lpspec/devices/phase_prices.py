@@ -53,6 +53,7 @@ class Kin:
         smaller: Short ones of the family with nothing read beside.
         shorter: One that refreshes like this with so many bursts beside, and is not longer.
         brief: A short one beside which so many bursts of the whole are read, in its time.
+        long: Whether it is a stream so long that refresh is all that counts.
     """
 
     family: tuple[Any, ...]
@@ -67,6 +68,7 @@ class Kin:
     smaller: "Callable[[], list[Job]]" = list
     shorter: "Callable[[int], Job] | None" = None
     brief: "Callable[[int], Job] | None" = None
+    long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
