@@ -76,20 +76,23 @@ class BalancedAllocator(ProductSplits):
         if platform.npu is None or platform.memory is None or platform.pim is None:
             wants = f"allocator {platform.allocator} needs [npu], [memory] and [pim]"
             raise InputError(f"platform '{platform.name}': {wants}")
-        self.npu = Npu(platform.npu, platform.memory)
-        self.pim = LpddrPim(platform.pim, platform.memory)
-        self.memory = platform.memory
-        self.model, self.profile = model, profile
-        self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
         machine = platform.npu, platform.memory, platform.pim
         # Those that place or weigh otherwise, and allocators of users, begin anew.
         self._known = known_of(*machine, model, max_tokens, profile) if type(self) is BalancedAllocator else Known()
+        self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
+        if not self._known.prepared:
+            self.npu = Npu(platform.npu, platform.memory)
+            self.pim = LpddrPim(platform.pim, platform.memory)
+            self.memory = platform.memory
+            self.model, self.profile = model, profile
+            self._trees = self._placed_for(max_tokens)
+            self._deal()
+            self._drafts = {op.name for op in draft_operators(model)}
+            self._split_k()
+            self._prepare(platform.memory)
+            self._known.prepared = dict(vars(self))
+        vars(self).update(self._known.prepared, max_kv_tokens=self.max_kv_tokens)
         self._forget_splits()
-        self._trees = self._placed_for(max_tokens)
-        self._deal()
-        self._drafts = {op.name for op in draft_operators(model)}
-        self._split_k()
-        self._prepare(platform.memory)
         try:
             self._place(self.max_kv_tokens)
         except NoRoomError:
@@ -287,6 +290,13 @@ class BalancedAllocator(ProductSplits):
     def _fit_dram(self, placed: list[PlacedGemm], free_bytes: int) -> list[PlacedGemm]:
         """Take copies off the DRAM rank until they fit: those for large trees first, then those for the main size."""
         excess = sum(p.dram_bytes for p in placed) - free_bytes
+        key = *placed, max(excess, 0)
+        if key not in self._known.fitted:
+            self._known.fitted[key] = tuple(self._without_copies(placed, excess, free_bytes))
+        return list(self._known.fitted[key])
+
+    def _without_copies(self, placed: list[PlacedGemm], excess: int, free_bytes: int) -> list[PlacedGemm]:
+        """The same where so many bytes are too many."""
         spare = sum(p.dram_bytes - replace(p, fewest=self._main_tiles(p)).dram_bytes for p in placed)
         placed = give_up_dram_tiles(placed, min(excess, spare), self._spare_tile_loss_ns)
         return give_up_dram_tiles(placed, sum(p.dram_bytes for p in placed) - free_bytes, self._main_tile_loss_ns)
@@ -337,7 +347,10 @@ class BalancedAllocator(ProductSplits):
 
     def _wanted_by_npu(self, placed: PlacedGemm) -> PlacedGemm:
         """Keep on the DRAM rank what the best split of any token count gives to the NPU."""
-        return replace(placed, fewest=self._npu_wants(placed, self._passes_of(placed)))
+        if placed not in self._known.wanted_by_npu:
+            fewest = self._npu_wants(placed, self._passes_of(placed))
+            self._known.wanted_by_npu[placed] = replace(placed, fewest=fewest)
+        return self._known.wanted_by_npu[placed]
 
     def _pim_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when PIM loses its last tile, with the token count that PIM is built for."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from lpspec.allocation.placement import PlacedGemm
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.llm.operators import Attention
 
@@ -23,19 +24,25 @@ class Known:
     """What is known of one machine and model.
 
     Attributes:
+        prepared: What an allocator has found out before it places anything, by attribute.
         tables: Costs of products by shape.
         best_of: Best splits of these, columns on PIM and time by size.
         least_of: Time of one copy of a product by its best split.
         wanted_of: Tiles that PIM should have.
+        wanted_by_npu: Placements with copies of all that the NPU wants.
+        fitted: Placements with copies that fit, by those wanted and the bytes that are too many.
         least_beside: Least time of a step of so many tokens, with some PIM ranks, beside attention.
         splits_of: By placement.
         prices_of: What steps cost under a placement, as those who price them keep it.
     """
 
+    prepared: dict[str, Any] = field(default_factory=dict)
     tables: dict[Key, Any] = field(default_factory=dict)
     best_of: dict[Key, tuple[IntArray, FloatArray]] = field(default_factory=dict)
     least_of: dict[Key, float] = field(default_factory=dict)
     wanted_of: dict[Key, int] = field(default_factory=dict)
+    wanted_by_npu: dict[PlacedGemm, PlacedGemm] = field(default_factory=dict)
+    fitted: dict[Key, tuple[PlacedGemm, ...]] = field(default_factory=dict)
     least_beside: dict[Key, float] = field(default_factory=dict)
     splits_of: dict[Key, Splits] = field(default_factory=dict)
     prices_of: dict[Key, dict[Hashable, Any]] = field(default_factory=dict)

@@ -52,18 +52,13 @@ def verify_operators(model: ModelSpec, tokens: Count, context: Count) -> tuple[O
     """
     if isinstance(tokens, int) and isinstance(context, int):
         return _verify_numbers(model, tokens, context)
-    return step_operators(model, _steps_of(model), Pass(tokens, context, tokens))
+    return step_operators(model, model.steps(), Pass(tokens, context, tokens))
 
 
 @lru_cache(maxsize=256)
 def _verify_numbers(model: ModelSpec, tokens: int, context: int) -> tuple[Operator, ...]:
     """The same of counts that are numbers, asked for again and again while weights are placed."""
-    return step_operators(model, _steps_of(model), Pass(tokens, context, tokens))
-
-
-@lru_cache(maxsize=64)
-def _steps_of(model: ModelSpec) -> tuple[CountedStep, ...]:
-    return tuple(model.steps())
+    return step_operators(model, model.steps(), Pass(tokens, context, tokens))
 
 
 def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator, ...]:
@@ -76,7 +71,7 @@ def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator,
         model: The decoder.
         prompt_tokens: Tokens of the prompt.
     """
-    return step_operators(model, _steps_of(model), Pass(prompt_tokens, 0, 1, causal=True))
+    return step_operators(model, model.steps(), Pass(prompt_tokens, 0, 1, causal=True))
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
@@ -113,15 +114,10 @@ class Structure(BaseModel):
 
         Equal steps of all layers are one; of two that differ, only one keeps its name.
         """
-        merged: dict[tuple[Step, int], int] = {}
-        for step, count, runs in self._all_steps():
-            merged[step, runs] = merged.get((step, runs), 0) + count
-        names: dict[str, int] = {}
-        for (step, runs), count in merged.items():
-            names[step.name] = names.get(step.name, 0) + 1
-            yield CountedStep(_renamed(step, names[step.name]), count, runs)
+        return iter(_counted_steps(self))
 
-    def _all_steps(self) -> Iterator[CountedStep]:
+    def all_steps(self) -> Iterator[CountedStep]:
+        """Those of every layer, one after the other."""
         for step in self.first_steps():
             yield CountedStep(step, 1, 1)
         for group in self.layer_groups:
@@ -267,6 +263,20 @@ def plain_layers(fields: dict[str, Any]) -> dict[str, Any]:
     layers, width = numbers.pop("layers"), numbers.pop("intermediate_size")
     layer = Layer(mixers=(SelfAttention(**numbers),), feed_forward=FeedForward(width=width))
     return {**fields, "layer_groups": (LayerGroup(count=layers, layer=layer),)}
+
+
+@lru_cache(64)
+def _counted_steps(structure: Structure) -> tuple[CountedStep, ...]:
+    """What ``Structure.steps`` says, kept: every price of a pass begins with it."""
+    merged: dict[tuple[Step, int], int] = {}
+    for step, count, runs in structure.all_steps():
+        merged[step, runs] = merged.get((step, runs), 0) + count
+    names: dict[str, int] = {}
+    found = []
+    for (step, runs), count in merged.items():
+        names[step.name] = names.get(step.name, 0) + 1
+        found.append(CountedStep(_renamed(step, names[step.name]), count, runs))
+    return tuple(found)
 
 
 def _renamed(step: Step, number: int) -> Step:
