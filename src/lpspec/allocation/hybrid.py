@@ -130,7 +130,16 @@ class BalancedAllocator(ProductSplits):
 
     def step_ns(self, tokens: int) -> float:
         """Time of a step of so many tokens in the longest context, all draft heads included where it is a tree."""
-        return float(reduce(add, (self._op_ns(op) for op in self._step(tokens)), 0.0))
+        kept, total = self.kept_prices, np.zeros(())
+        for op in self._step(tokens):
+            if not isinstance(op, Gemm | ExpertGemm):
+                total = total + self._op_ns(op)
+                continue
+            key = "time", op.name, tokens  # products don't depend on the context
+            if key not in kept:
+                kept[key] = self._op_ns(op)
+            total = total + kept[key]
+        return float(total)
 
     def least_step_ns(self, tokens: int, platform: PlatformSpec, enough_ns: float = float("inf")) -> float:
         """The same at least with the PIM ranks of another platform, wherever weights may lie; or some, if enough."""
@@ -193,7 +202,7 @@ class BalancedAllocator(ProductSplits):
     @property
     def kept_prices(self) -> dict[Hashable, Any]:
         """Room for what costs under this placement come to, kept as long as its splits are."""
-        return self._known.prices_of.setdefault(self._splits_key, {})
+        return self._known.kept_prices(self._splits_key)
 
     def divided(self, op: Operator, prompt: bool = False) -> Iterator[Division]:
         """Who computes what, as command level lays it out: a prompt, states and elementwise work are the NPU's."""

@@ -12,6 +12,9 @@ from lpspec.llm.operators import Attention
 MOST_MACHINES = 16
 """Machines that are remembered, those used last; each takes a few MB."""
 
+MOST_PLACEMENTS = 4
+"""Placements of one machine whose prices are kept, those used last; each takes some 5 MB for a thousand contexts."""
+
 Key: TypeAlias = tuple[Hashable, ...]
 
 Splits: TypeAlias = tuple[dict[Any, IntArray], FloatArray, dict[Attention, dict[int, tuple[FloatArray, IntArray]]]]
@@ -33,7 +36,7 @@ class Known:
         fitted: Placements with copies that fit, by those wanted and the bytes that are too many.
         least_beside: Least time of a step of so many tokens, with some PIM ranks, beside attention.
         splits_of: By placement.
-        prices_of: What steps cost under a placement, as those who price them keep it.
+        prices_of: What steps cost by placement, as those who price them keep it, those used last.
     """
 
     prepared: dict[str, Any] = field(default_factory=dict)
@@ -46,6 +49,15 @@ class Known:
     least_beside: dict[Key, float] = field(default_factory=dict)
     splits_of: dict[Key, Splits] = field(default_factory=dict)
     prices_of: dict[Key, dict[Hashable, Any]] = field(default_factory=dict)
+
+
+    def kept_prices(self, placement: Key) -> dict[Hashable, Any]:
+        """Room for what costs under a placement come to."""
+        kept = self.prices_of.pop(placement, {})
+        while len(self.prices_of) >= MOST_PLACEMENTS:
+            del self.prices_of[next(iter(self.prices_of))]
+        self.prices_of[placement] = kept
+        return kept
 
 
 @lru_cache(maxsize=MOST_MACHINES)
