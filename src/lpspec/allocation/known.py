@@ -50,7 +50,6 @@ class Known:
     splits_of: dict[Key, Splits] = field(default_factory=dict)
     prices_of: dict[Key, dict[Hashable, Any]] = field(default_factory=dict)
 
-
     def kept_prices(self, placement: Key) -> dict[Hashable, Any]:
         """Room for what costs under a placement come to."""
         kept = self.prices_of.pop(placement, {})

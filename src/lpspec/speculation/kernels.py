@@ -60,7 +60,7 @@ def make_growth(heads: int, top_k: int, max_size: int) -> Growth:
         depth=np.zeros(max_size, np.int8),
         rank=np.zeros(max_size, np.int8),
         path_probability=np.zeros(max_size),
-        order=np.zeros((heads, top_k), np.int64),
+        order=np.tile(np.arange(top_k), (heads, 1)),
         node_parent=np.zeros(listed, np.int64),
         node_depth=np.zeros(listed, np.int64),
         node_rank=np.zeros(listed, np.int64),
@@ -156,14 +156,31 @@ def accepted_in(growth: Growth, size: int, ranks: NDArray[np.int8]) -> tuple[int
 
 @native()
 def _sort_ranks(accuracy: FloatArray, order: IntArray) -> None:
-    """Order every head's predictions by accuracy, best first; nearly sorted already, so by insertion."""
+    """Order every head's predictions by accuracy, best first, and equals by rank.
+
+    The order is that of the decision before, so hardly any changes places.
+    """
     for head in range(accuracy.shape[0]):
-        for k in range(accuracy.shape[1]):
+        accuracies, ranks = accuracy[head], order[head]
+        before, above = ranks[0], accuracies[ranks[0]]
+        for k in range(1, len(ranks)):
+            rank = ranks[k]
+            own = accuracies[rank]
+            if above > own or (above == own and before < rank):
+                before, above = rank, own
+                continue
             slot = k
-            while slot > 0 and accuracy[head, order[head, slot - 1]] < accuracy[head, k]:
-                order[head, slot] = order[head, slot - 1]
+            while slot > 0 and not _comes_first(accuracies, ranks[slot - 1], rank):
+                ranks[slot] = ranks[slot - 1]
                 slot -= 1
-            order[head, slot] = k
+            ranks[slot] = rank
+            before, above = ranks[k], accuracies[ranks[k]]
+
+
+@native()
+def _comes_first(accuracies: FloatArray, one: int, other: int) -> bool:
+    """Whether a rank of a head comes before another one."""
+    return accuracies[one] > accuracies[other] or (accuracies[one] == accuracies[other] and one < other)
 
 
 @native()
