@@ -1,15 +1,19 @@
 """What is kept of a machine from run to run is what a run by itself finds."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.allocation.hybrid import BalancedAllocator
-from lpspec.allocation.known import known_of
+from lpspec.allocation.known import MOST_PLACEMENTS, Known, known_of
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
 from lpspec.llm.operators import Attention, verify_operators
+from lpspec.machine.loading import load_platform
+from lpspec.machine.platform_spec import NpuSpec
 from lpspec.scenario import Scenario
 from lpspec.simulation.step_cost import allocator_of, step_costs
 from lpspec.simulation.workload import System
@@ -73,3 +77,24 @@ def test_a_number_of_keys_is_divided_alike_alone_and_beside_others(tokens: int) 
     latency_ns, heads = beside.attention_split(op)
     assert latency_ns[:, 0].tolist() == [float(ns) for ns, _ in each]
     assert heads[:, 0].tolist() == [int(n) for _, n in each]
+
+
+def test_prices_of_the_placements_used_last_are_kept() -> None:
+    known = Known()
+    for number in range(MOST_PLACEMENTS):
+        known.kept_prices((number,))["price"] = number
+    assert known.kept_prices((0,)) == {"price": 0}  # used again
+    known.kept_prices((MOST_PLACEMENTS,))
+    assert known.kept_prices((0,)) == {"price": 0}
+    assert known.kept_prices((1,)) == {}
+
+
+def test_a_platform_is_loaded_as_its_file_is_now_and_a_shipped_one_once(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    for cores in ("2", "8"):
+        file.write_text(
+            f'extends = "lp-spec"\nname = "mine"\n[npu]\ncores = {{ value = {cores}, source = "assumed" }}\n'
+        )
+        assert load_platform(str(file), {"pim.alus": "6"}).device(NpuSpec).cores.n == int(cores)
+    assert load_platform("lp-spec", {"pim.alus": "6"}) is load_platform("lp-spec", {"pim.alus": "6"})
+    assert load_platform("lp-spec", {"pim.alus": "8"}) != load_platform("lp-spec", {"pim.alus": "6"})

@@ -30,13 +30,18 @@ class PartEnergy(NamedTuple):
     place: IntArray | None = None
 
     def rows(self, contexts: slice, of_grid: int) -> "PartEnergy":
-        """The same of some contexts of a grid of so many."""
-        if self.place is not None:
-            return PartEnergy(self.shape, self.by_component, self.place[contexts])
-        if self.shape[0] != of_grid or of_grid == 1:
-            return self
-        some = {c: pj[contexts] if len(np.atleast_2d(pj)) == of_grid else pj for c, pj in self.by_component.items()}
-        return PartEnergy((len(range(of_grid)[contexts]), self.shape[1]), some)
+        """The same of some contexts of a grid of so many, with the rows that these have, from the first to the last."""
+        count, sizes = self.shape
+        if self.place is None:
+            if count != of_grid or count == 1:
+                return self
+            kept, place = contexts, None
+        else:
+            place = self.place[contexts]
+            kept = slice(int(place.min()) // sizes, int(place.max()) // sizes + 1)
+            place = place - kept.start * sizes
+        some = {c: pj[kept] if len(np.atleast_2d(pj)) == count else pj for c, pj in self.by_component.items()}
+        return PartEnergy((len(range(count)[kept]), sizes), some, place)
 
     def over_grid(self, pj: FloatArray) -> FloatArray:
         """What broadcasts to the rows, for every pass: float64 that broadcasts to [contexts, sizes]."""
