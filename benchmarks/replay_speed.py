@@ -7,24 +7,25 @@ counted beside it, since both builds must take as many.
 """
 
 import json
+from importlib import import_module
 from time import process_time
 from typing import Any
 
-import lpspec.simulation.run as simulating
 from lpspec.api import run
 
-CHANGES = ({}, {"pim.alus": "2"}, {"pim.alus": "6"}, {"pim.alus": "8"})
+CHANGES: tuple[dict[str, str], ...] = ({}, {"pim.alus": "2"}, {"pim.alus": "6"}, {"pim.alus": "8"})
 ROUNDS = 7
 
 
 def main() -> None:
     """Time the replay inside of whole runs, the least of some rounds."""
     took_s: list[float] = []
+    simulating: Any = import_module("lpspec.simulation.run")
     replay = simulating.replay_pruned
 
     def timed(*arguments: Any) -> int:
         begin = process_time()
-        steps = replay(*arguments)
+        steps: int = replay(*arguments)
         took_s.append(process_time() - begin)
         return steps
 
