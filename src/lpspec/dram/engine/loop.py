@@ -4,7 +4,7 @@ from lpspec.arrays import IntArray
 from lpspec.dram.engine.pim_issue import issue_macs, issue_pim
 from lpspec.dram.engine.pim_pick import pick_pim
 from lpspec.dram.engine.plain_issue import issue_plain, open_row
-from lpspec.dram.engine.plain_pick import opens_at_once, pick_plain
+from lpspec.dram.engine.plain_pick import column_is_next, opens_at_once, pick_plain
 from lpspec.dram.engine.queues import admit, can_serve, choose_way
 from lpspec.dram.engine.refresh import count_dues, refresh_presses, skip_refreshes
 from lpspec.dram.engine.state import *
@@ -216,10 +216,12 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
         else:
             again = two_buses and at_pim == first and m[STATE, S_PIM_USED] != first and _is_apart(m, command, place)
             m[STATE, S_PLAIN_USED] = first
+            of_row = command == PRE
             if command == ACT1 and min(horizon, at_pim) > first + step and opens_at_once(m, place, first, first + step):
                 open_row(m, log, place, slot)
                 first += step
                 left -= 1
+                of_row = True
             else:
                 issue_plain(m, served_at, log, command, place, slot)
                 turn = turn or command in (RD, WR)
@@ -232,6 +234,10 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
             ):
                 return -E_DEADLOCK  # nothing but refreshes for a long time, and nothing to come
             stale_pim = computes
+            if not computes and of_row and column_is_next(m, first + step):
+                at, place = first + step, m[STATE, S_COLUMN]
+                command, slot = m[NEXT + (place >> BANK_BITS), N_CLASS + (place & (BANKS - 1))], m[place, B_FOR]
+                stale = False
         m[STATE, S_NOW] = first if again else first + step
         left -= 1
         if macs:

@@ -10,7 +10,7 @@ from lpspec.native.functions import native
 
 @native(inline=True)
 def _best_bank(m: IntArray, r: int, now: int) -> tuple[int, int]:
-    """The lowest score over the banks of a rank, and the CK of its first column command; few branches, so it is fast.
+    """The lowest score over the banks of a rank, and over its column commands without CAS; few branches, so it is fast.
 
     A column command needs WCK. Where that stops before, or runs for a write, a CAS goes early enough, in a free slot.
     """
@@ -28,7 +28,7 @@ def _best_bank(m: IntArray, r: int, now: int) -> tuple[int, int]:
     cas = (early << KEY_BITS) + urgency + (column & (ACT2_NEXT - 1))
     first = cas if stopped else column
     goes = (column < NOTHING) & (m[STATE, S_COLUMNS_HELD] == 0)
-    return min(int(rows.min()), first if goes else NOTHING), now + after
+    return min(int(rows.min()), first if goes else NOTHING), column
 
 
 @native(inline=True)
@@ -77,6 +77,23 @@ def opens_at_once(m: IntArray, place: int, now: int, then: int) -> bool:
 
 
 @native(inline=True)
+def column_is_next(m: IntArray, at: int) -> bool:
+    """Whether the first column command of the last choice goes at this CK, as nothing but a row was closed or opened.
+
+    It was alone with those of the same CK, and the oldest of them, in a rank whose WCK runs; no rank waits for ACT-2,
+    and the direction is not looked at before.
+    """
+    place = m[STATE, S_COLUMN]
+    r, b = place >> BANK_BITS, place & (BANKS - 1)
+    if m[STATE, S_COLUMN_AT] != at or m[NEXT + r, N_AT + b] != at:
+        return False
+    if m[STATE, S_BLOCKED_READS] > 0 or m[STATE, S_LOOK_AT] <= at:
+        return False
+    stopped = m[GIVEN, P_WCK_ALWAYS] == 0 and at > m[RANK + r, R_WCK]
+    return not (stopped or (m[RANK + r, R_WROTE] != 0 and m[NEXT + r, N_CLASS + b] == RD))
+
+
+@native(inline=True)
 def pick_plain(m: IntArray) -> tuple[int, int, int, int, int]:
     """Find the next plain command: earliest first, then by urgency, then by age (FR-FCFS).
 
@@ -89,7 +106,8 @@ def pick_plain(m: IntArray) -> tuple[int, int, int, int, int]:
     command = NO_COMMAND
     place = 0
     of_bank = NOTHING
-    soonest = NEVER
+    column = NOTHING
+    opens = False
     for r in range(m[GIVEN, P_RANKS]):
         mode = m[RANK + r, R_MODE]
         if m[RANK + r, R_DEBT] > 0 and m[RANK + r, R_TARGET] < 0 and mode == 0:
@@ -101,15 +119,16 @@ def pick_plain(m: IntArray) -> tuple[int, int, int, int, int]:
             command = its_command
             place = its_place
         if m[RANK + r, R_OPENING] >= 0:  # its ACT-2 goes before any column command
-            soonest = now
+            opens = True
         if mode != 0 or m[RANK + r, R_TARGET] == ALL_BANKS:
             continue
         if m[RANK + r, R_QUEUED] == 0 and m[GIVEN, P_TIMEOUT] == 0:  # its banks need nothing
             continue
-        score, column_at = _best_bank(m, r, now)
+        score, its_column = _best_bank(m, r, now)
         of_bank = min(of_bank, score)
-        soonest = min(soonest, column_at)
-    m[STATE, S_COLUMN_AT] = soonest
+        column = min(column, its_column)
+    m[STATE, S_COLUMN] = column & ((1 << PLACE_BITS) - 1)
+    m[STATE, S_COLUMN_AT] = now if opens else now + (column >> KEY_BITS)
     if best < of_bank:
         return at, command, place, -1, best
     if of_bank == NOTHING:
