@@ -62,7 +62,7 @@ def activity_of(commands: Commands, device: DieSpec, written: Literal["data", "a
         activation_input_bits=sum_of(bus, "PIM_IN") * burst_bits,
         activation_memory_bits=activation_bits,
         refreshing_die_ns=(sum_of(die, "REFAB", "PIM_REFAB") + sum_of(die, "REFPB") / 8) * refresh_ns(device),
-        active_die_ns=commands.active_ck * device.tCK.ns,
+        active_die_ns=commands.active_ck * device.ck_ns,
     )
 
 
@@ -75,7 +75,7 @@ def standing_by(activity: Activity, device: DieSpec, rank_ck: float, power_down:
         rank_ck: CK of the run, times its ranks.
         power_down: As for ``waiting``.
     """
-    idle_ns = rank_ck * device.tCK.ns - activity.active_die_ns
+    idle_ns = rank_ck * device.ck_ns - activity.active_die_ns
     return activity + waiting(idle_ns, activity.refreshing_die_ns, device, power_down)
 
 
@@ -96,7 +96,7 @@ def waiting(idle_ns: Real, refreshing_ns: Real, device: DieSpec, power_down: boo
 
 def refresh_ns(device: DieSpec) -> float:
     """How long a die takes for one all-bank refresh, ns; of its density."""
-    return device.timing.nRFCab.n * device.tCK.ns
+    return device.timing.nRFCab.n * device.ck_ns
 
 
 def sum_of(counts: Mapping[str, float], *names: str) -> float:

@@ -125,8 +125,10 @@ class Session:
             InputError: The engine can't go on; the session is of no more use then.
         """
         state = self.channel[k.STATE]
-        table = requests.copy()
-        table[:, 0] += self.now_ck
+        table = requests
+        if self.now_ck:
+            table = requests.copy()
+            table[:, 0] += self.now_ck
         served_at = np.full(len(table), -1, np.int64)
         log = np.empty((COMMANDS_AT_ONCE, 5), np.int64) if take is not None else _NO_LOG
         start_ck, done = self.now_ck, 0
@@ -159,9 +161,8 @@ class Session:
 
 def active_ck(channel: IntArray, until_ck: int) -> int:
     """CK with a row open, summed over ranks."""
-    rank = channel[k.RANK : k.RANK + channel[k.GIVEN, k.P_RANKS]]
-    still_open = rank[:, k.R_OPEN] > 0
-    return int(rank[:, k.R_ACTIVE].sum() + (until_ck - rank[still_open, k.R_SINCE]).clip(0).sum())
+    ranks = channel[k.RANK : k.RANK + channel[k.GIVEN, k.P_RANKS], k.R_OPEN : k.R_ACTIVE + 1].tolist()
+    return sum(active + (max(until_ck - since, 0) if rows > 0 else 0) for rows, since, active in ranks)
 
 
 @dataclass(frozen=True, slots=True)

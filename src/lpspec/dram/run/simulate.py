@@ -208,10 +208,11 @@ def _are_fine(requests: IntArray, bounds: IntArray) -> bool:
     at = 0
     faults = 0
     for i in range(requests.shape[0]):
+        wrong = (requests[i, 0] < at) | (requests[i, 4] & (k.BEATS - 1) != 0)
         for place in (0, 1, 2, 3, 4):
             value = requests[i, place]
-            faults += value < bounds[place, 0] or value > bounds[place, 1]
-        faults += requests[i, 0] < at or requests[i, 4] % k.BEATS != 0
+            wrong = wrong | (value < bounds[place, 0]) | (value > bounds[place, 1])
+        faults += wrong
         at = requests[i, 0]
     return faults == 0
 
@@ -253,7 +254,7 @@ def run_of(
         total_ck=total_ck,
         first_ck=first,
         end_ck=end,
-        avg_gb_per_s=total_bytes / (total_ck * device.tCK.ns) if total_ck else 0.0,
+        avg_gb_per_s=total_bytes / (total_ck * device.ck_ns) if total_ck else 0.0,
         command_counts=counts[0],
         rank_counts=counts[1],
         row_hits=int(scalar[k.S_HITS]),
