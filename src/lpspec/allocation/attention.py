@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from lpspec.allocation.key_blocks import by_blocks, by_lanes, in_whole_blocks
+from lpspec.allocation.known import Known
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.parts import Part
 from lpspec.allocation.position_splits import Weight, best_by_positions, divisible, scores_cost, values_cost
@@ -35,6 +36,7 @@ class AttentionSplits(ABC):
     kv_on_dram: bool
     attention_layers: int
     saves_time: bool
+    _known: Known
     _heads_over: dict[Attention, dict[int, tuple[FloatArray, IntArray]]]
 
     @abstractmethod
@@ -152,28 +154,44 @@ class AttentionSplits(ABC):
                 wanted |= _blocks_around(max(wanted), self.pim.spec.lanes.n) - known.keys()
             new = np.array(sorted(wanted), np.int64)[:, None]
             sizes = np.arange(1, self.max_tokens + 1)
-            one = replace(op, count=1, tokens=sizes, context=new - sizes, pairs=sizes * new)
-            choices, each_ns, best = self._choices_of(one)
-            heads = choices[best]
-            latency_ns = np.take_along_axis(each_ns, best[None], 0)[0]
+            latency_ns, heads, layers = self._best_by_size(op, new, profile)
             beside = self._of_products(profile) * (op.count / self.attention_layers)
-            step = self._of_layers(one, heads, latency_ns, op.count, profile) + beside[:, None]
-            falls = (np.diff(step) < 0).any(axis=(0, 2))  # elsewhere each size has its own
+            falls = (np.diff(layers + beside[:, None]) < 0).any(axis=(0, 2))  # elsewhere each size has its own
             if falls.any():
-                some = replace(one, context=new[falls] - sizes, pairs=sizes * new[falls])
-                used = np.unique(best[falls])[::-1]
-                some_ns = each_ns[np.ix_(used, falls)]
+                some = replace(op, count=1, tokens=sizes, context=new[falls] - sizes, pairs=sizes * new[falls])
+                choices, each_ns, best = self._choices_of(some)
+                used = np.unique(best)[::-1]
+                some_ns = each_ns[used]
                 costs = self._of_layers(some, choices[used][:, None, None], some_ns, op.count, profile)
                 place = np.empty(len(choices), np.int64)
                 place[used] = np.arange(len(used))
-                own = (place[best[falls]] == np.arange(len(used))[:, None, None]).any(axis=2, keepdims=True)
+                own = (place[best] == np.arange(len(used))[:, None, None]).any(axis=2, keepdims=True)
                 costs = np.where(own, costs + beside[:, None, None], np.inf)  # whatever is decided along with it
-                chosen = no_dearer_than_larger(place[best[falls]], *costs)
+                chosen = no_dearer_than_larger(place[best], *costs)
                 heads[falls] = choices[used][chosen]
                 latency_ns[falls] = np.take_along_axis(some_ns, chosen[None], 0)[0]
             known |= dict(zip(new[:, 0].tolist(), zip(latency_ns, heads, strict=True), strict=True))
         rows = [known[k] for k in keys.tolist()]
         return np.stack([ns for ns, _ in rows]), np.stack([heads for _, heads in rows])
+
+    def _best_by_size(
+        self, op: Attention, keys: IntArray, profile: EnergyProfile
+    ) -> tuple[FloatArray, IntArray, FloatArray]:
+        """Each size by itself, wherever weights lie: time of a layer, heads on PIM, and time and energy of all layers.
+
+        The first two are [keys, sizes], the last is float64 [2, keys, sizes]; keys are int64 [keys, 1].
+        """
+        known = self._known.heads_of.setdefault((replace(op, tokens=1, context=0, pairs=1), self.kv_on_dram), {})
+        if wanted := sorted({k for k in keys[:, 0].tolist() if k not in known}):
+            new, sizes = np.array(wanted, np.int64)[:, None], np.arange(1, self.max_tokens + 1)
+            one = replace(op, count=1, tokens=sizes, context=new - sizes, pairs=sizes * new)
+            choices, each_ns, best = self._choices_of(one)
+            heads, latency_ns = choices[best], np.take_along_axis(each_ns, best[None], 0)[0]
+            layers = self._of_layers(one, heads, latency_ns, op.count, profile)
+            known |= dict(zip(wanted, zip(latency_ns, heads, layers.swapaxes(0, 1), strict=True), strict=True))
+        rows = [known[k] for k in keys[:, 0].tolist()]
+        latency_ns, heads, by_keys = (np.stack(part) for part in zip(*rows, strict=True))
+        return latency_ns, heads, by_keys.swapaxes(0, 1)
 
     def _of_layers(
         self, one: Attention, pim_heads: Count, latency_ns: FloatArray, layers: int, profile: EnergyProfile

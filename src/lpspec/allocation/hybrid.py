@@ -204,6 +204,12 @@ class BalancedAllocator(ProductSplits):
         """Room for what costs under this placement come to, kept as long as its splits are."""
         return self._known.kept_prices(self._splits_key)
 
+    @property
+    def kept_of_drafts(self) -> dict[Hashable, Any]:
+        """The same for what drafts cost, and what is put in place after a pass, which other products don't change."""
+        lie = *(p for p in self.placements if p.gemm.name in self._drafts), self.kv_on_dram
+        return self._known.drafts_of.setdefault(lie, {})
+
     def divided(self, op: Operator, prompt: bool = False) -> Iterator[Division]:
         """Who computes what, as command level lays it out: a prompt, states and elementwise work are the NPU's."""
         if not prompt and isinstance(op, Gemm):

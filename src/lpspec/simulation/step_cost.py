@@ -155,6 +155,7 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     allocator = allocator or allocator_of(system, last_context)
     name, cache = system.platform.allocator, draft_cache_of(system.platform, model)
     kept: Kept = getattr(allocator, "kept_prices", {})
+    beside: Kept = getattr(allocator, "kept_of_drafts", {})
     machine = sizes, system.root_counts, system.platform.static_power.watts, cache
 
     def verify(first: int, count: int) -> Prices:
@@ -162,7 +163,9 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
 
     asked = first_context, contexts
     latency_ns, energy = grid_of(kept, machine, asked, model.max_context, verify)
-    draft_at: tuple[FloatArray, FloatArray] = once(kept, ("drafts", *machine), lambda: _draft_prices(system, allocator))
+    draft_at: tuple[FloatArray, FloatArray] = once(
+        beside, ("drafts", *machine), lambda: _draft_prices(system, allocator)
+    )
     prompt = prefill_operators(model, first_context) + draft_prompt_operators(model, first_context)
     prefill = checked_cost(allocator.prefill_cost(prompt), name, "a prompt", (1, 1))
     prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
@@ -171,7 +174,7 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     if several is not None:
         moving = _placement_costs(system, several, system.charged(np.arange(1, sizes + 1)[None, :]))
     compaction: tuple[FloatArray, FloatArray] = once(
-        kept,
+        beside,
         ("in place", *machine),
         lambda: put_in_place_prices(system, allocator, sizes, cache.most > 1, cache.block),
     )
