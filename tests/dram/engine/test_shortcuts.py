@@ -15,7 +15,7 @@ from lpspec.dram.run.simulate import run_requests
 from lpspec.machine.loading import load_die
 
 GAPS = [0, 0, 1, 9, 90]
-CASES = [
+CASES: list[tuple[str, dict[str, str | int], float, list[int]]] = [
     ("lpddr5-6400-8gb", {"ranks": 1}, 0.0, GAPS),
     ("lpddr5-6400-8gb", {"ranks": 4, "refresh": "per-bank"}, 0.3, GAPS),
     ("lpddr5-6400-8gb", {"ranks": 2, "age_cap": 250}, 0.2, [0]),
