@@ -1,6 +1,7 @@
 """What the NPU reads beside a PIM program: consecutive bursts of a DRAM rank, said in four numbers."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -8,6 +9,9 @@ from lpspec.arrays import IntArray
 from lpspec.dram.engine.state import BEATS
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
+
+KEPT_BURSTS = 1 << 16
+"""Bursts up to which tables are kept from one stream to the next."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,24 @@ class ReadStream:
 
     def requests(self, device: DieSpec) -> IntArray:
         """The same as requests: int64 [bursts, 5] of CK, 0, bank of the channel, row, column."""
-        groups, banks = device.organisation.bank_groups.n, device.organisation.banks_per_group.n
-        group = np.arange(self.bursts) % groups
-        column, group_row = np.arange(self.bursts) // groups % device.organisation.columns, np.arange(self.bursts)
-        group_row //= groups * device.organisation.columns
-        place = self.rank * device.organisation.banks + group * banks + group_row % banks
-        same = np.zeros(self.bursts, np.int64)
-        return np.stack([same + self.at, same, place, self.row + group_row // banks, column * BEATS], 1)
+        die = device.organisation
+        where = self.rank * die.banks, self.row, self.at, die.bank_groups.n, die.banks_per_group.n, die.columns
+        if self.bursts > KEPT_BURSTS:
+            return _table(self.bursts, *where)
+        return _kept_table(1 << self.bursts.bit_length(), *where)[: self.bursts].copy()
+
+
+@lru_cache(maxsize=16)
+def _kept_table(bursts: int, *where: int) -> IntArray:
+    """Of which shorter streams are the beginning."""
+    return _table(bursts, *where)
+
+
+def _table(bursts: int, first_bank: int, row: int, at: int, groups: int, banks: int, columns: int) -> IntArray:
+    group_row, group = np.divmod(np.arange(bursts), groups)
+    group_row, column = np.divmod(group_row, columns)
+    over_rows, bank = np.divmod(group_row, banks)
+    found = np.zeros((bursts, 5), np.int64)
+    for field, values in enumerate((at, 0, first_bank + group * banks + bank, row + over_rows, column * BEATS)):
+        found[:, field] = values
+    return found

@@ -78,7 +78,7 @@ def per_refresh(copies: FloatArray, alone: FloatArray) -> FloatArray:
 def _served(session: Session, phase: PhaseWork, end_with_requests: bool) -> float:
     """Refreshes served by the ranks that have work to the end of a phase."""
     if end_with_requests:
-        ranks = np.unique(phase.requests[:, 2] // k.BANKS).tolist()
+        ranks = np.flatnonzero(np.bincount(phase.requests[:, 2] // k.BANKS)).tolist()
     else:
         enters = phase.program[phase.program[:, k.I_OP] == k.PIM_ENTER, k.I_MASK]
         mask = int(np.bitwise_or.reduce(enters, initial=0))
