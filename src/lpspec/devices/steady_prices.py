@@ -208,7 +208,9 @@ class SteadyPrices(Prices):
         if kin.shorter is None:
             return self._added_by(phase, phase.run, intervals)
         if kin.bursts == 0 or kin.brief is None or phase.place[-1] == "busy" or kin.brief is kin.shorter:
-            return self._added_by(phase, kin.shorter(kin.bursts), intervals)
+            short = phase.place[-1] == "busy" and kin.brief is not None and intervals < REFRESH_RUNS["busy"]
+            like = kin.brief if short and kin.brief is not None else kin.shorter
+            return self._added_by(phase, like(kin.bursts), intervals)
         added = self._added_by(phase, kin.shorter(0), intervals)
         if not self._crowded(phase):
             return np.where(_of_reads(), self._added_by(phase, kin.brief(kin.bursts), BRIEF_RUN), added)
