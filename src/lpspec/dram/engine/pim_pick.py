@@ -90,7 +90,7 @@ def pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
                 at = latest(m, mask, R_PIM_OUT, at)
             r = lowest(mask)
             stopped = at > m[RANK + r, R_WCK] or (column == RD and m[RANK + r, R_WROTE] != 0)
-            if stopped and m[GIVEN, P_WCK_ALWAYS] == 0:
+            if stopped:
                 # R_READY holds CAS back as well
                 at = max(m[RANK + r, R_WCK] + 1, at - CAS_LEAD, latest(m, mask, R_READY, now))
                 command = CAS

@@ -20,9 +20,10 @@ def _best_bank(m: IntArray, r: int, now: int) -> tuple[int, int]:
     if m[RANK + r, R_OPENING] >= 0:  # no other ACT-1 before its ACT-2
         rows = np.where(m[NEXT + r, N_CLASS : N_CLASS + BANKS] == ACT1, NOTHING, rows)
     after = column >> KEY_BITS
-    wck = m[RANK + r, R_WCK] if m[GIVEN, P_WCK_ALWAYS] == 0 else NEVER
-    reads = m[NEXT + r, N_CLASS + (column & (BANKS - 1))] == RD
-    stopped = (now + after > wck) | (reads & (m[RANK + r, R_WROTE] != 0))
+    wck = m[RANK + r, R_WCK]
+    stopped = now + after > wck
+    if m[RANK + r, R_WROTE] != 0:
+        stopped = stopped | (m[NEXT + r, N_CLASS + (column & (BANKS - 1))] == RD)
     early = max(wck - now + 1, after - CAS_LEAD, 0)
     urgency = CAS_NOW if early >= after - m[GIVEN, P_STEP] else CAS_EARLY
     cas = (early << KEY_BITS) + urgency + (column & (ACT2_NEXT - 1))
@@ -89,8 +90,9 @@ def column_is_next(m: IntArray, at: int) -> bool:
         return False
     if m[STATE, S_BLOCKED_READS] > 0 or m[STATE, S_LOOK_AT] <= at:
         return False
-    stopped = m[GIVEN, P_WCK_ALWAYS] == 0 and at > m[RANK + r, R_WCK]
-    return not (stopped or (m[RANK + r, R_WROTE] != 0 and m[NEXT + r, N_CLASS + b] == RD))
+    if m[RANK + r, R_WROTE] != 0 and m[NEXT + r, N_CLASS + b] == RD:
+        return False
+    return bool(at <= m[RANK + r, R_WCK])
 
 
 @native(inline=True)

@@ -43,7 +43,7 @@ B_FOR = 22  # request for which it needs what it needs next, -1 if none
 # A rank: when each class may go (columns 0-7), then the rest.
 R_OPENING = 8  # bank between ACT-1 and ACT-2, -1 if none
 R_ACT1_AT = 9
-R_WCK = 10  # last CK at which an access needs no CAS
+R_WCK = 10  # last CK at which an access needs no CAS; NEVER if WCK always runs
 R_OPEN = 11  # open banks
 R_SINCE, R_ACTIVE = 12, 13  # since when some bank is open; CK so far in which one was
 R_DUE, R_DUES, R_DEBT = 14, 15, 16  # next refresh due, how many came due, how many are owed
@@ -183,6 +183,8 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
     rank[:, [R_OPENING, R_TARGET, R_WCK, R_PIM_ROW, R_PIM_ROW + 1]] = -1
     for times in (R_FAW1, R_FAW2):
         rank[:, times : times + IN_FAW] = -NEVER
+    if parameter[P_WCK_ALWAYS] != 0:
+        rank[:, R_WCK] = NEVER
     m[STATE, [S_FIRST, S_OVERDUE, S_PIM_USED, S_PLAIN_USED]] = -1
     m[SLOT : SLOT + 2 * QUEUE, Q_BANK] = -1
     m[STATE, [S_NEXT_DUE, S_LOOK_AT]] = NEVER
