@@ -58,6 +58,8 @@ def _table(bursts: int, first_bank: int, row: int, at: int, groups: int, banks: 
     group_row, column = np.divmod(group_row, columns)
     over_rows, bank = np.divmod(group_row, banks)
     found = np.zeros((bursts, 5), np.int64)
-    for field, values in enumerate((at, 0, first_bank + group * banks + bank, row + over_rows, column * BEATS)):
-        found[:, field] = values
+    found[:, 0] = at
+    found[:, 2] = first_bank + group * banks + bank
+    found[:, 3] = row + over_rows
+    found[:, 4] = column * BEATS
     return found
