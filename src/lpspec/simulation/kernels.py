@@ -19,7 +19,7 @@ from lpspec.speculation.kernels import (
     learn_rank,
     learn_verified,
 )
-from lpspec.speculation.settled import Settled, decide, recall, standing_at
+from lpspec.speculation.settled import Settled, decide, recall, still_stands
 
 
 @native()
@@ -64,7 +64,7 @@ def replay_pruned(
     """
     heads = accuracy.shape[0]
     sizes, committed, positions, placements, heads_run, moved = out[0], out[1], out[2], out[3], out[4], out[5]
-    held, size, depth = -1, 0, 0  # the window whose tree the explorer holds
+    held, size, depth = False, 0, 0  # whether the explorer holds the tree that was kept
     hoped = runs.hoped[0]
     next_unscored = np.zeros(heads, np.int64)
     work = move[0].copy()
@@ -81,19 +81,17 @@ def replay_pruned(
         while position < wanted:
             row = ranks[start + position, : wanted - position - 1]  # beyond the end is nothing to accept or learn
             hope(accuracy, runs, 0, errors)
-            place, moved_by = standing_at(settled, position, hoped)
-            stands = place >= 0
-            if stands and moved_by >= settled.firm[place]:
-                size, held = settled.size[place], -1
-                stands = grow_to(hoped, size, settled.levels[place], growth)
+            stands, moved_by = still_stands(settled, hoped)
+            if stands and moved_by >= settled.firm[0]:
+                size, held = settled.size[0], False
+                stands = grow_to(hoped, size, settled.levels[0], growth)
                 depth = depth_of(growth, size)
-            elif stands and place != held:
-                size, held = recall(settled, place, growth), place
+            elif stands and not held:
+                size, held = recall(settled, growth), True
                 depth = depth_of(growth, size)
             if not stands:
-                window = settled.window[position]
-                size = decide(settled, window, hoped, price[placement, position], growth, len(work) == 1)
-                depth, held = depth_of(growth, size), -1
+                size = decide(settled, hoped, price[placement, position], growth, len(work) == 1)
+                depth, held = depth_of(growth, size), False
             heads_run[step] = heads_to_run(price[placement, position], depth, heads)
             count_run(runs, 0, heads_run[step], memory)
             accepted, moved[step] = accepted_in(growth, size, row)

@@ -341,7 +341,7 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
         policy.errors_hoped,
         make_runs((1, *accuracy.shape), PRIOR_WEIGHT),
         make_growth(heads, trace.top_k, price.shape[-1]),
-        nothing_settled(price, heads, trace.top_k, costs.first_context),
+        nothing_settled(price, heads, trace.top_k),
         costs.move_price(policy.objective),
         out,
     )

@@ -1,9 +1,9 @@
 """Decisions of the pruner that stand while little has changed, so that a replay decides anew only where it must.
 
 A decision is the tree with most expected tokens per price. It was made at some position, with some accuracies. It holds
-for all positions of a window, or for all positions whatever where these decide alike for a while, and until accuracies
-have moved so far, if no other size or depth comes up to it even with the best that these changes can do for it and the
-worst that they can do for the tree chosen, and if no node of that tree changes places with another one.
+for all positions, and until accuracies have moved so far, if no other size or depth comes up to it even with the best
+that these changes can do for it and the worst that they can do for the tree chosen, and if no node of that tree changes
+places with another one. Where no tree is best at all positions, each step decides.
 
 How far accuracies have moved is the sum over heads of the largest change of any rank. A path has one rank of each head,
 all accuracies are at most 1, so no path's probability changes by more; no tree of n tokens is expected to be longer or
@@ -19,12 +19,6 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.native.functions import native
 from lpspec.speculation.kernels import Growth, expected_length, grow_best_tree, grow_to
 
-BLOCK = 32
-"""Positions whose keys begin in one block of lanes: in the long run the price of a size goes up from block to block."""
-
-CROSSING = 7
-"""Last positions of a block, after which small trees begin another one: which sizes do differs from one to the next."""
-
 MOST_REACH = 1 / 32
 """Movement of accuracies beyond which every decision is made anew."""
 
@@ -32,7 +26,7 @@ FIRST_REACH = 1 / 256
 """Movement that is tried first: a quarter more once that holds, half of it where it does not."""
 
 LEAST_REACH = 1 / 65536
-LONGEST_WAIT, LONGEST_WAIT_EVERYWHERE = 64, 1024
+LONGEST_WAIT = 1024
 """Decisions, after several in vain, until it is tried again whether the next one stands."""
 
 FREE_TRIES, STEPS_PER_TRY, DECISIONS_PER_TRY = 32, 1, 128
@@ -40,30 +34,26 @@ FREE_TRIES, STEPS_PER_TRY, DECISIONS_PER_TRY = 32, 1, 128
 one stood, and now and then there is one more."""
 
 ALIKE = 4
-"""Decisions for one size and depth in turn, until it is tried whether the next one stands at all positions."""
+"""Decisions for one size and depth in turn, until it is tried whether the next one stands."""
 
 ROUNDING = 1 + 1e-6
 """Keeps bounds outside of what they bound, however sums are rounded."""
 
 
 class Settled(NamedTuple):
-    """What was decided last in each window of positions, and how far accuracies may move while it stands.
+    """What was decided last, and how far accuracies may move while it stands."""
 
-    The last window is that of all positions.
-    """
-
-    window: IntArray  # [positions], which share a decision
     price: FloatArray  # [positions, rows, sizes]
-    least: FloatArray  # [windows, rows, sizes], least price over that of the window's tree at the same position
-    least_for: IntArray  # [windows], row and size of that tree, as a number; -1 for none
-    within: FloatArray  # [windows], movement up to which the decision stands; 0 where it does not
-    firm: FloatArray  # [windows], movement up to which its nodes keep their order
-    reach: FloatArray  # [windows], movement to be tried next
-    wait: IntArray  # [2, windows], decisions until it is tried next, and how many that were last time
-    accuracy: FloatArray  # [windows, heads, top_k], when it was decided
-    size: IntArray  # [windows], of the tree
-    levels: IntArray  # [windows], how deep it could be
-    parent: NDArray[np.int16]  # [windows, sizes], the tree
+    least: FloatArray  # [rows, sizes], least price over that of the tree at the same position
+    least_for: IntArray  # [1], row and size of that tree, as a number; -1 for none
+    within: FloatArray  # [1], movement up to which the decision stands; 0 where it does not
+    firm: FloatArray  # [1], movement up to which its nodes keep their order
+    reach: FloatArray  # [1], movement to be tried next
+    wait: IntArray  # [2], decisions until it is tried next, and how many that were last time
+    accuracy: FloatArray  # [heads, top_k], when it was decided
+    size: IntArray  # [1], of the tree
+    levels: IntArray  # [1], how deep it could be
+    parent: NDArray[np.int16]  # [sizes], the tree
     depth: NDArray[np.int8]
     rank: NDArray[np.int8]
     lowered: FloatArray  # [rows, sizes], working memory
@@ -72,43 +62,29 @@ class Settled(NamedTuple):
     alike: IntArray  # [2], row and size of the last tree, as a number, and how many decisions in turn had them
 
 
-def windows_of(first_context: int, positions: int) -> IntArray:
-    """Which positions have prices so much alike that they share a decision: int64 [positions], numbers from 0.
-
-    It decides only how fast a replay is, not what comes of it.
-    """
-    block, place = np.divmod(np.arange(first_context, first_context + positions), BLOCK)
-    _, window = np.unique(2 * block + (place >= BLOCK - CROSSING), return_inverse=True)
-    return window.astype(np.int64)
-
-
-def nothing_settled(price: FloatArray, heads: int, top_k: int, first_context: int = 0) -> Settled:
+def nothing_settled(price: FloatArray, heads: int, top_k: int) -> Settled:
     """Begin without a decision.
 
     Args:
         price: float64 [placements, positions, rows, sizes], as for a replay; with several placements nothing settles.
         heads: Heads of the trees.
         top_k: Length of their lists.
-        first_context: Tokens before the first position.
     """
-    _, positions, rows, sizes = price.shape
-    window = windows_of(first_context, positions)
-    windows = int(window.max(initial=0)) + 2
+    rows, sizes = price.shape[2:]
     return Settled(
-        window=window,
         price=price[0],
-        least=np.zeros((windows, rows, sizes)),
-        least_for=np.full(windows, -1),
-        within=np.zeros(windows),
-        firm=np.zeros(windows),
-        reach=np.full(windows, FIRST_REACH),
-        wait=np.zeros((2, windows), np.int64),
-        accuracy=np.zeros((windows, heads, top_k)),
-        size=np.zeros(windows, np.int64),
-        levels=np.zeros(windows, np.int64),
-        parent=np.zeros((windows, sizes), np.int16),
-        depth=np.zeros((windows, sizes), np.int8),
-        rank=np.zeros((windows, sizes), np.int8),
+        least=np.zeros((rows, sizes)),
+        least_for=np.full(1, -1),
+        within=np.zeros(1),
+        firm=np.zeros(1),
+        reach=np.full(1, FIRST_REACH),
+        wait=np.zeros(2, np.int64),
+        accuracy=np.zeros((heads, top_k)),
+        size=np.zeros(1, np.int64),
+        levels=np.zeros(1, np.int64),
+        parent=np.zeros(sizes, np.int16),
+        depth=np.zeros(sizes, np.int8),
+        rank=np.zeros(sizes, np.int8),
         lowered=np.zeros((rows, sizes)),
         made=np.zeros(1, np.int64),
         tried=np.zeros(2, np.int64),
@@ -130,25 +106,22 @@ def movement(accuracy: FloatArray, before: FloatArray) -> float:
 
 
 @native()
-def standing_at(settled: Settled, position: int, accuracy: FloatArray) -> tuple[int, float]:
-    """The window whose decision stands at a position, -1 for none, and how far accuracies have moved since."""
-    everywhere = settled.within.shape[0] - 1
-    for place in (everywhere, settled.window[position]):
-        if settled.within[place] > 0.0:
-            moved = movement(accuracy, settled.accuracy[place])
-            if moved < settled.within[place]:
-                settled.tried[1] += 1
-                return place, moved
-    return -1, 0.0
+def still_stands(settled: Settled, accuracy: FloatArray) -> tuple[bool, float]:
+    """Whether the last decision stands, and how far accuracies have moved since."""
+    if settled.within[0] > 0.0:
+        moved = movement(accuracy, settled.accuracy)
+        if moved < settled.within[0]:
+            settled.tried[1] += 1
+            return True, moved
+    return False, 0.0
 
 
 @native()
-def decide(settled: Settled, window: int, accuracy: FloatArray, price: FloatArray, growth: Growth, only: bool) -> int:
+def decide(settled: Settled, accuracy: FloatArray, price: FloatArray, growth: Growth, only: bool) -> int:
     """Decide as ``grow_best_tree`` does, and find out whether that stands for a while.
 
     Args:
         settled: What was decided before.
-        window: Of the position.
         accuracy: float64 [heads, top_k].
         price: float64 [rows, sizes], of the position.
         growth: Holds the tree afterwards.
@@ -157,72 +130,65 @@ def decide(settled: Settled, window: int, accuracy: FloatArray, price: FloatArra
     settled.made[0] += 1
     if not only:
         return grow_best_tree(accuracy, price, growth)
-    everywhere = settled.within.shape[0] - 1
     earned = settled.tried[1] // STEPS_PER_TRY + settled.made[0] // DECISIONS_PER_TRY
-    if settled.tried[0] > FREE_TRIES + earned:
-        settled.within[everywhere] = settled.within[window] = 0.0
-        return grow_best_tree(accuracy, price, growth)
-    for place in (everywhere, window):
-        if settled.within[place] > 0.0 and _stands_again(settled, place, accuracy, growth):
-            return int(settled.size[place])
+    may_try = settled.tried[0] <= FREE_TRIES + earned
+    if may_try and settled.within[0] > 0.0 and _stands_again(settled, accuracy, growth):
+        return int(settled.size[0])
+    settled.within[0] = 0.0
     size = grow_best_tree(accuracy, price, growth)
     tree = min(growth.levels[0], price.shape[0] - 1) * price.shape[1] + size
     settled.alike[1] = settled.alike[1] + 1 if tree == settled.alike[0] else 0
     settled.alike[0] = tree
-    for place in (everywhere, window):
-        settled.within[place] = 0.0
-        if place == everywhere and settled.alike[1] < ALIKE:
-            continue
-        if settled.wait[0, place] > 0:
-            settled.wait[0, place] -= 1
-            continue
-        _remember(settled, place, growth, size)
-        if _stands_again(settled, place, accuracy, growth):
-            return size
-        longest = LONGEST_WAIT if place == window else LONGEST_WAIT_EVERYWHERE
-        settled.wait[0, place] = settled.wait[1, place] = min(2 * settled.wait[1, place] + 1, longest)
-        recall(settled, place, growth)
+    if not may_try or settled.alike[1] < ALIKE:
+        return size
+    if settled.wait[0] > 0:
+        settled.wait[0] -= 1
+        return size
+    _remember(settled, growth, size)
+    if not _stands_again(settled, accuracy, growth):
+        settled.wait[0] = settled.wait[1] = min(2 * settled.wait[1] + 1, LONGEST_WAIT)
+        recall(settled, growth)
     return size
 
 
 @native()
-def _stands_again(settled: Settled, window: int, accuracy: FloatArray, growth: Growth) -> bool:
-    """Whether the tree of a window is the best one at these accuracies too, and stands; the explorer then holds it."""
+def _stands_again(settled: Settled, accuracy: FloatArray, growth: Growth) -> bool:
+    """Whether the tree is the best one at these accuracies too, and stands; the explorer then holds it."""
     settled.tried[0] += 1
-    size, reach = settled.size[window], settled.reach[window]
-    if not _wins(settled, window, accuracy, growth):
-        settled.reach[window] = reach / 2 if reach > LEAST_REACH else FIRST_REACH
+    size, reach = settled.size[0], settled.reach[0]
+    if not _wins(settled, accuracy, growth):
+        settled.reach[0] = reach / 2 if reach > LEAST_REACH else FIRST_REACH
         return False
-    settled.within[window] = reach
-    settled.firm[window] = min(reach, _firmness(growth, size, accuracy))
-    _remember(settled, window, growth, size)
-    settled.reach[window] = min(1.25 * reach, MOST_REACH)
-    settled.wait[0, window] = settled.wait[1, window] = 0
+    settled.within[0] = reach
+    settled.firm[0] = min(reach, _firmness(growth, size, accuracy))
+    _remember(settled, growth, size)
+    settled.reach[0] = min(1.25 * reach, MOST_REACH)
+    settled.wait[0] = settled.wait[1] = 0
     for head in range(accuracy.shape[0]):
         for k in range(accuracy.shape[1]):
-            settled.accuracy[window, head, k] = accuracy[head, k]
+            settled.accuracy[head, k] = accuracy[head, k]
     return True
 
 
 @native()
-def _remember(settled: Settled, window: int, growth: Growth, size: int) -> None:
+def _remember(settled: Settled, growth: Growth, size: int) -> None:
     """Keep a tree that was just grown."""
-    settled.size[window] = size
-    settled.levels[window] = growth.levels[0]
+    settled.size[0] = size
+    settled.levels[0] = growth.levels[0]
     for node in range(size):
-        settled.parent[window, node] = growth.parent[node]
-        settled.depth[window, node] = growth.depth[node]
-        settled.rank[window, node] = growth.rank[node]
+        settled.parent[node] = growth.parent[node]
+        settled.depth[node] = growth.depth[node]
+        settled.rank[node] = growth.rank[node]
 
 
 @native()
-def recall(settled: Settled, window: int, growth: Growth) -> int:
-    """Put the tree of a window where the explorer puts it."""
-    size = int(settled.size[window])
+def recall(settled: Settled, growth: Growth) -> int:
+    """Put the tree that was kept where the explorer puts it."""
+    size = int(settled.size[0])
     for node in range(size):
-        growth.parent[node] = settled.parent[window, node]
-        growth.depth[node] = settled.depth[window, node]
-        growth.rank[node] = settled.rank[window, node]
+        growth.parent[node] = settled.parent[node]
+        growth.depth[node] = settled.depth[node]
+        growth.rank[node] = settled.rank[node]
     return size
 
 
@@ -244,15 +210,15 @@ def _firmness(growth: Growth, size: int, accuracy: FloatArray) -> float:
 
 
 @native()
-def _wins(settled: Settled, window: int, accuracy: FloatArray, growth: Growth) -> bool:
-    """Whether a tree of the window's size and depth stays the best one wherever the window and its reach lead.
+def _wins(settled: Settled, accuracy: FloatArray, growth: Growth) -> bool:
+    """Whether a tree of the size and depth that were decided stays the best one wherever the reach leads.
 
     The explorer itself looks for a better one, at prices that have for each the best that can come of it.
     """
-    size, limit, last = settled.size[window], settled.levels[window], settled.lowered.shape[0] - 1
+    size, limit, last = settled.size[0], settled.levels[0], settled.lowered.shape[0] - 1
     row = min(limit, last)
-    _compare(settled, window, row, size)
-    reach = settled.reach[window] * ROUNDING
+    _compare(settled, row, size)
+    reach = settled.reach[0] * ROUNDING
     if not grow_to(accuracy, size, limit, growth):
         return False
     length = expected_length(growth, size)
@@ -262,11 +228,11 @@ def _wins(settled: Settled, window: int, accuracy: FloatArray, growth: Growth) -
     worst, forbidden = reach / shortest, 0
     for other in range(last + 1):
         for extra in range(settled.lowered.shape[1]):
-            lowered = settled.least[window, other, extra] - extra * worst
+            lowered = settled.least[other, extra] - extra * worst
             settled.lowered[other, extra] = lowered
             forbidden += not lowered > 0.0
     for extra in range(settled.lowered.shape[1]):  # these share nodes, which move together
-        cheap = settled.least[window, row, extra]
+        cheap = settled.least[row, extra]
         nodes = abs(1.0 - cheap) * (size - 1) + abs(extra + 1 - size)
         settled.lowered[row, extra] = (cheap * length - nodes * reach) / shortest
         forbidden += not settled.lowered[row, extra] > 0.0
@@ -278,22 +244,19 @@ def _wins(settled: Settled, window: int, accuracy: FloatArray, growth: Growth) -
 
 
 @native()
-def _compare(settled: Settled, window: int, row: int, size: int) -> None:
+def _compare(settled: Settled, row: int, size: int) -> None:
     """Find how cheap others are at best beside one size in one row; 0 where that has no price somewhere."""
     rows, sizes = settled.lowered.shape
-    if settled.least_for[window] == row * sizes + size:
+    if settled.least_for[0] == row * sizes + size:
         return
-    settled.least_for[window] = row * sizes + size
-    least = settled.least[window]
-    least[:] = np.inf
-    everywhere = window == settled.within.shape[0] - 1
+    settled.least_for[0] = row * sizes + size
+    settled.least[:] = np.inf
     for position in range(settled.price.shape[0]):
-        if settled.window[position] != window and not everywhere:
-            continue
         own = settled.price[position, row, size - 1]
-        for other in range(rows):
-            for one in range(sizes):
-                least[other, one] = min(least[other, one], settled.price[position, other, one] / own)
         if not own < np.inf:
-            least[0, 0] = 0.0
+            settled.least[0, 0] = 0.0
             return
+        for other in range(rows):
+            least, prices = settled.least[other], settled.price[position, other]
+            for one in range(sizes):
+                least[one] = min(least[one], prices[one] / own)
