@@ -38,7 +38,7 @@ KERNEL_PARAMETERS = {
     "learn_verified": 7,
     "need": 7,
     "replay_fixed": 8,
-    "replay_pruned": 13,
+    "replay_pruned": 14,
     "report": 7,
     "run_phase": 9,
     "serve": 11,
