@@ -59,3 +59,21 @@ def test_places_of_requests_are_the_dies() -> None:
     last = Request(5, True, 1, 3, 2, DIE.organisation.rows.n - 1, (DIE.organisation.columns - 1) * state.BEATS)
     table = request_array([last], DIE, 2)
     assert np.array_equal(table, [[5, 1, 16 + 3 * 4 + 2, 32767, 1008]])
+
+
+@pytest.mark.parametrize(("place", "name"), list(enumerate(["at", "op", "rank", "row", "column"])))
+@pytest.mark.parametrize("value", [-1, -(1 << 63), (1 << 63) - 1, (1 << 50) + 1])
+def test_a_field_beyond_its_limits_is_refused_wherever_it_stands(place: int, name: str, value: int) -> None:
+    for line in range(3):
+        table = np.zeros((3, 5), np.int64)
+        table[line, place] = value
+        with pytest.raises(InputError, match=rf"^request {line + 1}: {name} is "):
+            request_array(table, DIE, 2)
+
+
+@pytest.mark.parametrize(("place", "value", "message"), [(4, 8, "multiples of 16"), (0, 5, "before the request above")])
+def test_columns_begin_and_requests_follow_one_another(place: int, value: int, message: str) -> None:
+    table = np.zeros((3, 5), np.int64)
+    table[1, place] = value
+    with pytest.raises(InputError, match=message):
+        request_array(table, DIE, 2)

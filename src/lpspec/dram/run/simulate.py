@@ -180,21 +180,20 @@ def request_array(requests: Iterable[Request] | IntArray, device: DieSpec, ranks
         table = np.array(rows, np.int64).reshape(-1, 5)
     last_column = (device.organisation.columns - 1) * k.BEATS
     limits = [
-        (0, "at", 0, 1 << 50),
-        (1, "op", 0, 1),
-        (2, "rank", 0, ranks * device.organisation.banks - 1),
-        (3, "row", 0, device.organisation.rows.n - 1),
-        (4, "column", 0, last_column),
+        ("at", 1 << 50),
+        ("op", 1),
+        ("rank", ranks * device.organisation.banks - 1),
+        ("row", device.organisation.rows.n - 1),
+        ("column", last_column),
     ]
-    bounds = np.array([limit[2:] for limit in limits], np.int64)
-    if _are_fine(table, bounds):
+    if _are_fine(table, np.array([high for _, high in limits], np.int64)):
         return table
-    for place, name, low, high in limits:
-        bad = np.flatnonzero((table[:, place] < low) | (table[:, place] > high))
+    for place, (name, high) in enumerate(limits):
+        bad = np.flatnonzero((table[:, place] < 0) | (table[:, place] > high))
         if bad.size:
             value = table[bad[0], place]
             shown, top = (value // device.organisation.banks, ranks - 1) if name == "rank" else (value, high)
-            raise InputError(f"request {bad[0] + 1}: {name} is {shown}: allowed is {low} to {top}")
+            raise InputError(f"request {bad[0] + 1}: {name} is {shown}: allowed is 0 to {top}")
     if (bad := np.flatnonzero(table[:, 4] % k.BEATS)).size:
         raise InputError(f"request {bad[0] + 1}: column is {table[bad[0], 4]}: allowed are multiples of {k.BEATS}")
     if (bad := np.flatnonzero(np.diff(table[:, 0]) < 0)).size:
@@ -203,18 +202,16 @@ def request_array(requests: Iterable[Request] | IntArray, device: DieSpec, ranks
 
 
 @native()
-def _are_fine(requests: IntArray, bounds: IntArray) -> bool:
-    """Whether requests are in order, begin at a column and keep within bounds, int64 [5, 2]: least and most of each."""
+def _are_fine(requests: IntArray, most: IntArray) -> bool:
+    """Whether requests are in order, begin at a column, and no field is negative or beyond its most, int64 [5]."""
     at = 0
-    faults = 0
+    signs = 0  # negative as soon as something is wrong
     for i in range(requests.shape[0]):
-        wrong = (requests[i, 0] < at) | (requests[i, 4] & (k.BEATS - 1) != 0)
         for place in (0, 1, 2, 3, 4):
-            value = requests[i, place]
-            wrong = wrong | (value < bounds[place, 0]) | (value > bounds[place, 1])
-        faults += wrong
+            signs |= requests[i, place] | (most[place] - requests[i, place])
+        signs |= (requests[i, 0] - at) | -(requests[i, 4] & (k.BEATS - 1))
         at = requests[i, 0]
-    return faults == 0
+    return signs >= 0
 
 
 def _place(request: Request, number: int, die: Organisation) -> int:
