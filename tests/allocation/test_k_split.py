@@ -119,10 +119,10 @@ def test_commands_take_what_the_closed_form_says(tokens: int, k: int, n: int) ->
     pim, memory = pim_of(ALSO_K, "product"), PackageCommands(ALSO_K)
     work = pim.gemm(tokens, k, n, k_split=True)
     closed_ns = float(np.maximum(pim.busy_ns(work), pim.bus_ns(work)))
-    found = memory.product(tokens, k, n, 3, 0.0, True)
+    found = memory.product(tokens, k, n, memory.jobs.computing(3), 0.0, True)
     assert float(found.latency_ns) == pytest.approx(closed_ns, rel=0.02)
     if k > 1000:  # of few k, three readbacks take longer than is saved
-        assert found.latency_ns < memory.product(tokens, k, n, 3, 0.0).latency_ns
+        assert found.latency_ns < memory.product(tokens, k, n, memory.jobs.computing(3), 0.0).latency_ns
     read_back = pim.activity(work).activation_io_bits
     assert float(found.activity.activation_io_bits) == pytest.approx(float(read_back), rel=0.02)
 

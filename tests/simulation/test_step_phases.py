@@ -160,13 +160,18 @@ def test_moving_accepted_entries_costs_reads_and_writes() -> None:
 def test_the_split_of_the_closed_form_is_nearly_the_best_by_commands(tokens: int) -> None:
     """The DAU decides by closed forms; of all numbers of tiles none is much faster when commands are timed."""
     took_ns = least_ns = 0.0
+    at_once = LP_SPEC.memory.jobs.computing(3)
     for op in verify_operators(LLAMA, tokens, 100):
         if not isinstance(op, Gemm):
             continue
         chosen = int(next(iter(LP_SPEC.layout.divided(op))).shares[1][1] or 0)
         by_columns = {
             columns: max(
-                float(LP_SPEC.memory.product(tokens, op.k, columns, 3, (op.n - columns) * op.column_bytes).latency_ns),
+                float(
+                    LP_SPEC.memory.product(
+                        tokens, op.k, columns, at_once, (op.n - columns) * op.column_bytes
+                    ).latency_ns
+                ),
                 float(NPU.gemm_compute_ns(tokens, op.k, op.n - columns)),
             )
             for columns in {min(tiles * 3072, op.n) for tiles in range(-(-op.n // 3072) + 1)}

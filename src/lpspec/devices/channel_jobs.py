@@ -93,7 +93,7 @@ class ChannelJobs:
 
     def _product(self, asked: "_Product", bursts: int, mac_ck: int) -> Job:
         """The same; ``mac_ck`` is 0 for MACs as fast as the die takes them."""
-        key = (asked.channel.concurrent, *asked[1:])
+        key = (asked.channel.concurrent, asked.channel.form, *asked[1:])
         if key not in self._products:
             self._products[key] = self._product_beside(asked)
         return self._products[key](bursts, mac_ck)
@@ -101,16 +101,17 @@ class ChannelJobs:
     def _product_beside(self, asked: "_Product") -> Callable[[int, int], Job]:
         """A product with any number of bursts read beside it."""
         channel, tokens, k, width, k_split = asked
+        narrow_form = _narrow(channel.form)
 
         def compiled() -> IntArray:
             split: Split = "left-over" if k_split else "never"
             return compile_gemm(place_weights(channel, k, width, split=split), tokens).lines
 
         def program() -> IntArray:
-            return _lines((*self._geometry, *asked[1:], channel.concurrent), compiled)
+            return _lines((*self._geometry, *asked[1:], channel.concurrent, *narrow_form), compiled)
 
         unit, tile = channel.unit_outputs, channel.unit_outputs * channel.concurrent
-        work = self._closed(channel.concurrent).gemm(tokens, k, width * self.channels, k_split=k_split)
+        work = self._closed(channel.concurrent).gemm(tokens, k, width * self.channels, channel.form, k_split)
         counts = tuple(float(count) for count in _each_count(work))
 
         def beside(bursts: int, mac_ck: int) -> Job:
@@ -128,7 +129,7 @@ class ChannelJobs:
             enough = SHORT_TILES if width > LONGEST_TILES * tile else LONGEST_TILES
             shorter, brief = partial(of_tiles, enough), partial(of_tiles, BRIEF_TILES)
             others = partial(beside, mac_ck=mac_ck), smaller, shorter, brief
-            family = ("product", channel.concurrent, *(("k",) if k_split else ()))
+            family = ("product", channel.concurrent, *(("k",) if k_split else ()), *narrow_form)
             kin = self._kin(family, counts, (k, width), (bursts, mac_ck), others)
             key = (self._pim_key, *family[:1], tokens, k, width, *family[1:], bursts, mac_ck)
             return self._paced(Job(key, Work(program, self._stream(bursts), mac_ck or None), kin=kin), beside)
@@ -374,8 +375,13 @@ def _lines(key: tuple[Any, ...], make: Callable[[], IntArray]) -> IntArray:
 
 def _dealing(share: KvShare) -> tuple[int | str, ...]:
     """What of it decides the commands of one channel."""
-    narrow = (share.form.name,) if share.form != INT8 else ()
+    narrow = _narrow(share.form)
     return share.on_channel, share.parts, share.concurrent, share.head_dim, share.value_width, *narrow
+
+
+def _narrow(form: PimFormat) -> tuple[str, ...]:
+    """A format in the names of what is priced, where it is another than INT8."""
+    return (form.name,) if form != INT8 else ()
 
 
 def _nothing() -> IntArray:

@@ -165,7 +165,7 @@ class PackageCommands:
         return self._part(self.jobs.reads, read_bytes)
 
     def product(
-        self, tokens: Any, k: int, pim_columns: Any, ranks: int, npu_bytes: Real, k_split: bool = False
+        self, tokens: Any, k: int, pim_columns: Any, channel: PimChannel, npu_bytes: Real, k_split: bool = False
     ) -> MemoryPart:
         """PIM computes some columns of a product while the NPU reads the weights of the others from the last rank.
 
@@ -173,11 +173,10 @@ class PackageCommands:
             tokens: How many the product takes.
             k: Weights of a column.
             pim_columns: Columns that PIM computes.
-            ranks: PIM ranks that compute at once.
+            channel: The ranks that compute, and their format.
             npu_bytes: What the NPU reads meanwhile.
             k_split: Whether these ranks share the k of the outputs that are left over when tiles are full.
         """
-        channel = self.jobs.computing(ranks)
 
         def job(tokens: int, columns: int, read_bytes: float) -> Job | None:
             if columns == 0:

@@ -95,21 +95,16 @@ class LpddrPim(PimHeads):
         yield Identity("pim_tile", self.tile_columns, "outputs", "of one tile over those dies")
 
     def phase_parts(self, op: PlainOperator, amount: Count | KeyShare | None = None) -> tuple[PhasePart, ...] | None:
-        """Programs of the package; inputs and results cross the bus beside what others read.
-
-        Products are INT8, attention has inputs of a byte.
-        """
-        if isinstance(op, Gemm) and format_of(op) != INT8:
-            return None
-        if isinstance(op, Attention) and format_of(op).input_bytes > 1:
+        """Programs of the package, of inputs of a byte; inputs and results cross the bus beside what others read."""
+        if isinstance(op, Gemm | Attention) and format_of(op).input_bytes > 1:
             return None
         if isinstance(op, Gemm):
             assert not isinstance(amount, KeyShare)
             n, tokens, k = op.n if amount is None else amount, plain(op.tokens), op.k
-            ranks, split = self.spec.concurrent_ranks.n, op.name in self.k_split
+            ranks, form, split = self.spec.concurrent_ranks.n, format_of(op), op.name in self.k_split
 
             def product(memory: "PackageCommands", read_bytes: Real) -> "MemoryPart":
-                return memory.product(tokens, k, n, ranks, read_bytes, split)
+                return memory.product(tokens, k, n, memory.jobs.computing(ranks, form), read_bytes, split)
 
             return (PhasePart(op.name, activity=self._adding(op, n), in_memory=product, amount=n),)
         if not isinstance(op, Attention):

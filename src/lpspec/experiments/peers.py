@@ -359,4 +359,4 @@ def _samsung(_: _Bench) -> Iterator[PeerRow]:
         ("end_to_end", "end to end: speed-up", speed_up, found.end_to_end_speed_ups, "x", END_TO_END_NOTE),
     ):
         quantity = f"Llama-3.1-8B W4A8, {what}"
-        yield PeerRow(f"samsung_{key}", SAMSUNG, quantity, (published,) * 2, ours, unit, "analytic", note)
+        yield PeerRow(f"samsung_{key}", SAMSUNG, quantity, (published,) * 2, ours, unit, "command", note)

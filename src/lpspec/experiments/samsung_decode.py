@@ -2,15 +2,18 @@
 
 Published: one PIM block per bank, 2.4 TOPS, 614 GB/s from the banks and 76.8 off the chip; 320 tokens at 27.0 token/s
 on the host and 81.3 with PIM, end to end 12.3 and 5.4 s. The host is not described: here it is LP-Spec's NPU beside the
-same memory. Formats other than INT8 are priced in closed form.
+same memory.
 """
 
 from dataclasses import dataclass
 
-from lpspec.allocation.allocator import Allocator, make_allocator
+from lpspec.experiments.systems import make_system
 from lpspec.llm.loading import load_model
-from lpspec.llm.operators import Attention, Elementwise, verify_operators
-from lpspec.machine.loading import load_platform
+from lpspec.llm.model_spec import ModelSpec
+from lpspec.llm.operators import Gemm, verify_operators
+from lpspec.scenario.scenario import DEFAULT
+from lpspec.simulation.command_cost import command_costs
+from lpspec.simulation.step_cost import allocator_of
 
 HOST_TOKENS_PER_S, PIM_TOKENS_PER_S = 27.0, 81.3
 END_TO_END_S = (12.3, 5.4)
@@ -90,19 +93,20 @@ class SamsungDecoding:
 
 
 def samsung_decoding() -> SamsungDecoding:
-    """Price one token at the mean context."""
+    """Time one token at the mean context, every command issued."""
     model = load_model("llama3-8b", weights=4).model_copy(update={"medusa_heads": 0})
-    operators = verify_operators(model, 1, CONTEXT)
+    slow, fast = (_decoding("lp5x-pim", model, {"pim.activate": way}) for way in ACTIVATIONS)
+    host = _decoding("npu", model, {"memory.die": "lpddr5x-9600"})
+    return SamsungDecoding(model.read_bytes(1) / 1e9, host, (slow, fast))
 
-    def decoding(allocator: Allocator) -> Decoding:
-        parts = {"products": 0.0, "attention": 0.0, "other": 0.0}
-        for op in operators:
-            kind = "attention" if isinstance(op, Attention) else "other" if isinstance(op, Elementwise) else "products"
-            parts[kind] += float(allocator.decode_cost((op,)).latency_ns) / 1e6
-        return Decoding(parts["products"], parts["attention"], parts["other"])
 
-    packages = [load_platform("lp5x-pim", {"pim.activate": way}) for way in ACTIVATIONS]
-    host = load_platform("mobile-npu", {"memory.die": "lpddr5x-9600"})
-    slow, fast = (decoding(make_allocator(package, model, 1, CONTEXT + TOKENS)) for package in packages)
-    read_gb = model.read_bytes(1) / 1e9
-    return SamsungDecoding(read_gb, decoding(make_allocator(host, model, 1, CONTEXT + TOKENS)), (slow, fast))
+def _decoding(name: str, model: ModelSpec, changes: dict[str, str]) -> Decoding:
+    system = make_system(name, model, DEFAULT.replace(changes=changes))
+    costs = command_costs(system, CONTEXT, TOKENS, allocator_of(system, CONTEXT + TOKENS))
+    assert costs is not None
+    kinds = {op.name: "products" for op in verify_operators(model, 1, CONTEXT) if isinstance(op, Gemm)}
+    kinds |= dict.fromkeys(("scores", "values", "kv_append"), "attention")
+    parts = {"products": 0.0, "attention": 0.0, "other": 0.0}
+    for phase in costs.step_phases(1, CONTEXT):
+        parts[kinds.get(phase.name, "other")] += float(phase.latency_ns * phase.copies) / 1e6
+    return Decoding(parts["products"], parts["attention"], parts["other"])
