@@ -230,6 +230,8 @@ def test_code_of_its_own_is_fine_where_the_library_took_it_over() -> None:
         ({"model_type": "mixtral", "num_experts_per_tok": 9}, "cannot be sent to 9 of 8 experts"),
         ({"model_type": "smollm3", "n_routed_experts": 8}, "'n_routed_experts' belongs to a model with experts"),
         ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ({"model_type": "internlm3", "attention_bias": True}, "attention_bias (True) and mlp_bias (False) must agree"),
+        ({"model_type": "internlm3", "qkv_bias": False, "bias": True}, "(False) and mlp_bias (True) must agree"),
         ({"model_type": "minicpm", "sparse_config": {"block_size": 64}}, "'sparse_config'"),
         ({"model_type": "gemma3", "text_config": 4}, "text_config must be an object"),
         ({"model_type": "gemma3", "text_config": {"model_type": "bert"}}, "model_type = 'bert'"),

@@ -40,6 +40,13 @@ def cwm(k: Keys) -> dict[str, Any]:
     return model(k, [layer(attention(k, window), network) for window in windows_of(k, types_of(k, usual, BOTH))])
 
 
+def internlm3(k: Keys) -> dict[str, Any]:
+    """InternLM 3: Llama with biases everywhere or nowhere; how the others would be computed no library says."""
+    if k.attention_bias != k.mlp_bias:
+        raise ValueError(f"attention_bias ({k.attention_bias}) and mlp_bias ({k.mlp_bias}) must agree")
+    return llama(k)
+
+
 def internlm2(k: Keys) -> dict[str, Any]:
     """InternLM 2: Llama with queries, keys and values in one product."""
     bias = {"qkv_bias": k.bias, "out_bias": k.bias}
@@ -156,7 +163,7 @@ FAMILIES: dict[str, Family] = {
         ("internlm2",),
     ),
     "internlm3": Family(
-        llama,
+        internlm3,
         COMMON
         | {"vocab_size": 128_512, "intermediate_size": 10_240, "num_hidden_layers": 48, "num_key_value_heads": 2}
         | {"max_position_embeddings": 32_768, "head_dim": 128, "attention_bias": False, "mlp_bias": False}
