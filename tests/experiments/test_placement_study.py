@@ -1,5 +1,6 @@
 """The placement study: every way to size trees under three placements."""
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from lpspec.simulation.steps import Steps
 from lpspec.speculation.rank_trace import load_trace
 
 CLOSED = Scenario(fidelity="analytic")
+
+MIXTURE = {"model_type": "mixtral", "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2}
+MIXTURE |= {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 2048, "num_local_experts": 8}
 
 
 @cache
@@ -118,3 +122,13 @@ def test_what_cannot_run_is_refused(tmp_path: Path) -> None:
     load_trace("vicuna-7b").with_heads(2).save(tmp_path / "short.npz")
     with pytest.raises(InputError, match="too few draft heads for mc_sim_7b_63"):
         placement_study(Scenario(trace=str(tmp_path / "short.npz")))
+
+
+def test_measured_experts_are_taken(tmp_path: Path) -> None:
+    """Those of a text that always goes to the same two of eight experts read fewer of them for every tree."""
+    (tmp_path / "config.json").write_text(json.dumps(MIXTURE))
+    (tmp_path / "routing.jsonl").write_text("\n".join([json.dumps({"experts": [[0, 1]] * 2})] * 64))
+    asked = CLOSED.replace(model=str(tmp_path / "config.json"), new_tokens=4)
+    alike, measured = (placement_study(s) for s in (asked, asked.replace(routing=str(tmp_path / "routing.jsonl"))))
+    for before, after in zip(alike.rows, measured.rows, strict=True):
+        assert all(b.decode_ns > a.decode_ns for b, a in zip(before.runs, after.runs, strict=True))

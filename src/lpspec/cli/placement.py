@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
     Options = flattened(
         Scenario,
-        *("model", "weights", "kv", "trace", "prompt_tokens", "new_tokens", "changes"),
+        *("model", "weights", "kv", "routing", "trace", "prompt_tokens", "new_tokens", "changes"),
         *("energy_profile", "fidelity", "exact"),
     )
 

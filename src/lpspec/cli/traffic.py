@@ -42,7 +42,18 @@ if TYPE_CHECKING:
 else:
     Options = flattened(
         Scenario,
-        *("model", "weights", "kv", "trace", "systems", "prompt_tokens", "new_tokens", "changes", "energy_profile"),
+        *(
+            "model",
+            "weights",
+            "kv",
+            "routing",
+            "trace",
+            "systems",
+            "prompt_tokens",
+            "new_tokens",
+            "changes",
+            "energy_profile",
+        ),
     )
     SharingOptions = flattened(Sharing)
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from lpspec.errors import InputError
 from lpspec.experiments.provenance import provenance
-from lpspec.experiments.setting import trace_name
+from lpspec.experiments.setting import model_of, trace_name
 from lpspec.experiments.systems import REFERENCE, make_system
-from lpspec.llm.loading import load_model
 from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import OBJECTIVES, Fidelity
 from lpspec.simulation.command_cost import command_costs
@@ -29,7 +28,7 @@ from lpspec.speculation.medusa_trees import named_tree
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 
 OPTIONS = (
-    *("model", "weights", "kv", "trace", "prompt_tokens", "new_tokens", "changes"),
+    *("model", "weights", "kv", "routing", "trace", "prompt_tokens", "new_tokens", "changes"),
     *("energy_profile", "fidelity", "exact"),
 )
 """Options of a scenario that this study takes; it varies placement and trees itself."""
@@ -78,7 +77,7 @@ def placement_study(scenario: Scenario) -> PlacementStudy:
     scenario = scenario.only(OPTIONS, "a study of placements")
     if "allocator" in scenario.changes:
         raise InputError("--set allocator: this study tries every placement, allowed are other constants")
-    spec = load_model(scenario.model, scenario.weights).with_bits(kv=scenario.kv)
+    spec = model_of(scenario)
     acceptance = load_trace(trace_name(scenario, spec))
     if min(spec.medusa_heads, acceptance.heads) < named_tree(WHOLE_TREE).max_depth:
         raise InputError(f"{spec.name} with trace '{acceptance.name}' has too few draft heads for {WHOLE_TREE}")
