@@ -8,6 +8,7 @@ import pytest
 
 from lpspec.experiments.compare import Comparison, compare
 from lpspec.experiments.notes import DEFAULT_NODES, drafting_notes, recording_notes
+from lpspec.experiments.serving import serve_requests
 from lpspec.report.documents import run_document
 from lpspec.scenario.scenario import DEFAULT
 
@@ -148,3 +149,12 @@ def test_notes_of_recordings() -> None:
     assert list(recording_notes("eagle", "heads", 5)) == []
     assert [note.split()[0] for note in recording_notes("medusa", None, 5)] == ["--nodes"]
     assert [note.split()[0] for note in recording_notes("prompt-lookup", "heads", 5)] == ["--heads"]
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_what_is_not_simulated_of_a_machine_is_said(served: bool) -> None:
+    asked = DEFAULT.replace(**SMALL, systems=("cosine", "a100-spec"))
+    notes = serve_requests(asked.replace(requests="poisson:5/s:4", batch=2)).notes if served else compare(asked).notes
+    (said,) = (note for note in notes if "not simulated" in note)
+    assert said.startswith("cosine: not simulated: several drafters")
+    assert "lpspec peers" in said

@@ -114,6 +114,7 @@ def test_no_number_of_a_file_escapes_its_source(folder: str, name: str) -> None:
             "hbm_tiers.tiers",
             "draft_cache",
             "step_order",
+            "not_simulated",
         }
         choices |= {f"mode.{name}" for name in Lpddr6Mode.model_fields}
         assert path in {"name", "summary", "extends", "allocator", "energy_basis"} | choices | kinds

@@ -36,6 +36,7 @@ FACTORS = (2.0, 0.5, 4.0, 0.25, 1 / 64, 1 / 512)
 NOT_IN_A_STEP = {
     "name": "what tables call it",
     "summary": "what tables say about it",
+    "not_simulated": "what notes say about it",
     "memory_energy.technology": "likewise",
     "gpu.memory": "decides whether a model fits, and nothing else",
     "command_level": "takes the command level away, which tests/experiments/test_neighbours.py looks at",

@@ -9,6 +9,7 @@ from lpspec.experiments.notes import (
     basis_notes,
     closed_form_notes,
     drafter_notes,
+    machine_notes,
     policy_notes,
     rounding_notes,
     workload_notes,
@@ -71,6 +72,7 @@ def compare(scenario: Scenario) -> Comparison:
     notes = (
         *policy_notes(ran, scenario, setting.policy),
         *drafter_notes(ran, setting.trace),
+        *machine_notes(ran),
         *workload_notes(setting.trace, scenario.workload),
         *basis_notes(ran, scenario.basis, scenario.changes),
         *rounding_notes(runs),

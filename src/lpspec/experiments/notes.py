@@ -84,6 +84,13 @@ def drafter_notes(systems: Sequence[System], trace: RankTrace) -> Iterator[str]:
         yield f"trace '{trace.name}' was measured at temperature {trace.temperature:g}: greedy decoding accepts more"
 
 
+def machine_notes(systems: Sequence[System]) -> Iterator[str]:
+    """What real machines do beside what is simulated of them."""
+    for platform in {system.platform.name: system.platform for system in systems}.values():
+        if platform.not_simulated is not None:
+            yield f"{platform.name}: not simulated: {platform.not_simulated}"
+
+
 def workload_notes(trace: RankTrace, workload: Workload) -> Iterator[str]:
     """Options of the requests that change nothing."""
     longest, limit = int(trace.turn_lengths.max()), workload.new_tokens

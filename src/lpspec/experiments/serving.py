@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpspec.experiments.compare import run_all
-from lpspec.experiments.notes import basis_notes, closed_form_notes, policy_notes, rounding_notes, serving_notes
+from lpspec.experiments.notes import (
+    basis_notes,
+    closed_form_notes,
+    machine_notes,
+    policy_notes,
+    rounding_notes,
+    serving_notes,
+)
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import load_setting
 from lpspec.llm.model_spec import ModelSpec
@@ -53,6 +60,7 @@ def serve_requests(scenario: Scenario) -> Serving:
     ran = [run.system for run in runs]
     notes = (
         *policy_notes(ran, scenario, setting.policy),
+        *machine_notes(ran),
         *serving_notes(requests, scenario.workload),
         *basis_notes(ran, scenario.basis, scenario.changes),
         *rounding_notes(runs),

@@ -247,6 +247,9 @@ class PlatformSpec(Described):
     step_order: Literal["sequential", "pipelined"] = Field(
         default="sequential", description="whether a network drafts for the next step while this one is verified"
     )
+    not_simulated: str | None = Field(
+        default=None, description="what the real machine does that is not in its numbers; said with every comparison"
+    )
     npu: NpuSpec | None = None
     memory: MemorySpec | None = None
     pim: PimSpec | None = None
