@@ -456,6 +456,22 @@ def test_what_is_illegal_at_any_time(rule: str, text: str) -> None:
     assert set(check(text, options=FREE_INPUTS).counts) == {rule}
 
 
+def test_a_write_before_the_data_of_another_ranks_read_is_told_when_it_may_go() -> None:
+    """Behind them: 30 + RL 17 + BL 2 + a gap of 2 - WL 9."""
+    read = OPEN_RANKS + "30 RD b0.0 c0 | "
+    (found,) = check(read + "34 WR r1 b0.0 c0", options=FREE_INPUTS).violations
+    assert (found.rule, found.required_ck) == ("rank_turnaround", 42)
+    assert check(read + "42 WR r1 b0.0 c0", options=FREE_INPUTS).legal
+    assert not check(read + "41 WR r1 b0.0 c0", options=FREE_INPUTS).legal
+
+
+def test_a_set_has_landed_whole_before_its_first_mac() -> None:
+    """The burst of 113 is on DQ from 113 + WL 9 to 124: it is not there at 123, for whichever MAC it is."""
+    text = PIM_OPEN + "100 PIM_IN m2 c0 | 113 PIM_IN m2 c1 | {} PIM_MAC m2 p0 s0 c0"
+    assert check(text.format(123)).counts == {"input_overwrite": 1}
+    assert check(text.format(124)).legal
+
+
 LEGAL = [
     "0 REFAB | 1 ACT1 r1 b0.0 R5 | 2 ACT2 r1 b0.0",  # ranks refresh independently
     OPEN + "20 REFPB b0.1 | 21 RD b0.0 c0",  # a refreshing pair doesn't stall the others
