@@ -5,7 +5,7 @@ from lpspec.dram.engine.pim_issue import issue_macs, issue_pim
 from lpspec.dram.engine.pim_pick import pick_pim
 from lpspec.dram.engine.plain_issue import issue_plain, open_row
 from lpspec.dram.engine.plain_pick import column_is_next, opens_at_once, pick_plain
-from lpspec.dram.engine.queues import admit, can_serve, choose_way
+from lpspec.dram.engine.queues import admit, can_serve, choose_way, next_to_come
 from lpspec.dram.engine.refresh import count_dues, refresh_presses, skip_refreshes
 from lpspec.dram.engine.state import *
 from lpspec.native.functions import native
@@ -143,8 +143,10 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
     two_buses = computes and m[GIVEN, P_OWN_BUS] != 0
     left = commands
     while left > 0 and (log.shape[0] == 0 or m[STATE, S_LOGGED] < log.shape[0] - 1):
-        i = m[STATE, S_NEXT]
-        if i < total and requests[i, 0] <= m[STATE, S_NOW] and admit(m, requests):
+        horizon_of_requests = next_to_come(m, requests)
+        if horizon_of_requests <= m[STATE, S_NOW]:
+            admit(m, requests)
+            horizon_of_requests = next_to_come(m, requests)
             stale = turn = True
         if refreshes and m[STATE, S_NEXT_DUE] <= m[STATE, S_NOW]:
             count_dues(m)
@@ -171,9 +173,6 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
                 stale = True
                 stale_pim = True
                 continue
-        horizon_of_requests = NEVER
-        if m[STATE, S_NEXT] < total and m[STATE, S_QUEUED + requests[m[STATE, S_NEXT], 1]] < QUEUE:
-            horizon_of_requests = requests[m[STATE, S_NEXT], 0]
         horizon = min(horizon_of_requests, m[STATE, S_NEXT_DUE])
         if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW]:
             horizon = min(horizon, m[STATE, S_PIM_FLOOR])

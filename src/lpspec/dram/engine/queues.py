@@ -91,17 +91,20 @@ def find_hits(m: IntArray, place: int) -> None:
 
 
 @native(inline=True)
-def admit(
-    m: IntArray,
-    requests: IntArray,
-) -> bool:
+def next_to_come(m: IntArray, requests: IntArray) -> int:
+    """CK at which the next request comes, if its queue has room; else NEVER."""
+    i = m[STATE, S_NEXT]
+    if i < requests.shape[0] and m[STATE, S_QUEUED + requests[i, 1]] < QUEUE:
+        return int(requests[i, 0])
+    return NEVER
+
+
+@native(inline=True)
+def admit(m: IntArray, requests: IntArray) -> None:
     """Let requests into the queues, in order, as long as they have come and their queue has room."""
-    admitted = False
-    while m[STATE, S_NEXT] < requests.shape[0]:
+    while next_to_come(m, requests) <= m[STATE, S_NOW]:
         i = m[STATE, S_NEXT]
         way = requests[i, 1]
-        if requests[i, 0] > m[STATE, S_NOW] or m[STATE, S_QUEUED + way] == QUEUE:
-            break
         place = requests[i, 2]
         row = requests[i, 3]
         column = requests[i, 4]
@@ -148,8 +151,6 @@ def admit(
             if (is_first or hits) and way == m[STATE, S_WRITING]:
                 note_need(m, place)
         m[STATE, S_NEXT] = i + 1
-        admitted = True
-    return admitted
 
 
 @native(inline=True)
@@ -242,6 +243,8 @@ def choose_way(m: IntArray) -> None:
     """Decide between serving reads and draining writes, by watermarks, and so that nobody waits for ever."""
     writing = m[STATE, S_WRITING]
     before = m[STATE, S_OVERDUE]
+    if writing + m[STATE, S_QUEUED_W] == 0 and before < 0 and m[STATE, S_NOW] < m[STATE, S_LOOK_AT]:
+        return  # there are reads alone
     if before < 0 and m[STATE, S_NOW] >= m[STATE, S_LOOK_AT]:
         _find_overdue(m)
     elif before >= 0 and m[RANK + (m[SLOT + before, Q_BANK] >> BANK_BITS), R_MODE] != 0:
