@@ -50,7 +50,7 @@ KERNEL_LINES = {
     "_grow_anew": 62,
     "_run": 122,
     "pick_pim": 99,
-    "replay_pruned": 101,
+    "replay_pruned": 103,
     "serve": 73,
     "try_division": 81,
 }
