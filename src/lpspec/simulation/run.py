@@ -254,7 +254,8 @@ def price_steps(system: System, costs: StepCosts, steps: Steps) -> Run:
         saved_ns, lost_pj = run_ahead(steps.right_ahead, shared, step_ns - draft_ns, draft_ns, draft_pj, step_pj[None])
         step_ns, step_pj, decode_pj = step_ns - saved_ns, step_pj + lost_pj.sum(axis=0), decode_pj + lost_pj.sum(axis=1)
     totals = float(step_ns.sum()), decode_pj, migration_ns, costs.prefill_ns, float(costs.prefill_pj.sum())
-    by_turn = TurnTotals(*(_summed(steps.turn, part) for part in (steps.committed, step_ns, step_pj)))
+    turn = steps.turn
+    by_turn = TurnTotals(*(_summed(turn, part) for part in (steps.committed, step_ns, step_pj)))
     return Run(system, steps, *totals, by_turn=by_turn)
 
 
