@@ -127,6 +127,7 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
     m[STATE, S_LOGGED] = 0
     if not computes:
         m[STATE, S_FINISHED] = 1
+        m[STATE, S_NPU_WANTS] = 0
     stale = True
     stale_pim = computes
     turn = True  # whether requests came or went
@@ -151,7 +152,8 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
         if refreshes and m[STATE, S_NEXT_DUE] <= m[STATE, S_NOW]:
             count_dues(m)
             stale = True
-        if m[STATE, S_FINISHED] != 0 and (m[STATE, S_SERVED] == total or m[STATE, S_HALT] != 0):
+        finished = (turn or computes) and m[STATE, S_FINISHED] != 0
+        if finished and (m[STATE, S_SERVED] == total or m[STATE, S_HALT] != 0):
             return 1
         if stale_pim and m[STATE, S_FINISHED] == 0:
             at_pim, unit, command_pim = pick_pim(m, program)
@@ -167,21 +169,21 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
                 choose_way(m)
             turn = False
             at, command, place, slot, urgency = pick_plain(m)
-            m[STATE, S_NPU_WANTS] = 1 if computes and can_serve(m, m[STATE, S_WRITING]) else 0
             stale = False
-            if computes and m[STATE, S_FINISHED] == 0 and _share_dq(m):
-                stale = True
-                stale_pim = True
-                continue
+            if computes:
+                m[STATE, S_NPU_WANTS] = 1 if can_serve(m, m[STATE, S_WRITING]) else 0
+                if m[STATE, S_FINISHED] == 0 and _share_dq(m):
+                    stale = True
+                    stale_pim = True
+                    continue
         horizon = min(horizon_of_requests, m[STATE, S_NEXT_DUE])
         if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW]:
             horizon = min(horizon, m[STATE, S_PIM_FLOOR])
-        if m[STATE, S_PIM_WANTS] != 0 and m[STATE, S_DQ_OWNER] == 0:  # npu-first ends its turn then
+        if computes and m[STATE, S_PIM_WANTS] != 0 and m[STATE, S_DQ_OWNER] == 0:  # npu-first ends its turn then
             horizon = min(horizon, max(m[STATE, S_DQ_WAITS] + m[GIVEN, P_WAIT], m[STATE, S_NOW] + 1))
-        if computes and m[STATE, S_FINISHED] != 0:
-            at_pim = NEVER
         at = _up(at, step)
-        at_pim = _up(at_pim, step)
+        if computes:
+            at_pim = NEVER if m[STATE, S_FINISHED] != 0 else _up(at_pim, step)
         first = min(at, at_pim)
         if horizon <= first:
             if horizon == NEVER:
