@@ -10,9 +10,9 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.llm.operators import Attention
 
 MOST_MACHINES = 16
-"""Machines that are remembered, those used last; each takes a few MB."""
+"""Machines that are remembered, those used last; each takes a few MB beside its prices."""
 
-MOST_PLACEMENTS = 4
+MOST_PLACEMENTS = 2
 """Placements of one machine whose prices are kept, those used last; each takes some 5 MB for a thousand contexts."""
 
 Key: TypeAlias = tuple[Hashable, ...]
