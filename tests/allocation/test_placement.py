@@ -1,6 +1,7 @@
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,6 +125,16 @@ def test_7b_lies_whole_on_pim_ranks_with_copies_for_the_npu() -> None:
     assert 0 < dram_bytes < 4 * GIB
     assert allocator.kv_on_dram
     assert all(placed.most == placed.tiles for placed in allocator.placements)
+
+
+def test_only_what_some_split_gives_to_the_npu_has_a_copy() -> None:
+    """Of one token's products, tile by tile; the last tile is narrow, and PIM's best share may end with it."""
+    allocator = hybrid(load_model("tinyllama"), platform_with(), max_tokens=1, context=256)
+    for placed in allocator.placements:
+        tiles = np.arange(1, placed.tiles + 1)
+        took_ns = allocator.makespan_ns(1, placed.gemm, np.minimum(tiles * placed.tile_columns, placed.gemm.n))
+        assert placed.fewest == tiles[np.argmin(took_ns)], placed.gemm.name
+    assert any(placed.gemm.n % placed.tile_columns and not placed.dram_bytes for placed in allocator.placements)
 
 
 def test_13b_overflows_pim_ranks_onto_the_dram_rank() -> None:
