@@ -1,6 +1,6 @@
 """What the NPU reads beside a PIM program: consecutive bursts of a DRAM rank, said in four numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -41,25 +41,26 @@ class ReadStream:
     def requests(self, device: DieSpec) -> IntArray:
         """The same as requests: int64 [bursts, 5] of CK, 0, bank of the channel, row, column."""
         die = device.organisation
-        where = self.rank * die.banks, self.row, self.at, die.bank_groups.n, die.banks_per_group.n, die.columns
+        organised = die.bank_groups.n, die.banks_per_group.n, die.columns
         if self.bursts > KEPT_BURSTS:
-            return _table(self.bursts, *where)
-        return _kept_table(1 << self.bursts.bit_length(), *where)[: self.bursts].copy()
+            return _table(self, *organised)
+        longer = replace(self, bursts=1 << self.bursts.bit_length())
+        return _kept_table(longer, *organised)[: self.bursts].copy()
 
 
 @lru_cache(maxsize=16)
-def _kept_table(bursts: int, *where: int) -> IntArray:
+def _kept_table(stream: ReadStream, *organised: int) -> IntArray:
     """Of which shorter streams are the beginning."""
-    return _table(bursts, *where)
+    return _table(stream, *organised)
 
 
-def _table(bursts: int, first_bank: int, row: int, at: int, groups: int, banks: int, columns: int) -> IntArray:
-    group_row, group = np.divmod(np.arange(bursts), groups)
+def _table(stream: ReadStream, groups: int, banks: int, columns: int) -> IntArray:
+    group_row, group = np.divmod(np.arange(stream.bursts), groups)
     group_row, column = np.divmod(group_row, columns)
     over_rows, bank = np.divmod(group_row, banks)
-    found = np.zeros((bursts, 5), np.int64)
-    found[:, 0] = at
-    found[:, 2] = first_bank + group * banks + bank
-    found[:, 3] = row + over_rows
+    found = np.zeros((stream.bursts, 5), np.int64)
+    found[:, 0] = stream.at
+    found[:, 2] = (stream.rank * groups + group) * banks + bank
+    found[:, 3] = stream.row + over_rows
     found[:, 4] = column * BEATS
     return found
