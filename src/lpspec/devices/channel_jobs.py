@@ -251,9 +251,8 @@ class ChannelJobs:
         features = 1.0, float(bursts), float(ceil_div(bursts, row))
         feature_ck = 100.0, float(self.device.timing.nBL_min.n), float(self.device.timing.nRCD.n)
         ck = float(bursts * self.device.timing.nBL_min.n)
-
-        long = LONG_ROWS * row
-        few = (long, 2 * long, 3 * long // 2) if bursts >= long else (row // 2, row, 16 * row + 1, 24 * row)
+        long, is_long = LONG_ROWS * row, bursts >= LONG_ROWS * row
+        few = (long, 2 * long, 3 * long // 2) if is_long else (row // 2, row, 16 * row + 1, 24 * row)
 
         def smaller() -> list[Job]:
             return [job(n) for n in few if n < bursts]
@@ -261,10 +260,7 @@ class ChannelJobs:
         def shorter(_: int) -> Job:
             return job(min(bursts, SHORT_STREAM))
 
-        shape = (min(bursts, SHORT_STREAM).bit_length(),)
-        is_long = bursts >= long
-        if is_long:
-            family = *family, "long"
+        shape, family = (min(bursts, SHORT_STREAM).bit_length(),), (*family, *(("long",) * is_long))
         return Kin(family, features, feature_ck, ck, shape=shape, smaller=smaller, shorter=shorter, long=is_long)
 
     def _extended(self, bursts: int) -> PhaseCommands:
