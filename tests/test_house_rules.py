@@ -48,7 +48,7 @@ KERNEL_PARAMETERS = {
 # Compiled kernels: one loop whose state is in local variables, in sections commented by what they do.
 KERNEL_LINES = {
     "_grow_anew": 62,
-    "_run": 122,
+    "_run": 129,
     "pick_pim": 99,
     "replay_pruned": 103,
     "serve": 73,
