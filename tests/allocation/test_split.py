@@ -314,3 +314,17 @@ def test_grids_agree_with_numbers(name: str) -> None:
             for field in Activity._fields:
                 on_grid = np.broadcast_to(getattr(grid.activity, field), (3, 4))[i, j]
                 assert on_grid == pytest.approx(float(getattr(one.activity, field)), rel=1e-12)
+
+
+def test_the_bus_carries_the_scales_of_heads_on_pim_to_the_npu() -> None:
+    """A slow bus binds attention over a cache of 4 bits: inputs, results, and scales; its turns are below 1 %."""
+    platform = lp_spec(pim__formats="w8a8 w4a8", memory__bus_efficiency=0.05)
+    model = MODELS["llama3.2-1b"].with_bits(kv=4)
+    op, (_, pim, bus_gb_per_s) = attention(model, 1, 1023), both_sides(platform)
+    heads = op.kv_heads
+    by_hand = sum(
+        (float(pim.bus_bytes(work)) + op.scale_bytes * heads * op.keys) / bus_gb_per_s
+        for work in (pim.scores(op, heads), pim.values(op, heads))
+    )
+    assert op.scale_bytes > 0
+    assert float(balanced(model, platform)._attention_makespan_ns(op, heads)) == pytest.approx(by_hand, rel=0.01)

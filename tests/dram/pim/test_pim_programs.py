@@ -1,5 +1,6 @@
 """PIM programs on the exact engine: by hand, legal under any traffic, and nothing of a program lost."""
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,39 @@ def test_who_is_favoured_finishes_first() -> None:
     assert pim_p < pim_r < pim_n
     alone = run_program(one_tile(8, tiles=2))
     assert pim_p < 1.05 * alone.total_ck
+
+
+@pytest.mark.parametrize("quantum", [3, 16])
+def test_round_robin_hands_the_bus_over_after_its_quantum(quantum: int) -> None:
+    build = ProgramBuilder(DIE, 4)
+    build.enter(1)
+    with build.loop(8):
+        build.load_inputs(1, 0, 8)
+        build.load_inputs(1, 8, 8)
+    build.leave(1)
+    run = run_program(build.build(), streaming(1000, rank=3), fairness="round-robin", quantum=quantum)
+    bursts = [name for _, name in spelt(run) if name in ("RD", "PIM_IN")]
+    first, last = bursts.index("PIM_IN"), len(bursts) - bursts[::-1].index("PIM_IN")
+    turns = [len(list(turn)) for _, turn in groupby(bursts[first:last])]
+    assert set(turns[:-1]) == {quantum}
+
+
+def test_macs_wait_for_the_readback_above_them() -> None:
+    """There is one set of accumulators: the second run of MACs would add to what is not read yet."""
+    build = ProgramBuilder(DIE, 4)
+    build.enter(1)
+    build.load_inputs(1, 0, 8)
+    build.activate(1, 0, 0)
+    build.mac(1, 0, 0, count=4)
+    build.read_back(0)
+    build.mac(1, 0, 0, count=4)
+    build.precharge(1, 0)
+    build.leave(1)
+    run = run_program(build.build())
+    macs, outs = at(run, "PIM_MAC"), at(run, "PIM_OUT")
+    assert len(macs) == 8
+    assert max(macs[:4]) < min(outs)
+    assert max(outs) < min(macs[4:])
 
 
 def test_npu_first_keeps_pim_waiting_but_not_for_ever() -> None:
