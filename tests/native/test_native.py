@@ -294,3 +294,35 @@ def test_rows_as_vectors(seed: int, limit: int) -> None:
         table, flags = np.random.default_rng(seed).integers(-9, 10, (3, 16)), np.zeros(3, np.int64)
         results.append([int(pick(of_rows)(table, 0, limit, flags)), table.tolist(), flags.tolist()])
     assert results[0] == results[1]
+
+
+class Many(NamedTuple):
+    """Working memory of so many parts that it is remembered where they lie."""
+
+    a: IntArray
+    b: IntArray
+    c: IntArray
+    d: IntArray
+    e: IntArray
+    f: IntArray
+    g: IntArray
+    h: IntArray
+
+
+@native()
+def lengths_and_sums(many: Many, out: IntArray) -> None:
+    for part in (many.a, many.b, many.c, many.d, many.e, many.f, many.g, many.h):
+        out[0] += len(part)
+        for i in range(len(part)):
+            out[1] += part[i]
+
+
+def test_working_memory_is_read_where_it_lies_now() -> None:
+    for length in range(1, 40):  # tuples end, and others come to lie where they lay
+        many = Many(*(np.arange(length + i) for i in range(8)))
+        for _ in range(3):
+            for now in (many, many._replace(c=np.arange(2 * length)), Many(*(part[::2] for part in many))):
+                out = np.zeros(2, np.int64)
+                lengths_and_sums(now, out)
+                assert out.tolist() == [sum(map(len, now)), sum(int(part.sum()) for part in now)]
+            many.a[0] += 7

@@ -28,6 +28,10 @@ declare void @free(ptr)
 !0 = !{}
 """
 _LOCK = threading.RLock()
+MANY, SMALL_BYTES, MOST_KEPT = 8, 2**18, 8
+"""Of tuples of so many parts, which hold no more memory, so many are remembered with the words that they come to:
+working memory is handed over again and again, and asking an array where it lies takes a microsecond."""
+_KEPT: dict[int, tuple[tuple[Any, ...], bool, list[Any], Any]] = {}
 
 
 def native(inline: bool = False, fixed_widths: bool = False) -> Callable[[_Function], _Function]:
@@ -127,9 +131,24 @@ def _flatten(given: Any, words: list[Any], copies: list[tuple[IntArray, IntArray
         words += shape
         return given.dtype.char, shape[1:] if fixed_widths else len(shape)
     if isinstance(given, tuple):
-        return tuple([_flatten(item, words, copies, fixed_widths) for item in given])
+        kept = _KEPT.get(id(given))
+        if kept is not None and kept[0] is given and kept[1] is fixed_widths:
+            words += kept[2]
+            return kept[3]
+        begin, copied = len(words), len(copies)
+        key = tuple([_flatten(item, words, copies, fixed_widths) for item in given])
+        if len(given) >= MANY and len(copies) == copied and _bytes_of(given) <= SMALL_BYTES:
+            if len(_KEPT) >= MOST_KEPT:
+                _KEPT.clear()
+            _KEPT[id(given)] = given, fixed_widths, words[begin:], key
+        return key
     words.append(bool(given) if isinstance(given, np.bool_) else given)
     return None
+
+
+def _bytes_of(given: Any) -> int:
+    """Memory of the arrays of a tuple, those of tuples in it included."""
+    return sum(map(_bytes_of, given)) if isinstance(given, tuple) else getattr(given, "nbytes", 0)
 
 
 class _Call:
