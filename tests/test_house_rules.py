@@ -51,7 +51,7 @@ KERNEL_LINES = {
     "_run": 129,
     "pick_pim": 99,
     "replay_pruned": 103,
-    "serve": 73,
+    "serve": 72,
     "try_division": 81,
 }
 
