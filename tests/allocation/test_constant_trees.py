@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lpspec.allocation.allocator import make_allocator
+from lpspec.allocation.allocator import Sharing, make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
@@ -32,7 +32,7 @@ CROWDED = [("llama2-7b", "1"), ("vicuna-13b", "3")]
 def step_ns(model: str, ranks_at_once: str, placed_for: int | None, tokens: int) -> float:
     """Time of a verify pass and of all draft heads under the static placement for trees of a size."""
     spec, changes = load_model(model), {"allocator": "static", "pim.concurrent_ranks": ranks_at_once}
-    made = make_allocator(load_platform("lp-spec", changes), spec, 64, 264, None, placed_for)
+    made = make_allocator(load_platform("lp-spec", changes), spec, 64, 264, None, Sharing(placed_for))
     passes = verify_operators(spec, np.array([tokens]), np.array([200])) + draft_operators(spec)
     return float(np.sum(made.decode_cost(passes).latency_ns))
 
@@ -85,7 +85,7 @@ def test_commands_find_the_weights_there_too() -> None:
     system = make_system("lp-spec", load_model("llama2-7b"), Scenario(changes={"allocator": "static"}))
     for policy, tokens in ((TreePolicy(size=16), 16), (TreePolicy(fixed=named_tree("mc_sim_7b_63")), 64)):
         commands = command_costs(system.under(policy), 128, 40)
-        placed = make_allocator(system.platform, system.model, 64, 168, None, tokens)
+        placed = make_allocator(system.platform, system.model, 64, 168, None, Sharing(tokens))
         assert commands is not None
         assert isinstance(placed, BalancedAllocator)
         assert isinstance(layout := commands.planner.layout, BalancedAllocator)

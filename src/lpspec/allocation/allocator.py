@@ -29,7 +29,8 @@ class Allocator(Protocol):
 
     It is made once per run, for the largest tree and context that the run will see, so that everything that can
     be decided then is a table afterwards. By name it also gets what it has a parameter for: ``profile``, an
-    EnergyProfile, to weigh energy; ``tree_size``, the tokens of every tree, or None where sizes change.
+    EnergyProfile, to weigh energy; ``tree_size``, the tokens of every tree, or None where sizes change; ``requests``,
+    how many share a pass at most.
     """
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
@@ -112,13 +113,29 @@ ALLOCATORS: Registry[Callable[..., Allocator]] = Registry(
 """Allocators by the name that a platform file gives; a script may add its own (``examples/custom_allocator.py``)."""
 
 
+class Sharing(NamedTuple):
+    """What is known beforehand of the tokens of all passes.
+
+    Attributes:
+        tree_size: Tokens that every tree has, the root included; None where that changes.
+        requests: How many share a pass at most, each with a token at least.
+    """
+
+    tree_size: int | None = None
+    requests: int = 1
+
+
+ONE_REQUEST = Sharing()
+"""Trees of any size, of one request at a time."""
+
+
 def make_allocator(
     platform: PlatformSpec,
     model: ModelSpec,
     max_tokens: int,
     max_context: int,
     profile: EnergyProfile | None = None,
-    tree_size: int | None = None,
+    passes: Sharing = ONE_REQUEST,
 ) -> Allocator:
     """Make the allocator that the platform names.
 
@@ -128,7 +145,7 @@ def make_allocator(
         max_tokens: Most tokens that one pass verifies.
         max_context: Longest context of the run.
         profile: Energy constants, for allocators that weigh energy, and so that no tree costs more than a larger one.
-        tree_size: Tokens that every pass verifies; None where that changes.
+        passes: What is known of their tokens.
 
     Raises:
         InputError: Unknown allocator, or a model that does not fit.
@@ -141,10 +158,10 @@ def make_allocator(
             f"{max_context + max_tokens} tokens need {needed / 2**30:.2f} GiB, it holds "
             f"{platform.capacity_bytes / 2**30:.2f} GiB"
         )
-    main_tokens = tree_size or min(max_tokens, platform.pim.alus.n if platform.pim is not None else 1)
+    main_tokens = passes.tree_size or min(max_tokens, platform.pim.alus.n if platform.pim is not None else 1)
 
     def make(on: PlatformSpec) -> Allocator:
-        return _made(on, model, max_tokens, max_context, profile=profile, tree_size=tree_size)
+        return _made(on, model, max_tokens, max_context, profile=profile, **passes._asdict())
 
     return soonest(make, platform, main_tokens)
 

@@ -67,8 +67,11 @@ class BalancedAllocator(ProductSplits):
         max_tokens: int,
         max_context: int,
         profile: EnergyProfile | None = None,
+        requests: int = 1,
     ) -> None:
         """Place every column, then keep the placement for the run; with a profile no tree costs more than a larger one.
+
+        Where room is short, passes over the weights come first that have a token of each of so many requests.
 
         Raises:
             InputError: The platform has no NPU or no PIM, or its ranks cannot hold the model.
@@ -76,9 +79,10 @@ class BalancedAllocator(ProductSplits):
         if platform.npu is None or platform.memory is None or platform.pim is None:
             wants = f"allocator {platform.allocator} needs [npu], [memory] and [pim]"
             raise InputError(f"platform '{platform.name}': {wants}")
-        machine = platform.npu, platform.memory, platform.pim
+        self._requests = requests
         # Those that place or weigh otherwise, and allocators of users, begin anew.
-        self._known = known_of(*machine, model, max_tokens, profile) if type(self) is BalancedAllocator else Known()
+        known = platform.npu, platform.memory, platform.pim, model, max_tokens, profile, requests
+        self._known = known_of(*known) if type(self) is BalancedAllocator else Known()
         self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
         if not self._known.prepared:
             self.npu = Npu(platform.npu, platform.memory)
@@ -248,8 +252,8 @@ class BalancedAllocator(ProductSplits):
 
     @property
     def _main_tokens(self) -> int:
-        """The tree size that comes first where room is short: one pass over the weights on PIM."""
-        return int(min(self.pim.spec.alus.n, self._trees[-1]))
+        """The tokens that come first where room is short: one pass over the weights on PIM, or one of each request."""
+        return int(min(max(self.pim.spec.alus.n, self._requests), self._trees[-1]))
 
     def _deal(self) -> None:
         """Deal the heads of the cache to dies; as they are, so that few dies are idle."""

@@ -20,7 +20,7 @@ class PimOnlyAllocator(BalancedAllocator):
 
     def _deal(self) -> None:
         """To as many dies as suit the last step of the run, of which PIM computes all heads or none."""
-        for op in self._step(self._main_tokens):
+        for op in self._step(min(self.pim.spec.alus.n, self.max_tokens)):
             if isinstance(op, Attention):
                 self.pim.deal(in_whole_blocks(op, self.pim.spec.lanes.n))
 

@@ -68,7 +68,7 @@ def make_room(system: System, requests: Requests, batch: int, largest_tree: int)
     most = int(np.sort(ends)[::-1][:batch].sum()) + batch * (largest_tree + KEY_BLOCK)
     own_trees = MAX_TREE_SIZE if system.speculates else 1  # room that the allocator leaves by itself
     context = longest if batch == 1 else max(longest, _context_of(model, wanted, most) - own_trees)
-    allocator, fits = _largest_allocator(system, longest, context)
+    allocator, fits = _largest_allocator(system, batch, longest, context)
     if fits is not None:
         room = min(room, max(model.cache_bytes(fits), int(needed.max())))
     return Room(allocator, needed, int(room), weights, room < wanted)
@@ -107,17 +107,17 @@ def _largest(model: ModelSpec, operators: tuple[Operator, ...], tokens: int) -> 
     return max(products) + int(packed_bytes(tokens * model.hidden_size, bits))
 
 
-def _largest_allocator(system: System, one: int, wanted: int) -> tuple[Allocator, int | None]:
+def _largest_allocator(system: System, batch: int, one: int, wanted: int) -> tuple[Allocator, int | None]:
     """The allocator for as many tokens of caches as fit, one request at least; and how many, where not all fit."""
     try:
-        return allocator_of(system, wanted), None
+        return allocator_of(system, wanted, batch), None
     except InputError:
-        found = allocator_of(system, one)
+        found = allocator_of(system, one, batch)
     fits, too_many = one, wanted
     while too_many - fits > KEY_BLOCK:
         middle = (fits + too_many) // 2
         try:
-            found, fits = allocator_of(system, middle), middle
+            found, fits = allocator_of(system, middle, batch), middle
         except InputError:
             too_many = middle
     return found, fits

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lpspec.allocation.allocator import Allocator, Commanded, make_allocator
+from lpspec.allocation.allocator import Allocator, Commanded, Sharing, make_allocator
 from lpspec.allocation.checking import checked_cost
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
@@ -226,15 +226,18 @@ def _level_costs(system: System, allocator: Allocator, context: IntArray, cache:
     return LevelCosts(first_ns, first.whole_pj, further_ns, further.whole_pj)
 
 
-def allocator_of(system: System, last_context: int) -> Allocator:
-    """The allocator of a system for contexts up to the last one, and for as many tokens as its passes may verify.
+def allocator_of(system: System, last_context: int, requests: int = 1) -> Allocator:
+    """The allocator of a system for contexts up to the last one, and for as many tokens as a tree may have.
+
+    ``requests`` is how many share a pass at most.
 
     Raises:
         InputError: The model does not fit the machine.
     """
     sizes = MAX_TREE_SIZE if system.speculates else 1
     tree_size = None if system.tree_size is None else int(system.charged(np.array(system.tree_size)))
-    return make_allocator(system.platform, system.model, sizes, last_context, system.profile, tree_size)
+    passes = Sharing(tree_size, requests)
+    return make_allocator(system.platform, system.model, sizes, last_context, system.profile, passes)
 
 
 def put_in_place_prices(
