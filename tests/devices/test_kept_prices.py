@@ -156,7 +156,7 @@ def price(monkeypatch: pytest.MonkeyPatch, path: Path) -> float:
     monkeypatch.setenv(keeping.VARIABLE, str(path))
     monkeypatch.setattr(phase_prices, "_KNOWN", {})
     package = PackageCommands(load_platform("lp-spec"), refresh_intervals=4)
-    took = package.product(2, 512, 1024, 3, 0).latency_ns
+    took = package.product(2, 512, 1024, package.jobs.computing(3), 0).latency_ns
     keeping._of_file(path).close()
     return float(took)
 

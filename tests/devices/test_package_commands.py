@@ -25,6 +25,7 @@ from lpspec.machine.loading import load_platform, load_profile
 
 LP_SPEC = load_platform("lp-spec")
 PACKAGE = PackageCommands(LP_SPEC)
+AT_ONCE = PACKAGE.jobs.computing(3)
 assert PACKAGE.pim is not None
 CHANNEL = PACKAGE.pim
 SHARE = KvShare(kv_heads=32, head_dim=128, channels=4, concurrent=3, row_columns=64)
@@ -108,7 +109,7 @@ def test_assumption_set_takes_longer_the_more_there_is_and_never_beats_the_bus()
 )
 def test_no_product_beats_its_macs_nor_its_bursts(tokens: int, k: int, blocks: int, npu_bytes: int) -> None:
     columns = 128 * blocks
-    cost = PACKAGE.product(tokens, k, columns, 3, npu_bytes)
+    cost = PACKAGE.product(tokens, k, columns, AT_ONCE, npu_bytes)
     tiles = -(-columns // 3072)
     assert cost.latency_ns >= tiles * k * -(-tokens // 4) * MAC_NS
     moved = cost.activity
@@ -125,7 +126,7 @@ def test_whole_tiles_cost_what_the_closed_form_says(tokens: int) -> None:
     assert LP_SPEC.memory is not None
     pim = LpddrPim(LP_SPEC.pim, LP_SPEC.memory)
     closed_ns = float(pim.busy_ns(pim.gemm(tokens, 4096, 6144)))
-    found_ns = float(PACKAGE.product(tokens, 4096, 6144, 3, 0).latency_ns)
+    found_ns = float(PACKAGE.product(tokens, 4096, 6144, AT_ONCE, 0).latency_ns)
     assert found_ns == pytest.approx(closed_ns, rel=5e-3)
 
 
@@ -154,7 +155,7 @@ def test_appending_to_pim_is_masked_writes_and_moving_reads_first() -> None:
 
 
 def test_no_event_is_negative() -> None:
-    for cost in (PACKAGE.reads(5000), PACKAGE.append_to_pim(SHARE, 1, 1), PACKAGE.product(2, 256, 3072, 3, 1000)):
+    for cost in (PACKAGE.reads(5000), PACKAGE.append_to_pim(SHARE, 1, 1), PACKAGE.product(2, 256, 3072, AT_ONCE, 1000)):
         assert all(float(count) >= 0 for count in cost.activity)
 
 
@@ -167,7 +168,9 @@ def test_quicker_macs_take_no_product_longer_whatever_is_read_beside(activate: s
     )
     paces = []
     for read_bytes in (0, 1_000_000, 2_000_000, 3_000_000, 4_000_000):
-        with_quick, with_slow = (package.product(4, 1024, 3072, 3, read_bytes) for package in (quick, slow))
+        with_quick, with_slow = (
+            package.product(4, 1024, 3072, package.jobs.computing(3), read_bytes) for package in (quick, slow)
+        )
         assert with_quick.latency_ns <= with_slow.latency_ns * 1.002  # a refresh more or less
         paces.append(with_quick.works[0].mac_ck)
         session = Session(quick.device, quick.controller)
