@@ -173,7 +173,7 @@ def naive_turn(case: Case, model: NaiveModel, rows: list[list[int]], wanted: int
     position = 0
     while position < wanted:
         price = case.price[0, position].tolist()
-        tree = model.best_tree(heads, top_k, price, 0.0 if case.rule == "verified-nodes" else 1.0)
+        tree = model.best_tree(heads, top_k, price, 0.0 if case.rule == "verified-nodes" else 0.75)
         depth = max(map(len, tree))
         ran = heads if depth >= len(price) - 1 else depth
         model.ran.append(ran)
