@@ -112,7 +112,7 @@ def every_option() -> set[str]:
 
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")
-OTHERS = {"--rounds", "--points", "--inputs", "--only", "--revision", "--help", "--version"}
+OTHERS = {"--rounds", "--points", "--inputs", "--only", "--memories", "--revision", "--help", "--version"}
 """Options of benchmarks and of tools, and of every command."""
 
 

@@ -21,8 +21,8 @@ NARROW = PimFormat(4, 8)
 FORMATS = {"pim.formats": "w8a8 w4a8"}
 
 
-def channel(concurrent: int = 3, **counts: float) -> PimChannel:
-    wide = die(**counts)
+def channel(concurrent: int = 3, alus: int = 4) -> PimChannel:
+    wide = die(alus=alus)
     device = wide.model_copy(update={"pim_side": wide.pim.model_copy(update={"formats": FORMATS["pim.formats"]})})
     return PimChannel(device, (0, 1, 2), concurrent, 4, NARROW)
 
