@@ -165,3 +165,16 @@ def test_where_room_is_short_copies_are_kept_for_passes_that_requests_share(cont
 
     assert taken_ns(ALSO_K, 16) <= taken_ns(COLUMNS, 16) * (1 + 1e-12)
     assert taken_ns(ALSO_K, 16) < 0.98 * taken_ns(ALSO_K, 1)
+
+
+def test_where_room_is_short_tiles_leave_pim_that_shared_passes_miss_least() -> None:
+    """By what four tokens lose alone, k over ranks left the NPU products that 6 to 16 tokens want on PIM."""
+    model = load_model("qwen2.5-7b")
+
+    def taken_ns(platform: PlatformSpec, tokens: int) -> float:
+        made = make_allocator(platform, model, 64, 212_000, PROFILE, Sharing(requests=16))
+        step = verify_operators(model, np.array([tokens]), np.array([200]))
+        return float(np.sum(made.decode_cost(step).latency_ns))
+
+    for tokens in (6, 16):
+        assert taken_ns(ALSO_K, tokens) <= taken_ns(COLUMNS, tokens) * (1 + 1e-12)

@@ -372,10 +372,11 @@ class BalancedAllocator(ProductSplits):
         return self._known.wanted_by_npu[placed]
 
     def _pim_tile_loss_ns(self, placed: PlacedGemm) -> float:
-        """Time lost when PIM loses its last tile, with the token count that PIM is built for."""
+        """Time lost when PIM loses its last tile, with the tokens that PIM is built for, or one of each request."""
         if placed.most == 0:
             return float("inf")
-        return self._lost_ns(self.pim.spec.alus.n, placed, replace(placed, most=placed.most - 1))
+        tokens = max(self.pim.spec.alus.n, self._main_tokens)
+        return self._lost_ns(tokens, placed, replace(placed, most=placed.most - 1))
 
     def _spare_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when the NPU loses a tile that the main size does without, with the tree that wants it most."""
