@@ -69,7 +69,7 @@ def test_commands_time_it_too(family: str, tmp_path: Path) -> None:
         assert after.tokens_per_s == pytest.approx(before.tokens_per_s, rel=0.02)
 
 
-def test_four_bits_run_where_the_units_take_them_in_closed_form() -> None:
+def test_four_bits_run_where_the_units_take_them() -> None:
     """LP-Spec's own units are INT8; Samsung's read twice as many weights in a column."""
     samsung = {"memory.die": "lp5x-pim", "memory.pim_ranks": "1", "pim.concurrent_ranks": "1"}
     asked: dict[str, Any] = {"model": "llama3.2-1b", "new_tokens": 2, "systems": ["pim"]}
@@ -77,6 +77,5 @@ def test_four_bits_run_where_the_units_take_them_in_closed_form() -> None:
         compare(weights=4, **asked)
     assert "\n" not in str(caught.value)
     (narrow,), (wide,) = (compare(weights=bits, changes=samsung, **asked).runs for bits in (4, 8))
-    assert narrow.fidelity == "analytic"
-    assert wide.fidelity == "command"
+    assert narrow.fidelity == wide.fidelity == "command"
     assert 1.4 < narrow.tokens_per_s / wide.tokens_per_s < 2.0
