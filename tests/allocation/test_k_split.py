@@ -12,7 +12,7 @@ from lpspec.allocation.allocator import Sharing, make_allocator
 from lpspec.allocation.column_map import PIM, lay_out
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.placement import PlacedGemm
-from lpspec.allocation.weighed import WeighedAllocator
+from lpspec.allocation.weighed import WeighedAllocator, Worth
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.devices.pim import LpddrPim
 from lpspec.dram.pim.weights import PimChannel, place_weights
@@ -71,9 +71,9 @@ def test_the_products_of_llama2_7b_that_leave_ranks_idle_are_split() -> None:
 
 def test_what_costs_more_energy_is_not_split_where_energy_alone_counts() -> None:
     """Every part is read back: with time worth nothing and no power that flows meanwhile, columns are cheaper."""
-    free_time = WeighedAllocator(ALSO_K, load_model("llama2-7b"), 16, 512, PROFILE, 0.0)
+    free_time = WeighedAllocator(ALSO_K, load_model("llama2-7b"), 16, 512, Worth(PROFILE, 0.0))
     assert free_time.pim.k_split == frozenset()
-    dear_time = WeighedAllocator(ALSO_K, load_model("llama2-7b"), 16, 512, PROFILE, 3000.0)
+    dear_time = WeighedAllocator(ALSO_K, load_model("llama2-7b"), 16, 512, Worth(PROFILE, 3000.0))
     assert "out" in dear_time.pim.k_split
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.division import GemmSplit
 from lpspec.allocation.hybrid import BalancedAllocator
-from lpspec.allocation.weighed import WeighedAllocator
+from lpspec.allocation.weighed import WeighedAllocator, Worth
 from lpspec.devices.cost import Cost
 from lpspec.llm.loading import load_model
 from lpspec.llm.operators import Gemm, verify_operators
@@ -21,7 +21,7 @@ GEMMS = [op for op in verify_operators(MODEL, 4, 128) if isinstance(op, Gemm)]
 
 
 def weighed(ns_worth_pj: float) -> WeighedAllocator:
-    return WeighedAllocator(LP_SPEC, MODEL, 64, 1024, PROFILE, ns_worth_pj)
+    return WeighedAllocator(LP_SPEC, MODEL, 64, 1024, Worth(PROFILE, ns_worth_pj))
 
 
 ALLOCATORS = {worth: weighed(worth) for worth in (0.0, 3000.0, 1e9)}
@@ -55,7 +55,9 @@ def test_no_allowed_split_costs_less(worth: float, gemm: Gemm, tokens: int) -> N
 
 def test_passes_of_many_requests_are_weighed_as_the_largest_tree() -> None:
     power_mw = np.linspace(1000.0, 3000.0, 64)
-    rising, flat = (WeighedAllocator(LP_SPEC, MODEL, 64, 1024, PROFILE, worth) for worth in (power_mw, power_mw[-1]))
+    rising, flat = (
+        WeighedAllocator(LP_SPEC, MODEL, 64, 1024, Worth(PROFILE, worth)) for worth in (power_mw, power_mw[-1])
+    )
     for gemm in GEMMS:
         op = replace(gemm, tokens=np.array([[64, 65, 200]]))
         for mine, theirs in zip(rising.gemm_splits(op), flat.gemm_splits(op), strict=True):

@@ -30,7 +30,7 @@ class Allocator(Protocol):
     It is made once per run, for the largest tree and context that the run will see, so that everything that can
     be decided then is a table afterwards. By name it also gets what it has a parameter for: ``profile``, an
     EnergyProfile, to weigh energy; ``tree_size``, the tokens of every tree, or None where sizes change; ``requests``,
-    how many share a pass at most.
+    how many share a pass at most; ``passes``, a ``Sharing`` of these two.
     """
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
@@ -161,7 +161,7 @@ def make_allocator(
     main_tokens = passes.tree_size or min(max_tokens, platform.pim.alus.n if platform.pim is not None else 1)
 
     def make(on: PlatformSpec) -> Allocator:
-        return _made(on, model, max_tokens, max_context, profile=profile, **passes._asdict())
+        return _made(on, model, max_tokens, max_context, profile=profile, passes=passes, **passes._asdict())
 
     return soonest(make, platform, main_tokens)
 

@@ -7,9 +7,11 @@ several times the energy of one that PIM reads in its bank, so where energy coun
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
+from lpspec.allocation.allocator import ONE_REQUEST, Sharing
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.known import Known
 from lpspec.allocation.position_splits import Weight
@@ -20,6 +22,20 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Gemm, draft_operators, verify_operators
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
+
+
+class Worth(NamedTuple):
+    """What costs are weighed by.
+
+    Attributes:
+        profile: Energy constants.
+        ns_pj: Energy that a ns is worth, for passes of any or of 1, 2, ... tokens (float64 [max_tokens], the last for
+            all that several requests share beyond): 0 for least energy; the power of a pass, in mW, for its least
+            product of energy and time, since to first order d(ET) / T = dE + (E / T) dT.
+    """
+
+    profile: EnergyProfile
+    ns_pj: float | FloatArray
 
 
 class WeighedAllocator(BalancedAllocator):
@@ -33,8 +49,8 @@ class WeighedAllocator(BalancedAllocator):
         model: ModelSpec,
         max_tokens: int,
         max_context: int,
-        profile: EnergyProfile,
-        ns_worth_pj: float | FloatArray,
+        worth: Worth,
+        requests: int = 1,
     ) -> None:
         """Place every column.
 
@@ -43,17 +59,15 @@ class WeighedAllocator(BalancedAllocator):
             model: The decoder.
             max_tokens: Most tokens that one pass verifies.
             max_context: Longest context of the run.
-            profile: Energy constants.
-            ns_worth_pj: Energy that a ns is worth, for passes of any or of 1, 2, ... tokens (float64 [max_tokens], the
-                last for all that several requests share beyond): 0 for least energy; the power of a pass, in mW, for
-                its least product of energy and time, since to first order d(ET) / T = dE + (E / T) dT.
+            worth: What costs are weighed by.
+            requests: How many share a pass at most, each with a token at least.
 
         Raises:
             InputError: As ``BalancedAllocator``.
         """
-        self._profile = profile
-        self._ns_worth_pj = _for_sizes(ns_worth_pj, max_tokens)
-        super().__init__(platform, model, max_tokens, max_context)
+        self._profile = worth.profile
+        self._ns_worth_pj = _for_sizes(worth.ns_pj, max_tokens)
+        super().__init__(platform, model, max_tokens, max_context, requests=requests)
 
     def at_power(self, ns_worth_pj: float | FloatArray) -> "WeighedAllocator":
         """The same placement with splits of another weight."""
@@ -92,11 +106,16 @@ class _EnergyAllocator(WeighedAllocator):
 
 
 def least_energy(
-    platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, profile: EnergyProfile
+    platform: PlatformSpec,
+    model: ModelSpec,
+    max_tokens: int,
+    max_context: int,
+    profile: EnergyProfile,
+    requests: int = 1,
 ) -> WeighedAllocator:
     """Splits with the least energy, power that flows all the time included."""
-    flowing_mw = platform.uncounted_watts * 1e3
-    return _EnergyAllocator(platform, model, max_tokens, max_context, profile, flowing_mw)
+    worth = Worth(profile, platform.uncounted_watts * 1e3)
+    return _EnergyAllocator(platform, model, max_tokens, max_context, worth, requests)
 
 
 def least_edp(
@@ -105,16 +124,17 @@ def least_edp(
     max_tokens: int,
     max_context: int,
     profile: EnergyProfile,
-    tree_size: int | None = None,
+    passes: Sharing = ONE_REQUEST,
 ) -> WeighedAllocator:
-    """Splits with the least product of energy and time, for steps of every size, or of ``tree_size`` tokens alone.
+    """Splits with the least product of energy and time, for steps of every size, or of the one that all trees have.
 
     The split of least product is that of least E + P T at its own power P = E / T. Where P0 is the power of any split,
     no split of least E + P0 T has a larger product: E T P0 is at most the square of half that sum, which is at most E0.
     So the product falls from power to power until one gives itself again. There may be several such, and what is begun
     at the split that ends soonest, and at that of least energy, may end at two: the lesser product is taken.
     """
-    soonest = BalancedAllocator(platform, model, max_tokens, max_context, profile)
+    tree_size, requests = passes
+    soonest = BalancedAllocator(platform, model, max_tokens, max_context, profile, requests)
     sizes = np.arange(1, max_tokens + 1) if tree_size is None else np.array([tree_size])
     step = verify_operators(model, sizes[None], np.array([[max(max_context - 1, 1)]]))
     if tree_size is not None and tree_size > 1:
@@ -140,6 +160,6 @@ def least_edp(
             power_mw = np.where(falls, new_mw, used_mw)
 
     placed_mw = priced(soonest)[1]
-    weighed = WeighedAllocator(platform, model, max_tokens, max_context, profile, placed_mw)
+    weighed = WeighedAllocator(platform, model, max_tokens, max_context, Worth(profile, placed_mw), requests)
     ends = [settled(power_mw) for power_mw in (placed_mw, priced(weighed.at_power(0.0))[1])]
     return weighed.at_power(np.where(ends[1][0] < ends[0][0], ends[1][1], ends[0][1]))
