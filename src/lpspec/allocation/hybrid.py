@@ -375,8 +375,7 @@ class BalancedAllocator(ProductSplits):
         """Time lost when PIM loses its last tile, with the tokens that PIM is built for, or one of each request."""
         if placed.most == 0:
             return float("inf")
-        tokens = max(self.pim.spec.alus.n, self._main_tokens)
-        return self._lost_ns(tokens, placed, replace(placed, most=placed.most - 1))
+        return self._lost_ns(max(self.pim.spec.alus.n, self._main_tokens), placed, replace(placed, most=placed.most - 1))
 
     def _spare_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when the NPU loses a tile that the main size does without, with the tree that wants it most."""
