@@ -373,9 +373,8 @@ class BalancedAllocator(ProductSplits):
 
     def _pim_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when PIM loses its last tile, with the tokens that PIM is built for, or one of each request."""
-        if placed.most == 0:
-            return float("inf")
-        return self._lost_ns(max(self.pim.spec.alus.n, self._main_tokens), placed, replace(placed, most=placed.most - 1))
+        tokens, fewer = max(self.pim.spec.alus.n, self._main_tokens), replace(placed, most=placed.most - 1)
+        return self._lost_ns(tokens, placed, fewer) if placed.most else float("inf")
 
     def _spare_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when the NPU loses a tile that the main size does without, with the tree that wants it most."""
