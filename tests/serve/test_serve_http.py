@@ -1,7 +1,9 @@
 """What a server answers, asked as a page asks it, and as others might."""
 
 import json
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import pytest
 from command_line import run_command
 from served import Served, served
+
+from lpspec.scenario.scenario import DEFAULT
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
@@ -178,3 +182,19 @@ def test_a_signal_that_the_caller_has_ignored_ends_it_with_its_code(tmp_path: Pa
         code, said = found.end(number)
     assert code == 128 + number
     assert said.startswith("lpspec: ")
+
+
+def test_an_ignored_signal_is_not_lost_as_soon_as_the_page_is_said_to_be_there(tmp_path: Path) -> None:
+    from lpspec.serve.app import Place, listen, serve
+
+    opened = listen(0)
+    place = Place(tmp_path, False, DEFAULT, opened.getsockname()[1])
+    otherwise = threading.Timer(20.0, os.kill, (os.getpid(), signal.SIGTERM))
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    otherwise.start()
+    try:
+        assert serve(place, opened, lambda: os.kill(os.getpid(), signal.SIGINT)) == signal.SIGINT
+    finally:
+        otherwise.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)

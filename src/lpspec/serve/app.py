@@ -183,7 +183,7 @@ def serve(place: Place, opened: socket.socket, ready: Callable[[], None]) -> int
     Args:
         place: What the server is for.
         opened: What it listens on.
-        ready: Called once, when all is prepared.
+        ready: Called once, when requests are answered and signals end it.
 
     Returns:
         The number of the signal, where the caller has it ignored, so that it raised nothing.
@@ -196,6 +196,10 @@ def serve(place: Place, opened: socket.socket, ready: Callable[[], None]) -> int
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             self.ended_by = sig
             super().handle_exit(sig, frame)
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()  # not before signals are taken: one that the caller ignores would be lost
 
     limits = {"analytic": CLOSED_FORM_LIMIT_S, "command": COMMAND_LIMIT_S}
     workers = {level: Worker(place.folder, limit_s) for level, limit_s in limits.items()}
@@ -213,7 +217,6 @@ def serve(place: Place, opened: socket.socket, ready: Callable[[], None]) -> int
     try:
         for worker in workers.values():
             worker.warm()
-        ready()
         server = Server(config)
         server.run(sockets=[opened])
         return server.ended_by
