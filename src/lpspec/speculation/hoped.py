@@ -22,6 +22,7 @@ LEAST_CHANCE = 1e-3
 """Chances are taken to be at least this far from 0 and 1, so that their odds have an error."""
 
 LEAST_SHARE = 1e-9
+"""A head is taken to have run in this part of the steps at least, so that what it lacks is a number."""
 
 
 class Runs(NamedTuple):
