@@ -15,13 +15,14 @@ from lpspec.devices.kept_prices import VARIABLE
 from lpspec.engine_version import engine_version
 from lpspec.errors import InputError
 from lpspec.explore import dask_workers
+from lpspec.explore.chosen_workers import workers
 from lpspec.explore.evaluate import evaluate
 from lpspec.explore.points import points
 from lpspec.explore.results import Query, Results
 from lpspec.explore.store import Outcome, Store
 from lpspec.explore.study_file import load_study
 from lpspec.explore.sweep import sweep
-from lpspec.explore.workers import ThisProcess, workers
+from lpspec.explore.workers import ThisProcess
 from lpspec.scenario import Scenario
 
 STUDY = """

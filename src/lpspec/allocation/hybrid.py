@@ -100,7 +100,8 @@ class BalancedAllocator(ProductSplits):
         try:
             self._place(self.max_kv_tokens)
         except NoRoomError:
-            raise InputError(why_no_room(self, platform.name, max_tokens)) from None
+            names = model.name, platform.name
+            raise InputError(why_no_room(names, self.memory, self._place, self.max_kv_tokens, max_tokens)) from None
         if (splits := self._known.splits_of.get(self._splits_key)) is not None:
             self._columns_of, self._products, self._heads_over = splits
 

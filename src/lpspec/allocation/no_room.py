@@ -1,29 +1,37 @@
 """Why a model does not fit a hybrid package, in one line."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from lpspec.allocation.placement import NoRoomError
-
-if TYPE_CHECKING:
-    from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.machine.platform_spec import MemorySpec
 
 
-def why_no_room(allocator: "BalancedAllocator", name: str, max_tokens: int) -> str:
-    """One line: whether the weights fit at all, and if so with which context they cease to."""
+def why_no_room(
+    names: tuple[str, str], memory: MemorySpec, place: Callable[[int], None], asked_tokens: int, tree_tokens: int
+) -> str:
+    """One line: whether the weights fit at all, and if so with which context they cease to.
+
+    Args:
+        names: What the model and the platform are called.
+        memory: Whose ranks are too small.
+        place: Places weights and the cache of so many tokens, or raises ``NoRoomError``.
+        asked_tokens: Tokens of the cache that do not fit, those of a tree included.
+        tree_tokens: Tokens of a tree.
+    """
     fits = -1
-    low, high = 0, allocator.max_kv_tokens
+    low, high = 0, asked_tokens
     while low < high:
         middle = (low + high) // 2
         try:
-            allocator._place(middle)
+            place(middle)
             fits, low = middle, middle + 1
         except NoRoomError:
             high = middle
-    memory = allocator.memory
+    model, platform = names
     ranks = f"PIM {memory.pim_capacity_bytes / 2**30:.2f} GiB, DRAM {memory.dram_capacity_bytes / 2**30:.2f} GiB"
-    if fits <= max_tokens:
-        return f"{allocator.model.name} does not fit {name}: no placement satisfies both kinds of ranks ({ranks})"
+    if fits <= tree_tokens:
+        return f"{model} does not fit {platform}: no placement satisfies both kinds of ranks ({ranks})"
     return (
-        f"{allocator.model.name} does not fit {name} beyond a context of {fits - max_tokens} tokens, where the cache "
-        f"outgrows the ranks ({ranks}); asked for is {allocator.max_kv_tokens - max_tokens}"
+        f"{model} does not fit {platform} beyond a context of {fits - tree_tokens} tokens, where the cache "
+        f"outgrows the ranks ({ranks}); asked for is {asked_tokens - tree_tokens}"
     )

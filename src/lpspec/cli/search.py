@@ -70,12 +70,12 @@ def search(
     outputs = plan_outputs(json, figure)
     asked = Searching(**given_options(Searching, options))
     announce_compiling()
+    from lpspec.explore.chosen_workers import workers
     from lpspec.explore.objective import read_goals
     from lpspec.explore.search import Effort
     from lpspec.explore.search import search as run_search
     from lpspec.explore.store import Store
     from lpspec.explore.study_file import load_study
-    from lpspec.explore.workers import workers
     from lpspec.report.search_table import search_blocks, search_document
 
     space, goals = load_study(study), read_goals(asked.goals)

@@ -83,7 +83,7 @@ def beyond(
     announce_compiling()
     from lpspec.explore.beyond import beyond as run_beyond
     from lpspec.explore.beyond import run_side
-    from lpspec.explore.workers import workers
+    from lpspec.explore.chosen_workers import workers
     from lpspec.report.beyond_grid_table import grid_blocks
     from lpspec.report.beyond_table import beyond_blocks, beyond_document
 

@@ -36,12 +36,12 @@ def sweep(
         this machine.
     """
     announce_compiling()
+    from lpspec.explore.chosen_workers import workers as who
     from lpspec.explore.points import point_count
     from lpspec.explore.store import Store
     from lpspec.explore.study_file import load_study
     from lpspec.explore.sweep import Progress
     from lpspec.explore.sweep import sweep as run_sweep
-    from lpspec.explore.workers import workers as who
 
     asked, by = load_study(study), who(workers, dask)
     with Store(store, create=True) as kept, paced(f"points of {Path(study).name}", point_count(asked)) as move:
