@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from command_line import Said
 
-from lpspec.machine.die import LPDDR6_TIMINGS, Lpddr6Mode, Organisation, PimDie, Timing
+from lpspec.machine.die import Lpddr6Mode, Organisation, PimDie
 from lpspec.machine.loading import die_names
+from lpspec.machine.timing import LPDDR6_TIMINGS, Timing
 
 Lpspec = Callable[..., Said]
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lpspec.errors import InputError
 from lpspec.machine.clock import EXACT_MBPS
 from lpspec.machine.die import DieSpec
-from lpspec.machine.die_tables import REFRESH_NS
 from lpspec.machine.loading import die_names, load_die, load_platform
+from lpspec.machine.timing import REFRESH_NS
 
 BASE = "lpddr5-6400-8gb"
 

@@ -4,7 +4,6 @@ Names are JESD209-5's (``nRCD``: tRCD in clock cycles of CK). nRCD, nRAS and nRC
 what lies behind one sub-channel (x12); its settings stand in ``Lpddr6Mode``.
 """
 
-# ruff: noqa: N815 - timings keep the spelling of the standard
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -14,7 +13,6 @@ from lpspec.machine.clock import (
     FASTEST_MBPS,
     SLOWEST_MBPS,
     STANDARDS,
-    CkCount,
     Standard,
     StandardName,
     ck_ns_at,
@@ -24,6 +22,7 @@ from lpspec.machine.clock import (
     whole_ck,
 )
 from lpspec.machine.quantity import Count, DataRate, Described, Duration, PositiveDuration
+from lpspec.machine.timing import LPDDR6_TIMINGS, Timing
 
 AT_MOST = frozenset({"nREFI", "nAAD"})
 """Timings that are limits from above, so that a time is rounded down to whole CK."""
@@ -80,58 +79,6 @@ class Organisation(Described):
     def die_bytes(self) -> int:
         """Capacity of a die, bytes."""
         return self.banks * self.rows.n * self.row_bytes.n
-
-
-class Timing(Described):
-    """Timings in CK, spelled as in JESD209-5; a file gives each as a count of CK or as a time."""
-
-    RANGES: ClassVar = {"*": (1, 2**20)}
-
-    nCL: CkCount = Field(description="RD to first data (RL)")
-    nCWL: CkCount = Field(description="WR to first data (WL)")
-    nBL_min: CkCount = Field(description="BL/n_min: CK that a burst holds DQ")
-    nBL_max: CkCount = Field(description="BL/n_max: CK that a burst holds its bank group")
-    nRCD: CkCount = Field(description="ACT-2 to RD, and to WR unless nRCDw says otherwise")
-    nRPpb: CkCount = Field(description="PRE to ACT-1 of the bank")
-    nRPab: CkCount = Field(description="PRE-all to ACT-1 of any bank")
-    nRAS: CkCount = Field(description="ACT-2 to PRE")
-    nRC: CkCount = Field(description="ACT-2 to the next ACT-1 of the bank")
-    nAAD: CkCount = Field(description="ACT-1 to ACT-2 at most")
-    nWR: CkCount = Field(description="end of write data to PRE (LPDDR6: nWTP, counted from WL + BL/n_max)")
-    nRTP: CkCount = Field(description="RD to PRE")
-    nPPD: CkCount = Field(description="PRE to PRE of a rank")
-    nCCD_S: CkCount = Field(description="column to column command, other bank group")
-    nCCD_L: CkCount = Field(description="column to column command, same bank group")
-    nRRD: CkCount = Field(description="ACT to ACT of a rank, whatever the bank groups")
-    nFAW: CkCount = Field(description="window of four ACTs of a rank")
-    nWTR_S: CkCount = Field(description="end of write data to RD, other bank group")
-    nWTR_L: CkCount = Field(description="end of write data to RD, same bank group")
-    nRTRS: CkCount = Field(description="gap on DQ when the driving rank changes")
-    nRFCab: CkCount = Field(description="REFab to ACT-1 or REF of the rank")
-    nRFCpb: CkCount = Field(description="REFpb to ACT-1 of the pair of banks")
-    nREFI: CkCount = Field(description="average REFab interval; REFpb: eight per nREFI")
-    nPBR2PBR: CkCount = Field(description="REFpb to REFpb of a rank")
-    nPBR2ACT: CkCount = Field(description="REFpb to ACT-1 of another bank")
-    nWCKPST: CkCount = Field(description="WCK runs on after the last burst")
-    nWCKIDLE: CkCount = Field(description="WCK runs on after a CAS that no access follows")
-    nRCDw: CkCount | None = Field(default=None, description="ACT-2 to WR (LPDDR6)")
-    nWCK2DQO: CkCount | None = Field(default=None, description="WCK to read data, in read to write (LPDDR6)")
-    nODTLon: CkCount | None = Field(default=None, description="WR to termination on, in read to write (LPDDR6)")
-
-    @model_validator(mode="after")
-    def _adds_up(self) -> Self:
-        if self.nRC.n < self.nRAS.n + self.nRPpb.n:
-            raise ValueError(f"nRC ({self.nRC.n}) must be at least nRAS + nRPpb ({self.nRAS.n + self.nRPpb.n})")
-        return self
-
-    def counts(self) -> dict[str, int]:
-        """Every timing that the die has by name, CK."""
-        given = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: timing.n for name, timing in given.items() if timing is not None}
-
-
-LPDDR6_TIMINGS = ("nRCDw", "nWCK2DQO", "nODTLon")
-"""Timings that only JESD209-6 has."""
 
 
 class Lpddr6Mode(Described):

@@ -9,18 +9,9 @@ from typing import Any
 from lpspec.machine import lpddr6
 from lpspec.machine.clock import is_time
 from lpspec.machine.quantity import DataRate
+from lpspec.machine.timing import REFRESH_NS
 
 Tables = dict[str, Any]
-
-REFRESH_NS: dict[int, dict[str, float]] = {
-    2: {"nRFCab": 130, "nRFCpb": 60, "nPBR2PBR": 60},
-    4: {"nRFCab": 180, "nRFCpb": 90, "nPBR2PBR": 90},
-    8: {"nRFCab": 210, "nRFCpb": 120, "nPBR2PBR": 90},
-    16: {"nRFCab": 280, "nRFCpb": 140, "nPBR2PBR": 90},
-    32: {"nRFCab": 380, "nRFCpb": 190, "nPBR2PBR": 90},
-}
-"""Times of refresh by the density of a die in Gb, ns. Source: public simulators (Ramulator 2), JESD209-5; at 32 Gb the
-all-bank time is that of JESD209-6 and the others are assumed, 140 to 190 and 90 to 120."""
 
 _GB = 2**27
 _OF_DIE = ("standard", "mode", "data_rate", "organisation", "timing")
