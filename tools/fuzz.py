@@ -66,7 +66,7 @@ def fuzz(target: Target, count: int, seed: int, guard: Guard, folder: Path) -> F
         if target.may_write:
             _clean(place, target)
     found.slowest_s = guard.slowest_s
-    left = {p.name for p in place.iterdir()} - {target.file, "store"}
+    left = {p.name for p in place.iterdir()} - {target.file, "store", *target.beside}
     if left and not target.may_write:
         found.faults["left files"] = (Fault("left files", ", ".join(sorted(left))), b"")
         found.counts["left files"] += 1

@@ -119,6 +119,8 @@ MIXED_CONFIG = json.dumps(
         "decoder_sparse_step": 1, "mlp_only_layers": [], "norm_topk_prob": True, "max_position_embeddings": 256,
     }
 ).encode()  # fmt: skip
+ROUTING = b'{"experts": [[0, 3], [1, 2]]}\n{"experts": [[1, 0], [3, 2]]}\n{"experts": [[2, 3], [0, 1]]}\n'
+ROUTING_CSV = b"token,layer,expert\n0,0,0\n0,0,3\n0,1,1\n0,1,2\n1,0,1\n1,0,0\n1,1,3\n1,1,2\n"
 PRICES = json.dumps(
     {
         "format": "lpspec-machine-prices", "version": 1, "model": "m", "drafter": "medusa", "contexts": [16, 64],

@@ -160,6 +160,22 @@ def _formats(path: Path) -> object:
     return load_model("tinyllama", _text(path))
 
 
+def _weights_table(path: Path) -> object:
+    """``--weights mix.toml``, and a model with experts stored like this."""
+    from lpspec.llm.loading import load_model
+
+    return load_model(str(path.parent / "config.json"), weights=str(path))
+
+
+def _routing(path: Path) -> object:
+    """``--routing``, of a model of as many layers and experts as the seeds have, and what passes need of it."""
+    from lpspec.llm.loading import load_model
+
+    model = load_model(str(path.parent / "config.json"), routing=str(path))
+    assert model.routing is not None
+    return model.routing.distinct(4, 5)
+
+
 def _dimensions(path: Path) -> object:
     """``--set model.layers``: dimensions of a shipped model, changed by texts."""
     from lpspec.llm.dimensions import with_dimensions
@@ -393,6 +409,11 @@ def _traces() -> Iterator[Target]:
 def _models() -> Iterator[Target]:
     dimensions = (b'{"layers": "3", "kv_heads": "4"}', b'{"hidden_size": 640, "vocab_size": 77}')
     yield Target("dimensions of a model", 10, "fuzz-input.json", m.of_json, _dimensions, dimensions)
+    tables = (b'expert = "mxfp4"\nattention_in = 8\n', b'attention_out = 16\nhead = "4g32"\n"embedding" = "8"\n')
+    model = {"config.json": seeds.MIXED_CONFIG}
+    yield Target("table of weights", 15, "fuzz-input.toml", m.of_toml, _weights_table, tables, beside=model)
+    yield Target("routing, CSV", 8, "fuzz-input.csv", m.of_text, _routing, (seeds.ROUTING_CSV,), beside=model)
+    yield Target("routing, JSONL", 8, "fuzz-input.jsonl", m.of_json_lines, _routing, (seeds.ROUTING,), beside=model)
     yield Target("config.json", 30, "config.json", m.of_json, _model, (seeds.CONFIG, seeds.MIXED_CONFIG))
     yield Target(
         "safetensors header", 90, "model.safetensors", m.of_safetensors, _stored_tensors, (seeds.safetensors(),)
