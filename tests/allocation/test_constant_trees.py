@@ -6,8 +6,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lpspec.allocation.allocator import Sharing, make_allocator
+from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator
+from lpspec.allocation.sharing import Sharing
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
 from lpspec.llm.operators import draft_operators, verify_operators

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpspec.allocation.allocator import Sharing, make_allocator
+from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.column_map import PIM, lay_out
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.placement import PlacedGemm
+from lpspec.allocation.sharing import Sharing
 from lpspec.allocation.weighed import WeighedAllocator, Worth
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.devices.pim import LpddrPim

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lpspec.allocation.allocator import ALLOCATORS, Layout, WeightMove
 from lpspec.allocation.division import Division
 from lpspec.allocation.exclusive import DynamicAllocator
+from lpspec.allocation.sharing import Sharing
 from lpspec.devices.cost import Cost
 from lpspec.devices.expert_loads import price_on
 from lpspec.devices.kinds import device_alone
@@ -55,9 +56,9 @@ class Moving:
         max_tokens: int,
         max_context: int,
         profile: EnergyProfile,
-        tree_size: int | None,
+        passes: Sharing,
     ) -> None:
-        self.inside = DynamicAllocator(platform, model, max_tokens, max_context, profile, tree_size)
+        self.inside = DynamicAllocator(platform, model, max_tokens, max_context, profile, passes)
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         return self.inside.decode_cost(operators)

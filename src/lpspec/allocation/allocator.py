@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from lpspec.allocation.division import Division
 from lpspec.allocation.ranks import soonest
+from lpspec.allocation.sharing import ONE_REQUEST, Sharing
 from lpspec.devices.cost import Cost
 from lpspec.devices.kv_share import KvShare
 from lpspec.errors import InputError
@@ -29,8 +30,7 @@ class Allocator(Protocol):
 
     It is made once per run, for the largest tree and context that the run will see, so that everything that can
     be decided then is a table afterwards. By name it also gets what it has a parameter for: ``profile``, an
-    EnergyProfile, to weigh energy; ``tree_size``, the tokens of every tree, or None where sizes change; ``requests``,
-    how many share a pass at most; ``passes``, a ``Sharing`` of these two.
+    EnergyProfile, to weigh energy; ``passes``, a ``Sharing``, which says what is known of their tokens.
     """
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
@@ -113,22 +113,6 @@ ALLOCATORS: Registry[Callable[..., Allocator]] = Registry(
 """Allocators by the name that a platform file gives; a script may add its own (``examples/custom_allocator.py``)."""
 
 
-class Sharing(NamedTuple):
-    """What is known beforehand of the tokens of all passes.
-
-    Attributes:
-        tree_size: Tokens that every tree has, the root included; None where that changes.
-        requests: How many share a pass at most, each with a token at least.
-    """
-
-    tree_size: int | None = None
-    requests: int = 1
-
-
-ONE_REQUEST = Sharing()
-"""Trees of any size, of one request at a time."""
-
-
 def make_allocator(
     platform: PlatformSpec,
     model: ModelSpec,
@@ -161,7 +145,7 @@ def make_allocator(
     main_tokens = passes.tree_size or min(max_tokens, platform.pim.alus.n if platform.pim is not None else 1)
 
     def make(on: PlatformSpec) -> Allocator:
-        return _made(on, model, max_tokens, max_context, profile=profile, passes=passes, **passes._asdict())
+        return _made(on, model, max_tokens, max_context, profile=profile, passes=passes)
 
     return soonest(make, platform, main_tokens)
 
@@ -172,7 +156,7 @@ def any_allocator(platform: PlatformSpec, model: ModelSpec, profile: EnergyProfi
     Raises:
         InputError: As ``make_allocator``.
     """
-    return _made(platform, model, 1, 1, profile=profile, tree_size=None)
+    return _made(platform, model, 1, 1, profile=profile)
 
 
 def _made(platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, **known: object) -> Allocator:

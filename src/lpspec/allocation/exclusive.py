@@ -10,6 +10,7 @@ from lpspec.allocation.column_map import ColumnMap
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.migration import can_migrate, migration_cost, moved_bytes, moves_between
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
+from lpspec.allocation.sharing import ONE_REQUEST, Sharing
 from lpspec.arrays import IntArray
 from lpspec.devices.cost import Cost
 from lpspec.errors import InputError
@@ -33,12 +34,12 @@ class StaticAllocator(BalancedAllocator):
         max_tokens: int,
         max_context: int,
         profile: EnergyProfile | None = None,
-        tree_size: int | None = None,
+        passes: Sharing = ONE_REQUEST,
     ) -> None:
-        """Place every column for trees of ``tree_size`` tokens; None where sizes change."""
-        self._tree_size = tree_size
+        """Place every column for the trees of ``passes``, whose size is one for all, or changes."""
+        self._tree_size = passes.tree_size
         super().__init__(platform, model, max_tokens, max_context, profile)
-        if tree_size is not None:
+        if self._tree_size is not None:
             self._settle(platform)
 
     def _placed_for(self, max_tokens: int) -> IntArray:
@@ -92,7 +93,7 @@ class _PlacedFor(StaticAllocator):
     def __init__(self, home: StaticAllocator, platform: PlatformSpec, max_tokens: int, tokens: int) -> None:
         self._home = home
         context = home.max_kv_tokens - max_tokens
-        super().__init__(platform, home.model, max_tokens, context, home.profile, tokens)
+        super().__init__(platform, home.model, max_tokens, context, home.profile, Sharing(tokens))
 
     def _settle(self, platform: PlatformSpec) -> None:
         """It stays as it is, one of those among which others settle."""
@@ -122,10 +123,10 @@ class DynamicAllocator(StaticAllocator):
         max_tokens: int,
         max_context: int,
         profile: EnergyProfile | None = None,
-        tree_size: int | None = None,
+        passes: Sharing = ONE_REQUEST,
     ) -> None:
-        """Find the placements that trees of any size want; a run starts in that for ``tree_size``."""
-        super().__init__(platform, model, max_tokens, max_context, profile, tree_size)
+        """Find the placements that trees of any size want; a run starts in that for ``passes``."""
+        super().__init__(platform, model, max_tokens, max_context, profile, passes)
         self.choices: list[StaticAllocator] = [self]
         self._maps = [self.column_map(self.max_kv_tokens)]
         for choice in self._placed_for_each(self._sizes_with_other_splits(), platform):

@@ -21,6 +21,7 @@ from lpspec.allocation.no_room import why_no_room
 from lpspec.allocation.parts import Part, in_parts
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.allocation.product_splits import ProductSplits
+from lpspec.allocation.sharing import ONE_REQUEST, Sharing
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, Real
 from lpspec.devices.expert_loads import over_loads, price_on
@@ -67,11 +68,11 @@ class BalancedAllocator(ProductSplits):
         max_tokens: int,
         max_context: int,
         profile: EnergyProfile | None = None,
-        requests: int = 1,
+        passes: Sharing = ONE_REQUEST,
     ) -> None:
         """Place every column, then keep the placement for the run; with a profile no tree costs more than a larger one.
 
-        Where room is short, passes over the weights come first that have a token of each of so many requests.
+        Where room is short, passes over the weights come first that have a token of each request of ``passes``.
 
         Raises:
             InputError: The platform has no NPU or no PIM, or its ranks cannot hold the model.
@@ -79,7 +80,7 @@ class BalancedAllocator(ProductSplits):
         if platform.npu is None or platform.memory is None or platform.pim is None:
             wants = f"allocator {platform.allocator} needs [npu], [memory] and [pim]"
             raise InputError(f"platform '{platform.name}': {wants}")
-        self._requests = requests
+        self._requests = requests = passes.requests
         # Those that place or weigh otherwise, and allocators of users, begin anew.
         known = platform.npu, platform.memory, platform.pim, model, max_tokens, profile, requests
         self._known = known_of(*known) if type(self) is BalancedAllocator else Known()

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lpspec.allocation.allocator import ONE_REQUEST, Sharing
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.known import Known
 from lpspec.allocation.position_splits import Weight
+from lpspec.allocation.sharing import ONE_REQUEST, Sharing
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, Real
 from lpspec.llm.counts import Count
@@ -50,7 +50,7 @@ class WeighedAllocator(BalancedAllocator):
         max_tokens: int,
         max_context: int,
         worth: Worth,
-        requests: int = 1,
+        passes: Sharing = ONE_REQUEST,
     ) -> None:
         """Place every column.
 
@@ -60,14 +60,14 @@ class WeighedAllocator(BalancedAllocator):
             max_tokens: Most tokens that one pass verifies.
             max_context: Longest context of the run.
             worth: What costs are weighed by.
-            requests: How many share a pass at most, each with a token at least.
+            passes: What is known of their tokens.
 
         Raises:
             InputError: As ``BalancedAllocator``.
         """
         self._profile = worth.profile
         self._ns_worth_pj = _for_sizes(worth.ns_pj, max_tokens)
-        super().__init__(platform, model, max_tokens, max_context, requests=requests)
+        super().__init__(platform, model, max_tokens, max_context, passes=passes)
 
     def at_power(self, ns_worth_pj: float | FloatArray) -> "WeighedAllocator":
         """The same placement with splits of another weight."""
@@ -111,11 +111,11 @@ def least_energy(
     max_tokens: int,
     max_context: int,
     profile: EnergyProfile,
-    requests: int = 1,
+    passes: Sharing = ONE_REQUEST,
 ) -> WeighedAllocator:
     """Splits with the least energy, power that flows all the time included."""
     worth = Worth(profile, platform.uncounted_watts * 1e3)
-    return _EnergyAllocator(platform, model, max_tokens, max_context, worth, requests)
+    return _EnergyAllocator(platform, model, max_tokens, max_context, worth, passes)
 
 
 def least_edp(
@@ -133,8 +133,8 @@ def least_edp(
     So the product falls from power to power until one gives itself again. There may be several such, and what is begun
     at the split that ends soonest, and at that of least energy, may end at two: the lesser product is taken.
     """
-    tree_size, requests = passes
-    soonest = BalancedAllocator(platform, model, max_tokens, max_context, profile, requests)
+    tree_size = passes.tree_size
+    soonest = BalancedAllocator(platform, model, max_tokens, max_context, profile, passes)
     sizes = np.arange(1, max_tokens + 1) if tree_size is None else np.array([tree_size])
     step = verify_operators(model, sizes[None], np.array([[max(max_context - 1, 1)]]))
     if tree_size is not None and tree_size > 1:
@@ -160,6 +160,6 @@ def least_edp(
             power_mw = np.where(falls, new_mw, used_mw)
 
     placed_mw = priced(soonest)[1]
-    weighed = WeighedAllocator(platform, model, max_tokens, max_context, Worth(profile, placed_mw), requests)
+    weighed = WeighedAllocator(platform, model, max_tokens, max_context, Worth(profile, placed_mw), passes)
     ends = [settled(power_mw) for power_mw in (placed_mw, priced(weighed.at_power(0.0))[1])]
     return weighed.at_power(np.where(ends[1][0] < ends[0][0], ends[1][1], ends[0][1]))

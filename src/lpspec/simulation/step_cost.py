@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from lpspec.allocation.allocator import Allocator, Commanded, Sharing, make_allocator
+from lpspec.allocation.allocator import Allocator, Commanded, make_allocator
 from lpspec.allocation.checking import checked_cost
+from lpspec.allocation.sharing import Sharing
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
