@@ -370,6 +370,20 @@ def test_a_weight_of_16_bits_takes_the_arrays_twice_and_the_bus_twice() -> None:
     assert twice.scratchpad_bits == once.scratchpad_bits
 
 
+def test_activations_of_16_bits_take_the_arrays_in_turns_where_a_machine_says_so() -> None:
+    platform = load_platform("lp5x-pim")
+    npu = Npu.of(platform)
+    narrow, wide = (Gemm("qkv", 1, 512, 64, 128, WeightFormat(8), bits) for bits in (8, 16))
+    assert npu.spec.wide_turns.n == 2
+    assert npu.product_compute_ns(wide) == 2 * npu.product_compute_ns(narrow)
+    assert npu.price(wide).activity.macs_fp16 == npu.price(narrow).activity.macs_int8 == 512 * 64 * 128
+    once, twice = (Attention("attention", 1, 4, 60, 256, 2, 1, 64, 8, bits) for bits in (8, 16))
+    assert npu.attention_compute_ns(twice, 1) == 2 * npu.attention_compute_ns(once, 1)
+    assert float(npu.price(twice).activity.macs_fp16) == float(npu.price(once).activity.macs_int8) == 2 * 2 * 64 * 256
+    with pytest.raises(InputError, match="32-bit operands are not supported"):
+        npu.price(Gemm("qkv", 1, 1, 8, 8, WeightFormat(8), 32))
+
+
 def test_grouped_weights_are_read_with_their_scales() -> None:
     grouped = Gemm("qkv", 1, 1, 4096, 4096, WeightFormat(4, 128, 20), 8)
     assert PEAK.price(grouped).latency_ns == pytest.approx(4096 * 4096 * (4 + 20 / 128) / 8 / BUS_GB_PER_S)

@@ -64,6 +64,7 @@ def violations(done: ChannelRun, program: PimProgram, refresh: Any = "all-bank")
     channel = program.channel
     ranks, most = channel.ranks, channel.concurrent
     options = check_options(channel.device, ranks, channel.pim_ranks, refresh=refresh, concurrent=most)
+    options = options.taking(channel.form.input_bytes)
     t = done.commands
     assert t is not None
     stream = command_table(t["ck"], t["command"], t["rank"], t["bank_group"], t["bank"], t["row"], t["column"])

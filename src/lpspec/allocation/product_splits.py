@@ -224,6 +224,7 @@ class ProductSplits(AttentionSplits):
         """The table of a product, which those of one shape share."""
         gemm, key = placed.gemm, self._table_key(placed)
         if key not in self._known.tables:
+            self.pim.check_precision(gemm)
             tokens = np.arange(1, self.max_tokens + 1)[:, None]
             columns = np.minimum(np.arange(placed.tiles + 1) * placed.tile_columns, gemm.n)
             one = replace(gemm, count=1, tokens=tokens, runs=1)
@@ -243,7 +244,7 @@ class ProductSplits(AttentionSplits):
     def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> FloatArray:
         """Time of one copy of a product when PIM computes its first ``pim_columns`` columns, ns."""
         npu_columns = gemm.n - pim_columns
-        npu_ns = self.npu.gemm_compute_ns(tokens, gemm.k, npu_columns)
+        npu_ns = self.npu.product_compute_ns(replace(gemm, tokens=tokens), npu_columns)
         npu_bytes = self.npu.gemm_read_bytes(replace(gemm, tokens=tokens), npu_columns)
         on_pim = self.pim.product(replace(gemm, tokens=tokens), pim_columns)
         beside_ns = self._beside_ns(on_pim, npu_bytes)

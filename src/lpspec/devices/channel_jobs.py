@@ -132,7 +132,8 @@ class ChannelJobs:
             family = ("product", channel.concurrent, *(("k",) if k_split else ()), *narrow_form)
             kin = self._kin(family, counts, (k, width), (bursts, mac_ck), others)
             key = (self._pim_key, *family[:1], tokens, k, width, *family[1:], bursts, mac_ck)
-            return self._paced(Job(key, Work(program, self._stream(bursts), mac_ck or None), kin=kin), beside)
+            asked_work = Work(program, self._stream(bursts), mac_ck or None, channel.form)
+            return self._paced(Job(key, asked_work, kin=kin), beside)
 
         return beside
 
@@ -184,7 +185,7 @@ class ChannelJobs:
             paced = partial(beside, mac_ck=mac_ck)
             kin = self._kin((what, *dealing), counts, (), (bursts, mac_ck), (paced, list, paced, paced))
             key = (self._pim_key, what, of_channel, *dealing, queries, on_channel, bursts, mac_ck)
-            asked = Work(program, self._stream(bursts), mac_ck or None)
+            asked = Work(program, self._stream(bursts), mac_ck or None, share.form)
             return self._paced(Job(key, asked, mean_share, kin), beside)
 
         return beside

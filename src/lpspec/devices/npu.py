@@ -105,17 +105,15 @@ class Npu:
     def product_compute_ns(self, op: Gemm, columns: Count | None = None) -> Real:
         """Time of the MAC arrays for one copy of a product, or some columns of it, ns.
 
-        A weight of 16 bits takes its 8-bit multipliers twice.
+        A weight of 16 bits takes its 8-bit multipliers twice, an activation of 16 bits as often as the machine says.
 
         Narrow weights are widened on their way in; their scales take no time of the arrays.
 
         Raises:
             InputError: The activations are wider than the arrays take.
         """
-        self._check_precision(op.activation_bits)
-        return ceil_div(op.weight_bits, ARRAY_BITS) * self.gemm_compute_ns(
-            op.tokens, op.k, op.n if columns is None else columns
-        )
+        turns = ceil_div(op.weight_bits, ARRAY_BITS) * self._turns(op.activation_bits)
+        return turns * self.gemm_compute_ns(op.tokens, op.k, op.n if columns is None else columns)
 
     def attention_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
         """Time of the MAC arrays for one layer of attention over ``kv_heads`` of its heads, ns."""
@@ -123,11 +121,11 @@ class Npu:
 
     def scores_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
         """The part of QK^T. Queries that share a key-value head share the array, whose weights its keys are."""
-        return self._heads_ns(kv_heads, self.dataflow.scores(op))
+        return self._turns(op.activation_bits) * self._heads_ns(kv_heads, self.dataflow.scores(op))
 
     def values_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
         """The part of PV, likewise."""
-        return self._heads_ns(kv_heads, self.dataflow.values(op))
+        return self._turns(op.activation_bits) * self._heads_ns(kv_heads, self.dataflow.values(op))
 
     def _heads_ns(self, kv_heads: Count, one: Passing) -> Real:
         """Layers follow each other without waiting for the slowest core, so heads fill the cores evenly."""
@@ -171,7 +169,8 @@ class Npu:
     # Attention
 
     def _attention(self, op: Attention) -> Cost:
-        self._check_precision(op.kv_bits, op.activation_bits)
+        if op.kv_bits > ARRAY_BITS:
+            raise InputError(f"the NPU computes INT8: {op.kv_bits}-bit operands are not supported, use 8 or 4")
         compute_ns = op.count * self.attention_compute_ns(op, op.kv_heads)
         memory_ns = (op.count * self.attention_read_bytes(op, op.kv_heads) + op.kv_write_bytes) / self.bus_gb_per_s
         activity = self.attention_activity(op, op.kv_heads) + self.kv_write_activity(op)
@@ -259,9 +258,20 @@ class Npu:
         """Time of all vector lanes."""
         return operations / (self.spec.vector_tops * 1e3)
 
-    def _check_precision(self, *bits: int) -> None:
-        if max(bits) > ARRAY_BITS:
-            raise InputError(f"the NPU computes INT8: {max(bits)}-bit operands are not supported, use 8 or 4")
+    def _turns(self, activation_bits: int) -> int:
+        """Turns of the arrays that activations take.
+
+        Raises:
+            InputError: They are wider than the arrays take.
+        """
+        if activation_bits <= ARRAY_BITS:
+            return 1
+        if activation_bits > 2 * ARRAY_BITS or not self.spec.wide_turns.n:
+            raise InputError(
+                f"the NPU computes INT8: {activation_bits}-bit operands are not supported, use 8 or 4 "
+                "(16 where npu.wide_turns is set)"
+            )
+        return self.spec.wide_turns.n
 
 
 def _passing(passed_bytes: Real) -> Activity:

@@ -258,14 +258,17 @@ class PackageCommands:
 
         Bursts follow each other no faster than the platform lets them, whatever commands could do; refresh goes on.
         """
-        counts, share = np.zeros((len(jobs), COUNTED)), np.ones(len(jobs))
+        counts, share, wide = np.zeros((len(jobs), COUNTED)), np.ones(len(jobs)), np.zeros(len(jobs), np.bool_)
         there = [i for i, job in enumerate(jobs) if job is not None]
         some = [job for job in jobs if job is not None]
         counts[there], share[there] = self.prices.counts(some), [job.share for job in some]
+        wide[there] = [job.work.form.is_wide for job in some]
         took_ns = counts[:, CK] * self.device.tCK.ns
         latency_ns = np.maximum(took_ns, counts[:, _BURSTS].sum(axis=1) * self._least_burst_ns)
         activity = self._events @ counts.T * (share * self.channels)
         activity[_NAMES.index("refreshing_die_ns")] += self.refreshing(latency_ns - took_ns).refreshing_die_ns
+        narrow_macs, wide_macs = _NAMES.index("pim_macs_int8"), _NAMES.index("macs_fp16")
+        activity[wide_macs, wide], activity[narrow_macs, wide] = activity[narrow_macs, wide], 0.0
         return latency_ns, activity
 
 

@@ -12,6 +12,7 @@ from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import CK, COUNTED, PhaseCommands, PhaseWork
 from lpspec.dram.run.steady import in_the_long_run, is_long, per_refresh, refreshed, without_refresh
 from lpspec.machine.die import DieSpec
+from lpspec.machine.pim_format import INT8, PimFormat
 
 _MOST_KNOWN = 1 << 14
 _KNOWN: dict[tuple[Any, ...], FloatArray] = {}
@@ -25,11 +26,13 @@ class Work:
         program: int64 [instructions, fields], empty for none.
         requests: int64 [n, 5], their CK counted from the start of the phase.
         mac_ck: CK from MAC to MAC; what the die needs if left out.
+        form: What MACs multiply.
     """
 
     program: Callable[[], IntArray]
     requests: Callable[[], IntArray]
     mac_ck: int | None = None
+    form: PimFormat = INT8
 
     def made(self) -> PhaseWork:
         """It made."""

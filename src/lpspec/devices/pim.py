@@ -52,7 +52,7 @@ class LpddrPim(PimHeads):
         self.slice_columns = self.mpus_per_rank * pim.lanes.n
         self.tile_columns = self.slice_columns * pim.concurrent_ranks.n
         self.row_columns = self.die.organisation.columns
-        self.chunk = min(pim.input_depth.n, self.row_columns)
+        self.chunks = {width: min(pim.input_depth.n // width, self.row_columns) * width for width in (1, 2)}
         self.k_split: frozenset[str] = frozenset()
         self._dealt_to: dict[str, int] = {}
         self._set_times()
@@ -94,10 +94,8 @@ class LpddrPim(PimHeads):
             yield Identity(f"{key}_ck", in_ck, ck, f"at command level{rounded}")
         yield Identity("pim_tile", self.tile_columns, "outputs", "of one tile over those dies")
 
-    def phase_parts(self, op: PlainOperator, amount: Count | KeyShare | None = None) -> tuple[PhasePart, ...] | None:
-        """Programs of the package, of inputs of a byte; inputs and results cross the bus beside what others read."""
-        if isinstance(op, Gemm | Attention) and format_of(op).input_bytes > 1:
-            return None
+    def phase_parts(self, op: PlainOperator, amount: Count | KeyShare | None = None) -> tuple[PhasePart, ...]:
+        """Programs of the package; inputs and results cross the bus beside what others read."""
         if isinstance(op, Gemm):
             assert not isinstance(amount, KeyShare)
             n, tokens, k = op.n if amount is None else amount, plain(op.tokens), op.k
@@ -190,13 +188,12 @@ class LpddrPim(PimHeads):
         )
         open_ns = (work.die_macs * self.mac_ns + work.die_passes * self.open_ns) * total
         macs = work.token_macs * float(self.die.mpus * work.form.lanes(self.spec.lanes.n)) * total
-        narrow = work.form.activation_bits <= INT8.activation_bits
         return Activity(
             activate_bits=rows * (self.die.organisation.row_bytes.n * 8.0),
             column_bits=array_bits,
             pim_register_bits=array_bits + input_bits + result_bits,
-            pim_macs_int8=macs if narrow else 0.0,
-            macs_fp16=0.0 if narrow else macs,
+            pim_macs_int8=0.0 if work.form.is_wide else macs,
+            macs_fp16=macs if work.form.is_wide else 0.0,
             activation_io_bits=result_bits,
             activation_input_bits=input_bits,
             active_die_ns=open_ns,
@@ -218,8 +215,7 @@ class LpddrPim(PimHeads):
         With ``k_split`` all ranks share the k of each die's worth of outputs that is left over when tiles are full: a
         tile of its own, shorter, in which every rank has other inputs and reads back sums of its own.
         """
-        lanes, width = form.lanes(self.spec.lanes.n), form.input_bytes
-        ranks = self.spec.concurrent_ranks.n
+        lanes, ranks = form.lanes(self.spec.lanes.n), self.spec.concurrent_ranks.n
         blocks = ceil_div(ceil_div(columns, lanes), self.channels)
         units = ceil_div(blocks, self.die.mpus)
         left = units % ranks * (k_split and self.may_split_k(k))
@@ -236,8 +232,8 @@ class LpddrPim(PimHeads):
             die_macs=units * passes * k,
             die_rows=units * passes * rows,
             token_macs=units * tokens * k,
-            input_sets=sent * passes * ceil_div(k * width, self.chunk),
-            input_bursts=sent * self._input_bursts(tokens, k * width),
+            input_sets=sent * passes * self._input_sets(k, form),
+            input_bursts=sent * self._input_bursts(tokens, k, form),
             output_bursts=tokens * (blocks + left_blocks * (ranks - 1)) * self._result_bursts(lanes),
             form=form,
         )

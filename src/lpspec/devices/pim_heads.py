@@ -11,6 +11,7 @@ from lpspec.devices.memory_timing import MemoryTiming
 from lpspec.devices.pim_work import PimWork, chosen
 from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.machine.die import DieSpec
+from lpspec.machine.pim_format import PimFormat
 from lpspec.machine.platform_spec import PimSpec
 
 
@@ -21,7 +22,8 @@ class PimHeads(ABC):
     timing: MemoryTiming
     die: DieSpec
     row_columns: int
-    chunk: int
+    chunks: dict[int, int]
+    """Bytes of one token in a set of registers, by the bytes of an input."""
 
     def passes(self, tokens: Count) -> Count:
         """Passes over the weights: one serves up to N_ALU tokens."""
@@ -42,8 +44,8 @@ class PimHeads(ABC):
     def _may_take_turns(self, heads: Heads) -> bool:
         """Whether there are several ranks, all rows of a tile may be open at once, and registers hold its inputs."""
         rows = ceil_div(heads.share.head_dim, self.row_columns)
-        sets = rows * ceil_div(self.row_columns, self.chunk)
-        return self.spec.concurrent_ranks.n > 1 and rows <= self.spec.banks_per_mpu.n and sets <= 2
+        sets = rows * self._input_sets(self.row_columns, heads.share.form)
+        return self.spec.concurrent_ranks.n > 1 and int(rows) <= self.spec.banks_per_mpu.n and int(sets) <= 2
 
     def _scores_in_turn(self, heads: Heads, together: PimWork) -> PimWork:
         """The same commands but for MACs, which fewer ranks take at once, and queries, which are sent once a pass."""
@@ -56,14 +58,13 @@ class PimHeads(ABC):
             (left == some) * self._macs_in_turn(slots, some, share.head_dim) for some in range(1, ranks)
         )
         runs = (full + (left > 0)) * passes * (slots > 0)
-        sent_bytes = share.head_dim * share.form.input_bytes
         return replace(
             together,
             passes=runs,
             macs=macs * passes,
             rows=runs * rows,
-            input_sets=matrices * passes * ceil_div(sent_bytes, self.chunk) * (slots > 0),
-            input_bursts=matrices * self._input_bursts(queries, sent_bytes) * (slots > 0),
+            input_sets=matrices * passes * self._input_sets(share.head_dim, share.form) * (slots > 0),
+            input_bursts=matrices * self._input_bursts(queries, share.head_dim, share.form) * (slots > 0),
             in_turn=1,
         )
 
@@ -93,8 +94,8 @@ class PimHeads(ABC):
             die_macs=units * passes * share.head_dim,
             die_rows=units * passes * rows,
             token_macs=units * queries * share.head_dim,
-            input_sets=units * passes * ceil_div(share.head_dim * share.form.input_bytes, self.chunk),
-            input_bursts=units * self._input_bursts(queries, share.head_dim * share.form.input_bytes),
+            input_sets=units * passes * self._input_sets(share.head_dim, share.form),
+            input_bursts=units * self._input_bursts(queries, share.head_dim, share.form),
             output_bursts=matrices * queries * self._result_bursts(keys),
             share=share.mean_share(kv_heads),
             form=share.form,
@@ -112,11 +113,10 @@ class PimHeads(ABC):
         with_less = np.where(np.asarray(most) > 0, dies - with_most, 0)
         if self.spec.input_reach == "mpus":
             return self._values_apart(heads, matrices, together)
-        sent_each = keys * share.form.input_bytes
         one, more, less = (self.passes(queries * heads) for heads in (together, most, np.maximum(most - 1, 0)))
-        sent = self._input_bursts(queries * together, sent_each) * full * dies
-        sent = sent + self._input_bursts(queries * most, sent_each) * with_most
-        sent = sent + self._input_bursts(queries * np.maximum(most - 1, 0), sent_each) * with_less
+        sent = self._input_bursts(queries * together, keys, share.form) * full * dies
+        sent = sent + self._input_bursts(queries * most, keys, share.form) * with_most
+        sent = sent + self._input_bursts(queries * np.maximum(most - 1, 0), keys, share.form) * with_less
         passes = (full * one + more) * slots
         die_passes = (full * dies * one + with_most * more + with_less * less) * slots
         rows = ceil_div(keys, self.row_columns)
@@ -128,7 +128,7 @@ class PimHeads(ABC):
             die_macs=die_passes * keys,
             die_rows=die_passes * rows,
             token_macs=matrices * queries * keys * slots,
-            input_sets=die_passes * ceil_div(sent_each, self.chunk),
+            input_sets=die_passes * self._input_sets(keys, share.form),
             input_bursts=sent * slots,
             output_bursts=matrices * queries * self._result_bursts(share.value_width),
             share=share.mean_share(kv_heads),
@@ -152,8 +152,8 @@ class PimHeads(ABC):
             die_macs=units * passes * keys,
             die_rows=units * passes * rows,
             token_macs=units * queries * keys,
-            input_sets=units * passes * ceil_div(keys * share.form.input_bytes, self.chunk),
-            input_bursts=matrices * slots * self._input_bursts(queries, keys * share.form.input_bytes),
+            input_sets=units * passes * self._input_sets(keys, share.form),
+            input_bursts=matrices * slots * self._input_bursts(queries, keys, share.form),
             output_bursts=matrices * queries * self._result_bursts(share.value_width),
             share=share.mean_share(heads.pim),
             form=share.form,
@@ -175,16 +175,21 @@ class PimHeads(ABC):
         slots = ceil_div(heads.share.value_width, self.die.mpus // together * heads.share.form.lanes(self.spec.lanes.n))
         return replace(work, token_macs=tokens * slots * heads.share.part_keys(heads.keys))
 
-    def _input_bursts(self, tokens: Count, k: Count) -> Count:
-        """Bursts that send k bytes of inputs of each token to one die, pass by pass, set by set."""
-        alus, burst = self.spec.alus.n, self.timing.burst_bytes
+    def _input_sets(self, k: Count, form: PimFormat) -> Count:
+        """Sets of registers that k inputs of a token fill, one after the other."""
+        return ceil_div(k * form.input_bytes, self.chunks[form.input_bytes])
+
+    def _input_bursts(self, tokens: Count, k: Count, form: PimFormat) -> Count:
+        """Bursts that send k inputs of each token to one die, pass by pass, set by set."""
+        alus, burst, chunk = self.spec.alus.n, self.timing.burst_bytes, self.chunks[form.input_bytes]
+        sent = k * form.input_bytes
 
         def of_a_pass(served: Count) -> Count:
-            rest = k % self.chunk
-            whole = k // self.chunk * ceil_div(self.chunk * served, burst)
-            if self.chunk % burst == 0:  # each token begins a burst of its own
+            rest = sent % chunk
+            whole = sent // chunk * ceil_div(chunk * served, burst)
+            if chunk % burst == 0:  # each token begins a burst of its own
                 return whole + served * ceil_div(rest, burst)
-            return whole + ceil_div(((served - 1) * self.chunk + rest) * (served > 0) * (rest > 0), burst)
+            return whole + ceil_div(((served - 1) * chunk + rest) * (served > 0) * (rest > 0), burst)
 
         return tokens // alus * of_a_pass(alus) + of_a_pass(tokens % alus)
 

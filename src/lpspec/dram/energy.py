@@ -7,6 +7,7 @@ import numpy as np
 
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import Activity, Real
+from lpspec.machine.pim_format import INT8, PimFormat
 
 POWER_DOWN_CHANGE_NS = 10.0
 """What a die is awake for beside each refresh where it waits in power-down: tXP of 7 ns at least (public simulators,
@@ -33,7 +34,9 @@ class Commands(Protocol):
         """CK with a row open, summed over ranks."""
 
 
-def activity_of(commands: Commands, device: DieSpec, written: Literal["data", "activations"] = "data") -> Activity:
+def activity_of(
+    commands: Commands, device: DieSpec, written: Literal["data", "activations"] = "data", form: PimFormat = INT8
+) -> Activity:
     """The events of one channel's commands; standby of idle dies is left out, as it depends on the time.
 
     Rows count whole, however little of them is used.
@@ -43,6 +46,7 @@ def activity_of(commands: Commands, device: DieSpec, written: Literal["data", "a
         device: The die of every rank.
         written: What writes bring: data that pay for column and path as reads do, or activations (new keys and values),
             which also pay for their share of the row.
+        form: What all MACs multiply.
     """
     die, bus = commands.rank_counts, commands.command_counts
     row_bits = device.organisation.row_bytes.n * 8
@@ -50,6 +54,7 @@ def activity_of(commands: Commands, device: DieSpec, written: Literal["data", "a
     read_bits, written_bits = sum_of(bus, "RD", "RDA") * burst_bits, sum_of(bus, "WR", "WRA") * burst_bits
     mac_bits = sum_of(die, "PIM_MAC") * device.mpus * burst_bits
     rows = sum_of(die, "ACT2") + sum_of(die, "PIM_ACT") * device.mpus
+    macs = commands.mac_tokens * device.macs_per_command
     data_bits, activation_bits = (written_bits, 0.0) if written == "data" else (0.0, written_bits)
     return Activity(
         activate_bits=rows * row_bits - activation_bits,
@@ -57,7 +62,8 @@ def activity_of(commands: Commands, device: DieSpec, written: Literal["data", "a
         io_bits=read_bits,
         io_written_bits=data_bits,
         pim_register_bits=mac_bits + sum_of(die, "PIM_IN", "PIM_OUT") * burst_bits,
-        pim_macs_int8=commands.mac_tokens * device.macs_per_command,
+        pim_macs_int8=0.0 if form.is_wide else macs,
+        macs_fp16=macs if form.is_wide else 0.0,
         activation_io_bits=sum_of(bus, "PIM_OUT") * burst_bits,
         activation_input_bits=sum_of(bus, "PIM_IN") * burst_bits,
         activation_memory_bits=activation_bits,

@@ -26,6 +26,11 @@ class PimFormat(NamedTuple):
         return -(-self.activation_bits // 8)
 
     @property
+    def is_wide(self) -> bool:
+        """Whether MACs take floating-point inputs of 16 bits, and sum them up so."""
+        return self.activation_bits > 8
+
+    @property
     def shares_bytes(self) -> bool:
         """Whether a byte in the banks holds several weights."""
         return self.weight_bits < 8

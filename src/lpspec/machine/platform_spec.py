@@ -41,6 +41,7 @@ class NpuSpec(Described):
         "local_buffer": (64, 2**30),
         "scratchpad": (64, 2**34),
         "accumulator_bits": (16, 64),
+        "wide_turns": (0, 16),
     }
 
     cores: Count = Field(description="cores that share the work of an operator")
@@ -60,6 +61,10 @@ class NpuSpec(Described):
     accumulator_bits: Count = Field(
         default=Count(value=32, source="assumed, 24 to 32: INT8 products summed over k without overflow"),
         description="bits of one partial sum",
+    )
+    wide_turns: CountOrZero = Field(
+        default=CountOrZero(value=0, source="INT8 arrays, as LP-Spec Table II has them"),
+        description="turns of the arrays that 16-bit activations take; 0 where arrays take none",
     )
 
     @property

@@ -13,6 +13,7 @@ from lpspec.dram.run.shared import SharedSession
 from lpspec.dram.run.traffic import Traffic
 from lpspec.errors import InputError
 from lpspec.machine.energy_profile import Activity
+from lpspec.machine.pim_format import INT8
 from lpspec.simulation.step_phases import Phase, in_order
 
 MOST_SLOWDOWN = 8
@@ -56,11 +57,13 @@ def run_shared_step(
     others = traffic.requests(memory.device, memory.channels, ranks, until_ck)
     session = SharedSession(memory.device, memory.controller, others)
     known: dict[int, tuple[IntArray, IntArray]] = {}
+    form = INT8
     for phase in in_order(phases):
         begin_ck = session.now_ck
         for work in phase.memory.works:
             if id(work) not in known:
                 known[id(work)] = work.program(), work.requests()
+                form = max(form, work.form, key=lambda one: one.activation_bits)  # a model's activations are all alike
             session.pace(work.mac_ck or memory.device.mac_ck)
             session.work(*known[id(work)])
         session.idle_until(begin_ck + int(np.ceil(phase.npu_ns / tck_ns)))
@@ -72,7 +75,7 @@ def run_shared_step(
             "allowed is less"
         )
     done = session.mean_of(1)
-    commands = activity_of(done, memory.device)
+    commands = activity_of(done, memory.device, form=form)
     activity = standing_by(commands, memory.device, done.ck * memory.ranks, memory.power_down)
     latency_ns = done.ck * tck_ns
     moved_bytes = session.served * memory.device.organisation.burst_bytes.n * memory.channels

@@ -6,16 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.functional import PimDies, _Output, unroll
-from lpspec.dram.pim.products import PimProgram
+from lpspec.dram.pim.products import Inputs, PimProgram, Results
 from lpspec.dram.pim.program import Reach, reach_of
 from lpspec.dram.pim.weights import Cells
 
 
-def execute_commands(program: PimProgram, commands: NDArray[Any], cells: Cells, inputs: NDArray[np.int8]) -> IntArray:
+def execute_commands(program: PimProgram, commands: NDArray[Any], cells: Cells, inputs: Inputs) -> Results:
     """Execute the commands of a run in the order and at the times in which the channel carried them.
 
     Input data takes effect when its burst has landed, so a MAC that comes too early, or a burst that overwrites what
@@ -26,7 +25,7 @@ def execute_commands(program: PimProgram, commands: NDArray[Any], cells: Cells, 
         program: The program that ran.
         commands: Command table, as ``run_channel`` keeps it; commands of other ranks are passed over.
         cells: Banks as a layout has written them.
-        inputs: int8 [matrices, tokens, k].
+        inputs: [matrices, tokens, k], as the program takes them.
     """
     dies = PimDies(program.channel, cells)
     image, output = program.input_image(inputs), _Output(program.output_bursts)
@@ -66,27 +65,27 @@ def _marks(program: PimProgram) -> dict[str, Iterator[tuple[int, Reach]]]:
     return {"PIM_IN": of(state.PIM_IN), "PIM_OUT": of(state.PIM_OUT)}
 
 
-def spread_queries(kv: KvPlacement, queries: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Inputs of QK^T for every part, from int8 [heads, queries, head_dim]."""
+def spread_queries(kv: KvPlacement, queries: NDArray[Any]) -> NDArray[Any]:
+    """Inputs of QK^T for every part, from [heads, queries, head_dim]."""
     return np.repeat(queries, kv.parts, axis=0)
 
 
-def spread_probabilities(kv: KvPlacement, probabilities: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Inputs of PV for every part, from int8 [heads, queries, keys]; zero for positions that a part lacks."""
+def spread_probabilities(kv: KvPlacement, probabilities: NDArray[Any]) -> NDArray[Any]:
+    """Inputs of PV for every part, from [heads, queries, keys]; zero for positions that a part lacks."""
     heads, queries, keys = probabilities.shape
     parts, places = kv._dealt(np.arange(keys))
-    spread = np.zeros((heads, kv.parts, kv.part_keys(keys), queries), np.int8)
+    spread = np.zeros((heads, kv.parts, kv.part_keys(keys), queries), probabilities.dtype)
     spread[:, parts, places] = probabilities.swapaxes(1, 2)
     return spread.reshape(kv.matrices, -1, queries).swapaxes(1, 2)
 
 
-def join_scores(kv: KvPlacement, scores: IntArray, keys: int) -> IntArray:
-    """Scores int64 [heads, queries, keys] from those of all parts."""
+def join_scores(kv: KvPlacement, scores: Results, keys: int) -> Results:
+    """Scores [heads, queries, keys] from those of all parts."""
     parts, places = kv._dealt(np.arange(keys))
     by_part = scores.reshape(kv.heads, kv.parts, *scores.shape[1:])
     return by_part[:, parts, :, places].transpose(1, 2, 0)
 
 
-def join_values(kv: KvPlacement, results: IntArray) -> IntArray:
-    """Results int64 [heads, queries, head_dim]: the sums of all parts, which the NPU adds."""
+def join_values(kv: KvPlacement, results: Results) -> Results:
+    """Results [heads, queries, head_dim]: the sums of all parts, which the NPU adds."""
     return np.asarray(results.reshape(kv.heads, kv.parts, *results.shape[1:]).sum(axis=1))

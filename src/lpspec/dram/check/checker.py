@@ -43,7 +43,7 @@ class PimRules:
     alus: int = 4
     """N_ALU, tokens per MAC."""
     input_depth: int = 64
-    """INT8 inputs of each token in a set of input registers; 64 are those of one 2 KiB row."""
+    """Bytes of inputs of each token in a set of input registers; 64 are those of one 2 KiB row in INT8."""
     banks_per_mpu: int = 2
     """Banks that share an MPU (LP-Spec, Samsung LPDDR-PIM: 2; CD-PIM: 1)."""
     activate: Literal["faw", "at_once"] = "faw"
@@ -56,6 +56,8 @@ class PimRules:
     """PIM_ENTERs that bring a rank into PIM mode."""
     lanes: int = LANES
     """Weights of a column in the narrowest format, each with accumulators of its own."""
+    input_bytes: int = 1
+    """Bytes of one input."""
     inputs: bool = True
     """Whether to follow the input registers; off for streams with another layout of k over columns and slots."""
 
@@ -103,8 +105,10 @@ class CheckOptions:
             raise InputError("N_ALU must be 1, 2, 4, 8 or 16, and banks per MPU 1, 2 or 4")
         if not 1 <= self.pim.tokens <= self.pim.alus:
             raise InputError(f"tokens of a MAC must be 1..{self.pim.alus}, is {self.pim.tokens}")
-        if self.pim.input_depth < 1 or self.pim.concurrent_ranks < 1 or self.pim.mode_steps < 1:
-            raise InputError("input_depth, concurrent_ranks and mode_steps must be at least 1")
+        if self.pim.concurrent_ranks < 1 or self.pim.mode_steps < 1:
+            raise InputError("concurrent_ranks and mode_steps must be at least 1")
+        if not 1 <= self.pim.input_bytes <= self.pim.input_depth:
+            raise InputError(f"input_depth is {self.pim.input_depth}: an input has {self.pim.input_bytes} bytes")
 
     def serving(self, tokens: int) -> "CheckOptions":
         """The same for a stream whose every MAC serves so many tokens at least: their inputs must all be there.
@@ -113,6 +117,14 @@ class CheckOptions:
             InputError: There are fewer ALUs, or none is served.
         """
         return replace(self, pim=replace(self.pim, tokens=tokens))
+
+    def taking(self, input_bytes: int) -> "CheckOptions":
+        """The same for a stream whose MACs take inputs of so many bytes.
+
+        Raises:
+            InputError: A set of registers has no room for one.
+        """
+        return replace(self, pim=replace(self.pim, input_bytes=input_bytes))
 
     def on_buses(self, command_buses: int) -> "CheckOptions":
         """The same for so many CA buses.
@@ -248,7 +260,15 @@ class CommandChecker:
             pim_rules.check_pim_rows(stream, start, t, parities, settle_ck, most, log, self._pim_rows)
             if pim.inputs:
                 pim_rules.check_inputs(
-                    stream, start, t, pim.tokens, pim.input_depth, slots, parities, log, self._inputs
+                    stream,
+                    start,
+                    t,
+                    pim.tokens,
+                    (pim.input_depth // pim.input_bytes, pim.input_bytes),
+                    slots,
+                    parities,
+                    log,
+                    self._inputs,
                 )
         self.commands += len(stream.ck)
         self._end_ck = max(self._end_ck, int(stream.ck.max()))

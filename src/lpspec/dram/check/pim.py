@@ -324,19 +324,21 @@ def check_inputs(
     start: int,
     t: CheckTiming,
     tokens: int,
-    depth: int,
+    layout: tuple[int, int],
     slots: int,
     parities: int,
     log: Log,
     inputs: InputHistory,
 ) -> None:
-    """A MAC on column c reads k = c/16 mod ``depth`` of one of two register sets: its burst has landed (WL + BL/n_min
-    after PIM_IN), and no burst lands over what a segment needs before the last MAC of the segment.
+    """A MAC on column c reads k = c/16 mod the depth of one of two register sets: its burst has landed (WL + BL/n_min
+    after PIM_IN), and no burst lands over what a segment needs before the last MAC of the segment. ``layout`` is that
+    depth, inputs of a token in a set, and the bytes of an input.
 
     A segment needs the whole set that its MACs name. Where they name none it needs what it has used, and fault is
     found where neither set can have fed all of it. Slots hold the inputs of one token behind those of another, and a
     stream doesn't say how many tokens there are: each MAC uses the slots of ``tokens`` of them, for its k.
     """
+    depth, width = layout
     silent = silent_log(log)
     for i in range(stream.op.shape[0]):
         op, ck, mask, index = stream.op[i], stream.ck[i], stream.mask[i], start + i
@@ -356,7 +358,7 @@ def check_inputs(
                 for token in range(tokens):
                     if inputs.segment[rank, SEG_REPORTED] != 0:
                         break
-                    slot = (token * min(depth, ROW_INPUTS) + column // COLUMN_STEP % depth) // BURST_BYTES
+                    slot = (token * min(depth, ROW_INPUTS) + column // COLUMN_STEP % depth) * width // BURST_BYTES
                     fed = _use_inputs(t, log if fine else silent, index, ck, rank, slot, slots, inputs)
                     inputs.segment[rank, SEG_REPORTED] = 0 if fed else 1
                     fine = fine and fed

@@ -1,8 +1,12 @@
-"""What a PIM program computes: its instructions, or the very commands of a run, executed on INT8 data.
+"""What a PIM program computes: its instructions, or the very commands of a run, executed on data.
 
 Dies know nothing of matrices. They have banks that a layout has written, input registers that only PIM_IN fills,
 accumulators that only PIM_MAC changes and only PIM_OUT reads, and rows that must be open. A wrong row, slot or set
 gives wrong numbers, and a sum that leaves INT32 is an error.
+
+Activations of 16 bits are half-precision numbers. Nobody publishes how such units add: here (assumed) an accumulator of
+32 bits is a number of single precision. A half times a weight of 8 bits has 19 bits at most, so each product is exact
+in it, and each addition, k by k in the order of the columns, rounds to nearest, ties to even.
 """
 
 from collections.abc import Iterator
@@ -13,7 +17,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
-from lpspec.dram.pim.products import PimProgram
+from lpspec.dram.pim.products import Inputs, PimProgram, Results, input_type
 from lpspec.dram.pim.program import EVERY_MPU, Reach, reach_of
 from lpspec.dram.pim.weights import Cells, PimChannel
 from lpspec.errors import InputError
@@ -43,7 +47,10 @@ class PimDies:
         self.open_row = np.full((channel.ranks, pim.banks_per_mpu.n), -1)
         registers = channel.ranks, channel.device.mpus, 2, channel.device.slots_per_set * 32
         self.registers = np.full(registers, GARBAGE, np.int8)
-        self.sums = np.zeros((channel.ranks, channel.device.mpus, pim.alus.n, channel.lanes), np.int64)
+        self.sums: NDArray[Any] = np.zeros(
+            (channel.ranks, channel.device.mpus, pim.alus.n, channel.lanes),
+            np.float32 if channel.form.is_wide else np.int64,
+        )
         self.stale = np.ones(channel.ranks, np.bool_)  # sums that the next MAC forgets
 
     def enter(self, mask: int) -> None:
@@ -82,23 +89,25 @@ class PimDies:
     def mac(self, mask: int, parity: int, inputs: int, column: int, count: int = 1) -> None:
         """Multiply consecutive columns of the open row with the inputs of the same k, and add."""
         pim = self.channel.device.pim
-        depth = self.channel.chunk
+        depth, filled = self.channel.chunk, self.channel.chunk_bytes * pim.alus.n
+        add, kind = _add_rounded if self.channel.form.is_wide else _add_products, input_type(self.channel.form)
         k = (column + np.arange(count)) % depth
         for rank in self._ranks_inside(mask):
             row = self.open_row[rank, parity]
             if row < 0:
                 raise InputError(f"rank {rank} multiplies from a closed row")
             weights = self.cells[rank, :, parity, row, column : column + count]  # [mpus, count, lanes]
-            registers = self.registers[rank, :, inputs, : depth * pim.alus.n].reshape(-1, pim.alus.n, depth)
-            before = self.sums[rank] * (not self.stale[rank])
+            registers = self.registers[rank, :, inputs, :filled].copy().view(kind).reshape(-1, pim.alus.n, depth)
+            before = np.zeros_like(self.sums[rank]) if self.stale[rank] else self.sums[rank]
             self.stale[rank] = False
-            self.sums[rank] = _add_products(before, registers[..., k], weights)
+            self.sums[rank] = add(before, registers[..., k], weights)
 
     def read(self, rank: int, mpu: int, burst: int) -> NDArray[np.int32]:
-        """Eight accumulators of an MPU; the next MAC of the rank starts new sums."""
+        """The 32 bits of eight accumulators of an MPU; the next MAC of the rank starts new sums."""
         self._ranks_inside(1 << rank)
         self.stale[rank] = True
-        return np.asarray(self.sums[rank, mpu].reshape(-1, 8)[burst], np.int32)
+        sums = self.sums[rank, mpu].reshape(-1, 8)[burst]
+        return np.asarray(sums.view(np.int32) if self.channel.form.is_wide else sums, np.int32)
 
     def _ranks(self, mask: int) -> list[int]:
         return [rank for rank in range(self.channel.ranks) if mask >> rank & 1]
@@ -110,7 +119,7 @@ class PimDies:
         return ranks
 
 
-def _add_products(sums: NDArray[Any], inputs: NDArray[np.int8], weights: NDArray[np.int8]) -> NDArray[Any]:
+def _add_products(sums: NDArray[Any], inputs: NDArray[Any], weights: NDArray[np.int8]) -> NDArray[Any]:
     """Sums [mpus, tokens, lanes] after inputs [mpus, tokens, k] times weights [mpus, k, lanes], never beyond INT32.
 
     Products of 64 k are below 2^24, so single precision adds them exactly. Where a sum might leave INT32 on
@@ -124,6 +133,14 @@ def _add_products(sums: NDArray[Any], inputs: NDArray[np.int8], weights: NDArray
     if steps.max() > _LARGEST or steps.min() < -_LARGEST - 1:
         raise InputError("an accumulator leaves INT32: the product needs a smaller k, or smaller operands")
     return np.asarray(steps[:, -1].astype(np.int64))
+
+
+def _add_rounded(sums: NDArray[Any], inputs: NDArray[Any], weights: NDArray[np.int8]) -> NDArray[Any]:
+    """Sums of single precision after the same, k by k."""
+    x, w = inputs.astype(np.float32), weights.astype(np.float32)
+    for k in range(x.shape[-1]):
+        sums = sums + x[:, :, k, None] * w[:, None, k]
+    return sums
 
 
 class _Output:
@@ -144,19 +161,20 @@ class _Output:
         return self.image
 
 
-def execute(program: PimProgram, cells: Cells, inputs: NDArray[np.int8]) -> IntArray:
+def execute(program: PimProgram, cells: Cells, inputs: Inputs) -> Results:
     """Execute a program instruction by instruction, in the order of its lines.
 
     Args:
         program: As compiled.
         cells: Banks as a layout has written them.
-        inputs: int8 [matrices, tokens, k].
+        inputs: [matrices, tokens, k], int8, or float16 where the channel's format has activations of 16 bits.
 
     Returns:
-        int64 [matrices, tokens, outputs], every accumulator within INT32; the NPU has added partial sums.
+        [matrices, tokens, outputs], the NPU having added partial sums: int64, every accumulator within INT32, or
+        float32 of float16.
 
     Raises:
-        InputError: A sum leaves INT32, or the program does what no die can.
+        InputError: A sum leaves INT32, inputs are of another type, or the program does what no die can.
     """
     dies = PimDies(program.channel, cells)
     image = program.input_image(inputs)

@@ -10,6 +10,7 @@ fewer tokens reads fewer bursts.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,18 @@ from lpspec.dram.pim.tiles import (
 )
 from lpspec.dram.pim.weights import PimChannel, Tile, WeightPlacement, period_of
 from lpspec.errors import InputError
+from lpspec.machine.pim_format import PimFormat
+
+Inputs: TypeAlias = "NDArray[np.int8] | NDArray[np.float16]"
+"""What products take, [matrices, tokens, k]: float16 where activations have 16 bits, else int8."""
+
+Results: TypeAlias = "IntArray | NDArray[np.float32]"
+"""What they give, [matrices, tokens, outputs]: sums in single precision of the former (assumed), exact ones else."""
+
+
+def input_type(form: PimFormat) -> type[np.int8] | type[np.float16]:
+    """Of the inputs of MACs of a format."""
+    return np.float16 if form.is_wide else np.int8
 
 
 @dataclass(frozen=True)
@@ -55,32 +68,39 @@ class PimProgram:
     output_bursts: int
     shape: tuple[int, int, int]
 
-    def input_image(self, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Bursts to send, int8 [bursts, 32], for inputs int8 [matrices, tokens, k]."""
+    def input_image(self, inputs: Inputs) -> NDArray[np.int8]:
+        """Bursts to send, int8 [bursts, 32], for inputs [matrices, tokens, k]."""
         channel, pim = self.channel, self.channel.device.pim
-        width, filled = channel.columns, channel.chunk * pim.alus.n
+        width, filled, kind = channel.columns, channel.chunk_bytes * pim.alus.n, input_type(channel.form)
+        if inputs.dtype != kind:
+            raise InputError(f"inputs are {inputs.dtype}: {channel.form.name} takes {np.dtype(kind)}")
         image = np.zeros((self.input_bursts, 32), np.int8)
         for stream in self.streams:
             if inputs.shape[1:] != (stream.tokens, stream.k):
                 raise InputError(f"inputs are {inputs.shape}: the program takes [.., {stream.tokens}, {stream.k}]")
             tokens = inputs[list(stream.matrices)].reshape(-1, stream.k)
             passes, rows = -(-len(tokens) // pim.alus.n), channel.segments(stream.k)
-            padded = np.zeros((passes * pim.alus.n, rows * width), np.int8)
+            padded = np.zeros((passes * pim.alus.n, rows * width), kind)
             padded[: len(tokens), : stream.k] = tokens
-            chunks = np.zeros((passes, pim.alus.n, rows, channel.chunks * channel.chunk), np.int8)
+            chunks = np.zeros((passes, pim.alus.n, rows, channel.chunks * channel.chunk), kind)
             chunks[..., :width] = padded.reshape(passes, pim.alus.n, rows, width)
             by_token = chunks.reshape(passes, pim.alus.n, -1, channel.chunk).transpose(0, 2, 1, 3)
             sets = np.zeros((passes * rows * channel.chunks, channel.device.slots_per_set * 32), np.int8)
-            sets[:, :filled] = by_token.reshape(len(sets), filled)
+            sets[:, :filled] = np.ascontiguousarray(by_token).view(np.int8).reshape(len(sets), filled)
             image[stream.first : stream.first + sets.size // 32] = sets.reshape(-1, 32)
         return image
 
-    def collect(self, image: NDArray[np.int32]) -> IntArray:
-        """The result, int64 [matrices, tokens, outputs], from bursts int32 [bursts, 8]; partial sums are added."""
-        result = np.zeros(self.shape, np.int64)
+    def collect(self, image: NDArray[np.int32]) -> Results:
+        """The result, [matrices, tokens, outputs], from bursts of 32 bits [bursts, 8]; partial sums are added.
+
+        Of floating-point inputs sums are those of single precision, and so are the additions, in the order read.
+        """
+        wide = self.channel.form.is_wide
+        result: NDArray[Any] = np.zeros(self.shape, np.float32 if wide else np.int64)
+        values: NDArray[Any] = image.view(np.float32) if wide else image
         for out in self.readouts:
             bursts = -(-out.lanes // BURST_SUMS)
-            sums = image[out.first : out.first + out.tokens * bursts].reshape(out.tokens, -1)[:, : out.lanes]
+            sums = values[out.first : out.first + out.tokens * bursts].reshape(out.tokens, -1)[:, : out.lanes]
             result[out.matrix, out.token : out.token + out.tokens, out.column : out.column + out.lanes] += sums
         return result
 

@@ -154,7 +154,7 @@ def input_sets(channel: PimChannel, unit: Unit) -> tuple[tuple[Reach, tuple[int,
 
 @lru_cache(maxsize=1 << 10)
 def _filled(tokens: int, count: int, depth: int) -> tuple[tuple[int, int], ...]:
-    """Runs of slots (first, bursts) that hold the first ``count`` of ``depth`` inputs of each token."""
+    """Runs of slots (first, bursts) that hold the first ``count`` of ``depth`` bytes of inputs of each token."""
     runs: list[tuple[int, int]] = []
     for token in range(tokens):
         first, last = token * depth // BURST_BYTES, (token * depth + count - 1) // BURST_BYTES
@@ -312,8 +312,12 @@ class TileWriter:
     def send(self, mask: int, data: int, inputs: int, tokens: int, count: int) -> None:
         """Fill a set of registers of some ranks, once: ``count`` inputs of each token, from a burst of the image on."""
         slots = self.builder.slots
-        for slot, bursts in _filled(tokens, count, self.channel.chunk):
+        for slot, bursts in self._slots(tokens, count):
             self.builder.load_inputs(mask, inputs * slots + slot, bursts, data + slot)
+
+    def _slots(self, tokens: int, count: int) -> tuple[tuple[int, int], ...]:
+        """Runs of slots of a set (first, bursts) that hold ``count`` inputs of each token."""
+        return _filled(tokens, count * self.channel.form.input_bytes, self.channel.chunk_bytes)
 
     def refresh_point(self) -> None:
         """Let all ranks refresh here if they owe it."""
@@ -379,7 +383,7 @@ class TileWriter:
             mask = ranks_of([w.unit for w, _ in same])
             for reach, first in parts:
                 data = first + chunk * slots
-                for slot, bursts in _filled(tokens, count, self.channel.chunk):
+                for slot, bursts in self._slots(tokens, count):
                     self.builder.load_inputs(mask, inputs * slots + slot, bursts, data + slot, marks, reach)
 
     def _refresh_between(self, parity: int, by_row: dict[int, int]) -> None:

@@ -61,6 +61,9 @@ class PimChannel:
             raise InputError(f"pim_ranks are {list(self.pim_ranks)}: allowed are ranks 0 to {self.ranks - 1}")
         if not 1 <= self.concurrent <= len(self.pim_ranks):
             raise InputError(f"concurrent is {self.concurrent}: allowed is 1 to {len(self.pim_ranks)}")
+        if self.chunk < 1:
+            depth = self.device.pim.input_depth.n
+            raise InputError(f"input_depth is {depth}: allowed for {self.form.name} is {self.form.input_bytes} or more")
 
     @cached_property
     def mask(self) -> int:
@@ -108,7 +111,12 @@ class PimChannel:
     @cached_property
     def chunk(self) -> int:
         """Inputs of one token in a set of registers."""
-        return min(self.device.pim.input_depth.n, self.columns)
+        return min(self.device.pim.input_depth.n // self.form.input_bytes, self.columns)
+
+    @cached_property
+    def chunk_bytes(self) -> int:
+        """Bytes of one token in a set of registers."""
+        return self.chunk * self.form.input_bytes
 
     @cached_property
     def inputs_apart(self) -> bool:
