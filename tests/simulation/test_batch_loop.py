@@ -146,7 +146,9 @@ class Case:
             batch=self.batch,
             taking=self.batch,
             cache_bytes=self.room,
-            waiting=0,
+            waiting=(2, 0),
+            block=1,
+            first_context=0,
             beside=False,
         )
         learned = Learned(self.accuracy.copy(), np.full_like(self.accuracy, 4.0), make_runs((2, HEADS, TOP_K), 4.0))

@@ -17,10 +17,11 @@ from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Elementwise, Operator, verify_operators
 from lpspec.machine.loading import load_platform
-from lpspec.scenario import Scenario
+from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.draft_cache import DraftCache, draft_cache_of, put_in_place_cost, waiting
+from lpspec.simulation.put_in_place import settled_cache
 from lpspec.simulation.requests import load_requests
 from lpspec.simulation.run import Run, simulate
 from lpspec.simulation.serve import serve
@@ -90,7 +91,7 @@ def test_every_pair_is_multiplied_once_and_nothing_of_the_tree_is_read(
 
 @given(size=st.integers(1, 64), committed=st.integers(1, 8), moved=st.integers(0, 7), most=st.integers(0, 64))
 def test_what_is_put_in_place_is_told_apart(size: int, committed: int, moved: int, most: int) -> None:
-    sizes, cache = 64, DraftCache(most)
+    sizes, cache = 64, DraftCache(most, least=2)
     entry = int(cache.put_in_place(*(np.array(n) for n in (size, committed, moved, 100))))
     if size == 1 or size > most:
         assert entry == moved
@@ -100,12 +101,12 @@ def test_what_is_put_in_place_is_told_apart(size: int, committed: int, moved: in
 
 
 def test_a_block_of_accepted_tokens_fills_where_a_tree_has_room_beside_it() -> None:
-    """By hand: of 28 tokens, 15 may wait for the 16th; requests that are served have none."""
+    """By hand: of 28 tokens, 15 may wait for the 16th; each of two requests has 14, of which 3 wait for the fourth."""
     platform, model = load_platform("lp-spec", BLOCKS), load_model("llama2-7b")
     assert draft_cache_of(platform, model) == DraftCache(28 - 15, 16)
-    assert draft_cache_of(platform, model, requests=1) == DraftCache(28)
+    assert draft_cache_of(platform, model, requests=2) == DraftCache(14 - 3, 4)
     small = load_platform("lp-spec", BLOCKS | {"npu.scratchpad": "2 MiB"})
-    assert draft_cache_of(small, model) == DraftCache(7)  # no room for a tree of eight beside a block of two
+    assert draft_cache_of(small, model) == DraftCache(7, least=2)  # no room for a tree of eight beside a block of two
     assert draft_cache_of(platform, load_model("llama3.2-1b")).block == 32
 
 
@@ -118,7 +119,8 @@ def test_what_is_accepted_is_written_once_its_block_is_full(
     log: int, first: int, steps: list[tuple[int, int, int]]
 ) -> None:
     """Token by token, in a list of what waits."""
-    cache, context, block = DraftCache(13, 2**log), first, 2**log
+    block = 2**log
+    cache, context = DraftCache(13, block, least=1 if block > 1 else 2), first
     for size, more, moved in steps:
         committed = 1 + min(more, size - 1)
         full = sum((context + i + 1) % block == 0 for i in range(committed)) * block
@@ -239,12 +241,25 @@ def test_steps_of_a_run_are_those_that_are_shown_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"tree": "16"}, {"tree": "1"}, {"model": "llama3.2-1b", "heads": "all"}], ids=str
+    ("options", "fidelity"),
+    [
+        ({}, "analytic"),
+        ({"tree": "16"}, "analytic"),
+        ({"tree": "1"}, "analytic"),
+        ({"model": "llama3.2-1b", "heads": "all"}, "analytic"),
+        ({"model": "tinyllama"}, "command"),
+        ({"model": "tinyllama", "tree": "24"}, "command"),
+    ],
+    ids=str,
 )
-def test_one_request_at_a_time_is_a_single_request(options: dict[str, Any]) -> None:
-    found = load_setting(Scenario(systems=("lp-spec",)).replace(new_tokens=24, changes=SCRATCHPAD, **options))
-    one = simulate(found.systems[0], found.trace, found.scenario.workload, found.policy)
-    run = serve(found.systems[0], load_requests(found.scenario.workload, found.trace), 1, found.policy)
+@pytest.mark.parametrize("changes", [SCRATCHPAD, BLOCKS], ids=["scratchpad", "blocks"])
+def test_one_request_at_a_time_is_a_single_request(
+    options: dict[str, Any], fidelity: Fidelity, changes: dict[str, str]
+) -> None:
+    found = load_setting(Scenario(systems=("lp-spec",)).replace(new_tokens=24, changes=changes, **options))
+    one = simulate(found.systems[0], found.trace, found.scenario.workload, found.policy, fidelity)
+    requests = load_requests(found.scenario.workload, found.trace)
+    run = serve(found.systems[0], requests, 1, found.policy, fidelity)
     assert np.array_equal(run.steps.moved, one.steps.moved)
     assert run.decode_ns == pytest.approx(one.decode_ns, rel=1e-11)
     assert run.decode_pj == pytest.approx(one.decode_pj, rel=1e-11)
@@ -288,3 +303,63 @@ def test_levels_of_a_network_write_nothing() -> None:
     assert inside.levels is not None
     assert costs.levels.further_ns[0, 0] < inside.levels.further_ns[0, 0]
     assert costs.levels.first_ns[0, 0] == inside.levels.first_ns[0, 0]
+
+
+@pytest.mark.parametrize(("model", "requests"), [("llama2-7b", 1), ("llama2-7b", 4), ("qwen2.5-7b", 16)])
+@pytest.mark.parametrize("changes", [SCRATCHPAD, BLOCKS], ids=["scratchpad", "blocks"])
+def test_no_tree_waits_that_costs_more_there(model: str, requests: int, changes: dict[str, str]) -> None:
+    """Each size and lane by itself: attention and what is written after it, against attention in place."""
+    found = load_setting(Scenario(systems=("lp-spec",), model=model).replace(changes=changes))
+    system, first = found.systems[0], 500
+    allocator: Any = make_allocator(system.platform, system.model, 64, 700, system.profile)
+    cache = settled_cache(system, allocator, first, requests)
+
+    def cost_of_attention(operators: tuple[Operator, ...]) -> np.ndarray[Any, Any]:
+        cost = allocator.decode_cost(tuple(op for op in operators if isinstance(op, Attention) or "of_tree" in op.name))
+        energy_pj = sum(np.sum(pj) for pj in cost.activity.energy_pj(system.profile).values())
+        return np.array([float(np.sum(cost.latency_ns)), float(energy_pj)])
+
+    def cost_of_writing(tokens: int) -> np.ndarray[Any, Any]:
+        cost = put_in_place_cost(system, allocator, np.array([tokens]), False, aligned=cache.block > 1)
+        energy_pj = sum(np.sum(pj) for pj in cost.activity.energy_pj(system.profile).values())
+        return np.array([float(np.sum(cost.latency_ns)), float(energy_pj)])
+
+    for size in range(cache.least, min(cache.most, 12) + 1):
+        more = np.zeros(2)
+        for context in range(first, first + 32):
+            operators = verify_operators(system.model, size, context)
+            held = waiting(operators, held=cache.held(context), beside=cache.beside)
+            more += (cost_of_attention(held) - cost_of_attention(operators)) / 32
+        committed = min(size, 2)
+        written = cost_of_writing(committed if cache.block == 1 else cache.block)
+        more += written if cache.block == 1 else written * committed / cache.block
+        assert (more <= 1e-9 * written).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt", "batch", "profile"),
+    [
+        ("llama2-7b", 128, 4, "attacc"),
+        ("llama3.2-1b", 128, 4, "micron-y52p"),
+        ("llama3.2-3b", 32768, 16, "specpim"),
+        ("qwen2.5-7b", 32000, 16, "micron-y52p"),
+    ],
+)
+def test_it_is_never_worse_for_several_requests(model: str, prompt: int, batch: int, profile: str) -> None:
+    """What is written afterwards is part of the price of a tree: left out, trees seem to pay that do not."""
+    found = [
+        load_setting(
+            Scenario(
+                systems=("lp-spec",),
+                model=model,
+                energy_profile=profile,
+                heads="all",
+                workload=Workload(prompt_tokens=prompt, new_tokens=64, batch=batch),
+            ).replace(changes=changes)
+        )
+        for changes in ({}, BLOCKS)
+    ]
+    plain, blocks = (
+        serve(one.systems[0], load_requests(one.scenario.workload, one.trace), batch, one.policy) for one in found
+    )
+    assert blocks.counted.edp_s_mj <= plain.counted.edp_s_mj * (1 + 1e-9)

@@ -96,7 +96,7 @@ def _charged_steps(system: System, costs: StepCosts, texts: Sequence[Sequence[St
     ]
     context, l_spec, committed, heads, moved = np.array(rows, np.int64).reshape(-1, 5).T
     steps = Steps(context - costs.first_context, l_spec, committed, np.zeros_like(context), heads, moved)
-    return place_steps(put_in_place(system, steps, costs.first_context), policy, costs)
+    return place_steps(put_in_place(costs.cache, steps, costs.first_context), policy, costs)
 
 
 def _by_commands(system: System, drafter: Drafter | None, steps: Steps, closed: Run, first_context: int) -> Run:

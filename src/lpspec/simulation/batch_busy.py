@@ -15,7 +15,7 @@ from lpspec.llm.draft_work import level_head
 from lpspec.llm.operators import Operator
 from lpspec.simulation.batch_cost import BatchCosts
 from lpspec.simulation.batch_levels import most_level_tokens
-from lpspec.simulation.draft_cache import KEY_BLOCK, waiting
+from lpspec.simulation.draft_cache import KEY_BLOCK
 from lpspec.simulation.pass_parts import Parts, Span, first_parts, further_parts, verify_parts
 from lpspec.simulation.serving_state import Busy
 from lpspec.simulation.step_order import busy_ns
@@ -36,9 +36,9 @@ def batch_busy(costs: BatchCosts) -> Busy:
             "overlap: requests and batches take --set step_order=sequential"
         )
     verify, first, further = (
-        verify_parts(system, span.requests),
+        verify_parts(system, costs.cache),
         first_parts(system),
-        further_parts(system, span.requests),
+        further_parts(system, costs.cache),
     )
     most, layout = most_level_tokens(span), layouts[0]
     return Busy(
@@ -71,6 +71,7 @@ def _own(layout: Layout, parts: Parts, span: Span) -> FloatArray:
     for flag in np.unique(waits).tolist():
         mine = sizes[waits == flag]
         size, before = (grid.reshape(1, -1) for grid in np.meshgrid(mine, context))
-        operators = waiting(parts.own(parts.charged(size), before), flag)
+        tokens = parts.charged(size)
+        operators = parts.put_off(tokens, before, parts.cache.held(before)) if flag else parts.own(tokens, before)
         busy[:, :, mine - 1] = busy_ns(layout, operators, size.size).reshape(4, len(context), len(mine))
     return busy

@@ -12,12 +12,12 @@ import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, cost_from
-from lpspec.llm.counts import Count
+from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.draft_work import level_head
 from lpspec.simulation.batch_cost import BatchCosts
 from lpspec.simulation.batch_levels import LevelTally
 from lpspec.simulation.command_cost import CommandCosts, Kinds, command_costs
-from lpspec.simulation.draft_cache import KEY_BLOCK, waiting
+from lpspec.simulation.draft_cache import KEY_BLOCK
 from lpspec.simulation.pass_parts import Parts, Span, drafting_operators, first_parts, further_parts, verify_parts
 from lpspec.simulation.price_grid import priced
 from lpspec.simulation.serving_state import NO_BUSY, Clock
@@ -60,21 +60,23 @@ class OwnKinds:
     """Kinds of what a request has of its own in a pass, and which of them each context and size is."""
 
     def __init__(self, span: Span, parts: Parts) -> None:
-        """Find those that differ: rows of whether they do not wait, tokens, positions in whole blocks, and blocks."""
+        """Find those that differ: rows of whether they wait, tokens, positions in whole blocks, and more.
+
+        That is the blocks that are appended to, or the positions in memory in whole blocks where nothing is.
+        """
         sizes = np.arange(1, span.sizes + 1)
         charged, waits = parts.charged(sizes), parts.waits(sizes)
         context = span.first_context + np.arange(span.contexts)[:, None]
-        last = context + charged
-        blocks = np.where(waits, 0, (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1)
+        last, held = context + charged, ceil_div(parts.cache.held(context), KEY_BLOCK)
+        more = np.where(waits, held, (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1)
         ends = -(-np.where(waits, context, last) // KEY_BLOCK)
-        most, longest = int(blocks.max()) + 1, int(ends.max()) + 1
-        number = (charged * longest + ends) * most + blocks
-        found, code = np.unique(number, return_inverse=True)
-        tokens_ends, block = np.divmod(found, most)
-        tokens, end = np.divmod(tokens_ends, longest)
-        rows = np.column_stack([(block == 0).astype(np.int64), tokens, end * KEY_BLOCK, block])
+        limits = int(charged.max()) + 1, int(ends.max()) + 1, int(more.max()) + 1
+        each = (np.broadcast_to(part, ends.shape) for part in (waits.astype(np.int64), charged, ends, more))
+        found, code = np.unique(np.ravel_multi_index(tuple(each), (2, *limits)), return_inverse=True)
+        flag, tokens, end, count = np.unravel_index(found, (2, *limits))
+        rows = np.column_stack([flag, tokens, end * KEY_BLOCK, np.where(flag, count * KEY_BLOCK, count)])
         self.rows: Rows = [tuple(row) for row in rows.tolist()]
-        self.code: IntArray = code.reshape(number.shape)
+        self.code: IntArray = code.reshape(ends.shape)
         self.ns: FloatArray = np.full(len(self.rows), np.nan)
 
     def times(self, closed_ns: FloatArray) -> FloatArray:
@@ -101,8 +103,8 @@ class BatchCommands:
         """Take the closed forms, which stand in until a part is priced, and whose memory commands are issued."""
         self.costs, self.commands = costs, commands
         planner, system, arrays = commands.planner, costs.system, commands.arrays
-        requests, memory = costs.span.requests, planner.memory
-        verify, first, further = verify_parts(system, requests), first_parts(system), further_parts(system, requests)
+        memory, cache = planner.memory, costs.cache
+        verify, first, further = verify_parts(system, cache), first_parts(system), further_parts(system, cache)
 
         def shared(parts: Parts, _: int, tokens: Count) -> tuple[Phase, ...]:
             return planner.chain(parts.shared(tokens), 0)
@@ -115,7 +117,7 @@ class BatchCommands:
             Kinds(partial(_own_phases, planner, verify), memory, arrays),
             Kinds(lambda _, moved: planner.compaction(moved), memory, arrays),
             Kinds(draft, memory, arrays=False),
-            Kinds(lambda _, tokens: planner.written(tokens), memory, arrays),
+            commands.written,
             Kinds(partial(shared, first), memory, arrays),
             Kinds(lambda _, requests: planner.chain(level_head(system.model, requests), 0), memory, arrays),
             Kinds(partial(shared, further), memory, arrays),
@@ -144,6 +146,9 @@ class BatchCommands:
             compaction_ns[moved] = _ns(row)
         for (_, tokens), row in self._tables[WRITTEN].items():
             compaction_ns[MAX_TREE_SIZE - 1 + tokens] = _ns(row)
+        if (block := self.costs.cache.block) > 1:
+            behind_ns = compaction_ns[:MAX_TREE_SIZE] + compaction_ns[MAX_TREE_SIZE - 1 + block]
+            compaction_ns[2 * MAX_TREE_SIZE :] = behind_ns
         for place, cost in self._prompts.items():
             prefill_ns[place] = float(np.sum(cost.latency_ns))
         own_ns, level_ns = self._own[OWN].times(self.costs.own_ns), self._level_times()
@@ -203,15 +208,18 @@ class BatchCommands:
     def _asked(self, tally: Tally) -> list[Asked]:
         """Kinds that occurred, and how often, part by part."""
         put = np.flatnonzero(tally.moved)
-        moved, written = put[(put > 0) & (put < MAX_TREE_SIZE)], put[put >= MAX_TREE_SIZE]
+        up, written = (
+            np.bincount(part, tally.moved[put], MAX_TREE_SIZE + 1).astype(np.float64)
+            for part in self.costs.cache.entries(put)
+        )
         drafts = np.argwhere(tally.drafts)
         drafts = drafts[drafts.min(axis=1) > 0]
         return [
             _by_tokens(tally.tokens),
             self._own[OWN].asked(tally.own, tally.own_counts),
-            ([(0, n) for n in moved.tolist()], tally.moved[moved].tolist()),
+            _by_count(up),
             ([(0, heads, n) for heads, n in drafts.tolist()], tally.drafts[tuple(drafts.T)].tolist()),
-            ([(0, n - MAX_TREE_SIZE + 1) for n in written.tolist()], tally.moved[written].tolist()),
+            _by_count(written),
             *self._asked_of_levels(tally.levels),
         ]
 
@@ -236,11 +244,27 @@ def _by_tokens(counts: FloatArray) -> Asked:
     return [(int(n > MAX_TREE_SIZE), n) for n in tokens.tolist()], counts[tokens].tolist()
 
 
+def _often(tokens: IntArray, counts: FloatArray) -> FloatArray:
+    """How often each number of tokens occurs: float64 [tokens + 1]."""
+    return np.bincount(tokens, counts).astype(np.float64)
+
+
+def _by_count(often: FloatArray) -> Asked:
+    """Kinds of what so many tokens, 1 and more, are put in place by, float64 [tokens + 1]."""
+    tokens = np.flatnonzero(often[1:]) + 1
+    return [(0, n) for n in tokens.tolist()], often[tokens].tolist()
+
+
 def _own_phases(
-    planner: PhasePlanner, parts: Parts, waits: int, tokens: Count, keys: Count, blocks: Count
+    planner: PhasePlanner, parts: Parts, waits: int, tokens: Count, keys: Count, more: Count
 ) -> tuple[Phase, ...]:
-    """What one request has of its own, over whole blocks of keys; those of waiting tokens are not among them."""
-    return planner.chain(waiting(parts.own(tokens, keys if waits else keys - tokens), bool(waits)), blocks)
+    """What one request has of its own, over whole blocks of keys; those of waiting tokens are not among them.
+
+    Rows are as ``OwnKinds`` has them.
+    """
+    if waits:
+        return planner.chain(parts.put_off(tokens, keys, more), 0)
+    return planner.chain(parts.own(tokens, keys - tokens), more)
 
 
 def batch_commands(costs: BatchCosts) -> BatchCommands | None:
@@ -249,5 +273,6 @@ def batch_commands(costs: BatchCosts) -> BatchCommands | None:
     Raises:
         InputError: The command level does not know its dies.
     """
-    commands = command_costs(costs.system, costs.span.first_context, costs.span.contexts, costs.allocator)
+    span, cache = costs.span, costs.cache
+    commands = command_costs(costs.system, span.first_context, span.contexts, costs.allocator, cache=cache)
     return None if commands is None else BatchCommands(costs, commands)

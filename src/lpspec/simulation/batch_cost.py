@@ -17,7 +17,7 @@ from lpspec.llm.operators import prefill_operators
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.batch_levels import BatchLevels, batch_levels, no_levels, planned_passes
-from lpspec.simulation.draft_cache import draft_cache_of
+from lpspec.simulation.draft_cache import DraftCache
 from lpspec.simulation.energy_basis import counted_pj
 from lpspec.simulation.pass_parts import (
     Span,
@@ -29,8 +29,8 @@ from lpspec.simulation.pass_parts import (
     verify_parts,
 )
 from lpspec.simulation.price_grid import priced
+from lpspec.simulation.put_in_place import put_in_place_prices, settled_cache
 from lpspec.simulation.serving_state import NO_BUSY, Clock
-from lpspec.simulation.step_cost import put_in_place_prices
 from lpspec.simulation.workload import System
 from lpspec.speculation.pass_prices import LevelPrices, PassPrices
 
@@ -53,6 +53,7 @@ class BatchCosts:
         compaction_pj: float64 [components, entries].
         prefill_ns: float64 [prompts].
         prefill_pj: float64 [components, prompts].
+        cache: Which drafts wait in the scratchpad.
         levels: Of a network that drafts; None where none does.
     """
 
@@ -69,6 +70,7 @@ class BatchCosts:
     compaction_pj: FloatArray
     prefill_ns: FloatArray
     prefill_pj: FloatArray
+    cache: DraftCache
     levels: BatchLevels | None = None
 
     def prices(self, objective: Objective) -> PassPrices:
@@ -84,8 +86,8 @@ class BatchCosts:
             least_pj=_least_slopes(shared_pj),
             floor_ns=np.minimum.accumulate(self.shared_ns[::-1])[::-1].copy(),
             floor_pj=np.minimum.accumulate(shared_pj[::-1])[::-1].copy(),
-            own_ns=self.own_ns,
-            own_pj=self.own_pj,
+            own_ns=self.own_ns + self.cache.planned(self.compaction_ns, self.span.sizes),
+            own_pj=self.own_pj + self.cache.planned(self.compaction_pj.sum(axis=0), self.span.sizes),
             draft_ns=self.draft_ns,
             draft_pj=draft_pj,
             level_ns=self.level_times,
@@ -117,7 +119,7 @@ class BatchCosts:
             size: int64 [kinds], columns.
             count: float64 [kinds].
         """
-        parts = verify_parts(self.system, self.span.requests)
+        parts = verify_parts(self.system, self.cache)
         return own_energy_pj(self.system, self.allocator, self.span, parts, np.stack([context, size]), count)
 
 
@@ -132,9 +134,9 @@ def batch_costs(system: System, allocator: Allocator, span: Span) -> BatchCosts:
     Raises:
         InputError: The devices lack the precision, or the allocator gives what is no cost.
     """
-    verify = verify_parts(system, span.requests)
-    cache = draft_cache_of(system.platform, system.model, span.requests)
-    moved_ns, moved_pj = put_in_place_prices(system, allocator, span.sizes, cache.most > 1)
+    cache = settled_cache(system, allocator, span.first_context, span.requests)
+    verify = verify_parts(system, cache)
+    moved_ns, moved_pj = put_in_place_prices(system, allocator, span.sizes, cache.most > 1, cache.block)
     name, shape = system.platform.allocator, (len(span.prompts), 1)
     prompts = prefill_operators(system.model, span.prompts[:, None])
     if drafts_by_levels(system):
@@ -152,7 +154,8 @@ def batch_costs(system: System, allocator: Allocator, span: Span) -> BatchCosts:
         moved_pj,
         prefill_ns[:, 0],
         prefill_pj[:, :, 0],
-        batch_levels(system, allocator, span),
+        cache,
+        batch_levels(system, allocator, span, cache),
     )
 
 

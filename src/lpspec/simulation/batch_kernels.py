@@ -134,6 +134,21 @@ def _plan(
 
 
 @native()
+def _put_in_place(rules: Rules, context: int, size: int, accepted: int, moved: int) -> int:
+    """The entry of what is put in place after a tree was verified behind so many tokens, as ``DraftCache`` has it."""
+    least, most = rules.waiting
+    waits = least <= size <= most
+    if most == 0 or (rules.block == 1 and not waits):
+        return moved
+    if rules.block == 1:
+        return MAX_TREE_SIZE + accepted
+    if not waits:
+        return 2 * MAX_TREE_SIZE + moved
+    full = ((context + accepted + 1) // rules.block - context // rules.block) * rules.block
+    return MAX_TREE_SIZE - 1 + min(full, MAX_TREE_SIZE) if full > 0 else 0
+
+
+@native()
 def _verify(
     asked: Asked,
     ranks: NDArray[np.int8],
@@ -155,8 +170,7 @@ def _verify(
     at = begin + (asked.first[request] - begin + position) % asked.rows[request]
     row = ranks[at, : asked.wanted[request] - position - 1]  # beyond the end is nothing to accept or learn
     accepted, moved = accepted_in(growth, size, row)
-    if 1 < size <= rules.waiting:
-        moved = MAX_TREE_SIZE + accepted  # the entry of as many tokens as are committed
+    moved = _put_in_place(rules, rules.first_context + asked.context[request] + position, size, accepted, moved)
     served.step[0, step], served.step[1, step], served.step[2, step] = request, verify_pass, position
     served.step[3, step], served.step[4, step] = size, accepted + 1
     served.step[5, step], served.step[6, step] = room.deep[i], moved

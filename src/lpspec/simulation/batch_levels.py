@@ -11,6 +11,7 @@ import numpy as np
 from lpspec.allocation.allocator import Allocator
 from lpspec.arrays import BoolArray, FloatArray, IntArray
 from lpspec.llm.draft_work import level_head
+from lpspec.simulation.draft_cache import DraftCache
 from lpspec.simulation.level_costs import expected_reads, level_width
 from lpspec.simulation.pass_parts import (
     Parts,
@@ -55,6 +56,7 @@ class BatchLevels:
         system: What runs.
         allocator: Who computes what.
         span: What is priced.
+        cache: Which drafts wait in the scratchpad.
         first_ns: float64 [tokens + 1], the layers of a first pass; 0 for none.
         first_pj: float64 [components, tokens + 1].
         guess_ns: float64 [requests + 1], the head of a first pass.
@@ -68,6 +70,7 @@ class BatchLevels:
     system: System
     allocator: Allocator
     span: Span
+    cache: DraftCache
     first_ns: FloatArray
     first_pj: FloatArray
     guess_ns: FloatArray
@@ -101,7 +104,7 @@ class BatchLevels:
     def energy_pj(self, tally: LevelTally) -> FloatArray:
         """Energy of all passes that occurred: float64 [components]."""
         total: FloatArray = self.first_pj @ tally.first + self.guess_pj @ tally.guess + self.further_pj @ tally.further
-        for parts, own, counts in zip(_both(self.system, self.span), tally.own, tally.own_counts, strict=True):
+        for parts, own, counts in zip(_both(self.system, self.cache), tally.own, tally.own_counts, strict=True):
             total += own_energy_pj(self.system, self.allocator, self.span, parts, own, counts)
         return total
 
@@ -111,7 +114,7 @@ def no_levels(heads: int) -> LevelPrices:
     return LevelPrices(NOTHING, NOTHING, NOTHING, NOTHING[None], NOTHING[None], np.zeros(heads + 1))
 
 
-def batch_levels(system: System, allocator: Allocator, span: Span) -> BatchLevels | None:
+def batch_levels(system: System, allocator: Allocator, span: Span, cache: DraftCache) -> BatchLevels | None:
     """Price every pass of a network that a run of several requests can meet; None where none drafts.
 
     Raises:
@@ -120,12 +123,13 @@ def batch_levels(system: System, allocator: Allocator, span: Span) -> BatchLevel
     if not drafts_by_levels(system):
         return None
     model, most, name = system.model, most_level_tokens(span), "drafting passes"
-    first, further = _both(system, span)
+    first, further = _both(system, cache)
     grids = [over_contexts(system, allocator, span, parts) for parts in (first, further)]
     return BatchLevels(
         system,
         allocator,
         span,
+        cache,
         *by_tokens(system, allocator, first.shared, most, name),
         *by_tokens(system, allocator, lambda requests: level_head(model, requests), span.requests, name),
         *by_tokens(system, allocator, further.shared, most, name),
@@ -140,8 +144,8 @@ def most_level_tokens(span: Span) -> int:
     return span.requests * planned if span.requests * planned > span.tokens else span.tokens + span.requests
 
 
-def _both(system: System, span: Span) -> tuple[Parts, Parts]:
-    return first_parts(system), further_parts(system, span.requests)
+def _both(system: System, cache: DraftCache) -> tuple[Parts, Parts]:
+    return first_parts(system), further_parts(system, cache)
 
 
 def planned_passes(heads: int, sizes: int) -> tuple[IntArray, IntArray]:

@@ -14,7 +14,6 @@ from lpspec.simulation.batch_cost import BatchCosts
 from lpspec.simulation.batch_kernels import serve
 from lpspec.simulation.batch_levels import LevelTally, level_tally, most_level_tokens
 from lpspec.simulation.batch_room import Room
-from lpspec.simulation.draft_cache import draft_cache_of
 from lpspec.simulation.pass_parts import MOST_PASS_TOKENS
 from lpspec.simulation.requests import Requests
 from lpspec.simulation.run import most_depth
@@ -113,7 +112,9 @@ class Loop:
             taking=costs.span.requests if batch > 1 else 1,
             cache_bytes=room.cache_bytes,
             beside=False,
-            waiting=draft_cache_of(costs.system.platform, costs.system.model, costs.span.requests).most,
+            waiting=(costs.cache.least, costs.cache.most),
+            block=costs.cache.block,
+            first_context=costs.span.first_context,
         )
         self.ranks = np.ascontiguousarray(np.concatenate([trace.ranks[:, : trees.heads] for trace in requests.traces]))
         self.asked = self._asked(requests, room)

@@ -22,8 +22,9 @@ from lpspec.llm.draft_work import network_of
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator, PlainOperator, verify_operators
 from lpspec.llm.work import by_load
-from lpspec.simulation.draft_cache import KEY_BLOCK, draft_cache_of
+from lpspec.simulation.draft_cache import KEY_BLOCK, DraftCache
 from lpspec.simulation.level_costs import expected_reads, level_width
+from lpspec.simulation.put_in_place import settled_cache
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
@@ -32,7 +33,9 @@ from lpspec.simulation.workload import System
 class CommandCosts:
     """Prices the steps of one system."""
 
-    def __init__(self, system: System, allocator: Commanded, memory: PackageCommands, first_context: int) -> None:
+    def __init__(
+        self, system: System, allocator: Commanded, memory: PackageCommands, first_context: int, cache: DraftCache
+    ) -> None:
         """Lay passes out as phases, for each placement of the weights.
 
         Args:
@@ -40,6 +43,7 @@ class CommandCosts:
             allocator: Says which device computes what.
             memory: Whose commands are issued.
             first_context: Tokens of the prompt.
+            cache: Which drafts wait in the scratchpad.
         """
         self.system, self.allocator, self.first_context = system, allocator, first_context
         planners = [PhasePlanner(system.model, memory, layout) for layout in allocator.layouts]
@@ -48,13 +52,13 @@ class CommandCosts:
         self._verify = Kinds(lambda on, *sizes: planners[on].verify(*sizes), memory, arrays)
         self._first = Kinds(lambda on, *sizes: planners[on].first_level(*sizes), memory, arrays)
         self._further = Kinds(lambda on, *sizes: planners[on].further_level(*sizes), memory, arrays)
-        self.cache = draft_cache_of(system.platform, system.model)
+        self.cache = cache
         beside = self.cache.beside
         self._waiting = Kinds(lambda on, *sizes: planners[on].verify_waiting(*sizes, beside), memory, arrays)
         self._further_waiting = Kinds(lambda on, *sizes: planners[on].further_level_waiting(*sizes), memory, arrays)
         self._compaction = Kinds(lambda on, moved: planners[on].compaction(moved), memory, arrays)
         whole = self.cache.block > 1
-        self._written = Kinds(lambda on, n: planners[on].written(n, _blocks_of(n) if whole else None), memory, arrays)
+        self.written = Kinds(lambda on, n: planners[on].written(n, _blocks_of(n) if whole else None), memory, arrays)
         self._draft = Kinds(lambda on, heads: planners[on].draft(heads), memory, arrays=False)
         self._migration = Kinds(lambda *pair: self.planner.migration(allocator.moves(*pair)), memory, arrays=False)
 
@@ -129,14 +133,14 @@ class CommandCosts:
         """
         counted, ran = _Counted(turn), np.minimum(heads, self.system.model.medusa_heads)
         verify, waits, nowhere = self._kinds(l_spec, position), self.cache.waits(l_spec), np.zeros_like(moved)
-        whole, memory = (self._whole(position, n) for n in (1, self.cache.block))
+        whole, memory = self._whole(context := self.first_context + position), self._whole(self.cache.held(context))
         held = np.column_stack([placement, verify[:, 0], whole, memory])
         up, written = self.cache.entries(moved)
         return _together(
             (self._verify, *counted(np.column_stack([placement, verify]), ~waits)),
             (self._waiting, *counted(held, waits)),
             (self._compaction, *counted(np.column_stack([nowhere, up]), up > 0)),
-            (self._written, *counted(np.column_stack([nowhere, written]), written > 0)),
+            (self.written, *counted(np.column_stack([nowhere, written]), written > 0)),
             (self._draft, *counted(np.column_stack([placement, ran]), ran > 0)),
         )
 
@@ -165,7 +169,8 @@ class CommandCosts:
         first_kinds = np.column_stack([placement, self._blocks(committed, position)])
         width = level_width(l_spec, depth)
         further_kinds = np.column_stack([placement, self._blocks(width, position)])
-        held, waits = np.column_stack([placement, width, self._whole(position)]), self.cache.level_waits(width)
+        whole, waits = self._whole(self.first_context + position), self.cache.level_waits(width)
+        held = np.column_stack([placement, width, whole])
         return _together(
             (self._first, *counted(first_kinds, depth > 0)),
             (self._further, *counted(further_kinds, (further > 0) & ~waits, further)),
@@ -195,9 +200,9 @@ class CommandCosts:
         """int64 [steps, 3] as ``kind_of`` says."""
         return self._blocks(self.system.charged(l_spec), position)
 
-    def _whole(self, position: IntArray, together: int = 1) -> IntArray:
-        """Positions of the context in whole blocks, of which so many are written together: int64 [steps]."""
-        return -(-((self.first_context + position) // together * together) // KEY_BLOCK) * KEY_BLOCK
+    def _whole(self, positions: Count) -> IntArray:
+        """So many positions in whole blocks: int64 [steps]."""
+        return np.asarray(ceil_div(positions, KEY_BLOCK) * KEY_BLOCK)
 
     def _blocks(self, tokens: IntArray, position: IntArray) -> IntArray:
         """Of passes over so many tokens: tokens, positions in whole blocks, blocks appended to; int64 [passes, 3]."""
@@ -297,6 +302,7 @@ def command_costs(
     contexts: int,
     made: Allocator | None = None,
     refresh_intervals: int = REFRESH_INTERVALS,
+    cache: DraftCache | None = None,
 ) -> CommandCosts | None:
     """Prices at command level; None for a system without a command level, as its devices or its allocator say.
 
@@ -306,6 +312,7 @@ def command_costs(
         contexts: How many consecutive contexts the run may meet.
         made: The allocator of the system for these contexts, where there is one already.
         refresh_intervals: As for ``PackageCommands``.
+        cache: Which drafts wait in the scratchpad, where that is known.
 
     Raises:
         InputError: The model does not fit the machine, or the command level does not know its dies.
@@ -314,7 +321,8 @@ def command_costs(
     if not has_command_level(system, allocator):
         return None
     memory = PackageCommands(system.platform, refresh_intervals, system.exact)
-    return CommandCosts(system, allocator, memory, first_context)
+    settled = cache or settled_cache(system, allocator, first_context)
+    return CommandCosts(system, allocator, memory, first_context, settled)
 
 
 def has_command_level(system: System, allocator: object) -> bool:

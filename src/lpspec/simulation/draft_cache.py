@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from lpspec.allocation.allocator import Allocator
-from lpspec.arrays import BoolArray, IntArray
+from lpspec.arrays import BoolArray, FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.kv_append import put_in_dram
 from lpspec.llm.counts import Count, packed_bytes, plain
@@ -38,19 +38,21 @@ Operators: TypeAlias = tuple[Operator, ...]
 
 @dataclass(frozen=True, slots=True)
 class DraftCache:
-    """Whose drafts wait in the scratchpad: those of trees up to a largest one, of two tokens at least without blocks.
+    """Whose drafts wait in the scratchpad: those of trees from a smallest one up to a largest one.
 
     Attributes:
         most: Tokens of the largest tree that waits there; 0 where all are written in place.
         block: Accepted tokens that are written together, a power of two up to ``KEY_BLOCK``; 1 for every pass's own.
+        least: Tokens of the smallest tree; 2 at least without blocks, since a root alone is accepted.
     """
 
     most: int = 0
     block: int = 1
+    least: int = 1
 
     def waits(self, size: IntArray) -> BoolArray:
         """Whether trees of so many tokens wait."""
-        return (size > (self.block == 1)) & (size <= self.most)
+        return (size >= self.least) & (size <= self.most)
 
     @property
     def beside(self) -> int:
@@ -98,27 +100,49 @@ class DraftCache:
         written = np.where(full > 0, MAX_TREE_SIZE - 1 + np.minimum(full, MAX_TREE_SIZE), 0)
         return np.where(self.waits(size), written, 2 * MAX_TREE_SIZE + moved)
 
+    def planned(self, cost: FloatArray, sizes: int) -> FloatArray:
+        """What is put in place after passes of 1, 2, ... tokens before it is known what is accepted: [..., sizes].
 
-def draft_cache_of(platform: PlatformSpec, model: ModelSpec, requests: int | None = None) -> DraftCache:
+        A root alone is written, and of a tree one draft with it. That drafts are moved up is left out.
+
+        Args:
+            cost: float64 [..., entries], of what is put in place.
+            sizes: Tokens of a pass at most.
+        """
+        if not self.most:
+            return np.zeros((*cost.shape[:-1], sizes))
+        size = np.arange(1, sizes + 1)
+        committed = np.minimum(size, 2)
+        if self.block == 1:
+            return cost[..., MAX_TREE_SIZE - 1 + committed] * self.waits(size)
+        written = cost[..., MAX_TREE_SIZE - 1 + self.block, None]
+        return np.where(self.waits(size), written * (committed / self.block), written)
+
+
+IN_PLACE = DraftCache()
+"""No draft waits."""
+
+
+def draft_cache_of(platform: PlatformSpec, model: ModelSpec, requests: int = 1) -> DraftCache:
     """What a platform's ``draft_cache`` comes to for a model: as many tokens as the scratchpad has room for.
 
     Keys and values of all layers wait beside the activations of the widest product; each of several requests has its
-    part of the room. Blocks are of one request alone: of requests that are served, each pass writes what it accepts.
+    part of the room.
     """
     if platform.draft_cache == "in-place" or platform.npu is None:
-        return DraftCache()
+        return IN_PLACE
     products = (op for op in verify_operators(model, 1, 0) if isinstance(op, Gemm))
     widest = max(int(packed_bytes(op.k + op.n, model.activation_bits)) for op in products)
     of_token = model.kv_bytes_per_token + widest
-    most = platform.npu.scratchpad.bytes // ((requests or 1) * of_token)
-    if platform.draft_cache == "scratchpad-blocks" and requests is None:
+    most = platform.npu.scratchpad.bytes // (requests * of_token)
+    if platform.draft_cache == "scratchpad-blocks":
         block = KEY_BLOCK
         while block > 1 and most - (block - 1) < LEAST_TREE:
             block //= 2
         most -= block - 1
         if block > 1:
             return DraftCache(min(most, MAX_TREE_SIZE), block)
-    return DraftCache(most if most > 1 else 0)
+    return DraftCache(most, least=2) if most > 1 else IN_PLACE
 
 
 def waiting(operators: Sequence[Operator], waits: bool = True, held: Count | None = None, beside: int = 0) -> Operators:

@@ -18,7 +18,7 @@ from lpspec.llm.counts import Count
 from lpspec.llm.draft_work import level_head, level_layers, network_of
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Elementwise, Operator, StateUpdate, draft_operators, verify_operators
-from lpspec.simulation.draft_cache import draft_cache_of, waiting
+from lpspec.simulation.draft_cache import IN_PLACE, DraftCache, waiting
 from lpspec.simulation.price_grid import GridEnergy, grid_prices, priced
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
@@ -76,6 +76,7 @@ class Parts:
         shared: What its requests share, of so many tokens.
         own: What each has of its own, of so many tokens behind so many.
         waits: Whether keys and values of so many tokens, int64 [...], wait in the scratchpad.
+        cache: Where those of accepted tokens wait, too.
         charged: Tokens that passes are charged for, int64 [...], of those that they take.
     """
 
@@ -83,6 +84,11 @@ class Parts:
     own: OfPass
     waits: Callable[[IntArray], BoolArray]
     charged: Callable[[IntArray], IntArray]
+    cache: DraftCache = IN_PLACE
+
+    def put_off(self, tokens: Count, context: Count, held: Count) -> tuple[Operator, ...]:
+        """What a request has of its own whose tokens wait in the scratchpad, of those before so many in memory."""
+        return waiting(self.own(tokens, context), held=held, beside=self.cache.beside)
 
 
 def by_whom(of: OfPass, tokens: Count, context: Count) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
@@ -98,10 +104,9 @@ def by_whom(of: OfPass, tokens: Count, context: Count) -> tuple[tuple[Operator, 
     )
 
 
-def verify_parts(system: System, requests: int) -> Parts:
-    """A verify pass of so many requests at most."""
-    cache = draft_cache_of(system.platform, system.model, requests)
-    return _parts(partial(verify_operators, system.model), cache.waits, system.charged)
+def verify_parts(system: System, cache: DraftCache) -> Parts:
+    """A verify pass."""
+    return replace(_parts(partial(verify_operators, system.model), cache.waits, system.charged), cache=cache)
 
 
 def first_parts(system: System) -> Parts:
@@ -109,9 +114,8 @@ def first_parts(system: System) -> Parts:
     return _parts(partial(level_layers, system.model, fills=True), lambda tokens: np.zeros(np.shape(tokens), np.bool_))
 
 
-def further_parts(system: System, requests: int) -> Parts:
-    """A pass of a network over the drafts of a level, its head included, of so many requests at most."""
-    cache = draft_cache_of(system.platform, system.model, requests)
+def further_parts(system: System, cache: DraftCache) -> Parts:
+    """A pass of a network over the drafts of a level, its head included; drafts wait, or none does."""
     layers = _parts(partial(level_layers, system.model), cache.level_waits)
     return replace(layers, shared=lambda tokens: layers.shared(tokens) + level_head(system.model, tokens))
 
@@ -200,11 +204,10 @@ def _own_grid(system: System, allocator: Allocator, span: Span, parts: Parts, so
     context = span.first_context + np.arange(*some)[:, None]
 
     def own(size: IntArray, waits: bool) -> tuple[FloatArray, GridEnergy]:
-        operators = waiting(parts.own(parts.charged(size[None, :]), context), waits)
-        shape = (len(context), len(size))
+        tokens, shape = parts.charged(size[None, :]), (len(context), len(size))
+        operators = parts.put_off(tokens, context, parts.cache.held(context)) if waits else parts.own(tokens, context)
         cost = checked_cost(allocator.decode_cost(operators), system.platform.allocator, "attention", shape)
         return grid_prices(system, cost, shape)
 
-    cache = draft_cache_of(system.platform, system.model, span.requests)
-    latency_ns, energy = cache.priced(parts.waits(np.arange(1, span.sizes + 1)), own)
+    latency_ns, energy = parts.cache.priced(parts.waits(np.arange(1, span.sizes + 1)), own)
     return latency_ns, energy.whole_pj

@@ -14,7 +14,7 @@ from lpspec.scenario import Workload
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.decode_loop import decode
-from lpspec.simulation.draft_cache import draft_cache_of
+from lpspec.simulation.draft_cache import DraftCache
 from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_pj, counted_pj
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.looked_up import looked_up
@@ -202,15 +202,14 @@ def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
 def decode_steps(system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, costs: StepCosts) -> Steps:
     """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
     check_order(system)
-    steps = put_in_place(system, _decode_steps(system, trace, workload, policy, costs), costs.first_context)
+    steps = put_in_place(costs.cache, _decode_steps(system, trace, workload, policy, costs), costs.first_context)
     if system.platform.step_order == "pipelined":
         steps = replace(steps, right_ahead=right_ahead(trace, steps))
     return steps
 
 
-def put_in_place(system: System, steps: Steps, first_context: int) -> Steps:
-    """Steps whose ``moved`` says what the system puts in place after each; turns begin after so many tokens."""
-    cache = draft_cache_of(system.platform, system.model)
+def put_in_place(cache: DraftCache, steps: Steps, first_context: int) -> Steps:
+    """Steps whose ``moved`` says what is put in place after each; turns begin after so many tokens."""
     context = first_context + steps.position
     return replace(steps, moved=cache.put_in_place(steps.l_spec, steps.committed, steps.moved, context))
 

@@ -70,7 +70,9 @@ class Rules(NamedTuple):
     batch: int  # requests that are there at a time, at most
     taking: int  # and in a pass
     cache_bytes: int  # room for caches
-    waiting: int  # tokens of the largest tree that waits in the scratchpad
+    waiting: tuple[int, int]  # tokens of the smallest and of the largest tree that waits in the scratchpad
+    block: int  # accepted tokens that are written from there together
+    first_context: int  # tokens of row 0 of the prices
     beside: bool  # some are drafted for while others are verified
 
 

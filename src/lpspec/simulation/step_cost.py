@@ -21,12 +21,13 @@ from lpspec.llm.draft_work import draft_prompt_operators, level_operators, netwo
 from lpspec.llm.operators import ExpertGemm, Gemm, draft_operators, prefill_operators, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import Objective
-from lpspec.simulation.draft_cache import DraftCache, draft_cache_of, put_in_place_cost, waiting
+from lpspec.simulation.draft_cache import IN_PLACE, DraftCache, waiting
 from lpspec.simulation.energy_basis import counted_of
 from lpspec.simulation.kept_grid import Kept, Prices, grid_of, once
 from lpspec.simulation.level_costs import LevelCosts
 from lpspec.simulation.price_grid import GridEnergy, grid_prices, priced
 from lpspec.simulation.price_list import list_prices
+from lpspec.simulation.put_in_place import put_in_place_prices, settled_cache
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 
@@ -68,6 +69,7 @@ class StepCosts:
         platform: Whose energy basis prices follow; None for memory and MACs.
         allocator: What said who computes what.
         levels: Costs of a network that drafts level by level; None where there is none.
+        cache: Which drafts wait in the scratchpad.
     """
 
     first_context: int
@@ -83,6 +85,7 @@ class StepCosts:
     platform: PlatformSpec | None = None
     allocator: Allocator | None = None
     levels: LevelCosts | None = None
+    cache: DraftCache = IN_PLACE
 
     @property
     def energy_pj(self) -> FloatArray:
@@ -93,7 +96,8 @@ class StepCosts:
         """What the pruner divides expected tokens by: float64 [placements, contexts, rows, sizes].
 
         Tokens per price is tokens per second, tokens per joule, or the root of the inverse energy-delay product. Moving
-        accepted drafts into place is left out: a few steps in a hundred do, and no tree is known to before.
+        accepted drafts into place is left out: a few steps in a hundred do, and no tree is known to before. Writing
+        what waits in the scratchpad is planned for.
 
         Args:
             objective: What is to be had for the price.
@@ -105,6 +109,10 @@ class StepCosts:
         if self.placements is not None:
             moved = self.placements.latency_ns, self.placements.energy_pj.sum(axis=0)
         passes = self.latency_ns, self.latency_ns if objective == "throughput" else self.energy.total_pj
+        if self.cache.most:
+            entries, sizes = (self.compaction_ns, self.compaction_pj.sum(axis=0)), self.latency_ns.shape[1]
+            after_ns, after_pj = (self.cache.planned(cost, sizes) for cost in entries)
+            passes = passes[0] + after_ns, passes[1] + after_pj
         return list_prices(objective, counted_of(self.platform), passes, self._drafting(rows), moved)
 
     def _drafting(self, rows: list[int]) -> tuple[FloatArray, FloatArray]:
@@ -154,7 +162,7 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
             f"{contexts} new tokens needs {last_context}"
         )
     allocator = allocator or allocator_of(system, last_context)
-    name, cache = system.platform.allocator, draft_cache_of(system.platform, model)
+    name, cache = system.platform.allocator, settled_cache(system, allocator, first_context)
     kept: Kept = getattr(allocator, "kept_prices", {})
     beside: Kept = getattr(allocator, "kept_of_drafts", {})
     machine = sizes, system.root_counts, system.platform.static_power.watts, cache
@@ -182,7 +190,7 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
     at_first = first_context, latency_ns, energy
     levels = _level_costs(system, allocator, np.arange(first_context, last_context)[:, None], cache)
-    return StepCosts(*at_first, *draft_at, *compaction, *one_prompt, moving, system.platform, allocator, levels)
+    return StepCosts(*at_first, *draft_at, *compaction, *one_prompt, moving, system.platform, allocator, levels, cache)
 
 
 def _verify_prices(system: System, allocator: Allocator, cache: DraftCache, sizes: int, context: IntArray) -> Prices:
@@ -239,28 +247,6 @@ def allocator_of(system: System, last_context: int, requests: int = 1) -> Alloca
     tree_size = None if system.tree_size is None else int(system.charged(np.array(system.tree_size)))
     passes = Sharing(tree_size, requests)
     return make_allocator(system.platform, system.model, sizes, last_context, system.profile, passes)
-
-
-def put_in_place_prices(
-    system: System, allocator: Allocator, sizes: int, waits: bool, block: int = 1
-) -> tuple[FloatArray, FloatArray]:
-    """Prices of what is put in place after a pass: float64 [entries], and [components, entries].
-
-    Entries are those of ``DraftCache.put_in_place``: those that are written only where any tree waits, those that do
-    both only where blocks do.
-    """
-    sizes = MAX_TREE_SIZE if waits else sizes
-    moved = put_in_place_cost(system, allocator, np.maximum(np.arange(sizes), 1), read_first=True)
-    ns, pj = priced(system, moved, (1, sizes))
-    ns[:, 0] = pj[..., 0] = 0.0
-    if waits:
-        written = put_in_place_cost(system, allocator, np.arange(1, sizes + 1), read_first=False, aligned=block > 1)
-        more_ns, more_pj = priced(system, written, (1, sizes))
-        both_ns, both_pj = ns + more_ns[:, block - 1 : block], pj + more_pj[..., block - 1 : block]
-        all_ns, all_pj = [ns, more_ns, both_ns], [pj, more_pj, both_pj]
-        kinds = 3 if block > 1 else 2
-        ns, pj = np.concatenate(all_ns[:kinds], axis=-1), np.concatenate(all_pj[:kinds], axis=-1)
-    return ns[0], pj[:, 0]
 
 
 def _placement_costs(system: System, allocator: Commanded, tokens: IntArray) -> PlacementCosts:

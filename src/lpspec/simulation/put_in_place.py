@@ -1,0 +1,107 @@
+"""What it costs to put keys and values of accepted tokens in place after a pass, and which drafts wait for that.
+
+A tree waits in the scratchpad where that pays: its attention and what is then written take no more time and no more
+energy than attention in place, by the closed forms that trees are chosen by.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lpspec.allocation.allocator import Allocator
+from lpspec.arrays import BoolArray, FloatArray, IntArray
+from lpspec.llm.operators import Attention, Operator, verify_operators
+from lpspec.simulation.draft_cache import (
+    IN_PLACE,
+    KEY_BLOCK,
+    LEAST_TREE,
+    DraftCache,
+    draft_cache_of,
+    put_in_place_cost,
+    waiting,
+)
+from lpspec.simulation.price_grid import priced
+from lpspec.simulation.workload import MAX_TREE_SIZE, System
+
+
+def put_in_place_prices(
+    system: System, allocator: Allocator, sizes: int, waits: bool, block: int = 1
+) -> tuple[FloatArray, FloatArray]:
+    """Prices of what is put in place after a pass: float64 [entries], and [components, entries].
+
+    Entries are those of ``DraftCache.put_in_place``: those that are written only where any tree waits, those that do
+    both only where blocks do.
+    """
+    sizes = MAX_TREE_SIZE if waits else sizes
+    moved = put_in_place_cost(system, allocator, np.maximum(np.arange(sizes), 1), read_first=True)
+    ns, pj = priced(system, moved, (1, sizes))
+    ns[:, 0] = pj[..., 0] = 0.0
+    if waits:
+        written = put_in_place_cost(system, allocator, np.arange(1, sizes + 1), read_first=False, aligned=block > 1)
+        more_ns, more_pj = priced(system, written, (1, sizes))
+        both_ns, both_pj = ns + more_ns[:, block - 1 : block], pj + more_pj[..., block - 1 : block]
+        all_ns, all_pj = [ns, more_ns, both_ns], [pj, more_pj, both_pj]
+        kinds = 3 if block > 1 else 2
+        ns, pj = np.concatenate(all_ns[:kinds], axis=-1), np.concatenate(all_pj[:kinds], axis=-1)
+    return ns[0], pj[:, 0]
+
+
+def settled_cache(system: System, allocator: Allocator, first_context: int, requests: int = 1) -> DraftCache:
+    """Which drafts wait in the scratchpad of a system: of those that have room, those that it serves.
+
+    Larger trees cost the vector lanes more with each token, and small ones may save less than writing what they had
+    accepted costs. Blocks are kept where a root alone is served by them and every tree up to one of ``LEAST_TREE``
+    tokens at least; else each pass writes what it accepts, and the longest row of sizes waits that are all served.
+
+    Args:
+        system: The model on its machine.
+        allocator: Knows where keys and values lie.
+        first_context: Tokens of the shortest prompt; costs are the mean over a block of positions behind it.
+        requests: How many share a pass at most.
+    """
+    room = draft_cache_of(system.platform, system.model, requests)
+    if not room.most:
+        return room
+    if room.block > 1:
+        first, last = _longest_row(_served(system, allocator, first_context, room))
+        if first == 1 and last >= LEAST_TREE:
+            return replace(room, most=last)
+    beside = room.block - 1 if room.block > 1 else 0
+    each = DraftCache(min(room.most + beside, MAX_TREE_SIZE), least=2)
+    served = _served(system, allocator, first_context, each)
+    served[0] = False
+    first, last = _longest_row(served)
+    return replace(each, least=first, most=last) if last else IN_PLACE
+
+
+def _longest_row(served: BoolArray) -> tuple[int, int]:
+    """The first and the last of the most neighbouring sizes, 1 and more, that are served; both 0 where none is."""
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], served, [False]]))).reshape(-1, 2)
+    if not len(ends):
+        return 0, 0
+    first, behind = ends[np.argmax(ends[:, 1] - ends[:, 0])].tolist()
+    return first + 1, behind
+
+
+def _served(system: System, allocator: Allocator, first_context: int, cache: DraftCache) -> BoolArray:
+    """Whether trees of 1, 2, ... tokens cost no more where they wait, in time and in energy: bool [most]."""
+    prices = put_in_place_prices(system, allocator, MAX_TREE_SIZE, waits=True, block=cache.block)
+    written = np.stack([cache.planned(part, cache.most) for part in (prices[0], prices[1].sum(axis=0))])
+    before = _attention(system, allocator, first_context, cache.most, None)
+    after = _attention(system, allocator, first_context, cache.most, cache) + written
+    return np.asarray((after <= before).all(axis=0))
+
+
+def _attention(
+    system: System, allocator: Allocator, first_context: int, sizes: int, cache: DraftCache | None
+) -> FloatArray:
+    """Time and energy of attention of trees, in the mean, which wait or not: float64 [2, sizes]."""
+    context: IntArray = np.arange(first_context, first_context + KEY_BLOCK)[:, None]
+    size = system.charged(np.arange(1, sizes + 1)[None, :])
+    operators: tuple[Operator, ...] = tuple(
+        op for op in verify_operators(system.model, size, context) if isinstance(op, Attention)
+    )
+    if cache is not None:
+        operators = waiting(operators, held=cache.held(context), beside=cache.beside)
+    ns, pj = priced(system, allocator.decode_cost(operators), (KEY_BLOCK, sizes))
+    return np.stack([ns.mean(axis=0), pj.sum(axis=0).mean(axis=0)])
