@@ -179,3 +179,25 @@ def test_where_room_is_short_tiles_leave_pim_that_shared_passes_miss_least() -> 
 
     for tokens in (6, 16):
         assert taken_ns(ALSO_K, tokens) <= taken_ns(COLUMNS, tokens) * (1 + 1e-12)
+
+
+def test_k_is_shared_only_where_somebody_computes_what_is_left_over() -> None:
+    """Sixteen caches of 2,064 tokens leave no product of Llama2-7B whole on PIM: nothing is shared, nothing lost."""
+    model, context, found = load_model("llama2-7b"), 16 * 2064, []
+    for platform in (COLUMNS, ALSO_K):
+        made = make_allocator(platform, model, 64, context, PROFILE, Sharing(requests=16))
+        assert isinstance(made, BalancedAllocator)
+        assert all(p.most < p.tiles for p in made.placements)
+        found.append(made)
+    assert found[1].pim.k_split == frozenset()
+    assert found[0].placements == found[1].placements
+
+
+@pytest.mark.parametrize("context", [500, 20_000, 26_000, 33_000])
+@pytest.mark.parametrize("name", ["llama2-7b", "llama3-8b"])
+def test_no_product_is_shared_in_vain(name: str, context: int) -> None:
+    model = load_model(name).model_copy(update={"max_context": 40_000})
+    made = make_allocator(ALSO_K, model, 64, context, PROFILE, Sharing(requests=16))
+    assert isinstance(made, BalancedAllocator)
+    for name in made.pim.k_split:
+        assert any(p.most == p.tiles for p in made.placements if p.gemm.name == name)

@@ -53,6 +53,10 @@ class StaticAllocator(BalancedAllocator):
         """Nothing that the DRAM rank holds."""
         return [replace(p, most=p.fewest) for p in placed]
 
+    def _split_in_vain(self) -> frozenset[str]:
+        """None: weights lie alike for all placements, and what is left over may be computed under another one."""
+        return frozenset()
+
     def _settle(self, platform: PlatformSpec) -> None:
         """Where room is short, what gives way is found one tile at a time, and what suits other sizes may serve better.
 

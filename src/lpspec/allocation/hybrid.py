@@ -81,28 +81,33 @@ class BalancedAllocator(ProductSplits):
             wants = f"allocator {platform.allocator} needs [npu], [memory] and [pim]"
             raise InputError(f"platform '{platform.name}': {wants}")
         self._requests = requests = passes.requests
+        self._whole_k: frozenset[str] = frozenset()
+        self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
         # Those that place or weigh otherwise, and allocators of users, begin anew.
         known = platform.npu, platform.memory, platform.pim, model, max_tokens, profile, requests
-        self._known = known_of(*known) if type(self) is BalancedAllocator else Known()
-        self.max_kv_tokens, self.max_tokens = max_context + max_tokens, max_tokens
-        if not self._known.prepared:
-            self.npu = Npu(platform.npu, platform.memory)
-            self.pim = LpddrPim(platform.pim, platform.memory)
-            self.memory = platform.memory
-            self.model, self.profile = model, profile
-            self._trees = self._placed_for(max_tokens)
-            self._deal()
-            self._drafts = {op.name for op in draft_operators(model)}
-            self._split_k()
-            self._prepare(platform.memory)
-            self._known.prepared = dict(vars(self))
-        vars(self).update(self._known.prepared, max_kv_tokens=self.max_kv_tokens)
-        self._forget_splits()
-        try:
-            self._place(self.max_kv_tokens)
-        except NoRoomError:
-            names = model.name, platform.name
-            raise InputError(why_no_room(names, self.memory, self._place, self.max_kv_tokens, max_tokens)) from None
+        while True:
+            self._known = known_of(*known, self._whole_k) if type(self) is BalancedAllocator else Known()
+            if not self._known.prepared:
+                self.npu = Npu(platform.npu, platform.memory)
+                self.pim = LpddrPim(platform.pim, platform.memory)
+                self.memory = platform.memory
+                self.model, self.profile = model, profile
+                self._trees = self._placed_for(max_tokens)
+                self._deal()
+                self._drafts = {op.name for op in draft_operators(model)}
+                self._split_k()
+                self._prepare(platform.memory)
+                self._known.prepared = dict(vars(self))
+            vars(self).update(self._known.prepared, max_kv_tokens=self.max_kv_tokens)
+            self._forget_splits()
+            try:
+                self._place(self.max_kv_tokens)
+            except NoRoomError:
+                names = model.name, platform.name
+                raise InputError(why_no_room(names, self.memory, self._place, self.max_kv_tokens, max_tokens)) from None
+            if not (in_vain := self._split_in_vain()):
+                break
+            self._whole_k |= in_vain
         if (splits := self._known.splits_of.get(self._splits_key)) is not None:
             self._columns_of, self._products, self._heads_over = splits
 
@@ -338,20 +343,6 @@ class BalancedAllocator(ProductSplits):
     def _exclusive_bytes(self, placed: list[PlacedGemm]) -> int:
         """Bytes that only the DRAM rank holds."""
         return sum(p.gemm.count * p.gemm.column_bytes * (p.gemm.n - p.columns(p.most)) for p in placed)
-
-    def _passes_of(self, placed: PlacedGemm) -> IntArray:
-        """Tokens that a product may have to take at once: draft heads see the last accepted one only.
-
-        An expert that is needed sees as many as are expected to be sent to it.
-        """
-        if (op := self._experts.get(placed.gemm.name)) is not None:
-            return self._expected_loads(op, self._trees)
-        return np.array([1]) if placed.gemm.name in self._drafts else self._trees
-
-    def _expected_loads(self, op: ExpertGemm, trees: IntArray) -> IntArray:
-        """Tokens that an expert to which any is sent gets of some trees, rounded: int64 [loads], ascending."""
-        needed = replace(op, tokens=trees).distinct
-        return np.unique(np.rint(trees * op.top_k / needed).astype(np.int64))
 
     def _main_tiles(self, placed: PlacedGemm) -> int:
         """Fewest tiles that PIM should have to compute with the main tree size, of those that it may."""

@@ -25,7 +25,7 @@ from lpspec.devices.cost import Activity, Cost, each_count
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import Gemm, verify_operators
+from lpspec.llm.operators import ExpertGemm, Gemm, verify_operators
 from lpspec.machine.energy_profile import EnergyProfile
 
 
@@ -58,6 +58,10 @@ class ProductSplits(AttentionSplits):
     weighs_whole_steps = True
     """Whether energy of one product may fall as trees grow where that of the others rises more."""
     _drafts: set[str]
+    _experts: dict[str, ExpertGemm]
+    _trees: IntArray
+    _whole_k: frozenset[str]
+    """Products whose k is not shared, since they have no room for it."""
     _columns_of: dict[PlacedGemm, IntArray]
     _products: FloatArray
     _known: Known
@@ -84,6 +88,8 @@ class ProductSplits(AttentionSplits):
         if self.pim.spec.product_split == "columns":
             return
         for gemm in self._stored_products():
+            if gemm.name in self._whole_k:
+                continue
             tokens = 1 if gemm.name in self._drafts else min(self.pim.spec.alus.n, self.max_tokens)
             whole, columns, weights = self.pim.k_split, np.array([gemm.n]), []
             for split in (whole, whole | {gemm.name}):
@@ -91,6 +97,28 @@ class ProductSplits(AttentionSplits):
                 latency_ns = self.makespan_ns(tokens, gemm, columns)
                 weights.append(float(self._split_weight(tokens, gemm, columns, latency_ns)[0]))
             self.pim.k_split = split if weights[1] < weights[0] else whole
+
+    def _split_in_vain(self) -> frozenset[str]:
+        """Products whose k is shared although no copy of them lies whole on PIM ranks: none computes what is left over.
+
+        Their weights would take up room in parts that are rounded up, and other products would have less of it.
+        """
+        whole = {p.gemm.name for p in self.placements if p.most == p.tiles}
+        return self.pim.k_split - whole
+
+    def _passes_of(self, placed: PlacedGemm) -> IntArray:
+        """Tokens that a product may have to take at once: draft heads see the last accepted one only.
+
+        An expert that is needed sees as many as are expected to be sent to it.
+        """
+        if (op := self._experts.get(placed.gemm.name)) is not None:
+            return self._expected_loads(op, self._trees)
+        return np.array([1]) if placed.gemm.name in self._drafts else self._trees
+
+    def _expected_loads(self, op: ExpertGemm, trees: IntArray) -> IntArray:
+        """Tokens that an expert to which any is sent gets of some trees, rounded: int64 [loads], ascending."""
+        needed = replace(op, tokens=trees).distinct
+        return np.unique(np.rint(trees * op.top_k / needed).astype(np.int64))
 
     @abstractmethod
     def _stored_products(self) -> list[Gemm]:
