@@ -1,10 +1,14 @@
 """What quantised checkpoints store, by hand from the layouts that their libraries document."""
 
+import json
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lpspec.errors import InputError
+from lpspec.llm import load_model
 from lpspec.llm.formats import LINEAR, Formats, WeightFormat
 from lpspec.llm.quantization import stored_precision
 from lpspec.llm.stored_tensors import CLASSES
@@ -208,3 +212,72 @@ def test_what_stores_something_else_is_refused_by_name(config: dict[str, Any], k
     assert key in message
     assert len(message) <= 215
     assert "\n" not in message
+
+
+# Model Optimizer's files, as NVIDIA publishes them
+
+
+def by_optimizer(**said: Any) -> dict[str, Any]:
+    return {"quant_method": "modelopt", "quant_algo": "NVFP4", "producer": {"name": "modelopt"}, **said}
+
+
+_DENSE = ("attention_in", "attention_out", "ffn_up", "ffn_down", "head")
+
+
+@pytest.mark.parametrize(
+    ("config", "sparse", "quantised"),
+    [
+        (by_optimizer(exclude_modules=["lm_head"], kv_cache_quant_algo="FP8"), [False] * 3, _DENSE[:-1]),
+        (by_optimizer(ignore=["language_model.lm_head", "vision_model*"]), [False] * 3, _DENSE[:-1]),
+        (by_optimizer(ignore=[f"model.layers.{i}.self_attn*" for i in range(3)]), [False] * 3, _DENSE[2:]),
+        (by_optimizer(ignore=["*self_attn*", "lm_head"]), [False] * 3, _DENSE[2:-1]),
+        (
+            by_optimizer(ignore=["lm_head", "model.layers.0*", *(f"layers.{i}.mlp.shared_experts*" for i in (1, 2))]),
+            [False, True, True],
+            None,  # attention in the first layer alone
+        ),
+        (
+            by_optimizer(
+                ignore=["lm_head", "model.layers.0*"]
+                + [f"model.layers.{i}.{part}*" for i in (1, 2) for part in ("mlp.shared_experts", "self_attn")]
+            ),
+            [False, True, True],
+            ("expert",),
+        ),
+        (by_optimizer(ignore=["model.layers.0.mlp.gate_proj"]), [False] * 3, None),
+        (by_optimizer(ignore=["model.layers.0.mixer*"]), [False] * 3, None),
+        (by_optimizer(quantized_layers={"model.layers.0.mlp.up_proj": {"quant_algo": "FP8"}}), [False] * 3, None),
+        (by_optimizer(quant_algo="W4A8_AWQ"), [False] * 3, None),
+        (by_optimizer(group_size=32), [False] * 3, None),
+    ],
+)
+def test_the_optimizer_s_files_leave_out_whole_classes(
+    config: dict[str, Any], sparse: list[bool], quantised: tuple[str, ...] | None
+) -> None:
+    classes = {*_DENSE, *(("expert",) if any(sparse) else ())}
+    if quantised is None:
+        with pytest.raises(ValueError, match="quantization_config"):
+            stored_precision(config, "bfloat16", classes, sparse)
+        return
+    formats = stored_precision(config, "bfloat16", classes, sparse).formats
+    assert {kind for kind in classes if formats.of(kind).name == "nvfp4"} == set(quantised)
+    assert formats.embedding.bits == 16
+
+
+def test_the_optimizer_s_own_file_beside_a_configuration_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "torch_dtype": "bfloat16"}))
+    assert load_model(str(tmp_path)).formats.ffn_up.bits == 8  # as configurations without formats are priced
+    said = {"quant_algo": "FP8", "kv_cache_quant_algo": "NVFP4", "exclude_modules": ["lm_head"]}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps({"producer": {}, "quantization": said}))
+    model = load_model(str(tmp_path))
+    assert (model.formats.ffn_up.name, model.formats.head.bits, model.kv_bits) == ("fp8", 16, 4)
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps({"quantization": said | {"quant_algo": "W4A8_AWQ"}}))
+    with pytest.raises(InputError, match="quant_algo"):
+        load_model(str(tmp_path))
+
+
+def test_methods_are_known_by_their_keys_where_old_files_do_not_name_them() -> None:
+    assert stored_precision({"load_in_8bit": True, "llm_int8_threshold": 6.0}, "float16").formats.ffn_up.bits == 8
+    assert stored_precision({"quant_algo": "FP8"}, "float16", {"ffn_up"}, [False]).formats.ffn_up.name == "fp8"
+    kept = {"quant_method": "fp8", "activation_scheme": "static", "kv_cache_scheme": "static"}
+    assert stored_precision(kept, "float16").kv_bits == 8

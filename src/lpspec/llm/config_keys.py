@@ -29,7 +29,8 @@ HARMLESS = words(
     suppress_tokens target_lookbehind temperature top_k top_p typical_p
     is_llama_config neftune_noise_alpha model_max_length padding_side max_sequence_length seq_length max_seq_len
     use_sdpa use_flash_attn use_flash_attention use_flash_attention_2 flash_attn_2_enabled use_xformers use_recompute
-    transformers.js_config special_tokens_map sentence_transformers neuron seed weight_decay world_size
+    transformers.js_config special_tokens_map sentence_transformers neuron seed weight_decay world_size output_past
+    is_composition
     """
 )
 _HARMLESS_NAMES = re.compile(

@@ -18,11 +18,14 @@ from lpspec.llm.config_keys import (
 )
 from lpspec.llm.families import FAMILIES, Family, known_keys
 from lpspec.llm.families.family import ACTIVATIONS, rotary_part, type_of
-from lpspec.llm.families.multimodal import TEXT_PARTS, text_part
+from lpspec.llm.families.multimodal import OWN_CODE, TEXT_PARTS, text_part
 from lpspec.llm.model_spec import one_line
 
 DECODERS = frozenset(one for family in FAMILIES.values() for one in family.classes)
 """Classes that compute a whole decoder with its LM head and nothing else."""
+
+_WIDTH_OF_DEEP = 1024
+"""Width from which no published decoder has a single layer; EAGLE's heads have one, and often no other sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,12 @@ def _parse(content: Mapping[str, Any]) -> DecoderConfig:
 
 
 def _by_other_names(content: Mapping[str, Any], family: Family) -> dict[str, Any]:
-    """Keys under another name that the library reads too."""
+    """Keys under another name that the library reads too, or that repeats what another says."""
     found = {key: content[other] for other, key in family.aliases.items() if other in content}
-    for other, key in family.aliases.items():
-        if other in content and key in content and content[other] != content[key]:
+    with_defaults = {**family.keys, **content}
+    for other, key in [*family.aliases.items(), *family.repeated.items()]:
+        said = with_defaults if other in family.repeated else content
+        if other in content and key in said and content[other] != said[key]:
             raise ValueError(f"{other} and {key} are one thing under two names, and differ")
     return found
 
@@ -102,6 +107,8 @@ def _family_name(content: Mapping[str, Any]) -> str:
         start = f"model_type = {shown(repr(said), 40)}" if "model_type" in content else "missing key 'model_type'"
         if key := draft_sign(content):
             raise ValueError(f"'{key}' belongs to a draft head: give the model that it drafts for")
+        if content.get("peft_type"):
+            raise ValueError("'peft_type' belongs to an adapter: give the model that it adapts, merged with it")
         raise ValueError(f"{start}: allowed are {listed(sorted(FAMILIES), 90)}")
     return said
 
@@ -111,9 +118,11 @@ def _refuse_other_models(content: Mapping[str, Any], name: str, text: str, endin
     family, known = FAMILIES[text], known_keys(text)
     if key := draft_sign(content, known):
         raise ValueError(f"'{key}' belongs to a draft head: give the model that it drafts for")
-    if (key := custom_code_sign(content)) and not is_known_code(content, family.modules, family.classes):
+    own = (family.modules, family.classes) if ending is None else (OWN_CODE.get(name, ()), class_names(content))
+    if (key := custom_code_sign(content)) and not is_known_code(content, *own):
         raise ValueError(f"'{key}' asks for code of its own, which is never run: what it computes is not known")
-    if ending is None and (key := expert_sign(content, known)):
+    has_experts = ending is not None or expert_sign(dict.fromkeys(family.keys, True)) is not None
+    if not has_experts and (key := expert_sign(content, known)):
         raise ValueError(f"'{key}' belongs to a model with experts, and {name} has none: not known what it computes")
     classes = [one for one in class_names(content) if one not in DECODERS]  # which of them it is, model_type says
     if other := [one for one in classes if ending is None or not one.endswith(ending)]:
@@ -138,13 +147,15 @@ def _check_values(keys: Any, family: Family) -> None:
         allowed = ["silu", "swish"] if usual == "silu" else list(ACTIVATIONS)
         if act is not None and act not in allowed:
             raise ValueError(f"{key} = {shown(repr(act), 40)}: allowed are {', '.join(allowed)}")
-    if getattr(keys, "moe_layer_freq", 1) != 1:
+    if isinstance(getattr(keys, "moe_layer_freq", None), int) and keys.moe_layer_freq != 1:
         raise ValueError(f"moe_layer_freq = {shown(repr(keys.moe_layer_freq), 40)}: allowed is 1")
     for key in ("add_cross_attention",):
         if getattr(keys, key, False):
             raise ValueError(f"{key} = True: allowed is False")
     if bool(getattr(keys, "use_bidirectional_attention", False)) and keys.use_bidirectional_attention != "vision":
         raise ValueError("use_bidirectional_attention: allowed are false and 'vision', whose text is causal")
+    if getattr(keys, "num_hidden_layers", 2) == 1 and getattr(keys, "hidden_size", 0) >= _WIDTH_OF_DEEP:
+        raise ValueError("num_hidden_layers = 1 is a draft head's (EAGLE): give the model that it drafts for")
     if hasattr(keys, "rope_scaling"):
         _check_rotation(keys, family)
 

@@ -193,16 +193,16 @@ class LatentAttention(Part):
     bias: bool = False
     """True where the projections down to ranks and the output add biases."""
     index_heads: NonNegativeInt = 0
-    """Heads of an indexer that chooses the tokens to attend to; 0 for none (DeepSeek-V3.2)."""
+    """Heads of an indexer that chooses the tokens to attend to (DeepSeek-V3.2); 0 where an earlier layer chose them."""
     index_dim: NonNegativeInt = 0
     """Width of an indexer's head, and of the key that it keeps for each token."""
     index_top_k: NonNegativeInt = 0
-    """Tokens that the indexer lets through."""
+    """Tokens that the indexer lets through; 0 for all of them."""
 
     @property
     def kind(self) -> str:
         """What tables call it."""
-        return "latent, sparse" if self.index_heads else "latent"
+        return "latent, sparse" if self.index_top_k else "latent"
 
     def steps(self, hidden: int) -> Iterator[Step]:
         """From the layer's input to the output projection."""

@@ -1,11 +1,13 @@
 """Find a model by the name of a preset, or read it from its files: Hugging Face's or GGUF."""
 
 import tomllib
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from lpspec.errors import InputError, shown, unknown_name
+from lpspec.llm.feed_forward import Experts
 from lpspec.llm.file_formats import formats_of_files
 from lpspec.llm.gguf import read_gguf
 from lpspec.llm.gguf_config import config_of
@@ -18,6 +20,9 @@ from lpspec.llm.weights_table import weights_text
 from lpspec.text_files import is_file, is_folder, is_there, read_json_object
 
 _PRESETS = files("lpspec.llm") / "presets"
+
+_QUANTISED_BESIDE = "hf_quant_config.json"
+"""File of NVIDIA's Model Optimizer that stands in for a ``quantization_config``."""
 
 
 @cache
@@ -107,7 +112,14 @@ def read_config(path: str | Path) -> DecoderConfig:
     file = _config_file(Path(path))
     where = _where(file)
     instead = "give a config.json, its folder, a .gguf file or a name: lpspec inspect lists them"
-    return parse_config(read_json_object(file, where, instead), where)
+    config = parse_config(read_json_object(file, where, instead), where)
+    beside = file.with_name(_QUANTISED_BESIDE)
+    if config.quantization is not None or not is_file(beside):
+        return config
+    quantization = read_json_object(beside, f"'{shown(str(beside))}'").get("quantization")
+    if not isinstance(quantization, dict):
+        raise InputError(f"'{shown(str(beside))}' must hold an object under 'quantization'")
+    return replace(config, quantization=quantization)
 
 
 def config_spec(config: DecoderConfig, path: str | Path, as_stored: bool = True) -> ModelSpec:
@@ -129,10 +141,15 @@ def config_spec(config: DecoderConfig, path: str | Path, as_stored: bool = True)
     if config.quantization is None or not as_stored:
         return spec
     try:
-        stored = stored_precision(config.quantization, config.dtype, spec.classes)
+        stored = stored_precision(config.quantization, config.dtype, spec.classes, _have_experts(spec))
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
     return spec.model_copy(update={"formats": stored.formats}).with_bits(kv=stored.kv_bits)
+
+
+def _have_experts(spec: ModelSpec) -> list[bool]:
+    """Of each layer, whether it has experts."""
+    return [isinstance(group.layer.feed_forward, Experts) for group in spec.layer_groups for _ in range(group.count)]
 
 
 def _config_file(path: Path) -> Path:

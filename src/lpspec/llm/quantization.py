@@ -5,12 +5,13 @@ else is refused by name. Not counted are single numbers per tensor, such as the 
 of inputs (32 bits per input of a matrix, 0.2 % at 4,096 inputs): kernels read it once per product at most.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lpspec.llm.compressed_tensors import compressed_formats
 from lpspec.llm.config_keys import words
 from lpspec.llm.formats import LINEAR, MXFP4, SCALE_BITS, TERNARY, Formats, WeightFormat, all_alike, plain
+from lpspec.llm.modelopt import modelopt_formats
 from lpspec.llm.quantization_keys import allow, check_keys, group_size, kept_classes, said, without
 from lpspec.llm.stored_tensors import TensorClass
 
@@ -45,29 +46,47 @@ _Reader = Callable[[Mapping[str, Any], WeightFormat], dict[TensorClass, WeightFo
 """From the configuration and the format of what is not quantised to the classes that are."""
 
 
-def stored_precision(config: Mapping[str, Any], dtype: object, classes: Collection[str] = LINEAR) -> StoredPrecision:
+def stored_precision(
+    config: Mapping[str, Any], dtype: object, classes: Collection[str] = LINEAR, sparse: Sequence[bool] = ()
+) -> StoredPrecision:
     """How weights are stored.
 
     Args:
         config: The ``quantization_config``.
         dtype: The ``dtype`` or ``torch_dtype`` beside it, of what is not quantised.
         classes: Classes of products that the model has.
+        sparse: Of each layer, whether it has experts.
 
     Raises:
         ValueError: Method, or something in it, whose stored bytes are not known; the message names the key.
     """
-    method = config.get("quant_method")
-    if not isinstance(method, str) or method not in (*_METHODS, "compressed-tensors"):
-        allowed = ", ".join(sorted((*_METHODS, "compressed-tensors")))
+    method = config.get("quant_method") or _method_by_keys(config)
+    if not isinstance(method, str) or method not in (*_METHODS, *_OF_LAYERS):
+        allowed = ", ".join(sorted((*_METHODS, *_OF_LAYERS)))
         raise ValueError(f"quantization_config.quant_method = {said(method)} is not known: allowed are {allowed}")
     if not (dtype is None or isinstance(dtype, str)) or dtype not in _DTYPE_BITS:
         raise ValueError(f"torch_dtype = {said(dtype)} is not known: allowed are float16, bfloat16 and float32")
     rest = plain(_DTYPE_BITS[dtype])
     if method == "compressed-tensors":
         found, kv_bits = compressed_formats(config, classes)
+    elif method == "modelopt":
+        found, kv_bits = modelopt_formats(config, classes, sparse)
     else:
-        found, kv_bits = _METHODS[method](config, rest), None
+        found, kv_bits = _METHODS[method](config, rest), _cache_bits(config)
     return StoredPrecision(all_alike(rest).with_formats(found), kv_bits)
+
+
+def _method_by_keys(config: Mapping[str, Any]) -> str | None:
+    """The method of a file that does not name it, as those of before the name was saved."""
+    if "quant_algo" in config:
+        return "modelopt"
+    return "bitsandbytes" if config.get("load_in_8bit") or config.get("load_in_4bit") else None
+
+
+def _cache_bits(config: Mapping[str, Any]) -> int | None:
+    """Bits of a number of the cache where a file of FP8 has scales for it."""
+    scheme = config.get("kv_cache_scheme")
+    return None if scheme is None else 8 if allow("kv_cache_scheme", scheme, ("static",)) else None
 
 
 def _awq(config: Mapping[str, Any], rest: WeightFormat) -> dict[TensorClass, WeightFormat]:
@@ -119,7 +138,7 @@ def _bitsandbytes(config: Mapping[str, Any], rest: WeightFormat) -> dict[TensorC
 
 def _float8(config: Mapping[str, Any], rest: WeightFormat) -> dict[TensorClass, WeightFormat]:
     """Float8 with a float32 per block of rows and columns, or one for all."""
-    used = {"quant_method", "weight_block_size", "modules_to_not_convert", "ignored_layers"}
+    used = {"quant_method", "weight_block_size", "modules_to_not_convert", "ignored_layers", "kv_cache_scheme"}
     check_keys(config, used | _FLOAT8_HARMLESS)
     allow("fmt", config.get("fmt", "e4m3"), ("e4m3", "float8_e4m3fn"))
     block = config.get("weight_block_size")
@@ -167,6 +186,10 @@ _METHODS: dict[str, _Reader] = {
     "mxfp4": _mxfp4,
     "bitnet": _bitnet,
 }
+
+
+_OF_LAYERS = ("compressed-tensors", "modelopt")
+"""Methods that name the modules of each layer."""
 
 
 def _but(config: Mapping[str, Any], key: str, stored: WeightFormat) -> dict[TensorClass, WeightFormat]:

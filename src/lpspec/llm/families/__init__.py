@@ -30,7 +30,7 @@ FAMILIES = MappingProxyType({name: _spelt(name, family) for name, family in _ALL
 def known_keys(name: str) -> frozenset[str]:
     """Keys of a family that are used or change nothing."""
     family = FAMILIES[name]
-    return HARMLESS | family.keys.keys() | family.aliases.keys() | family.harmless
+    return HARMLESS | family.keys.keys() | family.aliases.keys() | family.repeated.keys() | family.harmless
 
 
 __all__ = ["FAMILIES", "Family", "known_keys"]

@@ -47,6 +47,7 @@ class Family:
         nullable: Keys that may be null though their absence means something else.
         types: Types of keys where they are not those of the name.
         aliases: Other names that the library knows keys by.
+        repeated: Names that the library does not read, under which files repeat what a key says.
         turns_part: Whether positions may turn a part of a head though they turn all of it where nothing is said.
     """
 
@@ -59,6 +60,7 @@ class Family:
     types: dict[str, Any] = field(default_factory=dict)
     turns_part: bool = False
     aliases: dict[str, str] = field(default_factory=dict)
+    repeated: dict[str, str] = field(default_factory=dict)
 
 
 # Shape of every key's value; what is not listed has that of its default.

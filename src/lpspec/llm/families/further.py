@@ -1,6 +1,7 @@
 """Families that have others' layers in another arrangement, or under keys of their own."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from pydantic import NonNegativeInt
@@ -26,7 +27,7 @@ from lpspec.llm.families.gemma import FAMILIES as GEMMA
 from lpspec.llm.families.gpt_style import FAMILIES as GPT_STYLE
 from lpspec.llm.families.hybrids import MAMBA, MAMBA_NOTES, MAMBA_TYPES, mamba_of
 from lpspec.llm.families.latent import FAMILIES as LATENT
-from lpspec.llm.families.latent import deepseek_v32, latent
+from lpspec.llm.families.latent import indexed, latent
 from lpspec.llm.families.llama_like import FAMILIES as LLAMA_LIKE
 from lpspec.llm.families.mixtures import FAMILIES as MIXTURES
 from lpspec.llm.families.mixtures import ROUTING, behind_dense_ones
@@ -93,15 +94,20 @@ def youtu(k: Keys) -> dict[str, Any]:
 
 
 def glm_moe_dsa(k: Keys) -> dict[str, Any]:
-    """GLM-5: DeepSeek V3.2's layers, where each has an indexer of its own.
-
-    Raises:
-        ValueError: Layers use the choice of an earlier one.
-    """
-    if any(kind != "full" for kind in k.indexer_types or ()) or k.index_topk_pattern or k.index_topk_freq != 1:
-        named = next((key for key in ("indexer_types", "index_topk_pattern") if getattr(k, key)), "index_topk_freq")
-        raise ValueError(f"{named}: layers that share an indexer's choice are not known")
-    return deepseek_v32(k)
+    """GLM-5: DeepSeek V3.2's layers, of which some attend to what the indexer of an earlier one chose."""
+    count, spelt = k.num_hidden_layers, {"F": "full", "S": "shared"}
+    if k.index_topk_pattern is None:
+        every, start = max(k.index_topk_freq, 1), k.index_skip_topk_offset
+        usual = ["shared" if max(i - start + 1, 0) % every else "full" for i in range(count)]
+    else:
+        usual = [spelt.get(kind, kind) for kind in k.index_topk_pattern]
+    key = "indexer_types" if k.indexer_types is not None or k.index_topk_pattern is None else "index_topk_pattern"
+    said = SimpleNamespace(num_hidden_layers=count, **{key: k.indexer_types or usual})
+    kinds = types_of(said, usual, "full shared", key)
+    if kinds[0] == "shared":
+        raise ValueError(f"{key}: the first layer has no earlier one whose choice it could share")
+    types_of(k, ["indexed_attention"] * count, "indexed_attention")
+    return indexed(k, kinds)
 
 
 def bamba(k: Keys) -> dict[str, Any]:
@@ -123,11 +129,33 @@ def vaultgemma(k: Keys) -> dict[str, Any]:
     return model(k, layers, embedding_ops=1, logit_ops=capped)
 
 
+def _by_numbers(k: Keys, key: str, kinds: str) -> list[str] | None:
+    """Kinds of layers that a key says as 0 and 1; None where it says nothing."""
+    said = getattr(k, key)
+    if said is None:
+        return None
+    if len(said) != k.num_hidden_layers or not set(said) <= {0, 1}:
+        raise ValueError(f"{key} must be {k.num_hidden_layers} entries of 0 or 1, one for each layer")
+    return [kinds.split()[one] for one in said]
+
+
 def mimo_v2_flash(k: Keys) -> dict[str, Any]:
     """MiMo-V2-Flash: most layers slide, with twice the cached heads and with sinks."""
     usual = [FULL if i == 0 or (i + 1) % 6 == 0 else "sliding_attention" for i in range(k.num_hidden_layers)]
+    usual = _by_numbers(k, "hybrid_layer_pattern", BOTH) or usual
+    first_dense = ["dense"] + ["sparse"] * (k.num_hidden_layers - 1)
+    kinds = types_of(
+        k, _by_numbers(k, "moe_layer_freq", "dense sparse") or first_dense, "dense sparse", "mlp_layer_types"
+    )
+    same = {"swa_num_attention_heads": k.num_attention_heads, "swa_num_key_value_heads": 2 * k.num_key_value_heads}
+    same |= {"swa_head_dim": k.head_dim, "swa_v_head_dim": k.v_head_dim}
+    same |= {"add_swa_attention_sink_bias": True, "add_full_attention_sink_bias": False}
+    for key, value in same.items():
+        if getattr(k, key) not in (None, value):
+            raise ValueError(f"{key} = {getattr(k, key)}: allowed is {value}")
+    if k.sliding_window_size is not None:  # tokens before the one that sees them
+        k = k.model_copy(update={"sliding_window": k.sliding_window_size + 1})
     windows = windows_of(k, types_of(k, usual, BOTH))
-    kinds = types_of(k, ["dense"] + ["sparse"] * (k.num_hidden_layers - 1), "dense sparse", "mlp_layer_types")
     sparse = experts(k, k.n_routed_experts, k.num_experts_per_tok, k.moe_intermediate_size)
     layers = [
         layer(
@@ -145,6 +173,16 @@ def mimo_v2_flash(k: Keys) -> dict[str, Any]:
     ]
     return model(k, layers)
 
+
+_OF_MIMO_V2: dict[str, Any] = {
+    **dict.fromkeys(("hybrid_layer_pattern", "moe_layer_freq"), list[int]),
+    **dict.fromkeys(
+        ("swa_num_attention_heads", "swa_num_key_value_heads", "swa_head_dim", "swa_v_head_dim"), Dimension
+    ),
+    **dict.fromkeys(("add_swa_attention_sink_bias", "add_full_attention_sink_bias"), bool),
+    "sliding_window_size": Dimension,
+}
+"""Keys of its published file that the library's class does not know; null where they are absent."""
 
 FAMILIES: dict[str, Family] = {
     "cwm": Family(
@@ -224,10 +262,12 @@ FAMILIES: dict[str, Family] = {
         | {"vocab_size": 154_880, "hidden_size": 6144, "intermediate_size": 12_288, "num_hidden_layers": 78}
         | {"num_attention_heads": 64, "num_key_value_heads": 64, "q_lora_rank": 2048, "v_head_dim": 256}
         | {"qk_nope_head_dim": 192, "max_position_embeddings": 202_752, "index_n_heads": 32}
-        | {"indexer_types": None, "index_topk_pattern": None, "index_topk_freq": 1},
+        | {"indexer_types": None, "index_topk_pattern": None, "index_topk_freq": 1, "index_skip_topk_offset": 2},
         ("GlmMoeDsaForCausalLM",),
-        LATENT["deepseek_v32"].harmless | words("indexer_rope_interleave index_skip_topk_offset"),
-        types=LATENT["deepseek_v32"].types | {"indexer_types": list[str], "index_topk_pattern": str | list[str] | None},
+        LATENT["deepseek_v32"].harmless | words("indexer_rope_interleave index_share_for_mtp_iteration"),
+        types=LATENT["deepseek_v32"].types
+        | {"indexer_types": list[str], "index_topk_pattern": str | list[str] | None}
+        | {"index_skip_topk_offset": NonNegativeInt},
     ),
     "bamba": Family(
         bamba,
@@ -260,8 +300,10 @@ FAMILIES: dict[str, Family] = {
         | {"vocab_size": 152_576, "intermediate_size": 16_384, "num_hidden_layers": 48, "num_attention_heads": 64}
         | {"num_key_value_heads": 4, "max_position_embeddings": 131_072, "attention_bias": False, "head_dim": 192}
         | {"v_head_dim": 128, "moe_intermediate_size": 2048, "num_experts_per_tok": 8, "n_routed_experts": 256}
-        | {"sliding_window": 129, "layer_types": None, "mlp_layer_types": None, "partial_rotary_factor": 0.334},
+        | {"sliding_window": 129, "layer_types": None, "mlp_layer_types": None, "partial_rotary_factor": 0.334}
+        | dict.fromkeys(_OF_MIMO_V2),
         ("MiMoV2FlashForCausalLM",),
-        ROUTING | words("attention_value_scale layernorm_epsilon"),
+        ROUTING | words("attention_value_scale layernorm_epsilon swa_rope_theta attention_chunk_size"),
+        types=_OF_MIMO_V2,
     ),
 }

@@ -207,7 +207,13 @@ FAMILIES: dict[str, Family] = {
         ("GemmaForCausalLM",),
         words("hidden_activation"),
     ),
-    "gemma2": Family(gemma2, _NEWER | {"attn_logit_softcapping": 50.0}, ("Gemma2ForCausalLM",), _NOTES),
+    "gemma2": Family(
+        gemma2,
+        _NEWER | {"attn_logit_softcapping": 50.0},
+        ("Gemma2ForCausalLM",),
+        _NOTES,
+        repeated={"sliding_window_size": "sliding_window"},
+    ),
     "gemma3_text": Family(
         gemma3,
         _NEWER

@@ -164,7 +164,7 @@ FAMILIES: dict[str, Family] = {
         | {"word_embed_proj_dim": None, "num_attention_heads": 12, "activation_function": "relu", "enable_bias": True}
         | {"layer_norm_elementwise_affine": True, "tie_word_embeddings": True, "eos_token_id": 2},
         ("OPTForCausalLM",),
-        words("layerdrop init_std dropout"),
+        words("layerdrop init_std dropout learned_embeddings"),
     ),
     "falcon": Family(
         falcon,

@@ -38,8 +38,14 @@ def glm4_moe_lite(k: Keys) -> dict[str, Any]:
 def deepseek_v32(k: Keys) -> dict[str, Any]:
     """DeepSeek V3.2: an indexer chooses the tokens that are attended to."""
     types_of(k, ["indexed_attention"] * k.num_hidden_layers, "indexed_attention")
-    own = {"index_heads": k.index_n_heads, "index_dim": k.index_head_dim, "index_top_k": k.index_topk}
-    return behind_dense_ones(k, latent(k, **own)) | drafting(k, latent(k, **own))
+    return indexed(k, ["full"] * k.num_hidden_layers)
+
+
+def indexed(k: Keys, kinds: list[str]) -> dict[str, Any]:
+    """Layers that attend to chosen tokens: by an indexer of their own ("full") or by an earlier layer's ("shared")."""
+    own = {"index_heads": k.index_n_heads, "index_dim": k.index_head_dim}
+    mixers = {kind: latent(k, index_top_k=k.index_topk, **(own if kind == "full" else {})) for kind in set(kinds)}
+    return behind_dense_ones(k, [mixers[kind] for kind in kinds]) | drafting(k, mixers["full"])
 
 
 def drafting(k: Keys, mixer: LatentAttention) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from lpspec.llm.families.family import (
     COMMON,
     FACTORS,
     LAYER_NORM,
+    Dimension,
     Family,
     Keys,
     attention,
@@ -16,6 +17,7 @@ from lpspec.llm.families.family import (
     gated,
     layer,
     model,
+    rotary_part,
     types_of,
     width_of,
     windows_of,
@@ -167,7 +169,10 @@ def behind_dense_ones(k: Keys, mixer: Any) -> dict[str, Any]:
 def minimax_m2(k: Keys) -> dict[str, Any]:
     """MiniMax-M2: norms over all heads at once."""
     width = width_of(k)
-    mixer = attention(k, query_norm=k.num_attention_heads * width, key_norm=(k.num_key_value_heads or 0) * width)
+    own = {"query_norm": k.num_attention_heads * width, "key_norm": (k.num_key_value_heads or 0) * width}
+    if k.rotary_dim is not None and rotary_part(k) == 1:
+        own["rotary_dim"] = min(k.rotary_dim, width)
+    mixer = attention(k, **own)
     network = experts(k, k.num_local_experts, k.num_experts_per_tok, k.intermediate_size)
     return model(k, [layer(mixer, network)] * k.num_hidden_layers)
 
@@ -267,7 +272,7 @@ FAMILIES: dict[str, Family] = {
         | {"num_experts_per_tok": 2, "lm_head_bias": False, "original_max_position_embeddings": 4096},
         ("PhimoeForCausalLM", "PhiMoEForCausalLM"),
         ROUTING,
-        ("phimoe",),
+        ("phimoe", "slimmoe"),
     ),
     "qwen2_moe": Family(
         qwen2_moe,
@@ -328,16 +333,18 @@ FAMILIES: dict[str, Family] = {
         COMMON
         | {"vocab_size": 200_064, "hidden_size": 3072, "intermediate_size": 1536, "num_hidden_layers": 62}
         | {"num_attention_heads": 48, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 196_608}
-        | {"num_local_experts": 256, "num_experts_per_tok": 8},
+        | {"num_local_experts": 256, "num_experts_per_tok": 8, "rotary_dim": None},
         ("MiniMaxM2ForCausalLM",),
         ROUTING
         | words(
             """
-            rotary_dim attn_type_list layernorm_full_attention_beta layernorm_linear_attention_beta layernorm_mlp_beta
+            attn_type_list layernorm_full_attention_beta layernorm_linear_attention_beta layernorm_mlp_beta
             qk_norm_type use_qk_norm shared_moe_mode max_model_len num_mtp_modules
             mtp_transformer_layers use_mtp mlp_intermediate_size shared_intermediate_size"""
         ),
         ("minimax_m2",),
+        types={"rotary_dim": Dimension},
+        turns_part=True,
     ),
     "ernie4_5_moe": Family(
         ernie_moe,

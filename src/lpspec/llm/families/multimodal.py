@@ -1,5 +1,6 @@
 """Models that see and hear too: which part of their configuration describes the text decoder."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -92,8 +93,17 @@ TEXT_PARTS = {
 _OF_OTHER_PARTS = ("vision", "image", "video", "audio", "mm_", "projector", "boi_", "eoi_", "boa_", "eoa_", "spatial")
 
 
-_OF_IDEFICS = ("perceiver_config", "pixel_shuffle_factor", "transformers_js_config")
-"""Keys of Idefics' other parts that its text decoder's configuration repeats."""
+_OF_OTHERS = {
+    "paligemma": re.compile("num_image_tokens"),
+    **dict.fromkeys(
+        ("idefics3", "smolvlm"),
+        re.compile("perceiver_config|pixel_shuffle_factor|transformers_js_config|resampler_.*"),
+    ),
+}
+"""Keys of a model's other parts that its text decoder's configuration repeats."""
+
+OWN_CODE = {"kimi_k25": ("kimi_k25",)}
+"""Names of the code that a multimodal model had before the library had it, without ``modeling_``."""
 
 
 def text_part(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,9 +119,8 @@ def text_part(content: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("text_config must be an object")
     for_all = ("quantization_config", "torch_dtype", "dtype", "tie_word_embeddings")
     shared = {key: content[key] for key in for_all if key in content}
-    text = {
-        key: value for key, value in nested.items() if key not in _OF_IDEFICS or kind not in ("idefics3", "smolvlm")
-    }
+    repeated = _OF_OTHERS.get(kind)
+    text = {key: value for key, value in nested.items() if repeated is None or not repeated.fullmatch(key)}
     if text.get("architectures") == ["VLlama3ForCausalLM"]:  # Llama, as SmolVLM's training code called it
         del text["architectures"]
     return shared | {"model_type": TEXT_PARTS[kind]} | text
