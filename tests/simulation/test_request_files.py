@@ -97,6 +97,7 @@ def test_what_cannot_be_is_said_in_one_line(tmp_path: Path, text: str, said: str
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("arrival_s,prompt_tokens,prompt_tokens\n0,7,9\n", "column 'prompt_tokens' stands twice"),
         (
             "arrival_s,new_tokens\n0,many\n",
             "line 2: new_tokens must be a whole number from 1 to 1000000000, not 'many'",

@@ -135,6 +135,23 @@ def test_llama_cpp_prints_one_line_per_request() -> None:
     assert survival(read_log("\n".join(lines), "t")) == pytest.approx([0.5, 0.275])
 
 
+def test_requests_go_by_another_name_and_notes_are_passed_over() -> None:
+    by_id = read_csv("request_id,accepted,time_ms\na,2,7.5\nb,0,8\na,1,9\n", "t")
+    assert isinstance(by_id, StepLengths)
+    assert (by_id.labels, [list(each) for each in by_id.accepted]) == (("a", "b"), [[2, 1], [0]])
+    assert read_jsonl('{"request_id": "a", "accepted": 2, "note": "cut"}\n', "t").labels == ("a",)  # type: ignore[attr-defined]
+
+
+def test_logs_in_colours_and_intervals_without_a_draft_are_read() -> None:
+    """vLLM's early releases print nan where nothing was drafted; terminals and collectors keep colours."""
+    idle = VLLM.format(mean="nan", accepted=0, drafted=0, rates="nan, nan")
+    busy = VLLM.format(mean=2, accepted=2, drafted=4, rates="0.500, 0.250").replace(
+        ", Avg Draft acceptance rate: 83.1%", ""
+    )
+    text = f"{idle}\r\n\x1b[36m{busy}\x1b[0m\r\n"
+    assert survival(read_log(text, "t")) == pytest.approx([0.5, 0.25])
+
+
 BAD_TABLES = [
     (read_csv, "", "first line must be request,accepted"),
     (read_csv, "a,b\n1,2\n", "first line must be request,accepted"),
@@ -160,6 +177,14 @@ BAD_TABLES = [
     (read_jsonl, '{"accepted": 1}\n{"tokens": 1}\n', "t, line 2: has no 'accepted'"),
     (read_jsonl, '{"accepted": [1, true]}\n', "t, line 1: accepted is True"),
     (read_jsonl, '{"accepted": []}\n', "holds no pass"),
+    (read_csv, "accepted,count\n0,100\n1,50\n", "t, line 2: 'count' holds numbers"),
+    (read_csv, "request,accepted,drafted\na,2,4\n", "t, line 2: 'drafted' holds numbers"),
+    (read_csv, "position,rate,passes_seen\n0,0.5,7\n1,0.1,9\n", "'passes_seen' holds numbers"),
+    (read_csv, "accepted,accepted\n2,1\n", "column 'accepted' stands twice"),
+    (read_csv, "request,request_id,accepted\na,b,1\n", "keep one of them"),
+    (read_jsonl, '{"accepted": 2, "drafted": 5}\n', "t, line 1: 'drafted' holds numbers"),
+    (read_jsonl, '{"accepted": [2, 1], "drafts": [5, 2]}\n', "t, line 1: 'drafts' holds numbers"),
+    (read_log, METRICS.replace('engine="1",model_name="m"', 'engine="1",model_name="n"'), "2 models (m, n)"),
     (read_log, "nothing here\n", "no line of vLLM"),
     (read_log, SGLANG.format(running=1, length=2.0), "by --depth"),
     (read_log, VLLM.format(mean=2, accepted=1, drafted=2, rates="0.5, 1.2"), "t, line 1: rate is '1.2'"),
@@ -190,6 +215,8 @@ def test_a_depth_that_says_nothing_is_refused() -> None:
     for read, text in ((read_csv, "position,rate\n0,0.5\n"), (read_log, METRICS)):
         with pytest.raises(InputError, match="--depth is given too"):
             read(text, "t", 3)
+    with pytest.raises(InputError, match="no line of vLLM"):  # no speculation in the log, rather than too much said
+        read_log(SGLANG.format(running=1, length=1.0).replace("accept len: 1.0, ", ""), "t", 3)
     with pytest.raises(InputError, match="a pass of 3 accepted drafts; allowed are 0 to 2"):
         read_csv("accepted\n3\n", "t", 2)
     with pytest.raises(InputError, match="with 1 drafts it is 1 to 2"):

@@ -8,11 +8,34 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from lpspec.errors import InputError
+from lpspec.errors import InputError, shown
 from lpspec.text_files import read_text, split_lines
 
 STDIN = "-"
 JSON_BLANKS = " \t\r"
+_OF_GENERATION = frozenset(
+    (
+        "system",
+        "system_prompt",
+        "messages",
+        "max_tokens",
+        "max_new_tokens",
+        "n_predict",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "seed",
+        "stop",
+        "stop_sequences",
+        "images",
+        "image",
+        "sampling_params",
+        "generation_config",
+    )
+)
+"""Keys of others' prompt files beside the text, which requests to servers take."""
+
 NO_UNICODE = "holds bytes or escapes that are no text in Unicode"
 
 
@@ -79,6 +102,8 @@ def _prompt(line: str, where: str) -> str:
     except (ValueError, RecursionError):
         raise InputError(f"{where} is not JSON: one object a line is needed") from None
     if isinstance(content, dict):
+        if asked := next((key for key in content if key.lower() in _OF_GENERATION and content[key] is not None), None):
+            raise InputError(f"{where}: '{shown(asked, 30)}' would change what is generated: only texts are taken")
         turns = content.get("turns")
         content = content.get("prompt", turns[0] if isinstance(turns, list) and turns else None)
     if not isinstance(content, str):

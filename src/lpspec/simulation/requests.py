@@ -155,6 +155,9 @@ def _json_rows(content: str, where: str) -> Iterator[tuple[Mapping[str, Any], st
 def _csv_rows(content: str, where: str) -> Iterator[tuple[Mapping[str, Any], str]]:
     reader = csv.DictReader(io.StringIO(content), strict=True)
     try:
+        head = [name.strip() for name in reader.fieldnames or ()]
+        if twice := next((name for name in head if head.count(name) > 1), None):
+            raise InputError(f"{where}: column '{shown(twice, 30)}' stands twice in its first line")
         for row in reader:
             here = f"{where}, line {reader.line_num}"
             if None in row or None in row.values():

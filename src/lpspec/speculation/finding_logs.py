@@ -18,12 +18,13 @@ from typing import NamedTuple
 import numpy as np
 
 from lpspec.arrays import FloatArray
-from lpspec.errors import InputError, shown
+from lpspec.errors import InputError, listed, shown
 from lpspec.speculation.finding_tables import read_share, survival_of
 from lpspec.speculation.findings import Finding, Survival
 from lpspec.speculation.geometric import MOST_DRAFTS, Geometric, rate_of_mean
 from lpspec.text_files import split_lines
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _VLLM = re.compile(
     r"SpecDecoding metrics: .*?Drafted: (?P<drafted>[^ ]+) tokens.*?Per-position acceptance rate: "
     r"(?P<rates>.+?)(?:, Avg Draft acceptance rate.*)?$"
@@ -33,6 +34,7 @@ _LLAMA_CPP = re.compile(
 )
 _SGLANG = re.compile(r"Decode batch\b.*?#running-req: (?P<running>[^ ,]+).*?accept len: (?P<length>[^ ,]+)")
 _DRAFTS = re.compile(r"vllm:spec_decode_num_drafts(?:_total)?(?P<labels>\{[^}]*\})? (?P<value>\S+)")
+_MODEL = re.compile(r"model_name=\"([^\"]*)\"")
 _ACCEPTED = re.compile(
     r"vllm:spec_decode_num_accepted_tokens_per_pos(?:_total)?(?P<labels>\{[^}]*position=\"(?P<position>[0-9]+)\"[^}]*\})"
     r" (?P<value>\S+)"
@@ -58,7 +60,7 @@ def read_log(text: str, where: str, drafts: int | None = None) -> Finding:
     Raises:
         InputError: No line is of a known kind, or one says what cannot be, with its number.
     """
-    lines = [(f"{where}, line {number}", line) for number, line in enumerate(split_lines(text), 1)]
+    lines = [(f"{where}, line {number}", line) for number, line in enumerate(split_lines(_COLOURS.sub("", text)), 1)]
     by_position = list(_intervals(lines))
     lengths = list(_lengths(lines))
     counters = _counters(lines, where)
@@ -66,7 +68,7 @@ def read_log(text: str, where: str, drafts: int | None = None) -> Finding:
         raise InputError(f"{where}: holds logs of several engines, or a log and a /metrics page: keep one kind")
     if lengths:
         return _of_mean(lengths, where, drafts)
-    if drafts is not None:
+    if drafts is not None and (counters is not None or by_position):
         raise InputError(
             f"{where}: a log with rates by position says how many drafts there are, and --depth is given too"
         )
@@ -83,9 +85,11 @@ def read_log(text: str, where: str, drafts: int | None = None) -> Finding:
 def _intervals(lines: list[tuple[str, str]]) -> Iterator[_Interval]:
     for where, line in lines:
         if found := _VLLM.search(line) or _LLAMA_CPP.search(line):
-            rates = [read_share(rate.strip(), f"{where}: rate") for rate in found["rates"].split(",")]
-            passes = _number(found["drafted"], f"{where}: drafted tokens") / len(rates)
-            yield _Interval(where, passes, np.array(rates))
+            drafted = _number(found["drafted"], f"{where}: drafted tokens")
+            said = found["rates"].split(",")
+            at = f"{where}: rate"
+            rates = [read_share(rate.strip(), at) if drafted else 0.0 for rate in said]  # nan where nothing was drafted
+            yield _Interval(where, drafted / len(rates), np.array(rates))
 
 
 def _weighed(intervals: list[_Interval], where: str) -> Survival:
@@ -127,6 +131,9 @@ def _of_mean(lengths: list[tuple[str, float, float]], where: str, drafts: int | 
 
 def _counters(lines: list[tuple[str, str]], where: str) -> Survival | None:
     """What a /metrics page of vLLM has counted, all engines together; None where there is none."""
+    named = {found[1] for _, line in lines if _DRAFTS.match(line) and (found := _MODEL.search(line))}
+    if len(named) > 1:
+        raise InputError(f"{where}: counts drafts of {len(named)} models ({listed(sorted(named), 60)}): keep one")
     drafts = _summed(lines, _DRAFTS, lambda found: 0)
     accepted = _summed(lines, _ACCEPTED, lambda found: int(found["position"]))
     if not drafts and not accepted:

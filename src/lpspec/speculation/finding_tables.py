@@ -2,7 +2,8 @@
 
 The first line of a CSV file says which it is:
 
-    request,accepted        one pass a line; ``tokens`` counts the root too; ``request`` may be left out
+    request,accepted        one pass a line; ``tokens`` counts the root too; ``request`` (or ``request_id``) may be
+                            left out
     position,rate           share of passes whose drafts were all accepted up to this position, as vLLM has it
     position,conditional    share of those that were accepted up to the position before
     head,top1,top2,...      how often the true token is among a head's first k guesses; or rank1,rank2,...: the k-th
@@ -14,7 +15,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,13 @@ from lpspec.speculation.rank_trace import MAX_TOP_K
 from lpspec.text_files import split_lines
 
 _GUESS = re.compile(r"(top|rank)([0-9]{1,3})(?:_cum)?(?:_prob)?")
+_REQUEST = ("request", "request_id")
+_NOTES = re.compile(
+    r"(.*_)?(step|pass|turn|index|time|timestamp|latency|ms|s|seed|temperature|prompt|text|model|category|task|dataset)"
+    r"(_.*)?"
+)
+"""Columns of numbers that say nothing more of acceptance; other numbers could be counts, or drafts of a pass."""
+
 _HEADERS = "request,accepted; position,rate; position,conditional; or head,top1,top2,..."
 ROUNDING = 5e-4
 """How much a share may rise with depth, or a sum exceed 1: rates are published with three digits."""
@@ -60,12 +68,17 @@ def read_csv(text: str, where: str, drafts: int | None = None) -> Finding:
     columns = rows[0].cells if rows else {}
     if "accepted" in columns or "tokens" in columns:
         key = _counted(columns, where)
+        of_requests = _request_key(columns, where)
+        for row in rows:
+            _refuse_numbers(row.cells, (key, of_requests), row.where)
         return steps_of(
-            [(row.where, row.cells.get("request", ""), [row.count(key)]) for row in rows], key, where, drafts
+            [(row.where, row.cells.get(of_requests, ""), [row.count(key)]) for row in rows], key, where, drafts
         )
     if drafts is not None:
         raise InputError(f"{where}: the table itself says how many drafts there are, and --depth is given too")
     if "position" in columns and ("rate" in columns or "conditional" in columns):
+        for row in rows:
+            _refuse_numbers(row.cells, ("position", "rate", "conditional"), row.where)
         return _survival(rows, "rate" if "rate" in columns else "conditional", where)
     if "head" in columns:
         return _lists(rows, where)
@@ -76,6 +89,8 @@ def _rows(text: str, where: str) -> Iterator[_Row]:
     reader = csv.reader(split_lines(text), strict=True)
     try:
         head = [name.strip().lower() for name in next(reader, [])]
+        if twice := next((name for name in head if name and head.count(name) > 1), None):
+            raise InputError(f"{where}: column '{shown(twice, 30)}' stands twice in the first line")
         for cells in reader:
             at = f"{where}, line {reader.line_num}"
             if any(cell.strip() for cell in cells):
@@ -99,7 +114,9 @@ def read_jsonl(text: str, where: str, drafts: int | None = None) -> Finding:
         if key not in found:
             raise InputError(f"{at}: has no '{key}', which lines before it have")
         values = found[key] if isinstance(found[key], list) else [found[key]]
-        label = str(found.get("request", "" if values == [found[key]] else number))
+        of_requests = _request_key(found, at)
+        _refuse_numbers(found, (key, of_requests), at)
+        label = str(found.get(of_requests, "" if values == [found[key]] else number))
         passes.append((at, label, [_count(value, f"{at}: {key}") for value in values]))
     return steps_of(passes, key, where, drafts)
 
@@ -121,6 +138,26 @@ def _counted(names: Any, where: str) -> str:
             f"{where}: must have either 'accepted', drafts of a pass, or 'tokens', which counts the root too"
         )
     return keys[0]
+
+
+def _request_key(names: Collection[str], where: str) -> str:
+    """The column that says which request a pass is of."""
+    found = [key for key in _REQUEST if key in names]
+    if len(found) > 1:
+        raise InputError(f"{where}: has both {' and '.join(found)}: keep one of them")
+    return found[0] if found else _REQUEST[0]
+
+
+def _refuse_numbers(cells: Mapping[str, Any], used: Collection[str], at: str) -> None:
+    """Refuse numbers in columns that nobody knows, such as how often a pass was seen, or how many drafts it had."""
+    for name, value in cells.items():
+        if name in used or value in (None, "", []) or _NOTES.fullmatch(name.lower()):
+            continue
+        one = value[0] if isinstance(value, list) else value
+        if isinstance(one, int | float) or (isinstance(one, str) and re.fullmatch(r"[-+]?[0-9.]+%?", one)):
+            raise InputError(
+                f"{at}: '{shown(name, 30)}' holds numbers that may count something, and are not known: take it out"
+            )
 
 
 def steps_of(passes: list[tuple[str, str, list[int]]], key: str, where: str, drafts: int | None) -> StepLengths:
