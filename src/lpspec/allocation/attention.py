@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from lpspec.allocation.head_tables import HeadTable
 from lpspec.allocation.key_blocks import by_blocks, by_lanes, in_whole_blocks
 from lpspec.allocation.known import Known
-from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.parts import Part
 from lpspec.allocation.position_splits import Weight, best_by_positions, divisible, scores_cost, values_cost
 from lpspec.arrays import FloatArray, IntArray
@@ -55,7 +55,19 @@ class AttentionSplits(ABC):
         if self.pim.spec.attention_split == "positions":
             return self._share_cost(op, self.key_share(op)) * float(op.count)
         latency_ns, pim_heads = self.attention_split(op)
-        return Cost(latency_ns * op.count, self._heads_activity(op, pim_heads))
+        return Cost(latency_ns * op.count, self._decided_activity(op, pim_heads))
+
+    def _decided_activity(self, op: Attention, pim_heads: IntArray) -> Activity:
+        """``_heads_activity`` of heads that were decided, looked up where one table has them all."""
+        known = self._tables_of(op)
+        keys, tokens = np.broadcast_arrays(op.keys, op.tokens)
+        found, row = np.unique(keys, return_inverse=True)
+        places = [known.get(k) for k in found.tolist()]
+        if self.profile is None or None in places or len({id(place[0]) for place in places if place}) != 1:
+            return self._heads_activity(op, pim_heads)
+        rows = np.array([place[1] for place in places if place])[row.reshape(keys.shape)]
+        table = next(place[0] for place in places if place)
+        return table.events(pim_heads, rows, tokens - 1, op.count)
 
     def pim_cache(self, op: Attention) -> KvShare:
         """How new keys and values are dealt to the PIM ranks, which always keep them."""
@@ -73,9 +85,13 @@ class AttentionSplits(ABC):
 
     def _heads_activity(self, op: Attention, pim_heads: Count) -> Activity:
         """Events of all layers of attention of which PIM computes some heads and the NPU the others; writes apart."""
+        on_pim = self._pim_heads_activity(op, pim_heads) * float(op.count)
+        return self.npu.attention_activity(op, op.kv_heads - pim_heads) + on_pim
+
+    def _pim_heads_activity(self, op: Attention, pim_heads: Count) -> Activity:
+        """Events of PIM in one layer of it, and of the reads of what is beside its keys and values."""
         on_pim = self.pim.activity(self.pim.scores(op, pim_heads)) + self.pim.activity(self.pim.values(op, pim_heads))
-        on_pim += off_chip_read(2 * op.scale_bytes * pim_heads * op.keys)
-        return self.npu.attention_activity(op, op.kv_heads - pim_heads) + on_pim * float(op.count)
+        return on_pim + off_chip_read(2 * op.scale_bytes * pim_heads * op.keys)
 
     def heads_on_pim(self, op: Attention) -> IntArray:
         """Key-value heads on PIM, which are decided anew whenever another block of lanes has been filled with keys."""
@@ -148,57 +164,45 @@ class AttentionSplits(ABC):
         Each is [keys, sizes]. Each kind of layers is held against its share of the products, so that a step of all of
         them is, too.
         """
-        known = self._heads_over.setdefault(replace(op, tokens=1, context=0, pairs=1), {})
+        known = self._heads_over.setdefault(_kind_of(op), {})
         if wanted := {k for k in keys.tolist() if k not in known}:
             if len(wanted) == 1:  # that of a step alone: those of the run before it cost little more along with it
                 wanted |= _blocks_around(max(wanted), self.pim.spec.lanes.n) - known.keys()
-            new = np.array(sorted(wanted), np.int64)[:, None]
-            sizes = np.arange(1, self.max_tokens + 1)
-            latency_ns, heads, layers = self._best_by_size(op, new, profile)
             beside = self._of_products(profile) * (op.count / self.attention_layers)
-            falls = (np.diff(layers + beside[:, None]) < 0).any(axis=(0, 2))  # elsewhere each size has its own
-            if falls.any():
-                some = replace(op, count=1, tokens=sizes, context=new[falls] - sizes, pairs=sizes * new[falls])
-                choices, each_ns, best = self._choices_of(some)
-                used = np.unique(best)[::-1]
-                some_ns = each_ns[used]
-                costs = self._of_layers(some, choices[used][:, None, None], some_ns, op.count, profile)
-                place = np.empty(len(choices), np.int64)
-                place[used] = np.arange(len(used))
-                own = (place[best] == np.arange(len(used))[:, None, None]).any(axis=2, keepdims=True)
-                costs = np.where(own, costs + beside[:, None, None], np.inf)  # whatever is decided along with it
-                chosen = no_dearer_than_larger(place[best], *costs)
-                heads[falls] = choices[used][chosen]
-                latency_ns[falls] = np.take_along_axis(some_ns, chosen[None], 0)[0]
-            known |= dict(zip(new[:, 0].tolist(), zip(latency_ns, heads, strict=True), strict=True))
-        rows = [known[k] for k in keys.tolist()]
-        return np.stack([ns for ns, _ in rows]), np.stack([heads for _, heads in rows])
+            for table, its_keys in self._tabulated(op, sorted(wanted), profile):
+                rows = np.array([row for _, row in its_keys])
+                decided = zip(*table.decided(rows, op.count, beside), strict=True)
+                known |= dict(zip([k for k, _ in its_keys], decided, strict=True))
+        found = [known[k] for k in keys.tolist()]
+        return np.stack([ns for ns, _ in found]), np.stack([heads for _, heads in found])
 
-    def _best_by_size(
-        self, op: Attention, keys: IntArray, profile: EnergyProfile
-    ) -> tuple[FloatArray, IntArray, FloatArray]:
-        """Each size by itself, wherever weights lie: time of a layer, heads on PIM, and time and energy of all layers.
+    def _tables_of(self, op: Attention) -> dict[int, tuple[HeadTable, int]]:
+        """The table for each number of keys, and the row in it, wherever weights lie."""
+        return self._known.heads_of.setdefault((_kind_of(op), self.kv_on_dram), {})
 
-        The first two are [keys, sizes], the last is float64 [2, keys, sizes]; keys are int64 [keys, 1].
-        """
-        known = self._known.heads_of.setdefault((replace(op, tokens=1, context=0, pairs=1), self.kv_on_dram), {})
-        if wanted := sorted({k for k in keys[:, 0].tolist() if k not in known}):
-            new, sizes = np.array(wanted, np.int64)[:, None], np.arange(1, self.max_tokens + 1)
-            one = replace(op, count=1, tokens=sizes, context=new - sizes, pairs=sizes * new)
-            choices, each_ns, best = self._choices_of(one)
-            heads, latency_ns = choices[best], np.take_along_axis(each_ns, best[None], 0)[0]
-            layers = self._of_layers(one, heads, latency_ns, op.count, profile)
-            known |= dict(zip(wanted, zip(latency_ns, heads, layers.swapaxes(0, 1), strict=True), strict=True))
-        rows = [known[k] for k in keys[:, 0].tolist()]
-        latency_ns, heads, by_keys = (np.stack(part) for part in zip(*rows, strict=True))
-        return latency_ns, heads, by_keys.swapaxes(0, 1)
+    def _tabulated(
+        self, op: Attention, keys: list[int], profile: EnergyProfile
+    ) -> Iterator[tuple[HeadTable, list[tuple[int, int]]]]:
+        """Tables for some numbers of keys, each with those that it has and their rows; one for all that are new."""
+        known = self._tables_of(op)
+        if new := [k for k in keys if k not in known]:
+            table = self._head_table(op, np.array(new, np.int64)[:, None], profile)
+            known |= {k: (table, row) for row, k in enumerate(new)}
+        for table in {id(known[k][0]): known[k][0] for k in keys}.values():
+            yield table, [(k, known[k][1]) for k in keys if known[k][0] is table]
 
-    def _of_layers(
-        self, one: Attention, pim_heads: Count, latency_ns: FloatArray, layers: int, profile: EnergyProfile
-    ) -> FloatArray:
-        """Time and energy of all layers that PIM and NPU divide alike: float64 [2, ..., keys, sizes]."""
-        energy_pj = self._energy_pj(Cost(latency_ns, self._heads_activity(one, pim_heads)), profile)
-        return np.stack([latency_ns, np.broadcast_to(energy_pj, latency_ns.shape)]) * layers
+    def _head_table(self, op: Attention, keys: IntArray, profile: EnergyProfile) -> HeadTable:
+        """Costs of one layer, those choices that are best for some size and keys, int64 [keys, 1]."""
+        sizes = np.arange(1, self.max_tokens + 1)
+        one = replace(op, count=1, tokens=sizes, context=keys - sizes, pairs=sizes * keys)
+        choices, each_ns, best = self._choices_of(one)
+        used, place = np.unique(best, return_inverse=True)
+        used, best = used[::-1], len(used) - 1 - place.reshape(best.shape)
+        heads, latency_ns = choices[used], each_ns[used]
+        each = heads[:, None, None]
+        on_npu, on_pim = self.npu.attention_activity(one, op.kv_heads - each), self._pim_heads_activity(one, each)
+        energy_pj = self._energy_pj(Cost(latency_ns, on_npu + on_pim), profile)
+        return HeadTable(heads, latency_ns, np.broadcast_to(energy_pj, latency_ns.shape), on_npu, on_pim, best)
 
     def _best_heads(self, op: Attention) -> tuple[FloatArray, IntArray]:
         """Time of one layer, and the heads of the best division, each size by itself."""
@@ -249,6 +253,11 @@ def _blocks_around(keys: int, lanes: int) -> set[int]:
     if keys % lanes:
         return set()
     return set(range(max(keys - BLOCKS_BEFORE * lanes, lanes), keys + BLOCKS_BEYOND * lanes + 1, lanes))
+
+
+def _kind_of(op: Attention) -> Attention:
+    """The same for all layers of a kind."""
+    return replace(op, tokens=1, context=0, pairs=1)
 
 
 def _time(_: Attention, cost: Cost) -> FloatArray:

@@ -190,15 +190,23 @@ def _dealt(placed: tuple[PlacedGemm, ...], deal: _Deal) -> tuple[tuple[tuple[str
 
 def held_blocks(placed: Sequence[PlacedGemm]) -> BoolArray:
     """Which side holds which block: bool [sides, blocks], in the order of ``lay_out``."""
-    held = [(tile < p.most, tile >= p.fewest) for p, _ in _copies(placed) for tile in range(p.tiles)]
-    return np.array(held).T
+    held = []
+    for p in _by_name(placed):
+        tile = np.arange(p.tiles)
+        held.append(np.tile([tile < p.most, tile >= p.fewest], p.gemm.count))
+    return np.concatenate(held, axis=1)
+
+
+def _by_name(placed: Sequence[PlacedGemm]) -> list[PlacedGemm]:
+    """Placements in the same order whatever they are: products by name."""
+    return sorted(placed, key=lambda p: (p.gemm.name, p.most, p.fewest))
 
 
 def _copies(placed: Sequence[PlacedGemm]) -> list[tuple[PlacedGemm, int]]:
     """Every copy of every product with its number, products by name: the same order for every placement."""
     numbered: dict[str, int] = {}
     found = []
-    for p in sorted(placed, key=lambda p: (p.gemm.name, p.most, p.fewest)):
+    for p in _by_name(placed):
         first = numbered.get(p.gemm.name, 0)
         numbered[p.gemm.name] = first + p.gemm.count
         found += [(p, first + i) for i in range(p.gemm.count)]

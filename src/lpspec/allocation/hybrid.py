@@ -383,10 +383,3 @@ class BalancedAllocator(ProductSplits):
 
     def _lost_ns(self, tokens: int, before: PlacedGemm, after: PlacedGemm) -> float:
         return self._least_ns(tokens, after) - self._least_ns(tokens, before)
-
-    def _least_ns(self, tokens: int, placed: PlacedGemm) -> float:
-        """Time of one copy by its best split; where room is short the same are asked for again and again."""
-        key = tokens, placed.gemm.name, placed.gemm.k, placed.gemm.n, placed.fewest, placed.most
-        if key not in self._known.least_of:
-            self._known.least_of[key] = float(self._best_split(tokens, placed).latency_ns)
-        return self._known.least_of[key]

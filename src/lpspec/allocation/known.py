@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from lpspec.allocation.head_tables import HeadTable
 from lpspec.allocation.placement import PlacedGemm
+from lpspec.allocation.tiled_products import Shape, TiledProduct
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.llm.operators import Attention
 
@@ -35,22 +37,22 @@ class Known:
         wanted_by_npu: Placements with copies of all that the NPU wants.
         fitted: Placements with copies that fit, by those wanted and the bytes that are too many.
         least_beside: Least time of a step of so many tokens, with some PIM ranks, beside attention.
-        heads_of: Time of a layer of attention, heads on PIM, and time and energy of all layers, by size, for each
-            number of keys; of each kind of layers, with or without a copy of the cache on the DRAM ranks.
+        heads_of: Costs of a layer of attention by heads on PIM, a table for each number of keys and the row in it; of
+            each kind of layers, with or without a copy of the cache on the DRAM ranks.
         splits_of: By placement.
         drafts_of: What drafts cost, by where their products lie.
         prices_of: What steps cost by placement, as those who price them keep it, those used last.
     """
 
     prepared: dict[str, Any] = field(default_factory=dict)
-    tables: dict[Key, Any] = field(default_factory=dict)
+    tables: dict[Shape, TiledProduct] = field(default_factory=dict)
     best_of: dict[Key, tuple[IntArray, FloatArray]] = field(default_factory=dict)
     least_of: dict[Key, float] = field(default_factory=dict)
     wanted_of: dict[Key, int] = field(default_factory=dict)
     wanted_by_npu: dict[PlacedGemm, PlacedGemm] = field(default_factory=dict)
     fitted: dict[Key, tuple[PlacedGemm, ...]] = field(default_factory=dict)
     least_beside: dict[Key, float] = field(default_factory=dict)
-    heads_of: dict[Key, dict[int, tuple[FloatArray, IntArray, FloatArray]]] = field(default_factory=dict)
+    heads_of: dict[Key, dict[int, tuple[HeadTable, int]]] = field(default_factory=dict)
     splits_of: dict[Key, Splits] = field(default_factory=dict)
     drafts_of: dict[Key, dict[Hashable, Any]] = field(default_factory=dict)
     prices_of: dict[Key, dict[Hashable, Any]] = field(default_factory=dict)

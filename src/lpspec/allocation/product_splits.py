@@ -7,8 +7,7 @@ whole product to the NPU is always among the trials.
 """
 
 from abc import abstractmethod
-from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import reduce
 from operator import add
 
@@ -20,8 +19,9 @@ from lpspec.allocation.division import GemmSplit
 from lpspec.allocation.known import Key, Known
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.placement import PlacedGemm, first_copies
+from lpspec.allocation.tiled_products import Priced, Shape, TiledProduct, tabulate
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.devices.cost import Activity, Cost, each_count
+from lpspec.devices.cost import Activity, Cost, each_count, off_chip_read
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.model_spec import ModelSpec
@@ -29,32 +29,12 @@ from lpspec.llm.operators import ExpertGemm, Gemm, verify_operators
 from lpspec.machine.energy_profile import EnergyProfile
 
 
-@dataclass
-class TiledProduct:
-    """What one copy of a product costs by tokens, 1 and more, and by tiles on PIM, 0 to all: [tokens, tiles + 1].
-
-    Attributes:
-        gemm: The copy, its tokens int64 [tokens, 1].
-        columns: int64 [tiles + 1], columns on PIM.
-        latency_ns: float64, its time.
-        events: Its events, once somebody wants them; likewise arrays, or numbers.
-        energy_pj: float64, their energy and that of all dies meanwhile, likewise.
-        of_cell: Events by place, numbers, as far as they were asked for.
-    """
-
-    gemm: Gemm
-    columns: IntArray
-    latency_ns: FloatArray
-    events: Activity | None = None
-    energy_pj: FloatArray | None = None
-    of_cell: dict[tuple[int, int], Activity] = field(default_factory=dict)
-
-
 class ProductSplits(AttentionSplits):
     """The part of a hybrid allocator that divides columns between NPU and PIM."""
 
     model: ModelSpec
     placements: list[PlacedGemm]
+    _whole: list[PlacedGemm]
     weighs_whole_steps = True
     """Whether energy of one product may fall as trees grow where that of the others rises more."""
     _drafts: set[str]
@@ -163,8 +143,8 @@ class ProductSplits(AttentionSplits):
         verified = {op.name for op in verify_operators(self.model, 1, 0) if isinstance(op, Gemm)}
         found: list[tuple[float, int, PlacedGemm, IntArray, FloatArray]] = []
         for placed in (p for p in self.placements if p.gemm.name not in self._drafts):
-            own = self._best_split(sizes, placed, or_npu_alone=True).pim_columns
-            costs = self._of_copies(placed, own, profile)
+            own = self._splits_by_size(placed, or_npu_alone=True)[0]
+            costs = self._of_copies(placed, own)
             falls_pj = float(np.maximum(-np.diff(costs[1]), 0.0).sum())
             found.append((falls_pj, len(found), placed, own, costs))
         for *_, placed, own, own_costs in sorted(found, key=lambda one: one[:2]):
@@ -173,7 +153,7 @@ class ProductSplits(AttentionSplits):
             self._columns_of[placed], costs = own, own_costs
             if (np.diff(costs + beside) < 0).any():
                 columns = np.unique(own)
-                each = self._of_copies(placed, columns[:, None], profile)
+                each = self._of_copies(placed, columns[:, None])
                 chosen = no_dearer_than_larger(np.searchsorted(columns, own), *(each + beside[:, None]))
                 self._columns_of[placed], costs = columns[chosen], each[:, chosen, sizes - 1]
             self._products += together * costs
@@ -184,43 +164,56 @@ class ProductSplits(AttentionSplits):
         """What splits of one machine and model depend on."""
         return *self.placements, self.kv_on_dram
 
-    def _of_copies(self, placed: PlacedGemm, pim_columns: IntArray, profile: EnergyProfile) -> FloatArray:
-        """Time and energy of all copies, for each size: float64 [2, ..., sizes]."""
-        table = self._tiled(placed)
-        if table.energy_pj is None:
-            energy_pj = self._energy_pj(Cost(table.latency_ns, self._events(table)), profile)
-            table.energy_pj = np.broadcast_to(energy_pj, table.latency_ns.shape)
-        at = np.arange(self.max_tokens), ceil_div(pim_columns, placed.tile_columns)
+    def _of_copies(self, placed: PlacedGemm, pim_columns: IntArray) -> FloatArray:
+        """Time and energy of all copies, for each size: float64 [2, ..., sizes]; with a profile."""
+        table, at = self._tiled(placed), (np.arange(self.max_tokens), ceil_div(pim_columns, placed.tile_columns))
+        assert table.energy_pj is not None
         return np.stack([table.latency_ns[at], table.energy_pj[at]]) * placed.gemm.count
 
     def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
         """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
-        tiles = checked_tiles(self.allowed_tiles(placed), placed, type(self))
-        if or_npu_alone and tiles[0]:
-            tiles = np.concatenate([[0], tiles])
         if np.max(tokens, initial=0) > self.max_tokens:
-            return GemmSplit(placed, *self._best_of_tiles(tokens, placed, tiles))
-        key = *self._table_key(placed), tiles.tobytes()
-        known = self._known.best_of
-        if key not in known:  # products of one shape, and all sizes, at once
-            known[key] = self._best_of_tiles(np.arange(1, self.max_tokens + 1), placed, tiles)
-        columns, latency_ns = known[key]
+            return GemmSplit(placed, *self._best_beyond(tokens, placed, self._tiles(placed, or_npu_alone)))
+        columns, latency_ns = self._splits_by_size(placed, or_npu_alone)
         at = np.asarray(tokens) - 1
         return GemmSplit(placed, columns[at], latency_ns[at])
 
-    def _best_of_tiles(self, tokens: Count, placed: PlacedGemm, tiles: IntArray) -> tuple[IntArray, FloatArray]:
-        """Columns on PIM of the fastest split into so many tiles, and its time."""
-        columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
-        each = np.asarray(tokens)[..., None]
-        latency_ns = self._split_ns(each, placed, columns)
-        weight = self._split_weight(each, placed.gemm, columns, latency_ns)
-        # Among equals the last wins: the most columns on PIM, where a bit costs least.
-        best = weight.shape[-1] - 1 - np.argmin(weight[..., ::-1], axis=-1)
+    def _splits_by_size(self, placed: PlacedGemm, or_npu_alone: bool = False) -> tuple[IntArray, FloatArray]:
+        """Columns on PIM of the fastest split of 1, 2, ... tokens, int64 [sizes], and its time, float64 [sizes]."""
+        key = *self._shape_of(placed), placed.fewest, placed.most, or_npu_alone
+        known = self._known.best_of
+        if key not in known:
+            tiles, table = self._tiles(placed, or_npu_alone), self._tiled(placed)
+            best, sizes = tiles[_last_least(self._tile_weight(table)[:, tiles])], np.arange(self.max_tokens)
+            known[key] = np.minimum(best * placed.tile_columns, placed.gemm.n), table.latency_ns[sizes, best]
+        return known[key]
+
+    def _tiles(self, placed: PlacedGemm, or_npu_alone: bool) -> IntArray:
+        """Tiles on PIM that are tried, ascending; also none of them, where the NPU may take all."""
+        tiles = checked_tiles(self.allowed_tiles(placed), placed, type(self))
+        return np.concatenate([[0], tiles]) if or_npu_alone and tiles[0] else tiles
+
+    def _best_beyond(self, tokens: Count, placed: PlacedGemm, tiles: IntArray) -> tuple[IntArray, FloatArray]:
+        """Columns on PIM of the fastest split into so many tiles, and its time, of more tokens than tables have."""
+        columns, each = np.minimum(tiles * placed.tile_columns, placed.gemm.n), np.asarray(tokens)[..., None]
+        latency_ns = self.makespan_ns(each, placed.gemm, columns)
+        best = _last_least(self._split_weight(each, placed.gemm, columns, latency_ns))
         return columns[best], np.take_along_axis(latency_ns, best[..., None], -1)[..., 0]
+
+    def _least_ns(self, tokens: int, placed: PlacedGemm) -> float:
+        """Time of one copy by its best split; where room is short the same are asked for again and again."""
+        key = tokens, placed.gemm.name, placed.gemm.k, placed.gemm.n, placed.fewest, placed.most
+        if key not in self._known.least_of:
+            self._known.least_of[key] = float(self._best_split(tokens, placed).latency_ns)
+        return self._known.least_of[key]
 
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
         """What the split of one copy minimises: time."""
         return latency_ns
+
+    def _tile_weight(self, table: TiledProduct) -> FloatArray:
+        """The same of a whole table: float64 [tokens, tiles + 1]."""
+        return table.latency_ns
 
     def allowed_tiles(self, placed: PlacedGemm) -> IntArray:
         """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
@@ -239,35 +232,42 @@ class ProductSplits(AttentionSplits):
         """Events of one copy, likewise."""
         if np.max(op.tokens, initial=0) > self.max_tokens:
             return self._split_activity(replace(placed.gemm, count=1, tokens=op.tokens), pim_columns)
-        at = np.asarray(op.tokens) - 1, ceil_div(pim_columns, placed.tile_columns)
-        events, shape = self._events(table := self._tiled(placed)), table.latency_ns.shape
+        at, table = (np.asarray(op.tokens) - 1, ceil_div(pim_columns, placed.tile_columns)), self._tiled(placed)
         if np.ndim(op.tokens) or np.ndim(pim_columns):
-            return each_count(events, lambda count: np.broadcast_to(count, shape)[at])
-        cell = int(at[0]), int(at[1])
-        if cell not in table.of_cell:  # draft heads ask for the same again and again
-            table.of_cell[cell] = each_count(events, lambda count: float(np.broadcast_to(count, shape)[cell]))
-        return table.of_cell[cell]
+            return each_count(table.events, lambda count: count[at])
+        return table.events_at((int(at[0]), int(at[1])))
 
     def _tiled(self, placed: PlacedGemm) -> TiledProduct:
-        """The table of a product, which those of one shape share."""
-        gemm, key = placed.gemm, self._table_key(placed)
-        if key not in self._known.tables:
-            self.pim.check_precision(gemm)
-            tokens = np.arange(1, self.max_tokens + 1)[:, None]
-            columns = np.minimum(np.arange(placed.tiles + 1) * placed.tile_columns, gemm.n)
-            one = replace(gemm, count=1, tokens=tokens, runs=1)
-            self._known.tables[key] = TiledProduct(one, columns, self.makespan_ns(tokens, one, columns))
-        found: TiledProduct = self._known.tables[key]
-        return found
+        """The table of a product, made together with those of all others; those of one shape share it."""
+        shape, tables = self._shape_of(placed), self._known.tables
+        if shape not in tables:
+            for one in (placed, *self._whole):
+                self.pim.check_precision(one.gemm)
+            tables |= tabulate(
+                {shape, *map(self._shape_of, self._whole)} - tables.keys(), self.max_tokens, self._priced
+            )
+        return tables[shape]
 
-    def _table_key(self, placed: PlacedGemm) -> tuple[Hashable, ...]:
-        gemm, shares_k = placed.gemm, placed.gemm.name in self.pim.k_split
-        return gemm.k, gemm.n, gemm.stored, gemm.activation_bits, placed.tile_columns, shares_k
+    def _priced(self, op: Gemm, pim_columns: IntArray) -> Priced:
+        """Time, events and energy of one copy of products when PIM computes some columns, as tables have them."""
+        on_pim, npu_columns = self.pim.product(op, pim_columns), op.n - pim_columns
+        npu_bytes = self.npu.gemm_read_bytes(op, npu_columns)
+        npu_ns = self.npu.gemm_compute_ns(op.tokens, op.k, npu_columns)
+        latency_ns = np.maximum(self._beside_ns(on_pim, npu_bytes), npu_ns)
+        events = off_chip_read(npu_bytes) + self.npu.gemm_on_chip(op, npu_columns)
+        events += self.pim.activity(on_pim) + self.pim.added(op, pim_columns)
+        cost, profile = Cost(latency_ns, events), self._pricing_profile
+        return cost, None if profile is None else self._energy_pj(cost, profile)
 
-    def _events(self, table: TiledProduct) -> Activity:
-        if table.events is None:
-            table.events = self._split_activity(table.gemm, table.columns)
-        return table.events
+    @property
+    def _pricing_profile(self) -> EnergyProfile | None:
+        """What energy of products is counted by, where anything hangs on it."""
+        return self.profile
+
+    def _shape_of(self, placed: PlacedGemm) -> Shape:
+        gemm = placed.gemm
+        shares_k = gemm.name if gemm.name in self.pim.k_split and self.pim.may_split_k(gemm.k) else ""
+        return Shape(gemm.stored, gemm.activation_bits, shares_k, gemm.k, gemm.n, placed.tile_columns)
 
     def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> FloatArray:
         """Time of one copy of a product when PIM computes its first ``pim_columns`` columns, ns."""
@@ -277,3 +277,9 @@ class ProductSplits(AttentionSplits):
         on_pim = self.pim.product(replace(gemm, tokens=tokens), pim_columns)
         beside_ns = self._beside_ns(on_pim, npu_bytes)
         return np.asarray(np.maximum(beside_ns, npu_ns))
+
+
+def _last_least(weight: FloatArray) -> IntArray:
+    """Place of the least along the last axis; of equals the last, the most columns on PIM, where a bit costs least."""
+    best: IntArray = weight.shape[-1] - 1 - np.argmin(weight[..., ::-1], axis=-1)
+    return best

@@ -15,6 +15,7 @@ from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.known import Known
 from lpspec.allocation.position_splits import Weight
 from lpspec.allocation.sharing import ONE_REQUEST, Sharing
+from lpspec.allocation.tiled_products import TiledProduct
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, Real
 from lpspec.llm.counts import Count
@@ -79,6 +80,14 @@ class WeighedAllocator(BalancedAllocator):
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
         activity = self._split_activity(replace(gemm, count=1, tokens=tokens), pim_columns)
         return self._weight(Cost(latency_ns, activity), tokens)
+
+    def _tile_weight(self, table: TiledProduct) -> FloatArray:
+        assert table.energy_pj is not None
+        return table.energy_pj + table.latency_ns * self._ns_worth_pj[:, None]
+
+    @property
+    def _pricing_profile(self) -> EnergyProfile:
+        return self._profile
 
     def _heads_weight(self, op: Attention, pim_heads: IntArray, latency_ns: FloatArray) -> FloatArray:
         return self._weight(Cost(latency_ns, self._heads_activity(replace(op, count=1), pim_heads)), op.tokens)

@@ -104,7 +104,7 @@ class LpddrPim(PimHeads):
             def product(memory: "PackageCommands", read_bytes: Real) -> "MemoryPart":
                 return memory.product(tokens, k, n, memory.jobs.computing(ranks, form), read_bytes, split)
 
-            return (PhasePart(op.name, activity=self._adding(op, n), in_memory=product, amount=n),)
+            return (PhasePart(op.name, activity=self.added(op, n), in_memory=product, amount=n),)
         if not isinstance(op, Attention):
             raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         on_pim = op.kv_heads if amount is None else amount
@@ -133,7 +133,7 @@ class LpddrPim(PimHeads):
         else:
             works = [self.scores(op, op.kv_heads), self.values(op, op.kv_heads)]
         scales_bytes = op.scale_bytes * op.kv_heads * op.keys if isinstance(op, Attention) else 0
-        total = Cost(0.0, self._adding(op, op.n) * float(op.count)) if isinstance(op, Gemm) else Cost()
+        total = Cost(0.0, self.added(op, op.n) * float(op.count)) if isinstance(op, Gemm) else Cost()
         for work in works:
             took_ns = np.maximum(self.busy_ns(work), self.bus_ns(work, scales_bytes))
             total += Cost(took_ns, self.activity(work) + off_chip_read(scales_bytes)) * float(op.count)
@@ -207,7 +207,7 @@ class LpddrPim(PimHeads):
 
     def product_activity(self, op: Gemm, columns: Count) -> Activity:
         """Events of the same, the NPU's additions with them."""
-        return self.activity(self.product(op, columns)) + self._adding(op, columns)
+        return self.activity(self.product(op, columns)) + self.added(op, columns)
 
     def gemm(self, tokens: Count, k: int, columns: Count, form: PimFormat = INT8, k_split: bool = False) -> PimWork:
         """One (tokens, k) x (k, columns) product; zero columns are no work.
@@ -242,7 +242,7 @@ class LpddrPim(PimHeads):
         """Whether there are several ranks, and a row of k for each."""
         return 1 < self.spec.concurrent_ranks.n <= ceil_div(k, self.row_columns)
 
-    def _adding(self, op: Gemm, columns: Count) -> Activity:
+    def added(self, op: Gemm, columns: Count) -> Activity:
         """The NPU's vector lanes add what ranks with other inputs have summed, as it comes in, which takes no time."""
         if op.name not in self.k_split or not self.may_split_k(op.k):
             return Activity()

@@ -1,0 +1,56 @@
+"""What one layer of attention costs by key-value heads on PIM: all that may be decided for a run, priced at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lpspec.allocation.larger_trees import no_dearer_than_larger
+from lpspec.arrays import FloatArray, IntArray
+from lpspec.devices.cost import Activity, each_count
+
+
+@dataclass(frozen=True, eq=False)
+class HeadTable:
+    """Costs of one layer over some numbers of keys, for trees of 1, 2, 3 and more tokens: [choices, keys, sizes].
+
+    Attributes:
+        heads: int64 [choices], those on PIM, ascending; each choice is the best for some keys and size.
+        latency_ns: float64, its time.
+        energy_pj: float64, its energy and that of all dies meanwhile.
+        on_npu: Events of the NPU, arrays that broadcast.
+        on_pim: Events of PIM, likewise.
+        best: int64 [keys, sizes], the choice that is best by itself.
+    """
+
+    heads: IntArray
+    latency_ns: FloatArray
+    energy_pj: FloatArray
+    on_npu: Activity
+    on_pim: Activity
+    best: IntArray
+
+    def decided(self, rows: IntArray, layers: int, beside: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Time, float64 [rows, sizes], and heads, int64 [rows, sizes], so that no tree costs more than a larger one.
+
+        Args:
+            rows: int64 [rows], which numbers of keys.
+            layers: Layers that are divided alike.
+            beside: float64 [2, sizes], time and energy that a step has beside them.
+        """
+        chosen = self.best[rows]
+        costs = np.stack([self.latency_ns[:, rows], self.energy_pj[:, rows]]) * layers
+        own = np.take_along_axis(costs, chosen[None, None], 1)[:, 0]
+        falls = (np.diff(own + beside[:, None]) < 0).any(axis=(0, 2))  # elsewhere each size has its own
+        if falls.any():
+            best, costs = chosen[falls], costs[:, :, falls]
+            its = (best == np.arange(len(self.heads))[:, None, None]).any(axis=2, keepdims=True)
+            costs = np.where(its, costs + beside[:, None, None], np.inf)  # whatever is decided along with it
+            chosen[falls] = no_dearer_than_larger(best, *costs)
+        return np.take_along_axis(self.latency_ns[:, rows], chosen[None], 0)[0], self.heads[chosen]
+
+    def events(self, heads: IntArray, rows: IntArray, sizes: IntArray, layers: int) -> Activity:
+        """Events of so many layers with some heads on PIM, by places of keys and sizes; arrays of one shape."""
+        place, shape = (np.searchsorted(self.heads, heads), rows, sizes), self.latency_ns.shape
+        at: Callable[[FloatArray], FloatArray] = lambda count: np.broadcast_to(count, shape)[place]  # noqa: E731
+        return each_count(self.on_npu, at) * float(layers) + each_count(self.on_pim, at) * float(layers)
