@@ -135,6 +135,18 @@ def test_whatever_run_writes_check_finds_legal(lpspec: Lpspec, folder: Path, ref
     assert (other.code, other.err) == (1, "")
 
 
+def test_long_bursts_of_lpddr6_go_through_run_and_check(lpspec: Lpspec, folder: Path) -> None:
+    """64 B a burst, so that 32 requests of 2 KiB are a row; a column in steps of 16 is none."""
+    die = ("--die", "lpddr6-10667-16gb", "--set", "memory.mode.burst=BL48")
+    name = save(*(f"0x{64 * i:x} READ {i}\n" for i in range(400)), name="lines.trace")
+    found = document(lpspec("dram", "run", name, *die, "--commands", "out.csv", "--json", "-"))
+    assert (found["command_counts"]["RD"], found["trace"]["access_bytes"]) == (400, 64)
+    assert found["energy_by_event_pj"]["column_bits"] == pytest.approx(400 * 512 * 0.44)
+    assert document(lpspec("dram", "check", "out.csv", *die, "--json", "-"))["legal"]
+    assert_refused(lpspec("dram", "run", save(request(0, column=16)), *die), "column is 16", "0 to 992 in steps of 32")
+    assert_refused(lpspec("dram", "check", "out.csv", *die, "--pim-ranks", "0"), "32 (BL48) where there are no PIM")
+
+
 def test_run_prints_the_numbers_that_it_writes(lpspec: Lpspec, folder: Path) -> None:
     said = lpspec("dram", "run", scattered(2000), "--json", "out.json")
     found = json.loads((folder / "out.json").read_text("utf-8"))

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from command_line import Said
 
-from lpspec.machine.die import Lpddr6Mode, Organisation, PimDie
+from lpspec.machine.die import Lpddr6Mode, Organisation
 from lpspec.machine.loading import die_names
+from lpspec.machine.pim_die import PimDie
 from lpspec.machine.timing import LPDDR6_TIMINGS, Timing
 
 Lpspec = Callable[..., Said]

@@ -134,6 +134,7 @@ def test_sums_follow_what_they_are_sums_of() -> None:
         ("memory.timing.nRC", "nRC + 1", "memory.timing.nRC: 'nRC + 1' is no number of CK"),
         ("memory.timing.nRC", "nRAS + nNO", "memory.timing.nRC: 'nRAS + nNO' is no number of CK"),
         ("memory.timing.nRC", "48", "nRC (48) must be at least nRAS + nRPpb (49)"),
+        ("memory.timing.nCCD_S", "1", "timing.nCCD_S (1) must be at least nBL_min (2): one data bus"),
         ("memory.timing.nBL_min", "3", "must be what data_pins (16) move in nBL_min (3 CK): 48"),
         ("memory.organisation.rows", "0.5", "memory.organisation.rows: 0.5 must be a whole number"),
         ("memory.organisation.row_bytes", "2040", "row_bytes (2040) must be a multiple of burst_bytes (32)"),

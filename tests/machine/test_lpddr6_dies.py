@@ -19,6 +19,7 @@ TABLE = {
     9600: ((52, 56, 62), (24, 50), (13, 25), (10, 22), 53),
     10667: ((56, 62, 68), (26, 54), (14, 26), (10, 22), 59),
 }
+RATE_8533 = '{ value = "8533 Mbps", source = "a test" }'
 SLOWER_RL = {3200: (17, 19, 21), 4267: (23, 25, 28), 5500: (30, 32, 35)}
 TCK_PS = {6400: 625, 7500: 533.3333, 8533: 468.75, 9600: 416.6667, 10667: 375}
 
@@ -28,7 +29,7 @@ def die_of(**changes: str) -> DieSpec:
 
 
 def plain(**changes: str) -> DieSpec:
-    """The same without compute: a BL48 brings 64 B, which no MPU takes."""
+    """The same without compute."""
     given = {f"memory.{key.replace('__', '.')}": value for key, value in changes.items()}
     return load_platform("mobile-npu", {"memory.die": DIE, **given}).die
 
@@ -62,6 +63,22 @@ def test_bl48_is_two_bl24(mbps: int) -> None:
     assert (timing["nRTP"], timing["nCCD_L"]) == (TABLE[mbps][2][1], TABLE[mbps][3][1])
     assert (timing["nBL_min"], timing["nBL_max"]) == ((12, 12) if mbps == 6400 else (18, 24))
     assert die.peak_gb_per_s == pytest.approx(plain(data_rate=f"{mbps} Mbps").peak_gb_per_s)
+
+
+def test_a_file_of_a_die_takes_what_its_burst_changes_from_the_tables(tmp_path: Path) -> None:
+    """As if it were set; a second file behind it, of another rate, too, and what a file says itself stays."""
+    long, fast = tmp_path / "long.toml", tmp_path / "fast.toml"
+    long.write_text(f'extends = "{DIE}"\nname = "long"\nsummary = "with BL48"\n[mode]\nburst = "BL48"\n')
+    own = '[timing]\nnRTP = { value = "40 CK", source = "a test" }\n'
+    fast.write_text(f'extends = "long.toml"\nname = "fast"\nsummary = "at 8533"\ndata_rate = {RATE_8533}\n{own}')
+    as_set = die_of(mode__burst="BL48")
+    assert load_die(str(long)).timing.counts() == as_set.timing.counts()
+    assert load_die(str(long)).organisation == as_set.organisation
+    faster = die_of(mode__burst="BL48", data_rate="8533 Mbps", timing__nRTP="40").timing.counts()
+    assert load_die(str(fast)).timing.counts() == faster
+    on_platform = load_platform("mobile-npu", {"memory.die": str(long)})
+    assert on_platform.die.timing.counts() == as_set.timing.counts()
+    assert load_die(str(long), {"memory.mode.burst": "BL24"}).timing.counts() == die_of().timing.counts()
 
 
 @pytest.mark.parametrize("mbps", TABLE)
@@ -128,7 +145,7 @@ def test_what_is_set_by_hand_is_not_taken_from_the_tables() -> None:
         ("memory.data_rate", "2750 Mbps", "latencies above 2750 to 14400 Mbps"),
         ("memory.data_rate", "15000 Mbps", "latencies above 2750 to 14400 Mbps"),
         ("memory.mode.burst", "BL16", "mode.burst: Input should be 'BL24' or 'BL48'"),
-        ("memory.mode.burst", "BL48", "burst_bytes (64) must equal pim.lanes (32)"),
+        ("memory.timing.nCCD_S", "5", "nCCD_S (5) must be at least nBL_min (6): one data bus"),
         ("memory.standard", "LPDDR5", "go with standard LPDDR6, all or none"),
         ("memory.organisation.data_pins", "16", "must be what data_pins (16) move in nBL_min (6 CK)"),
     ],

@@ -63,7 +63,8 @@ def run(
     ----------
     requests
         One object a line, in order of at (CK): {"at": 0, "op": "read", "rank": 0, "bank_group": 0, "bank": 0, "row": 0,
-        "column": 0}; op is read or write, column 0 to 1008 in steps of 16. Or a trace by addresses (--format).
+        "column": 0}; op is read or write, column 0 to 1008 in steps of 16 (of BL48 to 992 in steps of 32). Or a trace
+        by addresses (--format).
     commands
         Write every command to this file, by default CSV: ck, command, rank, bank_group, bank, row, column.
     commands_format

@@ -81,7 +81,7 @@ class Tracing(Description):
     channel: int | None = option(
         None, "The channel that is simulated, by default 0; what goes to others is left out, and counted."
     )
-    access_bytes: int | None = option(None, "Bytes of an access, 32 (a burst) to 4096; by default 32.")
+    access_bytes: int | None = option(None, "Bytes of an access, a burst (32; 64 of BL48) to 4096; by default a burst.")
     interval_ck: int | None = option(
         None,
         "CK from one access to the next, for traces without times; by default 0: all are there at once, and are served "

@@ -83,7 +83,7 @@ class ChannelJobs:
         self._mac_ck = device.mac_ck
         self._geometry = (*_geometry(device), pim and (pim.pim_ranks, pim.ranks))
         t, opened_ck = device.timing, device.timing.nRCD.n + device.timing.nCL.n + device.mode_ck
-        self._other_ck = opened_ck, t.nRCD.n, t.nCL.n, t.nBL_min.n
+        self._other_ck = opened_ck, t.nRCD.n, t.nCL.n, device.burst_ck
         self._feature_ck0 = 2.0 * device.mode_ck
         self._pim_key = repr((self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus))
 
@@ -250,8 +250,8 @@ class ChannelJobs:
         """What a stream of whole rows is like."""
         row = self.device.organisation.columns
         features = 1.0, float(bursts), float(ceil_div(bursts, row))
-        feature_ck = 100.0, float(self.device.timing.nBL_min.n), float(self.device.timing.nRCD.n)
-        ck = float(bursts * self.device.timing.nBL_min.n)
+        feature_ck = 100.0, float(self.device.burst_ck), float(self.device.timing.nRCD.n)
+        ck = float(bursts * self.device.burst_ck)
         long, is_long = LONG_ROWS * row, bursts >= LONG_ROWS * row
         few = (long, 2 * long, 3 * long // 2) if is_long else (row // 2, row, 16 * row + 1, 24 * row)
 

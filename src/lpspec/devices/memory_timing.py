@@ -64,7 +64,7 @@ class MemoryTiming:
     @cached_property
     def burst_ns(self) -> float:
         """Time of a burst on the data bus of its channel."""
-        return self.device.timing.nBL_min.n * self.device.tCK.ns
+        return self.device.burst_ck * self.device.tCK.ns
 
     @cached_property
     def refresh_interval_ns(self) -> float:

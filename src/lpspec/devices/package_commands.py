@@ -131,9 +131,7 @@ class PackageCommands:
         self.device: DieSpec = self.pim.device if self.pim is not None else command_die(platform)
         self.power_down = platform.memory.idle_dies == "power-down"
         self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
-        self._least_burst_ns = (
-            self.device.timing.nBL_min.n * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
-        )
+        self._least_burst_ns = self.device.burst_ck * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
         self.controller = controller_of_platform(platform)
         self.prices = (Prices if exact else SteadyPrices)(self.device, self.controller, refresh_intervals)
         self._events = _events_of_counts(self.device)

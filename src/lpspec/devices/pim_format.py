@@ -2,7 +2,7 @@
 
 from lpspec.errors import InputError
 from lpspec.llm.work import Attention, Gemm
-from lpspec.machine.die import PimDie
+from lpspec.machine.pim_die import PimDie
 from lpspec.machine.pim_format import INT8, PimFormat
 
 

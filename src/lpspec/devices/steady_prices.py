@@ -166,13 +166,13 @@ class SteadyPrices(Prices):
             yield _member(kin, kin.bursts, lambda: job, weight)
             return
         for share in (*nothing, *shares):
-            bursts = int(share * kin.ck / self.device.timing.nBL_min.n - kin.pim_bursts * (share > 0))
+            bursts = int(share * kin.ck / self.device.burst_ck - kin.pim_bursts * (share > 0))
             if bursts > 0 or share == 0:
                 yield _member(kin, bursts, partial(kin.beside, bursts), weight)
 
     def _bus_share(self, phase: "_Phase") -> float:
         bursts = phase.kin.bursts + phase.kin.pim_bursts
-        return float(bursts * self.device.timing.nBL_min.n / phase.alone[CK])
+        return float(bursts * self.device.burst_ck / phase.alone[CK])
 
     def _crowded(self, phase: "_Phase") -> bool:
         """Whether what the NPU reads beside a program, in its time, leaves the bus little."""

@@ -9,9 +9,10 @@ from lpspec.machine.die import DieSpec
 from lpspec.machine.loading import load_die
 from lpspec.machine.platform_spec import PlatformSpec
 
-GEOMETRY = {"bank_groups": 4, "banks_per_group": 4, "burst_bytes": 32}
+GEOMETRY = {"bank_groups": 4, "banks_per_group": 4}
+COLUMN_BYTES = 32
 """What commands, their addresses and PIM programs are written for: bank-group mode of LPDDR5 with BL16 on x16, or
-LPDDR6 with BL24 on x12."""
+LPDDR6 with BL24 on x12; and of dies that do not compute BL48, two such columns."""
 BANKS_PER_MPU = (1, 2)
 ACCUMULATOR_BITS = 32
 
@@ -85,6 +86,9 @@ def check_geometry(die: DieSpec, where: str = "") -> None:
         n = getattr(die.organisation, key).n
         if n != known:
             raise _unknown(f"{where}memory.organisation.{key}", n, str(known))
+    if die.column_bytes != COLUMN_BYTES:
+        burst_bytes = COLUMN_BYTES * (2 if die.is_long else 1)
+        raise _unknown(f"{where}memory.organisation.burst_bytes", die.organisation.burst_bytes.n, str(burst_bytes))
     if die.pim_side is None:
         return
     if die.pim.banks_per_mpu.n not in BANKS_PER_MPU:

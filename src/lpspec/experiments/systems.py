@@ -136,7 +136,7 @@ def check_changes(names: Iterable[str], changes: Mapping[str, str]) -> None:
     Raises:
         InputError: Unknown system or constant, with the nearest one that exists.
     """
-    known = {key for name in dict.fromkeys(names) for key in system_constants(name)}
+    known = {key for name in dict.fromkeys(names) for key in system_constants(name, changes.get("memory.die"))}
     for key in changes:
         if key not in known:
             raise unknown_constant(key, known)
@@ -152,18 +152,18 @@ def platform_of(name: str, changes: Mapping[str, str]) -> PlatformSpec:
     return load_platform(_named(name).platform, changes)
 
 
-def system_constants(name: str) -> list[str]:
-    """Keys of the constants of a system's platform.
+def system_constants(name: str, die: str | None = None) -> list[str]:
+    """Keys of the constants of a system's platform, with another die than it names if one is given.
 
     Raises:
         InputError: Unknown system, or a platform file that cannot be read.
     """
-    return constant_keys(_named(name).platform)
+    return constant_keys(_named(name).platform, die)
 
 
 def _applicable(platform: str, changes: Mapping[str, str]) -> dict[str, str]:
     """The changes that concern this platform: a GPU has no MAC interval to change."""
     if not changes:
         return {}
-    keys = set(constant_keys(platform))
+    keys = set(constant_keys(platform, changes.get("memory.die")))
     return {key: value for key, value in changes.items() if key in keys}

@@ -177,8 +177,9 @@ def _with_constants(study: Study, where: str) -> Study:
     own = [axis.name for axis in study.axes if axis.name not in OPTIONS]
     dimensions, machines = split_changes(dict.fromkeys(own, ""))
     check_dimensions(dimensions)
-    check_changes(systems, machines)
-    constants = {key for name in systems for key in system_constants(name)} | set(KEYS)
+    die = study.scenario.changes.get("memory.die")
+    check_changes(systems, machines if die is None else {"memory.die": die, **machines})
+    constants = {key for name in systems for key in system_constants(name, die)} | set(KEYS)
     known = [*OPTIONS, *study.scenario.changes, *(axis.name for axis in study.axes)]
     for name, expression in study.derived.items():
         if name in known and (name not in OPTIONS or any(axis.name == name for axis in study.axes)):

@@ -6,7 +6,7 @@ what lies behind one sub-channel (x12); its settings stand in ``Lpddr6Mode``.
 
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from lpspec.errors import InputError
 from lpspec.machine.clock import (
@@ -17,10 +17,10 @@ from lpspec.machine.clock import (
     StandardName,
     ck_ns_at,
     ck_ns_of,
-    in_ns,
     in_whole_ck,
     whole_ck,
 )
+from lpspec.machine.pim_die import PimDie, check_mpus, pim_in_ns
 from lpspec.machine.quantity import Count, DataRate, Described, Duration, PositiveDuration
 from lpspec.machine.timing import LPDDR6_TIMINGS, Timing
 
@@ -76,6 +76,11 @@ class Organisation(Described):
         return self.row_bytes.n // self.burst_bytes.n
 
     @property
+    def burst_beats(self) -> int:
+        """Columns of a burst as addresses count them, 2 B of data each: 16, and 32 of BL48."""
+        return self.burst_bytes.n // 2
+
+    @property
     def die_bytes(self) -> int:
         """Capacity of a die, bytes."""
         return self.banks * self.rows.n * self.row_bytes.n
@@ -93,64 +98,6 @@ class Lpddr6Mode(Described):
     rows_from: Literal["ACT-1", "ACT-2"] = Field(
         description="command from which nRCD, nRAS and nRC count; public texts do not settle it"
     )
-
-
-PIM_FORMATS = ("w8a8", "w4a8", "w8a16", "w4a16")
-"""Formats of Samsung's LPDDR5X-PIM (arXiv 2606.00636)."""
-
-
-class PimDie(Described):
-    """The compute side of a PIM die; there is no public standard, so each value says where it comes from."""
-
-    RANGES: ClassVar = {
-        "banks_per_mpu": (1, 256),
-        "lanes": (1, 4096),
-        "alus": (1, 1024),
-        "input_depth": (1, 2**20),
-        "accumulator_bits": (16, 64),
-        "mac_interval": (0.1, 1000),
-        "mode_switch": (0, 1e6),
-        "mode_steps": (1, 4),
-    }
-
-    banks_per_mpu: Count = Field(description="banks that share one MPU; one streams while the other opens a row")
-    lanes: Count = Field(description="weights an MPU takes per column read: outputs of the tile it holds")
-    alus: Count = Field(description="lane-wide ALUs of an MPU (N_ALU): tokens that one weight read serves")
-    input_depth: Count = Field(description="INT8 inputs per token in one set of input registers")
-    accumulator_bits: Count = Field(description="bits of one accumulator, read back over the bus")
-    mac_interval: PositiveDuration = Field(description="one all-bank MAC command to the next; in ns, or in CK")
-    mode_switch: Duration = Field(description="one switch between single-bank and all-bank PIM mode; in ns, or in CK")
-    mode_steps: Count = Field(
-        default=Count(value=1, source="one switch into PIM mode, where nobody says that it takes several"),
-        description="mode commands that bring ranks into PIM mode, each a mode_switch; one brings them back",
-    )
-    formats: str = Field(
-        default="w8a8",
-        description="bits of weights (w) and activations (a) that products may have, a name for each pair; of "
-        "attention, bits of the cache and of what meets it",
-    )
-    activate: Literal["faw", "at_once"] = Field(
-        default="faw", description="whether an all-bank activation obeys nRRD and nFAW inside the die"
-    )
-    input_reach: Literal["die", "mpus"] = Field(
-        default="die", description="where a burst of inputs goes: to all MPUs of a die, or to those that it names"
-    )
-
-    @property
-    def most_lanes(self) -> int:
-        """Lanes of an MPU in the format of its narrowest weights, each with accumulators of its own."""
-        return self.lanes.n * (2 if "w4" in self.formats else 1)
-
-    @field_validator("formats")
-    @classmethod
-    def _known_formats(cls, value: str) -> str:
-        """Names with one space between; a comma may stand there, too."""
-        names = value.replace(",", " ").split()
-        if unknown := [name for name in names if name not in PIM_FORMATS]:
-            raise ValueError(f"'{unknown[0]}' is no format: allowed are {', '.join(PIM_FORMATS)}")
-        if "w8a8" not in names:
-            raise ValueError("w8a8 must be among them: it is what programs are written in where nobody asks for less")
-        return " ".join(names)
 
 
 class LpddrDies(Described):
@@ -185,7 +132,7 @@ class LpddrDies(Described):
     def _burst_fills_its_time(self) -> Self:
         pins, burst, held = self.organisation.data_pins.n, self.organisation.burst_bytes.n, self.timing.nBL_min.n
         moved = pins * self.clocks.bits_per_ck * held
-        if self.has_gap and 3 * self.organisation.burst_bits == 2 * moved:
+        if self.is_long and 3 * self.organisation.burst_bits == 2 * moved:
             return self
         if self.organisation.burst_bits != moved:
             metadata = "" if self.organisation.metadata_bits is None else " and metadata"
@@ -193,6 +140,8 @@ class LpddrDies(Described):
                 f"organisation.burst_bytes ({burst}){metadata} must be what data_pins ({pins}) move in nBL_min "
                 f"({held} CK): {moved / 8:g}"
             )
+        if self.timing.nCCD_S.n < held:
+            raise ValueError(f"timing.nCCD_S ({self.timing.nCCD_S.n}) must be at least nBL_min ({held}): one data bus")
         return self
 
     @property
@@ -201,9 +150,19 @@ class LpddrDies(Described):
         return STANDARDS[self.standard]
 
     @property
-    def has_gap(self) -> bool:
-        """Whether nBL_min may hold a gap between the two segments of a burst, which another burst fills (BL48)."""
+    def is_long(self) -> bool:
+        """Whether a burst comes in two segments (BL48), between which nBL_min may hold a gap that another one fills."""
         return self.mode is not None and self.mode.burst == "BL48"
+
+    @property
+    def column_bytes(self) -> int:
+        """Bytes that a bank gives at once: those of a burst, or of one of the two segments of a BL48."""
+        return self.organisation.burst_bytes.n // (2 if self.is_long else 1)
+
+    @property
+    def segment_gap_ck(self) -> int:
+        """CK from the begin of a burst on the data pins to the gap between its segments; 0 if there is none."""
+        return self.burst_ck // 2 if self.burst_ck < self.timing.nBL_min.n else 0
 
     @property
     def burst_ck(self) -> int:
@@ -247,7 +206,7 @@ class DieSpec(LpddrDies):
 
     @model_validator(mode="after")
     def _whole_mpus(self) -> Self:
-        check_mpus(self.organisation, self.pim_side)
+        check_mpus(self.organisation.banks, self.column_bytes, self.pim_side)
         return self
 
     @property
@@ -313,27 +272,4 @@ class DieSpec(LpddrDies):
     @property
     def pim_gb_per_s(self) -> float:
         """Bandwidth from the banks of a die into its MPUs, GB/s."""
-        return self.mpus * self.organisation.burst_bytes.n / self.pim.mac_interval.ns
-
-
-def pim_in_ns(data: dict[str, Any], memory: dict[str, Any]) -> dict[str, Any]:
-    """A description whose [pim] has its times in CK turned into ns, at the data rate of a die's table."""
-    ck_ns = ck_ns_of(memory)
-    if ck_ns is None or not isinstance(data.get("pim"), dict):
-        return data
-    return {**data, "pim": {key: in_ns(constant, ck_ns) for key, constant in data["pim"].items()}}
-
-
-def check_mpus(organisation: Organisation, pim: PimDie | None) -> None:
-    """Refuse MPUs that the banks of a die cannot be shared out to (ValueError)."""
-    if pim is None:
-        return
-    if organisation.banks % pim.banks_per_mpu.n:
-        raise ValueError(
-            f"banks ({organisation.banks}) must be a multiple of pim.banks_per_mpu ({pim.banks_per_mpu.n})"
-        )
-    if organisation.burst_bytes.n != pim.lanes.n:
-        raise ValueError(
-            f"organisation.burst_bytes ({organisation.burst_bytes.n}) must equal pim.lanes ({pim.lanes.n}): "
-            "a lane takes one INT8 weight per column read"
-        )
+        return self.mpus * self.column_bytes / self.pim.mac_interval.ns

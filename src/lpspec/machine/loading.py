@@ -117,18 +117,23 @@ def _extended_schema(added: tuple[tuple[str, Any], ...]) -> type[PlatformSpec]:
     return schema
 
 
-def constant_keys(name_or_path: str) -> list[str]:
+def constant_keys(name_or_path: str, die: str | None = None) -> list[str]:
     """Dotted keys of the constants of a platform, its die's among them, as ``changes`` takes them.
+
+    Args:
+        name_or_path: The platform.
+        die: Another die than it names.
 
     Raises:
         InputError: Unknown name or unreadable file.
     """
-    return list(_shipped_keys(name_or_path) if name_or_path in platform_names() else _constant_keys(name_or_path))
+    shipped = name_or_path in platform_names() and (die is None or die in die_names())
+    return list((_shipped_keys if shipped else _constant_keys)(name_or_path, die))
 
 
-def _constant_keys(name_or_path: str) -> tuple[str, ...]:
+def _constant_keys(name_or_path: str, die: str | None) -> tuple[str, ...]:
     data = _resolve("platform", name_or_path, _PLATFORMS, seen=())
-    over, _ = _over_die(data, f"platform '{shown(name_or_path, 60)}'")
+    over, _ = _over_die(data, f"platform '{shown(name_or_path, 60)}'", die)
     return tuple(_places(_with_defaults(_schema_of(over), over)))
 
 
@@ -180,8 +185,14 @@ def _die_tables(name_or_path: str) -> dict[str, Any]:
     tables = _resolve("die", name_or_path, _DIES, seen=())
     if name_or_path in die_names():
         _check_die(name_or_path)
-    else:
-        _validated(DieSpec, tables, f"die '{shown(name_or_path, 60)}'")
+        return tables
+    where = f"die '{shown(name_or_path, 60)}'"
+    said = _parse(_read("die", name_or_path, _DIES), where)
+    if "extends" in said:
+        base = _die_tables(_beside(said.pop("extends"), name_or_path))
+        over = _changed(as_platform(_overlay(_copied(base), said)), as_platform(base), {}, where)
+        tables = {**tables, **as_die(over, tables["summary"]), "name": tables["name"]}
+    _validated(DieSpec, tables, where)
     return tables
 
 

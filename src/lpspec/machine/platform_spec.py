@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 from lpspec.errors import InputError
 from lpspec.machine.clock import exact_mbps
 from lpspec.machine.controller_spec import ControllerSpec
-from lpspec.machine.die import DieSpec, LpddrDies, PimDie, check_mpus, pim_in_ns
+from lpspec.machine.die import DieSpec, LpddrDies
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.memory_prices import MemoryPrices
+from lpspec.machine.pim_die import PimDie, check_mpus, pim_in_ns
 from lpspec.machine.quantity import (
     Bandwidth,
     Count,
@@ -298,7 +299,9 @@ class PlatformSpec(Described):
             raise ValueError("memory.command_buses = 2 is for PIM ranks: there are none")
         if self.pim is None or self.memory is None:
             return
-        check_mpus(self.memory.organisation, self.pim)
+        if self.memory.column_bytes != self.memory.organisation.burst_bytes.n:
+            raise ValueError("memory.mode.burst BL48 is for packages without PIM, whose columns and bursts are BL24")
+        check_mpus(self.memory.organisation.banks, self.memory.column_bytes, self.pim)
         if self.pim.concurrent_ranks.n > pim_ranks:
             raise ValueError(
                 f"pim.concurrent_ranks ({self.pim.concurrent_ranks.n}) exceeds memory.pim_ranks ({pim_ranks})"

@@ -91,7 +91,7 @@ def test_pieces_of_a_file_are_one_stream(tmp_path: Path, monkeypatch: pytest.Mon
         ("100,ACT1,0,0,0,65536,", "row must be 0..65535 for ACT1, is 65536"),
         ("100,RD,0,0,0,,", "column must be 0..1008 for RD, is missing"),
         ("100,RD,0,0,0,,1024", "column must be 0..1008 for RD, is 1024"),
-        ("100,RD,0,0,0,,8", "column must be a multiple of 16 (BL16), is 8"),
+        ("100,RD,0,0,0,,8", "column must be a multiple of 16 (a burst), is 8"),
         ("100,PIM_IN,2,,,,16", "column must be 0..15 for PIM_IN, is 16"),
     ],
 )

@@ -63,6 +63,8 @@ def other(options: CheckOptions = ALWAYS, **timings_ck: int) -> CheckOptions:
 
 
 BL48 = other(nBL_min=18, nBL_max=24, nCCD_L=22, nRTP=26, nSEG=12)
+BL48_SLOW = other(nBL_min=12, nBL_max=12, nCCD_S=12, nCCD_L=12, nRTP=26)  # as up to 6400: without a gap
+BL48_WCK = other(ON_DEMAND, nBL_min=18, nBL_max=24, nCCD_L=22, nRTP=26, nSEG=12)
 EFFICIENT = other(nCL=62, nWTR_S=22, nWTR_L=38, nWR=38)  # RL of set 1, 8.25 and 14 ns, 14 ns
 FROM_ACT1 = other(rows_from_act1=1)
 
@@ -136,6 +138,17 @@ EDGES = [
     Edge("RD to RD, same group", OPEN_TWO + "60 RD b0.0 c0 | @ RD b0.0 c16", 70, "nCCD_L"),
     Edge("WR to WR, other group", OPEN_TWO + "60 WR b0.0 c0 | @ WR b1.0 c0", 66, "nCCD_S"),
     Edge("WR to WR, same group", OPEN_TWO + "60 WR b0.0 c0 | @ WR b0.0 c16", 70, "nCCD_L"),
+    Edge("RD to RD behind a BL48 that no gap takes", OPEN_TWO + "60 RD b0.0 c0 | @ RD b1.0 c0", 78, "DQ", BL48),
+    Edge("WR to WR behind a BL48 that no gap takes", OPEN_TWO + "60 WR b0.0 c0 | @ WR b1.0 c0", 78, "DQ", BL48),
+    Edge("WR to WR, same group, BL48", OPEN_TWO + "60 WR b0.0 c0 | @ WR b0.0 c32", 82, "nCCD_L", BL48),
+    Edge(
+        "RD to RD behind two BL48 that share their gaps: 66 + 18",
+        OPEN_TWO + "20 ACT1 b2.0 R5 | 22 ACT2 b2.0 | 80 RD b0.0 c0 | 86 RD b1.0 c0 | @ RD b2.0 c0",
+        104,
+        "DQ",
+        BL48,
+    ),
+    Edge("RD to RD of 12 CK in one piece", OPEN_TWO + "60 RD b0.0 c0 | @ RD b1.0 c0", 72, "nCCD_S", BL48_SLOW),
     Edge("RD to RD, same group, BL48", OPEN_TWO + "60 RD b0.0 c0 | @ RD b0.0 c32", 82, "nCCD_L", BL48),
     # Points 1, 7, 8: 41 and 47 of ODTLon are 42 and 48; write to read 49 is 50, and 70 in the group.
     Edge("RD to WR, other group: 60 + 56 + 6 + 5 + 1 - 27", OPEN_TWO + "60 RD b0.0 c0 | @ WR b1.0 c0", 102, "nRTW"),
@@ -163,6 +176,8 @@ EDGES = [
     Edge("WR to RD, same group, efficiency mode", OPEN_TWO + "60 WR b0.0 c0 | @ RD b0.0 c16", 136, "nWTR_L", EFFICIENT),
     # Two ranks: data at RL and WL, 2 CK apart on DQ.
     Edge("RD to RD of two ranks: 60 + 6 + 2", OPEN_RANKS + "60 RD b0.0 c0 | @ RD r1 b0.0 c0", 68, "nRKSW"),
+    Edge("RD to RD of two ranks, BL48: 60 + 18 + 2", OPEN_RANKS + "60 RD b0.0 c0 | @ RD r1 b0.0 c0", 80, "nRKSW", BL48),
+    Edge("RD to WR of two ranks, BL48", OPEN_RANKS + "60 RD b0.0 c0 | @ WR r1 b0.0 c0", 110, "nRKSW", BL48),
     Edge("RD to WR of two ranks: 60 + 56 + 6 + 2 - 26", OPEN_RANKS + "60 RD b0.0 c0 | @ WR r1 b0.0 c0", 98, "nRKSW"),
     # Point 11: REFAB goes by the density of two sub-channels.
     Edge("REFAB to ACT-1: 380 ns", "0 REFAB | @ ACT1 b0.0 R5 | @+2 ACT2 b0.0", 1014, "nRFCab"),
@@ -182,6 +197,8 @@ EDGES = [
         "WCK",
         other(ON_DEMAND, nWCKPST=2),
     ),
+    Edge("WCK behind a BL48: 60 + 56 + 18 + 3", OPEN + "58 CAS | 60 RD b0.0 c0 | @ RD b0.0 c32", 136, "WCK", BL48_WCK),
+    Edge("CAS behind a BL48: 1 behind 137", OPEN + "58 CAS | 60 RD b0.0 c0 | @ CAS", 138, "WCK_running", BL48_WCK),
     Edge("CAS behind a read: 1 behind 125", OPEN + "58 CAS | 60 RD b0.0 c0 | @ CAS", 126, "WCK_running", ON_DEMAND),
     Edge("CAS behind a write: 1 behind 95", OPEN + "58 CAS | 60 WR b0.0 c0 | @ CAS", 96, "WCK_running", ON_DEMAND),
     Edge(

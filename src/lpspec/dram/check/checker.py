@@ -88,6 +88,10 @@ class CheckOptions:
     """Rows of a bank: 65536 in a 16 Gb die, 32768 in an 8 Gb die."""
     activation: Literal["both", "ACT2", "ACT1"] = "both"
     """Halves of an activation between which nRRD and nFAW hold; public simulators, with one ACT of 2 CK, have one."""
+    beats: int = 16
+    """Columns of a burst: 16, and 32 of BL48, which no PIM rank takes."""
+    columns: int = 1024
+    """Columns of a row, 2 B of data each: 1,024 in a row of 2 KiB."""
     command_buses: int = 1
     """CA buses: with 2, ``pim_ranks`` have one of their own."""
     kept: int = 1000
@@ -101,6 +105,10 @@ class CheckOptions:
             raise InputError(f"PIM ranks must be among 0..{self.ranks - 1}, are {list(self.pim_ranks)}")
         if self.command_buses not in (1, 2) or (self.command_buses == 2 and not self.pim_ranks):
             raise InputError(f"command buses are {self.command_buses}: allowed is 1, or 2 where there are PIM ranks")
+        if self.beats not in (16, 32) or (self.beats == 32 and self.pim_ranks):
+            raise InputError(
+                f"a burst has {self.beats} columns: allowed is 16, or 32 (BL48) where there are no PIM ranks"
+            )
         if self.pim.alus not in (1, 2, 4, 8, 16) or self.pim.banks_per_mpu not in (1, 2, 4):
             raise InputError("N_ALU must be 1, 2, 4, 8 or 16, and banks per MPU 1, 2 or 4")
         if not 1 <= self.pim.tokens <= self.pim.alus:
@@ -189,7 +197,8 @@ class CommandChecker:
         self.options = options = options or CheckOptions()
         ranks, pim = options.ranks, options.pim
         slots, mpus = SETS * pim.slots_per_set, BANKS // pim.banks_per_mpu
-        self._shape = Shape(ranks, options.rows, mpus, pim.banks_per_mpu, slots, pim.sums)
+        sizes = (options.rows, mpus, pim.banks_per_mpu, slots, pim.sums, options.beats, options.columns)
+        self._shape = Shape(ranks, *sizes)
         self._pim_mask = sum(1 << rank for rank in set(options.pim_ranks))
         self._own_bus = self._pim_mask if options.command_buses == 2 else 0
         self._spread = spread_ck(options.timing, pim, mpus)

@@ -67,6 +67,8 @@ class Shape(NamedTuple):
     banks_per_mpu: int = 2
     slots: int = 16  # input bursts in two sets of registers
     sums: int = 16  # bursts of an MPU's accumulators
+    beats: int = 16  # columns of a burst; 32 of BL48
+    columns: int = 1024  # of a row
 
 
 class Stream(NamedTuple):
@@ -101,7 +103,7 @@ def command_table(
         bank_group: 0..3, or -1; for PIM_MAC the set of input registers 0..1, or -1 if it isn't known.
         bank: 0..3 within its group, or parity, or -1.
         row: Row, or -1.
-        column: 0..1008 in steps of 16, a register slot, or -1.
+        column: 0..1008 in steps of 16 (BL48: 0..992 in steps of 32), a register slot, or -1.
         names: The caller's own command names by code.
 
     Raises:
@@ -143,7 +145,7 @@ def _limits(shape: Shape) -> dict[str, IntArray]:
     limit["bank_group"][Op.PIM_OUT], limit["bank"][Op.PIM_OUT] = shape.mpus // 4 - 1, 3
     limit["bank"][[Op.PIM_ACT, Op.PIM_PRE, Op.PIM_MAC]] = shape.banks_per_mpu - 1
     limit["row"][[Op.ACT1, Op.PIM_ACT]] = shape.rows - 1
-    limit["column"][list(COLUMNED)] = 1008
+    limit["column"][list(COLUMNED)] = shape.columns - shape.beats
     limit["column"][Op.PIM_IN], limit["column"][Op.PIM_OUT] = shape.slots - 1, shape.sums - 1
     return limit
 
@@ -171,8 +173,8 @@ def stream_of(table: CommandTable, shape: Shape, where: str, first: int) -> Stre
         if bad.any():
             allowed = f"0..{top[np.argmax(bad)]} for {Op(int(op[np.argmax(bad)])).name}"
             _reject(values, bad, name, allowed, where, first)
-    step = np.isin(op, COLUMNED) & (table.column % 16 != 0)
-    _reject(table.column, step, "column", "a multiple of 16 (BL16)", where, first)
+    step = np.isin(op, COLUMNED) & (table.column % shape.beats != 0)
+    _reject(table.column, step, "column", f"a multiple of {shape.beats} (a burst)", where, first)
     inputs = np.where(op == Op.PIM_MAC, table.bank_group, ABSENT)
     _reject(inputs, (inputs < ABSENT) | (inputs >= SETS), "bank_group", "0..1, or empty, for PIM_MAC", where, first)
     mask = np.where(masked, table.rank, np.left_shift(1, np.maximum(table.rank, 0) & 31))

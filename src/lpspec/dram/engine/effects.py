@@ -97,6 +97,14 @@ def keep_wck(m: IntArray, r: int, until: int, wrote: int) -> None:
 
 
 @native(inline=True)
+def note_gap(m: IntArray, r: int) -> None:
+    """After a BL48 that fills no gap the next one of its direction fills its own, or goes when it has ended."""
+    now = m[STATE, S_NOW]
+    m[RANK + r, R_GAP] = -1 if m[RANK + r, R_GAP] == now else now + m[GIVEN, P_GAP]
+    m[RANK + r, R_AFTER] = now + m[GIVEN, P_NBL]
+
+
+@native(inline=True)
 def row_opened(m: IntArray, r: int, now: int) -> None:
     """Count an open row; CK in which a rank has one are counted for standby."""
     if m[RANK + r, R_OPEN] == 0:

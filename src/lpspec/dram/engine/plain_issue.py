@@ -3,6 +3,7 @@
 from lpspec.arrays import IntArray
 from lpspec.dram.engine.effects import (
     keep_wck,
+    note_gap,
     row_closed,
     row_opened,
     wait_of_activation,
@@ -107,6 +108,8 @@ def _serve(m: IntArray, served_at: IntArray, command: int, place: int, slot: int
     if m[GIVEN, P_PAGE_CLOSED] != 0 and m[place, B_HIT] < 0 and m[place, B_HIT + 1] < 0:
         code = command + RDA - RD
     end = m[STATE, S_NOW] + m[GIVEN, P_NCL + way] + m[GIVEN, P_NBL]
+    if m[GIVEN, P_GAP] != 0:
+        note_gap(m, r)
     keep_wck(m, r, end + m[GIVEN, P_WCKPST], way)
     m[STATE, S_END] = max(m[STATE, S_END], end)
     served_at[age] = end

@@ -16,6 +16,9 @@ def _best_bank(m: IntArray, r: int, now: int) -> tuple[int, int]:
     """
     wait = np.maximum(m[NEXT + r, N_AT : N_AT + BANKS], now) - now << KEY_BITS
     rows = wait + m[NEXT + r, N_ROW : N_ROW + BANKS]
+    if m[GIVEN, P_GAP] != 0:  # in the gap of the last burst, or behind it
+        gap, behind = m[RANK + r, R_GAP] - now << KEY_BITS, m[RANK + r, R_AFTER] - now << KEY_BITS
+        wait = np.where(wait == gap, wait, np.maximum(wait, behind))
     column = int((wait + m[NEXT + r, N_COLUMN : N_COLUMN + BANKS]).min())
     if m[RANK + r, R_OPENING] >= 0:  # no other ACT-1 before its ACT-2
         rows = np.where(m[NEXT + r, N_CLASS : N_CLASS + BANKS] == ACT1, NOTHING, rows)

@@ -18,7 +18,7 @@ BANKS = 1 << BANK_BITS  # banks of a rank
 BANKS_OF_GROUP = 1 << GROUP_BITS
 PAIRS = BANKS // 2  # REFPB refreshes bank b and its twin b + PAIRS
 COLUMN_BITS = 4  # of the number of a beat in its burst: columns are counted in beats; LPDDR6 counts 16 a BL24 too
-BEATS = 1 << COLUMN_BITS
+BEATS = 1 << COLUMN_BITS  # of a burst of 32 B, as PIM has them; those of 64 B (BL48) have twice as many
 IN_FAW = 4  # activations that nFAW holds
 QUEUE = 32  # entries of the read queue, and of the write queue
 CAS_LEAD = 8  # a CAS may go this many CK before the access that it is for, so that some free slot is found
@@ -61,6 +61,7 @@ R_EXIT = 48
 R_CAS = 49  # whether WCK runs for a CAS that no access has followed yet
 R_FREE = 53  # requests that wait for no other, for reads and writes
 R_WROTE = 55  # LPDDR6: whether the last access since CAS is a write, so that a read needs a CAS whether WCK runs or not
+R_GAP, R_AFTER = 56, 57  # BL48: CK at which a column command fills the gap of the last burst; if not, from when on
 ALL_BANKS = 64
 MOST_POSTPONED = 7  # the eighth must be under way when the ninth comes due
 PRESSING = 4  # owed by a rank in PIM mode, half of what may be postponed
@@ -105,8 +106,8 @@ MOST_CK = (NOTHING >> KEY_BITS) - 1  # from now, in a score
     P_RANKS, P_REFRESH, P_POSTPONE, P_WCK_ALWAYS, P_DRAIN_HIGH, P_DRAIN_LOW, P_PAGE_CLOSED, P_POLICY, P_QUANTUM,
     P_PATIENCE, P_NREFI, P_NFAW_ACT1, P_NFAW_ACT2, P_NAAD, P_NCL, P_NCWL, P_NBL, P_WCKPST, P_WCKIDLE, P_WAIT,
     P_NMODE, P_NMAC, P_NRCD, P_NRAS, P_NRTP, P_NRPAB, P_NRFCAB, P_OPENED, P_ACT_ACT, P_SLOTS, P_OUTS, P_NPPD, P_BANKS,
-    P_TIMEOUT, P_LONGEST, P_STEP, P_RESYNC, P_OWN_BUS,
-) = range(38)
+    P_TIMEOUT, P_LONGEST, P_STEP, P_RESYNC, P_OWN_BUS, P_GAP,
+) = range(39)
 # fmt: on
 PARAMETERS = 40
 REFRESH_NONE, REFRESH_ALL, REFRESH_PAIR = range(3)
@@ -180,7 +181,7 @@ def new_channel(parameter: IntArray, latency: IntArray) -> IntArray:
     m[NEXT:FREE, N_COLUMN:N_CLASS] = NOTHING
     m[NEXT:FREE, N_CLASS : N_CLASS + BANKS] = NO_COMMAND
     rank = m[RANK : RANK + ranks]
-    rank[:, [R_OPENING, R_TARGET, R_WCK, R_PIM_ROW, R_PIM_ROW + 1]] = -1
+    rank[:, [R_OPENING, R_TARGET, R_WCK, R_PIM_ROW, R_PIM_ROW + 1, R_GAP]] = -1
     for times in (R_FAW1, R_FAW2):
         rank[:, times : times + IN_FAW] = -NEVER
     if parameter[P_WCK_ALWAYS] != 0:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lpspec.arrays import IntArray
-from lpspec.dram.engine.state import BEATS
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
@@ -44,12 +43,14 @@ class AddressMapping:
         text: As it was given, fields with hyphens between them.
         parts: Field and count of values, the lowest first; a field in several parts has its lower digits in the first.
         burst_bytes: Bytes of a burst, which the lowest digits of an address count.
+        burst_beats: Columns of a burst as commands count them.
         banks: Bank groups of a rank, and banks of a group.
     """
 
     text: str
     parts: tuple[tuple[str, int], ...]
     burst_bytes: int
+    burst_beats: int
     banks: tuple[int, int]
 
     @property
@@ -68,7 +69,7 @@ class AddressMapping:
                 fields[field] += digit * steps[field]
                 steps[field] *= size
         bank = (fields["ra"] * self.banks[0] + fields["bg"]) * self.banks[1] + fields["ba"]
-        return Places(fields["ch"], bank, fields["ro"], fields["co"] * BEATS)
+        return Places(fields["ch"], bank, fields["ro"], fields["co"] * self.burst_beats)
 
 
 def address_mapping(text: str, device: DieSpec, ranks: int, channels: int) -> AddressMapping:
@@ -113,7 +114,9 @@ def address_mapping(text: str, device: DieSpec, ranks: int, channels: int) -> Ad
         parts.append((field, size))
     if missing := [field for field, size in left.items() if size > 0 and sizes[field] > 1]:
         raise _wrong(text, f"{' and '.join(missing)} missing, or not all of it there")
-    return AddressMapping(text, tuple(parts), die.burst_bytes.n, (die.bank_groups.n, die.banks_per_group.n))
+    return AddressMapping(
+        text, tuple(parts), die.burst_bytes.n, die.burst_beats, (die.bank_groups.n, die.banks_per_group.n)
+    )
 
 
 def _wrong(text: str, what: str) -> InputError:

@@ -35,7 +35,7 @@ def check_options(
     timing["lpddr6"] = int(device.standard == "LPDDR6")
     if device.mode is not None:
         timing["rows_from_act1"] = int(device.mode.rows_from == "ACT-1")
-        timing["nSEG"] = device.burst_ck if device.has_gap else 0
+        timing["nSEG"] = 2 * device.segment_gap_ck
     rules = PimRules(concurrent_ranks=concurrent)
     if pim_ranks or device.pim_side is not None:
         pim = device.pim
@@ -50,4 +50,6 @@ def check_options(
         pim=rules,
         rows=device.organisation.rows.n,
         activation=activation,
+        beats=device.organisation.burst_beats,
+        columns=device.organisation.columns * device.organisation.burst_beats,
     )

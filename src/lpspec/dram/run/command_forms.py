@@ -6,7 +6,6 @@ from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
-from lpspec.dram.engine.state import BEATS
 from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
 from lpspec.machine.die import DieSpec
 
@@ -71,6 +70,7 @@ class CommandWriter:
         self._out = out
         self._banks = [(g, b) for g in range(die.bank_groups.n) for b in range(die.banks_per_group.n)]
         self._zeros = "00" * die.burst_bytes.n
+        self._beats = die.burst_beats
         out.write(self.HEADER)
 
     def take(self, table: NDArray[Any]) -> None:
@@ -106,7 +106,7 @@ class _Dramsim3(_LineWriter):
         for ck, command, rank, group, bank, row, column in rows:
             if (name := DRAMSIM3_NAMES.get(command)) is None:
                 continue
-            at = f"{max(row, 0):#8x} {max(column, 0) // BEATS:#8x}"
+            at = f"{max(row, 0):#8x} {max(column, 0) // self._beats:#8x}"
             for g, b in self._banks if command == "PREAB" else [(max(group, 0), max(bank, 0))]:
                 yield f"{ck:<18} {name:<20} {0:>3} {rank:>3} {g:>3} {b:>3} {at}\n"
 
@@ -123,7 +123,7 @@ class _DramPower(_LineWriter):
                 continue
             place = self._banks.index((group, bank)) if group >= 0 else 0
             data = f",{self._zeros}" if command in (*_READS, *_WRITES) else ""
-            yield f"{ck},{name},{rank},{max(group, 0)},{place},{max(row, 0)},{max(column, 0) // BEATS}{data}\n"
+            yield f"{ck},{name},{rank},{max(group, 0)},{place},{max(row, 0)},{max(column, 0) // self._beats}{data}\n"
 
     def close(self, end_ck: int) -> None:
         """End the list: DRAMPower counts energy up to there."""

@@ -178,6 +178,7 @@ def channel_of(device: DieSpec, controller: Controller) -> IntArray:
         state.P_TIMEOUT: (controller.page_timeout or PAGE_TIMEOUT_CK) if controller.page == "timeout" else 0,
         state.P_LONGEST: _longest_wait_ck(controller.age_cap, t),
         state.P_OWN_BUS: sum(1 << rank for rank in set(controller.own_bus)),
+        state.P_GAP: device.segment_gap_ck,
     }
     parameter = np.zeros(state.PARAMETERS, np.int64)
     parameter[list(values)] = list(values.values())

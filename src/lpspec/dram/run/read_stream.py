@@ -6,7 +6,6 @@ from functools import lru_cache
 import numpy as np
 
 from lpspec.arrays import IntArray
-from lpspec.dram.engine.state import BEATS
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
@@ -41,7 +40,7 @@ class ReadStream:
     def requests(self, device: DieSpec) -> IntArray:
         """The same as requests: int64 [bursts, 5] of CK, 0, bank of the channel, row, column."""
         die = device.organisation
-        organised = die.bank_groups.n, die.banks_per_group.n, die.columns
+        organised = die.bank_groups.n, die.banks_per_group.n, die.columns, die.burst_beats
         if self.bursts > KEPT_BURSTS:
             return _table(self, *organised)
         longer = replace(self, bursts=1 << self.bursts.bit_length())
@@ -54,7 +53,7 @@ def _kept_table(stream: ReadStream, *organised: int) -> IntArray:
     return _table(stream, *organised)
 
 
-def _table(stream: ReadStream, groups: int, banks: int, columns: int) -> IntArray:
+def _table(stream: ReadStream, groups: int, banks: int, columns: int, beats: int) -> IntArray:
     group_row, group = np.divmod(np.arange(stream.bursts), groups)
     group_row, column = np.divmod(group_row, columns)
     over_rows, bank = np.divmod(group_row, banks)
@@ -62,5 +61,5 @@ def _table(stream: ReadStream, groups: int, banks: int, columns: int) -> IntArra
     found[:, 0] = stream.at
     found[:, 2] = (stream.rank * groups + group) * banks + bank
     found[:, 3] = stream.row + over_rows
-    found[:, 4] = column * BEATS
+    found[:, 4] = column * beats
     return found

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import IntArray
-from lpspec.dram.engine.state import BEATS
 from lpspec.errors import InputError, unknown_name
 from lpspec.machine.die import DieSpec
 from lpspec.native.functions import native
@@ -194,8 +193,9 @@ class _Reader:
             "bank_group": die.bank_groups.n - 1,
             "bank": die.banks_per_group.n - 1,
             "row": die.rows.n - 1,
-            "column": (die.columns - 1) * BEATS,
+            "column": (die.columns - 1) * die.burst_beats,
         }
+        self._beats = die.burst_beats
 
     def requests(self, piece: bytes) -> IntArray:
         """The requests of whole lines, every range checked."""
@@ -230,7 +230,7 @@ class _Reader:
         """Ranges and order of some requests; then as the engine takes them."""
         highest = np.array([self.highest[key] for key in KEYS], np.int64)
         bad = (table[:, :LINE_NUMBER] < 0) | (table[:, :LINE_NUMBER] > highest)
-        bad[:, -1] |= table[:, KEYS.index("column")] % BEATS != 0
+        bad[:, -1] |= table[:, KEYS.index("column")] % self._beats != 0
         late = np.diff(table[:, 0], prepend=self.last_at) < 0
         wrong = np.flatnonzero(bad.any(axis=1) | late)
         if wrong.size:
@@ -246,8 +246,8 @@ class _Reader:
         """Say what is wrong with one request."""
         for key, value in zip(KEYS, row.tolist(), strict=False):
             high = self.highest[key]
-            if not 0 <= value <= high or (key == "column" and value % BEATS):
-                steps = f" in steps of {BEATS}" if key == "column" else ""
+            if not 0 <= value <= high or (key == "column" and value % self._beats):
+                steps = f" in steps of {self._beats}" if key == "column" else ""
                 raise self._wrong(row[-1], f"{key} is {value}: allowed is 0 to {high}{steps}")
         raise self._wrong(row[-1], f"at is {row[0]}, before the {above} of the request above it: allowed is {above} on")
 

@@ -27,7 +27,7 @@ MOST_LISTED = 10**8
 
 
 class Request(NamedTuple):
-    """One access of 32 B: arrival in CK, whether it writes, and its place on the channel."""
+    """One access of a burst: arrival in CK, whether it writes, and its place on the channel."""
 
     at: int
     is_write: bool
@@ -178,7 +178,8 @@ def request_array(requests: Iterable[Request] | IntArray, device: DieSpec, ranks
     else:
         rows = [(q.at, int(q.is_write), _place(q, i, die), q.row, q.column) for i, q in enumerate(requests, 1)]
         table = np.array(rows, np.int64).reshape(-1, 5)
-    last_column = (device.organisation.columns - 1) * k.BEATS
+    beats = device.organisation.burst_beats
+    last_column = (device.organisation.columns - 1) * beats
     limits = [
         ("at", 1 << 50),
         ("op", 1),
@@ -186,7 +187,7 @@ def request_array(requests: Iterable[Request] | IntArray, device: DieSpec, ranks
         ("row", device.organisation.rows.n - 1),
         ("column", last_column),
     ]
-    if _are_fine(table, np.array([high for _, high in limits], np.int64)):
+    if _are_fine(table, np.array([high for _, high in limits], np.int64), beats):
         return table
     for place, (name, high) in enumerate(limits):
         bad = np.flatnonzero((table[:, place] < 0) | (table[:, place] > high))
@@ -194,22 +195,22 @@ def request_array(requests: Iterable[Request] | IntArray, device: DieSpec, ranks
             value = table[bad[0], place]
             shown, top = (value // device.organisation.banks, ranks - 1) if name == "rank" else (value, high)
             raise InputError(f"request {bad[0] + 1}: {name} is {shown}: allowed is 0 to {top}")
-    if (bad := np.flatnonzero(table[:, 4] % k.BEATS)).size:
-        raise InputError(f"request {bad[0] + 1}: column is {table[bad[0], 4]}: allowed are multiples of {k.BEATS}")
+    if (bad := np.flatnonzero(table[:, 4] % beats)).size:
+        raise InputError(f"request {bad[0] + 1}: column is {table[bad[0], 4]}: allowed are multiples of {beats}")
     if (bad := np.flatnonzero(np.diff(table[:, 0]) < 0)).size:
         raise InputError(f"request {bad[0] + 2}: at is {table[bad[0] + 1, 0]}, before the request above it")
     return table
 
 
 @native()
-def _are_fine(requests: IntArray, most: IntArray) -> bool:
-    """Whether requests are in order, begin at a column, and no field is negative or beyond its most, int64 [5]."""
+def _are_fine(requests: IntArray, most: IntArray, beats: int) -> bool:
+    """Whether requests are in order, begin with a burst, and no field is negative or beyond its most, int64 [5]."""
     at = 0
     signs = 0  # negative as soon as something is wrong
     for i in range(requests.shape[0]):
         for place in (0, 1, 2, 3, 4):
             signs |= requests[i, place] | (most[place] - requests[i, place])
-        signs |= (requests[i, 0] - at) | -(requests[i, 4] & (k.BEATS - 1))
+        signs |= (requests[i, 0] - at) | -(requests[i, 4] & (beats - 1))
         at = requests[i, 0]
     return signs >= 0
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from lpspec.arrays import IntArray
-from lpspec.dram.engine.state import BEATS
 from lpspec.dram.run.address_mapping import AddressMapping
 from lpspec.dram.run.request_file import LATEST_CK
 from lpspec.dram.run.trace_lines import (
@@ -85,7 +84,8 @@ class TraceReader:
         die = device.organisation
         self._burst_bytes = die.burst_bytes.n
         self._banks = die.bank_groups.n, die.banks_per_group.n
-        self._sizes = (form.channels, ranks, *self._banks, die.rows.n, die.columns * BEATS)
+        self._sizes = (form.channels, ranks, *self._banks, die.rows.n, die.columns * die.burst_beats)
+        self._beats = die.burst_beats
 
     @property
     def has_times(self) -> bool:
@@ -181,7 +181,7 @@ class TraceReader:
                 int(table[row, LINE]),
                 f"{VECTOR[place]} is {vector[row, place]}: allowed is 0 to {self._sizes[place] - 1}",
             )
-        inside = vector[:, 5] % BEATS
+        inside = vector[:, 5] % self._beats
         self.found.inside += int(np.count_nonzero(inside))
         bank = (vector[:, 1] * self._banks[0] + vector[:, 2]) * self._banks[1] + vector[:, 3]
         mine = vector[:, 0] == self.form.channel
