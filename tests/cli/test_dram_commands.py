@@ -147,6 +147,25 @@ def test_long_bursts_of_lpddr6_go_through_run_and_check(lpspec: Lpspec, folder: 
     assert_refused(lpspec("dram", "check", "out.csv", *die, "--pim-ranks", "0"), "32 (BL48) where there are no PIM")
 
 
+def test_a_machine_says_die_ranks_controller_channels_and_mapping(lpspec: Lpspec, folder: Path) -> None:
+    """Of what it does not say, and of what is given besides, options decide; both ways give one stream of commands."""
+    name = save(*(f"0x{8192 * i:x} READ {9 * i}\n" for i in range(600)), name="lines.trace")
+    changes = ("memory.controller.page=closed", "memory.controller.address_mapping=ro-ra-ch-ba-co-bg-ch1")
+    machine = ("--platform", "mobile-npu", *(word for change in changes for word in ("--set", change)))
+    by_hand = ("--ranks", "4", "--page", "closed", "--channels", "4", "--address-mapping", "ro-ra-ch-ba-co-bg-ch1")
+    for options, name_of in ((machine, "machine.csv"), (by_hand, "hand.csv")):
+        found = document(lpspec("dram", "run", name, *options, "--commands", name_of, "--json", "-"))
+        assert (found["ranks"], found["page"], found["trace"]["channels"]) == (4, "closed", 4)
+    assert Path("machine.csv").read_text("utf-8") == Path("hand.csv").read_text("utf-8")
+    two = document(lpspec("dram", "run", name, *machine, "--ranks", "2", "--page", "open", "--json", "-"))
+    assert (two["ranks"], two["page"], two["trace"]["address_mapping"]) == (2, "open", "ro-ra-ch-ba-co-bg-ch1")
+    assert document(lpspec("dram", "run", name, "--platform", "lp-spec", "--json", "-"))["ranks"] == 1
+    assert_refused(lpspec("dram", "run", name, *machine, "--die", "lpddr5x-8533"), "name the die twice")
+    assert_refused(lpspec("dram", "run", name, "--platform", "rtx3090"), "has no LPDDR memory")
+    postponed = (*machine, "--set", "memory.controller.postpone=3")
+    assert_refused(lpspec("dram", "run", name, *postponed, "--refresh", "none"), "nothing to put off")
+
+
 def test_run_prints_the_numbers_that_it_writes(lpspec: Lpspec, folder: Path) -> None:
     said = lpspec("dram", "run", scattered(2000), "--json", "out.json")
     found = json.loads((folder / "out.json").read_text("utf-8"))

@@ -90,6 +90,6 @@ def test_beside_a_cpu_the_other_policies_count(changes: dict[str, str]) -> None:
     steps = []
     for given in ({}, {f"memory.controller.{key}": value for key, value in changes.items()}):
         memory = PackageCommands(load_platform("lp-spec", given))
-        steps.append(run_shared_step((), memory, Traffic(30.0, "random", 0.5), (3,), 300_000.0))
+        steps.append(run_shared_step((), memory, Traffic(30.0, "random", 0.5), 300_000.0))
     before, after = ((step.latency_ns, step.cpu_gb_per_s, step.cpu_wait_ck) for step in steps)
     assert before != after

@@ -52,7 +52,7 @@ def test_dies_wait_in_power_down_beside_a_cpu_too() -> None:
         costs = command_costs(system, 200, 2)
         assert costs is not None
         phases, memory = costs.step_phases(4, 200), costs.planner.memory
-        steps.append(run_shared_step(phases, memory, Traffic(0.0), (3,), 1.0))
+        steps.append(run_shared_step(phases, memory, Traffic(0.0), 1.0))
     awake, down = (step.activity for step in steps)
     assert steps[0].latency_ns == steps[1].latency_ns
     assert awake.power_down_die_ns == 0

@@ -19,7 +19,6 @@ from lpspec.errors import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lpspec.dram.run.controller import Controller
     from lpspec.machine.platform_spec import PlatformSpec
 
     ServingOptions: TypeAlias = Any
@@ -77,19 +76,17 @@ def run(
     commands_path = plan_file("--commands", commands, outputs.paths)
     if commands_path is None and commands_format is not None:
         raise InputError("--commands-format says nothing without --commands FILE")
-    asked, how = Serving(**given_options(Serving, options)), Tracing(**given_options(Tracing, reading))
+    given, how = given_options(Serving, options), Tracing(**given_options(Tracing, reading))
     announce_compiling()
-    from lpspec.dram.platform_channel import command_die_named
+    from lpspec.cli.dram_channel import served_channel
     from lpspec.dram.run.command_forms import COMMAND_FORMS
     from lpspec.dram.run.request_source import Reading, requests_from
     from lpspec.dram.run.request_stream import run_stream
-    from lpspec.machine.loading import load_profile
     from lpspec.report.dram_documents import run_document
     from lpspec.report.dram_table import run_blocks
 
-    device, profile = command_die_named(asked.die, asked.changes), load_profile(asked.energy_profile)
-    controller = _controller(asked)
-    source = requests_from(requests, device, asked.ranks, Reading(**asdict(how)))
+    device, controller, profile, lying = served_channel(given)
+    source = requests_from(requests, device, controller.ranks, Reading(**asdict(how)), lying)
     with FilesTogether() as files, progress("serving requests") as line:
         writer = None
         if commands_path is not None:
@@ -104,30 +101,6 @@ def run(
         document = with_command(run_document(done, device, controller, profile, source.trace))
         write_json(files, outputs, document)
     show_result(outputs, document, run_blocks(done, device, controller, profile, source.trace), [commands_path])
-
-
-def _controller(asked: Serving) -> "Controller":
-    """The controller that was asked for.
-
-    Raises:
-        InputError: A policy that no controller has, or one that would have no effect.
-    """
-    from lpspec.dram.run.controller import Controller
-
-    if asked.postpone and asked.refresh == "none":
-        raise InputError(f"--postpone is {asked.postpone}: there is nothing to put off under --refresh none")
-    return Controller(
-        ranks=asked.ranks,
-        refresh=asked.refresh,
-        postpone=asked.postpone,
-        wck=asked.wck,
-        page=asked.page,
-        page_timeout=asked.page_timeout,
-        drain_high=asked.drain_high,
-        drain_low=asked.drain_low,
-        age_cap=asked.age_cap,
-        patience=asked.patience,
-    )
 
 
 @app.command

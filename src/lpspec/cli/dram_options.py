@@ -35,6 +35,12 @@ class Serving(Description):
     KIND = "channel"
 
     refresh: Refresh = option("all-bank", "none, all-bank or per-bank.", choices=get_args(Refresh))
+    platform: str | None = option(
+        None,
+        "A machine, by name or TOML file, whose die, plain ranks, controller, channels and address mapping are taken "
+        "but for what else is given; --set changes its constants.",
+        is_path=True,
+    )
     ranks: int = RANKS
     die: str = DIE
     changes: Mapping[str, str] = DIE_CHANGES

@@ -21,6 +21,7 @@ from lpspec.dram.pim.moves import plan_between_sides
 from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
 from lpspec.dram.pim.tiles import pairs_between_refreshes
 from lpspec.dram.pim.weights import PimChannel, Split, place_weights
+from lpspec.dram.platform_channel import addresses_of_platform
 from lpspec.dram.run.mover import repeated_move
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands
@@ -76,7 +77,9 @@ class ChannelJobs:
         self.device, self.pim, self.prices = device, pim, prices
         self.channels, self.ranks = platform.memory.channels.n, prices.controller.ranks
         described = device.model_dump(mode="json", include={"standard", "data_rate", "organisation", "timing"})
-        self._memory_key = repr((json.dumps(described), replace(prices.controller, own_bus=())))
+        self._addresses = addresses_of_platform(platform)
+        policies = replace(prices.controller, own_bus=())
+        self._memory_key = repr((json.dumps(described), policies, self._addresses.parts))
         pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))
         self._computing: dict[tuple[int, PimFormat], PimChannel] = {}
         self._products: dict[tuple[Any, ...], Callable[[int, int], Job]] = {}
@@ -287,8 +290,8 @@ class ChannelJobs:
         return int(-(-total_bytes // (self.channels * self.device.organisation.burst_bytes.n)))
 
     def _stream(self, bursts: int) -> Callable[[], IntArray]:
-        """Reads of whole rows of the last rank."""
-        return lambda: ReadStream(self.ranks - 1, bursts).requests(self.device)
+        """Reads of what lies together in plain ranks, from the last one on."""
+        return lambda: ReadStream(self.ranks - 1, bursts, mapping=self._addresses).requests(self.device)
 
     def append(self, share: KvShare, blocks: int, tokens: int, read_first: bool) -> Job:
         """New keys and values of one layer are written into the PIM ranks."""
@@ -315,10 +318,10 @@ class ChannelJobs:
         return Job(key, Work(_nothing, writes), 1 / share.spread, kin)
 
     def writes(self, bursts: int, read_first: bool) -> Job:
-        """So many bursts are written to the last rank, side by side."""
+        """So many bursts are written to plain ranks, side by side."""
 
         def writes() -> IntArray:
-            table = ReadStream(self.ranks - 1, bursts).requests(self.device)
+            table = self._stream(bursts)()
             table[:, 1] = 1
             return np.concatenate([_as_reads(table), table]) if read_first else table
 

@@ -21,7 +21,12 @@ from lpspec.devices.phase_prices import Job, Prices, Work
 from lpspec.devices.steady_prices import SteadyPrices
 from lpspec.dram.energy import activity_of, refresh_ns, sum_of, waiting
 from lpspec.dram.pim.weights import PimChannel, share_of_channel
-from lpspec.dram.platform_channel import channel_of_platform, command_die, controller_of_platform
+from lpspec.dram.platform_channel import (
+    addresses_of_platform,
+    channel_of_platform,
+    command_die,
+    controller_of_platform,
+)
 from lpspec.dram.rules import COMMANDS, ON_BUS
 from lpspec.dram.run.mover import moved
 from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, MAC_TOKENS, RANKS, PhaseCommands
@@ -132,7 +137,8 @@ class PackageCommands:
         self.power_down = platform.memory.idle_dies == "power-down"
         self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
         self._least_burst_ns = self.device.burst_ck * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
-        self.controller = controller_of_platform(platform)
+        self.controller, self.addresses = controller_of_platform(platform), addresses_of_platform(platform)
+        exact = exact or not self.addresses.fills_rows  # in another order phases that are alike may take other times
         self.prices = (Prices if exact else SteadyPrices)(self.device, self.controller, refresh_intervals)
         self._events = _events_of_counts(self.device)
         self.jobs = ChannelJobs(platform, self.device, self.pim, self.prices)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from lpspec.dram.pim.weights import PimChannel
+from lpspec.dram.run.address_mapping import AddressMapping, address_mapping
 from lpspec.dram.run.controller import Controller
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
@@ -52,6 +53,20 @@ def controller_of_platform(platform: PlatformSpec) -> Controller:
         patience=said.patience.n,
         own_bus=tuple(range(memory.pim_ranks.n)) if memory.command_buses.n > 1 else (),
     )
+
+
+def addresses_of_platform(platform: PlatformSpec) -> AddressMapping:
+    """Where consecutive bursts of one channel lie in the plain ranks, by the platform's order of fields.
+
+    Raises:
+        InputError: The platform has no LPDDR memory.
+    """
+    memory = platform.memory
+    if memory is None:
+        raise InputError(f"platform '{platform.name}' has no LPDDR memory: it has no command level")
+    text, ranks, channels = memory.controller.address_mapping, memory.dram_ranks.n, memory.channels.n
+    where = "memory.controller.address_mapping"
+    return address_mapping(text, platform.die, ranks, channels, where).of_one_channel()
 
 
 def command_die(platform: PlatformSpec) -> DieSpec:

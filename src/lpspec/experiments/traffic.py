@@ -113,13 +113,13 @@ def shared_decoding(scenario: Scenario, traffic: Sequence[Traffic], policies: Se
     plain = memory.dram_ranks.n
     ranks = tuple(range(memory.pim_ranks.n, memory.pim_ranks.n + plain))
     nothing = Traffic(0.0)
-    alone = run_shared_step(step.phases, step.memory, nothing, ranks, 1.0)
+    alone = run_shared_step(step.phases, step.memory, nothing, 1.0)
     rows = []
     for policy in policies:
         step.memory.controller = policy.applied(step.memory.controller)
         for kind in traffic:
-            done = run_shared_step(step.phases, step.memory, kind, ranks, alone.latency_ns)
-            cpu = run_shared_step((), step.memory, kind, ranks, done.latency_ns)
+            done = run_shared_step(step.phases, step.memory, kind, alone.latency_ns)
+            cpu = run_shared_step((), step.memory, kind, done.latency_ns)
             rows.append(_row(run, step.memory, (alone, done, cpu), kind, policy))
     return SharedDecoding(run, step, alone.latency_ns, ranks, tuple(rows), comparison.provenance)
 

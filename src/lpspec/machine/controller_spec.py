@@ -14,6 +14,10 @@ PAGE_TIMEOUT_CK = 256
 """CK that a row without requests stays open where nobody says otherwise; assumed, range 64 to 1024."""
 
 
+ADDRESS_MAPPING = "ra-ro-ba-co-bg-ch"
+"""What lies together fills a rank, its bursts in turn on the channels, then on the bank groups; assumed."""
+
+
 def _count(n: int, source: str) -> Any:
     return Count(value=n, source=source)
 
@@ -34,6 +38,11 @@ class ControllerSpec(Described):
         "patience": (0, 2**30),
     }
 
+    address_mapping: str = Field(
+        default=ADDRESS_MAPPING,
+        description="fields of an address, the highest first, as `lpspec dram run` has them; what NPU and CPU read and "
+        "write in plain ranks lies so, an even share of it on each channel",
+    )
     page: Literal["open", "closed", "timeout"] = Field(
         default="open",
         description="rows stay open, close with the last queued access to them, or after page_timeout without one",

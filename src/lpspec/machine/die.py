@@ -81,6 +81,12 @@ class Organisation(Described):
         return self.burst_bytes.n // 2
 
     @property
+    def address_sizes(self) -> dict[str, int]:
+        """Values of the fields of an address that a die decides."""
+        banks = {"bg": self.bank_groups.n, "ba": self.banks_per_group.n}
+        return {**banks, "ro": self.rows.n, "co": self.columns}
+
+    @property
     def die_bytes(self) -> int:
         """Capacity of a die, bytes."""
         return self.banks * self.rows.n * self.row_bytes.n

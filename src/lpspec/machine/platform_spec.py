@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from lpspec.errors import InputError
+from lpspec.errors import InputError, shown
+from lpspec.machine.address_fields import ALLOWED, address_parts
 from lpspec.machine.clock import exact_mbps
 from lpspec.machine.controller_spec import ControllerSpec
 from lpspec.machine.die import DieSpec, LpddrDies
@@ -110,6 +111,16 @@ class MemorySpec(LpddrDies):
     controller: ControllerSpec = Field(
         default_factory=ControllerSpec, description="policies of each channel's controller"
     )
+
+    @model_validator(mode="after")
+    def _maps_addresses(self) -> Self:
+        text = self.controller.address_mapping
+        sizes = {"ch": self.channels.n, "ra": self.dram_ranks.n, **self.organisation.address_sizes}
+        try:
+            address_parts(text, sizes)
+        except ValueError as error:
+            raise ValueError(f"controller.address_mapping {shown(text, 30)}: {error}: {ALLOWED}") from error
+        return self
 
     def die_with(self, pim: PimDie | None) -> DieSpec:
         """The die as the package runs it, with a compute side or without."""

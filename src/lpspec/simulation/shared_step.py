@@ -37,16 +37,13 @@ class SharedStep:
     cpu_wait_ck: Waits
 
 
-def run_shared_step(
-    phases: Sequence[Phase], memory: PackageCommands, traffic: Traffic, ranks: tuple[int, ...], alone_ns: float
-) -> SharedStep:
-    """Run every copy of every phase in its true order while lines of a CPU come.
+def run_shared_step(phases: Sequence[Phase], memory: PackageCommands, traffic: Traffic, alone_ns: float) -> SharedStep:
+    """Run every copy of every phase in its true order while lines of a CPU come, to all plain ranks.
 
     Args:
         phases: Of the step; none for the CPU alone.
         memory: Whose commands are issued; its controller says who yields to whom.
         traffic: Of the CPU.
-        ranks: That hold the CPU's data.
         alone_ns: Time of the step without the CPU, which is how long a CPU alone is looked at.
 
     Raises:
@@ -54,7 +51,7 @@ def run_shared_step(
     """
     tck_ns = memory.device.tCK.ns
     until_ck = int(alone_ns / tck_ns) * (MOST_SLOWDOWN if phases else 1)
-    others = traffic.requests(memory.device, memory.channels, ranks, until_ck)
+    others = traffic.requests(memory.device, memory.channels, memory.ranks - 1, until_ck, memory.addresses)
     session = SharedSession(memory.device, memory.controller, others)
     known: dict[int, tuple[IntArray, IntArray]] = {}
     form = INT8

@@ -13,6 +13,7 @@ from lpspec.dram.check.checker import check_commands
 from lpspec.dram.check.table import command_table as checkable
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.weights import PimChannel, place_weights
+from lpspec.dram.run.address_mapping import address_mapping
 from lpspec.dram.run.checking import check_options
 from lpspec.dram.run.command_log import command_table
 from lpspec.dram.run.controller import Controller
@@ -28,11 +29,12 @@ NOBODY = np.empty((0, 5), np.int64)
 CHANNEL = PimChannel(DIE, (0, 1, 2), 3, 4)
 PROGRAM = compile_gemm(place_weights(CHANNEL, 256, 768, split="never"), 4).lines
 READS = ReadStream(3, 300).requests(DIE)
+ONE_RANK = address_mapping("ro-ba-co-bg", DIE, 1, 1)
 LONGEST_CK = 400_000
 
 
 def arrivals(gb_per_s: float, pattern: Any = "random", until_ck: int = LONGEST_CK) -> IntArray:
-    return Traffic(gb_per_s, pattern).requests(DIE, 4, (3,), until_ck)
+    return Traffic(gb_per_s, pattern).requests(DIE, 4, 3, until_ck, ONE_RANK)
 
 
 @pytest.mark.parametrize("fairness", ["pim-first", "npu-first", "round-robin"])

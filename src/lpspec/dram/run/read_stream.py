@@ -1,4 +1,4 @@
-"""What the NPU reads beside a PIM program: consecutive bursts of a DRAM rank, said in four numbers."""
+"""What the NPU reads beside a PIM program: consecutive bursts of plain ranks, said in a few numbers."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -6,31 +6,35 @@ from functools import lru_cache
 import numpy as np
 
 from lpspec.arrays import IntArray
+from lpspec.dram.run.address_mapping import AddressMapping, address_mapping
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
 KEPT_BURSTS = 1 << 16
 """Bursts up to which tables are kept from one stream to the next."""
 
+ONE_RANK = "ro-ba-co-bg"
+"""Consecutive bursts take turns over the bank groups, then go over the columns of a row, then over the banks of a
+group, then over rows, so that every row is opened while others stream."""
+
 
 @dataclass(frozen=True)
 class ReadStream:
-    """Reads of consecutive bursts of one rank, as many as fit into the queue at any time.
-
-    Consecutive bursts take turns over the bank groups, then go over the columns of a row, then over the banks of a
-    group, then over rows, so that every row is opened while others stream.
+    """Reads of consecutive bursts, as many as fit into the queue at any time.
 
     Args:
-        rank: Rank.
+        rank: Rank; of several that the mapping has, the last, which comes first.
         bursts: How many.
         row: First row of every bank.
         at: CK at which they come.
+        mapping: Where bursts of the channel lie; by default in one rank as ``ONE_RANK``.
     """
 
     rank: int
     bursts: int
     row: int = 0
     at: int = 0
+    mapping: AddressMapping | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no stream."""
@@ -39,27 +43,29 @@ class ReadStream:
 
     def requests(self, device: DieSpec) -> IntArray:
         """The same as requests: int64 [bursts, 5] of CK, 0, bank of the channel, row, column."""
-        die = device.organisation
-        organised = die.bank_groups.n, die.banks_per_group.n, die.columns, die.burst_beats
+        mapping = self.mapping or _one_rank(device)
         if self.bursts > KEPT_BURSTS:
-            return _table(self, *organised)
-        longer = replace(self, bursts=1 << self.bursts.bit_length())
-        return _kept_table(longer, *organised)[: self.bursts].copy()
+            return _table(self, mapping)
+        return _kept_table(replace(self, bursts=1 << self.bursts.bit_length()), mapping)[: self.bursts].copy()
+
+
+def _one_rank(device: DieSpec) -> AddressMapping:
+    return address_mapping(ONE_RANK, device, 1, 1)
 
 
 @lru_cache(maxsize=16)
-def _kept_table(stream: ReadStream, *organised: int) -> IntArray:
+def _kept_table(stream: ReadStream, mapping: AddressMapping) -> IntArray:
     """Of which shorter streams are the beginning."""
-    return _table(stream, *organised)
+    return _table(stream, mapping)
 
 
-def _table(stream: ReadStream, groups: int, banks: int, columns: int, beats: int) -> IntArray:
-    group_row, group = np.divmod(np.arange(stream.bursts), groups)
-    group_row, column = np.divmod(group_row, columns)
-    over_rows, bank = np.divmod(group_row, banks)
+def _table(stream: ReadStream, mapping: AddressMapping) -> IntArray:
+    places = mapping.places(np.arange(stream.bursts) * mapping.burst_bytes % mapping.capacity_bytes)
+    groups, banks = mapping.banks
     found = np.zeros((stream.bursts, 5), np.int64)
     found[:, 0] = stream.at
-    found[:, 2] = (stream.rank * groups + group) * banks + bank
-    found[:, 3] = stream.row + over_rows
-    found[:, 4] = column * beats
+    rank, bank = np.divmod(places.bank, groups * banks)
+    found[:, 2] = (stream.rank - rank) * groups * banks + bank
+    found[:, 3] = stream.row + places.row
+    found[:, 4] = places.column
     return found

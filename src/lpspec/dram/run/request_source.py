@@ -50,6 +50,13 @@ class Reading:
     interval_ck: int | None = None
 
 
+class Lying(NamedTuple):
+    """What addresses mean on a machine, where nothing else is said of them: mapping and channels."""
+
+    address_mapping: str = DEFAULT_MAPPING
+    channels: int = 1
+
+
 class Source(NamedTuple):
     """Requests piece by piece, and what reads them if it is a trace of another simulator's form."""
 
@@ -57,7 +64,7 @@ class Source(NamedTuple):
     trace: TraceReader | None
 
 
-def requests_from(path: Path, device: DieSpec, ranks: int, said: Reading) -> Source:
+def requests_from(path: Path, device: DieSpec, ranks: int, said: Reading, lying: Lying | None = None) -> Source:
     """Find out what form a file has, and begin to read it.
 
     Args:
@@ -65,6 +72,7 @@ def requests_from(path: Path, device: DieSpec, ranks: int, said: Reading) -> Sou
         device: The die of every rank.
         ranks: Ranks of the channel.
         said: How to read it.
+        lying: What addresses mean if nothing is said of that.
 
     Raises:
         InputError: The file can't be read or has no form, or something is said of it that has no effect or cannot be.
@@ -77,7 +85,7 @@ def requests_from(path: Path, device: DieSpec, ranks: int, said: Reading) -> Sou
     _refuse_without_effect(form, said)
     if form == JSON:
         return Source(read_requests(path, device, ranks, pieces), None)
-    reader = TraceReader(path, device, ranks, _trace_form(form, is_named, device, ranks, said))
+    reader = TraceReader(path, device, ranks, _trace_form((form, is_named), device, ranks, said, lying or Lying()))
     return Source(reader.requests(pieces), reader)
 
 
@@ -121,20 +129,20 @@ def _refuse_without_effect(form: str, said: Reading) -> None:
             raise InputError(f"{option} says nothing of a file of the form {form}: it is for {', '.join(used)}")
 
 
-def _trace_form(form: str, is_named: bool, device: DieSpec, ranks: int, said: Reading) -> TraceForm:
+def _trace_form(named: tuple[str, bool], device: DieSpec, ranks: int, said: Reading, lying: Lying) -> TraceForm:
     """Everything that a trace does not say itself.
 
     Raises:
         InputError: A value that cannot be.
     """
-    burst = device.organisation.burst_bytes.n
-    channels = 1 if said.channels is None else _within("--channels", said.channels, 1, MOST_CHANNELS)
+    (form, is_named), burst = named, device.organisation.burst_bytes.n
+    channels = lying.channels if said.channels is None else _within("--channels", said.channels, 1, MOST_CHANNELS)
     channel = 0 if said.channel is None else _within("--channel", said.channel, 0, channels - 1)
     bytes_ = burst if said.access_bytes is None else _within("--access-bytes", said.access_bytes, 1, MOST_ACCESS_BYTES)
     if bytes_ % burst or bytes_ & (bytes_ - 1):
         raise InputError(f"--access-bytes is {bytes_}: allowed are {burst} (a burst), {2 * burst}, {4 * burst} and on")
     interval = 0 if said.interval_ck is None else _within("--interval-ck", said.interval_ck, 0, 1 << 20)
-    text = said.address_mapping or DEFAULT_MAPPING
+    text = said.address_mapping or lying.address_mapping
     mapping = None if form == ADDRESS_VECTOR else address_mapping(text, device, ranks, channels)
     return TraceForm(form, is_named, mapping, channels, channel, bytes_, interval)
 

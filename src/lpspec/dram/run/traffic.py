@@ -6,14 +6,12 @@ import numpy as np
 
 from lpspec.arrays import IntArray
 from lpspec.dram.engine.state import BANKS
-from lpspec.dram.run.address_mapping import address_mapping
+from lpspec.dram.run.address_mapping import AddressMapping
 from lpspec.errors import InputError, unknown_name
 from lpspec.machine.die import DieSpec
 
 PATTERNS = ("stream", "random")
 LINE_BYTES = 64
-MAPPING = "ro-ra-ba-co-bg-co1"
-"""Lines one after the other take turns over the bank groups; the two bursts of a line lie side by side in a row."""
 SEED = 1
 
 
@@ -40,7 +38,7 @@ class Traffic:
         if not 0 <= self.write_share <= 1:
             raise InputError(f"write share is {self.write_share:g}: allowed is 0 to 1")
 
-    def requests(self, device: DieSpec, channels: int, ranks: tuple[int, ...], duration_ck: int) -> IntArray:
+    def requests(self, device: DieSpec, channels: int, rank: int, duration_ck: int, lies: AddressMapping) -> IntArray:
         """The bursts of one channel: int64 [n, 5] as the engine takes them, in order of arrival.
 
         Gaps between lines are drawn from an exponential distribution, the same for every call.
@@ -48,8 +46,9 @@ class Traffic:
         Args:
             device: The die of every rank.
             channels: Channels that share the traffic evenly.
-            ranks: Ranks next to each other that hold the CPU's data, the first of them and so on.
+            rank: The last of the ranks that hold the CPU's data, which comes first.
             duration_ck: Until when lines come.
+            lies: Where bursts of the channel lie, but for those of a line, which are side by side in a row.
         """
         if self.gb_per_s == 0:
             return np.empty((0, 5), np.int64)
@@ -59,14 +58,15 @@ class Traffic:
         at = np.cumsum(rng.exponential(gap_ck, lines)).astype(np.int64)
         at = at[at < duration_ck]
         n = len(at)
-        mapping = address_mapping(MAPPING, device, len(ranks), 1)
+        bursts = max(1, LINE_BYTES // lies.burst_bytes)
+        mapping = lies.of_blocks(bursts)
         all_lines = mapping.capacity_bytes // LINE_BYTES
         line = (
             rng.integers(0, all_lines, n) if self.pattern == "random" else (all_lines // 2 + np.arange(n)) % all_lines
         )
         is_write = (rng.random(n) < self.write_share).astype(np.int64)
-        bursts = LINE_BYTES // mapping.burst_bytes
         address = np.repeat(line * LINE_BYTES, bursts) + np.tile(np.arange(bursts) * mapping.burst_bytes, n)
         places = mapping.places(address)
-        bank = places.bank + ranks[0] * BANKS
+        of_rank, bank = np.divmod(places.bank, BANKS)
+        bank += (rank - of_rank) * BANKS
         return np.stack([np.repeat(at, bursts), np.repeat(is_write, bursts), bank, places.row, places.column], 1)
