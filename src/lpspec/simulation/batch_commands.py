@@ -244,11 +244,6 @@ def _by_tokens(counts: FloatArray) -> Asked:
     return [(int(n > MAX_TREE_SIZE), n) for n in tokens.tolist()], counts[tokens].tolist()
 
 
-def _often(tokens: IntArray, counts: FloatArray) -> FloatArray:
-    """How often each number of tokens occurs: float64 [tokens + 1]."""
-    return np.bincount(tokens, counts).astype(np.float64)
-
-
 def _by_count(often: FloatArray) -> Asked:
     """Kinds of what so many tokens, 1 and more, are put in place by, float64 [tokens + 1]."""
     tokens = np.flatnonzero(often[1:]) + 1
