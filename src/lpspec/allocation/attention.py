@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -170,11 +171,21 @@ class AttentionSplits(ABC):
                 wanted |= _blocks_around(max(wanted), self.pim.spec.lanes.n) - known.keys()
             beside = self._of_products(profile) * (op.count / self.attention_layers)
             for table, its_keys in self._tabulated(op, sorted(wanted), profile):
-                rows = np.array([row for _, row in its_keys])
-                decided = zip(*table.decided(rows, op.count, beside), strict=True)
-                known |= dict(zip([k for k, _ in its_keys], decided, strict=True))
+                its, rows = (np.array(part) for part in zip(*its_keys, strict=True))
+                if self.pim.spec.scores_order == "together":
+                    decided = table.decided(rows, op.count, beside)
+                else:
+                    decided = table.no_worse(rows, op.count, beside, self._heads_together(op, its, profile))
+                known |= dict(zip(its.tolist(), zip(*decided, strict=True), strict=True))
         found = [known[k] for k in keys.tolist()]
         return np.stack([ns for ns, _ in found]), np.stack([heads for _, heads in found])
+
+    def _heads_together(self, op: Attention, keys: IntArray, profile: EnergyProfile) -> IntArray:
+        """Heads that PIM would have if its ranks computed scores together: int64 [keys, sizes]."""
+        other = copy(self)
+        other.pim, other._known, other._heads_over = copy(self.pim), Known(), {}
+        other.pim.spec = self.pim.spec.model_copy(update={"scores_order": "together"})
+        return other._heads_by_size(op, keys, profile)[1]
 
     def _tables_of(self, op: Attention) -> dict[int, tuple[HeadTable, int]]:
         """The table for each number of keys, and the row in it, wherever weights lie."""
@@ -197,6 +208,8 @@ class AttentionSplits(ABC):
         one = replace(op, count=1, tokens=sizes, context=keys - sizes, pairs=sizes * keys)
         choices, each_ns, best = self._choices_of(one)
         used, place = np.unique(best, return_inverse=True)
+        if self.pim.spec.scores_order == "in-turn":  # those that are best where ranks stay together count, too
+            used, place = np.arange(len(choices)), best
         used, best = used[::-1], len(used) - 1 - place.reshape(best.shape)
         heads, latency_ns = choices[used], each_ns[used]
         each = heads[:, None, None]

@@ -9,6 +9,9 @@ from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Activity, each_count
 
+ROUNDING = 1.0 + 1e-12
+"""Keeps what is compared apart where sums are rounded in another order."""
+
 
 @dataclass(frozen=True, eq=False)
 class HeadTable:
@@ -47,6 +50,27 @@ class HeadTable:
             its = (best == np.arange(len(self.heads))[:, None, None]).any(axis=2, keepdims=True)
             costs = np.where(its, costs + beside[:, None, None], np.inf)  # whatever is decided along with it
             chosen[falls] = no_dearer_than_larger(best, *costs)
+        return np.take_along_axis(self.latency_ns[:, rows], chosen[None], 0)[0], self.heads[chosen]
+
+    def no_worse(self, rows: IntArray, layers: int, beside: FloatArray, usual: IntArray) -> tuple[FloatArray, IntArray]:
+        """The same so that no step's product of time and energy is larger than with the usual heads besides.
+
+        Those whose ranks compute scores in turn are faster, so more heads would go to PIM, whatever energy they take
+        there.
+
+        Args:
+            rows: As for ``decided``.
+            layers: Likewise.
+            beside: Likewise.
+            usual: int64 [rows, sizes], heads that PIM has where its ranks stay together.
+        """
+        costs = np.stack([self.latency_ns[:, rows], self.energy_pj[:, rows]]) * layers + beside[:, None, None]
+        its = np.take_along_axis(costs, np.searchsorted(self.heads, usual)[None, None], 1)[:, 0]
+        falls = np.asarray((np.diff(its) < 0).any(axis=(0, 2)))  # where these are no way, any other will do
+        larger = np.greater(costs.prod(axis=0), its.prod(axis=0) * ROUNDING) & ~falls[:, None]
+        costs = np.where(larger, np.inf, costs)
+        last = len(self.heads) - 1
+        chosen = no_dearer_than_larger(last - costs[0, ::-1].argmin(axis=0), *costs)  # of equals, most heads on PIM
         return np.take_along_axis(self.latency_ns[:, rows], chosen[None], 0)[0], self.heads[chosen]
 
     def events(self, heads: IntArray, rows: IntArray, sizes: IntArray, layers: int) -> Activity:
