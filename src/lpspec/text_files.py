@@ -7,6 +7,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from lpspec.errors import InputError
 
@@ -59,6 +60,20 @@ def split_lines(text: str) -> list[str]:
     if not lines[-1]:
         lines.pop()
     return [line.removesuffix("\r") for line in lines]
+
+
+def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, for ``json.loads``, which would keep the last of a key's values and drop the others.
+
+    Raises:
+        ValueError: A key is given twice.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key '{key[:30]}' is given twice")
+        found[key] = value
+    return found
 
 
 def read_json_object(file: Path, where: str, instead: str = "") -> dict[str, object]:

@@ -40,6 +40,7 @@ def test_only_what_json_calls_blank_is_a_blank_line(file: Path, between: str) ->
         (b"", "holds no prompt"),
         (b'{"prompt": "a", "system": "be brief"}', "line 1: 'system' would change what is generated"),
         (b'{"prompt": "a"}\n{"turns": ["a"], "max_tokens": 3}', "line 2: 'max_tokens' would change"),
+        (b'{"prompt": "a", "prompt": "b"}', "line 1: key 'prompt' is given twice"),
         (b'{"prompt": "a", "temperature": 0.7}', "'temperature' would change"),
         (b"\xef\xbb\xbf", "holds no prompt"),
         (b"\r\n\n  \n", "holds no prompt"),

@@ -118,6 +118,47 @@ def test_added_tokens_of_the_configuration_are_added_as_by_transformers(tmp_path
     assert ours.size == 1026
 
 
+LEGACY = {
+    "special_tokens_map.json": {"bos_token": "<|im_start|>", "eos_token": {"content": "<|im_end|>", "lstrip": False}},
+    "added_tokens.json": {"<|im_end|>": 1025, "<tool>": 1026, "<|im_start|>": 1024},
+}
+NAMES = "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}"
+
+
+def with_older_files(tmp_path: Path, config: dict[str, Any]) -> Path:
+    folder = folder_with(tmp_path, {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": NAMES} | config)
+    for name, said in LEGACY.items():
+        (folder / name).write_text(json.dumps(said))
+    return folder
+
+
+@pytest.mark.parametrize("config", [{}, {"bos_token": "<b>"}, {"added_tokens_decoder": {}, "bos_token": "<b>"}])
+def test_tokens_of_older_files_count_as_in_transformers(config: dict[str, Any], tmp_path: Path) -> None:
+    folder = with_older_files(tmp_path, config)
+    theirs = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
+    chat = theirs.apply_chat_template([{"role": "user", "content": "Why?"}], tokenize=False)
+    assert chat_template(folder).render("Why?") == chat.replace("None", "")
+    if "added_tokens_decoder" not in config:
+        ours, text = load_tokenizer(folder), "<|im_start|>Tom has <tool> 3 pens<|im_end|>"
+        assert ours.encode(text) == theirs(text)["input_ids"]
+        assert ours.decode(ours.encode(text)) == theirs.decode(theirs(text)["input_ids"], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("said", [{"<x>": "1024"}, {"<x>": 1024, "<y>": 1024}, {"<x>": -1}])
+def test_older_files_that_cannot_be_are_refused(said: dict[str, Any], tmp_path: Path) -> None:
+    folder = with_older_files(tmp_path, {})
+    (folder / "added_tokens.json").write_text(json.dumps(said))
+    with pytest.raises(InputError, match="needs an id of its own"):
+        load_tokenizer(folder)
+
+
+def test_a_template_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, None)
+    (folder / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"chat template '.*' is no text in UTF-8"):
+        chat_template(folder)
+
+
 @pytest.mark.parametrize(
     ("added", "line"),
     [

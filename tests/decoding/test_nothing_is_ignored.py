@@ -1,5 +1,6 @@
 """Whatever a model folder holds is used or refused by name: tensors added, taken out, renamed or changed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,29 @@ def test_a_model_whose_numbers_grow_beyond_all_limits_is_refused(tmp_path: Path)
     model = load_transformer(write_model(tmp_path / "m", TENSORS | {"model.norm.weight": norm}))
     with pytest.raises(InputError, match="scores that are not finite"):
         Generation(model, [1, 2, 3], 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "hint"),
+    [
+        ("hf_quant_config.json", {"quantization": {"quant_algo": "NVFP4"}}, "quant_method = 'modelopt' is not read"),
+        ("quantize_config.json", {"bits": 4, "group_size": 128}, r"as quantization_config says \(gptq\)"),
+        ("quant_config.json", {"w_bit": 4, "q_group_size": 128}, r"as quantization_config says \(awq\)"),
+        ("adapter_model.safetensors", {}, "holds an adapter"),
+    ],
+)
+def test_files_beside_the_weights_that_say_what_they_are_count(
+    name: str, said: dict[str, object], hint: str, tmp_path: Path
+) -> None:
+    folder = write_model(tmp_path / "m", TENSORS)
+    (folder / name).write_text(json.dumps(said))
+    with pytest.raises(InputError, match=hint):
+        load_transformer(folder)
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e8m0fnu, torch.float4_e2m1fn_x2])
+def test_numbers_that_are_only_parts_of_a_format_are_no_weights(kind: torch.dtype, tmp_path: Path) -> None:
+    name = "model.layers.0.self_attn.q_proj.weight"
+    alone = torch.ones(TENSORS[name].shape, dtype=torch.uint8).view(kind)
+    with pytest.raises(InputError, match=f"'{name}' is float"):
+        load_transformer(write_model(tmp_path / "m", TENSORS | {name: alone}))

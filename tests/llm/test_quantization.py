@@ -281,3 +281,27 @@ def test_methods_are_known_by_their_keys_where_old_files_do_not_name_them() -> N
     assert stored_precision({"quant_algo": "FP8"}, "float16", {"ffn_up"}, [False]).formats.ffn_up.name == "fp8"
     kept = {"quant_method": "fp8", "activation_scheme": "static", "kv_cache_scheme": "static"}
     assert stored_precision(kept, "float16").kv_bits == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "format_name"),
+    [
+        ("quantize_config.json", {"bits": 4, "group_size": 128, "desc_act": False, "sym": True}, "gptq 4g128"),
+        (
+            "quant_config.json",
+            {"zero_point": True, "q_group_size": 64, "w_bit": 4, "version": "GEMM"},
+            "awq 4g64",
+        ),
+    ],
+)
+def test_files_of_autogptq_and_autoawq_beside_a_configuration_are_read(
+    name: str, said: dict[str, Any], format_name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (tmp_path / name).write_text(json.dumps(said))
+    formats = load_model(str(tmp_path)).formats
+    assert (formats.ffn_up.name, formats.embedding.bits) == (format_name, 16)
+    other = "quant_config.json" if name == "quantize_config.json" else "quantize_config.json"
+    (tmp_path / other).write_text("{}")
+    with pytest.raises(InputError, match="keep one"):
+        load_model(str(tmp_path))

@@ -162,6 +162,7 @@ def test_a_model_without_experts_takes_none(tmp_path: Path) -> None:
     [
         ("a.jsonl", "", "it holds no tokens"),
         ("a.jsonl", "{", "line 1 is not JSON"),
+        ("a.jsonl", '{"experts": [[1]], "experts": [[2]]}', "line 1: key 'experts' is given twice"),
         ("a.jsonl", "[1]", "line 1: needed is"),
         ("a.jsonl", '{"experts": [[0], [1, 2]]}', "line 1: experts must be lists of the same length"),
         ("a.jsonl", '{"experts": [[0, 1]]}\n{"experts": [[0]]}', "line 2: experts are not 1 layers of 2 each"),

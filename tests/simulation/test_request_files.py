@@ -76,6 +76,7 @@ def test_a_request_may_have_a_trace_of_its_own(tmp_path: Path) -> None:
         ('{"arrival_s": -1}', "line 1: arrival_s must be 0 to 1e+08 seconds, not -1"),
         ('{"arrival_s": 0}\n{"prompt_tokens": 3}', "line 2: arrival_s must be"),
         ('{"arrival_s": true}', "not True"),
+        ('{"arrival_s": 0, "arrival_s": 3}', "line 1: key 'arrival_s' is given twice"),
         ('{"arrival_s": NaN}', "not nan"),
         ('{"arrival_s": 0, "new_tokens": 0}', "line 1: new_tokens must be a whole number from 1"),
         ('{"arrival_s": 0, "prompt_tokens": 0}', "prompt_tokens must be a whole number from 1"),

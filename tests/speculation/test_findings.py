@@ -182,6 +182,7 @@ BAD_TABLES = [
     (read_csv, "position,rate,passes_seen\n0,0.5,7\n1,0.1,9\n", "'passes_seen' holds numbers"),
     (read_csv, "accepted,accepted\n2,1\n", "column 'accepted' stands twice"),
     (read_csv, "request,request_id,accepted\na,b,1\n", "keep one of them"),
+    (read_jsonl, '{"accepted": 2, "accepted": 3}\n', "t, line 1: is no JSON: key 'accepted' is given twice"),
     (read_jsonl, '{"accepted": 2, "drafted": 5}\n', "t, line 1: 'drafted' holds numbers"),
     (read_jsonl, '{"accepted": [2, 1], "drafts": [5, 2]}\n', "t, line 1: 'drafts' holds numbers"),
     (read_log, METRICS.replace('engine="1",model_name="m"', 'engine="1",model_name="n"'), "2 models (m, n)"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from lpspec.errors import InputError, shown
-from lpspec.text_files import read_text, split_lines
+from lpspec.text_files import each_key_once, read_text, split_lines
 
 STDIN = "-"
 JSON_BLANKS = " \t\r"
@@ -98,9 +98,11 @@ def _read_file(path: Path) -> list[str]:
 
 def _prompt(line: str, where: str) -> str:
     try:
-        content: Any = json.loads(line)
-    except (ValueError, RecursionError):
+        content: Any = json.loads(line, object_pairs_hook=each_key_once)
+    except (json.JSONDecodeError, RecursionError):
         raise InputError(f"{where} is not JSON: one object a line is needed") from None
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
     if isinstance(content, dict):
         if asked := next((key for key in content if key.lower() in _OF_GENERATION and content[key] is not None), None):
             raise InputError(f"{where}: '{shown(asked, 30)}' would change what is generated: only texts are taken")

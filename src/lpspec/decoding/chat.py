@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from lpspec.decoding.model_files import is_gguf
+from lpspec.decoding.special_tokens import CONFIG, ROLES, read_tokenizer_config, said_as, token_text
 from lpspec.errors import LONGEST, InputError, shown
 from lpspec.llm.gguf import read_gguf
-from lpspec.text_files import read_json_object, read_text
+from lpspec.text_files import read_text
 
-FILE, CONFIG = "chat_template.jinja", "tokenizer_config.json"
-
-_ROLES = ("bos", "eos", "unk", "pad", "sep", "cls", "mask")
+FILE = "chat_template.jinja"
 
 
 class ChatTemplate:
@@ -73,11 +72,15 @@ def chat_template(folder: Path) -> ChatTemplate:
     """
     if is_gguf(folder):
         return _of_gguf(folder)
-    config, where = _read_config(folder)
-    special = {f"{role}_token": token for role in _ROLES if (token := _text(config.get(f"{role}_token")))}
+    config, where = read_tokenizer_config(folder), said_as(folder)
+    special = {f"{role}_token": token for role in ROLES if (token := token_text(config.get(f"{role}_token")))}
     file = folder / FILE
     if file.is_file():
-        return ChatTemplate(read_text(file), special, f"chat template '{shown(str(file), 60)}'")
+        said = f"chat template '{shown(str(file), 60)}'"
+        try:
+            return ChatTemplate(read_text(file), special, said)
+        except UnicodeDecodeError:
+            raise InputError(f"{said} is no text in UTF-8") from None
     found = config.get("chat_template")
     if isinstance(found, list):  # several by name
         named = {part.get("name"): part.get("template") for part in found if isinstance(part, dict)}
@@ -93,23 +96,11 @@ def _of_gguf(file: Path) -> ChatTemplate:
     if not isinstance(text, str):
         raise InputError(f"{where} has no chat template (tokenizer.chat_template): leave out --chat")
     special = {}
-    for role in _ROLES:
+    for role in ROLES:
         index = keys.get(f"tokenizer.ggml.{role}_token_id")
         if isinstance(index, int) and isinstance(tokens, tuple) and 0 <= index < len(tokens):
             special[f"{role}_token"] = str(tokens[index])
     return ChatTemplate(text, special, f"tokenizer.chat_template of {where}")
-
-
-def _read_config(folder: Path) -> tuple[dict[str, Any], str]:
-    file = folder / CONFIG
-    where = f"tokenizer config '{shown(str(file), 60)}'"
-    return (read_json_object(file, where) if file.is_file() else {}), where
-
-
-def _text(token: object) -> str | None:
-    """A special token's text, which a file may say as such or with how it is matched."""
-    found = token.get("content") if isinstance(token, dict) else token
-    return found if isinstance(found, str) else None
 
 
 def _environment() -> Any:

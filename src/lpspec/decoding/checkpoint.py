@@ -25,10 +25,13 @@ from lpspec.decoding.stored_weights import (
     weight_values,
 )
 from lpspec.errors import LONGEST, InputError, shown
+from lpspec.llm.quantization_files import quantization_beside
 from lpspec.text_files import read_json_object
 
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 
+
+_ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
 _HARMLESS = re.compile(r"(.*\.)?rotary_emb\.(inv_freq|cos_cached|sin_cached)")
 """Tensors that older releases of transformers saved, and that follow from the configuration."""
@@ -200,8 +203,8 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
     """
     folder = Path(folder)
     said_as = f"checkpoint '{shown(str(folder), _PATH)}'"
-    if (folder / "adapter_config.json").is_file():
-        raise InputError(f"{said_as} holds an adapter (adapter_config.json), which is not applied: merge it first")
+    if adapter := next((name for name in _ADAPTERS if (folder / name).is_file()), None):
+        raise InputError(f"{said_as} holds an adapter ({adapter}), which is not applied: merge it first")
     storage = _storage(folder / "config.json")
     tensors = _folder_tensors(folder, said_as)
     if _no_such_bits(storage, tensors):
@@ -220,7 +223,8 @@ def _folder_tensors(folder: Path, said_as: str) -> dict[str, Tensor]:
 
 def _storage(config: Path) -> Storage:
     where = f"model config '{shown(str(config), _PATH)}'"
-    return read_storage(read_json_object(config, where).get("quantization_config") if config.is_file() else None, where)
+    said = read_json_object(config, where).get("quantization_config") if config.is_file() else None
+    return read_storage(quantization_beside(config) if said is None else said, where)
 
 
 def load_tensors(file: str | Path) -> dict[str, Tensor]:

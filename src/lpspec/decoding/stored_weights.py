@@ -23,6 +23,9 @@ _SCB_STEPS = 127
 
 _PACKED = ("qweight", "weight_packed", "weight.absmax", "weight_global_scale", "blocks")
 
+_PLAIN = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+"""Types of numbers that are weights by themselves; E8M0 and E2M1 are parts of formats with scales."""
+
 _FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz)
 
 
@@ -67,7 +70,7 @@ def weight_values(name: str, tensors: Mapping[str, Tensor], storage: Storage, wh
     tensor = tensors[name]
     if not in_fewer_bits(tensor):
         _refuse_scales(name, tensors, where)
-        if not tensor.is_floating_point():
+        if tensor.dtype not in _PLAIN:
             raise InputError(f"{where}: '{name}' is {_said(tensor)}, allowed are floating point, int8 and float8")
         return tensor, []
     scale, used = _scale(name, tensors, where)

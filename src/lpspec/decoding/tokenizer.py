@@ -11,11 +11,12 @@ from tokenizers.models import BPE
 from lpspec.decoding.gguf_tokenizer import gguf_tokenizer
 from lpspec.decoding.model_files import is_gguf
 from lpspec.decoding.sentence_pieces import read_piece_model
+from lpspec.decoding.special_tokens import read_tokenizer_config, said_as
 from lpspec.decoding.text_stream import TextStream
 from lpspec.errors import InputError, shown
-from lpspec.text_files import read_json_object, read_text
+from lpspec.text_files import read_text
 
-FILE, PIECES, CONFIG = "tokenizer.json", "tokenizer.model", "tokenizer_config.json"
+FILE, PIECES = "tokenizer.json", "tokenizer.model"
 
 _MATCHED = ("special", "lstrip", "rstrip", "normalized", "single_word")
 
@@ -94,8 +95,8 @@ def load_tokenizer(folder: str | Path) -> TextTokenizer:
     if file is None:
         return TextTokenizer(gguf_tokenizer(folder))
     if not file.is_file() and (pieces := file.with_name(PIECES)).is_file():
-        tokenizer = read_piece_model(pieces, _starts(file.parent / CONFIG))
-        add_tokens(tokenizer, file.parent / CONFIG)
+        tokenizer = read_piece_model(pieces, _starts(file.parent))
+        add_tokens(tokenizer, file.parent)
         return TextTokenizer(tokenizer)
     try:
         tokenizer = Tokenizer.from_str(read_text(file))
@@ -103,31 +104,25 @@ def load_tokenizer(folder: str | Path) -> TextTokenizer:
         raise InputError(f"tokenizer '{file}' cannot be read: {error.strerror}; a model folder needs one") from None
     except Exception as error:  # the library raises bare Exceptions
         raise InputError(f"tokenizer '{file}' is damaged or of another kind: {_first_line(error)}") from None
-    add_tokens(tokenizer, file.parent / CONFIG)
+    add_tokens(tokenizer, file.parent)
     return TextTokenizer(tokenizer)
 
 
-def _starts(config: Path) -> bool:
+def _starts(folder: Path) -> bool:
     """Whether texts begin with a token for that, as the library's tokenizers of this kind do unless they are told."""
-    if not config.is_file():
-        return True
-    where = f"tokenizer config '{shown(str(config), 60)}'"
-    said = read_json_object(config, where).get("add_bos_token", True)
+    said = read_tokenizer_config(folder).get("add_bos_token", True)
     if said is not None and not isinstance(said, bool):
-        raise InputError(f"{where}: add_bos_token must be true or false")
+        raise InputError(f"{said_as(folder)}: add_bos_token must be true or false")
     return said is not False
 
 
-def add_tokens(tokenizer: Tokenizer, config: Path) -> None:
-    """Add the tokens of a ``tokenizer_config.json`` that a ``tokenizer.json`` lacks, as transformers does.
+def add_tokens(tokenizer: Tokenizer, folder: Path) -> None:
+    """Add the tokens of ``tokenizer_config.json`` or older files that ``tokenizer.json`` lacks, as transformers does.
 
     Raises:
-        InputError: The file is damaged, or gives a token an id that it cannot have.
+        InputError: A file is damaged, or gives a token an id that it cannot have.
     """
-    if not config.is_file():
-        return
-    where = f"tokenizer config '{shown(str(config), 60)}'"
-    said = read_json_object(config, where).get("added_tokens_decoder") or {}
+    where, said = said_as(folder), read_tokenizer_config(folder).get("added_tokens_decoder") or {}
     if not isinstance(said, dict) or not all(_is_token(index, token) for index, token in said.items()):
         raise InputError(f"{where}: added_tokens_decoder must hold tokens, each with its content, by their ids")
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}

@@ -14,15 +14,13 @@ from lpspec.llm.gguf_config import config_of
 from lpspec.llm.hugging_face import DecoderConfig, parse_config
 from lpspec.llm.model_spec import ModelSpec, validated_spec
 from lpspec.llm.quantization import stored_precision
+from lpspec.llm.quantization_files import quantization_beside
 from lpspec.llm.routing import read_routing
 from lpspec.llm.safetensors_header import INDEX, WHOLE, read_safetensors
 from lpspec.llm.weights_table import weights_text
 from lpspec.text_files import is_file, is_folder, is_there, read_json_object
 
 _PRESETS = files("lpspec.llm") / "presets"
-
-_QUANTISED_BESIDE = "hf_quant_config.json"
-"""File of NVIDIA's Model Optimizer that stands in for a ``quantization_config``."""
 
 
 @cache
@@ -113,13 +111,7 @@ def read_config(path: str | Path) -> DecoderConfig:
     where = _where(file)
     instead = "give a config.json, its folder, a .gguf file or a name: lpspec inspect lists them"
     config = parse_config(read_json_object(file, where, instead), where)
-    beside = file.with_name(_QUANTISED_BESIDE)
-    if config.quantization is not None or not is_file(beside):
-        return config
-    quantization = read_json_object(beside, f"'{shown(str(beside))}'").get("quantization")
-    if not isinstance(quantization, dict):
-        raise InputError(f"'{shown(str(beside))}' must hold an object under 'quantization'")
-    return replace(config, quantization=quantization)
+    return config if config.quantization is not None else replace(config, quantization=quantization_beside(file))
 
 
 def config_spec(config: DecoderConfig, path: str | Path, as_stored: bool = True) -> ModelSpec:

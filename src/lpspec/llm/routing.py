@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.errors import InputError, shown
 from lpspec.llm.counts import Count
-from lpspec.text_files import read_text, split_lines
+from lpspec.text_files import each_key_once, read_text, split_lines
 
 MOST_EXPERTS = 2**16
 """Of one layer: ids are kept in 16 bits."""
@@ -118,9 +118,11 @@ def _of_lines(text: str) -> IntArray:
         if not line.strip():
             continue
         try:
-            said = json.loads(line)
-        except (ValueError, RecursionError):
+            said = json.loads(line, object_pairs_hook=each_key_once)
+        except (json.JSONDecodeError, RecursionError):
             raise ValueError(f"line {number} is not JSON") from None
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
         experts = said.get("experts") if isinstance(said, dict) else None
         if not isinstance(experts, list) or not all(isinstance(layer, list) for layer in experts):
             raise ValueError(f'line {number}: needed is {{"experts": [[5, 9], [0, 3]]}}, a list for each layer')

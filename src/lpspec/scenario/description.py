@@ -13,7 +13,7 @@ from lpspec.scenario.changes import Changes
 from lpspec.scenario.checking import faults, is_path
 from lpspec.scenario.option import groups_of, options_of
 from lpspec.scenario.toml_text import toml_text
-from lpspec.text_files import read_text
+from lpspec.text_files import each_key_once, read_text
 
 
 class Description:
@@ -79,7 +79,7 @@ class Description:
             InputError: It is no JSON object, or as for ``from_dict``.
         """
         try:
-            values = json.loads(text, object_pairs_hook=_each_key_once)
+            values = json.loads(text, object_pairs_hook=each_key_once)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{where or cls.KIND} is not JSON: {error}") from None
         if not isinstance(values, dict):
@@ -214,12 +214,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, tuple) else value
-
-
-def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key '{key}' is given twice")
-        found[key] = value
-    return found

@@ -17,7 +17,7 @@ from lpspec.errors import InputError, listed, shown
 from lpspec.scenario import Workload
 from lpspec.scenario.checking import DRAWN, LARGEST
 from lpspec.speculation.rank_trace import RankTrace, load_trace
-from lpspec.text_files import read_text, split_lines
+from lpspec.text_files import each_key_once, read_text, split_lines
 
 NOBODY_KNOWS = 2 * LARGEST
 """Tokens after which a request ends for certain, where nobody knows."""
@@ -144,9 +144,11 @@ def _json_rows(content: str, where: str) -> Iterator[tuple[Mapping[str, Any], st
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = json.loads(line, object_pairs_hook=each_key_once)
+        except (json.JSONDecodeError, RecursionError):
             row = None
+        except ValueError as error:
+            raise InputError(f"{where}, line {number}: {error}") from None
         if not isinstance(row, dict):
             raise InputError(f'{where}, line {number}: must be a JSON object such as {{"arrival_s": 0.5}}')
         yield row, f"{where}, line {number}"

@@ -25,7 +25,7 @@ from lpspec.errors import InputError, shown
 from lpspec.speculation.findings import Finding, Lists, StepLengths, Survival
 from lpspec.speculation.geometric import MOST_DRAFTS
 from lpspec.speculation.rank_trace import MAX_TOP_K
-from lpspec.text_files import split_lines
+from lpspec.text_files import each_key_once, split_lines
 
 _GUESS = re.compile(r"(top|rank)([0-9]{1,3})(?:_cum)?(?:_prob)?")
 _REQUEST = ("request", "request_id")
@@ -123,7 +123,7 @@ def read_jsonl(text: str, where: str, drafts: int | None = None) -> Finding:
 
 def _object(line: str, at: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found = json.loads(line, object_pairs_hook=each_key_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{at}: is no JSON: {error}") from None
     if not isinstance(found, dict):
