@@ -1,5 +1,8 @@
 """What drafters compute: bytes and products by hand, and everything that is stored is read."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +19,7 @@ from lpspec.llm.draft_work import (
     level_operators,
     network_of,
 )
+from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator
 
 LLAMA = load_model("llama3-8b")
@@ -63,6 +67,47 @@ def test_mtp_mixes_two_normed_vectors_before_a_layer_of_the_model() -> None:
     }
     norms = [op.name for op in operators if isinstance(op, Elementwise) and "norm" in op.name]
     assert norms == ["mtp_input_norm_1", "mtp_input_norm_2", "mtp_attention_norm", "mtp_mlp_norm", "mtp_final_norm"]
+
+
+def deepseek(tmp_path: Path, **keys: object) -> ModelSpec:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"model_type": "deepseek_v3", **keys}))
+    return load_model(str(file))
+
+
+def test_deepseeks_mtp_module_has_the_parameters_that_are_published(tmp_path: Path) -> None:
+    """11.5 billion of its own (deepseek-ai/DeepSeek-V3, README_WEIGHTS.md); its mix and norms are there once."""
+    model = drafted(deepseek(tmp_path, num_nextn_predict_layers=1), "mtp")
+    network = network_of(model)
+    assert network is not None
+    elements = sum(tensor.elements for tensor in network.tensors(model))
+    attention = 7168 * (1536 + 576) + 1536 * 128 * 192 + 512 * 128 * 256 + 128 * 128 * 7168 + 1536 + 512 + 7168
+    experts = 257 * 3 * 7168 * 2048 + 256 * 7168 + 7168
+    biases = elements - attention - experts - 2 * 7168**2 - 3 * 7168
+    assert 0 <= biases <= 256  # of the router
+    assert elements == pytest.approx(11.5e9, rel=0.01)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_model_says_how_many_mtp_layers_it_has(layers: int, tmp_path: Path) -> None:
+    """Three alike, as XiaomiMiMo/MiMo-V2-Flash and stepfun-ai/Step-3.5-Flash have them, draft a level each."""
+    shape = {"hidden_size": 256, "num_hidden_layers": 2, "n_routed_experts": 8, "n_group": 2, "topk_group": 1}
+    model = deepseek(tmp_path, num_nextn_predict_layers=layers, **shape)
+    one = drafted(deepseek(tmp_path, **shape), "mtp")
+    several = drafted(model, "mtp")
+    assert model.mtp_layers == layers
+    assert several.most_drafts == (63 if layers == 1 else 3)
+    assert several.draft_weight_bytes == layers * one.draft_weight_bytes
+    assert several.kv_bytes_per_token - model.kv_bytes_per_token == layers * (
+        one.kv_bytes_per_token - model.kv_bytes_per_token
+    )
+
+
+@pytest.mark.parametrize("value", [-1, True, "3", 1.5])
+def test_a_number_of_mtp_layers_that_is_none_is_refused(value: object, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="num_nextn_predict_layers") as caught:
+        deepseek(tmp_path, num_nextn_predict_layers=value)
+    assert len(str(caught.value)) <= 200
 
 
 def test_a_draft_model_does_what_it_does_alone() -> None:

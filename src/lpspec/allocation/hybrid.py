@@ -32,10 +32,9 @@ from lpspec.devices.pim import LpddrPim
 from lpspec.devices.pim_format import format_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div, plain
-from lpspec.llm.draft_work import level_operators
+from lpspec.llm.draft_work import resident_levels
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
-    SHARED_HEAD,
     Attention,
     Elementwise,
     ExpertGemm,
@@ -283,7 +282,7 @@ class BalancedAllocator(ProductSplits):
 
     def _resident(self) -> tuple[tuple[Operator, ...], tuple[Operator, ...]]:
         """One token's operators of every pass, and of these what a network that drafts has beside the model."""
-        levels = tuple(op for op in level_operators(self.model, 1, 0, 1, fills=True) if op.name != SHARED_HEAD)
+        levels = resident_levels(self.model)
         return verify_operators(self.model, 1, 0) + draft_operators(self.model) + levels, levels
 
     def _stored_products(self) -> list[Gemm]:

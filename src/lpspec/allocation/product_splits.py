@@ -107,18 +107,20 @@ class ProductSplits(AttentionSplits):
     def gemm_splits(self, op: Gemm) -> list[GemmSplit]:
         """The best allowed split of each placement of a product, for every entry of ``op.tokens``.
 
-        Of copies that do not all run, as draft heads, the first ones do.
+        Of copies that do not all run, as draft heads, the first ones do; of networks that draft a level each one does.
 
         Raises:
             InputError: The model was placed without the product, which would cost nothing.
         """
         self.pim.check_precision(op)
-        placements = first_copies([p for p in self.placements if p.gemm.name == op.name], op.copies)
+        all_copies = [p for p in self.placements if p.gemm.name == op.name]
+        placements = first_copies(all_copies, op.copies)
         if sum(p.gemm.count for p in placements) < op.copies:
             raise InputError(f"product '{op.name}' has no place in memory: '{self.model.name}' was placed without it")
         if self.profile is None or op.name in self._drafts or np.max(op.tokens, initial=0) > self.max_tokens:
             return [self._best_split(op.tokens, p, or_npu_alone=True) for p in placements]
-        columns = [(p, self._columns_by_size(p, self.profile)[np.asarray(op.tokens) - 1]) for p in placements]
+        by_size = (self._columns_by_size(p, self.profile) for p in all_copies[: len(placements)])
+        columns = [(p, c[np.asarray(op.tokens) - 1]) for p, c in zip(placements, by_size, strict=True)]
         return [GemmSplit(p, c, self._split_ns(op.tokens, p, c)) for p, c in columns]
 
     def _columns_by_size(self, placed: PlacedGemm, profile: EnergyProfile) -> IntArray:

@@ -1,8 +1,11 @@
 """What drafters compute beside Medusa's heads: a network that drafts one level of the tree per pass, or nothing.
 
 A network reads the newly committed tokens first, which fills its own cache, and guesses behind the last of them; every
-further pass reads the drafts of a level that have drafts behind them. ``DRAFT_WORK`` makes a model with its drafter by
-name, from the model and what stands behind a colon: ``draft-model:llama3.2-1b``.
+further pass reads the drafts of a level that have drafts behind them. Of several networks alike each drafts one level:
+it reads what was committed, and then the drafts of all levels above, since each has a cache of its own.
+
+``DRAFT_WORK`` makes a model with its drafter by name, from the model and what stands behind a colon:
+``draft-model:llama3.2-1b``.
 """
 
 from collections.abc import Callable, Iterator
@@ -50,12 +53,29 @@ class DraftNetwork(BaseModel):
     """Hidden states of the model that a product fuses to one, for every committed token."""
     input_norms: NonNegativeInt = 0
     """Norms of what goes in."""
+    copies: PositiveInt = 1
+    """Networks alike with weights and caches of their own, of which the first drafts the first level, and so on; one
+    alone drafts every level."""
     is_bare: bool = False
     """True without the norms before the attention and before the head."""
     shares_embedding: bool = True
     """True where its embedding is the model's."""
     shares_head: bool = True
     """True where its head is the model's."""
+
+    @property
+    def most_drafts(self) -> int:
+        """Levels that it drafts at most."""
+        return MOST_DRAFTS if self.copies == 1 else self.copies
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes that one token adds to its caches, before any window is full."""
+        return self.copies * self.body.kv_bytes_per_token
+
+    def cache_bytes(self, context: int) -> int:
+        """Bytes kept between passes after so many tokens."""
+        return self.copies * self.body.cache_bytes(context)
 
     def name(self, of: str) -> str:
         """What an operator or tensor of the body is called beside those of the model."""
@@ -103,7 +123,7 @@ class DraftNetwork(BaseModel):
         if self.body.tied_embeddings and not self.shares_head:
             shared |= {self.name(SHARED_HEAD)}
         steps = (*self.layer_steps(fills=True), *self.head_steps(model))
-        found = (step_tensor(step, layers) for step, layers, _ in steps)
+        found = (step_tensor(step, layers * self.copies) for step, layers, _ in steps)
         return tuple(tensor for tensor in found if tensor is not None and tensor.name not in shared)
 
 
@@ -124,7 +144,8 @@ class DraftedModel(ModelSpec):
     @property
     def most_drafts(self) -> int:
         """Levels that its trees can have."""
-        return MOST_DRAFTS
+        network = self.drafter.network
+        return MOST_DRAFTS if network is None else network.most_drafts
 
     @property
     def draft_weight_bytes(self) -> int:
@@ -136,12 +157,12 @@ class DraftedModel(ModelSpec):
     def kv_bytes_per_token(self) -> int:
         """Bytes that one token adds to the caches of model and drafter, before any window is full."""
         network = self.drafter.network
-        return super().kv_bytes_per_token + (0 if network is None else network.body.kv_bytes_per_token)
+        return super().kv_bytes_per_token + (0 if network is None else network.kv_bytes_per_token)
 
     def cache_bytes(self, context: int) -> int:
         """Bytes kept between passes after so many tokens, by model and drafter."""
         network = self.drafter.network
-        return super().cache_bytes(context) + (0 if network is None else network.body.cache_bytes(context))
+        return super().cache_bytes(context) + (0 if network is None else network.cache_bytes(context))
 
 
 def network_of(model: ModelSpec) -> DraftNetwork | None:
@@ -185,11 +206,20 @@ def level_head(model: ModelSpec, guessing: Count) -> tuple[Operator, ...]:
     return step_operators(network.body, network.head_steps(model), Pass(guessing, 0, guessing))
 
 
+def resident_levels(model: ModelSpec) -> tuple[Operator, ...]:
+    """One token's operators of all networks that draft, which hold what weights and caches are the drafter's own."""
+    if (network := network_of(model)) is None:
+        return ()
+    one = (op for op in level_operators(model, 1, 0, 1, fills=True) if op.name != SHARED_HEAD)
+    return tuple(replace(op, count=op.count * network.copies) for op in one)
+
+
 def draft_prompt_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator, ...]:
     """The pass of the network over the prompt, which fills its cache; what it guesses belongs to the first step."""
     if (network := network_of(model)) is None:
         return ()
-    return step_operators(network.body, network.layer_steps(fills=True), Pass(prompt_tokens, 0, 1, causal=True))
+    prompt = Pass(prompt_tokens, 0, 1, causal=True)
+    return step_operators(network.body, network.layer_steps(fills=True), prompt) * network.copies
 
 
 # Drafters by name
@@ -247,13 +277,17 @@ def _eagle3(model: ModelSpec, argument: str) -> ModelSpec:
 
 
 def _mtp(model: ModelSpec, argument: str) -> ModelSpec:
-    """Multi-token prediction: a layer of the model's own, norms of embedding and hidden state, and their mix.
+    """Multi-token prediction: a layer like the model's last, two norms, and a mix of embedding and hidden state.
 
-    As DeepSeek-V3 has it (arXiv 2412.19437); one layer drafts all levels. For a model that names none, its last layer's
-    kind is assumed.
+    As DeepSeek-V3 has it (arXiv 2412.19437, section 2.2): layer k is trained on the token k + 1 places ahead, from what
+    layer k - 1 made of the one before. So of several each drafts its level; one alone, trained for one token, is used
+    again for every further one, as servers do. For a model that names none, one is assumed. It is led by no other layer.
     """
-    group = (model.mtp_groups or model.layer_groups)[-1].model_copy(update={"count": 1, "runs": 1})
-    return _with_network(model, DraftNetwork(kind="mtp", body=_body(model, (group,)), mixed=2, input_norms=2))
+    led = [any(getattr(mixer, "is_led", False) for mixer in group.layer.mixers) for group in model.layer_groups]
+    last = [group for group, by_another in zip(model.layer_groups, led, strict=True) if not by_another][-1]
+    group = last.model_copy(update={"count": 1, "runs": 1})
+    body, copies = _body(model, (group,)), max(model.mtp_layers, 1)
+    return _with_network(model, DraftNetwork(kind="mtp", body=body, mixed=2, input_norms=2, copies=copies))
 
 
 def _draft_model(model: ModelSpec, argument: str) -> ModelSpec:
@@ -265,7 +299,7 @@ def _draft_model(model: ModelSpec, argument: str) -> ModelSpec:
 
 
 def _body(model: ModelSpec, groups: tuple[LayerGroup, ...]) -> ModelSpec:
-    return model.model_copy(update={"layer_groups": groups, "medusa_heads": 0, "mtp_groups": ()})
+    return model.model_copy(update={"layer_groups": groups, "medusa_heads": 0, "mtp_layers": 0})
 
 
 def _with_network(model: ModelSpec, network: DraftNetwork) -> ModelSpec:

@@ -87,7 +87,21 @@ def _parse(content: Mapping[str, Any]) -> DecoderConfig:
     if quantization is not None and not isinstance(quantization, dict):
         raise ValueError(f"quantization_config must be an object, not a {type(quantization).__name__}")
     dtype = content.get("dtype") or content.get("torch_dtype")
-    return DecoderConfig(name, family.describe(keys), quantization or None, dtype)
+    return DecoderConfig(name, family.describe(keys) | _drafting(content), quantization or None, dtype)
+
+
+_MTP_COUNTS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers", "num_mtp_modules")
+
+
+def _drafting(content: Mapping[str, Any]) -> dict[str, Any]:
+    """How many layers for multi-token prediction a model brings along, which the library does not build."""
+    for key in _MTP_COUNTS:
+        count = content.get(key) or 0
+        if type(count) is not int or count < 0:
+            raise ValueError(f"{key} = {shown(repr(count), 40)}: allowed is a number of layers, 0 or more")
+        if count and content.get("use_mtp", True):
+            return {"mtp_layers": count}
+    return {}
 
 
 def _by_other_names(content: Mapping[str, Any], family: Family) -> dict[str, Any]:

@@ -204,6 +204,11 @@ class LatentAttention(Part):
         """What tables call it."""
         return "latent, sparse" if self.index_top_k else "latent"
 
+    @property
+    def is_led(self) -> bool:
+        """Whether an earlier layer chose the tokens to attend to."""
+        return self.index_top_k > 0 and not self.index_heads
+
     def steps(self, hidden: int) -> Iterator[Step]:
         """From the layer's input to the output projection."""
         heads, latent, queries = self.heads, self.latent_dim, self.heads * (self.nope_dim + self.rotary_dim)

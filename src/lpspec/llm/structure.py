@@ -77,8 +77,8 @@ class Structure(BaseModel):
     """A further embedding with numbers for each layer."""
     more: tuple[More, ...] = ()
     """What else is computed once per token."""
-    mtp_groups: tuple[LayerGroup, ...] = ()
-    """Layers of the model's own that draft (multi-token prediction); they are not part of a plain pass."""
+    mtp_layers: NonNegativeInt = 0
+    """Layers of the model's own that draft (multi-token prediction), each like its last; no part of a plain pass."""
 
     @model_validator(mode="before")
     @classmethod

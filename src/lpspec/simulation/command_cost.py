@@ -23,7 +23,7 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Operator, PlainOperator, verify_operators
 from lpspec.llm.work import by_load
 from lpspec.simulation.draft_cache import KEY_BLOCK, DraftCache
-from lpspec.simulation.level_costs import expected_reads, level_width
+from lpspec.simulation.level_costs import expected_reads, level_width, own_reads
 from lpspec.simulation.put_in_place import settled_cache
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
@@ -52,6 +52,8 @@ class CommandCosts:
         self._verify = Kinds(lambda on, *sizes: planners[on].verify(*sizes), memory, arrays)
         self._first = Kinds(lambda on, *sizes: planners[on].first_level(*sizes), memory, arrays)
         self._further = Kinds(lambda on, *sizes: planners[on].further_level(*sizes), memory, arrays)
+        self._own = Kinds(lambda on, *sizes: planners[on].own_level(*sizes), memory, arrays)
+        self._guess = Kinds(lambda on, tokens: planners[on].guess(tokens), memory, arrays)
         self.cache = cache
         beside = self.cache.beside
         self._waiting = Kinds(lambda on, *sizes: planners[on].verify_waiting(*sizes, beside), memory, arrays)
@@ -107,10 +109,27 @@ class CommandCosts:
             self._blocks(tokens, place)[0].tolist()
             for tokens in (expected_reads(depth)[None], level_width(np.array([l_spec]), depth))
         )
+        if self._own_levels:
+            first_pass, size = self.planner.first_level(*first), np.array([l_spec])
+            return first_pass + tuple(
+                phase for level in range(2, levels + 1) for phase in self._own_phases(level, size, depth, place)
+            )
         width, held = further[0], ceil_div(context, KEY_BLOCK) * KEY_BLOCK
         waits = bool(self.cache.level_waits(np.array(width)))
         one = self.planner.further_level_waiting(width, held) if waits else self.planner.further_level(*further)
         return self.planner.first_level(*first) + one * (levels - 1)
+
+    @property
+    def _own_levels(self) -> bool:
+        """Whether each level has a network of its own."""
+        network = network_of(self.system.model)
+        return network is not None and network.copies > 1
+
+    def _own_phases(self, level: int, size: IntArray, depth: IntArray, place: IntArray) -> tuple[Phase, ...]:
+        """One level of a tree by a network of its own, behind the planned number of committed tokens."""
+        reads = own_reads((size, depth), expected_reads(depth), level)
+        guesses = int(level_width(size, depth)[0])
+        return self.planner.own_level(*self._blocks(reads, place)[0].tolist()) + self.planner.guess(guesses)
 
     def decode(
         self,
@@ -168,6 +187,16 @@ class CommandCosts:
         counted, further = _Counted(turn), np.maximum(depth - 1, 0)
         first_kinds = np.column_stack([placement, self._blocks(committed, position)])
         width = level_width(l_spec, depth)
+        if self._own_levels:
+            own: list[tuple[Kinds, IntArray, FloatArray]] = [(self._first, *counted(first_kinds, depth > 0))]
+            for level in range(2, int(depth.max()) + 1):
+                reads = own_reads((l_spec, depth), committed, level)
+                layers = np.column_stack([placement, self._blocks(reads, position)])
+                own += [
+                    (self._own, *counted(layers, depth >= level)),
+                    (self._guess, *counted(np.column_stack([placement, width]), depth >= level)),
+                ]
+            return _together(*own)
         further_kinds = np.column_stack([placement, self._blocks(width, position)])
         whole, waits = self._whole(self.first_context + position), self.cache.level_waits(width)
         held = np.column_stack([placement, width, whole])

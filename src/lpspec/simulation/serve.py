@@ -9,6 +9,7 @@ import numpy as np
 from lpspec.allocation.allocator import Allocator
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.errors import InputError
+from lpspec.llm.draft_work import network_of
 from lpspec.scenario.names import Fidelity, Objective
 from lpspec.simulation.batch_commands import Tally, batch_commands
 from lpspec.simulation.batch_cost import BatchCosts, batch_costs
@@ -100,6 +101,12 @@ def _check_drafting(system: System, policy: TreePolicy) -> None:
     if system.speculates and policy.pruner is not None:
         raise InputError(
             "a pruner of your own sees one request at a time: requests and batches take dtp, a size or a tree"
+        )
+    network = network_of(system.model) if system.speculates else None
+    if network is not None and network.copies > 1:
+        raise InputError(
+            f"drafter {network.kind} of {system.model.name} has {network.copies} layers, each for a level: "
+            "requests and batches take a drafter with one, such as eagle3"
         )
 
 

@@ -17,14 +17,14 @@ from lpspec.allocation.sharing import Sharing
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
-from lpspec.llm.draft_work import draft_prompt_operators, level_operators, network_of
-from lpspec.llm.operators import ExpertGemm, Gemm, draft_operators, prefill_operators, verify_operators
+from lpspec.llm.draft_work import draft_prompt_operators, level_head, level_layers, level_operators, network_of
+from lpspec.llm.operators import ExpertGemm, Gemm, Operator, draft_operators, prefill_operators, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import Objective
 from lpspec.simulation.draft_cache import IN_PLACE, DraftCache, waiting
 from lpspec.simulation.energy_basis import counted_of
 from lpspec.simulation.kept_grid import Kept, Prices, grid_of, once
-from lpspec.simulation.level_costs import LevelCosts
+from lpspec.simulation.level_costs import LevelCosts, OwnLevels
 from lpspec.simulation.price_grid import GridEnergy, grid_prices, priced
 from lpspec.simulation.price_list import list_prices
 from lpspec.simulation.put_in_place import put_in_place_prices, settled_cache
@@ -232,7 +232,27 @@ def _level_costs(system: System, allocator: Allocator, context: IntArray, cache:
     first_ns, first = passes(tokens, fills=True, waits=False)
     waits = cache.level_waits(tokens)
     further_ns, further = cache.priced(waits, lambda width, waits: passes(width, fills=False, waits=waits))
-    return LevelCosts(first_ns, first.whole_pj, further_ns, further.whole_pj)
+    own = _own_levels(system, allocator, context)
+    return LevelCosts(first_ns, first.whole_pj, further_ns, further.whole_pj, own)
+
+
+def _own_levels(system: System, allocator: Allocator, context: IntArray) -> OwnLevels | None:
+    """The same of networks of which each drafts one level: what is drafted lies in place."""
+    network = network_of(system.model)
+    if network is None or network.copies == 1:
+        return None
+
+    def passes(operators: tuple[Operator, ...], grid: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+        cost = checked_cost(allocator.decode_cost(operators), system.platform.allocator, "drafting passes", grid)
+        ns, energy = grid_prices(system, cost, grid)
+        return ns, energy.whole_pj
+
+    sizes = np.arange(1, MAX_TREE_SIZE + 1)
+    layers = level_layers(system.model, sizes[None, :], context, fills=True)
+    head = level_head(system.model, sizes[None, :])
+    layers_ns, layers_pj = passes(layers, (len(context), len(sizes)))
+    head_ns, head_pj = passes(head, (1, len(sizes)))
+    return OwnLevels(layers_ns, layers_pj, head_ns[0], head_pj[:, 0])
 
 
 def allocator_of(system: System, last_context: int, requests: int = 1) -> Allocator:

@@ -17,7 +17,7 @@ from lpspec.llm.draft_work import level_operators, network_of
 from lpspec.llm.operators import Elementwise, Operator, verify_operators
 from lpspec.llm.work import by_load
 from lpspec.simulation.draft_cache import KEY_BLOCK
-from lpspec.simulation.level_costs import level_width
+from lpspec.simulation.level_costs import level_width, own_reads
 from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import System
 from lpspec.speculation.rank_trace import RankTrace
@@ -100,11 +100,18 @@ def shared_share(system: System, allocator: object, first_context: int, steps: S
     size, depth, committed, before = (kinds[:, [i]].T for i in range(4))
     width, model = level_width(size, depth), system.model
     busy = np.zeros((4, len(kinds)))
-    for operators, times in (
+    passes = [
         (verify_operators(model, system.charged(size), before), np.ones_like(depth[0])),
         (level_operators(model, committed, before, np.ones_like(committed), fills=True), np.minimum(depth[0], 1)),
-        (level_operators(model, width, before, width), np.maximum(depth[0] - 1, 0)),
-    ):
+    ]
+    network = network_of(model)
+    if network is None or network.copies == 1:
+        passes.append((level_operators(model, width, before, width), np.maximum(depth[0] - 1, 0)))
+    else:
+        for level in range(2, int(depth.max(initial=0)) + 1):
+            reads = own_reads((size, depth), committed, level)
+            passes.append((level_operators(model, reads, before, width, fills=True), 1 * (depth[0] >= level)))
+    for operators, times in passes:
         busy += busy_ns(layouts[0], operators, len(kinds)) * times
     share: FloatArray = (busy[:ANY].max(axis=0) / busy[ANY])[which.ravel()]
     return share

@@ -19,7 +19,7 @@ from lpspec.devices.device import PhasePart, Unit
 from lpspec.devices.package_commands import MemoryPart, PackageCommands
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
-from lpspec.llm.draft_work import draft_prompt_operators, level_operators
+from lpspec.llm.draft_work import draft_prompt_operators, level_head, level_layers, level_operators
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import (
     Attention,
@@ -123,6 +123,14 @@ class PhasePlanner:
     def further_level_waiting(self, tokens: Count, keys: Count) -> tuple[Phase, ...]:
         """The same pass whose drafts wait in the scratchpad, over ``keys`` positions before, whole blocks."""
         return self.chain(waiting(level_operators(self.model, tokens, keys, tokens)), 0)
+
+    def own_level(self, tokens: Count, keys: Count, append_blocks: Count) -> tuple[Phase, ...]:
+        """A pass up to the head of the one network that drafts a level: committed tokens and drafts, as ``verify``."""
+        return self.chain(level_layers(self.model, tokens, keys - tokens, fills=True), append_blocks)
+
+    def guess(self, tokens: Count) -> tuple[Phase, ...]:
+        """The head of such a pass behind so many of its tokens."""
+        return self.chain(level_head(self.model, tokens), 0)
 
     def migration(self, moves: Mapping[WeightMove, int]) -> tuple[Phase, ...]:
         """Weights change sides between two steps, while nothing else runs."""

@@ -5,8 +5,7 @@ from typing import Any
 from lpspec.llm.config_keys import words
 from lpspec.llm.families.family import COMMON, Family, Keys, gated, layer, model, types_of
 from lpspec.llm.families.mixtures import ROUTING, behind_dense_ones
-from lpspec.llm.layer import LayerGroup, More
-from lpspec.llm.layers import RMS_NORM_OPS, LatentAttention
+from lpspec.llm.layers import LatentAttention
 
 
 def latent(k: Keys, **own: Any) -> LatentAttention:
@@ -25,7 +24,7 @@ def latent(k: Keys, **own: Any) -> LatentAttention:
 
 def deepseek(k: Keys) -> dict[str, Any]:
     """DeepSeek V2 and V3, GLM-4.7-Flash."""
-    return behind_dense_ones(k, latent(k)) | drafting(k, latent(k))
+    return behind_dense_ones(k, latent(k))
 
 
 def glm4_moe_lite(k: Keys) -> dict[str, Any]:
@@ -45,19 +44,7 @@ def indexed(k: Keys, kinds: list[str]) -> dict[str, Any]:
     """Layers that attend to chosen tokens: by an indexer of their own ("full") or by an earlier layer's ("shared")."""
     own = {"index_heads": k.index_n_heads, "index_dim": k.index_head_dim}
     mixers = {kind: latent(k, index_top_k=k.index_topk, **(own if kind == "full" else {})) for kind in set(kinds)}
-    return behind_dense_ones(k, [mixers[kind] for kind in kinds]) | drafting(k, mixers["full"])
-
-
-def drafting(k: Keys, mixer: LatentAttention) -> dict[str, Any]:
-    """Layers for multi-token prediction, which the library does not build: two norms, a product, a layer, a norm."""
-    count = getattr(k, "num_nextn_predict_layers", 0)
-    if not count:
-        return {}
-    hidden = k.hidden_size
-    last = behind_dense_ones(k, mixer)["layer_groups"][-1].layer
-    norms = More(name="mtp_norms", width=hidden, ops=3 * RMS_NORM_OPS, weights=3 * hidden)
-    mix = More(name="mtp_mix", k=2 * hidden, width=hidden, kind="ffn_up")
-    return {"mtp_groups": (LayerGroup(count=count, layer=last.model_copy(update={"more": (norms, mix)})),)}
+    return behind_dense_ones(k, [mixers[kind] for kind in kinds])
 
 
 def minicpm3(k: Keys) -> dict[str, Any]:
