@@ -15,6 +15,7 @@ from torch import Tensor
 from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters import load_drafter
 from lpspec.decoding.drafters.mtp import Mtp, load_mtp
+from lpspec.decoding.drafters.mtp_levels import MtpLevels
 from lpspec.decoding.generate import Generation
 from lpspec.decoding.transformer import load_transformer
 from lpspec.errors import InputError
@@ -119,6 +120,108 @@ def test_a_layer_of_its_own_file_is_taken_too(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no layer for multi-token prediction"):
         load_drafter("mtp", model)
     assert load_drafter("mtp", model, tmp_path / "mtp.safetensors").depth == 3
+
+
+# Several layers, each for its level
+
+
+def with_layers(layout: str, folder: Path, count: int) -> tuple[Any, Path, list[dict[str, Tensor]]]:
+    """The same with several layers; Qwen's share all but the decoder layer itself."""
+    model, folder, first = with_layer(layout, folder)
+    names, _ = LAYOUTS[layout]
+    random = torch.Generator().manual_seed(11)
+    owns, written = [first], {}
+    for number in range(1, count):
+        own = {}
+        for role, tensor in first.items():
+            is_own = layout == "mimo" or role.startswith("layer.")
+            own[role] = tensor + 0.2 * torch.randn(tensor.shape, generator=random) if is_own else tensor
+        owns.append(own)
+        for role, tensor in own.items():
+            name = f"{names['layer']}{role[6:]}" if role.startswith("layer.") else f"{names[role]}.weight"
+            if ".0." in name:
+                written[name.replace(".0.", f".{number}.")] = tensor
+    file = folder / "model.safetensors"
+    save_file(load_file(file) | written, file)
+    return model, folder, owns
+
+
+@torch.inference_mode()
+def chained(layout: str, model: Any, owns: list[dict[str, Tensor]], tokens: Tensor, known: int) -> list[Tensor]:
+    """Scores of each module k for every token but its first k, the first of them beside the model's hidden states.
+
+    As DeepSeek-V3's equations have it, module by module over the whole sequence with nothing cached: module k at place
+    i takes what module k - 1 made at place i, and the embedding of token i + k. Of the model's own states, those of
+    ``known`` tokens are there.
+    """
+    hidden = model.model(tokens[None, :known]).last_hidden_state
+    eps, scores = model.config.rms_norm_eps, []
+    for k, own in enumerate(owns, 1):
+        layer = deepcopy(model.model.layers[0])
+        layer.load_state_dict({name.removeprefix("layer."): own[name] for name in own if name.startswith("layer.")})
+
+        def norm(x: Tensor, weight: Tensor) -> Tensor:
+            return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+        hidden = hidden[:, : len(tokens) - k]
+        embedded = model.model.embed_tokens(tokens[None, k : k + hidden.shape[1]])
+        sides = [norm(hidden, own["hidden"]), norm(embedded, own["token"])]
+        x = torch.cat(sides if layout == "mimo" else sides[::-1], -1) @ own["mix"].T
+        positions = torch.arange(x.shape[1])[None]
+        mask = torch.full((x.shape[1], x.shape[1]), float("-inf")).triu(1)[None, None]
+        out = layer(
+            x, attention_mask=mask, position_ids=positions, position_embeddings=model.model.rotary_emb(x, positions)
+        )
+        hidden = norm(out[0] if isinstance(out, tuple) else out, own["final"])
+        scores.append(model.lm_head(hidden)[0])
+    return scores
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_layer_drafts_the_level_that_it_was_trained_for(layout: str, tmp_path: Path) -> None:
+    """Every node of trees four levels deep, behind texts that grow by some tokens, module by module along its path."""
+    theirs, folder, owns = with_layers(layout, tmp_path / "m", 4)
+    model = load_transformer(folder, backend="torch")
+    assert load_drafter("mtp", model).depth == 4
+    drafter = load_mtp(model, None, width=2)
+    assert isinstance(drafter, MtpLevels)
+    text = torch.arange(30) * 7 % 64
+    price = np.ones(40)
+    read = 6
+    with torch.inference_mode():
+        drafter.start(text[:read].numpy(), Committed(text[1 : read + 1].numpy(), model.forward(text[:read]).hidden))
+    for more in (1, 3, 2, 0):
+        draft = drafter.draft(price)
+        assert np.bincount(draft.tree.depth).tolist() == [1, 2, 4, 4, 4]
+        for node in range(1, draft.tree.size):
+            path = [node]
+            while (above := int(draft.tree.parent[path[0]])) > 0:
+                path.insert(0, above)
+            whole = torch.cat([text[: read + 1], torch.from_numpy(draft.tokens[np.array(path[:-1], int) - 1])])
+            chance = 1.0
+            for depth, one in enumerate(path, 1):
+                scores = chained(layout, theirs, owns[:depth], whole[: read + depth], read)[-1][-1]
+                chance *= float(scores.softmax(-1)[draft.tokens[one - 1]])
+            assert draft.probability[node - 1] == pytest.approx(chance, rel=1e-3)
+        state = model.forward(text[: read + more]).hidden if more else None
+        if state is not None:
+            drafter.observe(draft, Committed(text[read + 1 : read + more + 1].numpy(), state[read:]))
+        read += more
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("prompt", [1, 2, 12])
+def test_the_text_is_the_models_own_with_several_layers(layout: str, prompt: int, tmp_path: Path) -> None:
+    """Prompts shorter than there are layers, too, behind which the first trees have fewer levels."""
+    theirs, folder, _ = with_layers(layout, tmp_path / "m", 3)
+    model, start = load_transformer(folder), np.arange(prompt) * 5 % 64 + 1
+    with torch.inference_mode():
+        said = theirs.generate(torch.from_numpy(start)[None], max_new_tokens=30, do_sample=False)[0, prompt:].tolist()
+    ahead = Generation(model, start, 30, load_mtp(model, None), max_tree=12)
+    depths = [step.tree.max_depth for step in ahead]
+    assert max(depths) == 3
+    assert depths[0] <= prompt + 1
+    assert ahead.tokens == said
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import pytest
 
 from lpspec.decoding.drafter import NoDrafter
 from lpspec.decoding.drafters import load_drafter
+from lpspec.decoding.drafters.confidence import ConfidenceDrafter
+from lpspec.decoding.drafters.mtp_levels import MtpLevels
 from lpspec.decoding.generate import Step
 from lpspec.decoding.model_files import demo_folder
 from lpspec.decoding.transformer import load_transformer
@@ -137,3 +139,19 @@ def test_no_step_has_no_acceptance() -> None:
     assert count_acceptance([[]]) == ()
     nobody = cast(Any, SimpleNamespace(tested=0, accepted=0))
     assert count_acceptance([[nobody]]) == ()
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_layers_of_their_own_levels_are_charged_for_all_that_they_may_read(fidelity: Fidelity) -> None:
+    """Two levels behind the first, each over 4 committed tokens and 2 x 2 nodes above: as 8 of one layer."""
+    layer = load_drafter("eagle", load_transformer(demo_folder()), demo_folder() / "eagle")
+    assert isinstance(layer, ConfidenceDrafter)
+    layer.depth, layer.width = 3, 8
+    several = MtpLevels([layer, layer, layer], width=2)
+    assert several.most_read == layer.width == 8
+    ns = []
+    for drafter in (layer, several):
+        on = system("lp-spec", drafter)
+        run = price_texts(on, live_costs(on, drafter, 20, 40), TEXTS, TreePolicy(), drafter, fidelity)
+        ns.append(run.decode_ns)
+    assert ns[0] == ns[1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from lpspec.decoding.drafter import Drafter
 from lpspec.decoding.drafters.confidence import ConfidenceDrafter
 from lpspec.decoding.drafters.draft_model import DraftModel
 from lpspec.decoding.drafters.medusa import Medusa
+from lpspec.decoding.drafters.mtp_levels import MtpLevels
 from lpspec.decoding.generate import Step
 from lpspec.devices.cost import Cost
 from lpspec.llm.model_spec import ModelSpec
@@ -19,6 +21,9 @@ from lpspec.simulation.run import Run, place_steps, price_by_commands, price_ste
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
+
+LevelDrafter: TypeAlias = ConfidenceDrafter | MtpLevels
+"""Those that grow trees by their confidence, level by level."""
 
 
 def priced_model(spec: ModelSpec, drafter: Drafter) -> ModelSpec:
@@ -42,17 +47,17 @@ def live_costs(system: System, drafter: Drafter, first_context: int, contexts: i
         InputError: The model does not fit the machine, or its context ends before.
     """
     costs = step_costs(system, first_context, contexts)
-    if not system.speculates or not isinstance(drafter, ConfidenceDrafter):
+    if not system.speculates or not isinstance(drafter, LevelDrafter):
         return costs
     level = step_costs(replace(system, model=_drafting_model(system.model, drafter)), first_context, contexts)
-    levels, width = drafter.depth - 1, min(drafter.width, level.latency_ns.shape[1])
+    levels, width = drafter.depth - 1, min(drafter.most_read, level.latency_ns.shape[1])
     latency_ns, energy_pj = costs.latency_ns.copy(), costs.energy_pj.copy()
     latency_ns[:, 1:] += (level.latency_ns[:, 0] + levels * level.latency_ns[:, width - 1])[:, None]
     energy_pj[:, :, 1:] += (level.energy_pj[:, :, 0] + levels * level.energy_pj[:, :, width - 1])[:, :, None]
     return replace(costs, latency_ns=latency_ns, energy=GridEnergy.of(energy_pj))
 
 
-def _drafting_model(model: ModelSpec, drafter: ConfidenceDrafter) -> ModelSpec:
+def _drafting_model(model: ModelSpec, drafter: LevelDrafter) -> ModelSpec:
     """The network that drafts: a smaller model, or one layer of the same dimensions under the same LM head."""
     if not isinstance(drafter, DraftModel):
         return model.model_copy(update={"layers": 1, "medusa_heads": 0})
@@ -107,7 +112,7 @@ def _by_commands(system: System, drafter: Drafter | None, steps: Steps, closed: 
         return closed
     run = price_by_commands(system, commands, steps)
     run = replace(run, prefill_ns=closed.prefill_ns, prefill_pj=closed.prefill_pj)
-    if not system.speculates or not isinstance(drafter, ConfidenceDrafter):
+    if not system.speculates or not isinstance(drafter, LevelDrafter):
         return run
     level = command_costs(replace(system, model=_drafting_model(system.model, drafter)), first_context, contexts)
     assert level is not None  # the machine is the same
@@ -116,9 +121,9 @@ def _by_commands(system: System, drafter: Drafter | None, steps: Steps, closed: 
     return replace(run, decode_ns=decode_ns, decode_pj=decode_pj, by_turn=None)
 
 
-def _drafting(level: CommandCosts, drafter: ConfidenceDrafter, steps: Steps) -> Cost:
-    """Cost of all levels of all trees: the first looks beyond the root, each further one beyond ``width`` nodes."""
+def _drafting(level: CommandCosts, drafter: LevelDrafter, steps: Steps) -> Cost:
+    """Cost of all levels of all trees: the first looks beyond the root, each further one reads as much as it may."""
     position = steps.position[steps.l_spec > 1]
     one, none = np.ones_like(position), np.zeros_like(position)
-    further = level.decode(position, one * min(drafter.width, MAX_TREE_SIZE), none, none, none)
+    further = level.decode(position, one * min(drafter.most_read, MAX_TREE_SIZE), none, none, none)
     return level.decode(position, one, none, none, none) + further * (drafter.depth - 1.0)

@@ -110,7 +110,8 @@ class LevelCosts:
         once: FloatArray = first[position, np.minimum(committed, first.shape[1]) - 1]
         if self.own is not None:
             return once + 0.0 * size
-        return once + np.maximum(depth - 1, 0) * further[position, level_width(size, depth) - 1]
+        all_passes: FloatArray = once + np.maximum(depth - 1, 0) * further[position, level_width(size, depth) - 1]
+        return all_passes
 
 
 @dataclass(frozen=True)

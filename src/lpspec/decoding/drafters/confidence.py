@@ -40,6 +40,11 @@ class ConfidenceDrafter(ABC):
         self._unread: list[tuple[Tensor, Tensor]] = []
         self._last = torch.empty(0)
 
+    @property
+    def most_read(self) -> int:
+        """Tokens that a pass beyond the first level reads at most."""
+        return self.width
+
     @abstractmethod
     def features(self, known: Committed) -> Tensor:
         """What the network takes in beside each token of ``known``: [c, width]."""
@@ -58,7 +63,7 @@ class ConfidenceDrafter(ABC):
 
     def start(self, prompt: IntArray, known: Committed) -> None:
         """Forget the text before; the new one is read when a draft is wanted."""
-        self._cache.length = 0
+        self.forget()
         self._unread = [self._inputs(known)]
 
     def observe(self, draft: Draft, known: Committed) -> None:
@@ -77,11 +82,44 @@ class ConfidenceDrafter(ABC):
             nonlocal rows
             features = rows[torch.from_numpy(level.source).to(rows.device)]
             rows = self._step(level, text, features)
-            return self._guesses(rows)
+            return self.guesses(rows)
 
-        draft = grow_by_confidence(self._guesses(rows), look_beyond, self.width, self.depth, price)
+        draft = grow_by_confidence(self.guesses(rows), look_beyond, self.width, self.depth, price)
         self._cache.length = text
         return draft
+
+    def forget(self) -> None:
+        """Begin a new text, of which nothing is read."""
+        self._cache.length = 0
+
+    def read(self, tokens: Tensor, features: Tensor) -> Tensor:
+        """Read more of the text, int64 [n] with [n, width] beside; the results of all of it, [n, width]."""
+        n, text = len(tokens), self._cache.length
+        self._make_room(n)
+        mask = torch.ones(n, text + n, dtype=torch.bool, device=tokens.device).tril(text) if text else None
+        out = self.run(tokens, features, torch.arange(text, text + n, device=tokens.device), mask)
+        self._cache.length += n
+        return out
+
+    def look(self, tokens: Tensor, features: Tensor, depth: Tensor, sees: Tensor) -> Tensor:
+        """Results [n, width] of nodes of a tree behind the text, which remain no part of it.
+
+        Args:
+            tokens: int64 [n].
+            features: [n, width].
+            depth: int64 [n], of each; 1 behind the text.
+            sees: bool [n, n], which of them lie on each one's path, itself included.
+        """
+        n, text = len(tokens), self._cache.length
+        self._make_room(n)
+        mask = torch.cat([torch.ones(n, text, dtype=torch.bool, device=tokens.device), sees], 1)
+        return self.run(tokens, features, text + depth - 1, mask)
+
+    def guesses(self, out: Tensor) -> Guesses:
+        """The likeliest tokens behind results of ``run``."""
+        likely = self.logits(out).float().softmax(-1)
+        top = likely.topk(min(self.width, likely.shape[-1]))
+        return Guesses(self.in_model(top.indices).cpu().numpy(), top.values.cpu().numpy())
 
     def _inputs(self, known: Committed) -> tuple[Tensor, Tensor]:
         features = self.features(known)
@@ -93,11 +131,7 @@ class ConfidenceDrafter(ABC):
             return
         tokens, features = (torch.cat(parts) for parts in zip(*self._unread, strict=True))
         self._unread = []
-        n, text = len(tokens), self._cache.length
-        self._make_room(n)
-        mask = torch.ones(n, text + n, dtype=torch.bool, device=tokens.device).tril(text) if text else None
-        self._last = self.run(tokens, features, torch.arange(text, text + n, device=tokens.device), mask)[-1:]
-        self._cache.length += n
+        self._last = self.read(tokens, features)[-1:]
 
     def _step(self, level: Level, text: int, features: Tensor) -> Tensor:
         n = len(level.tokens)
@@ -109,11 +143,6 @@ class ConfidenceDrafter(ABC):
         out = self.run(torch.from_numpy(level.tokens).to(device), features, positions, mask)
         self._cache.length += n
         return out
-
-    def _guesses(self, out: Tensor) -> Guesses:
-        likely = self.logits(out).float().softmax(-1)
-        top = likely.topk(min(self.width, likely.shape[-1]))
-        return Guesses(self.in_model(top.indices).cpu().numpy(), top.values.cpu().numpy())
 
     def _make_room(self, n: int) -> None:
         cache = self._cache

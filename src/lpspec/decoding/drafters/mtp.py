@@ -2,7 +2,8 @@
 
 Sources: XiaomiMiMo/MiMo-7B, modeling_mimo.py (``model.mtp_layers.0``); Qwen3-Next's and Qwen3.5's ``mtp.*``, as in
 vllm-project/vllm, mimo_mtp.py and qwen3_next_mtp.py, which give it the model's final-norm hidden states and use the
-layer again for each further token.
+layer again for each further token. Of several layers, ``.0.``, ``.1.`` and so on, each drafts its level: see
+``mtp_levels``; in Qwen's layout they share their norms and their mix.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafters.confidence import WIDTH
 from lpspec.decoding.drafters.head_files import open_heads
 from lpspec.decoding.drafters.hidden_state import HiddenStateDrafter, layer_cache, surroundings
+from lpspec.decoding.drafters.mtp_levels import MtpLevels
 from lpspec.decoding.layer import Stack, rms_norm
 from lpspec.decoding.layer_weights import take_layer, take_norm
 from lpspec.decoding.linear import Linear, take_linear
@@ -31,7 +33,7 @@ DEPTH = 3
 
 
 class _Names(NamedTuple):
-    """How a published layout names the tensors."""
+    """How a published layout names the tensors of a layer by its number."""
 
     layer: str
     token_norm: str
@@ -41,17 +43,22 @@ class _Names(NamedTuple):
     token_first: bool
     """The embedding stands before the hidden state in what is mixed."""
 
+    def of(self, number: int) -> _Names:
+        """The names of one layer."""
+        layer, token, hidden, mix, final = (name.format(number) for name in self[:5])
+        return _Names(layer, token, hidden, mix, final, self.token_first)
+
 
 _LAYOUTS = (
     _Names(
-        "model.mtp_layers.0.",
-        "model.mtp_layers.0.token_layernorm",
-        "model.mtp_layers.0.hidden_layernorm",
-        "model.mtp_layers.0.input_proj",
-        "model.mtp_layers.0.final_layernorm",
+        "model.mtp_layers.{}.",
+        "model.mtp_layers.{}.token_layernorm",
+        "model.mtp_layers.{}.hidden_layernorm",
+        "model.mtp_layers.{}.input_proj",
+        "model.mtp_layers.{}.final_layernorm",
         False,
     ),
-    _Names("mtp.layers.0.", "mtp.pre_fc_norm_embedding", "mtp.pre_fc_norm_hidden", "mtp.fc", "mtp.norm", True),
+    _Names("mtp.layers.{}.", "mtp.pre_fc_norm_embedding", "mtp.pre_fc_norm_hidden", "mtp.fc", "mtp.norm", True),
 )
 _OTHERS = ("model.mtp_layers.", "mtp.")
 
@@ -93,23 +100,28 @@ class Mtp(HiddenStateDrafter[MtpHead]):
         return self.head.stack(mixed, around, self._cache.window(len(tokens)))[0]
 
 
-def load_mtp(model: Transformer, source: str | Path | None, depth: int = DEPTH, width: int = WIDTH) -> Mtp:
-    """Load the layer that a model brings along, or one from another file; arguments are as for ``load_eagle``.
+def load_mtp(model: Transformer, source: str | Path | None, depth: int = DEPTH, width: int = WIDTH) -> Mtp | MtpLevels:
+    """Load the layers that a model brings along, or those of another file; arguments are as for ``load_eagle``.
+
+    Of several, each drafts its level, so ``depth`` is theirs.
 
     Raises:
-        InputError: There is no such layer, there are several, or it doesn't match the model.
+        InputError: There is no such layer, or they don't match the model.
     """
     source = model.folder if source is None else source
     if source is None or is_gguf(source):
         raise InputError("drafter 'mtp' needs the folder of a model with such a layer, or the file of one")
     tensors = open_heads(source)
-    names = next((names for names in _LAYOUTS if f"{names.mix}.weight" in tensors), None)
+    names = next((names for names in _LAYOUTS if f"{names.of(0).mix}.weight" in tensors), None)
     if names is None:
-        others = " or ".join(f"'{names.mix}.weight'" for names in _LAYOUTS)
+        others = " or ".join(f"'{names.of(0).mix}.weight'" for names in _LAYOUTS)
         raise InputError(f"{tensors.said_as} holds no layer for multi-token prediction: {others} belongs to one")
-    head = _take_head(tensors, names, model)
+    heads = [_take_head(tensors, names.of(0), model)]
+    while f"{names.of(len(heads)).layer}self_attn.q_proj.weight" in tensors:
+        heads.append(_take_head(tensors, names.of(len(heads)), model))
     tensors.refuse_rest([name for name in tensors.untaken if not name.startswith(_OTHERS)])
-    return Mtp(head, model, layer_cache(model.config, model), depth, width)
+    layers = [Mtp(head, model, layer_cache(model.config, model), depth, width) for head in heads]
+    return layers[0] if len(layers) == 1 else MtpLevels(layers, width)
 
 
 def _take_head(tensors: Checkpoint, names: _Names, model: Transformer) -> MtpHead:
