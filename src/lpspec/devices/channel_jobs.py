@@ -78,8 +78,7 @@ class ChannelJobs:
         self.channels, self.ranks = platform.memory.channels.n, prices.controller.ranks
         described = device.model_dump(mode="json", include={"standard", "data_rate", "organisation", "timing"})
         self._addresses = addresses_of_platform(platform)
-        policies = replace(prices.controller, own_bus=())
-        self._memory_key = repr((json.dumps(described), policies, self._addresses.parts))
+        self._memory_key = repr((json.dumps(described), replace(prices.controller, own_bus=()), self._addresses.parts))
         pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))
         self._computing: dict[tuple[int, PimFormat], PimChannel] = {}
         self._products: dict[tuple[Any, ...], Callable[[int, int], Job]] = {}
@@ -135,8 +134,8 @@ class ChannelJobs:
             family = ("product", channel.concurrent, *(("k",) if k_split else ()), *narrow_form)
             kin = self._kin(family, counts, (k, width), (bursts, mac_ck), others)
             key = (self._pim_key, *family[:1], tokens, k, width, *family[1:], bursts, mac_ck)
-            asked_work = Work(program, self._stream(bursts), mac_ck or None, channel.form)
-            return self._paced(Job(key, asked_work, kin=kin), beside)
+            run = Work(program, self._stream(bursts), mac_ck or None, channel.form)
+            return self._paced(Job(key, run, kin=kin), beside)
 
         return beside
 

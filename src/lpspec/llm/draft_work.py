@@ -281,7 +281,7 @@ def _mtp(model: ModelSpec, argument: str) -> ModelSpec:
 
     As DeepSeek-V3 has it (arXiv 2412.19437, section 2.2): layer k is trained on the token k + 1 places ahead, from what
     layer k - 1 made of the one before. So of several each drafts its level; one alone, trained for one token, is used
-    again for every further one, as servers do. For a model that names none, one is assumed. It is led by no other layer.
+    again for every further one, as servers do. For a model that names none, one is assumed. No layer leads it.
     """
     led = [any(getattr(mixer, "is_led", False) for mixer in group.layer.mixers) for group in model.layer_groups]
     last = [group for group, by_another in zip(model.layer_groups, led, strict=True) if not by_another][-1]
