@@ -60,6 +60,19 @@ def test_no_rule_keeps_both_better_machines_and_larger_trees() -> None:
         assert (costs[0] > no_longer).any() or any((np.diff(cost) < 0).any() for cost in costs)
 
 
+def test_leaving_alus_idle_does_not_keep_both_either() -> None:
+    """The better machine may compute as if it had few ALUs, at any energy between the two: still one of the rules."""
+    few_alus, many_alus = (5.0, 10.0), (1.04, 1.05)
+    many_cores = (1.0, 1.1)
+    no_longer = np.minimum(many_alus, many_cores)
+    for idle_pj in product((3.0, 4.0, 9.0), (6.0, 7.0, 11.0)):
+        ways_ns = np.array([many_alus, many_cores, few_alus])
+        ways_pj = np.array([(3.0, 6.0), (10.0, 10.1), idle_pj])
+        for way in product(range(3), repeat=2):
+            costs = ways_ns[way, np.arange(2)], ways_pj[way, np.arange(2)]
+            assert (costs[0] > no_longer).any() or any((np.diff(cost) < 0).any() for cost in costs)
+
+
 @pytest.mark.parametrize("allocator", ["replicated", "static", "dynamic", "pim-only"])
 @pytest.mark.parametrize(("name", "context"), [("llama3.2-3b", 32_768), ("qwen2.5-1.5b", 4_096), ("llama2-7b", 140)])
 def test_no_tree_is_cheaper_than_a_smaller_one(name: str, context: int, allocator: str) -> None:

@@ -17,6 +17,9 @@ MT_BENCH, SPEC_BENCH = "vicuna-7b", "vicuna-7b-spec-bench"
 ALL, WITHOUT, WITH = "all", "without ", "all with "
 """What rows call all pieces together, and how the names begin of all but one, and of all and an extra."""
 
+SOONEST = WITHOUT + "split-for-edp"
+"""The row of batches that keeps LP-Spec's token/s: products are split so that they end soonest."""
+
 NO_HARDWARE = "nothing"
 
 
@@ -143,7 +146,9 @@ class Case:
         found = {ALL: mine}
         if self.is_taken_apart:
             found |= {piece.name: (piece,) for piece in mine}
-            found |= {WITHOUT + left.name: tuple(p for p in mine if p != left) for left in mine}
+            found |= {WITHOUT + left.name: without(WITHOUT + left.name, mine) for left in mine}
+        elif self.batch > 1:
+            found[SOONEST] = without(SOONEST, mine)
         if self.is_taken_apart or self.context >= LONG:
             found |= {WITH + extra.name: (*mine, extra) for extra in EXTRAS}
         return found
@@ -176,6 +181,11 @@ class Case:
             workload=Workload(prompt_tokens=self.context, new_tokens=new_tokens, batch=self.batch),
             fidelity=fidelity,
         )
+
+
+def without(name: str, pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """Pieces but the one that a row's name leaves out."""
+    return tuple(piece for piece in pieces if WITHOUT + piece.name != name)
 
 
 PHONE_MODELS = ("llama2-7b", "llama3-8b", "llama3.2-1b")

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from lpspec.experiments.beyond import ALL, EXTRAS, LONG, PIECES, SPEC_BENCH, WITH, WITHOUT, Case, Piece
+from lpspec.experiments.beyond import ALL, EXTRAS, LONG, PIECES, SOONEST, SPEC_BENCH, WITH, WITHOUT, Case, Piece
 from lpspec.experiments.intervals import Interval
 from lpspec.explore.beyond import Beyond, Row
 from lpspec.report.wording import digits, new_table, plus_minus
@@ -18,6 +18,8 @@ def beyond_blocks(result: Beyond) -> Iterator[Any]:
     taken_apart = taken_apart_in(result)
     if taken_apart:
         yield _pieces_table(result, taken_apart)
+    if any(row.piece == SOONEST and row.case.batch > 1 for row in result.parts):
+        yield _batches_table(result)
     if any(row.piece.startswith(WITH) for row in result.parts):
         yield _extras_table(result)
     for piece in (*PIECES, *EXTRAS):
@@ -105,8 +107,21 @@ def _extras_table(result: Beyond) -> Any:
     return table
 
 
+def _batches_table(result: Beyond) -> Any:
+    """EDP and token/s of batches with splits for the least EDP, and with those that end soonest."""
+    table = new_table(
+        "EDP | token/s over LP-Spec's where requests share passes: splits for the least EDP, or the soonest"
+    )
+    for header in ("", ALL, SOONEST):
+        table.add_column(header, justify="right" if header else "left", no_wrap=True)
+    by_name = {(row.case, row.piece): row for row in (*result.rows, *result.parts)}
+    for case in dict.fromkeys(row.case for row in result.parts if row.piece == SOONEST and row.case.batch > 1):
+        table.add_row(case_label(case), *(_edp_and_speed(by_name.get((case, name))) for name in (ALL, SOONEST)))
+    return table
+
+
 def _edp_and_speed(row: Row | None) -> str:
-    return "-" if row is None else f"{row.edp_ratio:.3f} | {row.tokens_per_s_ratio:.2f}"
+    return "-" if row is None else f"{row.edp_ratio:.3f} | {row.tokens_per_s_ratio:.3f}"
 
 
 def _edp(row: Row | None) -> str:
