@@ -44,6 +44,7 @@ NOT_IN_A_STEP = {
     "energy_basis": "says which of two energies counts, and both are looked at here",
     "gpu.matrix_int8": "the model here has INT8 weights on one kind of platform only; tested below",
     "gpu.matrix_fp16": "likewise",
+    "npu.wide_turns": "counts with activations of 16 bits, where tests/devices/test_npu_cost.py looks at it",
     "memory.timing.nRFCpb": "per-bank refresh, which `lpspec dram run --refresh per-bank` does and no step here",
     "memory.timing.nPBR2PBR": "likewise",
     "memory.timing.nPBR2ACT": "likewise",
