@@ -42,6 +42,28 @@ def test_bash_offers_what_can_follow(script: Path, words: list[str], expected: s
     assert offered(script, *words) == expected
 
 
+ASKED_OF_ZSH = """fpath=($PWD $fpath); autoload -Uz _lpspec
+_arguments() { print -r -- "$@"; }
+_lpspec"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh is installed")
+def test_zsh_finds_what_completes_in_the_file_that_help_names(tmp_path: Path) -> None:
+    """Whose name is that of the function: else the first Tab, and every other, brings nothing."""
+    (tmp_path / "_lpspec").write_text(run_command(["completion", "zsh"]).out)
+    asked = ["zsh", "-f", "-c", ASKED_OF_ZSH]
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "--version[" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish is installed")
+def test_fish_offers_what_can_follow(tmp_path: Path) -> None:
+    (tmp_path / "lpspec.fish").write_text(run_command(["completion", "fish"]).out)
+    asked = "source lpspec.fish; complete -C 'lpspec comp'; complete -C 'lpspec compare --obj'"
+    done = subprocess.run(["fish", "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert {"compare", "completion", "--objective"} <= set(done.stdout.split())
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_knows_every_command(shell: str) -> None:
     said = run_command(["completion", shell])

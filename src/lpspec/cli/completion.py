@@ -1,4 +1,4 @@
-"""``lpspec completion``: what a shell needs to complete commands, options and their values."""
+"""``lpspec completion``: what a shell needs to complete commands and options."""
 
 from typing import Annotated, Literal
 
@@ -18,4 +18,5 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(show_d
     """
     from lpspec.cli.command_line import make_app
 
-    print(make_app().generate_completion(shell=shell))
+    script = make_app().generate_completion(shell=shell)
+    print(script.replace("_cyclopts_lpspec", "_lpspec"))  # zsh calls the function that is named as the file is
