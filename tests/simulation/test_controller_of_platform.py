@@ -1,6 +1,7 @@
 """Policies of the controller in a machine's file: commands follow them, the closed form says that it does not."""
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -93,3 +94,23 @@ def test_beside_a_cpu_the_other_policies_count(changes: dict[str, str]) -> None:
         steps.append(run_shared_step((), memory, Traffic(30.0, "random", 0.5), 300_000.0))
     before, after = ((step.latency_ns, step.cpu_gb_per_s, step.cpu_wait_ck) for step in steps)
     assert before != after
+
+
+def test_the_closed_form_says_what_a_machines_own_file_has_for_commands_alone(tmp_path: Path) -> None:
+    """As it does of what was set; of a machine of the package it says nothing."""
+    own = tmp_path / "own.toml"
+    one_bus = 'command_buses = { value = 1, source = "a test" }'
+    own.write_text(f'extends = "lp-spec"\nname = "own"\n[memory]\n{one_bus}\n[memory.controller]\npage = "closed"\n')
+
+    def notes(fidelity: Literal["analytic", "command"], system: str, **changes: str) -> list[str]:
+        quick = Workload(new_tokens=2)
+        asked = Scenario("tinyllama", systems=(system,), fidelity=fidelity, changes=changes, workload=quick)
+        return [note for note in compare(asked).notes if "closed forms know no commands" in note]
+
+    said = "memory.command_buses, memory.controller.page of own has no effect: closed forms know no commands"
+    assert notes("analytic", str(own)) == [said]
+    assert notes("command", str(own)) == []
+    assert notes("analytic", "lp-spec") == []
+    set_too = notes("analytic", str(own), **{"memory.controller.page": "open"})
+    assert len(set_too) == 2
+    assert set_too[1] == said.replace(", memory.controller.page", "")

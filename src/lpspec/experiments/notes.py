@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
 from lpspec.llm.draft_work import drafter_kind
-from lpspec.machine.loading import SET_BY_USER
+from lpspec.machine.controller_spec import ControllerSpec
+from lpspec.machine.loading import SET_BY_USER, platform_names
 from lpspec.machine.platform_spec import MemorySpec
 from lpspec.scenario import Workload
 from lpspec.scenario.names import Basis
@@ -165,11 +166,26 @@ def rounding_notes(runs: Sequence[Run | ServedRun]) -> Iterator[str]:
 
 
 def closed_form_notes(runs: Sequence[Run | ServedRun], changes: Mapping[str, str]) -> Iterator[str]:
-    """Constants that the user changed and that commands alone follow, where a run was priced in closed form."""
-    closed = [run.system.platform.name for run in runs if run.fidelity == "analytic"]
+    """What the user set, or a machine's own file says, that commands alone follow, where a run is in closed form."""
+    closed = {run.system.platform.name: run.system.platform for run in runs if run.fidelity == "analytic"}
     for key in changes:
         if closed and (key.startswith("memory.controller.") or key == "memory.command_buses"):
-            yield f"--set {key} has no effect on {', '.join(dict.fromkeys(closed))}: closed forms know no commands"
+            yield f"--set {key} has no effect on {', '.join(closed)}: closed forms know no commands"
+    for name, platform in closed.items():
+        keys = [] if name in platform_names() or platform.memory is None else list(_of_commands_alone(platform.memory))
+        if keys := [key for key in keys if key not in changes]:
+            yield f"{', '.join(keys)} of {name} has no effect: closed forms know no commands"
+
+
+def _of_commands_alone(memory: MemorySpec) -> Iterator[str]:
+    """What of a package commands alone follow, as far as it is not what a plain file has."""
+    if memory.pim_ranks.n and memory.command_buses.n == 1:
+        yield "memory.command_buses"
+    plain = ControllerSpec()
+    for name in ControllerSpec.model_fields:
+        said, usual = (getattr(spec, name) for spec in (memory.controller, plain))
+        if getattr(said, "n", said) != getattr(usual, "n", usual):
+            yield f"memory.controller.{name}"
 
 
 def _rounded_timings(platform: str, memory: MemorySpec) -> Iterator[str]:

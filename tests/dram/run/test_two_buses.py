@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lpspec.devices.package_commands import PackageCommands
+from lpspec.devices.pim import LpddrPim
 from lpspec.dram.check.checker import CheckReport, check_commands
 from lpspec.dram.check.table import command_table as checkable
 from lpspec.dram.pim.products import compile_gemm
@@ -102,3 +104,20 @@ def test_only_pim_ranks_have_a_bus_of_their_own() -> None:
         load_platform("mobile-npu", {"memory.command_buses": "2"})
     with pytest.raises(InputError, match="command_buses"):
         load_platform("lp-spec", {"memory.command_buses": "3"})
+
+
+@pytest.mark.parametrize(("mac", "least", "most"), [("4 CK", 1, 1.002), ("3 CK", 1.1, 4 / 3), ("2 CK", 1.02, 1.1)])
+def test_what_one_bus_costs_depends_on_how_macs_meet_reads(mac: str, least: float, most: float) -> None:
+    """A product beside reads that take 95 % of the data bus.
+
+    With a MAC every third CK a read that comes 2 CK after the last one finds its slot taken and comes 3 after it, every
+    time; MACs may go a CK further apart instead, so it costs 4/3 at most. Two MACs every 4 CK leave a read its slot.
+    """
+    took = []
+    for buses in ("1", "2"):
+        platform = load_platform("lp-spec", {"pim.mac_interval": mac, "memory.command_buses": buses})
+        memory, pim = PackageCommands(platform), LpddrPim.of(platform)
+        work = pim.gemm(4, 4096, 6144)
+        read_bytes = 0.95 * float(pim.busy_ns(work)) * pim.timing.bus_gb_per_s - float(pim.bus_bytes(work))
+        took.append(float(memory.product(4, 4096, 6144, memory.jobs.computing(3), read_bytes).latency_ns))
+    assert least - 1e-9 <= took[0] / took[1] <= most
