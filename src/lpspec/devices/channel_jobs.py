@@ -76,7 +76,7 @@ class ChannelJobs:
         self._platform, self._closed_forms = platform, dict[int, LpddrPim]()
         self.device, self.pim, self.prices = device, pim, prices
         self.channels, self.ranks = platform.memory.channels.n, prices.controller.ranks
-        described = device.model_dump(mode="json", include={"standard", "data_rate", "organisation", "timing"})
+        described = device.model_dump(mode="json", include={"standard", "mode", "data_rate", "organisation", "timing"})
         self._addresses = addresses_of_platform(platform)
         self._memory_key = repr((json.dumps(described), replace(prices.controller, own_bus=()), self._addresses.parts))
         pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))

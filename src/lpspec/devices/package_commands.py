@@ -138,10 +138,19 @@ class PackageCommands:
         self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
         self._least_burst_ns = self.device.burst_ck * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
         self.controller, self.addresses = controller_of_platform(platform), addresses_of_platform(platform)
-        exact = exact or not self.addresses.fills_rows  # in another order phases that are alike may take other times
+        exact = exact or not self._are_alike()
         self.prices = (Prices if exact else SteadyPrices)(self.device, self.controller, refresh_intervals)
         self._events = _events_of_counts(self.device)
         self.jobs = ChannelJobs(platform, self.device, self.pim, self.prices)
+
+    def _are_alike(self) -> bool:
+        """Whether phases of one kind take times that can be combined.
+
+        In another order of addresses they may not, nor where MACs take reads' slots of the one command bus out of step.
+        """
+        shares_slots = self.pim is not None and not self.controller.own_bus
+        out_of_step = shares_slots and self.device.mac_ck % self.device.burst_ck != 0
+        return self.addresses.fills_rows and not out_of_step
 
     @property
     def refresh_interval_ns(self) -> float:
