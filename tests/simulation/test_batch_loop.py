@@ -15,7 +15,7 @@ from lpspec.simulation.serving_state import NO_BUSY, Asked, Clock, Learned, Rule
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
 from lpspec.speculation.hoped import make_runs
 from lpspec.speculation.kernels import make_growth
-from lpspec.speculation.pass_prices import EDP, ENERGY, THROUGHPUT, LevelPrices, PassPrices
+from lpspec.speculation.pass_prices import EDP, ENERGY, ONE_NETWORK, THROUGHPUT, LevelPrices, PassPrices
 
 CONTEXTS, SIZES, HEADS, TOP_K = 40, 3, 2, 2
 FIXED: list[tuple[int, ...]] = [(0,), (1,)]
@@ -114,6 +114,7 @@ class Case:
             self.levels[1],
             reads,
             width,
+            ONE_NETWORK,
             np.arange(SIZES + 1),
             share,
             idle,

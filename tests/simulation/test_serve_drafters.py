@@ -1,17 +1,21 @@
 """Every drafter for several requests: alone as a single request has it, and pass by pass what its operators cost."""
 
+import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from test_serve import assert_as_today, served
 
-from lpspec.llm.draft_work import level_operators
+from lpspec.errors import InputError
+from lpspec.llm.draft_work import level_head, level_layers, level_operators, network_of
 from lpspec.llm.operators import Attention, Operator, verify_operators
 from lpspec.scenario.names import FIDELITIES, Fidelity
 from lpspec.simulation.batch_room import make_room
+from lpspec.simulation.level_costs import nodes_above
 from lpspec.simulation.price_grid import priced
 from lpspec.simulation.served_run import ServedRun
 
@@ -82,6 +86,19 @@ def pass_by_hand(run: ServedRun, allocator: Any, number: int) -> tuple[float, fl
     drafted = [(n, 128 + at, 1) for at, _, n, deep in rows if deep > 0]
     if drafted:
         add(partial(level, fills=True), drafted)
+    own = network_of(system.model)
+    if own is not None and own.copies > 1:
+        of_level = partial(level_layers, system.model, fills=True)
+        for depth in range(2, max(deep for *_, deep in rows) + 1):
+            mine = [(at, n, committed, deep) for at, n, committed, deep in rows if deep >= depth]
+            above = [committed + int(nodes_above(np.array(n), np.array(deep), depth)) for _, n, committed, deep in mine]
+            add(
+                lambda n, context, _: of_level(n, context),
+                [(n, 128 + at, 0) for n, (at, *_) in zip(above, mine, strict=True)],
+            )
+            guesses = sum(max((n + 1 - deep) // 2, 1) for _, n, _, deep in mine)
+            parts.append(level_head(system.model, guesses))
+        rows = [(at, n, committed, 0) for at, n, committed, _ in rows]
     for depth in range(2, max(deep for *_, deep in rows) + 1):
         wide = [(max((n + 1 - deep) // 2, 1), 128 + at) for at, n, _, deep in rows if deep >= depth]
         add(level, [(width, context, width) for width, context in wide])
@@ -106,6 +123,63 @@ def test_a_batch_drafts_with_one_reading_of_the_weights(system: str, tree: str) 
             assert run.pass_end_ns[number] - run.pass_begin_ns[number] == pytest.approx(ns, rel=1e-6)
     assert max(requests for requests, deep in drafts if deep > 0) > 1
     assert run.decode_pj.sum() == pytest.approx(total_pj, rel=1e-6 if tree == "4x3" else 1e-2)
+
+
+# Layers of their own levels
+
+
+@pytest.fixture
+def own_levels(tmp_path: Path) -> dict[str, Any]:
+    """Llama 3.2 1B's shape with three layers for multi-token prediction."""
+    file = tmp_path / "config.json"
+    shape = {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "vocab_size": 128_256}
+    heads = {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "max_position_embeddings": 4096}
+    file.write_text(json.dumps({"model_type": "mimo", "num_nextn_predict_layers": 3, **shape, **heads}))
+    return {"drafter": "mtp", "acceptance": "0.8@4", "model": str(file)}
+
+
+@pytest.mark.parametrize("system", ["npu-spec", "lp-spec", "rtx3090-spec"])
+def test_layers_of_their_own_levels_one_at_a_time(system: str, own_levels: dict[str, Any]) -> None:
+    assert_as_today(system, "analytic", **own_levels)
+
+
+@pytest.mark.parametrize("options", [{"tree": "4x3"}, {"objective": "energy", "root_counts": False}, {"heads": "all"}])
+def test_so_they_are_under_other_options(options: dict[str, Any], own_levels: dict[str, Any]) -> None:
+    assert_as_today("lp-spec", "analytic", **own_levels, **options)
+
+
+def test_so_they_are_by_commands(own_levels: dict[str, Any]) -> None:
+    assert_as_today("lp-spec", "command", exact=True, **own_levels)
+
+
+@pytest.mark.parametrize(("system", "tree"), [("npu-spec", "4x3"), ("npu-spec", "dtp"), ("lp-spec", "4x3")])
+def test_a_batch_reads_each_of_several_layers_once(system: str, tree: str, own_levels: dict[str, Any]) -> None:
+    """Each level's layer over what its requests committed and drafted above, its head behind the level before."""
+    run = served(system, 3, **own_levels, tree=tree, requests="poisson:100/s:9")
+    allocator = make_room(run.system, run.requests, 3, int(run.steps.l_spec.max()) if tree != "dtp" else 64).allocator
+    total_pj, deepest = 0.0, 0
+    for number in range(run.passes):
+        mine = run.steps.verify_pass == number
+        ns, pj = pass_by_hand(run, allocator, number)
+        total_pj += pj
+        if not run.steps.moved[mine].any():
+            deepest = max(deepest, int(run.steps.heads[mine].max()))
+            assert run.pass_end_ns[number] - run.pass_begin_ns[number] == pytest.approx(ns, rel=1e-6)
+    assert deepest == 3
+    assert run.decode_pj.sum() == pytest.approx(total_pj, rel=1e-6 if tree == "4x3" else 1e-2)
+
+
+def test_commands_serve_several_layers_as_closed_forms_do(own_levels: dict[str, Any]) -> None:
+    closed, timed = (served("lp-spec", 3, fidelity, **own_levels, requests="poisson:3/s:9") for fidelity in FIDELITIES)
+    assert (closed.fidelity, timed.fidelity) == ("analytic", "command")
+    assert timed.decode_ns == pytest.approx(closed.decode_ns, rel=0.05)
+    assert timed.counted.mj_per_token == pytest.approx(closed.counted.mj_per_token, rel=0.05)
+
+
+def test_steps_that_overlap_are_refused_for_layers_of_their_own_levels(own_levels: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="has a layer for each level: requests and batches take") as caught:
+        served("lp-spec", 3, **own_levels, changes={"step_order": "pipelined"})
+    assert len(str(caught.value)) <= 200
 
 
 @pytest.mark.parametrize("fidelity", FIDELITIES)

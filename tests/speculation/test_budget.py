@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lpspec.arrays import FloatArray
 from lpspec.speculation.budget_kernels import Lists, divide, list_drafts, make_division, make_lists
 from lpspec.speculation.kernels import make_growth
-from lpspec.speculation.pass_prices import EDP, ENERGY, THROUGHPUT, LevelPrices, PassPrices
+from lpspec.speculation.pass_prices import EDP, ENERGY, ONE_NETWORK, THROUGHPUT, LevelPrices, PassPrices
 
 HEADS, TOP_K, SIZES = 2, 2, 4
 
@@ -67,6 +67,7 @@ def prices_of(dice: np.random.Generator, requests: int, objective: int, alus: in
         level_pj,
         READS,
         WIDTH,
+        ONE_NETWORK,
         np.arange(SIZES + 1),
         dice.uniform(0.1, 1),
         dice.uniform(0, 1),

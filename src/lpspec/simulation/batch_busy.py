@@ -40,7 +40,7 @@ def batch_busy(costs: BatchCosts) -> Busy:
         first_parts(system),
         further_parts(system, costs.cache),
     )
-    most, layout = most_level_tokens(span), layouts[0]
+    most, layout = most_level_tokens(system, span), layouts[0]
     return Busy(
         -(-(span.first_context + np.arange(span.contexts)) // KEY_BLOCK) - -(-span.first_context // KEY_BLOCK),
         _by_tokens(layout, verify.shared, span.tokens),

@@ -15,10 +15,10 @@ from lpspec.devices.cost import Cost, cost_from
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.draft_work import level_head
 from lpspec.simulation.batch_cost import BatchCosts
-from lpspec.simulation.batch_levels import LevelTally
+from lpspec.simulation.batch_levels import LevelTally, further_span, level_parts
 from lpspec.simulation.command_cost import CommandCosts, Kinds, command_costs
 from lpspec.simulation.draft_cache import KEY_BLOCK
-from lpspec.simulation.pass_parts import Parts, Span, drafting_operators, first_parts, further_parts, verify_parts
+from lpspec.simulation.pass_parts import Parts, Span, drafting_operators, verify_parts
 from lpspec.simulation.price_grid import priced
 from lpspec.simulation.serving_state import NO_BUSY, Clock
 from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
@@ -104,7 +104,7 @@ class BatchCommands:
         self.costs, self.commands = costs, commands
         planner, system, arrays = commands.planner, costs.system, commands.arrays
         memory, cache = planner.memory, costs.cache
-        verify, first, further = verify_parts(system, cache), first_parts(system), further_parts(system, cache)
+        verify, (first, further) = verify_parts(system, cache), level_parts(system, cache)
 
         def shared(parts: Parts, _: int, tokens: Count) -> tuple[Phase, ...]:
             return planner.chain(parts.shared(tokens), 0)
@@ -126,7 +126,8 @@ class BatchCommands:
         )
         self._tables: list[dict[tuple[int, ...], FloatArray]] = [{} for _ in self._kinds]
         own = {OWN: verify} if costs.levels is None else {OWN: verify, OWN_FIRST: first, OWN_FURTHER: further}
-        self._own = {part: OwnKinds(costs.span, parts) for part, parts in own.items()}
+        spans = {OWN_FURTHER: further_span(system, costs.span)}
+        self._own = {part: OwnKinds(spans.get(part, costs.span), parts) for part, parts in own.items()}
         self._prompts: dict[int, Cost] = {}
 
     @property

@@ -16,7 +16,14 @@ from lpspec.llm.draft_work import draft_prompt_operators
 from lpspec.llm.operators import prefill_operators
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import OBJECTIVES, Objective
-from lpspec.simulation.batch_levels import BatchLevels, batch_levels, no_levels, planned_passes
+from lpspec.simulation.batch_levels import (
+    BatchLevels,
+    batch_levels,
+    no_levels,
+    own_networks,
+    planned_above,
+    planned_passes,
+)
 from lpspec.simulation.draft_cache import DraftCache
 from lpspec.simulation.energy_basis import counted_pj
 from lpspec.simulation.pass_parts import (
@@ -32,7 +39,7 @@ from lpspec.simulation.price_grid import priced
 from lpspec.simulation.put_in_place import put_in_place_prices, settled_cache
 from lpspec.simulation.serving_state import NO_BUSY, Clock
 from lpspec.simulation.workload import System
-from lpspec.speculation.pass_prices import LevelPrices, PassPrices
+from lpspec.speculation.pass_prices import ONE_NETWORK, LevelPrices, PassPrices
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,7 @@ class BatchCosts:
             level_pj=no_levels(heads) if self.levels is None else self.levels.energies,
             reads=reads,
             width=width,
+            above=planned_above(heads, self.span.sizes) if own_networks(self.system) else ONE_NETWORK,
             charged=np.concatenate([[0], self.system.charged(np.arange(1, self.span.sizes + 1))]),
             energy_share=share,
             idle_pj_per_ns=idle,

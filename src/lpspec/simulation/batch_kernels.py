@@ -27,6 +27,7 @@ from lpspec.speculation.pass_prices import (
     PassPrices,
     drafting,
     drafts_by_network,
+    level_reads,
     own_levels,
     pass_price,
     put_levels,
@@ -35,10 +36,16 @@ from lpspec.speculation.pass_prices import (
 
 
 @native()
-def _alone_levels(cost: LevelPrices, context: int, reads: int, width: int, deep: int) -> float:
-    """Time or energy of drafting so many levels for one request alone."""
-    shared: float = cost.first[reads] + cost.guess[1] + (deep - 1) * (cost.further[width] if deep > 1 else 0.0)
-    return shared + own_levels(cost, context, reads, width, deep)
+def _alone_levels(prices: PassPrices, cost: LevelPrices, context: int, reads: int, tree: tuple[int, int]) -> float:
+    """Time or energy of drafting for one request alone, whose tree has such a size and depth."""
+    size, deep = tree
+    shared: float = cost.first[reads] + cost.guess[1]
+    if len(prices.above) == 0:
+        shared += (deep - 1) * (cost.further[prices.width[size, deep]] if deep > 1 else 0.0)
+    else:
+        for level in range(2, deep + 1):
+            shared += cost.further[level_reads(prices, reads, tree, level)] + cost.guess[prices.width[size, deep]]
+    return shared + own_levels(prices, cost, context, reads, tree)
 
 
 @native()
@@ -52,9 +59,9 @@ def _alone_rows(prices: PassPrices, rules: Rules, context: int, left: int, rows:
             ns = prices.shared_ns[tokens] + prices.own_ns[context, i] + prices.draft_ns[heads, 1]
             pj = prices.shared_pj[tokens] + prices.own_pj[context, i] + prices.draft_pj[heads, 1]
             if drafts_by_network(prices) and heads > 0:
-                reads, width = prices.reads[heads], prices.width[i + 1, heads]
-                ns += _alone_levels(prices.level_ns, context, reads, width, heads)
-                pj += _alone_levels(prices.level_pj, context, reads, width, heads)
+                reads, tree = prices.reads[heads], (i + 1, heads)
+                ns += _alone_levels(prices, prices.level_ns, context, reads, tree)
+                pj += _alone_levels(prices, prices.level_pj, context, reads, tree)
             rows[row, i] = pass_price(prices, ns, pj)
             if ((rules.least > 1 or rules.most == 1) and i + 1 != rules.least) or (rules.by_limit and row > left):
                 rows[row, i] = np.inf
@@ -198,17 +205,16 @@ def _times(
     taking, step = of
     tokens, ns, drafts_ns = 0, 0.0, 0.0
     network = drafts_by_network(prices)
-    room.level[0, :] = 0
+    room.level[:] = 0
     for i in range(taking):
         size, deep, read = room.size[i], room.deep[i], served.step[4, step + i]
         ns += clock.own_ns[live.context[i], size - 1] + clock.compaction_ns[served.step[6, step + i]]
         tokens += prices.charged[size]
         if network:
-            width = prices.width[size, deep]
-            put_levels(room.level[0], read, width, deep)
-            drafts_ns += own_levels(clock.level_ns, live.context[i], read, width, deep)
+            put_levels(prices, room.level, read, (size, deep), 1)
+            drafts_ns += own_levels(prices, clock.level_ns, live.context[i], read, (size, deep))
     if network:
-        drafts_ns += shared_levels(clock.level_ns, room.level[0], room.at_depth)
+        drafts_ns += shared_levels(prices, clock.level_ns, room.level, room.at_depth)
     return tokens, ns, drafts_ns
 
 

@@ -12,7 +12,7 @@ from lpspec.simulation.batch_busy import batch_busy
 from lpspec.simulation.batch_commands import Tally
 from lpspec.simulation.batch_cost import BatchCosts
 from lpspec.simulation.batch_kernels import serve
-from lpspec.simulation.batch_levels import LevelTally, level_tally, most_level_tokens
+from lpspec.simulation.batch_levels import LevelTally, level_tally, most_level_tokens, own_networks
 from lpspec.simulation.batch_room import Room
 from lpspec.simulation.pass_parts import MOST_PASS_TOKENS
 from lpspec.simulation.requests import Requests
@@ -205,8 +205,10 @@ class Loop:
 
     def _levels(self, outcome: Outcome, rows: IntArray) -> LevelTally:
         steps, span = outcome.steps, self.costs.span
-        shape = len(outcome.pass_end_ns), most_level_tokens(span), span.requests
-        return level_tally(shape, (steps.verify_pass, steps.l_spec, steps.committed, steps.heads), rows)
+        levels, own = self.costs.levels, own_networks(self.costs.system)
+        assert levels is not None
+        shape = len(outcome.pass_end_ns), most_level_tokens(self.costs.system, span), len(levels.guess_ns) - 1
+        return level_tally(shape, (steps.verify_pass, steps.l_spec, steps.committed, steps.heads), rows, own)
 
 
 def _listed(tree: TokenTree) -> Lists:

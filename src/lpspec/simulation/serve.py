@@ -9,10 +9,10 @@ import numpy as np
 from lpspec.allocation.allocator import Allocator
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.errors import InputError
-from lpspec.llm.draft_work import network_of
 from lpspec.scenario.names import Fidelity, Objective
 from lpspec.simulation.batch_commands import Tally, batch_commands
 from lpspec.simulation.batch_cost import BatchCosts, batch_costs
+from lpspec.simulation.batch_levels import own_networks
 from lpspec.simulation.batch_loop import Loop, Outcome, trees_of
 from lpspec.simulation.batch_room import Room, activation_bytes, make_room
 from lpspec.simulation.energy_basis import counted_pj
@@ -102,11 +102,10 @@ def _check_drafting(system: System, policy: TreePolicy) -> None:
         raise InputError(
             "a pruner of your own sees one request at a time: requests and batches take dtp, a size or a tree"
         )
-    network = network_of(system.model) if system.speculates else None
-    if network is not None and network.copies > 1:
+    if system.platform.step_order == "pipelined" and own_networks(system):
         raise InputError(
-            f"drafter {network.kind} of {system.model.name} has {network.copies} layers, each for a level: "
-            "requests and batches take a drafter with one, such as eagle3"
+            f"step_order is pipelined, and {system.model.name} has a layer for each level: requests and batches take "
+            "--set step_order=sequential, or a drafter with one network, such as eagle3"
         )
 
 

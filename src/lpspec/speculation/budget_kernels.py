@@ -56,7 +56,7 @@ class Division(NamedTuple):
     deep: IntArray  # [requests]
     weight: FloatArray  # [requests]
     at_depth: IntArray  # [heads + 2], requests whose trees are so deep at least
-    level: IntArray  # [2, heads + 2], tokens of each pass of a network, from 1 on; and while trying
+    level: IntArray  # [2, heads + 2], tokens that each pass of a network reads, from 1 on, and guesses behind
     best: FloatArray  # [1], expected tokens per price
     length: FloatArray  # [limits, nodes], no tree of so many tokens is expected to commit more
 
@@ -149,16 +149,14 @@ def _regrown(
     prices: PassPrices, context: int, old: tuple[int, int], new: tuple[int, int], room: Division
 ) -> tuple[float, float]:
     """Let one request have another tree, tokens and depth, in the passes of a network; its own more time and energy."""
-    size, deep = old
-    reads, width = prices.reads[deep], prices.width[size, deep]
-    put_levels(room.level[0], -reads, -width, deep)
-    more_ns = -own_levels(prices.level_ns, context, reads, width, deep)
-    more_pj = -own_levels(prices.level_pj, context, reads, width, deep)
-    size, deep = new
-    reads, width = prices.reads[deep], prices.width[size, deep]
-    put_levels(room.level[0], reads, width, deep)
-    more_ns += own_levels(prices.level_ns, context, reads, width, deep)
-    more_pj += own_levels(prices.level_pj, context, reads, width, deep)
+    reads = prices.reads[old[1]]
+    put_levels(prices, room.level, reads, old, -1)
+    more_ns = -own_levels(prices, prices.level_ns, context, reads, old)
+    more_pj = -own_levels(prices, prices.level_pj, context, reads, old)
+    reads = prices.reads[new[1]]
+    put_levels(prices, room.level, reads, new, 1)
+    more_ns += own_levels(prices, prices.level_ns, context, reads, new)
+    more_pj += own_levels(prices, prices.level_pj, context, reads, new)
     return more_ns, more_pj
 
 
@@ -176,8 +174,8 @@ def _whole_price(prices: PassPrices, room: Division, ns: float, pj: float, token
     ns = ns + prices.shared_ns[tokens] + drafting(prices.draft_ns, room.at_depth)
     pj = pj + prices.shared_pj[tokens] + drafting(prices.draft_pj, room.at_depth)
     if drafts_by_network(prices):
-        ns += shared_levels(prices.level_ns, room.level[0], room.at_depth)
-        pj += shared_levels(prices.level_pj, room.level[0], room.at_depth)
+        ns += shared_levels(prices, prices.level_ns, room.level, room.at_depth)
+        pj += shared_levels(prices, prices.level_pj, room.level, room.at_depth)
     return pass_price(prices, ns, pj)
 
 
@@ -218,7 +216,7 @@ def try_division(
     network = drafts_by_network(prices)
     room.at_depth[:] = 0
     room.at_depth[0] = requests
-    room.level[0, :] = 0
+    room.level[:] = 0
     ns, pj, length, tokens, small = 0.0, 0.0, float(requests), 0, 0
     for i in range(requests):
         room.taken[i], room.deep[i], room.limit[i] = 1, 0, min(level, deepest[i])
