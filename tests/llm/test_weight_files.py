@@ -103,6 +103,7 @@ def test_mixes_are_exact_to_the_byte(tmp_path_factory: pytest.TempPathFactory, d
     [
         ({"general.architecture": "clip"}, "", "general.architecture = 'clip' is not known: allowed are llama"),
         ({"general.type": "adapter"}, "", "general.type = 'adapter'"),
+        ({"llama.attention.causal": False}, "", "llama.attention.causal = False: allowed is True"),
         ({"llama.attention.clamp_kqv": 8.0}, "", "llama.attention.clamp_kqv"),
         ({"llama.block_count": 3}, "", "weights of class"),
         ({"llama.block_count": "4"}, "", "num_hidden_layers"),

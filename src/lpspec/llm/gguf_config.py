@@ -95,6 +95,8 @@ def config_of(file: GgufFile) -> dict[str, Any]:
     model_type, own = _ARCHITECTURES[arch]
     names = _LLAMA | own
     config: dict[str, Any] = {"model_type": model_type}
+    if not keys.get(f"{arch}.attention.causal", True):
+        raise ValueError(f"{arch}.attention.causal = False: allowed is True, which decoders are")
     for key, value in keys.items():
         if not key.startswith(f"{arch}."):
             continue
