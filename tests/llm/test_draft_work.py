@@ -103,7 +103,7 @@ def test_a_model_says_how_many_mtp_layers_it_has(layers: int, tmp_path: Path) ->
     )
 
 
-@pytest.mark.parametrize("value", [-1, True, "3", 1.5])
+@pytest.mark.parametrize("value", [-1, True, "3", 1.5, 64, 10**30])
 def test_a_number_of_mtp_layers_that_is_none_is_refused(value: object, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="num_nextn_predict_layers") as caught:
         deepseek(tmp_path, num_nextn_predict_layers=value)

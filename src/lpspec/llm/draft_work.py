@@ -8,7 +8,7 @@ it reads what was committed, and then the drafts of all levels above, since each
 ``draft-model:llama3.2-1b``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
@@ -210,16 +210,20 @@ def resident_levels(model: ModelSpec) -> tuple[Operator, ...]:
     """One token's operators of all networks that draft, which hold what weights and caches are the drafter's own."""
     if (network := network_of(model)) is None:
         return ()
-    one = (op for op in level_operators(model, 1, 0, 1, fills=True) if op.name != SHARED_HEAD)
-    return tuple(replace(op, count=op.count * network.copies) for op in one)
+    return _of_all(network, (op for op in level_operators(model, 1, 0, 1, fills=True) if op.name != SHARED_HEAD))
+
+
+def _of_all(network: DraftNetwork, operators: Iterable[Operator]) -> tuple[Operator, ...]:
+    """The same operators of every network alike."""
+    return tuple(replace(op, count=op.count * network.copies) for op in operators)
 
 
 def draft_prompt_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator, ...]:
     """The pass of the network over the prompt, which fills its cache; what it guesses belongs to the first step."""
     if (network := network_of(model)) is None:
         return ()
-    prompt = Pass(prompt_tokens, 0, 1, causal=True)
-    return step_operators(network.body, network.layer_steps(fills=True), prompt) * network.copies
+    one = step_operators(network.body, network.layer_steps(fills=True), Pass(prompt_tokens, 0, 1, causal=True))
+    return _of_all(network, one)
 
 
 # Drafters by name

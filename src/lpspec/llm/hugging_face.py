@@ -90,6 +90,9 @@ def _parse(content: Mapping[str, Any]) -> DecoderConfig:
     return DecoderConfig(name, family.describe(keys) | _drafting(content), quantization or None, dtype)
 
 
+MOST_MTP_LAYERS = 63
+"""One for each level that a tree of 64 tokens may have."""
+
 _MTP_COUNTS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers", "num_mtp_modules")
 
 
@@ -97,8 +100,8 @@ def _drafting(content: Mapping[str, Any]) -> dict[str, Any]:
     """How many layers for multi-token prediction a model brings along, which the library does not build."""
     for key in _MTP_COUNTS:
         count = content.get(key) or 0
-        if type(count) is not int or count < 0:
-            raise ValueError(f"{key} = {shown(repr(count), 40)}: allowed is a number of layers, 0 or more")
+        if type(count) is not int or not 0 <= count <= MOST_MTP_LAYERS:
+            raise ValueError(f"{key} = {shown(repr(count), 40)}: allowed is 0 to {MOST_MTP_LAYERS} layers")
         if count and content.get("use_mtp", True):
             return {"mtp_layers": count}
     return {}
