@@ -99,6 +99,13 @@ def _shard_twice(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def _missing_shard_held_elsewhere(folder: Path) -> None:
+    _shard_twice(folder)
+    tensors = load_tensors(folder / "a.safetensors")
+    index = {"weight_map": dict.fromkeys(tensors, "a.safetensors") | {"model.norm.weight": "c.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
 def _shard_with_more(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     tensors = dict(random_weights(tiny_config(), seed=0).tensors)
@@ -123,7 +130,8 @@ def _no_map(folder: Path) -> None:
         (_html, "is damaged or no checkpoint"),
         (_foreign, "has no tensor 'model.embed_tokens.weight': not a checkpoint of this kind"),
         (_wrong_shape, r"'model.layers.0.self_attn.k_proj.weight' has shape \[16, 32\], expected is \[32, 32\]"),
-        (_missing_shard, "model-00001-of-00002.safetensors' cannot be read: No such file"),
+        (_missing_shard, "lists 'model-00001-of-00002.safetensors', which is not there"),
+        (_missing_shard_held_elsewhere, "lists 'c.safetensors', which is not there"),
         (_shard_elsewhere, "names '../other.safetensors', allowed are files of its own folder"),
         (_shard_without_its_tensor, "lists 'model.nonsense', which its file does not hold"),
         (_shard_twice, "'model.norm.weight' lies in 'a.safetensors' and in another file too"),

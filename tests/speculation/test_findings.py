@@ -186,6 +186,13 @@ BAD_TABLES = [
     (read_jsonl, '{"accepted": 2, "drafted": 5}\n', "t, line 1: 'drafted' holds numbers"),
     (read_jsonl, '{"accepted": [2, 1], "drafts": [5, 2]}\n', "t, line 1: 'drafts' holds numbers"),
     (read_log, METRICS.replace('engine="1",model_name="m"', 'engine="1",model_name="n"'), "2 models (m, n)"),
+    (
+        read_log,
+        "a\nSpeculative metrics: Draft acceptance rate: 0.642, System efficiency: 0.598, ...",
+        "t, line 2: older vLLM",
+    ),
+    (read_log, "SpecDecoding metrics: Draft acceptance rate: 64.2%, Accepted: 214 tokens", "t, line 1: older vLLM"),
+    (read_log, "draft acceptance rate = 0.57576 (  171 accepted /   297 generated)", "t, line 1: older vLLM"),
     (read_log, "nothing here\n", "no line of vLLM"),
     (read_log, SGLANG.format(running=1, length=2.0), "by --depth"),
     (read_log, VLLM.format(mean=2, accepted=1, drafted=2, rates="0.5, 1.2"), "t, line 1: rate is '1.2'"),

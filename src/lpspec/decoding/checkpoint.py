@@ -274,6 +274,9 @@ def _load_shards(index: Path) -> dict[str, Tensor]:
     for shard in sorted(set(shard_of.values())):
         if Path(shard).name != shard:
             raise InputError(f"{said} names '{shown(shard, 40)}', allowed are files of its own folder")
+        if not (index.parent / shard).is_file():
+            raise InputError(f"{said} lists '{shown(shard, 60)}', which is not there")
+    for shard in sorted(set(shard_of.values())):
         found = load_tensors(index.parent / shard)
         if twice := [name for name in found if shard_of.get(name, shard) != shard or name in tensors]:
             raise InputError(f"{said}: '{shown(twice[0], 40)}' lies in '{shown(shard, 40)}' and in another file too")

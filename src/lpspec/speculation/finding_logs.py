@@ -32,6 +32,7 @@ _VLLM = re.compile(
 _LLAMA_CPP = re.compile(
     r"draft acceptance = .*?/ *(?P<drafted>[^ ]+) generated\).*?acceptance rate per position = \((?P<rates>[^)]*)\)"
 )
+_OLDER = re.compile(r"(Spec\w+ metrics: Draft acceptance rate|draft acceptance rate =)")
 _SGLANG = re.compile(r"Decode batch\b.*?#running-req: (?P<running>[^ ,]+).*?accept len: (?P<length>[^ ,]+)")
 _DRAFTS = re.compile(r"vllm:spec_decode_num_drafts(?:_total)?(?P<labels>\{[^}]*\})? (?P<value>\S+)")
 _MODEL = re.compile(r"model_name=\"([^\"]*)\"")
@@ -76,6 +77,11 @@ def read_log(text: str, where: str, drafts: int | None = None) -> Finding:
         return counters
     if by_position:
         return _weighed(by_position, where)
+    if older := next((at for at, line in lines if _OLDER.search(line)), None):
+        raise InputError(
+            f"{older}: older vLLM and llama.cpp print one rate for all drafts, which does not tell how deep they are "
+            "right: give the mean tokens of a pass as --acceptance 2.39@3"
+        )
     raise InputError(
         f"{where}: no line of vLLM ('SpecDecoding metrics', vllm:spec_decode_...), SGLang ('accept len') or llama.cpp ("
         "'draft acceptance'); tables end in .csv or .jsonl"
