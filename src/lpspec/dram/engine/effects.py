@@ -96,7 +96,7 @@ def keep_wck(m: IntArray, r: int, until: int, wrote: int) -> None:
     m[RANK + r, R_WROTE] = wrote * m[GIVEN, P_RESYNC]
 
 
-@native(inline=True)
+@native()
 def note_gap(m: IntArray, r: int) -> None:
     """After a BL48 that fills no gap the next one of its direction fills its own, or goes when it has ended."""
     now = m[STATE, S_NOW]

@@ -8,6 +8,15 @@ from lpspec.dram.engine.state import *
 from lpspec.native.functions import native
 
 
+@native()
+def _column_by_gaps(m: IntArray, r: int, now: int) -> int:
+    """The lowest score over column commands of BL48: in the gap of the last burst, or behind it."""
+    wait = np.maximum(m[NEXT + r, N_AT : N_AT + BANKS], now) - now << KEY_BITS
+    gap, behind = m[RANK + r, R_GAP] - now << KEY_BITS, m[RANK + r, R_AFTER] - now << KEY_BITS
+    wait = np.where(wait == gap, wait, np.maximum(wait, behind))
+    return int((wait + m[NEXT + r, N_COLUMN : N_COLUMN + BANKS]).min())
+
+
 @native(inline=True)
 def _best_bank(m: IntArray, r: int, now: int) -> tuple[int, int]:
     """The lowest score over the banks of a rank, and over its column commands without CAS; few branches, so it is fast.
@@ -16,10 +25,9 @@ def _best_bank(m: IntArray, r: int, now: int) -> tuple[int, int]:
     """
     wait = np.maximum(m[NEXT + r, N_AT : N_AT + BANKS], now) - now << KEY_BITS
     rows = wait + m[NEXT + r, N_ROW : N_ROW + BANKS]
-    if m[GIVEN, P_GAP] != 0:  # in the gap of the last burst, or behind it
-        gap, behind = m[RANK + r, R_GAP] - now << KEY_BITS, m[RANK + r, R_AFTER] - now << KEY_BITS
-        wait = np.where(wait == gap, wait, np.maximum(wait, behind))
     column = int((wait + m[NEXT + r, N_COLUMN : N_COLUMN + BANKS]).min())
+    if m[GIVEN, P_GAP] != 0:
+        column = _column_by_gaps(m, r, now)
     if m[RANK + r, R_OPENING] >= 0:  # no other ACT-1 before its ACT-2
         rows = np.where(m[NEXT + r, N_CLASS : N_CLASS + BANKS] == ACT1, NOTHING, rows)
     after = column >> KEY_BITS
