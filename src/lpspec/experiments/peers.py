@@ -22,6 +22,7 @@ from lpspec.experiments.pim_gemv import (
     GemvCase,
     run_gemv,
 )
+from lpspec.experiments.pimscope_token import MAC_CK, PAST, PUBLISHED_MILLION_CK, token_cycles
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.samsung_decode import (
     END_TO_END_NOTE,
@@ -352,6 +353,23 @@ def _gemv(bench: _Bench) -> Iterator[PeerRow]:
     range_ = (min(longer), max(longer))
     quantity = "two banks per MPU against one: time"
     yield PeerRow("pimscope_banks", PIMSCOPE, quantity, PUBLISHED_TWO_BANKS, range_, "x", "command", note)
+    yield from _pimscope_token()
+
+
+def _pimscope_token() -> Iterator[PeerRow]:
+    """A whole token, whose difference counts explain: how many columns there are, and what PIMScope takes for each."""
+    for banks, published in PUBLISHED_MILLION_CK.items():
+        found = [token_cycles(banks, activate) for activate in ("at_once", "faw")]
+        million_ck = found[0].ck / 1e6, found[1].ck / 1e6
+        columns = found[0].columns / 1e6
+        macs = found[0].macs / 1e6
+        note = (
+            f"MACs every {MAC_CK} CK and no refresh on both; ours are {macs:.2f} M MACs of {512 // banks} B, "
+            f"{macs * MAC_CK:.1f} M CK, and rows; PIMScope has {published / columns:.1f} CK for each 512 B of all banks"
+        )
+        quantity = f"Llama2-7B INT8, a token behind {PAST:,}, {banks} bank{'s' * (banks > 1)} per MPU"
+        ends = published, published
+        yield PeerRow(f"pimscope_token_{banks}", PIMSCOPE, quantity, ends, million_ck, "M CK", "command", note)
 
 
 def _samsung(_: _Bench) -> Iterator[PeerRow]:
