@@ -221,6 +221,7 @@ def by_optimizer(**said: Any) -> dict[str, Any]:
     return {"quant_method": "modelopt", "quant_algo": "NVFP4", "producer": {"name": "modelopt"}, **said}
 
 
+_LATENT = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj")
 _DENSE = ("attention_in", "attention_out", "ffn_up", "ffn_down", "head")
 
 
@@ -244,6 +245,17 @@ _DENSE = ("attention_in", "attention_out", "ffn_up", "ffn_down", "head")
             [False, True, True],
             ("expert",),
         ),
+        (by_optimizer(), [False] * 3, _DENSE[:-1]),  # the head is left out by default
+        (by_optimizer(ignore=["model.layers.3.self_attn.o_proj", "mtp.*"]), [False] * 3, _DENSE[:-1]),  # of drafting
+        (
+            by_optimizer(
+                ignore=["lm_head"]
+                + [f"model.layers.{i}.self_attn.{name}" for i in range(3) for name in ("indexer*", *_LATENT)]
+            ),
+            [False] * 3,
+            ("attention_out", "ffn_up", "ffn_down"),
+        ),
+        (by_optimizer(ignore=[f"model.layers.{i}.self_attn.indexer*" for i in range(3)]), [False] * 3, None),
         (by_optimizer(ignore=["model.layers.0.mlp.gate_proj"]), [False] * 3, None),
         (by_optimizer(ignore=["model.layers.0.mixer*"]), [False] * 3, None),
         (by_optimizer(quantized_layers={"model.layers.0.mlp.up_proj": {"quant_algo": "FP8"}}), [False] * 3, None),

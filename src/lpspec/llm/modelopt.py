@@ -31,7 +31,9 @@ _SHARED = ("mlp.shared_expert", "mlp.shared_experts")
 _BEFORE = re.compile(r"^[^*]*?(?=layers\.|lm_head)")
 """What stands before the names of a decoder's parts, such as ``language_model.model.``."""
 
-_OTHER_MIXERS = ("linear_attn", "mixer", "mamba", "conv", "short_conv", "indexer")
+_LAYER = re.compile(r"layers\.([0-9]{1,6})(?![0-9*])")
+
+_OTHER_MIXERS = ("linear_attn", "mixer", "mamba", "conv", "short_conv")
 """Parts of layers whose products are of the classes of attention, and are not told apart here."""
 
 
@@ -55,7 +57,7 @@ def modelopt_formats(
     stored = _FORMATS[allow("quant_algo", str(config.get("quant_algo")), tuple(_FORMATS))]
     if stored is NVFP4:
         allow("group_size", config.get("group_size") or NVFP4.group_size, (NVFP4.group_size,))
-    unused = dict.fromkeys(_patterns(config))
+    unused = dict.fromkeys(_patterns(config, len(sparse)))
     patterns = tuple(unused)
     found: dict[TensorClass, WeightFormat] = {}
     for kind in (kind for kind in LINEAR if kind in classes):
@@ -64,21 +66,22 @@ def modelopt_formats(
             raise ValueError(f"quantization_config.exclude_modules: {kind} in several precisions is not known")
         if kept != {True}:
             found[kind] = stored
-    if not _covered("lm_head", patterns, unused):
+    if patterns and not _covered("lm_head", patterns, unused):  # left out where nothing is named
         found["head"] = stored
     _check_rest(unused, found)
     return found, _cache_bits(config)
 
 
-def _patterns(config: Mapping[str, Any]) -> list[str]:
-    """What is left out of the decoder, by names from ``layers`` on."""
+def _patterns(config: Mapping[str, Any], layers: int) -> list[str]:
+    """What is left out of the decoder, by names from ``layers`` on; layers behind its last one only draft."""
     names = [name for key in ("exclude_modules", "ignore") for name in config.get(key) or ()]
     for name in names:
         if not isinstance(name, str):
             raise ValueError(f"quantization_config.exclude_modules names {said(name)}: names of modules are needed")
     own = [name for name in names if not is_outside(name.rstrip("*.")) and not name.startswith(("mtp", "model.mtp"))]
     own = [name.replace("block_sparse_moe", "mlp") for name in own]
-    return [_BEFORE.sub("", name) for name in own]
+    own = [_BEFORE.sub("", name) for name in own]
+    return [name for name in own if not ((at := _LAYER.match(name)) and int(at[1]) >= layers)]
 
 
 def _by_layer(kind: str, sparse: Sequence[bool]) -> list[list[list[str]]]:
@@ -116,7 +119,9 @@ def _check_rest(unused: Collection[str], found: Collection[str]) -> None:
     """Refuse names that leave out products which are not told apart here."""
     for name in unused:
         last = name.rstrip("*.").rpartition(".")[2]
-        if last in _OTHER_MIXERS and {"attention_in", "attention_out"} & set(found):
+        if (last in _OTHER_MIXERS and {"attention_in", "attention_out"} & set(found)) or (
+            last == "indexer" and "attention_in" in found
+        ):
             raise ValueError(f"quantization_config.exclude_modules: '{shown(name, 50)}' has no class of its own")
         if tensor_class(f"{last}.weight") in LINEAR:
             raise ValueError(f"quantization_config.exclude_modules: no module is '{shown(name, 50)}'")
