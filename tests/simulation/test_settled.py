@@ -93,6 +93,17 @@ def test_most_decisions_stand(settled: list[Settled]) -> None:
     assert int(settled[0].made[0]) < steps / 2
 
 
+@pytest.mark.parametrize("alus", ["6", "8"])
+def test_which_of_a_few_sizes_is_best_is_looked_up(settled: list[Settled], alus: str) -> None:
+    """Over the whole trace the best size changes hundreds of times, and hardly one of these steps decides anew."""
+    system = make_system("lp-spec", load_model("llama2-7b"), Scenario(changes={"pim.alus": alus}))
+    whole = load_trace("vicuna-7b")
+    costs = step_costs(system, PROMPT, int(whole.turn_lengths.max()))
+    steps = decode_steps(system, whole, Workload(PROMPT), TreePolicy(objective="edp"), costs)
+    assert np.count_nonzero(np.diff(steps.l_spec)) > 200
+    assert int(settled[0].made[0]) < len(steps.l_spec) / 8
+
+
 def test_weights_that_move_are_decided_anew_at_every_step(settled: list[Settled]) -> None:
     steps = compared("llama2-7b", TreePolicy(), {"allocator": "dynamic"})
     assert int(settled[0].made[0]) == steps

@@ -19,7 +19,7 @@ from lpspec.speculation.kernels import (
     learn_rank,
     learn_verified,
 )
-from lpspec.speculation.settled import Settled, decide, recall, still_stands
+from lpspec.speculation.settled import Settled, best_rival, decide, recall, still_stands
 
 
 @native()
@@ -83,15 +83,16 @@ def replay_pruned(
             hope(accuracy, runs, 0, errors)
             stands, moved_by = still_stands(settled, hoped)
             if stands and moved_by >= settled.firm[0]:
-                size, held = settled.size[0], False
-                stands = grow_to(hoped, size, settled.levels[0], growth)
-                depth = depth_of(growth, size)
+                held = False
+                stands = grow_to(hoped, settled.rivals[1], settled.levels[0], growth)
             elif stands and not held:
-                size, held = recall(settled, growth), True
-                depth = depth_of(growth, size)
-            if not stands:
+                held = recall(settled, growth) > 0
+            if stands:
+                size = best_rival(settled, hoped, price[placement, position], growth)
+            else:
+                held = False
                 size = decide(settled, hoped, price[placement, position], growth, len(work) == 1)
-                depth, held = depth_of(growth, size), False
+            depth = depth_of(growth, size)
             heads_run[step] = heads_to_run(price[placement, position], depth, heads)
             count_run(runs, 0, heads_run[step], memory)
             accepted, moved[step] = accepted_in(growth, size, row)

@@ -51,14 +51,12 @@ def hope(accuracy: FloatArray, runs: Runs, table: int, errors: float) -> None:
     for head in range(accuracy.shape[0]):
         seen, hoped, share = accuracy[head], runs.hoped[table, head], runs.share[table, head]
         inside, odds = 0.0, 1.0
-        for k in range(seen.shape[0]):
-            inside += seen[k]
         if errors > 0.0 and share < 1.0:
+            for k in range(seen.shape[0]):
+                inside += seen[k]
             inside = min(max(inside, LEAST_CHANCE), 1.0 - LEAST_CHANCE)
             lacking = 1.0 / np.sqrt(max(share, LEAST_SHARE)) - 1.0
             odds = 1.0 + errors * lacking / np.sqrt(runs.steps[table] * inside * (1.0 - inside))
-        else:
-            inside = 0.0
         rise = odds / (1.0 - inside + inside * odds)
         for k in range(seen.shape[0]):
             hoped[k] = min(seen[k] * rise, 1.0)
