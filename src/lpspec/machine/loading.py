@@ -1,6 +1,5 @@
 """Find platforms and energy profiles by name or path, and change single values of a platform."""
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache, lru_cache
@@ -20,6 +19,7 @@ from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.operating_points import OperatingPoints
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Described, Quantity
+from lpspec.machine.tables import copied, overlay, tables_of
 from lpspec.text_files import read_text
 
 _PLATFORMS = files("lpspec.machine") / "platforms"
@@ -72,8 +72,32 @@ def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -
 
 @lru_cache(64)
 def _shipped_platform(name: str, changes: tuple[tuple[str, str], ...]) -> PlatformSpec:
-    """One that comes with the package, kept: where workloads are explored, many points share a machine."""
-    return _platform(name, dict(changes))
+    """One that comes with the package, kept: where workloads are explored, many points share a machine.
+
+    Where machines are explored, most tables are those of the shipped one, which have been checked with it.
+    """
+    at = dict(changes)
+    named = (("memory.die", at["memory.die"]),) if "memory.die" in at else ()
+    if changes == named:
+        return _platform(name, at)
+    shipped, (schema, data, die) = _shipped_platform(name, named), _template(name, at.get("memory.die"))
+    where = f"platform '{name}'"
+    changed, unchanged = (_changed(copied(data), die, some, where) for some in (at, dict(named)))
+    same = {key for key, table in changed.items() if isinstance(table, dict) and table == unchanged.get(key)}
+    if "memory" not in same:
+        same.discard("pim")  # whose times may be in CK
+    elif "pim" not in same:
+        same.discard("memory")
+    known = {key: part for key in same if isinstance(part := getattr(shipped, key, None), BaseModel)}
+    return _validated(schema, {**changed, **known}, where)
+
+
+@lru_cache(64)
+def _template(name: str, die_name: str | None) -> tuple[type[PlatformSpec], dict[str, Any], dict[str, Any] | None]:
+    """Schema and tables of a shipped platform, defaults written out, and those of its die, or of another one."""
+    data, die = _over_die(_resolve("platform", name, _PLATFORMS, seen=()), f"platform '{name}'", die_name)
+    schema = _schema_of(data)
+    return schema, _with_defaults(schema, data), die
 
 
 def _platform(name_or_path: str, changes: Mapping[str, str]) -> PlatformSpec:
@@ -98,7 +122,7 @@ def load_die(name_or_path: str = DEFAULT_DIE, changes: Mapping[str, str] | None 
     if "memory.die" in (changes or {}):
         raise InputError("memory.die is the die itself: name that one instead of changing it")
     tables, where = _die_tables(name_or_path), f"die '{shown(name_or_path, 60)}'"
-    data = _changed(as_platform(tables), as_platform(_copied(tables)), changes or {}, where)
+    data = _changed(as_platform(tables), as_platform(copied(tables)), changes or {}, where)
     return _validated(DieSpec, as_die(data, tables["summary"]), where)
 
 
@@ -190,7 +214,7 @@ def _die_tables(name_or_path: str) -> dict[str, Any]:
     said = _parse(_read("die", name_or_path, _DIES), where)
     if "extends" in said:
         base = _die_tables(_beside(said.pop("extends"), name_or_path))
-        over = _changed(as_platform(_overlay(_copied(base), said)), as_platform(base), {}, where)
+        over = _changed(as_platform(overlay(copied(base), said)), as_platform(base), {}, where)
         tables = {**tables, **as_die(over, tables["summary"]), "name": tables["name"]}
     _validated(DieSpec, tables, where)
     return tables
@@ -220,7 +244,7 @@ def _over_die(
         raise InputError(f"{where}: memory.die must be a name in quotes, such as '{DEFAULT_DIE}', or a TOML file")
     die = as_platform(_die_tables(name))
     below = {key: table for key, table in die.items() if key in data}
-    over = _overlay(_copied(below), data)
+    over = overlay(copied(below), data)
     over["memory"]["die"] = die["memory"]["die"]
     return over, die
 
@@ -256,7 +280,7 @@ def _resolve(kind: str, name_or_path: str, folder: Traversable, seen: tuple[str,
         return data
     if not isinstance(base, str):
         raise InputError(f"{kind} '{name_or_path}': extends must be a name in quotes")
-    return _overlay(_resolve(kind, _beside(base, name_or_path), folder, (*seen, name_or_path)), data)
+    return overlay(_resolve(kind, _beside(base, name_or_path), folder, (*seen, name_or_path)), data)
 
 
 def _beside(name: Any, file: str) -> Any:
@@ -280,30 +304,9 @@ def _read(kind: str, name_or_path: str, folder: Traversable) -> str:
 
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
-        return _copied(_tables(text))
+        return copied(tables_of(text))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not valid TOML: {error}") from error
-
-
-def _copied(table: dict[str, Any]) -> dict[str, Any]:
-    """Tables that may be changed; what lies in a list stays one."""
-    return {key: _copied(value) if isinstance(value, dict) else value for key, value in table.items()}
-
-
-@lru_cache(64)
-def _tables(text: str) -> dict[str, Any]:
-    """Tables of a TOML text, kept: many machines are made from the same few files, which take ms to read."""
-    return tomllib.loads(text)
-
-
-def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """Lay the tables of ``top`` over those of ``base``; a constant is replaced whole, source and all."""
-    merged = dict(base)
-    for key, value in top.items():
-        below = merged.get(key)
-        is_section = isinstance(value, dict) and "value" not in value
-        merged[key] = _overlay(below, value) if is_section and isinstance(below, dict) else value
-    return merged
 
 
 def _change(data: dict[str, Any], dotted: str, text: str, where: str) -> None:
