@@ -27,6 +27,10 @@ BLOCKS_BEFORE, BLOCKS_BEYOND = 30, 2
 """Blocks of keys that are decided along with one: those of a thousand tokens."""
 
 
+MOST_EVENTS = 64
+"""Numbers of keys of which events are kept, choice by choice: 100 KB each; more are priced again once decided."""
+
+
 class AttentionSplits(ABC):
     """The part of a hybrid allocator that divides heads between NPU and PIM."""
 
@@ -64,11 +68,11 @@ class AttentionSplits(ABC):
         keys, tokens = np.broadcast_arrays(op.keys, op.tokens)
         found, row = np.unique(keys, return_inverse=True)
         places = [known.get(k) for k in found.tolist()]
-        if self.profile is None or None in places or len({id(place[0]) for place in places if place}) != 1:
+        table = places[0][0] if places[0] is not None else None
+        if table is None or table.events is None or not all(place and place[0] is table for place in places):
             return self._heads_activity(op, pim_heads)
         rows = np.array([place[1] for place in places if place])[row.reshape(keys.shape)]
-        table = next(place[0] for place in places if place)
-        return table.events(pim_heads, rows, tokens - 1, op.count)
+        return table.events_of(pim_heads, rows, tokens - 1, op.count)
 
     def pim_cache(self, op: Attention) -> KvShare:
         """How new keys and values are dealt to the PIM ranks, which always keep them."""
@@ -86,12 +90,13 @@ class AttentionSplits(ABC):
 
     def _heads_activity(self, op: Attention, pim_heads: Count) -> Activity:
         """Events of all layers of attention of which PIM computes some heads and the NPU the others; writes apart."""
-        on_pim = self._pim_heads_activity(op, pim_heads) * float(op.count)
+        works = self.pim.scores(op, pim_heads), self.pim.values(op, pim_heads)
+        on_pim = self._pim_activity(op, pim_heads, works) * float(op.count)
         return self.npu.attention_activity(op, op.kv_heads - pim_heads) + on_pim
 
-    def _pim_heads_activity(self, op: Attention, pim_heads: Count) -> Activity:
-        """Events of PIM in one layer of it, and of the reads of what is beside its keys and values."""
-        on_pim = self.pim.activity(self.pim.scores(op, pim_heads)) + self.pim.activity(self.pim.values(op, pim_heads))
+    def _pim_activity(self, op: Attention, pim_heads: Count, works: tuple[PimWork, PimWork]) -> Activity:
+        """Events of QK^T and PV in PIM in one layer of it, and of the reads of what is beside its keys and values."""
+        on_pim = self.pim.activity(works[0]) + self.pim.activity(works[1])
         return on_pim + off_chip_read(2 * op.scale_bytes * pim_heads * op.keys)
 
     def heads_on_pim(self, op: Attention) -> IntArray:
@@ -205,17 +210,16 @@ class AttentionSplits(ABC):
     def _head_table(self, op: Attention, keys: IntArray, profile: EnergyProfile) -> HeadTable:
         """Costs of one layer, those choices that are best for some size and keys, int64 [keys, 1]."""
         sizes = np.arange(1, self.max_tokens + 1)
-        one = replace(op, count=1, tokens=sizes, context=keys - sizes, pairs=sizes * keys)
-        choices, each_ns, best = self._choices_of(one)
-        used, place = np.unique(best, return_inverse=True)
-        if self.pim.spec.scores_order == "in-turn":  # those that are best where ranks stay together count, too
-            used, place = np.arange(len(choices)), best
-        used, best = used[::-1], len(used) - 1 - place.reshape(best.shape)
-        heads, latency_ns = choices[used], each_ns[used]
-        each = heads[:, None, None]
-        on_npu, on_pim = self.npu.attention_activity(one, op.kv_heads - each), self._pim_heads_activity(one, each)
-        energy_pj = self._energy_pj(Cost(latency_ns, on_npu + on_pim), profile)
-        return HeadTable(heads, latency_ns, np.broadcast_to(energy_pj, latency_ns.shape), on_npu, on_pim, best)
+        one = replace(op, count=1, tokens=sizes).over(keys)
+        heads = np.array(self._allowed_heads(op)[::-1])
+        each, last = heads[:, None, None], len(heads) - 1
+        works = self.pim.scores(one, each), self.pim.values(one, each)
+        latency_ns = self._beside_npu_ns(one, each, works)
+        on_npu, on_pim = self.npu.attention_activity(one, op.kv_heads - each), self._pim_activity(one, each, works)
+        energy_pj = np.broadcast_to(self._energy_pj(Cost(latency_ns, on_npu + on_pim), profile), latency_ns.shape)
+        best = last - np.argmin(latency_ns[::-1], axis=0)
+        kept = (on_npu, on_pim) if len(keys) <= MOST_EVENTS else None
+        return HeadTable(heads, latency_ns, energy_pj, best, kept)
 
     def _best_heads(self, op: Attention) -> tuple[FloatArray, IntArray]:
         """Time of one layer, and the heads of the best division, each size by itself."""
@@ -244,10 +248,14 @@ class AttentionSplits(ABC):
 
     def _attention_makespan_ns(self, op: Attention, pim_heads: Count) -> FloatArray:
         """Time of one layer: scores, then values, each as long as the slowest of PIM, arrays and bus."""
+        return self._beside_npu_ns(op, pim_heads, (self.pim.scores(op, pim_heads), self.pim.values(op, pim_heads)))
+
+    def _beside_npu_ns(self, op: Attention, pim_heads: Count, works: tuple[PimWork, PimWork]) -> FloatArray:
+        """The same, given what PIM does for QK^T and PV."""
         npu_heads = op.kv_heads - pim_heads
         scales_bytes = op.scale_bytes * pim_heads * op.keys
         keys_bytes, values_bytes = (half + scales_bytes for half in self.npu.halves_read_bytes(op, npu_heads))
-        scores, values = self.pim.scores(op, pim_heads), self.pim.values(op, pim_heads)
+        scores, values = works
         scores_ns = np.maximum(self._beside_ns(scores, keys_bytes), self.npu.scores_compute_ns(op, npu_heads))
         values_ns = np.maximum(self._beside_ns(values, values_bytes), self.npu.values_compute_ns(op, npu_heads))
         return np.asarray(scores_ns + values_ns)
@@ -270,7 +278,7 @@ def _blocks_around(keys: int, lanes: int) -> set[int]:
 
 def _kind_of(op: Attention) -> Attention:
     """The same for all layers of a kind."""
-    return replace(op, tokens=1, context=0, pairs=1)
+    return replace(op, tokens=1, context=0, pairs=1, read=None)
 
 
 def _time(_: Attention, cost: Cost) -> FloatArray:

@@ -18,20 +18,18 @@ class HeadTable:
     """Costs of one layer over some numbers of keys, for trees of 1, 2, 3 and more tokens: [choices, keys, sizes].
 
     Attributes:
-        heads: int64 [choices], those on PIM, ascending; each choice is the best for some keys and size.
+        heads: int64 [choices], those on PIM, ascending.
         latency_ns: float64, its time.
         energy_pj: float64, its energy and that of all dies meanwhile.
-        on_npu: Events of the NPU, arrays that broadcast.
-        on_pim: Events of PIM, likewise.
-        best: int64 [keys, sizes], the choice that is best by itself.
+        best: int64 [keys, sizes], the choice that ends soonest, of equals that with most heads.
+        events: Those of the NPU, and those of PIM, arrays that broadcast; None where there are too many keys.
     """
 
     heads: IntArray
     latency_ns: FloatArray
     energy_pj: FloatArray
-    on_npu: Activity
-    on_pim: Activity
     best: IntArray
+    events: tuple[Activity, Activity] | None
 
     def decided(self, rows: IntArray, layers: int, beside: FloatArray) -> tuple[FloatArray, IntArray]:
         """Time, float64 [rows, sizes], and heads, int64 [rows, sizes], so that no tree costs more than a larger one.
@@ -73,8 +71,10 @@ class HeadTable:
         chosen = no_dearer_than_larger(last - costs[0, ::-1].argmin(axis=0), *costs)  # of equals, most heads on PIM
         return np.take_along_axis(self.latency_ns[:, rows], chosen[None], 0)[0], self.heads[chosen]
 
-    def events(self, heads: IntArray, rows: IntArray, sizes: IntArray, layers: int) -> Activity:
+    def events_of(self, heads: IntArray, rows: IntArray, sizes: IntArray, layers: int) -> Activity:
         """Events of so many layers with some heads on PIM, by places of keys and sizes; arrays of one shape."""
+        assert self.events is not None
         place, shape = (np.searchsorted(self.heads, heads), rows, sizes), self.latency_ns.shape
         at: Callable[[FloatArray], FloatArray] = lambda count: np.broadcast_to(count, shape)[place]  # noqa: E731
-        return each_count(self.on_npu, at) * float(layers) + each_count(self.on_pim, at) * float(layers)
+        on_npu, on_pim = (each_count(events, at) * float(layers) for events in self.events)
+        return on_npu + on_pim

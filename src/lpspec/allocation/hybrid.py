@@ -17,7 +17,7 @@ from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, la
 from lpspec.allocation.division import Division
 from lpspec.allocation.key_blocks import in_whole_blocks
 from lpspec.allocation.known import Known, known_of
-from lpspec.allocation.no_room import why_no_room
+from lpspec.allocation.no_room import longest_held, why_no_room
 from lpspec.allocation.parts import Part, in_parts
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.allocation.product_splits import ProductSplits
@@ -29,7 +29,6 @@ from lpspec.devices.kv_append import append_to_pim
 from lpspec.devices.kv_share import KeyShare
 from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
-from lpspec.devices.pim_format import format_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div, plain
 from lpspec.llm.draft_work import resident_levels
@@ -99,11 +98,7 @@ class BalancedAllocator(ProductSplits):
                 self._known.prepared = dict(vars(self))
             vars(self).update(self._known.prepared, max_kv_tokens=self.max_kv_tokens)
             self._forget_splits()
-            try:
-                self._place(self.max_kv_tokens)
-            except NoRoomError:
-                names = model.name, platform.name
-                raise InputError(why_no_room(names, self.memory, self._place, self.max_kv_tokens, max_tokens)) from None
+            self._place_or_refuse(model.name, platform.name)
             if not (in_vain := self._split_in_vain()):
                 break
             self._whole_k |= in_vain
@@ -156,7 +151,6 @@ class BalancedAllocator(ProductSplits):
         free = copy(self)
         free.kv_on_dram, key = False, (tokens, platform.pim, platform.memory)
         operators = self._step(tokens)
-        attention = [op for op in operators if isinstance(op, Attention)]
         least_ns = self._known.least_beside.get(key, 0.0)
         if least_ns >= enough_ns:
             return least_ns
@@ -164,9 +158,13 @@ class BalancedAllocator(ProductSplits):
         free._deal()
         free._split_k()
         if not least_ns:
-            least_ns = sum(free._least_op_ns(op) for op in operators if op not in attention)
+            products_ns = iter(free._least_products_ns([op for op in operators if isinstance(op, Gemm)]))
+            beside = (op for op in operators if not isinstance(op, Attention))
+            least_ns = sum(next(products_ns) if isinstance(op, Gemm) else free._least_op_ns(op) for op in beside)
             self._known.least_beside[key] = least_ns
-        return least_ns if least_ns >= enough_ns else least_ns + sum(map(free._least_op_ns, attention))
+        if least_ns >= enough_ns:
+            return least_ns
+        return least_ns + sum(free._least_op_ns(op) for op in operators if isinstance(op, Attention))
 
     def _step(self, tokens: int) -> tuple[Operator, ...]:
         passes = verify_operators(self.model, tokens, self.max_kv_tokens - self.max_tokens - 1)
@@ -189,9 +187,7 @@ class BalancedAllocator(ProductSplits):
         if isinstance(op, ExpertGemm):
             return sum(self._least_op_ns(part) * float(share) for part, share in by_load(op))
         if isinstance(op, Gemm):
-            tile = self._tile_columns(op)
-            columns = np.minimum(np.arange(ceil_div(op.n, tile) + 1) * tile, op.n)
-            return op.count * float(self.makespan_ns(op.tokens, op, columns).min())
+            return self._least_products_ns([op])[0]
         if isinstance(op, Attention):
             whole = in_whole_blocks(op, self.pim.spec.lanes.n)
             least_ns = float(self._attention_makespan_ns(whole, np.arange(op.kv_heads + 1)).min())
@@ -289,18 +285,38 @@ class BalancedAllocator(ProductSplits):
         gemms = [op.with_load(1) if isinstance(op, ExpertGemm) else op for op in self._resident()[0]]
         return [replace(op, count=op.copies, runs=1) for op in gemms if isinstance(op, Gemm)]
 
-    def _tile_columns(self, gemm: Gemm) -> int:
-        """Columns of a product that go to one side together: those that all computing PIM dies take at once."""
-        return format_of(gemm).lanes(self.pim.tile_columns)
+    def _place_or_refuse(self, model: str, platform: str) -> None:
+        """Place weights and the longest cache, or say what there is room for, which is found once for a machine."""
+        asked, known = self.max_kv_tokens, self._known
+        try:
+            if known.longest_kv is not None and asked > known.longest_kv:
+                raise NoRoomError
+            self._place(asked)
+        except NoRoomError:
+            if known.longest_kv is None:
+                known.longest_kv = longest_held(self._without_copies, asked)
+            why = why_no_room((model, platform), self.memory, known.longest_kv, asked, self.max_tokens)
+            raise InputError(why) from None
 
     def _place(self, kv_tokens: int) -> None:
         """Fill PIM ranks first, then copy to the DRAM rank what the NPU may want to compute."""
+        placed, dram_free = self._without_copies(kv_tokens)
+        self.placements = self._kept(self._fit_dram([self._wanted_by_npu(p) for p in placed], dram_free))
+
+    def _without_copies(self, kv_tokens: int) -> tuple[list[PlacedGemm], int]:
+        """What PIM ranks hold beside the cache of so many tokens, and the room that is left on the DRAM rank.
+
+        Raises:
+            NoRoomError: That has no room for the rest.
+        """
         placed = self._fit_pim(self._whole, kv_tokens)
         kv_bytes = int(room_bytes(self.blocks.cache, np.array([0, kv_tokens]))[-1])
-        dram_free = int(self.blocks.room_bytes[-1])
-        self.kv_on_dram = self._keeps_kv_on_dram(dram_free - self._exclusive_bytes(placed) - kv_bytes)
+        dram_free, exclusive_bytes = int(self.blocks.room_bytes[-1]), self._exclusive_bytes(placed)
+        self.kv_on_dram = self._keeps_kv_on_dram(dram_free - exclusive_bytes - kv_bytes)
         dram_free -= kv_bytes if self.kv_on_dram else 0
-        self.placements = self._kept(self._fit_dram([self._wanted_by_npu(p) for p in placed], dram_free))
+        if exclusive_bytes > dram_free:
+            raise NoRoomError
+        return placed, dram_free
 
     def _fit_pim(self, placed: list[PlacedGemm], kv_tokens: int) -> list[PlacedGemm]:
         """Take tiles off the PIM ranks until none of them overflows beside the cache."""
@@ -317,10 +333,10 @@ class BalancedAllocator(ProductSplits):
         excess = sum(p.dram_bytes for p in placed) - free_bytes
         key = *placed, max(excess, 0)
         if key not in self._known.fitted:
-            self._known.fitted[key] = tuple(self._without_copies(placed, excess, free_bytes))
+            self._known.fitted[key] = tuple(self._with_fewer_copies(placed, excess, free_bytes))
         return list(self._known.fitted[key])
 
-    def _without_copies(self, placed: list[PlacedGemm], excess: int, free_bytes: int) -> list[PlacedGemm]:
+    def _with_fewer_copies(self, placed: list[PlacedGemm], excess: int, free_bytes: int) -> list[PlacedGemm]:
         """The same where so many bytes are too many."""
         spare = sum(p.dram_bytes - replace(p, fewest=self._main_tiles(p)).dram_bytes for p in placed)
         placed = give_up_dram_tiles(placed, min(excess, spare), self._spare_tile_loss_ns)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lpspec.allocation.parts import Part
 from lpspec.devices.cost import Cost
-from lpspec.llm.counts import ceil_div, plain
+from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.llm.operators import Attention
 
 
@@ -19,9 +19,17 @@ def in_whole_blocks(op: Attention, lanes: int) -> Attention:
 
     A window that has left the first token behind begins inside a block, at any lane: then it may touch one more.
     """
-    inside = op.keys < op.context + op.tokens
-    blocks = plain(ceil_div(op.keys - inside, lanes) + inside)
-    return replace(op, context=blocks * lanes - op.tokens, pairs=op.tokens * (blocks * lanes), window=None)
+    return op.over(_blocks_of(op, lanes) * lanes)
+
+
+def _blocks_of(op: Attention, lanes: int) -> Count:
+    """How many blocks its keys touch."""
+    keys = op.keys
+    if op.window is None:
+        return ceil_div(keys, lanes)
+    inside = keys < op.context + op.tokens
+    blocks: Count = plain(ceil_div(keys - inside, lanes) + inside)
+    return blocks
 
 
 def by_blocks(op: Attention, lanes: int, cost: Callable[[Attention], Cost]) -> Part | Cost:
@@ -32,14 +40,13 @@ def by_blocks(op: Attention, lanes: int, cost: Callable[[Attention], Cost]) -> P
         lanes: Positions of a block.
         cost: Prices attention over whole blocks.
     """
-    whole = in_whole_blocks(op, lanes)
     if not _on_grid(op):
-        return cost(whole)
-    keys = np.asarray(whole.keys)
-    first, last = int(keys.min()) // lanes, int(keys.max()) // lanes
+        return cost(in_whole_blocks(op, lanes))
+    touched = np.asarray(_blocks_of(op, lanes))
+    first, last = int(touched.min()), int(touched.max())
     blocks = np.arange(first, last + 1)[:, None] * lanes
-    few = cost(replace(whole, context=blocks - op.tokens, pairs=op.tokens * blocks))
-    return Part(few, (len(blocks), keys.shape[1]), keys // lanes - first)
+    few = cost(op.over(blocks))
+    return Part(few, (len(blocks), touched.shape[1]), touched - first)
 
 
 def by_lanes(op: Attention, lanes: int, cost: Callable[[Attention], Cost]) -> Part | Cost:

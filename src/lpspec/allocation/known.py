@@ -36,6 +36,7 @@ class Known:
         wanted_of: Tiles that PIM should have.
         wanted_by_npu: Placements with copies of all that the NPU wants.
         fitted: Placements with copies that fit, by those wanted and the bytes that are too many.
+        longest_kv: Most tokens of the cache for which there is room, once more were asked for; -1 for none.
         least_beside: Least time of a step of so many tokens, with some PIM ranks, beside attention.
         heads_of: Costs of a layer of attention by heads on PIM, a table for each number of keys and the row in it; of
             each kind of layers, with or without a copy of the cache on the DRAM ranks.
@@ -51,6 +52,7 @@ class Known:
     wanted_of: dict[Key, int] = field(default_factory=dict)
     wanted_by_npu: dict[PlacedGemm, PlacedGemm] = field(default_factory=dict)
     fitted: dict[Key, tuple[PlacedGemm, ...]] = field(default_factory=dict)
+    longest_kv: int | None = None
     least_beside: dict[Key, float] = field(default_factory=dict)
     heads_of: dict[Key, dict[int, tuple[HeadTable, int]]] = field(default_factory=dict)
     splits_of: dict[Key, Splits] = field(default_factory=dict)

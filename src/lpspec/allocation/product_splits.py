@@ -7,6 +7,7 @@ whole product to the NPU is always among the trials.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -19,9 +20,10 @@ from lpspec.allocation.division import GemmSplit
 from lpspec.allocation.known import Key, Known
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.placement import PlacedGemm, first_copies
-from lpspec.allocation.tiled_products import Priced, Shape, TiledProduct, tabulate
+from lpspec.allocation.tiled_products import Priced, Shape, TiledProduct, alike, side_by_side, tabulate
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Activity, Cost, each_count, off_chip_read
+from lpspec.devices.pim_format import format_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.model_spec import ModelSpec
@@ -266,10 +268,28 @@ class ProductSplits(AttentionSplits):
         """What energy of products is counted by, where anything hangs on it."""
         return self.profile
 
+    def _least_products_ns(self, products: Sequence[Gemm]) -> list[float]:
+        """Time of all copies of each product by the best of all splits, wherever its weights lie."""
+        shapes = [self._shape(op, self._tile_columns(op)) for op in products]
+        least_ns = [0.0] * len(products)
+        for places in alike(shapes):
+            tokens = np.array([products[i].tokens for i in places])
+            one, columns, parts = side_by_side([shapes[i] for i in places], tokens)
+            each_ns = self.makespan_ns(one.tokens, one, columns)
+            for i, part in zip(places, parts, strict=True):
+                least_ns[i] = products[i].count * float(each_ns[part].min())
+        return least_ns
+
+    def _tile_columns(self, gemm: Gemm) -> int:
+        """Columns of a product that go to one side together: those that all computing PIM dies take at once."""
+        return format_of(gemm).lanes(self.pim.tile_columns)
+
     def _shape_of(self, placed: PlacedGemm) -> Shape:
-        gemm = placed.gemm
+        return self._shape(placed.gemm, placed.tile_columns)
+
+    def _shape(self, gemm: Gemm, tile_columns: int) -> Shape:
         shares_k = gemm.name if gemm.name in self.pim.k_split and self.pim.may_split_k(gemm.k) else ""
-        return Shape(gemm.stored, gemm.activation_bits, shares_k, gemm.k, gemm.n, placed.tile_columns)
+        return Shape(gemm.stored, gemm.activation_bits, shares_k, gemm.k, gemm.n, tile_columns)
 
     def makespan_ns(self, tokens: Count, gemm: Gemm, pim_columns: Count) -> FloatArray:
         """Time of one copy of a product when PIM computes its first ``pim_columns`` columns, ns."""

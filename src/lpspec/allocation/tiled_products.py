@@ -1,9 +1,9 @@
 """What products cost by tokens and by tiles on PIM: those of one format are priced together, in the same few arrays."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,19 +74,42 @@ def tabulate(
     """
     tables: dict[Shape, TiledProduct] = {}
     tokens = np.arange(1, sizes + 1)[:, None]
-    for _, alike in groupby(sorted(shapes), key=lambda shape: shape[: 5 if shape.shares_k else 3]):
-        some = list(alike)
-        first, columns = some[0], [shape.columns for shape in some]
-        counts = [len(each) for each in columns]
-        k, n = (np.repeat([shape[i] for shape in some], counts) for i in (3, 4))
-        if first.shares_k:
-            k, n = first.k, first.n  # type: ignore[assignment]
-        one = Gemm(first.shares_k, 1, tokens, k, n, first.stored, first.activation_bits)  # type: ignore[arg-type]
-        cost, energy_pj = price(one, np.concatenate(columns))
-        ends = np.cumsum(counts)
-        for shape, count, end in zip(some, counts, ends.tolist(), strict=True):
-            tables[shape] = _part_of(cost, energy_pj, slice(end - count, end), (sizes, sum(counts)))
+    for places in alike(listed := sorted(shapes)):
+        some = [listed[i] for i in places]
+        one, columns, parts = side_by_side(some, tokens)
+        cost, energy_pj = price(one, columns)
+        for shape, part in zip(some, parts, strict=True):
+            tables[shape] = _part_of(cost, energy_pj, part, (sizes, len(columns)))
     return tables
+
+
+def alike(shapes: Sequence[Shape]) -> list[list[int]]:
+    """Places of those that are priced side by side: of one format; those whose k is shared have arrays of their own."""
+
+    def kind(place: int) -> tuple[Any, ...]:
+        return shapes[place][: 5 if shapes[place].shares_k else 3]
+
+    return [list(places) for _, places in groupby(sorted(range(len(shapes)), key=kind), kind)]
+
+
+def side_by_side(shapes: Sequence[Shape], tokens: IntArray) -> tuple[Gemm, IntArray, list[slice]]:
+    """Copies of products beside each other, their columns on PIM, int64 [columns], and which are of which product.
+
+    Args:
+        shapes: Such as ``alike`` put together.
+        tokens: int64 [tokens, 1], or [shapes] for as many as each has.
+    """
+    first, columns = shapes[0], [shape.columns for shape in shapes]
+    counts = [len(each) for each in columns]
+    ends = np.cumsum(counts).tolist()
+    if tokens.ndim == 1:
+        tokens = np.repeat(tokens, counts)
+    k, n = first.k, first.n
+    if not first.shares_k:
+        k, n = (np.repeat([shape[i] for shape in shapes], counts) for i in (3, 4))  # type: ignore[assignment]
+    one = Gemm(first.shares_k, 1, tokens, k, n, first.stored, first.activation_bits)
+    parts = [slice(end - count, end) for count, end in zip(counts, ends, strict=True)]
+    return one, np.concatenate(columns), parts
 
 
 def _part_of(cost: Cost, energy_pj: FloatArray | None, columns: slice, whole: tuple[int, int]) -> TiledProduct:

@@ -5,7 +5,7 @@ several channels, so that all have the same parts of as many heads: the NPU puts
 Within a channel a head's positions may be dealt to dies again (``lpspec.dram.pim.cache``).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import gcd
 from typing import overload
 
@@ -14,7 +14,6 @@ import numpy as np
 from lpspec.devices.cost import Real
 from lpspec.dram.pim.cache import part_positions, parts_for
 from lpspec.llm.counts import Count, ceil_div
-from lpspec.llm.operators import Attention
 from lpspec.machine.pim_format import INT8, PimFormat
 
 
@@ -48,11 +47,6 @@ class KeyShare:
     heads: Count
     scores_keys: Count
     values_keys: Count
-
-
-def over_keys(op: Attention, keys: Count) -> Attention:
-    """The same attention over so many positions."""
-    return replace(op, context=keys - op.tokens, pairs=op.tokens * keys, window=None)
 
 
 @dataclass(frozen=True, slots=True)

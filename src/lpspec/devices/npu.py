@@ -13,7 +13,7 @@ import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real, macs_at, off_chip_read
 from lpspec.devices.device import Identity, PhasePart
-from lpspec.devices.kv_share import KeyShare, over_keys
+from lpspec.devices.kv_share import KeyShare
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.weight_stationary import Passing, WeightStationary
 from lpspec.errors import InputError
@@ -208,7 +208,7 @@ class Npu:
 
     def scores_left(self, op: Attention, share: KeyShare) -> PhasePart:
         """QK^T of one layer beside what PIM computes of it: the other heads, and the other positions of these."""
-        parts = [(op, op.kv_heads - share.heads), (over_keys(op, op.keys - share.scores_keys), share.heads)]
+        parts = [(op, op.kv_heads - share.heads), (op.over(op.keys - share.scores_keys), share.heads)]
         found = [
             (self.halves_read_bytes(of, n)[0], self.scores_compute_ns(of, n), self.scores_on_chip(of, n), of.keys > 0)
             for of, n in parts
@@ -217,7 +217,7 @@ class Npu:
 
     def values_left(self, op: Attention, share: KeyShare) -> PhasePart:
         """PV, likewise; vector lanes add what both sides sum up, as PIM's results come in, which takes no time."""
-        parts = [(op, op.kv_heads - share.heads), (over_keys(op, op.keys - share.values_keys), share.heads)]
+        parts = [(op, op.kv_heads - share.heads), (op.over(op.keys - share.values_keys), share.heads)]
         found = [
             (self.halves_read_bytes(of, n)[1], self.values_compute_ns(of, n), self.values_on_chip(of, n), of.keys > 0)
             for of, n in parts

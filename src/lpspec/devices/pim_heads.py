@@ -86,17 +86,17 @@ class PimHeads(ABC):
         slots = ceil_div(keys, self.die.mpus * share.form.lanes(self.spec.lanes.n))
         units, tiles = matrices * slots, ceil_div(matrices, self.spec.concurrent_ranks.n) * slots
         passes, rows = self.passes(queries), ceil_div(share.head_dim, self.row_columns)
-        return PimWork(
+        return PimWork(  # what has fewest axes is multiplied first
             passes=tiles * passes,
-            macs=tiles * passes * share.head_dim,
-            rows=tiles * passes * rows,
+            macs=tiles * share.head_dim * passes,
+            rows=tiles * rows * passes,
             die_passes=units * passes,
-            die_macs=units * passes * share.head_dim,
-            die_rows=units * passes * rows,
-            token_macs=units * queries * share.head_dim,
-            input_sets=units * passes * self._input_sets(share.head_dim, share.form),
+            die_macs=units * share.head_dim * passes,
+            die_rows=units * rows * passes,
+            token_macs=units * share.head_dim * queries,
+            input_sets=units * self._input_sets(share.head_dim, share.form) * passes,
             input_bursts=units * self._input_bursts(queries, share.head_dim, share.form),
-            output_bursts=matrices * queries * self._result_bursts(keys),
+            output_bursts=matrices * self._result_bursts(keys) * queries,
             share=share.mean_share(kv_heads),
             form=share.form,
         )
@@ -114,9 +114,11 @@ class PimHeads(ABC):
         if self.spec.input_reach == "mpus":
             return self._values_apart(heads, matrices, together)
         one, more, less = (self.passes(queries * heads) for heads in (together, most, np.maximum(most - 1, 0)))
-        sent = self._input_bursts(queries * together, keys, share.form) * full * dies
-        sent = sent + self._input_bursts(queries * most, keys, share.form) * with_most
-        sent = sent + self._input_bursts(queries * np.maximum(most - 1, 0), keys, share.form) * with_less
+        sent: Count = 0
+        for heads_of_die in range(1, together + 1):
+            dies_with = (most == heads_of_die) * with_most + (most - 1 == heads_of_die) * with_less
+            dies_with = dies_with + (heads_of_die == together) * full * dies
+            sent = sent + self._input_bursts(queries * heads_of_die, keys, share.form) * slots * dies_with
         passes = (full * one + more) * slots
         die_passes = (full * dies * one + with_most * more + with_less * less) * slots
         rows = ceil_div(keys, self.row_columns)
@@ -127,9 +129,9 @@ class PimHeads(ABC):
             die_passes=die_passes,
             die_macs=die_passes * keys,
             die_rows=die_passes * rows,
-            token_macs=matrices * queries * keys * slots,
+            token_macs=matrices * slots * queries * keys,
             input_sets=die_passes * self._input_sets(keys, share.form),
-            input_bursts=sent * slots,
+            input_bursts=sent,
             output_bursts=matrices * queries * self._result_bursts(share.value_width),
             share=share.mean_share(kv_heads),
             form=share.form,

@@ -6,7 +6,7 @@ operator (mostly one per layer) unless they say otherwise.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lgamma
 from typing import Any, TypeAlias
 
@@ -140,6 +140,7 @@ class Attention:
         latent: Whether values are part of the cached keys, read once for both.
         cached: Numbers that a token has in the cache beside keys and values.
         writes: Whether new keys and values are written; not where the cache is another layer's.
+        read: Positions read where that was given (``over``); None for those of the context and the new tokens.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Attention:
     latent: bool = False
     cached: int = 0
     writes: bool = True
+    read: Count | None = None
 
     @property
     def value_width(self) -> int:
@@ -166,10 +168,16 @@ class Attention:
     @property
     def keys(self) -> Count:
         """Positions read: what the cache keeps of the context, and the new tokens."""
+        if self.read is not None:
+            return self.read
         if self.window is None:
             return self.context + self.tokens
         kept: Count = plain(np.minimum(self.context, self.window - 1))
         return kept + self.tokens
+
+    def over(self, keys: Count) -> "Attention":
+        """The same attention over so many positions, all of which all tokens see."""
+        return replace(self, context=keys - self.tokens, pairs=self.tokens * keys, window=None, read=keys)
 
     @property
     def queries(self) -> Count:
