@@ -330,7 +330,7 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
         np.empty((6, int(turns[:, 0].sum())), np.int64),
     )
     steps = replay_pruned(
-        np.ascontiguousarray(trace.ranks[:, :heads]),
+        trace.of_first_heads(heads),
         turns,
         price,
         accuracy,

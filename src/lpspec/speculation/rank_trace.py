@@ -14,7 +14,7 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -98,6 +98,16 @@ class RankTrace:
         """Turns of text, each decoded from its own first token."""
         return len(self.turn_lengths)
 
+    def of_first_heads(self, heads: int) -> NDArray[np.int8]:
+        """Ranks in the lists of the first heads alone, kept, since many points replay them: int8 [positions, heads]."""
+        if heads not in self._of_first_heads:
+            self._of_first_heads[heads] = np.ascontiguousarray(self.ranks[:, :heads])
+        return self._of_first_heads[heads]
+
+    @cached_property
+    def _of_first_heads(self) -> dict[int, NDArray[np.int8]]:
+        return {}
+
     @cached_property
     def turn_starts(self) -> IntArray:
         """int64 [turns], the position at which each turn begins."""
@@ -179,11 +189,22 @@ def load_trace(name_or_path: str | Path) -> RankTrace:
     Raises:
         InputError: There is no such trace, or the file is not a sound trace of this version.
     """
-    if isinstance(name_or_path, str) and name_or_path in trace_names():
-        return _read(_shipped().joinpath(f"{name_or_path}.npz"), name_or_path)
+    if isinstance(name_or_path, str) and name_or_path in _shipped_names():
+        return _shipped_trace(name_or_path)
     if isinstance(name_or_path, str) and not _is_path(name_or_path):
         raise unknown_name("trace", name_or_path, trace_names())
     return _read(Path(name_or_path), str(name_or_path))
+
+
+@cache
+def _shipped_names() -> frozenset[str]:
+    return frozenset(trace_names())
+
+
+@lru_cache(8)
+def _shipped_trace(name: str) -> RankTrace:
+    """One that comes with the package, whose files do not change: many points replay the same."""
+    return _read(_shipped().joinpath(f"{name}.npz"), name)
 
 
 def _shipped() -> Traversable:

@@ -76,6 +76,11 @@ def rank_probabilities(model: str, top_k: int = 10) -> FloatArray:
     """
     if not 1 <= top_k <= MAX_RANKS:
         raise InputError(f"rank probabilities: top_k {top_k} is not possible, allowed are 1 to {MAX_RANKS}")
+    return _extrapolated(model, top_k).copy()
+
+
+@cache
+def _extrapolated(model: str, top_k: int) -> FloatArray:
     measured = head_accuracy(model)
     log_rank = np.log(np.arange(1, max(top_k, MEASURED_RANKS) + 1))
     slope, level = np.polyfit(log_rank[FITTED_RANKS], np.log(measured[:, FITTED_RANKS]).T, 1)
