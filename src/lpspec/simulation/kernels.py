@@ -90,8 +90,7 @@ def replay_pruned(
             if stands:
                 size = best_rival(settled, hoped, price[placement, position], growth)
             else:
-                held = False
-                size = decide(settled, hoped, price[placement, position], growth, len(work) == 1)
+                size, held = decide(settled, hoped, price[placement, position], growth, len(work) == 1), False
             depth = depth_of(growth, size)
             heads_run[step] = heads_to_run(price[placement, position], depth, heads)
             count_run(runs, 0, heads_run[step], memory)
