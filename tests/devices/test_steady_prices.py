@@ -109,8 +109,9 @@ def test_machines_share_programs_only_where_they_are_the_same(
         ("tinyllama", {}),
         ("tinyllama", {"pim.alus": "6"}),
         ("tinyllama", {"memory.pim_ranks": "1", "pim.concurrent_ranks": "1", "pim.alus": "2"}),
+        ("tinyllama", {"memory.die": "lpddr6-10667-16gb", "memory.channels": "1", "pim.banks_per_mpu": "1"}),
     ],
-    ids=["bound by PIM", "heads on both sides", "bound by the bus"],
+    ids=["bound by PIM", "heads on both sides", "bound by the bus", "bare row changes beside reads"],
 )
 def test_no_error_exceeds_the_bound(model: str, changes: dict[str, str]) -> None:
     """TinyLlama groups its queries by eight; with one PIM rank the NPU's reads end most products."""

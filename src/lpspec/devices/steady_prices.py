@@ -56,6 +56,10 @@ CROWDED_ERROR = 0.0003
 REFRESH_RUNS = {"spare": 128, "busy": 32}
 """Refresh intervals, at most, of a run that finds what refresh adds; where the bus binds, all are alike."""
 
+BARE_ROWS_ERROR = 0.03
+"""Relative error of the time of a program whose row changes nothing hides, since an MPU has one bank, beside reads that
+nearly fill the bus, assumed: one was 2.2 % off, as reads fit into some of its pauses."""
+
 BRIEF_RUN, CROWDED_RUN = 4, 8
 """Refresh intervals of the shortest run, and at least of the two that tell what reads make of it: a run over n of them
 was at most 3 % / n off, of products 0.1 % from 64 on."""
@@ -228,7 +232,7 @@ class SteadyPrices(Prices):
 
     def _hold_bound(self, phases: list["_Phase"], total: float) -> None:
         """Run phases by themselves until their errors together are small enough."""
-        error = {phase: self._families[phase.place].error + self._crowded(phase) * CROWDED_ERROR for phase in phases}
+        error = {phase: self._error(phase) for phase in phases}
         doubt = sum(phase.weight * error[phase] for phase in phases) / total
         for phase in sorted(phases, key=lambda phase: -phase.weight * error[phase]):
             if doubt + REFRESH_ERROR <= ALLOWED_ERROR:
@@ -238,6 +242,14 @@ class SteadyPrices(Prices):
         streams = sum(phase.weight for phase in phases if phase.job.kin is not None and phase.job.kin.long) / total
         assert self.bound is not None
         self.bound = max(self.bound, doubt + REFRESH_ERROR + streams * STREAM_ERROR)
+
+    def _error(self, phase: "_Phase") -> float:
+        """Relative error of its time, about."""
+        pim = self.device.pim_side
+        is_bare = pim is not None and pim.banks_per_mpu.n == 1 and phase.kin.beside is not None
+        beside = is_bare and phase.kin.bursts > 0 and self._bus_share(phase) >= FREE_SHARE
+        found = self._families[phase.place].error + self._crowded(phase) * CROWDED_ERROR
+        return found + beside * BARE_ROWS_ERROR
 
 
 class _Phase:
