@@ -95,3 +95,11 @@ def test_tiles_are_looked_up_as_they_are_computed(tokens: int) -> None:
         looked_up, computed = allocator._split_events(op, placed, columns), allocator._split_activity(op, columns)
         for name in EVENTS:
             assert getattr(looked_up, name) == pytest.approx(getattr(computed, name), rel=1e-14)
+
+
+def test_passes_of_no_request_cost_nothing() -> None:
+    system = make_system("lp-spec", load_model("tinyllama"), Scenario())
+    allocator = step_costs(system, 50, 40).allocator
+    assert allocator is not None
+    none = np.zeros(0, np.int64)
+    assert np.size(allocator.decode_cost(verify_operators(system.model, none, none)).latency_ns) == 0

@@ -68,7 +68,7 @@ class AttentionSplits(ABC):
         keys, tokens = np.broadcast_arrays(op.keys, op.tokens)
         found, row = np.unique(keys, return_inverse=True)
         places = [known.get(k) for k in found.tolist()]
-        table = places[0][0] if places[0] is not None else None
+        table = places[0][0] if places and places[0] else None  # a grid may be empty
         if table is None or table.events is None or not all(place and place[0] is table for place in places):
             return self._heads_activity(op, pim_heads)
         rows = np.array([place[1] for place in places if place])[row.reshape(keys.shape)]
