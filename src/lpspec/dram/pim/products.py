@@ -10,6 +10,7 @@ fewer tokens reads fewer bursts.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,19 +18,9 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import IntArray
 from lpspec.dram.pim.cache import HeadMatrices, KvPlacement
+from lpspec.dram.pim.passes import BURST_SUMS, InputStream, Reading, Readout, end_of, input_sets, passes_of, readouts_of
 from lpspec.dram.pim.staggered import takes_turns, write_staggered
-from lpspec.dram.pim.tiles import (
-    BURST_SUMS,
-    InputStream,
-    Readout,
-    Step,
-    TileWriter,
-    difference,
-    end_of,
-    input_sets,
-    passes_of,
-    repeats,
-)
+from lpspec.dram.pim.tiles import Step, TileWriter, difference, repeats
 from lpspec.dram.pim.weights import PimChannel, Tile, WeightPlacement, period_of
 from lpspec.errors import InputError
 from lpspec.machine.pim_format import PimFormat
@@ -54,7 +45,7 @@ class PimProgram:
         lines: Instructions, as ``lpspec.dram.run.simulate.run_channel`` takes them.
         channel: The ranks.
         streams: Inputs.
-        readouts: Outputs; those of the same place are partial sums, which the NPU adds.
+        readings: Outputs, by unit and pass.
         input_bursts: Bursts of the input image; a program may send them several times.
         output_bursts: Bursts of the output image.
         shape: Matrices, tokens and outputs of the result.
@@ -63,10 +54,15 @@ class PimProgram:
     lines: IntArray
     channel: PimChannel
     streams: tuple[InputStream, ...]
-    readouts: tuple[Readout, ...]
+    readings: tuple[Reading, ...]
     input_bursts: int
     output_bursts: int
     shape: tuple[int, int, int]
+
+    @cached_property
+    def readouts(self) -> tuple[Readout, ...]:
+        """Outputs, by MPU; those of the same place are partial sums, which the NPU adds."""
+        return tuple(readouts_of(self.channel, self.shape[1], self.readings))
 
     def input_image(self, inputs: Inputs) -> NDArray[np.int8]:
         """Bursts to send, int8 [bursts, 32], for inputs [matrices, tokens, k]."""
@@ -159,8 +155,8 @@ def _compile(
     for matrices in dict.fromkeys(own for tile in tiles for unit in tile for _, own in input_sets(channel, unit)):
         streams[matrices] = InputStream(bursts, matrices, k, tokens)
         bursts += -(-len(matrices) * tokens // alus) * channel.segments(k) * channel.row_bursts
-    readouts: list[Readout] = []
-    plans = [passes_of(channel, tile, tokens, k, streams, readouts) for tile in tiles]
+    readings: list[Reading] = []
+    plans = [passes_of(channel, tile, tokens, k, streams, readings) for tile in tiles]
     writer = TileWriter(channel, fence_ck or 0)
     writer.builder.enter(channel.mask)
     if fence_ck is None:
@@ -172,5 +168,5 @@ def _compile(
             for plan in plans[first : first + period]:
                 writer.tile(plan)
     writer.builder.leave(channel.mask)
-    outputs = end_of(readouts)
-    return PimProgram(writer.builder.build(), channel, tuple(streams.values()), tuple(readouts), bursts, outputs, shape)
+    outputs = end_of(readings)
+    return PimProgram(writer.builder.build(), channel, tuple(streams.values()), tuple(readings), bursts, outputs, shape)

@@ -197,8 +197,8 @@ class ProgramBuilder:
     ) -> None:
         if not 0 < mask < 1 << self._ranks:
             raise InputError(f"mask {mask:#b} names no rank, or one beyond the {self._ranks} of the channel")
-        steps = *row_steps, *_NO_STEPS[len(row_steps) :]
-        marks = *data_steps, *_NO_STEPS[len(data_steps) :]
+        steps = (*row_steps, *_NO_STEPS[len(row_steps) :]) if row_steps else _NO_STEPS
+        marks = (*data_steps, *_NO_STEPS[len(data_steps) :]) if data_steps else _NO_STEPS
         self._lines.append((op, mask, bank, row, column, count, inputs, tokens, *steps, data, *marks))
 
     @staticmethod

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
+from lpspec.dram.pim.passes import Pass, Plan, Work
 from lpspec.dram.pim.program import ProgramBuilder
-from lpspec.dram.pim.tiles import Pass, Plan, Step, TileWriter, Work
+from lpspec.dram.pim.tiles import Step, TileWriter
 from lpspec.dram.pim.weights import PimChannel
 
 ROUNDS = 8

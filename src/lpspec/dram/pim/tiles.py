@@ -10,146 +10,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
+from typing import NamedTuple
 
-from lpspec.dram.pim.program import EVERY_MPU, ProgramBuilder, Reach
-from lpspec.dram.pim.weights import PimChannel, Tile, Unit, ranks_of
+from lpspec.dram.pim.passes import Pass, Plan, Work
+from lpspec.dram.pim.program import ProgramBuilder, Reach
+from lpspec.dram.pim.weights import PimChannel, ranks_of
 from lpspec.machine.die import DieSpec
 
 REFRESH_INTERVALS = 2
 """Refresh intervals of MACs between two refresh points: a stop pays for both, and retention has room for 9."""
 
-BURST_SUMS = 8
-"""Accumulators in a burst."""
-
 BURST_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class InputStream:
-    """The inputs of some matrices as bursts: [pass, row of k, burst], from ``first`` in the program's input image.
-
-    Attributes:
-        first: First burst.
-        matrices: Whose inputs, one after the other; the tokens of all of them share the ALUs.
-        k: Inputs of one token.
-        tokens: Tokens of each matrix.
-    """
-
-    first: int
-    matrices: tuple[int, ...]
-    k: int
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Readout:
-    """Accumulators of one MPU after one pass, from burst ``first`` of the output image: [tokens, bursts of 8 lanes]."""
-
-    first: int
-    matrix: int
-    token: int
-    tokens: int
-    column: int
-    lanes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """How rows, input bursts and output bursts move on with each round of a loop."""
 
     row: int = 0
     inputs: int = 0
     outputs: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One unit in one pass.
-
-    Attributes:
-        unit: The unit.
-        tokens: Its tokens.
-        inputs: First input burst of each part of its MPUs that has inputs of its own, behind where these go.
-        runs: Runs of accumulators to read (burst, count).
-    """
-
-    unit: Unit
-    tokens: int
-    inputs: tuple[tuple[Reach, int], ...]
-    runs: tuple[tuple[int, int], ...]
-
-    @property
-    def first_input(self) -> int:
-        """The first of its input bursts."""
-        return self.inputs[0][1]
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """What the units of a tile do in one pass.
-
-    Attributes:
-        works: Units that still have tokens.
-        tokens: Tokens served, the most of any unit.
-        outputs: First output burst.
-    """
-
-    works: tuple[Work, ...]
-    tokens: int
-    outputs: int
-
-    def shape(self) -> tuple[object, ...]:
-        """Everything but the rows and bursts that may move on in a loop."""
-        first = self.works[0]
-
-        def inputs(w: Work) -> tuple[object, ...]:
-            return tuple((reach, burst - first.first_input) for reach, burst in w.inputs)
-
-        return (
-            self.tokens,
-            tuple(
-                (w.unit.rank, w.unit.k, w.tokens, w.runs, w.unit.row - first.unit.row, inputs(w)) for w in self.works
-            ),
-        )
-
-
-Plan = tuple[Pass, ...]
-
-
-def passes_of(
-    channel: PimChannel,
-    tile: Tile,
-    tokens: int,
-    k: int,
-    streams: dict[tuple[int, ...], InputStream],
-    readouts: list[Readout],
-) -> Plan:
-    """The passes of a tile, each readout noted in the order in which bursts come."""
-    alus = channel.device.pim.alus.n
-    passes: list[Pass] = []
-    for first in range(0, tokens * max(len(sets[0][1]) for unit in tile if (sets := input_sets(channel, unit))), alus):
-        works: list[Work] = []
-        outputs = end_of(readouts)
-        served = 0
-        for unit in tile:
-            sets = input_sets(channel, unit)
-            here = min(alus, tokens * len(sets[0][1]) - first)
-            if here <= 0:
-                continue
-            served = max(served, here)
-            rows_before = first // alus * channel.segments(k) + unit.k_first // channel.columns
-            inputs = tuple((reach, streams[own].first + rows_before * channel.row_bursts) for reach, own in sets)
-            works.append(Work(unit, here, inputs, tuple(_runs(channel, unit, first, here, tokens, readouts))))
-        passes.append(Pass(tuple(works), served, outputs))
-    return tuple(passes)
-
-
-def input_sets(channel: PimChannel, unit: Unit) -> tuple[tuple[Reach, tuple[int, ...]], ...]:
-    """Which MPUs of a unit take the inputs of which matrices: all those of all, or each run of MPUs its own."""
-    if not channel.inputs_apart or len(unit.matrices) == 1:
-        return ((EVERY_MPU, unit.matrices),)
-    mpus = {own: [block.mpu for block in unit.blocks if block.matrix == own] for own in unit.matrices}
-    return tuple(((min(some), len(some)), (own,)) for own, some in mpus.items())
 
 
 @lru_cache(maxsize=1 << 10)
@@ -163,44 +42,6 @@ def _filled(tokens: int, count: int, depth: int) -> tuple[tuple[int, int], ...]:
         else:
             runs.append((first, last + 1 - first))
     return tuple(runs)
-
-
-def end_of(readouts: Sequence[Readout]) -> int:
-    """Output bursts noted so far."""
-    if not readouts:
-        return 0
-    return readouts[-1].first + readouts[-1].tokens * -(-readouts[-1].lanes // BURST_SUMS)
-
-
-def _runs(
-    channel: PimChannel, unit: Unit, first: int, here: int, tokens: int, readouts: list[Readout]
-) -> list[tuple[int, int]]:
-    """Runs of accumulator bursts (first, count) of one unit after the pass of its token rows from ``first``."""
-    runs: list[tuple[int, int]] = []
-    per_token, per_mpu, apart = channel.lanes // BURST_SUMS, channel.device.readback_bursts, channel.inputs_apart
-    place = {matrix: 0 if apart else i * tokens for i, matrix in enumerate(unit.matrices)}
-    begin = until = 0  # accumulator bursts of the run that is open
-    end = end_of(readouts)
-    for block in unit.blocks:
-        start = place[block.matrix]  # of the matrix among the unit's token rows
-        low, high = max(first, start), min(first + here, start + tokens)
-        if low >= high:
-            continue
-        readouts.append(Readout(end, block.matrix, low - start, high - low, block.first, block.lanes))
-        used = -(-block.lanes // BURST_SUMS)
-        end += (high - low) * used
-        burst = block.mpu * per_mpu + (low - first) * per_token
-        if used == per_token:  # tokens side by side
-            used *= high - low
-            low = high - 1
-        for _ in range(high - low):
-            if burst != until:
-                if until:
-                    runs.append((begin, until - begin))
-                begin = burst
-            until = burst + used
-            burst += per_token
-    return [*runs, (begin, until - begin)] if until else runs
 
 
 def pairs_between_refreshes(device: DieSpec) -> int:
@@ -222,7 +63,7 @@ def repeats(plans: list[Plan], period: int) -> Iterator[tuple[int, int, int]]:
         """Whether a period of tiles from i on repeats the one before it, moved on by the step."""
         return i + period <= len(plans) and all(
             len(plans[j]) == len(plans[j - period])
-            and all(a.shape() == b.shape() for a, b in zip(plans[j - period], plans[j], strict=True))
+            and all(a.shape == b.shape for a, b in zip(plans[j - period], plans[j], strict=True))
             and difference(plans[j - period], plans[j]) == step
             for j in range(i, i + period)
         )
@@ -239,6 +80,20 @@ def repeats(plans: list[Plan], period: int) -> Iterator[tuple[int, int, int]]:
         at += width * rounds
 
 
+class _Row(NamedTuple):
+    """What all units do in one segment.
+
+    Attributes:
+        opened: Ranks by the row that they open, in the first segment of a bank.
+        sent: By set of registers: ranks, MPUs, first input burst of the first set, slot, and bursts.
+        streamed: By set of registers: ranks, first column, and columns.
+    """
+
+    opened: dict[int, int]
+    sent: list[list[tuple[int, Reach, int, int, int]]]
+    streamed: list[list[tuple[int, int, int]]]
+
+
 @dataclass
 class TileWriter:
     """Writes the lines of tiles, keeping track of open rows and of the loops around."""
@@ -248,6 +103,7 @@ class TileWriter:
     builder: ProgramBuilder = field(init=False)
     steps: list[Step] = field(default_factory=list)
     open: dict[int, int] = field(default_factory=dict)  # parity: ranks
+    _rows: dict[tuple[int, ...], _Row] = field(default_factory=dict)  # of the pass, by inputs of each unit
 
     def __post_init__(self) -> None:
         """Start a program without lines."""
@@ -266,7 +122,7 @@ class TileWriter:
 
     def tile(self, plan: Plan) -> None:
         """All passes of a tile; equal ones as a loop."""
-        for _, same in groupby(plan, lambda p: p.shape()):
+        for _, same in groupby(plan, lambda p: p.shape):
             passes = tuple(same)
             step = difference(passes, passes[1:]) if len(passes) > 1 else Step()
             with self.loop(len(passes), step):
@@ -279,6 +135,7 @@ class TileWriter:
         full = min(w.unit.k for w in work.works) // width
         longest = max(self.channel.segments(w.unit.k) for w in work.works)
         rounds = max(0, full - 2) // 2
+        self._rows = {}
         for j in range(min(2, longest)):
             self._segment(work, j)
         block = pairs_between_refreshes(device)
@@ -339,52 +196,60 @@ class TileWriter:
             self.builder.precharge(self.open.pop(parity), parity)
         if refresh and self.channel.banks_per_mpu == 1:
             self.builder.refresh_point(self.channel.mask)
-        by_row = self._open_row(work, j)
-        for c in range(self.channel.chunks):
-            lengths = self._send(work, j, c)
-            if refresh and self.channel.banks_per_mpu == 2 and c == 0:
-                self._refresh_between(parity, by_row)
-            self._multiply(work, lengths, j, c)
-
-    def _open_row(self, work: Pass, j: int) -> dict[int, int]:
-        """Open the row of segment j; the ranks of each row."""
-        banks = self.channel.banks_per_mpu
-        units = [w.unit for w in work.works if w.unit.k > j * self.channel.columns]
-        by_row = {row: ranks_of([u for u in units if u.row == row]) for row in dict.fromkeys(u.row for u in units)}
+        row, chunks, slots = self._row(work, j), self.channel.chunks, self.builder.slots
         steps = [step.row for step in self.steps]
-        for row, mask in by_row.items():
-            self.builder.activate(mask, j % banks, row + j // banks, steps)
-        self.open[j % banks] = ranks_of(units)
-        return by_row
+        for first, mask in row.opened.items():
+            self.builder.activate(mask, parity, first + j // self.channel.banks_per_mpu, steps)
+        self.open[parity] = sum(row.opened.values())
+        marks = [step.inputs for step in self.steps]
+        for c in range(chunks):
+            chunk = j * chunks + c
+            inputs = chunk % 2
+            for mask, reach, first, slot, bursts in row.sent[c]:
+                data = first + chunk * slots + slot
+                self.builder.load_inputs(mask, inputs * slots + slot, bursts, data, marks, reach)
+            if refresh and self.channel.banks_per_mpu == 2 and c == 0:
+                self._refresh_between(parity, row.opened)
+            for mask, column, count in row.streamed[c]:
+                self.builder.mac(mask, parity, inputs, column, count, work.tokens)
 
-    def _send(self, work: Pass, j: int, c: int) -> list[tuple[Work, int]]:
-        """Send set c of the inputs of segment j; how many inputs of a token each unit then has."""
-        width, chunk, chunks = self.channel.columns, self.channel.chunk, self.channel.chunks
-        counts = [(w, min(width, w.unit.k - j * width)) for w in work.works if w.unit.k > j * width]
-        lengths = [(w, min(chunk, count - c * chunk)) for w, count in counts if count > c * chunk]
-        self._inputs(lengths, j * chunks + c, (j * chunks + c) % 2)
-        return lengths
+    def _row(self, work: Pass, j: int) -> _Row:
+        """What a segment takes; the same as of another one with as many inputs."""
+        width = self.channel.columns
+        counts = tuple([min(width, max(0, w.unit.k - j * width)) for w in work.works])
+        found = self._rows.get(counts)
+        if found is None:
+            found = self._rows[counts] = self._made_row(work, counts)
+        return found
 
-    def _multiply(self, work: Pass, lengths: Sequence[tuple[Work, int]], j: int, c: int) -> None:
-        """Stream what these inputs meet."""
-        chunk, parity = self.channel.chunk, j % self.channel.banks_per_mpu
+    def _made_row(self, work: Pass, counts: tuple[int, ...]) -> _Row:
+        """What a segment takes with so many inputs of each unit."""
+        chunk, opened = self.channel.chunk, dict[int, int]()
+        for w, count in zip(work.works, counts, strict=True):
+            if count:
+                opened[w.unit.row] = opened.get(w.unit.row, 0) | 1 << w.unit.rank
+        sent, streamed = [], []
+        for first in range(0, chunk * self.channel.chunks, chunk):
+            pairs = zip(work.works, counts, strict=True)
+            lengths = [(w, min(chunk, count - first)) for w, count in pairs if count > first]
+            sent.append(list(self._inputs(lengths)))
+            streamed.append(list(self._columns(lengths, first)))
+        return _Row(opened, sent, streamed)
+
+    def _columns(self, lengths: Sequence[tuple[Work, int]], first: int) -> Iterator[tuple[int, int, int]]:
+        """What streams past one set of inputs: ranks, first column, and columns."""
         done = 0
         for length in sorted({count for _, count in lengths}):
-            mask = ranks_of([w.unit for w, count in lengths if count >= length])
-            inputs = (j * self.channel.chunks + c) % 2
-            self.builder.mac(mask, parity, inputs, c * chunk + done, length - done, work.tokens)
+            yield ranks_of([w.unit for w, count in lengths if count >= length]), first + done, length - done
             done = length
 
-    def _inputs(self, lengths: Sequence[tuple[Work, int]], chunk: int, inputs: int) -> None:
-        """Send one set of inputs: once for all ranks where they are the same."""
-        slots = self.builder.slots
-        marks = [step.inputs for step in self.steps]
+    def _inputs(self, lengths: Sequence[tuple[Work, int]]) -> Iterator[tuple[int, Reach, int, int, int]]:
+        """One set of inputs, sent once for all ranks where they are the same."""
         for (parts, tokens, count), same in groupby(lengths, lambda pair: (pair[0].inputs, pair[0].tokens, pair[1])):
             mask = ranks_of([w.unit for w, _ in same])
             for reach, first in parts:
-                data = first + chunk * slots
                 for slot, bursts in self._slots(tokens, count):
-                    self.builder.load_inputs(mask, inputs * slots + slot, bursts, data + slot, marks, reach)
+                    yield mask, reach, first, slot, bursts
 
     def _refresh_between(self, parity: int, by_row: dict[int, int]) -> None:
         """Refresh where only the row that comes next is open: it is opened again, for nothing else was opened yet."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,8 +144,7 @@ class PimChannel:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """The outputs of one MPU within a unit: ``lanes`` of them from ``first`` of matrix number ``matrix``."""
 
     mpu: int
@@ -154,8 +153,7 @@ class Block:
     lanes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """What one die computes in one go: its MPUs take the same inputs, each for its own outputs.
 
     Attributes:
