@@ -18,7 +18,15 @@ from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands, PhaseWork, Session
 from lpspec.dram.run.simulate import run_channel
-from lpspec.dram.run.steady import REFRESH_INTERVALS, in_the_long_run, is_long, per_refresh, refreshed, without_refresh
+from lpspec.dram.run.steady import (
+    REFRESH_INTERVALS,
+    Enough,
+    in_the_long_run,
+    is_long,
+    per_refresh,
+    refreshed,
+    without_refresh,
+)
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 from lpspec.machine.loading import load_platform, load_profile
@@ -36,7 +44,8 @@ MAC_NS = 5.0
 def repeated(phase: PhaseWork, device: DieSpec, controller: Controller) -> PhaseCommands:
     """A copy among copies that follow each other for ever."""
     alone = without_refresh(phase, device, controller)
-    copies = refreshed(phase, device, controller, REFRESH_INTERVALS, is_long(alone, device))
+    before = phase if is_long(alone, device) else None
+    copies = refreshed(phase, device, controller, Enough(REFRESH_INTERVALS), before)
     return in_the_long_run(alone, per_refresh(copies, alone), device)
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from lpspec.arrays import IntArray
 from lpspec.devices import channel_jobs
-from lpspec.devices.channel_jobs import PROGRAM_COUNTS
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.devices.phase_prices import Job
+from lpspec.devices.pim_work import PROGRAM_COUNTS
 from lpspec.dram.engine import state as k
 from lpspec.dram.run.session import CK
 from lpspec.dram.run.steady import in_the_long_run

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lpspec.arrays import IntArray
-from lpspec.devices.cost import Real
 from lpspec.devices.kv_append import columns_of_keys
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.phase_prices import Job, Kin, Prices, Work
 from lpspec.devices.pim import LpddrPim
-from lpspec.devices.pim_work import PimWork
+from lpspec.devices.pim_work import counts_of, each_count
 from lpspec.dram.engine.state import BANKS, BEATS
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.moves import plan_between_sides
@@ -34,13 +33,6 @@ LONGEST_STREAM = 1 << 17
 """Bursts of a stream of reads that are issued one by one: 90 refresh intervals. What is longer goes on at the rate of
 the second half."""
 
-PROGRAM_COUNTS = (
-    *("passes", "macs", "rows", "die_passes", "die_macs", "die_rows"),
-    *("input_sets", "input_bursts", "output_bursts"),
-)
-"""Counts of a program, by their names in ``PimWork``, that decide how long it takes."""
-
-
 SHORT_TILES, SHORT_STREAM = 12, 1 << 16
 """Tiles and bursts beyond which a product or a stream refreshes as one of so many does."""
 
@@ -55,6 +47,9 @@ LONGEST_TILES = 20
 
 BRIEF_TILES = 1
 """Tiles of a product by which is found what refresh adds to reads beside it."""
+
+BRIEF_KEYS = 64
+"""Keys of the head that goes before copies of attention."""
 
 
 class _Product(NamedTuple):
@@ -114,7 +109,7 @@ class ChannelJobs:
 
         unit, tile = channel.unit_outputs, channel.unit_outputs * channel.concurrent
         work = self._closed(channel.concurrent).gemm(tokens, k, width * self.channels, channel.form, k_split)
-        counts = tuple(float(count) for count in _each_count(work))
+        counts = tuple(float(count) for count in each_count(work))
 
         def beside(bursts: int, mac_ck: int) -> Job:
             def narrow(n: int, bursts: int) -> Job:
@@ -130,7 +125,8 @@ class ChannelJobs:
 
             enough = SHORT_TILES if width > LONGEST_TILES * tile else LONGEST_TILES
             shorter, brief = partial(of_tiles, enough), partial(of_tiles, BRIEF_TILES)
-            others = partial(beside, mac_ck=mac_ck), smaller, shorter, brief
+            before = (lambda: brief(bursts).work) if self._together(channel.concurrent) else None
+            others = partial(beside, mac_ck=mac_ck), smaller, shorter, brief, before
             family = ("product", channel.concurrent, *(("k",) if k_split else ()), *narrow_form)
             kin = self._kin(family, counts, (k, width), (bursts, mac_ck), others)
             key = (self._pim_key, *family[:1], tokens, k, width, *family[1:], bursts, mac_ck)
@@ -151,7 +147,7 @@ class ChannelJobs:
         closed, (pim_heads, queries, keys, _) = self._closed(share.concurrent), np.array(rows, np.int64).T
         asked = Heads(pim_heads, share, queries, keys)
         work = closed.scores_of(asked) if what == "scores" else closed.served_values(asked)
-        counts = _counts_of(work, len(rows))
+        counts = counts_of(work, len(rows))
         on_channel = np.broadcast_to(share.channel_keys(keys), len(rows)).tolist()
         of_channel = np.broadcast_to(ceil_div(pim_heads, share.quantum), len(rows)).tolist()
         mean = np.broadcast_to(share.mean_share(pim_heads), len(rows)).tolist()
@@ -174,23 +170,33 @@ class ChannelJobs:
         """Scores or values of heads of a channel, queries and keys, with any number of bursts read beside."""
         (share, dealing), (of_channel, queries, on_channel) = dealt, sizes
 
-        def compiled() -> IntArray:
-            kv = self._placement(share, on_channel)
+        def compiled(heads: int, keys: int) -> IntArray:
+            kv = self._placement(share, keys)
             if what == "values":
-                return compile_values(kv, on_channel, queries, heads=of_channel).lines
-            return compile_scores(kv, on_channel, queries, heads=of_channel, in_turn="in turn" in dealing).lines
+                return compile_values(kv, keys, queries, heads=heads).lines
+            return compile_scores(kv, keys, queries, heads=heads, in_turn="in turn" in dealing).lines
 
-        def program() -> IntArray:
-            return _lines((*self._geometry, what, *dealing, of_channel, queries, on_channel), compiled)
+        def program(heads: int = of_channel, keys: int = on_channel) -> IntArray:
+            return _lines((*self._geometry, what, *dealing, heads, queries, keys), lambda: compiled(heads, keys))
 
         def beside(bursts: int, mac_ck: int = 0) -> Job:
-            paced = partial(beside, mac_ck=mac_ck)
-            kin = self._kin((what, *dealing), counts, (), (bursts, mac_ck), (paced, list, paced, paced))
-            key = (self._pim_key, what, of_channel, *dealing, queries, on_channel, bursts, mac_ck)
+            def before() -> Work:
+                keys = min(on_channel, BRIEF_KEYS)
+                some = self._stream(bursts * keys // (of_channel * on_channel))
+                return replace(asked, program=partial(program, 1, keys), requests=some)
+
             asked = Work(program, self._stream(bursts), mac_ck or None, share.form)
+            paced = partial(beside, mac_ck=mac_ck)
+            others = paced, list, paced, paced, before if self._together(share.concurrent) else None
+            kin = self._kin((what, *dealing), counts, (), (bursts, mac_ck), others)
+            key = (self._pim_key, what, of_channel, *dealing, queries, on_channel, bursts, mac_ck)
             return self._paced(Job(key, asked, mean_share, kin), beside)
 
         return beside
+
+    def _together(self, concurrent: int) -> bool:
+        """Whether all PIM ranks compute at once; where not, how copies meet refresh hangs on what goes before."""
+        return self.pim is not None and concurrent == len(self.pim.pim_ranks)
 
     def _paced(self, job: Job, beside: Callable[[int, int], Job]) -> Job:
         """The same, which may also run with MACs a CK further apart.
@@ -209,9 +215,9 @@ class ChannelJobs:
         counts: tuple[float, ...],
         shape: tuple[Any, ...],
         beside: tuple[int, int],
-        others: tuple[Any, Any, Any, Any],
+        others: tuple[Any, Any, Any, Any, Any],
     ) -> Kin:
-        """What a program is like, by ``_each_count``.
+        """What a program is like, by ``each_count``.
 
         ``beside``: bursts read beside, CK between MACs.
         """
@@ -346,17 +352,6 @@ def _geometry(device: DieSpec) -> tuple[Any, ...]:
         if sides["pim_side"]:
             del sides["pim_side"][time]
     return json.dumps(sides), pairs_between_refreshes(device) if device.pim_side else 0
-
-
-def _each_count(work: PimWork) -> list[Real]:
-    """``PROGRAM_COUNTS``, and what MACs serve."""
-    return [*(getattr(work, name) for name in PROGRAM_COUNTS), work.token_macs * work.form.lanes(1)]
-
-
-def _counts_of(work: PimWork, n: int) -> list[tuple[float, ...]]:
-    """``_each_count`` of so many programs: rows of numbers."""
-    columns = [np.broadcast_to(count, n) for count in _each_count(work)]
-    return [tuple(row) for row in np.column_stack(columns).astype(np.float64).tolist()]
 
 
 _MOST_LINES = 1 << 12

@@ -10,7 +10,7 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.kept_prices import kept_prices
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import CK, COUNTED, PhaseCommands, PhaseWork
-from lpspec.dram.run.steady import in_the_long_run, is_long, per_refresh, refreshed, without_refresh
+from lpspec.dram.run.steady import Enough, in_the_long_run, is_long, per_refresh, refreshed, without_refresh
 from lpspec.machine.die import DieSpec
 from lpspec.machine.pim_format import INT8, PimFormat
 
@@ -56,6 +56,7 @@ class Kin:
         smaller: Short ones of the family with nothing read beside.
         shorter: One that refreshes like this with so many bursts beside, and is not longer.
         brief: A short one beside which so many bursts of the whole are read, in its time.
+        before: A short one that brings debts of refresh to where they are between copies; itself if left out.
         long: Whether it is a stream so long that refresh is all that counts.
     """
 
@@ -71,6 +72,7 @@ class Kin:
     smaller: "Callable[[], list[Job]]" = list
     shorter: "Callable[[int], Job] | None" = None
     brief: "Callable[[int], Job] | None" = None
+    before: "Callable[[], Work] | None" = None
     long: bool = False
 
 
@@ -139,13 +141,23 @@ class Prices:
         return _remembered((job.key, "alone"), run)
 
     def added(self, job: Job, alone: FloatArray, refresh_intervals: int) -> FloatArray:
-        """What each refresh adds to copies that take so much without, run or combined, float64 [COUNTED]."""
-        first_apart = is_long(alone, self.device)
+        """What each refresh adds to copies that take so much without, run or combined, float64 [COUNTED].
+
+        Of long ones another copy goes before those that count.
+        """
+        before = job.work if is_long(alone, self.device) else None
+        return self._added_behind(before, job, alone, (Enough(refresh_intervals), before is not None))
+
+    def _added_behind(self, before: Work | None, job: Job, alone: FloatArray, how: tuple[Enough, Any]) -> FloatArray:
+        """The same behind what goes before; ``how``: copies, and what tells this run from others of as many."""
+        enough, kind = how
 
         def run() -> FloatArray:
-            return refreshed(job.work.made(), self.device, self.controller, refresh_intervals, first_apart)
+            phase = job.work.made()
+            first = phase if before is job.work else before.made() if before else None
+            return refreshed(phase, self.device, self.controller, enough, first)
 
-        return per_refresh(_remembered((job.key, "refreshed", refresh_intervals, first_apart), run), alone)
+        return per_refresh(_remembered((job.key, "refreshed", enough.refresh_intervals, kind), run), alone)
 
 
 def _remembered(key: tuple[Any, ...], run: Callable[[], FloatArray]) -> FloatArray:

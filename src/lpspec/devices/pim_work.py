@@ -54,3 +54,21 @@ def chosen(first: PimWork, other: PimWork, better: Count) -> PimWork:
 
     counts: dict[str, Any] = {field.name: pick(field.name) for field in fields(PimWork) if field.name != "form"}
     return PimWork(**counts, form=first.form)
+
+
+PROGRAM_COUNTS = (
+    *("passes", "macs", "rows", "die_passes", "die_macs", "die_rows"),
+    *("input_sets", "input_bursts", "output_bursts"),
+)
+"""Counts of a program, by their names in ``PimWork``, that decide how long it takes."""
+
+
+def each_count(work: PimWork) -> list[Real]:
+    """``PROGRAM_COUNTS``, and what MACs serve."""
+    return [*(getattr(work, name) for name in PROGRAM_COUNTS), work.token_macs * work.form.lanes(1)]
+
+
+def counts_of(work: PimWork, n: int) -> list[tuple[float, ...]]:
+    """``each_count`` of so many programs: rows of numbers."""
+    columns = [np.broadcast_to(count, n) for count in each_count(work)]
+    return [tuple(row) for row in np.column_stack(columns).astype(np.float64).tolist()]

@@ -21,7 +21,7 @@ from lpspec.devices.phase_prices import Job, Kin, Prices
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, MAC_TOKENS, RANKS
-from lpspec.dram.run.steady import in_the_long_run
+from lpspec.dram.run.steady import Enough, in_the_long_run, is_long
 from lpspec.machine.die import DieSpec
 
 FREE_SHARE = 0.72
@@ -53,7 +53,7 @@ exact runs of 256 refresh intervals, which themselves take a stream on from its 
 CROWDED_ERROR = 0.0003
 """Relative error of the time of such phases beyond others', assumed: runs of them were at most 0.06 % off in all."""
 
-REFRESH_RUNS = {"spare": 128, "busy": 32}
+REFRESH_RUNS = {"spare": 64, "busy": 32}
 """Refresh intervals, at most, of a run that finds what refresh adds; where the bus binds, all are alike."""
 
 BARE_ROWS_ERROR = 0.03
@@ -75,6 +75,10 @@ own way."""
 INTERVALS, FULL_SHARE = 200.0, 0.05
 """Refresh intervals of a run, over the root of the share of the time that hangs on it, less below a share; rounded up
 to a power of two, so that machines share runs."""
+
+LONG_RUN, MOST_NOISE = 32, 8e-5
+"""Refresh intervals from which on a run goes on, until four times as many, while what copies say of a refresh differs
+so much that its standard error, of all time, may be more than this: where ranks take turns, it often is."""
 
 Place = tuple[Any, ...]
 
@@ -226,7 +230,13 @@ class SteadyPrices(Prices):
         like.take(phase.place, self._families[phase.place].counts([like.member()])[0])
         copy = float(like.alone[CK]) / self.device.timing.nREFI.n
         in_step = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
-        return self.added(job, like.alone, min(intervals * LONGER, REFRESH_RUNS["spare"]) if in_step else intervals)
+        intervals = min(intervals * LONGER, 2 * REFRESH_RUNS["spare"]) if in_step else intervals
+        if not is_long(like.alone, self.device) or (like.kin.before is None and intervals < LONG_RUN):
+            return self.added(job, like.alone, intervals)
+        error = MOST_NOISE * (INTERVALS / intervals) ** 2
+        enough = Enough(intervals, float(like.alone[CK]), error if intervals >= LONG_RUN else None)
+        before, kind = (job.work, "longer") if like.kin.before is None else (like.kin.before(), "brief")
+        return self._added_behind(before, job, like.alone, (enough, kind))
 
     # --- error
 

@@ -12,9 +12,17 @@ from lpspec.dram.pim.weights import PimChannel, place_weights
 from lpspec.dram.run.command_log import command_table
 from lpspec.dram.run.controller import Controller, Refresh
 from lpspec.dram.run.read_stream import ReadStream
-from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands, PhaseWork, Session, copied
+from lpspec.dram.run.session import CK, NO_PROGRAM, PhaseCommands, PhaseWork, Session, copied
 from lpspec.dram.run.simulate import ChannelRun, run_channel
-from lpspec.dram.run.steady import REFRESH_INTERVALS, in_the_long_run, is_long, per_refresh, refreshed, without_refresh
+from lpspec.dram.run.steady import (
+    REFRESH_INTERVALS,
+    Enough,
+    in_the_long_run,
+    is_long,
+    per_refresh,
+    refreshed,
+    without_refresh,
+)
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
@@ -26,7 +34,8 @@ CONTROLLER = Controller(ranks=4)
 def repeated(phase: PhaseWork, device: DieSpec, controller: Controller) -> PhaseCommands:
     """A copy among copies that follow each other for ever."""
     alone = without_refresh(phase, device, controller)
-    copies = refreshed(phase, device, controller, REFRESH_INTERVALS, is_long(alone, device))
+    before = phase if is_long(alone, device) else None
+    copies = refreshed(phase, device, controller, Enough(REFRESH_INTERVALS), before)
     return in_the_long_run(alone, per_refresh(copies, alone), device)
 
 
@@ -124,6 +133,31 @@ def test_few_intervals_give_what_many_do(tokens: int, k: int, n: int, bursts: in
     true_ck = many.session.now_ck / many.n
     assert repeated(PhaseWork(program, reads), DIE, CONTROLLER).ck == pytest.approx(true_ck, rel=1e-3)
     assert few.session.now_ck / few.n < true_ck
+
+
+@pytest.mark.parametrize(("error", "least", "most"), [(1.0, 8, 24), (-1.0, 32, 48)])
+def test_more_copies_run_while_they_differ(error: float, least: int, most: int) -> None:
+    phase, interval_ck = PhaseWork(product(4, 4096, 768).lines, NO_REQUESTS), DIE.timing.nREFI.n
+    alone = without_refresh(phase, DIE, CONTROLLER)
+    *counts, n, served = refreshed(phase, DIE, CONTROLLER, Enough(8, float(alone[CK]), error), phase).tolist()
+    assert least <= counts[CK] / interval_ck <= most
+    assert n >= 2
+    assert served == pytest.approx(counts[CK] / interval_ck, abs=2)
+
+
+def test_what_goes_before_copies_is_not_counted() -> None:
+    """By a session of its own: a short program, whose refreshes and commands are none of the copies'."""
+    short, phase = (PhaseWork(product(4, 4096, n).lines, NO_REQUESTS) for n in (768, 3072))
+    found = refreshed(phase, DIE, CONTROLLER, Enough(40), short)
+    session = Session(DIE, CONTROLLER)
+    session.run(short.program, short.requests)
+    begin_ck, before, copies = session.now_ck, session.mean_of(1).counts, 0
+    already = session.refreshes(0)
+    while session.now_ck < begin_ck + 40 * DIE.timing.nREFI.n:
+        session.run(phase.program, phase.requests)
+        copies += 1
+    assert np.array_equal(found[:-2], session.mean_of(1).counts - before)
+    assert found[-2:].tolist() == [copies, session.refreshes(0) - already]
 
 
 def test_nothing_is_no_phase() -> None:

@@ -38,21 +38,21 @@ def run_phase(
     """Run a phase once, or copies of it until so many CK have passed; all that Python calls, so that it compiles once.
 
     Args:
-        m: State of the channel, which the run moves on; for copies every bank closed, at CK 0.
+        m: State of the channel, which the run moves on; for copies every bank closed.
         program: int64 [instructions, INSTRUCTION_FIELDS], empty for none.
         requests: int64 [n, 5], for copies their CK counted from the start of the phase.
         shifted: int64 [n, 5], for copies a copy of ``requests`` to write in.
         served_at: int64 [n], to write in.
         log: int64 [room, 5], for copies [0, 5].
         commands: Commands after which to stop; ``MOST_COMMANDS`` for copies.
-        start_ck: The program starts here; -1 to go on with what runs.
+        start_ck: The program, or its first copy, starts here; -1 to go on with what runs.
         until_ck: Copies run until this CK; 0 for a phase by itself.
 
     Returns:
         Copies that ran, the CK at which the last one ended, and what ``loop.run`` says: 1 if all is done, 0 if there is
         more to do, a negative error otherwise.
     """
-    now_ck = 0
+    now_ck = max(start_ck, 0)
     copies = 0
     if until_ck == 0:
         if start_ck >= 0:

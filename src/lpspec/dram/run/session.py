@@ -6,7 +6,6 @@ long run is found from copies that fill many refresh intervals (``lpspec.dram.ru
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -80,9 +79,18 @@ def _named(counts: FloatArray) -> dict[str, float]:
     return {name: n for name, n in zip(COMMANDS, counts.tolist(), strict=True) if n}
 
 
-@lru_cache(maxsize=16)
+_MOST_FRESH = 64
+_FRESH: dict[tuple[int, Controller], tuple[DieSpec, IntArray]] = {}
+
+
 def _fresh(device: DieSpec, controller: Controller) -> IntArray:
-    return channel_of(device, controller)
+    """A channel that nothing has run on; that a die is the same is found sooner than that it equals another one."""
+    found = _FRESH.get((id(device), controller))
+    if found is None or found[0] is not device:
+        if len(_FRESH) >= _MOST_FRESH:
+            _FRESH.clear()
+        found = _FRESH[id(device), controller] = device, channel_of(device, controller)
+    return found[1]
 
 
 class Session:
@@ -146,6 +154,35 @@ class Session:
         self.now_ck = max(self.now_ck, int(state[k.S_END]), int(state[k.S_LAST]))
         return served_at
 
+    def copies(self, phase: "PhaseWork", enough_ck: int) -> tuple[int, bool]:
+        """Run copies of a phase until so many CK have passed from ``now_ck`` on, at least one.
+
+        Returns:
+            How many, and whether the last request of the last one ends last, rather than the program.
+
+        Raises:
+            InputError: There is neither program nor request, or the engine can't go on.
+        """
+        program, requests = phase.program, phase.requests
+        if not len(program) and not len(requests):
+            raise InputError("a phase without commands takes no time")
+        self.channel[k.GIVEN, k.P_NMAC] = self.device.mac_ck if phase.mac_ck is None else phase.mac_ck
+        served_at, until_ck = np.empty(len(requests), np.int64), self.now_ck + max(enough_ck, 1)
+        n, self.now_ck, done = phases.run_phase(
+            self.channel,
+            program,
+            requests,
+            requests.copy(),
+            served_at,
+            _NO_LOG,
+            phases.MOST_COMMANDS,
+            self.now_ck,
+            until_ck,
+        )
+        if done < 0:
+            raise what_stopped(self.channel, done)
+        return n, bool(served_at.max(initial=-1) >= self.channel[k.STATE, k.S_END])
+
     def mean_of(self, copies: int) -> PhaseCommands:
         """All that ran so far, divided by ``copies``."""
         counts = np.empty(COUNTED)
@@ -207,19 +244,8 @@ def copied(phase: PhaseWork, device: DieSpec, controller: Controller, enough_ck:
     Raises:
         InputError: There is neither program nor request, or the engine can't go on.
     """
-    program, requests = phase.program, phase.requests
-    if not len(program) and not len(requests):
-        raise InputError("a phase without commands takes no time")
     session = Session(device, controller)
-    session.pace(device.mac_ck if phase.mac_ck is None else phase.mac_ck)
-    served_at = np.empty(len(requests), np.int64)
-    shifted, enough_ck = requests.copy(), max(enough_ck, 1)
-    copies, session.now_ck, done = phases.run_phase(
-        session.channel, program, requests, shifted, served_at, _NO_LOG, phases.MOST_COMMANDS, 0, enough_ck
-    )
-    if done < 0:
-        raise what_stopped(session.channel, done)
-    return Copies(session, copies, bool(served_at.max(initial=-1) >= session.channel[k.STATE, k.S_END]))
+    return Copies(session, *session.copies(phase, enough_ck))
 
 
 def what_stopped(channel: IntArray, state: int) -> InputError:

@@ -5,14 +5,15 @@ over 32 refresh intervals. What they take beyond copies without refresh, over th
 one refresh adds; in the long run there is one each nREFI.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
-from lpspec.arrays import FloatArray
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.dram.engine import state as k
 from lpspec.dram.run.controller import Controller
-from lpspec.dram.run.session import CK, PhaseCommands, PhaseWork, Session, copied
+from lpspec.dram.run.session import CK, COUNTED, PhaseCommands, PhaseWork, Session, copied
 from lpspec.machine.die import DieSpec
 
 REFRESH_INTERVALS = 32
@@ -33,12 +34,33 @@ def without_refresh(phase: PhaseWork, device: DieSpec, controller: Controller) -
     Raises:
         InputError: There is neither program nor request, or the engine can't go on.
     """
-    copies = copied(phase, device, replace(controller, refresh="none"), device.timing.nREFI.n)
+    copies = copied(phase, device, _without_refresh(controller), device.timing.nREFI.n)
     return copies.session.mean_of(copies.n).counts
 
 
+@lru_cache(maxsize=64)
+def _without_refresh(controller: Controller) -> Controller:
+    return replace(controller, refresh="none")
+
+
+@dataclass(frozen=True, slots=True)
+class Enough:
+    """How many copies are run.
+
+    Attributes:
+        refresh_intervals: They fill so many.
+        copy_ck: What one takes without refresh, about; asked for where there may be more of them.
+        error: Standard error of what a refresh adds, in refresh intervals, beyond which more of them are run, until
+            they fill four times as many.
+    """
+
+    refresh_intervals: int
+    copy_ck: float = 0.0
+    error: float | None = None
+
+
 def refreshed(
-    phase: PhaseWork, device: DieSpec, controller: Controller, refresh_intervals: int, first_apart: bool
+    phase: PhaseWork, device: DieSpec, controller: Controller, enough: Enough, before: PhaseWork | None
 ) -> FloatArray:
     """What copies take among refreshes, float64 [COUNTED + 2]: all that they did, how many ran, refreshes served.
 
@@ -48,20 +70,40 @@ def refreshed(
         phase: What is copied.
         device: The die of every rank.
         controller: Policies.
-        refresh_intervals: How many at least are run.
-        first_apart: Whether one more copy goes before, uncounted, which brings debts to where they usually are.
+        enough: How many.
+        before: What runs once beforehand, uncounted, such as one more copy: it brings debts to where they usually are.
     """
-    enough_ck = refresh_intervals * device.timing.nREFI.n
-    copies = copied(phase, device, controller, 1 if first_apart else enough_ck)
-    session, n = copies.session, copies.n
-    total, served = session.mean_of(1).counts, _served(session, phase, copies.end_with_requests)
-    if first_apart:
-        before, already, begin_ck, n = total, served, session.now_ck, 0
-        while session.now_ck < begin_ck + enough_ck:
-            session.run(phase.program, phase.requests)
-            n += 1
-        total, served = session.mean_of(1).counts - before, _served(session, phase, copies.end_with_requests) - already
-    return np.array([*total, n, served])
+    session, interval_ck = Session(device, controller), device.timing.nREFI.n
+    counted, of_requests = np.zeros(COUNTED), False
+    if before is not None:
+        _, of_requests = session.copies(before, 1)
+        counted = session.mean_of(1).counts
+    reached = [_reached(session)]
+    n, ends_later = session.copies(phase, 1 if enough.error is not None else enough.refresh_intervals * interval_ck)
+    reached.append(_reached(session))
+    working = _working(phase, of_requests if before is phase else ends_later)
+    while enough.error is not None and not _are_enough(np.array(reached)[:, [0, *working]], enough, interval_ck):
+        session.copies(phase, 1)
+        n += 1
+        reached.append(_reached(session))
+    served = [float(np.mean([at[rank] for rank in working])) for at in (reached[0], reached[-1])]
+    return np.array([*(session.mean_of(1).counts - counted), n, served[1] - served[0]])
+
+
+def _reached(session: Session) -> list[int]:
+    """CK until which a session ran, and the refreshes that each rank has served."""
+    return [session.now_ck, *(session.refreshes(rank) for rank in range(session.controller.ranks))]
+
+
+def _are_enough(reached: IntArray, enough: Enough, interval_ck: int) -> bool:
+    """Whether copies are enough, by CK and refreshes of working ranks before the first and after each."""
+    assert enough.error is not None
+    ran = (reached[-1, 0] - reached[0, 0]) / interval_ck
+    if ran < enough.refresh_intervals or len(reached) < 3:
+        return bool(ran >= 4 * enough.refresh_intervals)
+    took = np.diff(reached.astype(np.float64), axis=0)
+    added = (took[:, 0] - enough.copy_ck) / interval_ck / np.maximum(took[:, 1:].mean(axis=1), 1.0)
+    return bool(ran >= 4 * enough.refresh_intervals or np.std(added, ddof=1) / len(added) ** 0.5 <= enough.error)
 
 
 def is_long(alone: FloatArray, device: DieSpec) -> bool:
@@ -75,15 +117,13 @@ def per_refresh(copies: FloatArray, alone: FloatArray) -> FloatArray:
     return (copies[: len(alone)] - n * alone) / served if served else np.zeros_like(alone)
 
 
-def _served(session: Session, phase: PhaseWork, end_with_requests: bool) -> float:
-    """Refreshes served by the ranks that have work to the end of a phase."""
-    if end_with_requests:
-        ranks = np.flatnonzero(np.bincount(phase.requests[:, 2] // k.BANKS)).tolist()
-    else:
-        enters = phase.program[phase.program[:, k.I_OP] == k.PIM_ENTER, k.I_MASK]
-        mask = int(np.bitwise_or.reduce(enters, initial=0))
-        ranks = [rank for rank in range(session.controller.ranks) if mask >> rank & 1]
-    return float(np.mean([session.refreshes(rank) for rank in ranks]))
+def _working(phase: PhaseWork, with_requests: bool) -> list[int]:
+    """Ranks that have work to the end of a phase, which may end with requests rather than its program, from 1."""
+    if with_requests:
+        found: list[int] = (1 + np.flatnonzero(np.bincount(phase.requests[:, 2] // k.BANKS))).tolist()
+        return found
+    mask = int(np.bitwise_or.reduce(phase.program[phase.program[:, k.I_OP] == k.PIM_ENTER, k.I_MASK], initial=0))
+    return [1 + rank for rank in range(mask.bit_length()) if mask >> rank & 1]
 
 
 def in_the_long_run(alone: FloatArray, added: FloatArray, device: DieSpec) -> PhaseCommands:
