@@ -1,13 +1,15 @@
 """Rows as files for other programs: CSV, Markdown, LaTeX and Parquet, of as many rows as there may be."""
 
 import csv
+import errno
 import io
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lpspec.errors import InputError
+from lpspec.errors import InputError, shown
 from lpspec.report.results_table import cell
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
@@ -54,12 +56,26 @@ def _write_parquet(out: BinaryIO, rows: Rows, columns: Sequence[str]) -> None:
         import polars
     except ModuleNotFoundError:
         raise InputError("a .parquet file needs polars: pip install 'lpspec[frames]'") from None
+    try:
+        _join_parquet(out, rows, columns)
+    except polars.exceptions.ComputeError as error:  # what the disk said, in its words
+        raise OSError(errno.EIO, shown(str(error), 100)) from None
+
+
+def _join_parquet(out: BinaryIO, rows: Rows, columns: Sequence[str]) -> None:
+    """Write parts, each with the types of its own values, then one file of them with the types that all need."""
+    import polars
+
     source, parts = iter(rows), []
-    while some := [list(map(_plain, row)) for row in islice(source, ROWS_AT_ONCE)]:
-        data = dict(zip(columns, zip(*some, strict=True), strict=True))
-        parts.append(polars.DataFrame(data, strict=False))
-    whole = polars.concat(parts, how="vertical_relaxed") if parts else polars.DataFrame({name: [] for name in columns})
-    whole.write_parquet(out)
+    with tempfile.TemporaryDirectory(prefix="lpspec-rows-") as folder:
+        while some := [list(map(_plain, row)) for row in islice(source, ROWS_AT_ONCE)]:
+            data = dict(zip(columns, zip(*some, strict=True), strict=True))
+            parts.append(Path(folder) / f"{len(parts)}.parquet")
+            polars.DataFrame(data, strict=False).write_parquet(parts[-1])
+        if not parts:
+            polars.DataFrame({name: [] for name in columns}).write_parquet(out)
+            return
+        polars.concat(map(polars.scan_parquet, parts), how="vertical_relaxed").sink_parquet(out)
 
 
 Writer = Callable[[BinaryIO, Rows, Sequence[str]], None]
