@@ -11,7 +11,7 @@ from command_line import run_command
 
 from lpspec import plugins
 from lpspec.errors import InputError
-from lpspec.plugins import Registry
+from lpspec.plugins import Registry, made
 
 
 @pytest.fixture
@@ -93,6 +93,32 @@ def test_a_part_may_be_in_a_file_of_the_user(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=why) as said:
             registry.load(f"{tmp_path}/{part}")
         assert "\n" not in str(said.value)
+
+
+def test_a_part_that_takes_other_things_is_one_line() -> None:
+    assert made("pruner", "mine", lambda heads, *, more=1: heads + more, 1, more=2) == 3
+    for part, why in ((object, "cannot be made"), (lambda: 1, "too many positional"), (7, "is not a callable")):
+        with pytest.raises(InputError, match=rf"^pruner 'mine' cannot be made: .*{'' if part is object else why}"):
+            made("pruner", "mine", part, 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("asked", [("--tree", "{}"), ("--set", "allocator={}")])
+def test_a_part_of_a_file_that_takes_other_things_is_one_line(tmp_path: Path, asked: tuple[str, str]) -> None:
+    (tmp_path / "mine.py").write_text("class Mine: pass\n")
+    option, value = asked[0], asked[1].format(f"{tmp_path}/mine.py:Mine")
+    said = run_command(["compare", "--model", "tinyllama", "--systems", "npu-spec", "--new-tokens", "4", option, value])
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert "cannot be made" in said.err
+
+
+def test_the_table_says_whose_pruner_chose_the_trees() -> None:
+    """One from a file is not the DTP, and has no objective that it is told."""
+    pruner = Path(__file__).parent.parent / "examples/custom_pruner.py"
+    asked = ["compare", "--model", "tinyllama", "--systems", "npu-spec", "--fidelity", "analytic", "--new-tokens", "4"]
+    said = run_command([*asked, "--tree", f"{pruner}:ThresholdPruner"])
+    assert said.code == 0, said.err
+    assert "chosen by the pruner" in said.out
+    assert "DTP" not in said.out
 
 
 SLOW = """

@@ -2,8 +2,9 @@
 
 import functools
 import runpy
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
+from inspect import signature
 from typing import Any, Generic, TypeVar
 
 from lpspec.errors import InputError, shown, unknown_name
@@ -109,3 +110,23 @@ def load_plugin(kind: str, offered: EntryPoint) -> Any:
     except Exception as error:  # whatever the package raises while it is imported
         reason = shown(" ".join(f"{type(error).__name__}: {error}".split()), 80)
         raise InputError(f"{kind} '{offered.name}' ({offered.value}) cannot be loaded: {reason}") from error
+
+
+def made(kind: str, name: str, part: Callable[..., T], *given: object, **known: object) -> T:
+    """What a part makes of what it is given; errors of its own are its author's to see.
+
+    Args:
+        kind: What it is, for messages.
+        name: Its name.
+        part: A class or function.
+        given: Its arguments.
+        known: Those that it takes by name.
+
+    Raises:
+        InputError: It cannot be called with them.
+    """
+    try:
+        signature(part).bind(*given, **known)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{kind} '{shown(name, 60)}' cannot be made: {shown(str(error), 80)}") from None
+    return part(*given, **known)

@@ -14,7 +14,7 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Operator
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
-from lpspec.plugins import Registry
+from lpspec.plugins import Registry, made
 
 
 class WeightMove(NamedTuple):
@@ -162,9 +162,10 @@ def any_allocator(platform: PlatformSpec, model: ModelSpec, profile: EnergyProfi
 def _made(platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, **known: object) -> Allocator:
     """The allocator that a platform names, given what it has a parameter for; all ranks compute at once that may."""
     make = ALLOCATORS.load(platform.allocator)
-    wanted = signature(make).parameters
+    wanted = signature(make).parameters if callable(make) else {}
     by_name: dict[str, Any] = {k: v for k, v in known.items() if k in wanted}
-    allocator = make(platform, model, max_tokens, max_context, **by_name)
+    given = platform, model, max_tokens, max_context
+    allocator = made(ALLOCATORS.kind, platform.allocator, make, *given, **by_name)
     if not all(callable(getattr(allocator, method, None)) for method in ("decode_cost", "prefill_cost")):
         raise InputError(
             f"allocator '{platform.allocator}' is a {type(allocator).__name__}: methods decode_cost and prefill_cost "

@@ -151,4 +151,6 @@ def _trees(comparison: Comparison) -> str:
     if comparison.policy.size is not None:
         deep = "" if comparison.policy.depth is None else f", {comparison.policy.depth} deep at most"
         return f"{comparison.policy.size} tokens at every step, the most probable ones{deep}{drafting}"
+    if comparison.policy.pruner is not None:
+        return f"chosen by the pruner {comparison.scenario.tree}, on each system for itself{drafting}"
     return f"sized by the pruner (DTP) for {comparison.policy.objective}, on each system for itself{drafting}"

@@ -13,7 +13,7 @@ from lpspec.errors import InputError, unknown_name
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
-from lpspec.plugins import Registry
+from lpspec.plugins import Registry, made
 from lpspec.scenario import Scenario
 from lpspec.scenario.names import HeadUse, LearningRule, Objective
 from lpspec.speculation.checked_pruner import CheckedPruner
@@ -134,11 +134,11 @@ def _added_pruner(name: str) -> PrunerFactory:
     if name not in PRUNERS:
         sizes = f"a size from 1 to {MAX_TREE_SIZE}", "size x depth as in 8x2"
         raise unknown_name("tree", name, [*sizes, *tree_names(), *PRUNERS])
-    made = PRUNERS.load(name)
+    make = PRUNERS.load(name)
 
-    @wraps(made)
+    @wraps(make)
     def checked(accuracy: FloatArray) -> Pruner:
-        return CheckedPruner(name, made(accuracy), *accuracy.shape)
+        return CheckedPruner(name, made(PRUNERS.kind, name, make, accuracy), *accuracy.shape)
 
     return checked
 
