@@ -363,3 +363,19 @@ def test_it_is_never_worse_for_several_requests(model: str, prompt: int, batch: 
         serve(one.systems[0], load_requests(one.scenario.workload, one.trace), batch, one.policy) for one in found
     )
     assert blocks.counted.edp_s_mj <= plain.counted.edp_s_mj * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("tree", ["dtp", "4", "24"])
+def test_both_levels_agree_on_blocks_of_several_requests(tree: str) -> None:
+    """Three requests, whose blocks fill at different times; trees of 24 have no room and are written behind a block."""
+    scenario = Scenario(systems=("lp-spec",), model="tinyllama").replace(
+        new_tokens=40, batch=3, tree=tree, changes=BLOCKS
+    )
+    found = load_setting(scenario)
+    requests = load_requests(found.scenario.workload, found.trace)
+    levels: tuple[Fidelity, ...] = ("analytic", "command")
+    closed, by_commands = (serve(found.systems[0], requests, 3, found.policy, level) for level in levels)
+    assert np.array_equal(by_commands.steps.moved, closed.steps.moved)
+    assert (closed.steps.moved > 0).any()
+    assert by_commands.decode_ns == pytest.approx(closed.decode_ns, rel=0.02)
+    assert by_commands.decode_pj.sum() == pytest.approx(closed.decode_pj.sum(), rel=0.02)
