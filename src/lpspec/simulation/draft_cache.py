@@ -103,7 +103,8 @@ class DraftCache:
     def planned(self, cost: FloatArray, sizes: int) -> FloatArray:
         """What is put in place after passes of 1, 2, ... tokens before it is known what is accepted: [..., sizes].
 
-        A root alone is written, and of a tree one draft with it. That drafts are moved up is left out.
+        Of a tree one draft is written with the root. That drafts are moved up is left out, and so is what blocks take:
+        they take as much for each token, whatever the tree. One that has no room has a whole block written before it.
 
         Args:
             cost: float64 [..., entries], of what is put in place.
@@ -112,11 +113,16 @@ class DraftCache:
         if not self.most:
             return np.zeros((*cost.shape[:-1], sizes))
         size = np.arange(1, sizes + 1)
-        committed = np.minimum(size, 2)
         if self.block == 1:
-            return cost[..., MAX_TREE_SIZE - 1 + committed] * self.waits(size)
-        written = cost[..., MAX_TREE_SIZE - 1 + self.block, None]
-        return np.where(self.waits(size), written * (committed / self.block), written)
+            return self.written(cost, sizes) * self.waits(size)
+        return cost[..., MAX_TREE_SIZE - 1 + self.block, None] * ~self.waits(size)
+
+    def written(self, cost: FloatArray, sizes: int) -> FloatArray:
+        """What is written after passes of 1, 2, ... tokens that wait, of a tree one draft; arguments as ``planned``."""
+        committed = np.minimum(np.arange(1, sizes + 1), 2)
+        if self.block == 1:
+            return cost[..., MAX_TREE_SIZE - 1 + committed]
+        return cost[..., MAX_TREE_SIZE - 1 + self.block, None] * (committed / self.block)
 
 
 IN_PLACE = DraftCache()

@@ -1,7 +1,7 @@
 """What it costs to put keys and values of accepted tokens in place after a pass, and which drafts wait for that.
 
-A tree waits in the scratchpad where that pays: its attention and what is then written take no more time and no more
-energy than attention in place, by the closed forms that trees are chosen by.
+A tree waits in the scratchpad where that pays: a pass and what is then written have no larger product of time and
+energy than a pass in place, by the closed forms that trees are chosen by.
 """
 
 from dataclasses import replace
@@ -10,7 +10,7 @@ import numpy as np
 
 from lpspec.allocation.allocator import Allocator
 from lpspec.arrays import BoolArray, FloatArray, IntArray
-from lpspec.llm.operators import Attention, Operator, verify_operators
+from lpspec.llm.operators import verify_operators
 from lpspec.simulation.draft_cache import (
     IN_PLACE,
     KEY_BLOCK,
@@ -84,23 +84,20 @@ def _longest_row(served: BoolArray) -> tuple[int, int]:
 
 
 def _served(system: System, allocator: Allocator, first_context: int, cache: DraftCache) -> BoolArray:
-    """Whether trees of 1, 2, ... tokens cost no more where they wait, in time and in energy: bool [most]."""
+    """Whether passes over 1, 2, ... tokens have no larger product of time and energy where these wait: bool [most]."""
     prices = put_in_place_prices(system, allocator, MAX_TREE_SIZE, waits=True, block=cache.block)
-    written = np.stack([cache.planned(part, cache.most) for part in (prices[0], prices[1].sum(axis=0))])
-    before = _attention(system, allocator, first_context, cache.most, None)
-    after = _attention(system, allocator, first_context, cache.most, cache) + written
-    return np.asarray((after <= before).all(axis=0))
+    written = np.stack([cache.written(part, cache.most) for part in (prices[0], prices[1].sum(axis=0))])
+    before = _passes(system, allocator, first_context, cache.most, None)
+    after = _passes(system, allocator, first_context, cache.most, cache) + written
+    return np.asarray(after.prod(axis=0) <= before.prod(axis=0))
 
 
-def _attention(
+def _passes(
     system: System, allocator: Allocator, first_context: int, sizes: int, cache: DraftCache | None
 ) -> FloatArray:
-    """Time and energy of attention of trees, in the mean, which wait or not: float64 [2, sizes]."""
+    """Time and energy of verify passes, in the mean, whose tokens wait or not: float64 [2, sizes]."""
     context: IntArray = np.arange(first_context, first_context + KEY_BLOCK)[:, None]
-    size = system.charged(np.arange(1, sizes + 1)[None, :])
-    operators: tuple[Operator, ...] = tuple(
-        op for op in verify_operators(system.model, size, context) if isinstance(op, Attention)
-    )
+    operators = verify_operators(system.model, system.charged(np.arange(1, sizes + 1)[None, :]), context)
     if cache is not None:
         operators = waiting(operators, held=cache.held(context), beside=cache.beside)
     ns, pj = priced(system, allocator.decode_cost(operators), (KEY_BLOCK, sizes))
