@@ -1,7 +1,4 @@
-"""A kind of device of your own: CPU cores with a last-level cache, beside LPDDR. It has no command level.
-
-Run it: python examples/custom_device.py
-"""
+"""A kind of device of your own: CPU cores with a last-level cache. Run it: python examples/custom_device.py."""
 
 from collections.abc import Iterator
 from pathlib import Path
