@@ -60,6 +60,7 @@ def cpu_s(model: str, changes: dict[str, str]) -> float:
 
 def show_errors(model: str) -> None:
     """How far each machine is from exact runs of 256 refresh intervals, and its bound, in per cent."""
+    from lpspec.dram.run.steady import REFRESH_INTERVALS
     from lpspec.experiments.setting import load_setting
     from lpspec.scenario import Scenario
     from lpspec.simulation.command_cost import command_costs
@@ -75,8 +76,8 @@ def show_errors(model: str) -> None:
         found = []
         for exact in (False, True):
             one = replace(system, exact=exact)
-            intervals = {"refresh_intervals": 256} if exact else {}
-            commands = command_costs(one, workload.prompt_tokens, contexts, costs.allocator, **intervals)
+            intervals = 256 if exact else REFRESH_INTERVALS
+            commands = command_costs(one, workload.prompt_tokens, contexts, costs.allocator, intervals)
             assert commands is not None
             found.append(price_by_commands(one, commands, steps))
         combined, exactly = found

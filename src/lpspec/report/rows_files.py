@@ -66,7 +66,8 @@ def _join_parquet(out: BinaryIO, rows: Rows, columns: Sequence[str]) -> None:
     """Write parts, each with the types of its own values, then one file of them with the types that all need."""
     import polars
 
-    source, parts = iter(rows), []
+    source = iter(rows)
+    parts: list[Path] = []
     with tempfile.TemporaryDirectory(prefix="lpspec-rows-") as folder:
         while some := [list(map(_plain, row)) for row in islice(source, ROWS_AT_ONCE)]:
             data = dict(zip(columns, zip(*some, strict=True), strict=True))
