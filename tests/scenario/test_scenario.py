@@ -166,7 +166,9 @@ def test_what_takes_few_options_refuses_the_others() -> None:
         ({"systems": ["npu", " "]}, "systems[1]: is an empty name"),
         ({"systems": []}, "systems: is empty: name one at least, or leave it out"),
         ({"changes": "pim.alus=2"}, "changes: must be a table such as "),
-        ({"changes": {"pim.alus": 2}}, 'changes.pim.alus: must be a text, such as "10 ns" or "4", not 2'),
+        ({"changes": {"pim.alus": [2]}}, 'changes.pim.alus: must be a text or a number, such as "10 ns" or 4, not '),
+        ({"changes": {"pim.alus": float("nan")}}, "changes.pim.alus: must be a text or a number"),
+        ({"changes": {"pim.alus": " "}}, "changes.pim.alus: must be a text or a number"),
         ({"changes": {"": "2"}}, "changes: the text '' is the name of no constant"),
     ],
 )
@@ -174,6 +176,14 @@ def test_a_fault_is_one_line_with_its_path(values: dict[str, Any], line: str) ->
     (found,) = refusal(values)
     assert found.startswith(line)
     assert len(found) <= 190
+
+
+def test_numbers_of_changes_are_the_texts_of_the_command_line() -> None:
+    numbers = Scenario.from_dict({"changes": {"pim.alus": 2, "pim": {"adds_up": True}, "npu.clock": 1.5}})
+    texts = Scenario(changes={"npu.clock": "1.5", "pim.adds_up": "true", "pim.alus": "2"})
+    assert numbers == texts
+    assert hash(numbers) == hash(texts)
+    assert numbers.to_dict() == texts.to_dict()
 
 
 def test_all_faults_are_said_at_once_each_with_its_path() -> None:

@@ -13,6 +13,7 @@ from lpspec.explore.axis import Value
 from lpspec.explore.named_files import point_key
 from lpspec.explore.study_file import OPTIONS, Study, plain_number
 from lpspec.scenario import Scenario
+from lpspec.scenario.changes import as_text
 
 _BLOCK = 4096
 """Points drawn at once."""
@@ -131,5 +132,5 @@ def _scenario(study: Study, named: Mapping[str, Value]) -> Scenario:
         if name in OPTIONS:
             given[OPTIONS[name].name] = value
         elif name in study.constants:
-            changes[name] = str(value).lower() if isinstance(value, bool) else str(value)
+            changes[name] = as_text(value)
     return study.scenario.replace(**given, changes=changes)

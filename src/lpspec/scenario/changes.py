@@ -1,14 +1,25 @@
 """Constants to change: a mapping that cannot be written to, compares by content and has a hash."""
 
+import math
 from collections.abc import Iterator, Mapping
+
+
+def as_text(value: object) -> str:
+    """A value as the command line says it: of 8 the text 8, of True the text true."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def says_a_value(value: object) -> bool:
+    """Whether it can be a constant's value: a text that is not blank, a finite number, or true or false."""
+    return bool(value.strip()) if isinstance(value, str) else isinstance(value, int | float) and math.isfinite(value)
 
 
 class Changes(Mapping[str, str]):
     """Dotted key to text, such as ``{"pim.mac_interval": "10 ns"}``, sorted by key."""
 
-    def __init__(self, changes: Mapping[str, str] | None = None) -> None:
-        """Take a copy."""
-        self._texts = dict(sorted((changes or {}).items()))
+    def __init__(self, changes: Mapping[str, str | float] | None = None) -> None:
+        """Take a copy, numbers as texts."""
+        self._texts = {key: as_text(value) for key, value in sorted((changes or {}).items())}
 
     def __getitem__(self, key: str) -> str:
         """The text of a key."""

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from lpspec.errors import listed, shown, unknown_name
+from lpspec.scenario.changes import says_a_value
 from lpspec.scenario.option import Option, groups_of, options_of
 
 LARGEST = 10**9
@@ -116,8 +117,8 @@ def _table_faults(path: str, value: Any) -> Iterator[str]:
     for key, item in value.items():
         if not (isinstance(key, str) and key.strip()):
             yield f"{path}: {_said(key)} is the name of no constant"
-        elif not (isinstance(item, str) and item.strip()):
-            yield f'{path}.{key}: must be a text, such as "10 ns" or "4", not {_said(item)}'
+        elif not says_a_value(item):
+            yield f'{path}.{key}: must be a text or a number, such as "10 ns" or 4, not {_said(item)}'
 
 
 def _said(value: Any) -> str:
