@@ -8,7 +8,7 @@ from lpspec.dram.run.controller import Controller
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 from lpspec.machine.loading import load_die
-from lpspec.machine.platform_spec import PlatformSpec
+from lpspec.machine.platform_spec import MemorySpec, PlatformSpec
 
 GEOMETRY = {"bank_groups": 4, "banks_per_group": 4}
 COLUMN_BYTES = 32
@@ -32,15 +32,19 @@ def channel_of_platform(platform: PlatformSpec) -> PimChannel:
     )
 
 
+def _memory_of(platform: PlatformSpec) -> MemorySpec:
+    if platform.memory is None:
+        raise InputError(f"platform '{platform.name}' has no LPDDR memory: it has no command level")
+    return platform.memory
+
+
 def controller_of_platform(platform: PlatformSpec) -> Controller:
     """The controller of each channel, with a command bus of their own for PIM ranks where there are two.
 
     Raises:
         InputError: The platform has no LPDDR memory.
     """
-    memory = platform.memory
-    if memory is None:
-        raise InputError(f"platform '{platform.name}' has no LPDDR memory: it has no command level")
+    memory = _memory_of(platform)
     said = memory.controller
     return Controller(
         ranks=memory.pim_ranks.n + memory.dram_ranks.n,
@@ -61,9 +65,7 @@ def addresses_of_platform(platform: PlatformSpec) -> AddressMapping:
     Raises:
         InputError: The platform has no LPDDR memory.
     """
-    memory = platform.memory
-    if memory is None:
-        raise InputError(f"platform '{platform.name}' has no LPDDR memory: it has no command level")
+    memory = _memory_of(platform)
     text, ranks, channels = memory.controller.address_mapping, memory.dram_ranks.n, memory.channels.n
     where = "memory.controller.address_mapping"
     return address_mapping(text, platform.die, ranks, channels, where).of_one_channel()
