@@ -1,6 +1,6 @@
 """Constants to change: a mapping that cannot be written to, compares by content and has a hash."""
 
-import math
+import sys
 from collections.abc import Iterator, Mapping
 
 
@@ -11,7 +11,9 @@ def as_text(value: object) -> str:
 
 def says_a_value(value: object) -> bool:
     """Whether it can be a constant's value: a text that is not blank, a finite number, or true or false."""
-    return bool(value.strip()) if isinstance(value, str) else isinstance(value, int | float) and math.isfinite(value)
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 class Changes(Mapping[str, str]):

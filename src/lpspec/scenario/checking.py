@@ -12,6 +12,8 @@ from lpspec.scenario.option import Option, groups_of, options_of
 LARGEST = 10**9
 """Beyond every context length; keeps counts of tokens in machine integers."""
 
+SHOWN_DIGITS = 40
+"""Of a number in a message; Python writes out no number of more than 4,300."""
 
 FILE_SUFFIXES = (".toml", ".json", ".jsonl", ".csv", ".npz")
 """Of files that an option may name."""
@@ -82,9 +84,9 @@ def _scalar_faults(option: Option, value: Any) -> Iterator[str]:
         ]
         yield f"{option.path}: must be {expected}, not {_said(value)}"
     elif option.kind is int and option.least is not None and value < option.least:
-        yield f"{option.path}: must be at least {option.least}, not {value}"
+        yield f"{option.path}: must be at least {option.least}, not {_said(value)}"
     elif option.kind is int and value > LARGEST:
-        yield f"{option.path}: must be at most {LARGEST}, not {value}"
+        yield f"{option.path}: must be at most {LARGEST}, not {_said(value)}"
 
 
 def _text_faults(option: Option, value: Any) -> Iterator[str]:
@@ -127,4 +129,6 @@ def _said(value: Any) -> str:
         return f"the text '{shown(value, 40)}'"
     if isinstance(value, bool):
         return str(value).lower()
-    return shown(repr(value), 40)
+    if isinstance(value, int) and abs(value) >= 10**SHOWN_DIGITS:
+        return f"a number of more than {SHOWN_DIGITS} digits"
+    return shown(repr(value), SHOWN_DIGITS)
