@@ -1,5 +1,6 @@
 """Pages in a real browser: quiet, without requests, and with answers to the mouse. Skipped where there is none."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,12 @@ from browser import Browser, find_browser
 from pages import HOSTILE, fill_store, keep_failure, small_comparison
 
 from lpspec.cli.main import run
+from lpspec.experiments.compare import compare
 from lpspec.explore.pareto import front
 from lpspec.explore.results import Results
+from lpspec.report.documents import comparison_document
 from lpspec.scenario import Scenario
+from lpspec.scenario.scenario import DEFAULT
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")]
 
@@ -159,6 +163,46 @@ def test_a_comparison_with_hostile_names_runs_no_script(browser: Browser, tmp_pa
     assert browser.evaluate("document.images.length") == 0
     assert f"lp-spec{HOSTILE}" in browser.evaluate("document.querySelector('.cloud').textContent")
     assert is_quiet(browser, tmp_path / "bad.html")
+
+
+WRITTEN = """(() => {
+  const pen = CanvasRenderingContext2D.prototype, write = pen.fillText, found = [];
+  pen.fillText = function (text, x, y, ...more) {
+    const size = this.measureText(text).width, left = this.textAlign === "left" ? x : x - size;
+    const name = this.fillStyle === "#1b1b1b" && this.textAlign !== "center";
+    if (name) found.push([text, left, y - 10, left + size, y + 3]);
+    write.call(this, text, x, y, ...more);
+  };
+  window.dispatchEvent(new Event("resize"));
+  pen.fillText = write;
+  return found;
+})()"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_name_of_a_point_lies_over_another(browser: Browser, tmp_path: Path, width: int) -> None:
+    document = compare(DEFAULT.replace(model="tinyllama", new_tokens=4, fidelity="analytic"))
+    (tmp_path / "all.json").write_text(json.dumps(comparison_document(document)))
+    assert run(["report", str(tmp_path / "all.json"), "-o", str(tmp_path / "all.html")]) == 0
+    opened(browser, tmp_path / "all.html", width)
+    written = browser.evaluate(WRITTEN)
+    assert {"lp-spec", "attacc-spec"} <= {text for text, *_ in written}
+    for (one, *a), (other, *b) in itertools.combinations(written, 2):
+        apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+        assert apart, (one, other)
+    assert all(left >= 0 and right <= browser.evaluate(BOX)[2] for _, left, _, right, _ in written)
+
+
+TARGETS = """(() => [...document.querySelectorAll('label, select, .cloud button, input[type=range]')]
+  .map(one => one.getBoundingClientRect().height).filter(height => height > 0))()"""
+
+
+def test_a_finger_finds_what_it_is_to_touch(browser: Browser, study: Path) -> None:
+    """At least 24 px high, as WCAG 2.2 asks (2.5.8); a third more is what pages of this width have here."""
+    opened(browser, study, 390)
+    heights = browser.evaluate(TARGETS)
+    assert len(heights) > 10
+    assert min(heights) >= 32
 
 
 def test_ten_thousand_points_are_a_light_file(browser: Browser, tmp_path: Path) -> None:

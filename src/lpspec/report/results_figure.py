@@ -37,8 +37,8 @@ def results_figure(cloud: Cloud) -> Figure:
         axes.step(*line, where=where, color=VERMILION, lw=1, marker="o", ms=3, label="no point beats these")
         axes.set_xlabel(_label(across))
         axes.set_ylabel(_label(up))
-        axes.legend(frameon=False)
         bare_axes(axes)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 

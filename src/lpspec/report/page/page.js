@@ -7,9 +7,9 @@
   const data = JSON.parse(document.getElementById("cloud").textContent);
   const root = document.getElementById("cloud-here");
 
-  const make = (name, text, parent) => {
+  const make = (name, text, parent) => { // text is never HTML: names come from results
     const element = document.createElement(name);
-    if (text !== undefined) element.textContent = text; // never as HTML: names come from results
+    if (text !== undefined) element.textContent = text;
     if (parent) parent.append(element);
     return element;
   };
@@ -22,8 +22,7 @@
       ? value.toLocaleString("en-US", { maximumSignificantDigits: 4 })
       : value.toExponential(3);
   };
-  const open = () => document.querySelectorAll("details").forEach(one => { one.open = true; });
-  window.addEventListener("beforeprint", open);
+  window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(one => { one.open = true; }));
   if (!root) return;
 
   const plain = coded => (Array.isArray(coded) ? coded : coded.at.map(i => coded.of[i]));
@@ -89,20 +88,17 @@
   if (tinted.length > 1)
     choice("colour", tinted.map(axis => [axis.name, axis.label]), state.colour.name, name => { state.colour = byName.get(name); });
   const holder = make("label", undefined, bar), log = make("input", undefined, holder);
-  log.type = "checkbox";
-  holder.append(" log scales");
+  log.type = "checkbox"; holder.append(" log scales");
   log.addEventListener("change", () => { state.log = log.checked; update(); });
 
   const plot = make("div", undefined, left);
   plot.className = "plot";
   const canvas = make("canvas", undefined, plot), tip = make("div", undefined, plot);
   canvas.setAttribute("role", "img");
-  tip.className = "tip";
-  tip.hidden = true;
+  Object.assign(tip, { className: "tip", hidden: true });
   const key = make("div", undefined, left), said = make("p", undefined, left);
   key.className = "key";
-  said.id = "shown";
-  said.setAttribute("aria-live", "polite");
+  Object.assign(said, { id: "shown", ariaLive: "polite" });
 
   const ticks = (low, high, logarithmic) => {
     const found = [];
@@ -140,6 +136,22 @@
     if (high === low) [low, high] = low === 0 ? [-1, 1] : [low - Math.abs(low) / 2, high + Math.abs(high) / 2];
     const f = logarithmic ? Math.log : Number;
     return { low, high, logarithmic, at: value => from + ((f(value) - f(low)) / (f(high) - f(low))) * (to - from) };
+  };
+
+  // Each name beside its point where it covers no other name and no point; where there is no such place, the tip has it.
+  const drawNames = (pen, width, height) => {
+    const taken = kept.map(i => [places.x[i] - 6, places.y[i] - 6, 12, 12]);
+    const covers = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
+    Object.assign(pen, { textAlign: "left", strokeStyle: "#fff", lineWidth: 3, fillStyle: "#1b1b1b" });
+    for (const i of [...kept].sort((i, j) => front.has(j) - front.has(i))) {
+      const size = pen.measureText(data.names[i]).width, left = places.x[i] - 8 - size, right = places.x[i] + 8;
+      const box = [[right, -16], [left, -16], [right, 4], [left, 4]].map(([x, down]) => [x, places.y[i] + down, size, 13])
+        .find(one => one[0] >= 0 && one[0] + size <= width && one[1] + 13 <= height && !taken.some(other => covers(one, other)));
+      if (!box) continue;
+      taken.push(box);
+      pen.strokeText(data.names[i], box[0], box[1] + 10);
+      pen.fillText(data.names[i], box[0], box[1] + 10);
+    }
   };
 
   const draw = () => {
@@ -205,14 +217,7 @@
       pen.strokeStyle = "#000"; pen.lineWidth = 2;
       pen.beginPath(); pen.arc(places.x[i], places.y[i], size + 4, 0, 7); pen.stroke();
     }
-    if (data.names && kept.length <= 40) {
-      pen.fillStyle = "#1b1b1b";
-      for (const i of kept) {
-        if (Number.isNaN(places.x[i])) continue;
-        pen.textAlign = places.x[i] > width * 0.75 ? "right" : "left";
-        pen.fillText(data.names[i], places.x[i] + (pen.textAlign === "left" ? 8 : -8), places.y[i] - 6);
-      }
-    }
+    if (data.names && kept.length <= 40) drawNames(pen, width, height - 44);
     canvas.setAttribute("aria-label", `${kept.length} points: ${state.y.label} over ${state.x.label}; the table below has them`);
   };
 

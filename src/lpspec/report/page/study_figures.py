@@ -83,7 +83,7 @@ def one_at_a_time_figure(lines: Mapping[str, Sequence[OneAtATime]], best: Mappin
             if new and row:
                 axes.axhline(row - 0.5, color=GREY, lw=0.4)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel("over its value at the point of smallest EDP")
+        axes.set_xlabel("over its value at the\npoint of smallest EDP")
         axes.tick_params(axis="y", length=0)
         bare_axes(axes)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
