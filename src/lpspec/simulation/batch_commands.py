@@ -145,8 +145,9 @@ class BatchCommands:
             draft_ns[heads, requests] = _ns(row)
         for (_, moved), row in self._tables[COMPACTION].items():
             compaction_ns[moved] = _ns(row)
-        for (_, tokens), row in self._tables[WRITTEN].items():
-            compaction_ns[MAX_TREE_SIZE - 1 + tokens] = _ns(row)
+        for (_, tokens, blocks), row in self._tables[WRITTEN].items():
+            kind = 1 + blocks - ceil_div(tokens, KEY_BLOCK)
+            compaction_ns[kind * MAX_TREE_SIZE - 1 + tokens] = _ns(row)
         if (block := self.costs.cache.block) > 1:
             behind_ns = compaction_ns[:MAX_TREE_SIZE] + compaction_ns[MAX_TREE_SIZE - 1 + block]
             compaction_ns[2 * MAX_TREE_SIZE :] = behind_ns
@@ -209,18 +210,15 @@ class BatchCommands:
     def _asked(self, tally: Tally) -> list[Asked]:
         """Kinds that occurred, and how often, part by part."""
         put = np.flatnonzero(tally.moved)
-        up, written = (
-            np.bincount(part, tally.moved[put], MAX_TREE_SIZE + 1).astype(np.float64)
-            for part in self.costs.cache.entries(put)
-        )
+        up, written, blocks = self.costs.cache.entries(put)
         drafts = np.argwhere(tally.drafts)
         drafts = drafts[drafts.min(axis=1) > 0]
         return [
             _by_tokens(tally.tokens),
             self._own[OWN].asked(tally.own, tally.own_counts),
-            _by_count(up),
+            _by_rows(up[:, None], tally.moved[put]),
             ([(0, heads, n) for heads, n in drafts.tolist()], tally.drafts[tuple(drafts.T)].tolist()),
-            _by_count(written),
+            _by_rows(np.column_stack([written, blocks]), tally.moved[put]),
             *self._asked_of_levels(tally.levels),
         ]
 
@@ -245,10 +243,12 @@ def _by_tokens(counts: FloatArray) -> Asked:
     return [(int(n > MAX_TREE_SIZE), n) for n in tokens.tolist()], counts[tokens].tolist()
 
 
-def _by_count(often: FloatArray) -> Asked:
-    """Kinds of what so many tokens, 1 and more, are put in place by, float64 [tokens + 1]."""
-    tokens = np.flatnonzero(often[1:]) + 1
-    return [(0, n) for n in tokens.tolist()], often[tokens].tolist()
+def _by_rows(rows: IntArray, often: FloatArray) -> Asked:
+    """Kinds of what is put in place, int64 [entries, ...] that begin with tokens, and how often, float64 [entries]."""
+    some = rows[:, 0] > 0
+    kinds, which = np.unique(rows[some], axis=0, return_inverse=True)
+    counts = np.bincount(which.reshape(-1), often[some], len(kinds))
+    return [(0, *row) for row in kinds.tolist()], counts.tolist()
 
 
 def _own_phases(

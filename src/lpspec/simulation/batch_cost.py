@@ -84,7 +84,11 @@ class BatchCosts:
         """What trees are divided by."""
         share, idle = _energy_line(self.system.platform)
         shared_pj, draft_pj = self.shared_pj.sum(axis=0), self.draft_pj.sum(axis=0)
-        heads = len(self.draft_ns) - 1
+        heads, context = len(self.draft_ns) - 1, self.span.first_context + np.arange(self.span.contexts)
+        put_ns, put_pj = (
+            self.cache.planned(cost, self.span.sizes, context)
+            for cost in (self.compaction_ns, self.compaction_pj.sum(axis=0))
+        )
         reads, width = planned_passes(heads, self.span.sizes)
         return PassPrices(
             shared_ns=self.shared_ns,
@@ -93,8 +97,8 @@ class BatchCosts:
             least_pj=_least_slopes(shared_pj),
             floor_ns=np.minimum.accumulate(self.shared_ns[::-1])[::-1].copy(),
             floor_pj=np.minimum.accumulate(shared_pj[::-1])[::-1].copy(),
-            own_ns=self.own_ns + self.cache.planned(self.compaction_ns, self.span.sizes),
-            own_pj=self.own_pj + self.cache.planned(self.compaction_pj.sum(axis=0), self.span.sizes),
+            own_ns=self.own_ns + put_ns,
+            own_pj=self.own_pj + put_pj,
             draft_ns=self.draft_ns,
             draft_pj=draft_pj,
             level_ns=self.level_times,

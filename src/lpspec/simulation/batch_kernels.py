@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray
 from lpspec.native.functions import native
+from lpspec.simulation.draft_cache import KEY_BLOCK
 from lpspec.simulation.serving_state import Asked, Busy, Clock, Learned, Live, Rules, Served
 from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.budget_kernels import Division, Lists, divide, list_drafts
@@ -148,7 +149,9 @@ def _put_in_place(rules: Rules, context: int, size: int, accepted: int, moved: i
     if most == 0 or (rules.block == 1 and not waits):
         return moved
     if rules.block == 1:
-        return MAX_TREE_SIZE + accepted
+        reaches = context % KEY_BLOCK + accepted
+        more = reaches // KEY_BLOCK > accepted // KEY_BLOCK
+        return (2 * MAX_TREE_SIZE if more else MAX_TREE_SIZE) + accepted
     if not waits:
         return 2 * MAX_TREE_SIZE + moved
     full = ((context + accepted + 1) // rules.block - context // rules.block) * rules.block

@@ -59,8 +59,7 @@ class CommandCosts:
         self._waiting = Kinds(lambda on, *sizes: planners[on].verify_waiting(*sizes, beside), memory, arrays)
         self._further_waiting = Kinds(lambda on, *sizes: planners[on].further_level_waiting(*sizes), memory, arrays)
         self._compaction = Kinds(lambda on, moved: planners[on].compaction(moved), memory, arrays)
-        whole = self.cache.block > 1
-        self.written = Kinds(lambda on, n: planners[on].written(n, _blocks_of(n) if whole else None), memory, arrays)
+        self.written = Kinds(lambda on, *sizes: planners[on].written(*sizes), memory, arrays)
         self._draft = Kinds(lambda on, heads: planners[on].draft(heads), memory, arrays=False)
         self._migration = Kinds(lambda *pair: self.planner.migration(allocator.moves(*pair)), memory, arrays=False)
 
@@ -91,10 +90,9 @@ class CommandCosts:
             phases = self.planner.verify_waiting(charged, whole, held, self.cache.beside)
         else:
             phases = self.planner.verify(charged, keys, blocks)
-        up, tokens = (int(n) for n in self.cache.entries(np.array(moved)))
-        if tokens > 0:
-            first = self.cache.held(context)
-            phases += self.planner.written(tokens, (first + tokens - 1) // KEY_BLOCK - first // KEY_BLOCK + 1)
+        up, written, in_blocks = (int(n) for n in self.cache.entries(np.array(moved)))
+        if written > 0:
+            phases += self.planner.written(written, in_blocks)
         if up > 0:
             phases += self.planner.compaction(up)
         ran = min(heads, self.planner.model.medusa_heads)
@@ -154,12 +152,12 @@ class CommandCosts:
         verify, waits, nowhere = self._kinds(l_spec, position), self.cache.waits(l_spec), np.zeros_like(moved)
         whole, memory = self._whole(context := self.first_context + position), self._whole(self.cache.held(context))
         held = np.column_stack([placement, verify[:, 0], whole, memory])
-        up, written = self.cache.entries(moved)
+        up, written, blocks = self.cache.entries(moved)
         return _together(
             (self._verify, *counted(np.column_stack([placement, verify]), ~waits)),
             (self._waiting, *counted(held, waits)),
             (self._compaction, *counted(np.column_stack([nowhere, up]), up > 0)),
-            (self.written, *counted(np.column_stack([nowhere, written]), written > 0)),
+            (self.written, *counted(np.column_stack([nowhere, written, blocks]), written > 0)),
             (self._draft, *counted(np.column_stack([placement, ran]), ran > 0)),
         )
 
@@ -261,11 +259,6 @@ class _Counted:
             return kinds, np.bincount(which, weights, minlength=len(kinds)).astype(np.float64)
         counts = np.bincount(which * self._turns + self._turn[pick], weights, minlength=len(kinds) * self._turns)
         return kinds, counts.reshape(-1, self._turns).astype(np.float64)
-
-
-def _blocks_of(tokens: Count) -> Count:
-    """Blocks of positions that so many lie in from the first one of a block, or of a part of it, on."""
-    return ceil_div(tokens, KEY_BLOCK)
 
 
 def _together(*parts: "tuple[Kinds, IntArray, FloatArray]") -> Cost:

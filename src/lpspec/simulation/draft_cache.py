@@ -17,9 +17,9 @@ import numpy as np
 
 from lpspec.allocation.allocator import Allocator
 from lpspec.arrays import BoolArray, FloatArray, IntArray
-from lpspec.devices.cost import Activity, Cost, Real
-from lpspec.devices.kv_append import put_in_dram
-from lpspec.llm.counts import Count, packed_bytes, plain
+from lpspec.devices.cost import Activity, Cost
+from lpspec.devices.kv_append import blocks_of_positions, put_in_dram
+from lpspec.llm.counts import Count, ceil_div, packed_bytes, plain
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Elementwise, Gemm, Operator, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
@@ -68,11 +68,14 @@ class DraftCache:
         """Whether a drafting pass over so many drafts waits: a tree with so wide a level has at least twice as many."""
         return 2 * width <= self.most
 
-    def entries(self, entry: IntArray) -> tuple[IntArray, IntArray]:
-        """Drafts that are moved up, and tokens that are written, of what ``put_in_place`` gives."""
-        up = np.where(entry < MAX_TREE_SIZE, entry, np.maximum(entry - 2 * MAX_TREE_SIZE, 0))
-        written = np.where(entry < MAX_TREE_SIZE, 0, entry - MAX_TREE_SIZE + 1)
-        return up, np.where(entry < 2 * MAX_TREE_SIZE, written, self.block)
+    def entries(self, entry: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Drafts that are moved up, tokens that are written, and the blocks that these lie in, of an entry."""
+        kind, amount = np.divmod(entry, MAX_TREE_SIZE)
+        if self.block == 1:
+            written = np.where(kind == 0, 0, amount + 1)
+            return np.where(kind == 0, amount, 0), written, -(-written // KEY_BLOCK) + (kind == 2)
+        written = np.where(kind == 1, amount + 1, np.where(kind == 2, self.block, 0))
+        return np.where(kind == 1, 0, amount), written, -(-written // KEY_BLOCK)
 
     def priced(self, waits: BoolArray, price: Callable[[IntArray, bool], Prices]) -> Prices:
         """Prices of passes of 1, 2, ... tokens, those that wait and others apart; given sizes and whether they wait."""
@@ -85,8 +88,9 @@ class DraftCache:
     def put_in_place(self, size: IntArray, committed: IntArray, moved: IntArray, context: IntArray) -> IntArray:
         """Entry, in a list of what is put in place after a pass, of each pass.
 
-        Entries below ``MAX_TREE_SIZE`` are drafts that are moved up; from there on 1, 2, ... tokens are written; and
-        from twice as many on both happens: a tree that has no room lies in memory behind a block, which is written.
+        Entries below ``MAX_TREE_SIZE`` are drafts that are moved up; from there on 1, 2, ... tokens are written, in as
+        few blocks of ``KEY_BLOCK`` positions as can be. From twice as many on 1, 2, ... tokens are written in one more;
+        with blocks that wait, both happens: a tree that has no room lies in memory behind a block, which is written.
 
         Args:
             size: Tokens verified.
@@ -95,34 +99,33 @@ class DraftCache:
             context: Tokens before.
         """
         if self.block == 1:
-            return np.where(self.waits(size), MAX_TREE_SIZE - 1 + committed, moved)
+            more = blocks_of_positions(context, committed, KEY_BLOCK) > ceil_div(committed, KEY_BLOCK)
+            return np.where(self.waits(size), MAX_TREE_SIZE * (1 + more) - 1 + committed, moved)
         full = ((context + committed) // self.block - context // self.block) * self.block
         written = np.where(full > 0, MAX_TREE_SIZE - 1 + np.minimum(full, MAX_TREE_SIZE), 0)
         return np.where(self.waits(size), written, 2 * MAX_TREE_SIZE + moved)
 
-    def planned(self, cost: FloatArray, sizes: int) -> FloatArray:
-        """What is put in place after passes of 1, 2, ... tokens before it is known what is accepted: [..., sizes].
+    def planned(self, cost: FloatArray, sizes: int, context: IntArray) -> FloatArray:
+        """What is put in place after passes of 1, 2, ... tokens before it is known what is accepted.
 
         Of a tree one draft is written with the root. That drafts are moved up is left out, and so is what blocks take:
         they take as much for each token, whatever the tree. One that has no room has a whole block written before it.
 
         Args:
-            cost: float64 [..., entries], of what is put in place.
+            cost: float64 [entries], of what is put in place.
             sizes: Tokens of a pass at most.
+            context: int64 [contexts], tokens before.
+
+        Returns:
+            float64 [contexts, sizes], or [1, sizes] where contexts are alike.
         """
         if not self.most:
-            return np.zeros((*cost.shape[:-1], sizes))
+            return np.zeros((1, sizes))
         size = np.arange(1, sizes + 1)
         if self.block == 1:
-            return self.written(cost, sizes) * self.waits(size)
-        return cost[..., MAX_TREE_SIZE - 1 + self.block, None] * ~self.waits(size)
-
-    def written(self, cost: FloatArray, sizes: int) -> FloatArray:
-        """What is written after passes of 1, 2, ... tokens that wait, of a tree one draft; arguments as ``planned``."""
-        committed = np.minimum(np.arange(1, sizes + 1), 2)
-        if self.block == 1:
-            return cost[..., MAX_TREE_SIZE - 1 + committed]
-        return cost[..., MAX_TREE_SIZE - 1 + self.block, None] * (committed / self.block)
+            return cost[self.put_in_place(size, np.minimum(size, 2), np.zeros_like(size), context[:, None])]
+        block: FloatArray = cost[MAX_TREE_SIZE - 1 + self.block] * ~self.waits(size)[None]
+        return block
 
 
 IN_PLACE = DraftCache()
@@ -180,9 +183,9 @@ def _waiting(op: Operator, in_memory: Count | None, beside: int) -> Iterator[Ope
 
 
 def put_in_place_cost(
-    system: System, allocator: Allocator, tokens: IntArray, read_first: bool, aligned: bool = False
+    system: System, allocator: Allocator, tokens: IntArray, read_first: bool, later: bool = False
 ) -> Cost:
-    """Keys and values of so many accepted tokens are written in every layer, the mean over where a block begins.
+    """Keys and values of so many accepted tokens are written in every layer, in as few blocks of positions as can be.
 
     Those that lie out of place are read before. An allocator that does not say what it costs has them in the plain DRAM
     of the package, if the platform has one.
@@ -192,7 +195,7 @@ def put_in_place_cost(
         allocator: Knows where keys and values lie.
         tokens: int64 [sizes], 1 at least.
         read_first: Whether they lie out of place in memory, or wait in the scratchpad.
-        aligned: Whether what waits there begins where a block of ``KEY_BLOCK`` positions, or a part of it, does.
+        later: Whether what waits there lies in one block of ``KEY_BLOCK`` positions more, where it can.
     """
     name = "compaction_cost" if read_first else "append_cost"
     own: Callable[[Attention], Cost] | None = getattr(allocator, name, None)
@@ -203,14 +206,8 @@ def put_in_place_cost(
     kinds = [op for op in verify_operators(system.model, tokens, 0) if isinstance(op, Attention) and op.writes]
     if read_first:
         return reduce(add, (of(op) for op in kinds), Cost())
-    more = 0.0 if aligned else begun_later(tokens)
     total = Cost()
     for op in kinds:
-        total += of(op) * (1.0 - more) + of(replace(op, context=KEY_BLOCK - 1)) * more
+        total += of(replace(op, context=KEY_BLOCK - 1)) if later else of(op)
         total += Cost(0.0, Activity(scratchpad_bits=op.kv_write_bytes * 8.0))
     return total
-
-
-def begun_later(tokens: Count) -> Real:
-    """Share of the lanes of a block from which so many tokens lie in one block more than from its first."""
-    return (tokens - 1) % KEY_BLOCK / KEY_BLOCK

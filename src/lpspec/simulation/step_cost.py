@@ -111,7 +111,8 @@ class StepCosts:
         passes = self.latency_ns, self.latency_ns if objective == "throughput" else self.energy.total_pj
         if self.cache.most:
             entries, sizes = (self.compaction_ns, self.compaction_pj.sum(axis=0)), self.latency_ns.shape[1]
-            after_ns, after_pj = (self.cache.planned(cost, sizes) for cost in entries)
+            context = self.first_context + np.arange(len(self.latency_ns))
+            after_ns, after_pj = (self.cache.planned(cost, sizes, context) for cost in entries)
             passes = passes[0] + after_ns, passes[1] + after_pj
         return list_prices(objective, counted_of(self.platform), passes, self._drafting(rows), moved)
 

@@ -31,7 +31,7 @@ from lpspec.llm.operators import (
 )
 from lpspec.llm.work import by_load
 from lpspec.machine.energy_profile import NOTHING
-from lpspec.simulation.draft_cache import KEY_BLOCK, begun_later, waiting
+from lpspec.simulation.draft_cache import KEY_BLOCK, waiting
 
 NO_COLUMNS: Count = 0
 
@@ -152,23 +152,15 @@ class PhasePlanner:
         kinds = (op for op in verify_operators(self.model, moved, 0) if isinstance(op, Attention) and op.writes)
         return tuple(self._append(op, ceil_div(moved, KEY_BLOCK), read_first=True) for op in kinds)
 
-    def written(self, tokens: Count, blocks: Count | None = None) -> tuple[Phase, ...]:
+    def written(self, tokens: Count, blocks: Count) -> tuple[Phase, ...]:
         """Accepted tokens leave the scratchpad and are written in every layer.
 
         Args:
             tokens: How many.
-            blocks: Blocks that they lie in; the mean over all lanes that they may begin at if left out.
+            blocks: Blocks of positions that they lie in.
         """
         kinds = [op for op in verify_operators(self.model, tokens, 0) if isinstance(op, Attention) and op.writes]
-        if blocks is not None:
-            return tuple(self._leaving(op, blocks, op.count) for op in kinds)
-        least, more = ceil_div(tokens, KEY_BLOCK), begun_later(tokens)
-        both = ((least, 1.0 - more), (least + 1, more))
-        return tuple(self._leaving(op, some, op.count * share) for op in kinds for some, share in both)
-
-    def _leaving(self, op: Attention, blocks: Count, copies: Real) -> Phase:
-        own = Activity(scratchpad_bits=plain(op.kv_write_bytes / op.count) * 8.0)
-        return replace(self._append(op, blocks), copies=copies, own=own)
+        return tuple(replace(self._append(op, blocks), own=_leaving(op)) for op in kinds)
 
     def _phases(self, op: Operator, append_blocks: Count, prompt: bool = False) -> Iterator[Phase]:
         """Every device of a division does its part of the same phases."""
@@ -208,6 +200,11 @@ class PhasePlanner:
         if share is not None:
             memory += self.memory.append_to_pim(share, blocks, plain(op.tokens), read_first)
         return Phase(name, op.count, memory, 0.0, "vector")
+
+
+def _leaving(op: Attention) -> Activity:
+    """Keys and values of one layer's tokens are read from the scratchpad."""
+    return Activity(scratchpad_bits=plain(op.kv_write_bytes / op.count) * 8.0)
 
 
 def in_order(phases: Sequence[Phase]) -> Iterator[Phase]:
