@@ -12,7 +12,7 @@ import lpspec
 from lpspec.errors import InputError
 from lpspec.experiments.beyond import ALL, EXTRAS, LONG, NO_HARDWARE, PIECES, SOONEST, WITH, WITHOUT, Case, cases
 from lpspec.experiments.beyond_grid import CONTEXTS, ROUNDING, grid
-from lpspec.explore.beyond import Beyond, beyond, run_side
+from lpspec.explore.beyond import SAMPLES, Beyond, beyond, run_once, run_side, with_samples
 from lpspec.explore.points import Point
 from lpspec.explore.store import Outcome
 from lpspec.explore.workers import ThisProcess
@@ -24,9 +24,9 @@ ONE = Case("drafts by EAGLE-3", "llama3.1-8b", "eagle3", "llama3.1-8b-eagle3", i
 class Formula:
     """Workers that know every side without a simulation: two turns, of which LP-Spec+ halves the first one's energy."""
 
-    def __init__(self, without_turns: bool = False) -> None:
+    def __init__(self, drawn: str | None = "turns") -> None:
         self.computed: list[str] = []
-        self.without_turns = without_turns
+        self.drawn = drawn
 
     def outcomes(self, points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
         for point in points:
@@ -40,8 +40,8 @@ class Formula:
             metrics: dict[str, Any] = dict.fromkeys(("mean_l_spec", "mean_acceptance_length"), 1.0)
             metrics |= {"tokens_per_s": tokens / ns * 1e9, "tokens_per_j": tokens / pj * 1e12}
             metrics |= {"edp_s_mj": ns / 1e9 / tokens * pj / 1e9 / tokens}
-            if not self.without_turns:
-                metrics["turns"] = turns.tolist()
+            if self.drawn is not None:
+                metrics[self.drawn] = turns.tolist()
             yield point, Outcome(metrics, "command", None, 0.0)
 
     def close(self) -> None:
@@ -174,10 +174,32 @@ def test_what_has_run_is_not_run_again_and_what_cannot_is_said(tmp_path: Path) -
     assert len(refused) + len(result.rows) + len(result.parts) == len(ONE.variants())
 
 
-def test_a_store_of_something_else_is_refused(tmp_path: Path) -> None:
-    run(tmp_path, Formula(without_turns=True), replace(ONE, batch=2))  # requests that share passes have no turns
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_store_of_something_else_is_refused(tmp_path: Path, batch: int) -> None:
     with pytest.raises(InputError, match="holds points of a sweep: give this study a folder of its own"):
-        run(tmp_path, Formula(without_turns=True))
+        run(tmp_path, Formula(drawn=None), replace(ONE, batch=batch))
+
+
+def test_what_was_served_anew_is_compared_sample_by_sample(tmp_path: Path) -> None:
+    """By hand: the first sample halves its energy, the second does not; both take as long."""
+    case = replace(ONE, drafter="medusa", trace="vicuna-7b", is_taken_apart=False, batch=4)
+    (row,) = run(tmp_path, Formula(drawn="samples"), case).rows
+    assert row.intervals is not None
+    deviation = np.std([0.5, 1.0], ddof=1)
+    expected = 0.75 - 1.96 * deviation, 0.75 + 1.96 * deviation
+    assert (row.intervals[0].low, row.intervals[0].high) == pytest.approx(expected)
+    assert (row.intervals[1].low, row.intervals[1].high) == pytest.approx((1, 1))
+
+
+def test_some_rows_are_sampled_afterwards() -> None:
+    case = Case("sample", "llama3.2-1b", batch=4, is_taken_apart=True)
+    result = beyond([case], ThisProcess(run_once), "analytic", new_tokens=4)
+    assert all(row.intervals is None for row in (*result.rows, *result.parts))
+    found = with_samples(result, lambda row: row.piece == "k-over-ranks")
+    for row in found.parts:
+        assert (row.intervals is not None) == (row.piece == "k-over-ranks")
+        if row.intervals is not None:
+            assert row.intervals[0].low <= row.edp_ratio <= row.intervals[0].high < 1
 
 
 def test_a_side_is_what_compare_makes_of_it() -> None:
@@ -192,6 +214,7 @@ def test_a_side_is_what_compare_makes_of_it() -> None:
     served = run_side(scenario.replace(drafter="medusa", trace="vicuna-7b", batch=4).to_dict())
     assert served.metrics is not None
     assert "turns" not in served.metrics
+    assert np.shape(served.metrics["samples"]) == (SAMPLES, 3)
     refused = run_side(scenario.replace(model="llama2-7b", prompt_tokens=9000).to_dict())
     assert refused.metrics is None
     assert "4096" in (refused.error or "")

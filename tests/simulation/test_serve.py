@@ -70,6 +70,21 @@ def test_so_it_is_under_every_option(options: dict[str, Any]) -> None:
         assert_as_today(system, "analytic", **options)
 
 
+@pytest.mark.parametrize(("system", "fidelity"), [("lp-spec-plus", "analytic"), ("lp-spec", "command")])
+def test_a_sample_of_requests_is_served_as_if_it_had_come_alone(system: str, fidelity: Fidelity) -> None:
+    found = setting(system, model="tinyllama")
+    requests = load_requests(found.scenario.workload, found.trace)
+    draws = list(np.random.default_rng(3).integers(0, len(requests), (2, len(requests))))
+    run = serve(found.systems[0], requests, 4, found.policy, fidelity, draws)
+    assert run.samples is not None
+    assert run.decode_ns == serve(found.systems[0], requests, 4, found.policy, fidelity).decode_ns
+    for which, (tokens, ns, pj) in zip(draws, run.samples.tolist(), strict=True):
+        alone = serve(found.systems[0], requests.drawn(which), 4, found.policy, fidelity)
+        assert tokens == alone.tokens == found.trace.turn_lengths[which].clip(max=24).sum()
+        assert ns == pytest.approx(alone.decode_ns, rel=1e-3)  # a phase is estimated from those that are exact
+        assert pj == pytest.approx(alone.decode_pj.sum(), rel=1e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("system", ["npu-spec", "pim-spec", "lp-spec"])
 def test_so_it_is_at_command_level(system: str) -> None:

@@ -1,22 +1,27 @@
 """How far a figure depends on which turns were run: a bootstrap over the turns of a trace.
 
 A trace is a sample of turns, and turns differ far more than the steps of one, so whole turns are drawn anew, the same
-ones for every system. What the interval leaves out is everything else: the assumptions, the model, the machine.
+ones for every system. Where requests share passes, what is drawn is served anew. What the interval leaves out is
+everything else: the assumptions, the model, the machine.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from lpspec.arrays import FloatArray
+from lpspec.arrays import FloatArray, IntArray
 from lpspec.simulation.energy_basis import Efficiency, counted_pj
 from lpspec.simulation.run import Run
+from lpspec.simulation.served_run import ServedRun
 
 RESAMPLES = 2000
 SEED = 8227
 """Fixed, so that a result can be made again."""
 
 PERCENT = 95.0
+
+NORMAL = 1.96
+"""Standard deviations to either side that hold as many of a normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,25 @@ class Resampling:
         Args:
             turns: float64 [turns, 3] as of ``counted_by_turn``.
         """
-        tokens, decode_ns, pj = (self._counts @ turns).T
-        return Efficiency(tokens / (decode_ns / 1e9), pj / 1e9 / tokens)
+        return efficiency_of((self._counts @ turns).T)
+
+
+def efficiency_of(samples: FloatArray) -> Efficiency[FloatArray]:
+    """What a token takes in each sample, float64 [samples], from float64 [3, samples] of tokens, time, ns, and pJ."""
+    tokens, decode_ns, pj = samples
+    return Efficiency(tokens / (decode_ns / 1e9), pj / 1e9 / tokens)
+
+
+def drawn_requests(count: int, samples: int) -> IntArray:
+    """Samples of as many requests as there are, drawn with replacement, in any order: int64 [samples, requests]."""
+    return np.random.default_rng(SEED).integers(0, count, (samples, count))
+
+
+def counted_of_samples(run: ServedRun) -> FloatArray:
+    """float64 [samples, 3]: tokens of each sample, time, ns, and energy on the basis of the run's platform, pJ."""
+    assert run.samples is not None
+    tokens, ns, pj = run.samples.T
+    return np.column_stack([tokens, ns, counted_pj(run.system.platform, pj, ns)])
 
 
 def counted_by_turn(run: Run) -> FloatArray:
@@ -66,6 +88,12 @@ def counted_by_turn(run: Run) -> FloatArray:
     turns = run.by_turn
     pj = counted_pj(run.system.platform, turns.memory_and_macs_pj, turns.decode_ns)
     return np.column_stack([turns.tokens, turns.decode_ns, pj])
+
+
+def interval_of_few(values: FloatArray) -> Interval:
+    """Where 95 percent lie of what has the mean and the deviation of a few samples, as of a normal distribution."""
+    mean, width = float(values.mean()), NORMAL * float(values.std(ddof=1))
+    return Interval(mean - width, mean + width)
 
 
 def interval(values: FloatArray) -> Interval:

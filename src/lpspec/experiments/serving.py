@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpspec.experiments.compare import run_all
+from lpspec.experiments.intervals import drawn_requests
 from lpspec.experiments.notes import (
     basis_notes,
     closed_form_notes,
@@ -47,16 +48,21 @@ class Serving:
     notes: tuple[str, ...] = ()
 
 
-def serve_requests(scenario: Scenario) -> Serving:
+def serve_requests(scenario: Scenario, samples: int = 0) -> Serving:
     """Serve the requests of a scenario on its systems; on all systems, those that can hold the model.
+
+    Args:
+        scenario: What is asked for.
+        samples: How many samples of the requests are served, too, the same on every system.
 
     Raises:
         InputError: Any name, value or file that cannot be used.
     """
     setting = load_setting(scenario)
     requests = load_requests(scenario.workload, setting.trace)
-    batch = scenario.workload.batch
-    runs, left_out = run_all(setting, lambda system: serve(system, requests, batch, setting.policy, scenario.level))
+    with_what = requests, scenario.workload.batch, setting.policy, scenario.level
+    draws = list(drawn_requests(len(requests), samples))
+    runs, left_out = run_all(setting, lambda system: serve(system, *with_what, draws))
     ran = [run.system for run in runs]
     notes = (
         *policy_notes(ran, scenario, setting.policy),

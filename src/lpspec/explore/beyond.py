@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,16 @@ from lpspec.arrays import FloatArray
 from lpspec.errors import InputError
 from lpspec.experiments.beyond import ALL, Case, Piece
 from lpspec.experiments.compare import compare
-from lpspec.experiments.intervals import SEED, Interval, Resampling, counted_by_turn, interval
+from lpspec.experiments.intervals import (
+    SEED,
+    Interval,
+    Resampling,
+    counted_by_turn,
+    counted_of_samples,
+    efficiency_of,
+    interval,
+    interval_of_few,
+)
 from lpspec.experiments.serving import serve_requests
 from lpspec.explore.named_files import point_key
 from lpspec.explore.points import Point
@@ -28,6 +37,9 @@ from lpspec.simulation.requests import is_served
 
 FIGURES = ("tokens_per_s", "tokens_per_j", "edp_s_mj", "mean_l_spec", "mean_acceptance_length")
 
+SAMPLES = 20
+"""Of requests that share passes; every one is served anew."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -40,7 +52,7 @@ class Row:
         own: Its figures by name.
         baseline: Those of LP-Spec.
         fidelity: What priced it.
-        intervals: Of the ratios of EDP and token/s over samples of turns; None where turns share passes.
+        intervals: Of the ratios of EDP and token/s over samples of turns; None where none was drawn.
         scenario: What repeats it.
     """
 
@@ -80,20 +92,30 @@ class Beyond:
 
 
 def run_side(values: dict[str, Any]) -> Outcome:
-    """Run one side of the comparison.
+    """Run one side of the comparison, with samples of what is drawn.
 
     Args:
         values: A scenario of one system as plain data.
     """
+    return _run(values, SAMPLES)
+
+
+def run_once(values: dict[str, Any]) -> Outcome:
+    """The same, with no samples of requests that share passes, which are served for each."""
+    return _run(values, 0)
+
+
+def _run(values: dict[str, Any], samples: int) -> Outcome:
     start_s = time.process_time()
     scenario = Scenario.from_dict(values)
     metrics: dict[str, Any]
     try:
         if is_served(scenario.workload):
-            (served,) = serve_requests(scenario).runs
+            (served,) = serve_requests(scenario, samples).runs
             counted, fidelity = served.counted, served.fidelity
             metrics = {name: getattr(counted, name) for name in FIGURES[:3]}
             metrics |= {name: getattr(served, name) for name in FIGURES[3:]}
+            metrics["samples"] = counted_of_samples(served).tolist() if samples else None
         else:
             (run,) = compare(scenario).runs
             fidelity = run.fidelity
@@ -157,6 +179,20 @@ def beyond(
     return _rows(asked, found, where)
 
 
+def with_samples(result: Beyond, is_wanted: Callable[[Row], bool]) -> Beyond:
+    """The same with the intervals of some of the pieces' rows, for which both sides are run again."""
+    parts = tuple(_sampled(row) if row.intervals is None and is_wanted(row) else row for row in result.parts)
+    return replace(result, parts=parts)
+
+
+def _sampled(row: Row) -> Row:
+    scenario = Scenario.from_dict(dict(row.scenario))
+    baseline = row.case.scenario((), scenario.level, scenario.workload.new_tokens)
+    sides = [run_side(one.to_dict()).metrics for one in (scenario, baseline)]
+    own, theirs = (None if side is None else side.get("samples") for side in sides)
+    return replace(row, intervals=_intervals(scenario.trace == baseline.trace, True, own, theirs))
+
+
 def _asked(case: Case, fidelity: Fidelity, new_tokens: int | None) -> Iterator[_Asked]:
     def point(pieces: tuple[Piece, ...]) -> Point:
         scenario = case.scenario(pieces, fidelity, new_tokens)
@@ -176,11 +212,12 @@ def _rows(asked: Sequence[_Asked], found: Mapping[str, Mapping[str, Any]], where
         if error is not None:
             refused.append((row.case, row.piece, error))
             continue
-        if not all("turns" in side["metrics"] or row.case.batch > 1 for side in (own, baseline)):
+        drawn = "samples" if row.case.batch > 1 else "turns"
+        if not all(drawn in side["metrics"] for side in (own, baseline)):
             raise InputError(f"store '{where}' holds points of a sweep: give this study a folder of its own")
         mine, theirs = ({name: side["metrics"][name] for name in FIGURES} for side in (own, baseline))
         is_paired = row.own.scenario.trace == row.baseline.scenario.trace
-        intervals = _intervals(is_paired, own["metrics"].get("turns"), baseline["metrics"].get("turns"))
+        intervals = _intervals(is_paired, drawn == "samples", own["metrics"][drawn], baseline["metrics"][drawn])
         scenario = row.own.scenario.to_dict()
         rows.append(Row(row.case, row.piece, row.pieces, mine, theirs, own["fidelity"], intervals, scenario))
     together = tuple(row for row in rows if row.piece == ALL)
@@ -192,11 +229,18 @@ def _samples(turns: int, seed: int) -> Resampling:
     return Resampling(turns, seed=seed)
 
 
-def _intervals(is_paired: bool, own: Any, baseline: Any) -> tuple[Interval, Interval] | None:
-    """Of both ratios; where both sides have one trace, the same turns are drawn for both."""
+def _intervals(is_paired: bool, is_drawn: bool, own: Any, baseline: Any) -> tuple[Interval, Interval] | None:
+    """Of both ratios; where both sides have one trace, the same turns are drawn for both, which may have been before.
+
+    Samples of two traces have nothing to do with each other, whichever stand side by side.
+    """
     if own is None or baseline is None:
         return None
-    sides: list[FloatArray] = [np.array(turns, np.float64) for turns in (own, baseline)]
+    sides: list[FloatArray] = [np.array(drawn, np.float64) for drawn in (own, baseline)]
     seeds = SEED, SEED if is_paired else SEED + 1
-    mine, theirs = (_samples(len(side), seed).of_turns(side) for side, seed in zip(sides, seeds, strict=True))
-    return interval(mine.edp_s_mj / theirs.edp_s_mj), interval(mine.tokens_per_s / theirs.tokens_per_s)
+    if is_drawn:
+        mine, theirs = (efficiency_of(side.T) for side in sides)
+    else:
+        mine, theirs = (_samples(len(side), seed).of_turns(side) for side, seed in zip(sides, seeds, strict=True))
+    of = interval_of_few if is_drawn else interval
+    return of(mine.edp_s_mj / theirs.edp_s_mj), of(mine.tokens_per_s / theirs.tokens_per_s)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lpspec.experiments.beyond_grid import ROUNDING
+from lpspec.experiments.intervals import Interval
 from lpspec.explore.beyond import Beyond, Row
 from lpspec.report.beyond_table import case_label
 from lpspec.report.wording import new_table
@@ -23,15 +24,27 @@ def grid_blocks(result: Beyond) -> Iterator[Any]:
         table.add_row(
             piece,
             str(len(mine)),
-            str(sum(row.edp_ratio > ROUNDING for row in mine)),
+            str(sum(map(is_worse, mine))),
             f"{worst.edp_ratio:.4f}",
             _where(worst),
             str(sum(row.tokens_per_s_ratio * ROUNDING < 1 for row in mine)),
             f"{slowest:.3f}",
         )
     yield table
+    for row in filter(is_worse, rows):
+        said = "no samples" if row.intervals is None else _in_samples(row.intervals[0])
+        yield f"worse in EDP  {row.piece}: {row.edp_ratio - 1:+.2%}, {_where(row)}; {said}"
     for case, name, why in result.refused:
         yield f"left out  {case_label(case)}, {case.context} tokens, {name}: {why}"
+
+
+def is_worse(row: Row) -> bool:
+    """Whether a row's product is larger than LP-Spec's, beyond rounding."""
+    return row.edp_ratio > ROUNDING
+
+
+def _in_samples(of: Interval) -> str:
+    return f"of other samples of the turns 95 in 100 lie between {of.low - 1:+.2%} and {of.high - 1:+.2%}"
 
 
 def _where(row: Row) -> str:

@@ -117,10 +117,11 @@ class Loop:
             first_context=costs.span.first_context,
         )
         self.ranks = np.ascontiguousarray(np.concatenate([trace.ranks[:, : trees.heads] for trace in requests.traces]))
-        self.asked = self._asked(requests, room)
+        self.asked = self._asked(requests, room.needed_bytes)
+        self._needed_bytes = room.needed_bytes
         self._fixed = None if trees.fixed is None else _listed(trees.fixed)
 
-    def _asked(self, requests: Requests, room: Room) -> Asked:
+    def _asked(self, requests: Requests, needed_bytes: IntArray) -> Asked:
         rows = np.array([len(trace.ranks) for trace in requests.traces])
         begin = np.cumsum(rows) - rows
         starts = [trace.turn_starts for trace in requests.traces]
@@ -131,13 +132,19 @@ class Loop:
             context=requests.prompt_tokens - self.costs.span.first_context,
             wanted=requests.new_tokens,
             limit=requests.limit,
-            cache_bytes=room.needed_bytes,
+            cache_bytes=needed_bytes,
             table=np.zeros_like(requests.trace) if self.rules.fixed else requests.trace,
             first=first,
             begin=begin[requests.trace],
             rows=rows[requests.trace],
             log=np.cumsum(requests.new_tokens) - requests.new_tokens,
         )
+
+    def drawn(self, which: IntArray) -> "Loop":
+        """The same with a sample of the requests, as of ``Requests.drawn``."""
+        other, requests = copy(self), self.requests.drawn(which)
+        other.requests, other.asked = requests, other._asked(requests, self._needed_bytes[which])
+        return other
 
     def beside(self) -> "Loop":
         """The same where twice as many requests are there as a pass takes: some are drafted for, others verified.

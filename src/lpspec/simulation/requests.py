@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,11 @@ class Requests:
         for column in (self.arrival_ns, self.prompt_tokens, self.new_tokens, self.limit, self.turn, self.trace):
             digest.update(column.tobytes())
         return digest.hexdigest()
+
+    def drawn(self, which: IntArray) -> "Requests":
+        """As many arrivals at the same times, each of the request that ``which``, int64 [requests], has for it."""
+        columns = ("prompt_tokens", "new_tokens", "limit", "turn", "trace")
+        return replace(self, **{column: getattr(self, column)[which] for column in columns})
 
     @property
     def last_context(self) -> int:

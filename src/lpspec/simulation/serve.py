@@ -4,13 +4,15 @@ A new request is prefilled alone, first come first served, while decoding pauses
 is done. A pass takes as many of the running requests as serve the objective best, those that have waited longest.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lpspec.allocation.allocator import Allocator
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.errors import InputError
 from lpspec.scenario.names import Fidelity, Objective
-from lpspec.simulation.batch_commands import Tally, batch_commands
+from lpspec.simulation.batch_commands import BatchCommands, Tally, batch_commands
 from lpspec.simulation.batch_cost import BatchCosts, batch_costs
 from lpspec.simulation.batch_levels import own_networks
 from lpspec.simulation.batch_loop import Loop, Outcome, trees_of
@@ -24,7 +26,12 @@ from lpspec.simulation.workload import System, TreePolicy
 
 
 def serve(
-    system: System, requests: Requests, batch: int, policy: TreePolicy, fidelity: Fidelity = "analytic"
+    system: System,
+    requests: Requests,
+    batch: int,
+    policy: TreePolicy,
+    fidelity: Fidelity = "analytic",
+    draws: Sequence[IntArray] = (),
 ) -> ServedRun:
     """Serve requests on a system.
 
@@ -34,6 +41,7 @@ def serve(
         batch: Requests of a pass at most.
         policy: How trees are found; ignored when the system does not speculate.
         fidelity: ``command`` prices passes by the memory's commands, where the system has a command level.
+        draws: Samples of the requests that are served, too, each for itself, as of ``Requests.drawn``.
 
     Raises:
         InputError: A request does not fit, the heads of model or trace cannot fill the tree, or the system or policy
@@ -49,11 +57,9 @@ def serve(
         room, loop = min(orders, key=lambda one: _objective(one[1], policy.objective, prompt))
     costs = loop.costs
     commands = batch_commands(costs) if fidelity == "command" else None
-    found = loop.run(costs.clock(prompt) if commands is None else commands.clock(prompt))
-    while commands is not None and commands.price(loop.tally(found, prompt)):
-        found = loop.run(commands.clock(prompt))
-    tally = loop.tally(found, prompt)
+    found, tally = _served(loop, prompt, commands)
     decode_pj, prefill_pj = _energy(costs, tally) if commands is None else commands.energy_pj(tally)
+    samples = [_sample(loop.drawn(which), prompt[which], commands) for which in draws]
     return ServedRun(
         system=system,
         requests=requests,
@@ -70,7 +76,24 @@ def serve(
         is_short=room.is_short,
         fidelity="analytic" if commands is None else "command",
         error_bound=None if commands is None else commands.error_bound,
+        samples=np.array(samples) if samples else None,
     )
+
+
+def _served(loop: Loop, prompt: IntArray, commands: BatchCommands | None) -> tuple[Outcome, Tally]:
+    """Serve until every part of a pass that occurs has a price."""
+    found = loop.run(loop.costs.clock(prompt) if commands is None else commands.clock(prompt))
+    while commands is not None and commands.price(loop.tally(found, prompt)):
+        found = loop.run(commands.clock(prompt))
+    return found, loop.tally(found, prompt)
+
+
+def _sample(loop: Loop, prompt: IntArray, commands: BatchCommands | None) -> tuple[float, float, float]:
+    """Tokens of other requests, time of their passes, and energy."""
+    found, tally = _served(loop, prompt, commands)
+    decode_pj, _ = _energy(loop.costs, tally) if commands is None else commands.energy_pj(tally)
+    ns = float((found.pass_end_ns - found.pass_begin_ns).sum())
+    return float(found.steps.committed.sum()), ns, float(decode_pj.sum())
 
 
 def _laid_out(

@@ -83,6 +83,8 @@ class ServedRun:
         is_short: Whether a full batch of the largest requests does not fit, so that some wait for room.
         fidelity: Which level priced it.
         error_bound: Largest relative error of its time against exact runs of every phase; None where all are exact.
+        samples: float64 [samples, 3], tokens of each sample of requests, time of its passes, ns, and their energy in
+            memory and MACs, pJ; None where no sample was asked for.
     """
 
     system: System
@@ -100,6 +102,7 @@ class ServedRun:
     is_short: bool
     fidelity: Fidelity = "analytic"
     error_bound: float | None = None
+    samples: FloatArray | None = None
 
     @property
     def tokens(self) -> int:
