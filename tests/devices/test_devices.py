@@ -77,7 +77,7 @@ def slow(tmp_path: Path) -> str:
     return str(path)
 
 
-KINDS = ("npu", "pim", "gpu", "hbm_pim", "hbm_tiers", "dataflow", "pim_noc")
+KINDS = ("npu", "pim", "gpu", "hbm_pim", "hbm_tiers", "dataflow", "pim_noc", "drafters")
 
 
 @pytest.fixture

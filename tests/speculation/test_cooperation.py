@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lpspec.errors import InputError
-from lpspec.speculation.cooperation import Router, fused
+from lpspec.speculation.cooperation import Cooperation, Router, cooperating, drawn_drafters, fused
+from lpspec.speculation.rank_trace import load_trace
 
 RANKS = hnp.arrays(np.int8, (3, 4, 2), elements=st.integers(-1, 5))
 
@@ -55,7 +56,43 @@ def test_it_forgets_and_explores() -> None:
     assert router.mean.tolist() == [2.0, 2.0, 0.0]
 
 
-@pytest.mark.parametrize("cooperating", [0, 3])
-def test_more_drafters_than_there_are_are_refused(cooperating: int) -> None:
+ALIKE = Cooperation(1, 1, elsewhere=0.8, common=1.0, kept=0.8, exploration=0.1)
+SEVERAL = Cooperation(5, 2, elsewhere=0.8, common=0.5, kept=0.8, exploration=0.1)
+TRACE = load_trace("llama3.1-8b-eagle3")
+
+
+def first_right(ranks: np.ndarray) -> float:
+    return float((ranks[:, 0] == 0).mean())
+
+
+def test_one_drafter_that_guesses_as_the_traces_own_has_its_ranks() -> None:
+    assert np.array_equal(cooperating(TRACE, ALIKE).ranks, TRACE.ranks)
+
+
+def test_drawn_drafters_are_as_good_as_the_traces_over_all_domains_and_better_in_their_own() -> None:
+    generator, parts = np.random.default_rng(1), []
+    for domain in range(5):
+        drafters = drawn_drafters(TRACE.ranks, TRACE.within_turn, domain, SEVERAL, generator)
+        parts.append([first_right(own) for own in drafters])
+        assert all(((own >= 0) <= TRACE.within_turn).all() for own in drafters)
+    rates, mean = np.array(parts), first_right(TRACE.ranks)
+    assert rates.mean(axis=0) == pytest.approx(np.full(5, mean), rel=0.03)
+    inside, outside = np.diag(rates), rates[~np.eye(5, dtype=bool)]
+    assert inside == pytest.approx(np.full(5, mean / 0.84), rel=0.03)
+    assert outside == pytest.approx(np.full(20, 0.8 * mean / 0.84), rel=0.03)
+
+
+def test_more_of_them_are_right_more_often_and_turns_end_where_they_did() -> None:
+    one, two, four = (cooperating(TRACE, SEVERAL._replace(cooperating=n)) for n in (1, 2, 4))
+    assert first_right(TRACE.ranks) < first_right(two.ranks) < first_right(four.ranks)
+    assert first_right(one.ranks) < first_right(two.ranks)
+    for made in (one, two, four):
+        assert made.turn_lengths.tolist() == TRACE.turn_lengths.tolist()
+        assert not ((made.ranks >= 0) & ~TRACE.within_turn).any()
+    assert cooperating(TRACE, SEVERAL).content_hash == two.content_hash
+
+
+@pytest.mark.parametrize("together", [0, 3])
+def test_more_drafters_than_there_are_are_refused(together: int) -> None:
     with pytest.raises(InputError, match="allowed are 1 to 2"):
-        Router(2, cooperating, 0.5, 0.1, np.random.default_rng(0))
+        Router(2, together, 0.5, 0.1, np.random.default_rng(0))

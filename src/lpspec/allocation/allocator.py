@@ -105,6 +105,7 @@ ALLOCATORS: Registry[Callable[..., Allocator]] = Registry(
         "pim-only": "lpspec.allocation.pim_only:PimOnlyAllocator",
         "attention-on-hbm-pim": "lpspec.allocation.single:AttentionOnHbmPim",
         "drafts-on-pim": "lpspec.allocation.drafts_on_pim:DraftsOnPim",
+        "drafts-apart": "lpspec.allocation.drafts_apart:DraftsApart",
         "kv-tiers": "lpspec.allocation.kv_tiers:KvTiers",
         "least-energy": "lpspec.allocation.weighed:least_energy",
         "least-edp": "lpspec.allocation.weighed:least_edp",

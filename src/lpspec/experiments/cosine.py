@@ -2,24 +2,27 @@
 
 Phase times are ours: the verifier is four A100, each draft comes from a GPU of its own over a network. The texts are
 drawn: a drafter tuned on a text's domain has the acceptance that CoSine measured by domain, any other a share of its
-chance, and that share is assumed. Nothing is fitted.
+chance, which platform ``cosine`` assumes, as it does how drafters cooperate. Nothing is fitted. ``lpspec compare`` runs
+the same policies on any model and trace.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.allocation.single import SingleDevice
+from lpspec.devices.drafters import DraftersSpec
 from lpspec.experiments.peer_row import Neighbour, PeerRow
 from lpspec.llm.llama_spec import llama_spec
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import verify_operators
 from lpspec.machine.loading import load_platform
+from lpspec.simulation.cooperating import cooperation_of
 from lpspec.simulation.step_order import pipelined_ns
-from lpspec.speculation.cooperation import Router, fused
+from lpspec.speculation.cooperation import Cooperation, Router, fused
 from lpspec.speculation.geometric import rate_of_mean
 from lpspec.speculation.token_tree import TokenTree, accepted_lengths
 
@@ -34,21 +37,10 @@ BY_DOMAIN = tuple(np.linspace(1.69, 3.20, 5).tolist())
 """Tokens per pass of the five domains: least and most are CoSine's, between them evenly spread (assumed)."""
 DRAFTS = 4
 """Drafts of a pass, assumed, 3 to 8."""
-COOPERATING = 2
-"""Drafters of a request, assumed, 2 to 4."""
-COMMON = 0.5
-"""Share of positions whose difficulty is the same to all drafters, assumed, 0 to 0.8."""
-MEMORY, EXPLORATION = 0.8, 0.1
-"""Of the router, assumed, 0.5 to 0.95 and 0.02 to 0.3."""
-OTHER_DOMAIN = 0.8
-"""Chance of a drafter's guess outside its domain, as a share of that inside, assumed, 0.7 to 0.9: +46 to +34 %
-throughput, -27 to -20 % latency."""
 BATCH, PROMPT, NEW_TOKENS, REQUESTS = 16, 256, 128, 200
-NETWORK_MS = 0.5
-"""From drafters to the verifier, and as much back, assumed, 0.1 to 1: CoSine has less than 1 ms on 10 Gbit/s."""
 NOTE = (
-    f"batch {BATCH}, chains of {DRAFTS} drafts, {COOPERATING} drafters a request; fusion by the best rank of any, an "
-    "upper bound; a step takes the longer of drafting and verification, as between two halves of a batch"
+    f"batch {BATCH}, chains of {DRAFTS} drafts, {{}} drafters a request; fusion by the best rank of any, an upper "
+    "bound; a step takes the longer of drafting and verification, as between two halves of a batch"
 )
 
 _70B = {"layers": 80, "hidden_size": 8192, "intermediate_size": 28672, "heads": 64, "kv_heads": 8, "head_dim": 128}
@@ -79,7 +71,7 @@ def cosine_rows() -> Iterator[PeerRow]:
     single, together, unfused = (tokens[how] for how in ("one drafter", "routed and fused", "routed"))
     latency = (together / phases.one_after_the_other_ms) / (single / phases.one_after_the_other_ms)
     throughput = (together / phases.pipelined_ms) / (single / phases.one_after_the_other_ms)
-    said = {"unit": "%", "note": NOTE}
+    said = {"unit": "%", "note": NOTE.format(_assumed().cooperating)}
     found = 100 * (throughput - 1)
     yield COSINE.row("cosine_throughput", "throughput over sequential speculation", MORE_THROUGHPUT, found, **said)
     found = 100 * (1 / latency - 1)
@@ -93,12 +85,18 @@ def cosine_rows() -> Iterator[PeerRow]:
 
 
 @cache
+def _assumed() -> Cooperation:
+    return cooperation_of(load_platform("cosine").device(DraftersSpec))
+
+
+@cache
 def phase_times() -> Phases:
     """Both phases of a step, by closed forms in the middle of a request."""
     context = PROMPT + NEW_TOKENS // 2
     draft_ms = DRAFTS * _pass_ms("rtx3090", _model("llama-68m", _68M, 32_000), 1, context)
     verify_ms = _pass_ms("cosine", _model("llama-70b", _70B, 128_256), BATCH * (DRAFTS + 1), context)
-    return Phases(draft_ms + 2 * NETWORK_MS, verify_ms)
+    link_ms = load_platform("cosine").device(DraftersSpec).link.ns / 1e6
+    return Phases(draft_ms + 2 * link_ms, verify_ms)
 
 
 def _model(name: str, shape: dict[str, int], vocabulary: int) -> ModelSpec:
@@ -117,22 +115,24 @@ def _pass_ms(platform: str, model: ModelSpec, tokens: int, context: int) -> floa
 def tokens_per_pass() -> dict[str, float]:
     """Mean tokens per pass with one drafter for all, with routing alone, and with routing and fusion."""
     generator, found = np.random.default_rng(7), dict.fromkeys(("one drafter", "routed", "routed and fused"), 0)
+    how = _assumed()
+    router = partial(Router, how.drafters, memory=how.kept, exploration=how.exploration, generator=generator)
     for request in range(REQUESTS):
         drafts = _drawn(request % len(BY_DOMAIN), generator)
-        found["one drafter"] += _passes(drafts[:1], Router(1, 1, MEMORY, 0.0, generator))
-        found["routed"] += _passes(drafts, Router(len(drafts), 1, MEMORY, EXPLORATION, generator))
-        found["routed and fused"] += _passes(drafts, Router(len(drafts), COOPERATING, MEMORY, EXPLORATION, generator))
+        found["one drafter"] += _passes(drafts[:1], Router(1, 1, how.kept, 0.0, generator))
+        found["routed"] += _passes(drafts, router(cooperating=1))
+        found["routed and fused"] += _passes(drafts, router(cooperating=how.cooperating))
     return {how: REQUESTS * NEW_TOKENS / passes for how, passes in found.items()}
 
 
 def _drawn(domain: int, generator: np.random.Generator) -> list[NDArray[np.int8]]:
     """Rank traces of all drafters over a text of one domain: int8 [positions, drafts] each."""
     inside = rate_of_mean(BY_DOMAIN[domain], DRAFTS)
-    tokens = NEW_TOKENS + DRAFTS
-    shared, is_shared = generator.random(tokens), generator.random(tokens) < COMMON
+    tokens, how = NEW_TOKENS + DRAFTS, _assumed()
+    shared, is_shared = generator.random(tokens), generator.random(tokens) < how.common
     found = []
     for drafter in range(len(BY_DOMAIN)):
-        chance = inside if drafter == domain else inside * OTHER_DOMAIN
+        chance = inside if drafter == domain else inside * how.elsewhere
         right = np.where(is_shared, shared, generator.random(tokens)) < chance
         ranks = np.stack([right[depth : depth + NEW_TOKENS] for depth in range(1, DRAFTS + 1)], axis=1)
         found.append(np.where(ranks, 0, -1).astype(np.int8))

@@ -56,7 +56,7 @@ KNOWN_SYSTEMS = SYSTEMS | {
     "loop-lynx": NamedSystem("loop-lynx", False, "LoopLynx: dataflow on two FPGA cards, autoregressive"),
     "attacc-8": NamedSystem("attacc-8", False, "AttAcc on eight GPUs, autoregressive"),
     "token-stack": NamedSystem("token-stack", False, "TokenStack: two tiers of HBM on eight GPUs, autoregressive"),
-    "cosine": NamedSystem("cosine", True, "CoSine's verifier: four A100, with speculation; its drafters: lpspec peers"),
+    "cosine": NamedSystem("cosine", True, "CoSine: four A100 verify what networks draft on GPUs of their own"),
     "leap": NamedSystem("leap", False, "LEAP: PIM tiles on a mesh, fitted, autoregressive"),
     "cd-pim": NamedSystem("cd-pim", False, "CD-PIM: LPDDR5-PIM with pseudo-banks, autoregressive"),
     "lp5x-pim": NamedSystem("lp5x-pim", False, "Samsung's LPDDR5X-PIM, autoregressive"),

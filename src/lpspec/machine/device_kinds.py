@@ -22,6 +22,7 @@ DEVICES: Registry[Any] = Registry(
         "hbm_tiers": "lpspec.devices.hbm_tiers:HbmTiers",
         "dataflow": "lpspec.devices.dataflow:Dataflow",
         "pim_noc": "lpspec.devices.pim_noc:PimNoc",
+        "drafters": "lpspec.devices.drafters:Drafters",
     },
 )
 """Kinds of devices, each as ``lpspec.devices.device.Device``; a script may add its own (``examples/custom_device.py``).

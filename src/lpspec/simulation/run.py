@@ -13,6 +13,7 @@ from lpspec.llm.draft_work import drafter_kind
 from lpspec.scenario import Workload
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
+from lpspec.simulation.cooperating import accepted_by
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.draft_cache import DraftCache
 from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_pj, counted_pj
@@ -21,7 +22,7 @@ from lpspec.simulation.looked_up import looked_up
 from lpspec.simulation.price_grid import priced
 from lpspec.simulation.requests import refuse_served
 from lpspec.simulation.step_cost import StepCosts, step_costs
-from lpspec.simulation.step_order import check_order, right_ahead, run_ahead, shared_share
+from lpspec.simulation.step_order import check_order, is_pipelined, right_ahead, run_ahead, shared_share
 from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, check_shape
 from lpspec.speculation.hoped import make_runs
@@ -185,6 +186,7 @@ def simulate(
     """
     refuse_served(workload)
     system, contexts = system.under(policy), int(turn_bounds(trace, workload)[:, 0].max())
+    trace = accepted_by(system, trace)
     costs = step_costs(system, workload.prompt_tokens, contexts)
     steps = decode_steps(system, trace, workload, policy, costs)
     asked = system, workload.prompt_tokens, contexts, costs.allocator
@@ -203,7 +205,7 @@ def decode_steps(system: System, trace: RankTrace, workload: Workload, policy: T
     """Replay a trace under a policy, with ``costs`` as the hardware estimator of the pruner."""
     check_order(system)
     steps = put_in_place(costs.cache, _decode_steps(system, trace, workload, policy, costs), costs.first_context)
-    if system.platform.step_order == "pipelined":
+    if is_pipelined(system):
         steps = replace(steps, right_ahead=right_ahead(trace, steps))
     return steps
 

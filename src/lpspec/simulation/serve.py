@@ -5,6 +5,7 @@ is done. A pass takes as many of the running requests as serve the objective bes
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,11 +18,12 @@ from lpspec.simulation.batch_cost import BatchCosts, batch_costs
 from lpspec.simulation.batch_levels import own_networks
 from lpspec.simulation.batch_loop import Loop, Outcome, trees_of
 from lpspec.simulation.batch_room import Room, activation_bytes, make_room
+from lpspec.simulation.cooperating import accepted_by
 from lpspec.simulation.energy_basis import counted_pj
 from lpspec.simulation.pass_parts import Span
 from lpspec.simulation.requests import Requests
 from lpspec.simulation.served_run import ServedRun
-from lpspec.simulation.step_order import check_order
+from lpspec.simulation.step_order import check_order, is_pipelined
 from lpspec.simulation.workload import System, TreePolicy
 
 
@@ -50,9 +52,10 @@ def serve(
     system = system.under(policy)
     _check_drafting(system, policy)
     _check_contexts(system, requests)
+    requests = replace(requests, traces=tuple(accepted_by(system, trace) for trace in requests.traces))
     prompt = np.unique(requests.prompt_tokens, return_inverse=True)[1]
     room, loop = _laid_out(system, requests, batch, policy)
-    if system.platform.step_order == "pipelined":
+    if is_pipelined(system):
         orders = (room, loop), _laid_out(system, requests, batch, policy, pipelined=True)
         room, loop = min(orders, key=lambda one: _objective(one[1], policy.objective, prompt))
     costs = loop.costs
@@ -125,7 +128,7 @@ def _check_drafting(system: System, policy: TreePolicy) -> None:
         raise InputError(
             "a pruner of your own sees one request at a time: requests and batches take dtp, a size or a tree"
         )
-    if system.platform.step_order == "pipelined" and own_networks(system):
+    if is_pipelined(system) and own_networks(system):
         raise InputError(
             f"step_order is pipelined, and {system.model.name} has a layer for each level: requests and batches take "
             "--set step_order=sequential, or a drafter with one network, such as eagle3"

@@ -37,13 +37,20 @@ def pipelined_ns(draft_ns: Real, verify_ns: Real, shared_ns: Real) -> Real:
     return np.maximum(np.maximum(draft_ns, verify_ns), shared_ns)
 
 
+def is_pipelined(system: System) -> bool:
+    """Whether a network drafts beside verification."""
+    drafts = system.speculates and network_of(system.model) is not None
+    return drafts and system.platform.step_order == "pipelined"
+
+
 def check_order(system: System) -> None:
-    """Refuse to run ahead where nothing can.
+    """Refuse to run ahead where nothing can; who has drafters apart verifies what heads of the model guess, too.
 
     Raises:
         InputError: Steps are pipelined, and no network drafts.
     """
-    if system.platform.step_order == "pipelined" and (not system.speculates or network_of(system.model) is None):
+    is_wanted = system.platform.step_order == "pipelined" and "drafters" not in system.platform.device_tables
+    if is_wanted and not is_pipelined(system):
         raise InputError(
             f"{system.name}: step_order is pipelined, and {system.model.name} has no network that could draft ahead; "
             "allowed is sequential, or another --drafter, such as eagle3"
@@ -63,12 +70,17 @@ def right_ahead(trace: RankTrace, steps: Steps) -> BoolArray:
 
 
 def busy_ns(layout: Layout, operators: tuple[Operator, ...], kinds: int) -> FloatArray:
-    """How long a pass keeps each resource: float64 [resources, kinds], of arrays over kinds of a step."""
-    busy = np.zeros((4, kinds))
+    """How long a pass keeps each resource: float64 [resources, kinds], of arrays over kinds of a step.
+
+    What runs on drafters of its own is in none but the last.
+    """
+    busy, apart = np.zeros((4, kinds)), getattr(layout, "drafts", None)
     for op in operators:
         for part, share in by_load(op):
             ns = np.broadcast_to(layout.decode_cost((part,)).latency_ns * share, (1, kinds))[0]
             busy[ANY] += ns
+            if apart is not None and apart(part):
+                continue
             if isinstance(part, Elementwise):
                 busy[LANES] += ns
                 continue
