@@ -40,6 +40,20 @@ def read_text(path: Path) -> str:
     return read_bytes(path).decode("utf-8-sig")
 
 
+def text_of(path: str | Path, where: str) -> str:
+    """The text of a file, or why there is none in a line that begins with ``where``.
+
+    Raises:
+        InputError: It cannot be read, or is no text in UTF-8.
+    """
+    try:
+        return read_text(Path(path))
+    except OSError as error:
+        raise InputError(f"{where} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{where} is no text in UTF-8") from None
+
+
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file.
 

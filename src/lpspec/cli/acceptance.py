@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from cyclopts import Parameter
 
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import JsonFile, flattened, given_options
+from lpspec.cli.options import flattened, given_options
 from lpspec.cli.outputs import plan_file, plan_outputs
 from lpspec.errors import InputError
 from lpspec.scenario.measuring import Measuring
@@ -23,7 +23,7 @@ def acceptance(
     *,
     to: str | None = None,
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
-    json: JsonFile = None,
+    json: str | None = None,
 ) -> None:
     """Show how far drafts are right in a trace, or make a trace of what others measured.
 

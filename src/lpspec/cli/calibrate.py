@@ -7,9 +7,9 @@ from cyclopts import Parameter
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import counted
 from lpspec.cli.deliver import deliver
-from lpspec.cli.generate import need_models
-from lpspec.cli.options import FigureFile, JsonFile, WholeNumber, flattened, given_options
+from lpspec.cli.options import WholeNumber, flattened, given_options
 from lpspec.cli.outputs import plan_outputs
+from lpspec.decoding import need_models_extra
 from lpspec.scenario import Request
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def calibrate(
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     longest: WholeNumber = 1024,
     seconds: float = 10.0,
-    json: JsonFile = None,
-    figure: FigureFile = None,
+    json: str | None = None,
+    figure: str | None = None,
 ) -> None:
     """Time verify passes and drafts on this machine, over tree sizes and contexts.
 
@@ -44,7 +44,7 @@ def calibrate(
         Measure speed at many tree sizes too, and draw it against what the prices predict: .pdf and .png.
     """
     outputs = plan_outputs(json, figure)
-    need_models()
+    need_models_extra()
     announce_compiling()
     from lpspec.experiments.decoder import load_decoder
     from lpspec.experiments.machine import check_calibration, machine_prices

@@ -69,15 +69,7 @@ def clocks(
     json: JsonFile = None,
     figure: FigureFile = None,
 ) -> None:
-    """Find the data rate and NPU clock with which a demanded token/s takes the least energy.
-
-    Parameters
-    ----------
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
-    figure
-        Write a figure to this path, as .pdf and .png; .pdf, .png or .svg at its end names one.
-    """
+    """Find the data rate and NPU clock with which a demanded token/s takes the least energy."""
     outputs = plan_outputs(json, figure)
     asked = Clocking(**given_options(Clocking, clocking))
     demands = demands_of(asked.tokens_per_s)
@@ -87,12 +79,7 @@ def clocks(
     from lpspec.experiments.clocks import clocks_study
     from lpspec.report.clocks_table import clocks_blocks, clocks_document
 
-    with progress("pricing clocks") as line:
-
-        def advance(what: str) -> None:
-            if line is not None:
-                line.update(what)
-
+    with progress("pricing clocks") as advance:
         result = clocks_study(scenario, demands, asked.operating_points, asked.first_token_ms, advance)
 
     def draw() -> "Figure":

@@ -1,7 +1,5 @@
 """``lpspec compare``: several systems on the same requests."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
@@ -39,12 +37,6 @@ def compare(
 
     Parameters
     ----------
-    scenario
-        Take what is not given here from this .toml or .json file, or from a result that --json wrote.
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
-    figure
-        Write a figure to this path, as .pdf and .png; .pdf, .png or .svg at its end names one.
     timeline
         Write one representative step of lp-spec, or else of the first system named, as a timeline for Perfetto to this
         file (gzipped JSON); the system needs a command level.
@@ -72,7 +64,7 @@ def compare(
 
         return comparison_figure(result.runs)
 
-    others = [] if timeline_path is None else [_timeline(timeline_path, result)]
+    others = [] if timeline_path is None else [(timeline_path, lambda: _timeline(result))]
     deliver(outputs, comparison_document(result), comparison_blocks(result), draw, others)
 
 
@@ -94,16 +86,12 @@ def _check_timeline(scenario: Scenario) -> None:
         raise InputError("--timeline shows memory commands: it needs --fidelity command")
 
 
-def _timeline(path: Path, result: "Comparison") -> "tuple[Path, Callable[[], bytes]]":
-    """The file of a timeline, and who makes its content."""
+def _timeline(result: "Comparison") -> bytes:
+    """One step as the content of a file."""
+    from lpspec.experiments.step_timeline import representative_step
+    from lpspec.report.step_timeline import timeline_bytes
 
-    def step_bytes() -> bytes:
-        from lpspec.experiments.step_timeline import representative_step
-        from lpspec.report.step_timeline import timeline_bytes
-
-        with progress("issuing every command of one step"):
-            names = [run.system.name for run in result.runs]
-            run = result.runs[names.index(TIMELINE_SYSTEM) if TIMELINE_SYSTEM in names else 0]
-            return timeline_bytes(representative_step(run, result.scenario.workload))
-
-    return path, step_bytes
+    with progress("issuing every command of one step"):
+        names = [run.system.name for run in result.runs]
+        run = result.runs[names.index(TIMELINE_SYSTEM) if TIMELINE_SYSTEM in names else 0]
+        return timeline_bytes(representative_step(run, result.scenario.workload))

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +47,16 @@ def say_notes(notes: Iterable[str]) -> None:
         print(f"lpspec: note: {note}", file=sys.stderr, flush=True)
 
 
-def progress(what: str) -> AbstractContextManager[Any]:
-    """A line that moves while the work lasts; nothing where standard error is no terminal."""
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[str], None]]:
+    """A line that moves and says what is being done; nothing where standard error is no terminal."""
     if not sys.stderr.isatty():
-        return nullcontext()
+        yield lambda now: None
+        return
     from rich.console import Console
 
-    return Console(stderr=True).status(what)
+    with Console(stderr=True).status(what) as line:
+        yield lambda now: line.update(f"{what}: {now}")
 
 
 @contextmanager

@@ -23,13 +23,7 @@ EXTRAS = {
 
 
 def doctor(*, json: JsonFile = None) -> None:
-    """Say what this installation has: versions, cores, caches and extras.
-
-    Parameters
-    ----------
-    json
-        Write the findings as JSON to this file; - prints it instead of the table.
-    """
+    """Say what this installation has: versions, cores, caches and extras."""
     outputs = plan_outputs(json)
     from lpspec.report.doctor_table import doctor_blocks
 

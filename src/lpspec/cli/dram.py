@@ -1,9 +1,8 @@
 """``lpspec dram``: the memory at command level: requests served, command streams checked, products computed."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import App, Parameter
 
@@ -17,8 +16,6 @@ from lpspec.cli.outputs import FilesTogether, plan_file, plan_outputs
 from lpspec.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from lpspec.machine.platform_spec import PlatformSpec
 
     ServingOptions: TypeAlias = Any
@@ -69,8 +66,6 @@ def run(
     commands_format
         lpspec (what lpspec dram check reads), ramulator2 (its command trace), dramsim3 (its command trace) or drampower
         (what DRAMPower 6 reads; data are zeros).
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
     """
     outputs = plan_outputs(json)
     commands_path = plan_file("--commands", commands, outputs.paths)
@@ -87,13 +82,13 @@ def run(
 
     device, controller, profile, lying = served_channel(given)
     source = requests_from(requests, device, controller.ranks, Reading(**asdict(how)), lying)
-    with FilesTogether() as files, progress("serving requests") as line:
+    with FilesTogether() as files, progress("serving requests") as say:
         writer = None
         if commands_path is not None:
             writer = COMMAND_FORMS[commands_format or "lpspec"](files.open(commands_path), device)
 
         def served(n: int, ck: int) -> None:
-            _say(line, f"serving requests: {n:,}, CK {ck:,}")
+            say(f"{n:,}, CK {ck:,}")
 
         done = run_stream(source.pieces, device, controller, take=writer.take if writer else None, progress=served)
         if writer:
@@ -109,7 +104,7 @@ def check(
     /,
     *,
     options: Annotated[CheckingOptions, Parameter(name="*")] = CheckingOptions(),  # noqa: B008
-    json: JsonFile = None,
+    json: str | None = None,
 ) -> int:
     """Check a stream of commands against every timing and state rule; exit code 1 if one is broken.
 
@@ -143,8 +138,8 @@ def check(
         .serving(asked.tokens)
         .on_buses(asked.command_buses)
     )
-    with progress("checking commands") as line:
-        report = check_csv(commands, rules, progress=lambda n: _say(line, f"checking commands: {n:,}"))
+    with progress("checking commands") as say:
+        report = check_csv(commands, rules, progress=lambda n: say(f"{n:,}"))
     deliver(outputs, with_command(check_document(report)), check_blocks(report))
     return 0 if report.legal else ILLEGAL
 
@@ -173,8 +168,6 @@ def gemm(
         Outputs, dealt to the channels.
     trace
         Write the commands of the first channel as a timeline for Perfetto to this file (gzipped JSON).
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
     """
     outputs = plan_outputs(json)
     trace_path = plan_file("--trace", trace, outputs.paths)
@@ -189,16 +182,16 @@ def gemm(
 
     on = _platform(asked)
     package, profile = package_of(on), on.priced_by(load_profile(asked.energy_profile))
-    with FilesTogether() as files, progress("computing") as line:
+    with FilesTogether() as files, progress("computing") as say:
         timeline = None
         if trace_path is not None:
             title = f"{m} tokens x {k} x {n}, channel 0 of {package.channels}"
             timeline = Timeline(files.open(trace_path), package.channel.device, package.channel.ranks, title)
         take = timeline.take if timeline else None
-        done = run_gemm(package, m, k, n, take=take, progress=lambda _, ck: _say(line, f"computing: CK {ck:,}"))
+        done = run_gemm(package, m, k, n, take=take, progress=lambda _, ck: say(f"CK {ck:,}"))
         if timeline:
             timeline.close()
-        _say(line, "comparing with integer arithmetic")
+        say("comparing with integer arithmetic")
         wrong = count_wrong(package.channel, package.channels, m, k, n) if asked.verify else None
         document = with_command(gemm_document(done, profile, wrong))
         write_json(files, outputs, document)
@@ -237,8 +230,6 @@ def move(
         Outputs, dealt to the channels.
     commands
         Write every command of the first channel to this CSV file, as `lpspec dram check` reads it.
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
     """
     outputs = plan_outputs(json)
     commands_path = plan_file("--commands", commands, outputs.paths)
@@ -246,7 +237,7 @@ def move(
     announce_compiling()
     from lpspec.dram.pim.moves import run_package_move
     from lpspec.dram.pim.package import package_of
-    from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
+    from lpspec.dram.run.command_forms import CommandWriter
     from lpspec.machine.loading import load_platform, load_profile
     from lpspec.report.dram_documents import move_document
     from lpspec.report.dram_table import move_blocks
@@ -254,12 +245,8 @@ def move(
     on = load_platform(asked.platform)
     package, profile = package_of(on), on.priced_by(load_profile(asked.energy_profile))
     with FilesTogether() as files, progress("moving weights"):
-        take = None
-        if commands_path is not None:
-            out = files.open(commands_path)
-            out.write(CSV_HEADER)
-            take = _csv_into(out, csv_lines)
-        done = run_package_move(package, k, n, asked.to == "pim", take=take)
+        writer = None if commands_path is None else CommandWriter(files.open(commands_path), package.channel.device)
+        done = run_package_move(package, k, n, asked.to == "pim", take=writer.take if writer else None)
         document = with_command(move_document(done, profile))
         write_json(files, outputs, document)
     show_result(outputs, document, move_blocks(done, profile), [commands_path])
@@ -280,8 +267,6 @@ def attention(
     ----------
     ini
         Write the memory as LLMServingSim's configs/pim has it to this file; its stem is the name of the entry.
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
     """
     outputs = plan_outputs(json)
     ini_path = plan_file("--ini", ini, outputs.paths)
@@ -296,18 +281,3 @@ def attention(
         line = attention_line(platform, platform.priced_by(load_profile(asked.energy_profile)))
     others = [(ini_path, lambda: serving_ini(line).encode())] if ini_path else []
     deliver(outputs, attention_document(line, asked.energy_profile), attention_blocks(line), None, others)
-
-
-def _csv_into(out: BinaryIO, lines: "Callable[[NDArray[Any]], bytes]") -> "Callable[[NDArray[Any]], None]":
-    """Whoever is given commands writes them down."""
-
-    def take(table: "NDArray[Any]") -> None:
-        out.write(lines(table))
-
-    return take
-
-
-def _say(line: Any, what: str) -> None:
-    """Change the moving line, if there is one."""
-    if line is not None:
-        line.update(what)

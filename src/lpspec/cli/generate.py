@@ -1,6 +1,6 @@
 """``lpspec generate``: real text from a real model, and what platforms would have taken for its very steps."""
 
-import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
@@ -8,9 +8,10 @@ from cyclopts import Parameter
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import counted
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import JsonFile, Names, flattened, given_options, split_names
+from lpspec.cli.options import Names, flattened, given_options, split_names
 from lpspec.cli.outputs import plan_outputs
 from lpspec.cli.prompts import NO_PROMPTS, Prompts, read_prompts
+from lpspec.decoding import need_models_extra
 from lpspec.errors import InputError
 from lpspec.scenario import Request
 from lpspec.scenario.names import MACHINE
@@ -33,7 +34,7 @@ def generate(
     system: str = "lp-spec",
     compare: Names = (),
     prices: str | None = None,
-    json: JsonFile = None,
+    json: str | None = None,
 ) -> None:
     """Continue a text with a real model and token trees, and price the steps on a platform.
 
@@ -55,7 +56,7 @@ def generate(
     request = Request(prompts=tuple(prompts), systems=tuple(dict.fromkeys(systems)), **given)
     if prices is not None and request.objective != MACHINE:
         raise InputError(f"--prices needs --objective machine, not {request.objective}")
-    need_models()
+    need_models_extra()
     announce_compiling()
     from lpspec.experiments.generation import generate as run_generation
     from lpspec.report.generation_document import generation_document
@@ -70,25 +71,11 @@ def generate(
     streams = len(prompts) == 1 and not outputs.json_to_stdout
     with counted(f"decoding {len(prompts)} prompts", shown=len(prompts) > 1) as say:
         result = run_generation(
-            request, find_prices, print_piece if streams else None, lambda done: say(done / len(prompts))
+            request,
+            find_prices,
+            partial(print, end="", flush=True) if streams else None,
+            lambda done: say(done / len(prompts)),
         )
     if streams:
         print()
     deliver(outputs, generation_document(result), generation_blocks(result))
-
-
-def need_models() -> None:
-    """Say how to install what real models need, if it is missing.
-
-    Raises:
-        InputError: torch, safetensors or tokenizers is missing.
-    """
-    from lpspec.decoding import need_models_extra
-
-    need_models_extra()
-
-
-def print_piece(text: str) -> None:
-    """Print a piece of text at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()

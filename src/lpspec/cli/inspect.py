@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import Changes, FigureFile, JsonFile, parse_changes
+from lpspec.cli.options import Changes, parse_changes
 from lpspec.cli.outputs import plan_outputs
 from lpspec.errors import InputError, unknown_name
 from lpspec.text_files import is_there, read_text
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    name: str | None = None, /, *, changes: Changes = (), json: JsonFile = None, figure: FigureFile = None
+    name: str | None = None, /, *, changes: Changes = (), json: str | None = None, figure: str | None = None
 ) -> None:
     """Show every value of a platform, die, energy profile, model, trace, tree or file of weights.
 
@@ -80,14 +80,11 @@ def _beside(name: str, sheets: "list[Sheet]", changes: dict[str, str]) -> "SideB
 
 def _sheets(name: str, changes: dict[str, str]) -> "list[Sheet]":
     """Every sheet under a name, since a platform and an energy profile may share one."""
-    sheets = _file_sheets(name, changes) if _is_file(name) else _named_sheets(name, changes)
+    is_file = "/" in name or name.endswith((".toml", ".json", ".npz", ".gguf", ".safetensors"))
+    sheets = _file_sheets(name, changes) if is_file else _named_sheets(name, changes)
     if changes and not any(sheet.kind in ("platform", "die", "energy profile") for sheet in sheets):
         raise InputError(f"--set changes constants of a platform or die, and '{name}' is a {sheets[0].kind}")
     return sheets
-
-
-def _is_file(name: str) -> bool:
-    return "/" in name or name.endswith((".toml", ".json", ".npz", ".gguf", ".safetensors"))
 
 
 def _file_sheets(path: str, changes: dict[str, str]) -> "list[Sheet]":
@@ -202,10 +199,9 @@ def _catalogue() -> dict[str, dict[str, Any]]:
         "dies": {name: load_die(name).summary for name in die_names()},
         "energy profiles": {name: load_profile(name).summary for name in profile_names()},
         "models": {name: f"{load_model(name).parameters / 1e9:.2f} x 10^9 parameters" for name in model_names()},
-        "traces": {name: _trace_summary(load_trace(name)) for name in trace_names()},
+        "traces": {
+            name: f"{trace.kind}, {trace.model}, {trace.turns} turns, {trace.positions} tokens"
+            for name, trace in ((name, load_trace(name)) for name in trace_names())
+        },
         "trees": {name: f"{named_tree(name).size} tokens" for name in tree_names()},
     }
-
-
-def _trace_summary(trace: Any) -> str:
-    return f"{trace.kind}, {trace.model}, {trace.turns} turns, {trace.positions} tokens"

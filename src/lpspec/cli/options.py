@@ -25,10 +25,18 @@ def whole_number(_type: Any, tokens: Sequence[Token]) -> int:
 
 
 WholeNumber = Annotated[int, Parameter(allow_leading_hyphen=True, converter=whole_number)]
-JsonFile = Annotated[str | None, Parameter(name="--json")]
-FigureFile = Annotated[str | None, Parameter(name="--figure")]
+JsonFile = Annotated[
+    str | None, Parameter(help="Write the result as JSON to this file; - prints it instead of the table.")
+]
+FigureFile = Annotated[
+    str | None,
+    Parameter(help="Write a figure to this path, as .pdf and .png; .pdf, .png or .svg at its end names one."),
+]
 Names = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
-ScenarioFile = Annotated[str | None, Parameter(name="--scenario")]
+ScenarioFile = Annotated[
+    str | None,
+    Parameter(help="Take what is not given here from this .toml or .json file, or from a result that --json wrote."),
+]
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)]
 
 

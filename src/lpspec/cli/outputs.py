@@ -55,17 +55,13 @@ def plan_outputs(json: str | None, figure: str | None = None, parts: Sequence[st
     """
     to_stdout = json == STDOUT
     json_path = None if json is None or to_stdout else _checked("--json", json)
-    suffixes = () if figure is None else _suffixes(figure)
+    own = "" if figure is None else Path(figure).suffix
+    suffixes = (own,) if own.lower() in ONE_SUFFIX else FIGURE_SUFFIXES
     figures = () if figure is None else _figure_paths(figure, parts, suffixes)
     outputs = Outputs(json_path, to_stdout, figures, len(suffixes))
     if outputs.json is not None and outputs.json.resolve() in [path.resolve() for path in outputs.figures]:
         raise InputError(f"--json and --figure would both write {outputs.json}")
     return outputs
-
-
-def _suffixes(figure: str) -> tuple[str, ...]:
-    own = Path(figure).suffix
-    return (own,) if own.lower() in ONE_SUFFIX else FIGURE_SUFFIXES
 
 
 def _figure_paths(text: str, parts: Sequence[str], suffixes: Sequence[str]) -> tuple[Path, ...]:

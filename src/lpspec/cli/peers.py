@@ -9,13 +9,7 @@ from lpspec.cli.outputs import plan_outputs
 
 
 def peers(*, json: JsonFile = None) -> None:
-    """Put what neighbouring simulators and measurements give beside ours, under their conditions.
-
-    Parameters
-    ----------
-    json
-        Write the result as JSON to this file; - prints it instead of the tables.
-    """
+    """Put what neighbouring simulators and measurements give beside ours, under their conditions."""
     outputs = plan_outputs(json)
     announce_compiling()
     from lpspec.experiments.peers import peers as run_peers

@@ -27,15 +27,7 @@ def placement(
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     json: JsonFile = None,
 ) -> None:
-    """Compare static, dynamic and replicated placement of weights on LP-Spec.
-
-    Parameters
-    ----------
-    scenario
-        Take what is not given here from this .toml or .json file, or from a result that --json wrote.
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
-    """
+    """Compare static, dynamic and replicated placement of weights on LP-Spec."""
     outputs = plan_outputs(json)
     asked = read_scenario(scenario, options)
     announce_compiling()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from cyclopts import Parameter
 
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import FigureFile, JsonFile, flattened, given_options
+from lpspec.cli.options import JsonFile, flattened, given_options
 from lpspec.cli.outputs import plan_outputs
 from lpspec.scenario.product import Product
 
@@ -21,14 +21,12 @@ def price(
     *,
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     json: JsonFile = None,
-    figure: FigureFile = None,
+    figure: str | None = None,
 ) -> None:
     """Price one matrix product on every device of a system: time, counts and energy at each level.
 
     Parameters
     ----------
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
     figure
         Draw the energy at each level to this path, as .pdf and .png; .pdf, .png or .svg at its end names one.
     """

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from lpspec.errors import InputError, shown
-from lpspec.text_files import each_key_once, read_text, split_lines
+from lpspec.text_files import each_key_once, split_lines, text_of
 
 STDIN = "-"
 JSON_BLANKS = " \t\r"
@@ -83,12 +83,7 @@ def _standard_input() -> str:
 
 
 def _read_file(path: Path) -> list[str]:
-    try:
-        lines = split_lines(read_text(path))
-    except OSError as error:
-        raise InputError(f"prompt file '{path}' cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise InputError(f"prompt file '{path}' is no text in UTF-8") from None
+    lines = split_lines(text_of(path, f"prompt file '{path}'"))
     there = [(number, line) for number, line in enumerate(lines, 1) if line.strip(JSON_BLANKS)]
     prompts = [_prompt(line, f"prompt file '{path}', line {number}") for number, line in there]
     if not prompts:

@@ -8,10 +8,10 @@ from cyclopts import Parameter
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import counted
 from lpspec.cli.deliver import deliver
-from lpspec.cli.generate import need_models
-from lpspec.cli.options import JsonFile, WholeNumber, flattened, given_options
+from lpspec.cli.options import WholeNumber, flattened, given_options
 from lpspec.cli.outputs import plan_file, plan_outputs
 from lpspec.cli.prompts import NO_PROMPTS, Prompts, read_prompts
+from lpspec.decoding import need_models_extra
 from lpspec.errors import InputError
 from lpspec.scenario import Request
 
@@ -27,7 +27,7 @@ def record(
     texts: Annotated[Prompts, Parameter(name="*")] = NO_PROMPTS,
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     nodes: WholeNumber = 63,
-    json: JsonFile = None,
+    json: str | None = None,
 ) -> None:
     """Decode greedily and record what the drafter guessed at every token; each prompt becomes a turn.
 
@@ -50,7 +50,7 @@ def record(
     request = Request(prompts=tuple(read_prompts(texts)), **given_options(Request, options))
     if not to.endswith(".npz"):
         raise InputError(f"--to {to} must end in .npz")
-    need_models()
+    need_models_extra()
     announce_compiling()
     from lpspec.experiments.notes import recording_notes
     from lpspec.experiments.recordings import record as run_recording

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from lpspec.cli.console import say_written
 from lpspec.cli.outputs import FilesTogether, plan_file
 from lpspec.errors import InputError, shown
-from lpspec.text_files import read_text
+from lpspec.text_files import text_of
 
 if TYPE_CHECKING:
     from lpspec.report.page.contents import Page
@@ -72,13 +72,7 @@ def _result_page(file: str, where: str, engine: str | None) -> "Page":
     for option, value in (("--where", where), ("--engine", engine)):
         if value:
             raise InputError(f"{option} chooses points of a store, and {said} is no folder of one")
-    try:
-        text = read_text(Path(file))
-    except OSError as error:
-        raise InputError(f"{said} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{said} is no text in UTF-8") from None
-    found = read_result(text, said)
+    found = read_result(text_of(file, said), said)
     if isinstance(found, ReproductionResult):
         return reproduction_page(found, _origin(*_reproduced(found)))
     sizes = {one.system: one.mean_l_spec for one in found.systems}

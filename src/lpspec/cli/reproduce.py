@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import FigureFile, JsonFile, ScenarioFile, flattened, read_scenario
+from lpspec.cli.options import ScenarioFile, flattened, read_scenario
 from lpspec.cli.outputs import Outputs, plan_outputs
 from lpspec.scenario import Scenario
 
@@ -30,15 +30,13 @@ def reproduce(
     scenario: ScenarioFile = None,
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     study: bool = False,
-    json: JsonFile = None,
-    figure: FigureFile = None,
+    json: str | None = None,
+    figure: str | None = None,
 ) -> None:
     """Put every published number of LP-Spec beside the simulated one.
 
     Parameters
     ----------
-    scenario
-        Take what is not given here from this .toml or .json file, or from a result that --json wrote.
     study
         Vary everything that the paper leaves open, energy profile and acceptance included, and repeat its other
         experiments: speculation lengths, parts taken away, PIM ranks, contexts. Takes half a minute.
@@ -74,14 +72,9 @@ def _study(outputs: Outputs, scenario: Scenario) -> None:
     from lpspec.experiments.study import STAGES, study
     from lpspec.report.study_table import study_blocks, study_document
 
-    what, done = "varying everything that the paper leaves open", count(1)
-    with progress(what) as line:
-
-        def advance() -> None:
-            if line is not None:
-                line.update(f"{what}: {next(done)} of {STAGES}")
-
-        result = study(scenario, advance)
+    done = count(1)
+    with progress("varying everything that the paper leaves open") as say:
+        result = study(scenario, lambda: say(f"{next(done)} of {STAGES}"))
 
     def draw() -> "Sequence[Figure]":
         from lpspec.report.study_figures import study_figures

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from lpspec.cli.console import say_written, show
 from lpspec.cli.deliver import write_figures
-from lpspec.cli.options import FigureFile, JsonFile, flattened, given_options, split_names
+from lpspec.cli.options import flattened, given_options, split_names
 from lpspec.cli.outputs import FilesTogether, plan_file, plan_outputs, print_json
 from lpspec.scenario.description import Description
 from lpspec.scenario.option import option
@@ -56,8 +56,8 @@ def results(
     /,
     *,
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
-    json: JsonFile = None,
-    figure: FigureFile = None,
+    json: str | None = None,
+    figure: str | None = None,
 ) -> None:
     """Show, filter, draw and export the points of a store.
 

@@ -10,7 +10,7 @@ from lpspec.cli.asked import with_command
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import paced
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import FigureFile, JsonFile, flattened, given_options
+from lpspec.cli.options import JsonFile, flattened, given_options
 from lpspec.cli.outputs import plan_outputs
 from lpspec.scenario.description import Description
 from lpspec.scenario.option import option
@@ -52,7 +52,7 @@ def search(
     store: str,
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     json: JsonFile = None,
-    figure: FigureFile = None,
+    figure: str | None = None,
 ) -> None:
     """Search a study for the points that no other beats, and confirm the best by commands.
 
@@ -62,8 +62,6 @@ def search(
         A .toml file: [scenario], [axes] and, if wanted, constraints and [derived]; its [sample] says nothing here.
     store
         The folder that keeps the points, as for lpspec sweep; a search that was ended goes on from it.
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
     figure
         Draw the two goals at both levels, as .pdf and .png; .pdf, .png or .svg at its end names one.
     """

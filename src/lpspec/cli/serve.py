@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lpspec.cli.options import ScenarioFile, WholeNumber
+from lpspec.cli.options import WholeNumber
 from lpspec.cli.signals import end_by
 from lpspec.errors import InputError, shown
 from lpspec.scenario import Scenario
@@ -23,7 +23,7 @@ def serve(
     folder: Annotated[str | None, Parameter(show_default=False)] = None,
     /,
     *,
-    scenario: ScenarioFile = None,
+    scenario: str | None = None,
     port: WholeNumber = 8765,
     browser: bool = True,
 ) -> None:

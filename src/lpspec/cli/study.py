@@ -10,7 +10,7 @@ from lpspec.cli.asked import with_command
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import paced
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import FigureFile, JsonFile, flattened, given_options, split_names
+from lpspec.cli.options import JsonFile, flattened, given_options, split_names
 from lpspec.cli.outputs import plan_outputs
 from lpspec.errors import InputError, listed
 from lpspec.scenario.description import Description
@@ -63,7 +63,7 @@ def beyond(
     options: Annotated[Options, Parameter(name="*")] = Options(),  # noqa: B008
     store: str | None = None,
     json: JsonFile = None,
-    figure: FigureFile = None,
+    figure: str | None = None,
 ) -> None:
     """Compare LP-Spec+ with LP-Spec on LP-Spec's own machine: all its pieces, each alone, and each left out.
 
@@ -71,8 +71,6 @@ def beyond(
     ----------
     store
         Keep what has run in this folder, so that a study that was ended goes on; made if it is not there.
-    json
-        Write the result as JSON to this file; - prints it instead of the tables.
     figure
         Write two figures, NAME-gains and NAME-pieces, as .pdf and .png; .pdf, .png or .svg at its end names one.
     """

@@ -58,15 +58,7 @@ def sustained(
     json: JsonFile = None,
     figure: FigureFile = None,
 ) -> None:
-    """Compare what machines do on a cold phone with what they keep up on a warm one.
-
-    Parameters
-    ----------
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
-    figure
-        Write a figure to this path, as .pdf and .png; .pdf, .png or .svg at its end names one.
-    """
+    """Compare what machines do on a cold phone with what they keep up on a warm one."""
     outputs = plan_outputs(json, figure)
     asked = Lasting(**given_options(Lasting, lasting))
     own = {"energy_profile": asked.energy_profile}
@@ -75,12 +67,7 @@ def sustained(
     from lpspec.experiments.sustained import sustained_study
     from lpspec.report.sustained_table import sustained_blocks, sustained_document
 
-    with progress("pricing clocks and ranks") as line:
-
-        def advance(what: str) -> None:
-            if line is not None:
-                line.update(what)
-
+    with progress("pricing clocks and ranks") as advance:
         result = sustained_study(scenario, asked.operating_points, advance)
 
     def draw() -> "Figure":

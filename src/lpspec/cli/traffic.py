@@ -66,17 +66,7 @@ def traffic(
     json: JsonFile = None,
     figure: FigureFile = None,
 ) -> None:
-    """Decode on LP-Spec while a CPU reads and writes beside it, every command of a step issued.
-
-    Parameters
-    ----------
-    scenario
-        Take what is not given here from this .toml or .json file, or from a result that --json wrote.
-    json
-        Write the result as JSON to this file; - prints it instead of the table.
-    figure
-        Write a figure to this path, as .pdf and .png; .pdf, .png or .svg at its end names one.
-    """
+    """Decode on LP-Spec while a CPU reads and writes beside it, every command of a step issued."""
     outputs = plan_outputs(json, figure)
     asked = read_scenario(scenario, options, DEFAULT.replace(systems=("lp-spec",)))
     shared = Sharing(**given_options(Sharing, sharing))

@@ -8,7 +8,7 @@ from lpspec.cli.asked import with_command
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
-from lpspec.cli.options import JsonFile, WholeNumber
+from lpspec.cli.options import WholeNumber
 from lpspec.cli.outputs import plan_outputs
 from lpspec.errors import InputError
 
@@ -20,7 +20,7 @@ def validate(
     *,
     random: Annotated[WholeNumber | None, Parameter(show_default=False)] = None,
     seed: Annotated[WholeNumber | None, Parameter(show_default=False)] = None,
-    json: JsonFile = None,
+    json: str | None = None,
 ) -> int:
     """Compare every level of the model with the one below it, and with what is published; exit code 1 if one fails.
 
@@ -44,12 +44,7 @@ def validate(
     from lpspec.experiments.validate_random import random_machines
     from lpspec.report.validate_table import ladder_blocks, ladder_document
 
-    with progress("validating") as line:
-
-        def advance(name: str) -> None:
-            if line is not None:
-                line.update(f"validating: {name}")
-
+    with progress("validating") as advance:
         if random is None:
             rungs = list(climb(advance))
         else:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.errors import InputError, shown
 from lpspec.llm.counts import Count
-from lpspec.text_files import each_key_once, read_text, split_lines
+from lpspec.text_files import each_key_once, split_lines, text_of
 
 MOST_EXPERTS = 2**16
 """Of one layer: ids are kept in 16 bits."""
@@ -96,12 +95,7 @@ def read_routing(path: str) -> Routing:
     where = f"routing '{shown(path, 60)}'"
     if not path.endswith((".csv", ".jsonl")):
         raise InputError(f"{where}: allowed are .jsonl and .csv files")
-    try:
-        text = read_text(Path(path))
-    except OSError as error:
-        raise InputError(f"{where} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{where} is no text in UTF-8") from None
+    text = text_of(path, where)
     try:
         ids = _of_rows(text) if path.endswith(".csv") else _of_lines(text)
     except ValueError as error:

@@ -13,7 +13,7 @@ from lpspec.scenario.changes import Changes
 from lpspec.scenario.checking import faults, is_path
 from lpspec.scenario.option import groups_of, options_of
 from lpspec.scenario.toml_text import toml_text
-from lpspec.text_files import each_key_once, read_text
+from lpspec.text_files import each_key_once, text_of
 
 
 class Description:
@@ -102,12 +102,7 @@ class Description:
         path, where = Path(path), f"{cls.KIND} file '{path}'"
         if path.suffix not in (".toml", ".json"):
             raise InputError(f"{where} must end in .toml or .json")
-        try:
-            text = read_text(path)
-        except OSError as error:
-            raise InputError(f"{where} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise InputError(f"{where} is no text in UTF-8") from None
+        text = text_of(path, where)
         read = cls.from_toml if path.suffix == ".toml" else cls.from_json
         return read(text, where).with_paths(lambda name: str(path.parent / name) if is_path(name) else name)
 

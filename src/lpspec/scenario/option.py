@@ -4,7 +4,7 @@ The command line takes its help from here, the Python API its signatures and tex
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -126,10 +126,5 @@ def _options(description: type, prefix: str) -> Iterator[Option]:
         kinds = [kind for kind in get_args(hints[f.name]) if kind is not NoneType]
         may_be_none = NoneType in get_args(hints[f.name])
         kind = kinds[0] if may_be_none else hints[f.name]
-        yield Option(
-            prefix + f.name, kind, may_be_none, _default(f), **f.metadata, or_text=kind is int and str in kinds
-        )
-
-
-def _default(f: Field[Any]) -> Any:
-    return f.default if f.default_factory is MISSING else f.default_factory()
+        default = f.default if f.default_factory is MISSING else f.default_factory()
+        yield Option(prefix + f.name, kind, may_be_none, default, **f.metadata, or_text=kind is int and str in kinds)

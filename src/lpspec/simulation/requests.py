@@ -17,7 +17,7 @@ from lpspec.errors import InputError, listed, shown
 from lpspec.scenario import Workload
 from lpspec.scenario.checking import DRAWN, LARGEST
 from lpspec.speculation.rank_trace import RankTrace, load_trace
-from lpspec.text_files import each_key_once, read_text, split_lines
+from lpspec.text_files import each_key_once, split_lines, text_of
 
 NOBODY_KNOWS = 2 * LARGEST
 """Tokens after which a request ends for certain, where nobody knows."""
@@ -111,12 +111,7 @@ def load_requests(workload: Workload, trace: RankTrace) -> Requests:
     if text.startswith(DRAWN):
         return _drawn(text, workload, trace)
     path = Path(text)
-    try:
-        content = read_text(path)
-    except OSError as error:
-        raise InputError(f"requests file '{text}' cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"requests file '{text}' is no text in UTF-8") from None
+    content = text_of(path, f"requests file '{text}'")
     if path.suffix not in (".jsonl", ".csv"):
         raise InputError(f"requests '{shown(text, 60)}': allowed are a .jsonl or .csv file, or poisson:2.5/s:1000")
     read = _json_rows if path.suffix == ".jsonl" else _csv_rows
