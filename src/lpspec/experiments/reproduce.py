@@ -65,11 +65,6 @@ class Row:
         return self.published.id + SUFFIXES[self.on]
 
     @property
-    def equal_basis(self) -> bool:
-        """Whether this is the fair twin by memory and MACs."""
-        return self.on == "equal"
-
-    @property
     def ratio(self) -> float:
         """Simulated over published."""
         return self.simulated / self.published.value
@@ -169,9 +164,10 @@ def reproduce(scenario: Scenario = PAPER) -> Reproduction:
     if scenario.level == "command":
         others = () if chosen.assumption_set == PLAIN else (bench.level(PLAIN, ("equal",)),)
         levels = tuple(map(bench.by_commands, (closed, *others)))
+    by_edp = (closed.fair[basis]["edp"] for basis in FAIR_BASES)  # for those of other objectives, too
     origin = provenance(
         scenario,
-        [run.system for runs in _every_run(closed) for run in runs],
+        [run.system for runs in (closed.published, *by_edp) for run in runs.values()],
         bench.trace,
         paper_policy(chosen.assumption_set),
         bootstrap={"resamples": RESAMPLES, "seed": SEED, "percent": PERCENT},
@@ -187,11 +183,6 @@ def reproduce(scenario: Scenario = PAPER) -> Reproduction:
         region=region(bench.model, bench.trace, chosen.assumption_set),
         provenance=origin,
     )
-
-
-def _every_run(level: Level) -> list[list[Run]]:
-    """Runs of the published basis, then of the fair ones by EDP, which stand for those of other objectives."""
-    return [list(level.published.values()), *(list(level.fair[basis]["edp"].values()) for basis in FAIR_BASES)]
 
 
 def _l_spec_scan(bench: Bench) -> tuple[LSpecPoint, ...]:

@@ -32,10 +32,8 @@ def acceptance_document(trace: RankTrace, found: ChainStatistics) -> dict[str, A
 
 def acceptance_blocks(trace: RankTrace, found: ChainStatistics) -> Iterator[Any]:
     """Survival and tokens per pass by depth, then what the trace is."""
-    table = new_table(f"{trace.name}: chains of first guesses")
-    columns = ("drafts", "all right", "of those right before", "accepted by passes", "tokens per pass")
-    for column in columns:
-        table.add_column(column, justify="right")
+    heads = ">drafts|>all right|>of those right before|>accepted by passes|>tokens per pass"
+    table = new_table(f"{trace.name}: chains of first guesses", heads)
     before = 1.0
     by_depth = zip(found.survival, found.accepted, found.tokens_per_pass, strict=True)
     for depth, (share, accepted, tokens) in enumerate(by_depth, 1):

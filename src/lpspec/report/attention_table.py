@@ -36,9 +36,7 @@ def attention_blocks(line: AttentionLine) -> Iterator[Any]:
     """The entry, the error of the line, and some lengths."""
     yield f'"{line.platform.name}": {{"slope": {line.slope_ns:.4f}, "intercept": {line.intercept_ns:.4f}}},'
     yield f"ns of one layer of {MODEL}'s attention on one channel; {line.channels} channels share it"
-    table = new_table("of the whole package")
-    for name in ("positions", "measured ns", "line ns", "error"):
-        table.add_column(name, justify="right")
+    table = new_table("of the whole package", ">positions|>measured ns|>line ns|>error")
     rows = zip(line.lengths, line.measured_ns, line.errors, strict=True)
     for length, measured, error in list(rows)[EVERY - 1 :: EVERY]:
         table.add_row(f"{length:,}", digits(measured), digits(measured * (1 + error)), f"{error:+.1%}")

@@ -13,8 +13,7 @@ from lpspec.report.wording import new_table
 def grid_blocks(result: Beyond) -> Iterator[Any]:
     """A row for all pieces together and each alone, and what could not run."""
     rows = (*result.rows, *result.parts)
-    table = new_table(f"LP-Spec+ over LP-Spec in {len(result.rows)} settings")
-    table.add_column("", no_wrap=True)
+    table = new_table(f"LP-Spec+ over LP-Spec in {len(result.rows)} settings", "=")
     for header in ("settings", "worse\nin EDP", "most", "where", "slower", "least\ntoken/s"):
         table.add_column(header, justify="left" if header == "where" else "right")
     for piece in dict.fromkeys(row.piece for row in rows):

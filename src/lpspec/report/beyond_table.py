@@ -1,6 +1,7 @@
 """LP-Spec+ against LP-Spec, as tables and as JSON."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.text import Text
@@ -46,10 +47,10 @@ def case_label(case: Case) -> str:
 
 
 def _cases_table(rows: Sequence[Row]) -> Any:
-    table = new_table("LP-Spec+ over LP-Spec as published: all heads, columns split so that both sides finish together")
-    table.add_column("", no_wrap=True)
-    for header in ("EDP s·mJ", "over\nLP-Spec's", "token/s", "over\nLP-Spec's", "L_spec", "LP-Spec's"):
-        table.add_column(header, justify="right", no_wrap=True)
+    table = new_table(
+        "LP-Spec+ over LP-Spec as published: all heads, columns split so that both sides finish together",
+        "=|=>EDP s·mJ|=>over\nLP-Spec's|=>token/s|=>over\nLP-Spec's|=>L_spec|=>LP-Spec's",
+    )
     shown = ""
     for row in rows:
         if row.case.shows != shown:
@@ -74,10 +75,11 @@ def _ratio(value: float, of: Interval | None) -> str:
 def _pieces_table(result: Beyond, taken_apart: Sequence[Case]) -> Any:
     """EDP ratios of each piece alone and of all others without it."""
     by_name = {(row.case, row.piece): row for row in result.parts}
-    table = new_table("EDP over LP-Spec's: each piece alone | all without it")
-    table.add_column("")
-    for case in taken_apart:
-        table.add_column(case_label(case).replace(", ", "\n"), justify="right", no_wrap=True)
+    table = new_table(
+        "EDP over LP-Spec's: each piece alone | all without it",
+        "",
+        *("=>" + case_label(case).replace(", ", "\n") for case in taken_apart),
+    )
     for piece in PIECES:
         cells = [(by_name.get((case, piece.name)), by_name.get((case, WITHOUT + piece.name))) for case in taken_apart]
         if any(alone for alone, _ in cells):
@@ -96,11 +98,11 @@ def _extras_table(result: Beyond) -> Any:
     """EDP and token/s of all pieces, and with each extra besides."""
     by_name = {(row.case, row.piece): row for row in (*result.rows, *result.parts)}
     with_extras = list(dict.fromkeys(row.case for row in result.parts if row.piece.startswith(WITH)))
-    table = new_table("EDP | token/s over LP-Spec's: all pieces, and with what needs more than its hardware, or lossy")
-    table.add_column("", no_wrap=True)
-    table.add_column("all", justify="right", no_wrap=True)
-    for extra in EXTRAS:
-        table.add_column(f"with\n{extra.name}", justify="right", no_wrap=True)
+    table = new_table(
+        "EDP | token/s over LP-Spec's: all pieces, and with what needs more than its hardware, or lossy",
+        "=|=>all",
+        *(f"=>with\n{extra.name}" for extra in EXTRAS),
+    )
     for case in with_extras:
         rows = [by_name.get((case, name)) for name in (ALL, *(WITH + extra.name for extra in EXTRAS))]
         table.add_row(case_label(case), *(_edp_and_speed(row) for row in rows))
@@ -141,29 +143,11 @@ def beyond_document(result: Beyond) -> dict[str, Any]:
 
 
 def _piece_document(piece: Piece) -> dict[str, Any]:
-    return {
-        "name": piece.name,
-        "effect": piece.effect,
-        "hardware": piece.hardware,
-        "changes": dict(piece.changes),
-        "heads": piece.heads,
-        "drafts": piece.drafts,
-        "kv_bits": piece.kv_bits,
-        "lossless": piece.is_lossless,
-    }
+    return asdict(piece) | {"lossless": piece.is_lossless}
 
 
 def _case_document(case: Case) -> dict[str, Any]:
-    return {
-        "shows": case.shows,
-        "model": case.model,
-        "drafter": case.drafter,
-        "trace": case.trace,
-        "baseline_trace": case.baseline_trace,
-        "context": case.context,
-        "batch": case.batch,
-        "profile": case.profile,
-    }
+    return {name: value for name, value in asdict(case).items() if name != "is_taken_apart"}
 
 
 def _row_document(row: Row) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from lpspec.report.wording import digits, energy_counts, new_table, trace_line
 
 def clocks_blocks(study: ClocksStudy) -> Iterator[Any]:
     """A row for each demand, then what the energy rests on."""
-    table = new_table(f"{study.system.name}: the clocks that take the least energy")
-    for header in ("demanded\ntoken/s", "data rate\nMb/s", "NPU\nGHz", "core, pins,\nNPU V", "able\ntoken/s"):
-        table.add_column(header, justify="right", no_wrap=True)
+    table = new_table(
+        f"{study.system.name}: the clocks that take the least energy",
+        "=>demanded\ntoken/s|=>data rate\nMb/s|=>NPU\nGHz|=>core, pins,\nNPU V|=>able\ntoken/s",
+    )
     by_commands = any(demand.confirmed is not None for demand in study.demands)
     commands = ("commands:\ntoken/s", "mJ/token") if by_commands else ()
     for header in ("mJ/token", "of it\nwaiting", "range", "at full\nclocks", "saved", *commands):

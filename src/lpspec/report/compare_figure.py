@@ -20,8 +20,10 @@ from lpspec.report.figures import (
     YELLOW,
     bare_axes,
     in_style,
+    legend_above,
     plain_log_labels,
     short,
+    write_value,
 )
 from lpspec.report.wording import digits
 from lpspec.simulation.run import Run
@@ -76,9 +78,7 @@ def comparison_figure(runs: Sequence[Run]) -> Figure:
         for axes in (throughput, energy, edp):
             bare_axes(axes)
             axes.tick_params(axis="y", length=0)
-        figure.legend(
-            *energy.get_legend_handles_labels(), loc="outside upper center", ncols=len(COMPONENTS), frameon=False
-        )
+        legend_above(figure, energy, len(COMPONENTS))
     return figure
 
 
@@ -96,7 +96,7 @@ def draw_throughput(axes: Axes, names: Sequence[str], runs: Sequence[Totals]) ->
     colours = [BLUE if name == REFERENCE else GREY for name in names]
     axes.barh(range(len(runs)), values, BAR, color=colours)
     for i, value in enumerate(values):
-        _write(axes, value, i, digits(value, 3))
+        write_value(axes, value, i, digits(value, 3))
     axes.set_xlim(0, 1.22 * max(values))
     axes.set_xlabel("throughput (token/s)")
 
@@ -118,7 +118,7 @@ def draw_energy(axes: Axes, runs: Sequence[Totals]) -> None:
         is_cut = run.mj_per_token > limit
         if is_cut:
             axes.plot([0.93 * limit], [i], marker=(2, 0, -25), ms=13, mew=2, color="white")
-        _write(axes, min(run.mj_per_token, limit), i, digits(run.mj_per_token, 3))
+        write_value(axes, min(run.mj_per_token, limit), i, digits(run.mj_per_token, 3))
     axes.set_xlim(0, 1.17 * limit)
     axes.set_xlabel("energy (mJ/token)")
 
@@ -137,12 +137,8 @@ def draw_edp(axes: Axes, names: Sequence[str], runs: Sequence[Totals]) -> None:
         colour = BLUE if name == REFERENCE else GREY
         axes.plot([low, value], [i, i], color=colour, lw=0.8, zorder=1)
         axes.plot(value, i, marker="o", ms=4, color=colour)
-        _write(axes, value, i, digits(value, 3))
+        write_value(axes, value, i, digits(value, 3))
     axes.set_xscale("log")
     plain_log_labels(axes.xaxis)
     axes.set_xlim(low, high * (high / low) ** 0.3)
     axes.set_xlabel("EDP (s·mJ per token, log)")
-
-
-def _write(axes: Axes, x: float, row: int, text: str) -> None:
-    axes.annotate(text, (x, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7)

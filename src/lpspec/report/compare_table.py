@@ -26,8 +26,7 @@ def comparison_blocks(comparison: Comparison) -> Iterator[Any]:
 
 def systems_table(title: str, runs: Iterable[Run]) -> Table:
     """One row per system."""
-    table = new_table(title)
-    table.add_column("system", no_wrap=True)
+    table = new_table(title, "=system")
     runs = tuple(runs)
     counted = {run.system.platform.energy_basis for run in runs}
     parts, board = "board-power" in counted, "model" in counted  # a table has what is not its token/J already
@@ -75,8 +74,7 @@ PHONE_NOTE = (
 def _lines(comparison: Comparison) -> Iterator[str]:
     workload = comparison.scenario.workload
     answer = "whole turns" if workload.new_tokens is None else f"at most {workload.new_tokens} new tokens a turn"
-    costs = costs_text(comparison.runs, comparison.scenario.level)
-    yield f"costs   {costs}, energy profile {_profile(comparison)}"
+    yield f"costs   {costs_and_profiles(comparison.runs, comparison.scenario.level)}"
     yield f"trace   {trace_line(comparison.provenance)}"
     yield f"work    {workload.prompt_tokens} prompt tokens, {answer}, {comparison.trace.turns} turns"
     yield f"trees   {_trees(comparison)}"
@@ -84,7 +82,10 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield from board_line(comparison.runs)
     for run in comparison.runs:
         if run.migrations:
-            yield f"moves   weights of {run.system.name} changed ranks {_times(run.migrations)}, {_moving(run)}"
+            times = "once" if run.migrations == 1 else f"{run.migrations} times"
+            mj = run.energy_by_component_mj["migration"] * run.tokens
+            cost = f"{digits(run.migration_ns / 1e6)} ms and {digits(mj)} mJ in all"
+            yield f"moves   weights of {run.system.name} changed ranks {times}, {cost}"
     for name, why in comparison.left_out:
         yield f"left out  {name}: {why}"
 
@@ -112,15 +113,6 @@ def _weights(model: ModelSpec) -> str:
     return ", ".join([weights, *said])
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
-
-
-def _moving(run: Run) -> str:
-    mj = run.energy_by_component_mj["migration"] * run.tokens
-    return f"{digits(run.migration_ns / 1e6)} ms and {digits(mj)} mJ in all"
-
-
 def costs_text(runs: Sequence[Run | ServedRun], fidelity: str) -> str:
     """What priced which systems; whose devices or allocator have no command level is priced analytically."""
     if fidelity == "analytic":
@@ -140,8 +132,10 @@ def exactness(runs: Sequence[Run | ServedRun]) -> str:
     return f"; phases combined, time within {max(bounds):.2%} of --exact" if bounds else "; every phase exact"
 
 
-def _profile(comparison: Comparison) -> str:
-    return ", ".join(dict.fromkeys(run.system.profile.name for run in comparison.runs))
+def costs_and_profiles(runs: Sequence[Run | ServedRun], fidelity: str) -> str:
+    """What priced which systems, and by which energy constants."""
+    profiles = ", ".join(dict.fromkeys(run.system.profile.name for run in runs))
+    return f"{costs_text(runs, fidelity)}, energy profile {profiles}"
 
 
 def _trees(comparison: Comparison) -> str:

@@ -8,8 +8,7 @@ from lpspec.report.wording import new_table
 
 def doctor_blocks(found: Mapping[str, Any]) -> Iterator[Any]:
     """A row for each finding; what is missing says how to have it."""
-    table = new_table("lpspec on this machine")
-    table.add_column("what")
+    table = new_table("lpspec on this machine", "what")
     table.add_column("found", overflow="fold")
     for name in ("lpspec", "engine", "python", "executable", "system", "cores"):
         table.add_row(name, str(found[name]))

@@ -89,9 +89,7 @@ def check_blocks(report: CheckReport) -> Iterator[Any]:
         yield f"legal: {report.commands:,} commands up to CK {report.end_ck:,}, no rule broken"
         return
     yield f"illegal: {sum(report.counts.values()):,} violations in {report.commands:,} commands"
-    table = new_table()
-    table.add_column("rule", no_wrap=True)
-    table.add_column("violations", justify="right")
+    table = new_table(None, "=rule|>violations")
     for rule, count in sorted(report.counts.items(), key=lambda pair: -pair[1]):
         table.add_row(rule, f"{count:,}")
     yield table
@@ -150,21 +148,15 @@ def _ranks(ranks: int) -> str:
 
 
 def _facts(title: str, rows: Rows) -> Table:
-    table = new_table(title)
+    table = new_table(title, "=|=>|")
     table.show_header = False
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column()
     for row in rows:
         table.add_row(*row)
     return table
 
 
 def _counts(counts: Mapping[str, int], slots: int) -> Table:
-    table = new_table()
-    table.add_column("command", no_wrap=True)
-    table.add_column("count", justify="right")
-    table.add_column("of CA slots", justify="right")
+    table = new_table(None, "=command|>count|>of CA slots")
     for name, count in counts.items():
         table.add_row(name, f"{count:,}", f"{count / slots:.2%}")
     return table
@@ -174,11 +166,7 @@ def _energy(activity: Activity, profile: EnergyProfile, ns: float) -> Table:
     """Every event that occurred, with its component."""
     by_event = {name: float(pj) for name, pj in activity.by_event_pj(profile).items()}
     total = sum(by_event.values())
-    table = new_table()
-    table.add_column("energy", no_wrap=True)
-    table.add_column("of")
-    table.add_column("nJ", justify="right")
-    table.add_column("share", justify="right")
+    table = new_table(None, "=energy|of|>nJ|>share")
     for name, pj in by_event.items():
         share = f"{pj / total:.1%}" if total else ""
         table.add_row(EVENTS[name].component, EVENTS[name].text, digits(pj / 1e3), share)

@@ -98,6 +98,17 @@ def plain_log_labels(axis: Axis, ticks: Sequence[float] | None = None) -> None:
         axis.set_minor_locator(NullLocator())
 
 
+def write_value(axes: Axes, x: float, place: float, text: str, points: float = 7) -> None:
+    """A value in letters of so many points behind what shows it."""
+    axes.annotate(text, (x, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=points)
+
+
+def legend_above(figure: Figure, axes: Axes, columns: int = 3) -> None:
+    """What is drawn in some axes, above all of a figure."""
+    handles = axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=columns, frameon=False)
+
+
 def short(name: str) -> str:
     """A name that leaves room beside it for what is drawn; of a long one the end."""
     return shown(name, LONGEST_NAME)

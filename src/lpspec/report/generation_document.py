@@ -1,5 +1,6 @@
 """Generated text as a JSON document."""
 
+from dataclasses import asdict
 from typing import Any
 
 from lpspec.decoding.generate import Step
@@ -56,10 +57,4 @@ def _step(step: Step) -> dict[str, int]:
 
 
 def _position(position: PositionAcceptance) -> dict[str, Any]:
-    return {
-        "position": position.position,
-        "reached": position.reached,
-        "accepted": position.accepted,
-        "rate": position.rate,
-        "by_rank": list(position.by_rank),
-    }
+    return asdict(position) | {"rate": position.rate, "by_rank": list(position.by_rank)}

@@ -25,9 +25,11 @@ def generation_blocks(generated: Generated) -> Iterator[Any]:
 
 def _acceptance_table(positions: Sequence[PositionAcceptance]) -> Table:
     ranks = max(len(position.by_rank) for position in positions)
-    table = new_table("drafts accepted, of the steps that reached their place")
-    for name in ("place after root", "reached", "accepted", "rate", *(f"guess {rank + 1}" for rank in range(ranks))):
-        table.add_column(name, justify="right")
+    table = new_table(
+        "drafts accepted, of the steps that reached their place",
+        ">place after root|>reached|>accepted|>rate",
+        *(f">guess {rank + 1}" for rank in range(ranks)),
+    )
     for position in positions:
         rate = "-" if position.rate is None else f"{position.rate:.3f}"
         counts = [str(count) for count in position.by_rank]

@@ -26,10 +26,11 @@ def machine_blocks(prices: MachinePrices, curve: SpeedCurve | None) -> Iterator[
 
 
 def _prices_table(prices: MachinePrices) -> Table:
-    table = new_table(f"{prices.model} with {prices.drafter}: milliseconds of a step, by tokens in the tree")
-    table.add_column("context", justify="right")
-    for size in SHOWN:
-        table.add_column(str(size), justify="right")
+    table = new_table(
+        f"{prices.model} with {prices.drafter}: milliseconds of a step, by tokens in the tree",
+        ">context",
+        *(f">{size}" for size in SHOWN),
+    )
     for context, row in zip(prices.contexts, prices.step_ns, strict=True):
         table.add_row(str(context), *(digits(row[size - 1] / 1e6, 3) for size in SHOWN))
     return table
@@ -37,10 +38,9 @@ def _prices_table(prices: MachinePrices) -> Table:
 
 def _curve_table(curve: SpeedCurve) -> Table:
     table = new_table(
-        f"token/s over {curve.prompts} prompts of {curve.new_tokens} tokens, each the fastest of {curve.rounds}"
+        f"token/s over {curve.prompts} prompts of {curve.new_tokens} tokens, each the fastest of {curve.rounds}",
+        ">tree|>predicted|>measured|>ratio|>tokens/pass",
     )
-    for name in ("tree", "predicted", "measured", "ratio", "tokens/pass"):
-        table.add_column(name, justify="right")
     for point in curve.points:
         ratio = f"{point.measured / point.predicted:.2f}"
         table.add_row(

@@ -30,13 +30,7 @@ def peers_blocks(peers: Peers) -> Iterator[Any]:
 
 
 def _rows_table(peer: str, rows: list[PeerRow]) -> Table:
-    table = new_table(peer)
-    table.add_column("quantity")
-    table.add_column("", no_wrap=True)
-    for name in ("published", "simulated", "ratio"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("fidelity", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table = new_table(peer, "quantity|=|=>published|=>simulated|=>ratio|=fidelity|=verdict")
     for row in rows:
         numbers = (_range(row.published, "g"), _range(row.simulated, ""))
         table.add_row(row.quantity, row.unit, *numbers, ratio_text(row.ratio), row.fidelity, row.verdict)
@@ -49,20 +43,17 @@ def _range(ends: tuple[float, float], form: str) -> str:
 
 
 def _gpu_table(peers: Peers) -> Table:
-    table = new_table("RTX 3090, Llama2-7B, dynamic energy")
-    table.add_column("")
-    for name in ("token/s", "token/J", "tokens/pass"):
-        table.add_column(name, justify="right")
+    table = new_table("RTX 3090, Llama2-7B, dynamic energy", "|>token/s|>token/J|>tokens/pass")
     for name, run in peers.gpus:
         table.add_row(name, digits(run.tokens_per_s), digits(run.tokens_per_j), f"{run.mean_acceptance_length:.3f}")
     return table
 
 
 def _controls_table(peers: Peers) -> Table:
-    table = new_table("LP-Spec, Llama2-7B INT8, at command level; drafts and acceptance of the demo model")
-    table.add_column("")
-    for name in ("token/s", "token/J", "drafts/pass", "accepted"):
-        table.add_column(name, justify="right")
+    table = new_table(
+        "LP-Spec, Llama2-7B INT8, at command level; drafts and acceptance of the demo model",
+        "|>token/s|>token/J|>drafts/pass|>accepted",
+    )
     for row in peers.controls:
         counts = (f"{row.mean_nodes:.2f}", f"{row.mean_accepted:.2f}")
         table.add_row(row.name, digits(row.tokens_per_s), digits(row.tokens_per_j), *counts)

@@ -27,14 +27,13 @@ def placement_blocks(study: PlacementStudy) -> Iterator[Any]:
 
 
 def _table(study: PlacementStudy) -> Table:
-    table = new_table(f"{study.rows[0].runs[0].system.model.name}: LP-Spec under three placements")
-    table.add_column("trees")
-    table.add_column("saving", no_wrap=True)
-    for unit in ("token/s", "token/J"):
-        for name in PLACEMENTS:
-            table.add_column(f"{name}\n{unit}", justify="right", no_wrap=True)
-    table.add_column("moves", justify="right", no_wrap=True)
-    table.add_column("time\nmoving", justify="right", no_wrap=True)
+    table = new_table(
+        f"{study.rows[0].runs[0].system.model.name}: LP-Spec under three placements",
+        "trees|=saving",
+        *(f"=>{name}\n{unit}" for unit in ("token/s", "token/J") for name in PLACEMENTS),
+        "=>moves",
+        "=>time\nmoving",
+    )
     for row in study.rows:
         table.add_row(row.case, row.objective, *_cells(row))
     return table

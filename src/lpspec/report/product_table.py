@@ -13,11 +13,10 @@ def product_blocks(price: ProductPrice) -> Iterator[Any]:
     """A row for each event of each device, then totals and what is left out."""
     asked = price.product
     size = f"{asked.m} x {asked.k:,} by {asked.k:,} x {asked.n:,}"
-    table = new_table(f"{price.platform}: {size}, weights of {asked.weights} bits, activations of {asked.activations}")
-    table.add_column("device")
-    table.add_column("counted")
-    for header in ("count", "energy nJ", "share"):
-        table.add_column(header, justify="right")
+    table = new_table(
+        f"{price.platform}: {size}, weights of {asked.weights} bits, activations of {asked.activations}",
+        "device|counted|>count|>energy nJ|>share",
+    )
     for row in product_rows(price):
         share = row["energy_pj"] / max(row["device_pj"], 1e-30)
         counted, energy_nj = EVENTS[row["event"]].text, digits(row["energy_pj"] / 1e3)

@@ -19,6 +19,7 @@ from lpspec.report.figures import (
     VERMILION,
     bare_axes,
     in_style,
+    write_value,
 )
 from lpspec.report.profile_table import die_text, prices_name
 from lpspec.report.wording import digits
@@ -67,7 +68,7 @@ def _draw_streams(axes: Axes, prices: Sequence[StreamPrices]) -> None:
                 _, colour, hatch = LOOKS[part]
                 axes.barh(place, parts[part], BAR, left, color=colour, hatch=hatch, edgecolor="white", lw=0)
                 left += parts[part]
-            _write(axes, left, place, f"{digits(left, 3)} {way}")
+            write_value(axes, left, place, f"{digits(left, 3)} {way}", points=6)
     axes.set_yticks(range(len(prices)), [prices_name(p) for p in prices])
     axes.set_ylim(len(prices) - 0.4, -0.6)
     axes.set_xlim(0, 1.25 * longest)
@@ -87,7 +88,7 @@ def _draw_waiting(axes: Axes, priced: Sequence[StreamPrices]) -> None:
         place = row + (i - (len(priced) - 1) / 2) * width
         label = priced[i].name if row == 0 else None
         axes.barh(place, mw, 0.9 * width, color=(PURPLE, GREY, ORANGE)[i % 3], label=label)
-        _write(axes, mw, place, digits(mw, 3))
+        write_value(axes, mw, place, digits(mw, 3), points=6)
     axes.set_yticks(range(len(WAITING)), WAITING)
     axes.set_ylim(len(WAITING) - 0.4, -0.6)
     axes.set_xlim(0, 1.35 * max((mw for _, _, mw in bars), default=1.0))
@@ -101,12 +102,8 @@ def _draw_macs(axes: Axes, profiles: Sequence[StreamPrices]) -> None:
         for name, place, colour in (("mac_int8", row - 0.2, VERMILION), ("mac_fp16", row + 0.2, BLUE)):
             pj = prices.machine[name]
             axes.barh(place, pj, BAR, color=colour)
-            _write(axes, pj, place, f"{digits(pj, 2)} {name[4:].upper()}")
+            write_value(axes, pj, place, f"{digits(pj, 2)} {name[4:].upper()}", points=6)
     axes.set_yticks(range(len(profiles)), [prices.name for prices in profiles])
     axes.set_ylim(len(profiles) - 0.4, -0.6)
     axes.set_xlim(0, 1.7 * max(prices.machine["mac_fp16"] for prices in profiles))
     axes.set_xlabel("MAC (pJ)")
-
-
-def _write(axes: Axes, x: float, place: float, text: str) -> None:
-    axes.annotate(text, (x, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=6)

@@ -54,10 +54,7 @@ def die_text(die: DieSpec) -> str:
 
 def beside_blocks(found: SideBySide) -> Iterator[Any]:
     """The table: a column for each profile, then for memories that platforms have of their own."""
-    table = new_table("beside each other")
-    table.add_column("", no_wrap=True)
-    for prices in found.prices:
-        table.add_column(prices_name(prices), justify="right")
+    table = new_table("beside each other", "=", *(f">{prices_name(prices)}" for prices in found.prices))
     table.add_row("memory", *(prices.technology if prices.machine else "" for prices in found.prices))
     columns = [figures_of(prices) for prices in found.prices]
     for text in columns[0]:

@@ -42,10 +42,11 @@ def _share(right: BoolArray) -> float | None:
 def recording_blocks(trace: RankTrace | DraftTrace) -> Iterator[Any]:
     """The shares, then what was recorded."""
     ranked = isinstance(trace, RankTrace)
-    table = new_table("share of positions at which a guess is right" if ranked else "true paths that come so far")
-    table.add_column("place after root", justify="right")
-    for rank in range(RANKS if ranked else 1):
-        table.add_column(f"guess {rank + 1}" if ranked else "in the tree", justify="right")
+    table = new_table(
+        "share of positions at which a guess is right" if ranked else "true paths that come so far",
+        ">place after root",
+        *([f">guess {rank + 1}" for rank in range(RANKS)] if ranked else [">in the tree"]),
+    )
     for place, shares in enumerate(_right(trace), 1):
         table.add_row(str(place), *("-" if share is None else f"{share:.3f}" for share in shares[:RANKS]))
     yield table

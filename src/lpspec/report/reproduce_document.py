@@ -6,10 +6,10 @@ from typing import Any
 
 from lpspec.experiments.assumption_sets import AssumptionSet
 from lpspec.experiments.bench import AssumptionSetResult
-from lpspec.experiments.intervals import PERCENT, RESAMPLES, SEED, Interval
+from lpspec.experiments.intervals import PERCENT, RESAMPLES, SEED
 from lpspec.experiments.level import Level
 from lpspec.experiments.region import Place
-from lpspec.experiments.reproduce import LSpecPoint, Reproduction, Row, Variant
+from lpspec.experiments.reproduce import Reproduction, Row, Variant
 from lpspec.report.documents import run_document
 from lpspec.simulation.run import Run
 
@@ -20,11 +20,11 @@ def reproduction_document(reproduction: Reproduction) -> dict[str, Any]:
     return {
         "rows": [_row(row) for row in reproduction.rows],
         "intervals": {"percent": PERCENT, "resamples": RESAMPLES, "seed": SEED, "over": "turns of the trace"},
-        "reading": assumption_set_document(reproduction.chosen.assumption_set) | _worst(reproduction.chosen),
+        "reading": assumption_set_document(reproduction.chosen.assumption_set) | worst_document(reproduction.chosen),
         "readings": [_assumption_set_result(result) for result in reproduction.assumption_sets],
         "variants": [_variant(variant) for variant in reproduction.variants],
         "region": [_place(place) for place in reproduction.region],
-        "l_spec_scan": [_scan_point(point) for point in reproduction.l_spec_scan],
+        "l_spec_scan": [asdict(point) for point in reproduction.l_spec_scan],
         "systems": _systems(closed),
         "fair_systems": _fair(closed),
         "command_levels": [_command_level(level) for level in reproduction.command_levels],
@@ -46,7 +46,7 @@ def _row(row: Row) -> dict[str, Any]:
         "basis": row.basis,
         "objective": row.objective,
         "source": row.published.source,
-        "equal_basis": row.equal_basis,
+        "equal_basis": row.on == "equal",
         "why": row.why,
         "command": row.command,
         "command_low": None if row.command_interval is None else row.command_interval.low,
@@ -58,48 +58,28 @@ def _row(row: Row) -> dict[str, Any]:
 
 def assumption_set_document(assumption_set: AssumptionSet) -> dict[str, Any]:
     """An assumption set by its parameters, and as the changes that ``lpspec compare --set`` takes."""
-    return {
-        "concurrent_ranks": assumption_set.concurrent_ranks,
-        "mac_interval_ns": assumption_set.mac_interval_ns,
-        "bus_efficiency": assumption_set.bus_efficiency,
-        "objective": assumption_set.objective,
-        "root_counts": assumption_set.root_counts,
-        "changes": assumption_set.changes,
-    }
+    return asdict(assumption_set) | {"changes": assumption_set.changes}
 
 
-def _worst(result: AssumptionSetResult | Level) -> dict[str, Any]:
+def worst_document(result: AssumptionSetResult | Level) -> dict[str, Any]:
+    """The quantity that is furthest off, and by how much."""
     worst_id, worst_ratio = result.worst
     return {"worst_id": worst_id, "worst_ratio": worst_ratio}
 
 
 def _assumption_set_result(result: AssumptionSetResult) -> dict[str, Any]:
     found = {"simulated": result.simulated, "mean_l_spec": result.mean_l_spec}
-    return assumption_set_document(result.assumption_set) | found | _worst(result)
+    return assumption_set_document(result.assumption_set) | found | worst_document(result)
 
 
 def _variant(variant: Variant) -> dict[str, Any]:
-    command = None if variant.command is None else run_document(variant.command)
-    return {
-        "learning": variant.rule,
-        "heads": variant.heads,
-        "closed": run_document(variant.closed),
-        "command": command,
-    }
+    found = {"closed": run_document(variant.closed), "command": variant.command and run_document(variant.command)}
+    return {"learning": variant.rule, "heads": variant.heads} | found
 
 
 def _place(place: Place) -> dict[str, Any]:
     sizes = None if place.l_spec is None else {str(size): count for size, count in place.l_spec.items()}
     return asdict(place) | {"l_spec": sizes}
-
-
-def _scan_point(point: LSpecPoint) -> dict[str, Any]:
-    return {
-        "l_spec": point.l_spec,
-        "tokens_per_s": point.tokens_per_s,
-        "tokens_per_j": point.tokens_per_j,
-        "edp_s_mj": point.edp_s_mj,
-    }
 
 
 def _command_level(level: Level) -> dict[str, Any]:
@@ -108,14 +88,11 @@ def _command_level(level: Level) -> dict[str, Any]:
         assumption_set_document(level.assumption_set)
         | {"simulated": level.simulated}
         | {f"{basis}_basis": level.on(basis) for basis in level.fair}
-        | _worst(level)
-        | {"intervals": _intervals(level.intervals("published")), "systems": _systems(level)}
+        | worst_document(level)
+        | {"intervals": {name: [one.low, one.high] for name, one in level.intervals("published").items()}}
+        | {"systems": _systems(level)}
         | {"fair_systems": _fair(level)}
     )
-
-
-def _intervals(intervals: Mapping[str, Interval]) -> dict[str, list[float]]:
-    return {name: [one.low, one.high] for name, one in intervals.items()}
 
 
 def _systems(level: Level) -> list[dict[str, Any]]:

@@ -81,11 +81,9 @@ def _basis_letters(reproduction: Reproduction) -> dict[str, str]:
 
 
 def _rows_table(reproduction: Reproduction, bases: dict[str, str]) -> Table:
-    table = new_table("LP-Spec, published and simulated: Llama2-7B, decode steps only")
-    table.add_column("quantity")
-    simulated = ("commands", "ratio", "closed", "ratio") if reproduction.command_levels else ("simulated", "ratio")
-    for name in ("published", *simulated):
-        table.add_column(name, justify="right", no_wrap=True)
+    simulated = "=>commands|=>ratio|=>closed|=>ratio" if reproduction.command_levels else "=>simulated|=>ratio"
+    title = "LP-Spec, published and simulated: Llama2-7B, decode steps only"
+    table = new_table(title, f"quantity|=>published|{simulated}")
     table.add_column("on", justify="center")
     for row in reproduction.rows:
         if row.on == "published":
@@ -115,11 +113,10 @@ def _command_cells(row: Row) -> tuple[str | Text, ...]:
 
 def _fair_table(reproduction: Reproduction) -> Table:
     level = "at command level" if reproduction.command_levels else "analytically"
-    table = new_table(f"the same on fair bases, {level}: INT8, speculation, and trees for the quantity on every system")
-    table.add_column("quantity", no_wrap=True)
-    for name in ("published", "memory and MACs", "board or SoC power"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("trees for", no_wrap=True)
+    table = new_table(
+        f"the same on fair bases, {level}: INT8, speculation, and trees for the quantity on every system",
+        "=quantity|=>published|=>memory and MACs|=>board or SoC power|=trees for",
+    )
     by_id = {row.id: row for row in reproduction.rows}
     for row in reproduction.rows:
         if row.on == "published":
@@ -206,15 +203,9 @@ def _assumption_sets_table(reproduction: Reproduction) -> Table:
         if i < BEST_SHOWN or result.assumption_set == PLAIN
     ]
     table = new_table(
-        f"best {BEST_SHOWN} of {len(reproduction.assumption_sets)} assumption sets, and the plain one (--json has all)"
+        f"best {BEST_SHOWN} of {len(reproduction.assumption_sets)} assumption sets, and the plain one (--json has all)",
+        "=>ranks|=>MAC ns|=>bus|=objective|=root|=>token/s|=>token/J|=>worst|which is",
     )
-    for name in ("ranks", "MAC ns", "bus"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("objective", no_wrap=True)
-    table.add_column("root", no_wrap=True)
-    for name in ("token/s", "token/J", "worst"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("which is")
     for result in shown:
         table.add_row(*_assumption_set_cells(result))
     return table

@@ -46,9 +46,11 @@ def results_blocks(
     axes = [name for name in columns if name not in METRICS and name not in OWN]
     below = axes if len(axes) > MOST_AXES else []
     shown = [name for name in columns if name not in below and (name not in METRICS or name in SHOWN_METRICS)]
-    table = new_table(f"{total} point{'s' * (total != 1)}")
-    for name in (*(["point"] if below else []), *shown):
-        table.add_column(HEADERS.get(name, name.replace(".", ".\n")), justify="right")
+    table = new_table(
+        f"{total} point{'s' * (total != 1)}",
+        None,
+        *(">" + HEADERS.get(name, name.replace(".", ".\n")) for name in (*(["point"] if below else []), *shown)),
+    )
     for number, row in enumerate(rows, 1):
         table.add_row(*([str(number)] if below else []), *(cell(row[name]) for name in shown))
     if rows:

@@ -39,11 +39,10 @@ def histogram(counts: Mapping[int, int]) -> str:
 
 def variants_table(variants: Sequence[Variant]) -> Table:
     """LP-Spec on the published basis by how its pruner learns."""
-    table = new_table("LP-Spec by how the pruner learns and which draft heads run (the first row is published basis)")
-    table.add_column("learns from", no_wrap=True)
-    table.add_column("heads", no_wrap=True)
-    for name in ("token/s", "token/J", "EDP s·mJ", "tokens/pass", "L_spec"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = new_table(
+        "LP-Spec by how the pruner learns and which draft heads run (the first row is published basis)",
+        "=learns from|=heads|=>token/s|=>token/J|=>EDP s·mJ|=>tokens/pass|=>L_spec",
+    )
     for variant in variants:
         run = variant.command or variant.closed
         numbers = (digits(run.tokens_per_s, 3), digits(run.tokens_per_j, 3), digits(run.edp_s_mj, 3))
@@ -54,15 +53,13 @@ def variants_table(variants: Sequence[Variant]) -> Table:
 
 def region_table(places: Sequence[Place]) -> Table:
     """Where the pruner and the split decide anything."""
-    table = new_table("where the scheduler decides anything: the chosen assumption set, trees for EDP, closed forms")
-    table.add_column("profile", no_wrap=True)
-    table.add_column("context", justify="right", no_wrap=True)
     found = {(place.vocabulary, place.profile, place.context): place for place in places}
     vocabularies, profiles, contexts = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
-    for vocabulary in vocabularies:
-        table.add_column(f"{vocabulary:,} words: L_spec", no_wrap=True)
-        for name in ("DTP", "DAU token/s", "EDP"):
-            table.add_column(name, justify="right", no_wrap=True)
+    table = new_table(
+        "where the scheduler decides anything: the chosen assumption set, trees for EDP, closed forms",
+        "=profile|=>context",
+        *(head for v in vocabularies for head in (f"={v:,} words: L_spec", "=>DTP", "=>DAU token/s", "=>EDP")),
+    )
     for profile in profiles:
         for context in contexts:
             cells = [cell for words in vocabularies for cell in _place_cells(found[words, profile, context])]

@@ -6,7 +6,16 @@ from typing import Protocol
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lpspec.report.figures import BLUE, DOUBLE_COLUMN_IN, GREY, bare_axes, in_style, plain_log_labels
+from lpspec.report.figures import (
+    BLUE,
+    DOUBLE_COLUMN_IN,
+    GREY,
+    bare_axes,
+    in_style,
+    legend_above,
+    plain_log_labels,
+    write_value,
+)
 from lpspec.report.wording import digits
 from lpspec.simulation.served_run import ServedRun
 
@@ -23,9 +32,7 @@ def serving_figure(runs: Sequence[ServedRun]) -> Figure:
         colours = [BLUE if run.system.name == REFERENCE else GREY for run in runs]
         throughput.barh(range(len(runs)), values, 0.68, color=colours)
         for row, value in enumerate(values):
-            throughput.annotate(
-                digits(value, 3), (value, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7
-            )
+            write_value(throughput, value, row, digits(value, 3))
         throughput.set_xlim(0, 1.25 * max(values))
         throughput.set_xlabel("throughput (token/s, all time)")
         draw_waits(first, [run.first_token_ms for run in runs], colours, "time to first token (ms, log)")
@@ -35,7 +42,7 @@ def serving_figure(runs: Sequence[ServedRun]) -> Figure:
         for axes in (throughput, first, between):
             bare_axes(axes)
             axes.tick_params(axis="y", length=0)
-        figure.legend(*between.get_legend_handles_labels(), loc="outside upper center", ncols=len(MARKS), frameon=False)
+        legend_above(figure, between, len(MARKS))
     return figure
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from rich.table import Table
 
 from lpspec.experiments.serving import Serving
-from lpspec.report.compare_table import basis_text, board_line, costs_text
+from lpspec.report.compare_table import basis_text, board_line, costs_and_profiles
 from lpspec.report.wording import digits, energy_counts, new_table, trace_line
 from lpspec.simulation.draft_cache import KEY_BLOCK
-from lpspec.simulation.served_run import Distribution, ServedRun
+from lpspec.simulation.served_run import ServedRun
 
 COLUMNS = (
     "token/s in all",
@@ -38,11 +38,7 @@ def serving_blocks(serving: Serving) -> Iterator[Any]:
 
 def served_table(title: str, runs: Iterable[ServedRun]) -> Table:
     """Throughput and energy, one row per system."""
-    table = new_table(title)
-    table.add_column("system", no_wrap=True)
-    for name in COLUMNS:
-        table.add_column(name, justify="right")
-    table.add_column("level", no_wrap=True)
+    table = new_table(title, "=system", *(f">{name}" for name in COLUMNS), "=level")
     for run in runs:
         counted = run.counted
         table.add_row(
@@ -65,11 +61,10 @@ def served_table(title: str, runs: Iterable[ServedRun]) -> Table:
 
 def waits_table(runs: Iterable[ServedRun]) -> Table:
     """How long requests waited, ms, one row per system."""
-    table = new_table("ms: in the queue, to the first token (from arrival), between tokens")
-    table.add_column("system", no_wrap=True)
-    for what in ("queue", "first", "between"):
-        for name in WAITS:
-            table.add_column(f"{what} {name}", justify="right")
+    title = "ms: in the queue, to the first token (from arrival), between tokens"
+    table = new_table(
+        title, "=system", *(f">{what} {name}" for what in ("queue", "first", "between") for name in WAITS)
+    )
     for run in runs:
         found = (run.queueing_ms, run.first_token_ms, run.between_tokens_ms)
         cells = [digits(value) for each in found for value in asdict(each).values()]
@@ -79,7 +74,7 @@ def waits_table(runs: Iterable[ServedRun]) -> Table:
 
 def _lines(serving: Serving) -> Iterator[str]:
     scenario = serving.scenario
-    yield f"costs   {costs_text(serving.runs, scenario.level)}, energy profile {_profiles(serving)}"
+    yield f"costs   {costs_and_profiles(serving.runs, scenario.level)}"
     yield f"trace   {trace_line(serving.provenance)}"
     yield f"work    {serving.requests.said_as}; a new request is prefilled alone, first come first served"
     yield f"trees   {scenario.tree}; a pass takes those that waited longest, as many as serve {scenario.objective} best"
@@ -90,10 +85,6 @@ def _lines(serving: Serving) -> Iterator[str]:
     yield from board_line(serving.runs)
     for name, why in serving.left_out:
         yield f"left out  {name}: {why}"
-
-
-def _profiles(serving: Serving) -> str:
-    return ", ".join(dict.fromkeys(run.system.profile.name for run in serving.runs))
 
 
 def serving_document(serving: Serving) -> dict[str, Any]:
@@ -141,11 +132,7 @@ def served_document(run: ServedRun) -> dict[str, Any]:
         "idle_share": run.idle_share,
         "peak_bytes": run.peak_bytes,
         "waits_for_room": run.is_short,
-        "queueing_ms": _document(run.queueing_ms),
-        "first_token_ms": _document(run.first_token_ms),
-        "between_tokens_ms": _document(run.between_tokens_ms),
+        "queueing_ms": asdict(run.queueing_ms),
+        "first_token_ms": asdict(run.first_token_ms),
+        "between_tokens_ms": asdict(run.between_tokens_ms),
     }
-
-
-def _document(found: Distribution) -> dict[str, float]:
-    return asdict(found)

@@ -10,11 +10,7 @@ from lpspec.report.wording import digits, new_table
 def sheet_blocks(sheet: Sheet) -> Iterator[Any]:
     """What is written down, then what follows from it."""
     yield f"{sheet.kind} {sheet.name}: {sheet.summary}"
-    facts = new_table()
-    facts.add_column("key", no_wrap=True)
-    facts.add_column("value", justify="right")
-    facts.add_column("meaning")
-    facts.add_column("source")
+    facts = new_table(None, "=key|>value|meaning|source")
     above = None
     for fact in sheet.facts:
         facts.add_row(fact.key, fact.text, fact.description, "as above" if fact.source == above else fact.source)
@@ -22,10 +18,7 @@ def sheet_blocks(sheet: Sheet) -> Iterator[Any]:
     yield facts
     if not sheet.identities:
         return
-    follows = new_table("what follows")
-    follows.add_column("key", no_wrap=True)
-    follows.add_column("value", justify="right", no_wrap=True)
-    follows.add_column("meaning")
+    follows = new_table("what follows", "=key|=>value|meaning")
     for identity in sheet.identities:
         follows.add_row(identity.key, f"{digits(identity.value)} {identity.unit}".strip(), identity.description)
     yield follows
@@ -34,10 +27,8 @@ def sheet_blocks(sheet: Sheet) -> Iterator[Any]:
 def catalogue_blocks(catalogue: Mapping[str, Mapping[str, str]]) -> Iterator[Any]:
     """Every name that can be inspected, by kind, with its summary."""
     for kind, entries in catalogue.items():
-        table = new_table(kind)
+        table = new_table(kind, "=|")
         table.show_header = False
-        table.add_column(no_wrap=True)
-        table.add_column()
         for name, summary in entries.items():
             table.add_row(name, summary)
         yield table

@@ -16,7 +16,9 @@ from lpspec.report.figures import (
     VERMILION,
     bare_axes,
     in_style,
+    legend_above,
     plain_log_labels,
+    write_value,
 )
 from lpspec.report.wording import digits
 
@@ -91,7 +93,7 @@ def _lengths_figure(study: Study) -> Figure:
         axes.set_xticks([1, 4, 8, 12, 16])
         axes.set_xlabel("speculation length L_spec")
         bare_axes(axes)
-    figure.legend(*latency.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    legend_above(figure, latency)
     return figure
 
 
@@ -121,9 +123,7 @@ def _bars(axes: Axes, label: str, values: list[float], log: bool = False) -> Non
         axes.barh(range(len(values)), values, 0.68, color=colours)
         axes.set_xlim(0, 1.25 * max(values))
     for row, value in enumerate(values):
-        axes.annotate(
-            digits(value, 3), (value, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7
-        )
+        write_value(axes, value, row, digits(value, 3))
     axes.set_xlabel(label)
     bare_axes(axes)
     axes.tick_params(axis="y", length=0)
@@ -168,5 +168,5 @@ def _contexts_figure(study: Study) -> Figure:
         axes.set_xlabel("context (tokens)")
         axes.set_ylabel(label)
         bare_axes(axes)
-    figure.legend(*speed.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    legend_above(figure, speed)
     return figure

@@ -1,6 +1,7 @@
 """The reproduction study as tables and as a JSON document."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -8,7 +9,7 @@ from rich.table import Table
 from lpspec.experiments.published import HIGHEST_RATIO, LOWEST_RATIO, PUBLISHED
 from lpspec.experiments.study import Outcome, Sensitivity, Study
 from lpspec.report.documents import run_document
-from lpspec.report.reproduce_document import assumption_set_document
+from lpspec.report.reproduce_document import assumption_set_document, worst_document
 from lpspec.report.reproduce_table import assumption_set_words
 from lpspec.report.wording import SHORT_NAMES, digits, new_table, trace_line
 
@@ -49,10 +50,7 @@ def assumption_words(outcome: Outcome) -> str:
 
 
 def _residuals_table(study: Study) -> Table:
-    table = new_table("simulated over published under it")
-    table.add_column("quantity")
-    for name in ("published", "simulated", "ratio"):
-        table.add_column(name, justify="right")
+    table = new_table("simulated over published under it", "quantity|>published|>simulated|>ratio")
     for published in PUBLISHED:
         simulated = study.best.result.simulated[published.id]
         ratio = study.residuals[published.id]
@@ -69,12 +67,10 @@ def _unmatched_line(study: Study) -> str:
 
 
 def _sensitivity_table(study: Study) -> Table:
-    table = new_table("each choice varied alone")
-    table.add_column("choice", no_wrap=True)
-    table.add_column("value", no_wrap=True)
-    for name in ("token/s", "token/J", "worst", "spread token/s", "spread token/J"):
-        table.add_column(name, justify="right")
-    table.add_column("which is worst")
+    table = new_table(
+        "each choice varied alone",
+        "=choice|=value|>token/s|>token/J|>worst|>spread token/s|>spread token/J|which is worst",
+    )
     for sensitivity in study.sensitivities:
         for i, value in enumerate(sensitivity.values):
             table.add_row(*_sensitivity_cells(sensitivity, i), end_section=value == sensitivity.values[-1])
@@ -96,11 +92,8 @@ def _sensitivity_cells(sensitivity: Sensitivity, i: int) -> tuple[str, ...]:
 
 
 def _lengths_table(study: Study) -> Table:
-    table = new_table("a verify pass: latency ms / energy mJ")
-    table.add_column("L_spec", justify="right")
     systems = list(dict.fromkeys(point.system for point in study.lengths))
-    for name in systems:
-        table.add_column(name, justify="right")
+    table = new_table("a verify pass: latency ms / energy mJ", ">L_spec", *(f">{name}" for name in systems))
     found = {(point.system, point.l_spec): point for point in study.lengths}
     for length in SHOWN_LENGTHS:
         cells = [found[name, length] for name in systems]
@@ -109,11 +102,10 @@ def _lengths_table(study: Study) -> Table:
 
 
 def _parts_table(study: Study) -> Table:
-    table = new_table(f"LP-Spec without each of its parts, trees for {study.objective}")
-    table.add_column("system")
-    for name in ("token/s", "token/J", "EDP s·mJ", "L_spec"):
-        table.add_column(name, justify="right")
-    table.add_column("why")
+    table = new_table(
+        f"LP-Spec without each of its parts, trees for {study.objective}",
+        "system|>token/s|>token/J|>EDP s·mJ|>L_spec|why",
+    )
     for part in study.reduced:
         run = part.run
         numbers = (digits(run.tokens_per_s), digits(run.tokens_per_j), digits(run.edp_s_mj), f"{run.mean_l_spec:.2f}")
@@ -122,9 +114,7 @@ def _parts_table(study: Study) -> Table:
 
 
 def _ranks_table(study: Study) -> Table:
-    table = new_table("PIM ranks and DRAM ranks of the four")
-    for name in ("PIM", "DRAM", "token/s", "token/J", "L_spec"):
-        table.add_column(name, justify="right")
+    table = new_table("PIM ranks and DRAM ranks of the four", ">PIM|>DRAM|>token/s|>token/J|>L_spec")
     for point in study.ranks:
         run = point.run
         numbers = (digits(run.tokens_per_s), digits(run.tokens_per_j), f"{run.mean_l_spec:.2f}")
@@ -133,11 +123,8 @@ def _ranks_table(study: Study) -> Table:
 
 
 def _contexts_table(study: Study) -> Table:
-    table = new_table("by length of the context: token/s / token/J")
-    table.add_column("context", justify="right")
     systems = list(dict.fromkeys(point.run.system.name for point in study.contexts))
-    for name in systems:
-        table.add_column(name, justify="right")
+    table = new_table("by length of the context: token/s / token/J", ">context", *(f">{name}" for name in systems))
     found = {(point.run.system.name, point.context): point.run for point in study.contexts}
     for context in dict.fromkeys(point.context for point in study.contexts):
         runs = [found[name, context] for name in systems]
@@ -153,10 +140,7 @@ def study_document(study: Study) -> dict[str, Any]:
         "residuals": study.residuals,
         "unmatched": study.unmatched,
         "sensitivities": [_sensitivity(sensitivity) for sensitivity in study.sensitivities],
-        "l_spec": [
-            {"system": p.system, "l_spec": p.l_spec, "latency_ms": p.latency_ms, "energy_mj": p.energy_mj}
-            for p in study.lengths
-        ],
+        "l_spec": [asdict(point) for point in study.lengths],
         "objective": study.objective,
         "parts": [{"name": p.name, "effect": p.effect} | run_document(p.run) for p in study.reduced],
         "ranks": [{"pim_ranks": p.pim_ranks, "dram_ranks": p.dram_ranks} | run_document(p.run) for p in study.ranks],
@@ -167,16 +151,9 @@ def study_document(study: Study) -> dict[str, Any]:
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
     assumption, result = outcome.assumption, outcome.result
-    worst_id, worst_ratio = result.worst
-    return assumption_set_document(assumption.assumption_set) | {
-        "energy_profile": assumption.profile,
-        "trace": assumption.trace,
-        "l_spec": assumption.size,
-        "simulated": result.simulated,
-        "mean_l_spec": result.mean_l_spec,
-        "worst_id": worst_id,
-        "worst_ratio": worst_ratio,
-    }
+    asked = {"energy_profile": assumption.profile, "trace": assumption.trace, "l_spec": assumption.size}
+    found = {"simulated": result.simulated, "mean_l_spec": result.mean_l_spec}
+    return assumption_set_document(assumption.assumption_set) | asked | found | worst_document(result)
 
 
 def _sensitivity(sensitivity: Sensitivity) -> dict[str, Any]:

@@ -16,8 +16,7 @@ def sustained_blocks(study: SustainedStudy) -> Iterator[Any]:
     """A row for each machine, then what the limits rest on."""
     thermal = study.thermal
     limit = thermal.sustained_power.watts
-    table = new_table(f"Cold at its best, then warm at {limit:g} W: {study.scenario.model}")
-    table.add_column("system", no_wrap=True)
+    table = new_table(f"Cold at its best, then warm at {limit:g} W: {study.scenario.model}", "=system")
     columns = ("peak\ntoken/s", "SoC W", "for\nminutes", "warm\ntoken/s", "range", "of peak", "Mb/s", "NPU\nGHz")
     for header in (*columns, "PIM\nranks", "SoC W", "busy", *(f"mean of\n{s / 60:g} min" for s in SESSIONS_S)):
         table.add_column(header, justify="right", no_wrap=True)

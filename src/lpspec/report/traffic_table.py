@@ -42,11 +42,10 @@ def traffic_document(found: SharedDecoding) -> dict[str, Any]:
 def traffic_blocks(found: SharedDecoding) -> Iterator[Any]:
     """A row for each kind of traffic, and what stands behind them."""
     run, step = found.run, found.step
-    table = new_table(f"{run.system.model.name} on {run.system.name} beside a CPU")
-    table.add_column("CPU asks")
-    table.add_column("yields")
-    for name in ("CPU gets GB/s", "read ns", "99 %", "alone ns", "99 %", "token/s", "", "token/J", ""):
-        table.add_column(name, justify="right")
+    table = new_table(
+        f"{run.system.model.name} on {run.system.name} beside a CPU",
+        "CPU asks|yields|>CPU gets GB/s|>read ns|>99 %|>alone ns|>99 %|>token/s|>|>token/J|>",
+    )
     table.add_row("nothing", "", "", "", "", "", "", digits(run.tokens_per_s), "", digits(run.tokens_per_j), "")
     for row in found.rows:
         waits = [row.cpu_wait_ns["mean"], row.cpu_wait_ns["p99"], row.alone_wait_ns["mean"], row.alone_wait_ns["p99"]]

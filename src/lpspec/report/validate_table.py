@@ -12,10 +12,7 @@ VERDICTS = {True: "pass", False: "FAIL", None: "skipped"}
 
 def ladder_blocks(rungs: Sequence[Rung]) -> Iterator[Any]:
     """One line a rung, how many hold, and below what does not, or does for a reason."""
-    table = new_table("what each level rests on")
-    table.add_column("rung", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("found")
+    table = new_table("what each level rests on", "=rung|=|found")
     for rung in rungs:
         table.add_row(rung.name, VERDICTS[rung.passed], rung.figure, style="bold red" if rung.passed is False else None)
     yield table

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.table import Table
@@ -104,9 +104,16 @@ def trace_line(provenance: Mapping[str, Any]) -> str:
     return f"{provenance['trace']}: {provenance['trace_kind']}{fitted}"
 
 
-def new_table(title: str | None = None) -> Table:
-    """A table with one rule under its head."""
-    return Table(
+def new_table(title: str | None, columns: str | None = None, *more: str) -> Table:
+    """A table with one rule under its head.
+
+    Args:
+        title: Above it.
+        columns: Their heads, with ``|`` between them; behind ``>`` one whose cells stand right, behind ``=`` (which
+            comes first) one that is never broken; None for none.
+        more: Heads of further columns.
+    """
+    table = Table(
         title=title,
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -114,3 +121,8 @@ def new_table(title: str | None = None) -> Table:
         title_style="bold",
         header_style="bold",
     )
+    for column in (*([] if columns is None else columns.split("|")), *more):
+        never_broken, name = column.startswith("="), column.removeprefix("=")
+        justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+        table.add_column(name.removeprefix(">"), justify=justify, no_wrap=never_broken)
+    return table

@@ -8,8 +8,8 @@ from lpspec.report.page import figures
 from lpspec.report.page.cloud import coded
 from lpspec.report.page.contents import Drawing, Page, Section
 from lpspec.report.page.html import Html, table, tag
-from lpspec.report.page.origin import Origin, cite, constants, repeat
-from lpspec.report.page.results import ComparisonResult, ServedResult, SystemResult
+from lpspec.report.page.origin import Origin, closing
+from lpspec.report.page.results import ComparisonResult, ServedResult, ServedSystem, SystemResult
 from lpspec.report.page.roofline_figure import roofline
 from lpspec.report.page.step_figure import step_excerpt
 from lpspec.report.wording import digits
@@ -50,11 +50,7 @@ def comparison_page(result: ComparisonResult, origin: Origin) -> Page:
         Section("points", "Front", (tag("div", id="cloud-here", _class="cloud"), NO_SCRIPT)),
         Section("where", "Where time and joules go", where(result.systems, origin)),
         Section("acceptance", "Acceptance and trees", acceptance(result.systems, origin, result.provenance)),
-        Section("constants", "Constants and their sources", constants(origin.sheets, origin.gaps)),
-        Section(
-            "repeat", "Repeat", repeat(["lpspec compare --scenario scenario.json"], scenario, result.provenance.lpspec)
-        ),
-        Section("cite", "Cite", cite()),
+        *closing(origin, "lpspec compare --scenario scenario.json", scenario, result.provenance.lpspec),
     )
     title = f"{result.model} on {len(result.systems)} system{'s' * (len(result.systems) != 1)}"
     return Page(title, lead, sections, systems_cloud(result.systems))
@@ -109,9 +105,8 @@ def systems_cloud(systems: Sequence[SystemResult]) -> dict[str, Any]:
         if any(value is not None for value in values):
             column = {"name": name, "label": label, "role": "metric", "better": better, "listed": True}
             columns.append({**column, "values": coded(values)})
-    up = next(
-        name for name in ("tokens_per_j_memory_and_macs", "tokens_per_j_board", "mean_l_spec") if _has(columns, name)
-    )
+    ups = ("tokens_per_j_memory_and_macs", "tokens_per_j_board", "mean_l_spec")
+    up = next(name for name in ups if any(column["name"] == name for column in columns))
     names = [one.system for one in systems]
     return {"what": "systems", "columns": columns, "x": "tokens_per_s", "y": up, "names": names, "scenario": None}
 
@@ -120,17 +115,8 @@ def _axis(name: str, label: str, values: list[Any]) -> dict[str, Any]:
     return {"name": name, "label": label, "role": "axis", "values": coded(values)}
 
 
-def _has(columns: Iterable[dict[str, Any]], name: str) -> bool:
-    return any(column["name"] == name for column in columns)
-
-
 def where(systems: Sequence[SystemResult], origin: Origin) -> tuple[Html | Drawing, ...]:
     """Figures of time and energy, and the components as a table."""
-    components = [name for name in systems[0].energy_by_component_mj if any(_part(one, name) for one in systems)]
-    rows = [
-        [one.system, *(digits(_part(one, name)) for name in components), digits(one.mj_per_token), one.energy_counts]
-        for one in systems
-    ]
     drawn = (
         figures.throughput(systems),
         figures.energy(systems),
@@ -140,11 +126,18 @@ def where(systems: Sequence[SystemResult], origin: Origin) -> tuple[Html | Drawi
         *([step_excerpt(origin.step)] if origin.step is not None else ()),
     )
     said = [tag("p", origin.no_step)] if origin.no_step else []
-    return (*drawn, *said, table(("mJ per token", *components, "all", "counts"), rows, _class="systems"))
+    return (*drawn, *said, energy_table(systems))
 
 
-def _part(one: SystemResult, name: str) -> float:
-    return one.energy_by_component_mj.get(name, 0.0)
+def energy_table(systems: Sequence[SystemResult | ServedSystem]) -> Html:
+    """The energy of a token by component, a row for each system."""
+    by_system = [one.energy_by_component_mj for one in systems]
+    parts = [name for name in by_system[0] if any(found.get(name) for found in by_system)]
+    rows = [
+        [one.system, *(digits(found.get(name, 0.0)) for name in parts), digits(one.mj_per_token), one.energy_counts]
+        for one, found in zip(systems, by_system, strict=True)
+    ]
+    return table(("mJ per token", *parts, "all", "counts"), rows, _class="systems")
 
 
 def acceptance(systems: Sequence[SystemResult], origin: Origin, provenance: Any) -> tuple[Html | Drawing, ...]:

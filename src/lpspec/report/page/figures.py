@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lpspec.report.compare_figure import REFERENCE, draw_edp, draw_energy, draw_throughput, label_systems
@@ -16,60 +17,58 @@ from lpspec.report.figures import (
     VERMILION,
     bare_axes,
     in_style,
+    legend_above,
     plain_log_labels,
     short,
+    write_value,
 )
 from lpspec.report.page.contents import Drawing
-from lpspec.report.page.results import SystemResult
+from lpspec.report.page.results import ServedSystem, SystemResult
 from lpspec.report.wording import digits
 
 Systems = Sequence[SystemResult]
+LOOKS = [(colour, line) for line in ("-", "--", ":") for colour in (BLUE, VERMILION, GREEN, ORANGE, SKY, GREY)]
+"""Colours, each solid before any is dashed."""
 
 
-def _of_systems(count: int, panels: int = 1) -> Figure:
-    return Figure(figsize=(SINGLE_COLUMN_IN, 0.8 + 0.2 * count * panels), layout="constrained")
+def of_systems(systems: Sequence[SystemResult | ServedSystem], more_in: float = 0.0) -> tuple[Figure, Axes, list[str]]:
+    """A figure with a row for each system, its axes, and the names."""
+    figure = Figure(figsize=(SINGLE_COLUMN_IN, 0.8 + more_in + 0.2 * len(systems)), layout="constrained")
+    axes, names = figure.subplots(), [one.system for one in systems]
+    label_systems(axes, names)
+    bare_axes(axes)
+    return figure, axes, names
 
 
 def throughput(systems: Systems) -> Drawing:
     """Tokens per second of each system."""
     with in_style():
-        figure = _of_systems(len(systems))
-        axes = figure.subplots()
-        names = [one.system for one in systems]
+        figure, axes, names = of_systems(systems)
         draw_throughput(axes, names, systems)
-        label_systems(axes, names)
-        bare_axes(axes)
     return Drawing("throughput", figure, "Decode throughput.")
 
 
-def energy(systems: Systems) -> Drawing:
+def energy(systems: Sequence[SystemResult | ServedSystem]) -> Drawing:
     """Where the joules of a token go."""
     with in_style():
-        figure = _of_systems(len(systems) + 2)
-        axes = figure.subplots()
+        figure, axes, _ = of_systems(systems, 0.4)
         draw_energy(axes, systems)
-        label_systems(axes, [one.system for one in systems])
-        bare_axes(axes)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+        legend_above(figure, axes)
     return Drawing("energy", figure, "Where the joules of a token go; a bar that is cut short has its value beside it.")
 
 
 def energy_delay(systems: Systems) -> Drawing:
     """Energy-delay product of each system."""
     with in_style():
-        figure = _of_systems(len(systems))
-        axes = figure.subplots()
-        names = [one.system for one in systems]
+        figure, axes, names = of_systems(systems)
         draw_edp(axes, names, systems)
-        label_systems(axes, names)
-        bare_axes(axes)
     return Drawing("energy-delay", figure, "Energy-delay product of a token: smaller is better.")
 
 
 def passes(systems: Systems) -> Drawing:
     """Where the time of a token goes: how long a pass lasts, and how many tokens it commits."""
     with in_style():
-        figure = _of_systems(len(systems))
+        figure = Figure(figsize=(SINGLE_COLUMN_IN, 0.8 + 0.2 * len(systems)), layout="constrained")
         lasting, committed = figure.subplots(1, 2, sharey=True)
         names = [one.system for one in systems]
         colours = [BLUE if name == REFERENCE else GREY for name in names]
@@ -80,9 +79,7 @@ def passes(systems: Systems) -> Drawing:
         for axes, values, label in panels:
             axes.barh(range(len(systems)), values, 0.68, color=colours)
             for row, value in enumerate(values):
-                axes.annotate(
-                    digits(value, 3), (value, row), (3, 0), textcoords="offset points", va="center", fontsize=7
-                )
+                write_value(axes, value, row, digits(value, 3))
             axes.set_xlim(0, 1.35 * max(values))
             axes.set_xlabel(label)
             bare_axes(axes)
@@ -119,7 +116,7 @@ def sizes_over_run(systems: Systems) -> Drawing | None:
     with in_style():
         figure = Figure(figsize=(SINGLE_COLUMN_IN, 2.3 + 0.12 * len(drawn)), layout="constrained")
         axes = figure.subplots()
-        for one, (colour, line) in zip(drawn, cycle(_looks()), strict=False):
+        for one, (colour, line) in zip(drawn, cycle(LOOKS), strict=False):
             parts = len(one.l_spec_over_run)
             middles = [100 * (part + 0.5) / parts for part in range(parts)]
             axes.plot(middles, one.l_spec_over_run, line, color=colour, lw=1.1, label=short(one.system))
@@ -128,13 +125,8 @@ def sizes_over_run(systems: Systems) -> Drawing | None:
         axes.set_xlabel("passes of the run (%)")
         axes.set_ylabel("mean L_spec")
         bare_axes(axes)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+        legend_above(figure, axes)
     return Drawing("tree-sizes-over-run", figure, "Tree sizes from the first pass to the last: the pruner learns.")
-
-
-def _looks() -> list[tuple[str, str]]:
-    """Colours, each solid before any is dashed."""
-    return [(colour, line) for line in ("-", "--", ":") for colour in (BLUE, VERMILION, GREEN, ORANGE, SKY, GREY)]
 
 
 def acceptance(name: str, first: Sequence[float], listed: Sequence[float], top_k: int) -> Drawing:
@@ -182,6 +174,6 @@ def gains(labels: Sequence[str], published: Sequence[float], simulated: Mapping[
         axes.set_xscale("log")
         plain_log_labels(axes.xaxis, (0.25, 0.5, 0.75, 1, 1.5, 2, 4))
         axes.set_xlabel("simulated / published (log)")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+        legend_above(figure, axes, 2)
         bare_axes(axes)
     return Drawing("published", figure, "Every published number: simulated over published.")

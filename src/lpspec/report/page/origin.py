@@ -7,6 +7,7 @@ from typing import Any
 
 from lpspec import __version__
 from lpspec.experiments.step_timeline import StepTimeline
+from lpspec.report.page.contents import Section
 from lpspec.report.page.html import Html, table, tag
 from lpspec.report.sheets import Sheet
 from lpspec.report.wording import digits
@@ -60,6 +61,15 @@ def constants(sheets: Iterable[Sheet], gaps: Sequence[str]) -> tuple[Html, ...]:
         summary = tag("summary", tag("strong", f"{sheet.kind} {sheet.name}"), f": {sheet.summary}")
         parts.append(tag("details", summary, *inside))
     return tuple(parts)
+
+
+def closing(origin: Origin, command: str, scenario: dict[str, Any], version: str) -> tuple[Section, ...]:
+    """The last sections of a page: constants, how to repeat its figures, and what to cite."""
+    return (
+        Section("constants", "Constants and their sources", constants(origin.sheets, origin.gaps)),
+        Section("repeat", "Repeat", repeat([command], scenario, version)),
+        Section("cite", "Cite", cite()),
+    )
 
 
 def repeat(commands: Sequence[str], scenario: dict[str, Any] | None, version: str) -> tuple[Html, ...]:

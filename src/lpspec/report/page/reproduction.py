@@ -6,7 +6,7 @@ from lpspec.report.page import figures
 from lpspec.report.page.comparison import NO_SCRIPT, acceptance, systems_cloud, systems_table, where
 from lpspec.report.page.contents import Drawing, Page, Section
 from lpspec.report.page.html import Html, table, tag
-from lpspec.report.page.origin import Origin, cite, constants, repeat
+from lpspec.report.page.origin import Origin, closing
 from lpspec.report.page.results import PublishedRow, ReproductionResult, SystemResult
 from lpspec.report.wording import SHORT_NAMES, digits
 
@@ -33,9 +33,7 @@ def reproduction_page(result: ReproductionResult, origin: Origin) -> Page:
         Section("points", "Front", (tag("div", id="cloud-here", _class="cloud"), NO_SCRIPT)),
         Section("where", "Where time and joules go", where(systems, origin)),
         Section("acceptance", "Acceptance and trees", acceptance(systems, origin, provenance)),
-        Section("constants", "Constants and their sources", constants(origin.sheets, origin.gaps)),
-        Section("repeat", "Repeat", repeat([command], provenance.scenario, provenance.lpspec)),
-        Section("cite", "Cite", cite()),
+        *closing(origin, command, provenance.scenario, provenance.lpspec),
     )
     return Page("LP-Spec, published and simulated", lead, sections, systems_cloud(systems))
 

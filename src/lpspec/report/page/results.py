@@ -15,28 +15,33 @@ class _Read(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class SystemResult(_Read):
-    """One system's totals, named as in the JSON of a run."""
+class _Totals(_Read):
+    """What a system made of its requests, however these came."""
 
     system: str
     platform: str
     fidelity: str
     error_bound: Amount | None = None
-    speculates: bool
     tokens_per_s: Positive
     tokens_per_j: Positive
     edp_s_mj: Positive
     average_power_w: Positive
-    time_to_first_token_ms: Amount
+    mj_per_token: Positive
+    energy_by_component_mj: dict[str, Amount]
+    energy_counts: str
     mean_acceptance_length: Positive
     mean_l_spec: Positive
+
+
+class SystemResult(_Totals):
+    """One system's totals, named as in the JSON of a run."""
+
+    speculates: bool
+    time_to_first_token_ms: Amount
     steps: Annotated[int, Field(gt=0)]
     migrations: Annotated[int, Field(ge=0)]
     migration_ms: Amount
-    mj_per_token: Positive
     prefill_energy_mj: Amount
-    energy_by_component_mj: dict[str, Amount]
-    energy_counts: str
     tokens_per_j_memory_and_macs: Positive | None
     edp_memory_and_macs_s_mj: Positive | None
     power_memory_and_macs_w: Positive | None
@@ -64,26 +69,13 @@ class Waits(_Read):
     p99: Amount
 
 
-class ServedSystem(_Read):
+class ServedSystem(_Totals):
     """What one system made of requests that arrive one by one, named as in the JSON."""
 
-    system: str
-    platform: str
-    fidelity: str
-    error_bound: Amount | None = None
     requests: Annotated[int, Field(gt=0)]
     batch: Annotated[int, Field(gt=0)]
     served_tokens_per_s: Positive
-    tokens_per_s: Positive
-    tokens_per_j: Positive
-    edp_s_mj: Positive
-    average_power_w: Positive
-    mj_per_token: Positive
-    energy_by_component_mj: dict[str, Amount]
-    energy_counts: str
     mean_batch: Positive
-    mean_acceptance_length: Positive
-    mean_l_spec: Positive
     idle_share: Amount
     peak_bytes: Positive
     waits_for_room: bool
@@ -114,34 +106,31 @@ class Provenance(_Read):
     config: dict[str, Any]
 
 
-class ComparisonResult(_Read):
+class _Compared(_Read):
+    """What is said of systems that ran on the same requests."""
+
+    left_out: tuple[LeftOut, ...]
+    model: str
+    trace: str
+    tree: str
+    objective: str
+    basis: Literal["equal", "board", "published"]
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+
+class ComparisonResult(_Compared):
     """What ``lpspec compare --json`` writes."""
 
     systems: Systems
-    left_out: tuple[LeftOut, ...]
-    model: str
-    trace: str
-    tree: str
-    objective: str
-    basis: Literal["equal", "board", "published"]
     workload: dict[str, int | None]
-    notes: tuple[str, ...]
-    provenance: Provenance
 
 
-class ServedResult(_Read):
+class ServedResult(_Compared):
     """What ``lpspec compare --json`` writes of requests that are served."""
 
     systems: Annotated[tuple[ServedSystem, ...], Field(min_length=1)]
-    left_out: tuple[LeftOut, ...]
-    model: str
-    trace: str
-    tree: str
-    objective: str
-    basis: Literal["equal", "board", "published"]
     workload: dict[str, int | str | None]
-    notes: tuple[str, ...]
-    provenance: Provenance
 
 
 class PublishedRow(_Read):

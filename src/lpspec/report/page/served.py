@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from lpspec.report.compare_figure import REFERENCE, draw_energy, label_systems
-from lpspec.report.figures import BLUE, GREY, SINGLE_COLUMN_IN, bare_axes, in_style
+from lpspec.report.compare_figure import REFERENCE
+from lpspec.report.figures import BLUE, GREY, in_style, legend_above
 from lpspec.report.page.cloud import coded
-from lpspec.report.page.comparison import BASIS_WORDS, NO_SCRIPT, remarks
+from lpspec.report.page.comparison import BASIS_WORDS, NO_SCRIPT, energy_table, remarks
 from lpspec.report.page.contents import Drawing, Page, Section
+from lpspec.report.page.figures import energy, of_systems
 from lpspec.report.page.html import Html, table, tag
-from lpspec.report.page.origin import Origin, cite, constants, repeat
+from lpspec.report.page.origin import Origin, closing
 from lpspec.report.page.results import ServedResult, ServedSystem
 from lpspec.report.serving_figure import MARKS, draw_waits
 from lpspec.report.wording import digits
@@ -48,18 +47,16 @@ def served_page(result: ServedResult, origin: Origin) -> Page:
     short = [
         f"{one.system}: a full batch of the largest requests does not fit" for one in systems if one.waits_for_room
     ]
+    drawn = (
+        _waits(systems, "first-token", "to first token", "From a request's arrival to its first token"),
+        _waits(systems, "between-tokens", "between tokens", "Between tokens of a request"),
+    )
     sections = (
         Section("systems", "Systems", (_systems_table(systems), *remarks(result, short))),
-        Section("waits", "How long requests waited", (_first(systems), _between(systems), _waits_table(systems))),
+        Section("waits", "How long requests waited", (*drawn, _waits_table(systems))),
         Section("points", "Front", (tag("div", id="cloud-here", _class="cloud"), NO_SCRIPT)),
-        Section("where", "Where joules go", (_energy(systems), _energy_table(systems))),
-        Section("constants", "Constants and their sources", constants(origin.sheets, origin.gaps)),
-        Section(
-            "repeat",
-            "Repeat",
-            repeat(["lpspec compare --scenario scenario.json"], provenance.scenario, provenance.lpspec),
-        ),
-        Section("cite", "Cite", cite()),
+        Section("where", "Where joules go", (energy(systems), energy_table(systems))),
+        *closing(origin, "lpspec compare --scenario scenario.json", provenance.scenario, provenance.lpspec),
     )
     title = f"{result.model} serving requests on {len(systems)} system{'s' * (len(systems) != 1)}"
     return Page(title, lead, sections, _cloud(systems))
@@ -83,51 +80,14 @@ def _waits_table(systems: Sequence[ServedSystem]) -> Html:
     return table(("system", "ms", *MARKS), rows, 2, _class="systems")
 
 
-def _first(systems: Sequence[ServedSystem]) -> Drawing:
-    figure = _waits_figure(systems, "first_token_ms", "time to first token (ms, log)")
-    return Drawing("first-token", figure, "From a request's arrival to its first token: median to 99 of 100.")
-
-
-def _between(systems: Sequence[ServedSystem]) -> Drawing:
-    figure = _waits_figure(systems, "between_tokens_ms", "time between tokens (ms, log)")
-    return Drawing("between-tokens", figure, "Between tokens of a request: median to 99 of 100.")
-
-
-def _waits_figure(systems: Sequence[ServedSystem], name: str, label: str) -> Figure:
-    names = [one.system for one in systems]
+def _waits(systems: Sequence[ServedSystem], name: str, what: str, caption: str) -> Drawing:
     with in_style():
-        figure = Figure(figsize=(SINGLE_COLUMN_IN, 1.0 + 0.22 * len(systems)), layout="constrained")
-        axes = figure.subplots()
+        figure, axes, names = of_systems(systems, 0.2 + 0.02 * len(systems))
         colours = [BLUE if one == REFERENCE else GREY for one in names]
-        draw_waits(axes, [getattr(one, name) for one in systems], colours, label)
-        label_systems(axes, names)
-        bare_axes(axes)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(MARKS), frameon=False)
-    return figure
-
-
-def _energy(systems: Sequence[ServedSystem]) -> Drawing:
-    with in_style():
-        figure = Figure(figsize=(SINGLE_COLUMN_IN, 1.2 + 0.2 * len(systems)), layout="constrained")
-        axes = figure.subplots()
-        draw_energy(axes, systems)
-        label_systems(axes, [one.system for one in systems])
-        bare_axes(axes)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    return Drawing("energy", figure, "Where the joules of a token go; a bar that is cut short has its value beside it.")
-
-
-def _energy_table(systems: Sequence[ServedSystem]) -> Html:
-    parts = [name for name in systems[0].energy_by_component_mj if any(_part(one, name) for one in systems)]
-    rows = [
-        [one.system, *(digits(_part(one, name)) for name in parts), digits(one.mj_per_token), one.energy_counts]
-        for one in systems
-    ]
-    return table(("mJ per token", *parts, "all", "counts"), rows, _class="systems")
-
-
-def _part(one: ServedSystem, name: str) -> float:
-    return one.energy_by_component_mj.get(name, 0.0)
+        found = [getattr(one, f"{name.replace('-', '_')}_ms") for one in systems]
+        draw_waits(axes, found, colours, f"time {what} (ms, log)")
+        legend_above(figure, axes, len(MARKS))
+    return Drawing(name, figure, f"{caption}: median to 99 of 100.")
 
 
 def _cloud(systems: Sequence[ServedSystem]) -> dict[str, Any]:

@@ -9,7 +9,18 @@ from matplotlib.figure import Figure
 from lpspec.devices.cost import COMPONENTS
 from lpspec.explore.sensitivity import OneAtATime, Share
 from lpspec.report.compare_figure import draw_energy
-from lpspec.report.figures import BLUE, GREEN, GREY, SINGLE_COLUMN_IN, SKY, VERMILION, bare_axes, in_style, short
+from lpspec.report.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    SINGLE_COLUMN_IN,
+    SKY,
+    VERMILION,
+    bare_axes,
+    in_style,
+    legend_above,
+    short,
+)
 from lpspec.report.page.contents import Drawing
 from lpspec.report.results_table import cell
 
@@ -50,7 +61,7 @@ def energy_of_points(numbered: Sequence[tuple[int, Mapping[str, Any]]]) -> Drawi
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_ylabel("point of the front")
         bare_axes(axes)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+        legend_above(figure, axes)
     return Drawing("energy", figure, "Where the joules of a token go, at points of the front.")
 
 
@@ -86,7 +97,7 @@ def one_at_a_time_figure(lines: Mapping[str, Sequence[OneAtATime]], best: Mappin
         axes.set_xlabel("over its value at the\npoint of smallest EDP")
         axes.tick_params(axis="y", length=0)
         bare_axes(axes)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+        legend_above(figure, axes)
     return Drawing("one-at-a-time", figure, "Each axis alone, from the point of smallest energy-delay product.")
 
 
@@ -116,5 +127,5 @@ def shares_figure(shares: Mapping[str, Sequence[Share]]) -> Drawing:
         axes.set_xlabel("share of the variance over the grid")
         axes.tick_params(axis="y", length=0)
         bare_axes(axes)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+        legend_above(figure, axes, 2)
     return Drawing("variance", figure, "Sobol indices over the grid.")
