@@ -26,7 +26,7 @@ def test_every_published_number_has_a_row_and_every_gap_a_note(result: Peers) ->
     for row in result.rows:
         assert row.verdict != "differs", row.id
         assert row.system
-    assert {row.verdict for row in result.rows if row.peer == THIN} == {"agrees"}
+    assert {row.verdict for row in result.rows if row.peer == THIN.peer} == {"agrees"}
 
 
 def test_a_verdict_says_whether_two_simulators_agree() -> None:

@@ -77,15 +77,6 @@ def _with_allocator(name: str) -> Callable[[System, Scenario], System]:
     return change
 
 
-_paper_dau = _with_allocator(SPLITS["throughput"])
-
-
-def _gemv_alus(system: System, scenario: Scenario) -> System:
-    """One ALU per MPU, as in the GEMV-only PIM that LP-Spec starts from."""
-    changes = {"pim.alus": "1", "allocator": system.platform.allocator}
-    return make_system("lp-spec", system.model, scenario.replace(changes=changes))
-
-
 def _changed(key: str, value: str) -> Callable[[System, Scenario], System]:
     """One constant of the machine as other packages have it."""
 
@@ -96,28 +87,24 @@ def _changed(key: str, value: str) -> Callable[[System, Scenario], System]:
     return change
 
 
-def _without_pim(system: System, scenario: Scenario) -> System:
-    return make_system("npu-spec", system.model, scenario)
-
-
-def _without_drafts(system: System, scenario: Scenario) -> System:
-    return replace(system, model=system.model.model_copy(update={"medusa_heads": 0}), speculates=False)
-
-
-def _whole_tree(policy: TreePolicy) -> TreePolicy:
-    return replace(policy, fixed=named_tree(WHOLE_TREE))
-
-
 PARTS: tuple[Part, ...] = (
-    Part("without the pruner (DTP)", "verifies all 64 tokens of Medusa's tree at every step", policy=_whole_tree),
-    Part("DAU for speed alone", "as in the paper: both sides finish together, whatever the energy", _paper_dau),
+    Part(
+        "without the pruner (DTP)",
+        "verifies all 64 tokens of Medusa's tree at every step",
+        policy=lambda policy: replace(policy, fixed=named_tree(WHOLE_TREE)),
+    ),
+    Part(
+        "DAU for speed alone",
+        "as in the paper: both sides finish together, whatever the energy",
+        _with_allocator(SPLITS["throughput"]),
+    ),
     Part("without migration", "the split that suits N_ALU tokens, for the whole run", _with_allocator("static")),
     Part(
         "without the split (DAU)",
         "PIM computes all that its ranks hold while the NPU waits",
         _with_allocator("pim-only"),
     ),
-    Part("without GEMM ALUs", "one ALU per MPU: every token is a pass over the weights", _gemv_alus),
+    Part("without GEMM ALUs", "one ALU per MPU: every token is a pass over the weights", _changed("pim.alus", "1")),
     Part(
         "without a bus for PIM's commands",
         "PIM commands take slots from the NPU's reads on one command bus",
@@ -128,6 +115,14 @@ PARTS: tuple[Part, ...] = (
         "PIM ranks enter all-bank PIM mode at once, not by way of all-bank mode",
         _changed("pim.mode_steps", "1"),
     ),
-    Part("without PIM", "the NPU reads every weight over the bus", _without_pim),
-    Part("without speculation", "one token per pass", _without_drafts),
+    Part(
+        "without PIM",
+        "the NPU reads every weight over the bus",
+        lambda system, scenario: make_system("npu-spec", system.model, scenario),
+    ),
+    Part(
+        "without speculation",
+        "one token per pass",
+        lambda system, _: replace(system, model=system.model.model_copy(update={"medusa_heads": 0}), speculates=False),
+    ),
 )

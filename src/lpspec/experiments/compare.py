@@ -36,29 +36,33 @@ class _Ran(Protocol):
 _Run = TypeVar("_Run", bound=_Ran)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What each system made of the same requests.
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What stands behind systems that had the same requests.
 
     Attributes:
         scenario: What was asked for.
-        runs: One per system, in the order asked for.
         left_out: Systems that cannot hold the model, with the reason; only when no systems were named.
         model: The decoder at the precision of the mobile systems.
-        trace: Whose acceptance was replayed.
         policy: How trees were found.
         provenance: What the result was made from.
         notes: Options that have no effect, one line each.
     """
 
     scenario: Scenario
-    runs: tuple[Run, ...]
     left_out: tuple[tuple[str, str], ...]
     model: ModelSpec
-    trace: RankTrace
     policy: TreePolicy
     provenance: dict[str, Any]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Compared):
+    """What each system made of the same requests: a run of each, in the order asked for, and whose acceptance."""
+
+    runs: tuple[Run, ...]
+    trace: RankTrace
 
 
 def compare(scenario: Scenario) -> Comparison:
@@ -78,9 +82,16 @@ def compare(scenario: Scenario) -> Comparison:
         *rounding_notes(runs),
         *closed_form_notes(runs, scenario.changes),
     )
-    origin = provenance(scenario, ran, setting.trace, setting.policy, basis=scenario.basis)
-    made_from = setting.model, setting.trace, setting.policy, origin
-    return Comparison(scenario, tuple(runs), tuple(left_out), *made_from, notes)
+    return Comparison(
+        scenario=scenario,
+        runs=tuple(runs),
+        left_out=tuple(left_out),
+        model=setting.model,
+        trace=setting.trace,
+        policy=setting.policy,
+        provenance=provenance(scenario, ran, setting.trace, setting.policy, basis=scenario.basis),
+        notes=notes,
+    )
 
 
 def run_scenario(scenario: Scenario) -> tuple[Setting, list[Run], list[tuple[str, str]]]:

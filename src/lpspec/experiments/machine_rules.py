@@ -104,11 +104,6 @@ def _larger(key: str, step: int, most_steps: int) -> Change:
     )
 
 
-def _more_kv_heads(scenario: RandomStep, dice: Dice) -> RandomStep | None:
-    """Twice the heads of both kinds, as many queries for each key-value head as before."""
-    return scenario.with_model(**{key: 2 * int(scenario.model[key]) for key in ("heads", "kv_heads")})
-
-
 RULES: dict[str, Rule] = {
     "twice the channels": Rule(_times("memory.channels", 2), "machine"),
     "a higher data rate": Rule(_higher_rate, "machine"),
@@ -131,7 +126,9 @@ RULES: dict[str, Rule] = {
     "a wider feed-forward layer": Rule(_larger("intermediate_size", 64, 32), "model"),
     "a larger vocabulary": Rule(_larger("vocab_size", 500, 16), "model"),
     "one more draft head": Rule(_larger("medusa_heads", 1, 1), "model"),
-    "twice the heads": Rule(_more_kv_heads, "model"),
+    "twice the heads": Rule(  # of both kinds: as many queries for each key-value head as before
+        lambda old, _: old.with_model(**{key: 2 * int(old.model[key]) for key in ("heads", "kv_heads")}), "model"
+    ),
 }
 """Every rule by its name. The array's rows and columns are not among them: a taller array loads its tiles longer."""
 

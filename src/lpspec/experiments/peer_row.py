@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+Numbers = float | tuple[float, float]
+"""A number, or the two ends of a range."""
 AGREEMENT = 0.05
 """Relative difference within which two simulators are said to agree."""
 
@@ -60,10 +62,8 @@ class Neighbour:
     peer: str
     system: str
 
-    def row(
-        self, key: str, quantity: str, published: float | tuple[float, float], found: float, **more: str
-    ) -> PeerRow:
-        """One of its numbers beside ours by closed forms; ``more``: ``unit`` (x if left out), ``note``, ``fitted``."""
-        ends = published if isinstance(published, tuple) else (published, published)
-        unit, note, fitted = more.get("unit", "x"), more.get("note", ""), more.get("fitted", "")
-        return PeerRow(key, self.peer, quantity, ends, (found, found), unit, "analytic", note, self.system, fitted)
+    def row(self, key: str, quantity: str, published: Numbers, found: Numbers, **more: str) -> PeerRow:
+        """One of its numbers beside ours; ``more`` as for ``PeerRow``, a ratio by closed forms if left out."""
+        theirs, ours = ((one, one) if isinstance(one, int | float) else one for one in (published, found))
+        said = {"unit": "x", "fidelity": "analytic", "system": self.system, **more}
+        return PeerRow(key, self.peer, quantity, theirs, ours, **said)

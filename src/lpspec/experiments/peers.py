@@ -13,7 +13,7 @@ from typing import Any
 from lpspec.decoding.draft_trace import demo_draft_trace, demo_rank_trace
 from lpspec.experiments.eagle_control import Control, ControlBench, Gate, Priced, eagle_system, sigma_for
 from lpspec.experiments.neighbours import neighbour_rows
-from lpspec.experiments.peer_row import PeerRow
+from lpspec.experiments.peer_row import Neighbour, PeerRow
 from lpspec.experiments.pim_gemv import (
     PUBLISHED_SPEED_UP,
     PUBLISHED_TWO_BANKS,
@@ -56,7 +56,7 @@ SCENARIO = Scenario(workload=Workload(128, 256), trace="vicuna-7b", objective="t
 HARDER_TRACE = "vicuna-7b-spec-bench"
 MEDUSA_TREE = "mc_sim_7b_63"
 
-CAPIM = "idanhochman/capim, thesis 2026 (analytic, Vicuna-7B INT8, Alpaca)"
+CAPIM = Neighbour("idanhochman/capim, thesis 2026 (analytic, Vicuna-7B INT8, Alpaca)", "lp-spec")
 CAPIM_LP_SPEC = {4: (126.9, 31.9), 8: (74.8, 24.5), 16: (48.2, 18.3), 64: (25.0, 8.9)}
 """CAPIM's reconstruction of LP-Spec with trees of one size: token/s and token/J."""
 CAPIM_NPU = (6.5, 5.2)
@@ -65,7 +65,9 @@ CAPIM_NOTE = (
     "and no energy of on-chip buffers and PIM registers"
 )
 
-CAPIM_CONTROL = "CAPIM's EAGLE-2 controller (analytic, Vicuna-7B INT8, Alpaca); here: acceptance of the demo model"
+CAPIM_CONTROL = Neighbour(
+    "CAPIM's EAGLE-2 controller (analytic, Vicuna-7B INT8, Alpaca); here: acceptance of the demo model", "lp-spec"
+)
 CAPIM_SIGMA = -1.0
 CAPIM_NODES, CAPIM_ACCEPTED = 2.63, 1.55
 """Mean drafts that pass the gate, and that are accepted, per iteration."""
@@ -87,23 +89,25 @@ CONTROLS_NOTE = (
 )
 """Who wins and why; tests/experiments/test_peers.py holds it to that."""
 
-SPEC_BENCH = "hemingkx/Spec-Bench, RTX 3090, Vicuna-7B FP16, mean of six tasks (measured)"
+SPEC_BENCH = Neighbour("hemingkx/Spec-Bench, RTX 3090, Vicuna-7B FP16, mean of six tasks (measured)", "rtx3090-spec")
 SPEC_BENCH_MEDUSA_SPEED_UP = 1.44
 """At 2.32 tokens per pass, which the harder trace has by construction."""
 
-ATTACC = "AttAcc simulator, Llama-7B FP16, batch 1, context about 204, dynamic energy"
+ATTACC = Neighbour("AttAcc simulator, Llama-7B FP16, batch 1, context about 204, dynamic energy", "attacc")
 ATTACC_CONTEXT = 204
 ATTACC_RUNS = {"rtx3090": (55.3, 2.33, 7.76), "attacc": (91.9, 2.34, 4.64)}
 """Token/s, token/J and EDP: a GPU of 936 GB/s alone; one of 1,555 GB/s with attention on PIM."""
 
-THIN = "Thin products on the NPU, one Llama2-7B INT8 pass, the AttAcc simulator's constants"
+THIN = Neighbour("Thin products on the NPU, one Llama2-7B INT8 pass, the AttAcc simulator's constants", "npu")
 THIN_NOTE = (
     "beside every peer under its own assumptions; charged are, on every machine, a write and a read wherever something "
     "passes a memory, which AccelForge leaves out for weights in the scratchpad and the AttAcc simulator everywhere"
 )
 
-SAMSUNG = "LP5X-PIM Sim, arXiv 2606.00636 (Samsung, closed; LPDDR5X-9600, one MPU per bank, 4 channels)"
-PIMSCOPE = "PIMScope (2026; command level, one channel, one rank)"
+SAMSUNG = Neighbour(
+    "LP5X-PIM Sim, arXiv 2606.00636 (Samsung, closed; LPDDR5X-9600, one MPU per bank, 4 channels)", "lp5x-pim"
+)
+PIMSCOPE = Neighbour("PIMScope (2026; command level, one channel, one rank)", "lp5x-pim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,19 +221,12 @@ class _Bench:
 
 
 def _rows(bench: _Bench) -> Iterator[PeerRow]:
-    """All rows, each with the system that it is about."""
-    for neighbour, system in (
-        (_capim, "lp-spec"),
-        (_capim_control, "lp-spec"),
-        (_attacc, "attacc"),
-        (_thin, "npu"),
-        (_spec_bench, "rtx3090-spec"),
-        (_gemv, "lp5x-pim"),
-        (_samsung, "lp5x-pim"),
-    ):
-        for row in neighbour(bench):
-            yield row if row.system else replace(row, system=system)
-    yield from neighbour_rows()
+    for neighbour in (_capim, _capim_control, _attacc):
+        yield from neighbour(bench)
+    yield from _thin()
+    yield from _spec_bench(bench)
+    for rows in (_gemv, _samsung, neighbour_rows):
+        yield from rows()
 
 
 def _capim(bench: _Bench) -> Iterator[PeerRow]:
@@ -278,10 +275,9 @@ def _passes_rows(bench: _Bench, key: str, what: str, gate: Gate) -> Iterator[Pee
 def _control_row(
     bench: _Bench, key: str, what: str, published: float, found: float, unit: str, fidelity: str = "replay"
 ) -> PeerRow:
-    note = CONTROL_NOTE.format(sigma=bench.fitted_sigma)
+    said = {"unit": unit, "fidelity": fidelity, "note": CONTROL_NOTE.format(sigma=bench.fitted_sigma)}
     fitted = "sigma of the gate, to CAPIM's drafts per pass" if key.startswith("capim_gate_fitted") else ""
-    ends = (published, published), (found, found)
-    return PeerRow(key, CAPIM_CONTROL, what, *ends, unit, fidelity, note, "lp-spec", fitted)
+    return CAPIM_CONTROL.row(key, what, published, found, fitted=fitted, **said)
 
 
 def _attacc(bench: _Bench) -> Iterator[PeerRow]:
@@ -298,30 +294,27 @@ def _attacc(bench: _Bench) -> Iterator[PeerRow]:
 
 
 def _speed_and_energy(
-    key: str, peer: str, what: str, published: tuple[float, float], run: Run, note: str
+    key: str, peer: Neighbour, what: str, published: tuple[float, float], run: Run, note: str
 ) -> Iterator[PeerRow]:
     found = (("tokens_per_s", "token/s", run.tokens_per_s), ("tokens_per_j", "token/J", run.tokens_per_j))
     for (name, unit, value), other in zip(found, published, strict=True):
-        ends = (other, other), (value, value)
-        yield PeerRow(f"{key}_{name}", peer, what, *ends, unit, run.fidelity, note, run.system.name)
+        said = {"unit": unit, "fidelity": run.fidelity, "note": note, "system": run.system.name}
+        yield peer.row(f"{key}_{name}", what, other, value, **said)
 
 
-def _thin(bench: _Bench) -> Iterator[PeerRow]:
+def _thin() -> Iterator[PeerRow]:
     """Energy and time of thin products, for which the peers stand who counted the same work."""
     for peer in THIN_PEERS:
         for tokens, other in zip(TOKENS, peer.published_mj, strict=True):
-            yield _thin_row(f"{peer.id}_{tokens}", f"{peer.name}, L_spec {tokens}", other, thin_energy_mj(peer, tokens))
-    for name, (low, high) in PASS_MS.items():
-        found = (pass_ms(TOKENS[0]), pass_ms(TOKENS[-1]))
+            key, what, found = f"{peer.id}_{tokens}", f"{peer.name}, L_spec {tokens}", thin_energy_mj(peer, tokens)
+            yield THIN.row(key, what, other, found, unit="mJ", note=THIN_NOTE)
+    for name, ends in PASS_MS.items():
+        both = (pass_ms(TOKENS[0]), pass_ms(TOKENS[-1]))
         key = f"thin_pass_{name.split()[0].lower()}"
-        yield PeerRow(key, THIN, f"{name}: time", (low, high), found, "ms", "analytic", THIN_NOTE)
+        yield THIN.row(key, f"{name}: time", ends, both, unit="ms", note=THIN_NOTE)
     for tokens, other in ARRAYS_US.items():
         what = f"ZigZag 3.9.1: arrays alone, 4096 x 4096, L_spec {tokens}"
-        yield _thin_row(f"thin_arrays_{tokens}", what, other, arrays_us(tokens), "us")
-
-
-def _thin_row(key: str, what: str, published: float, found: float, unit: str = "mJ") -> PeerRow:
-    return PeerRow(key, THIN, what, (published, published), (found, found), unit, "analytic", THIN_NOTE)
+        yield THIN.row(f"thin_arrays_{tokens}", what, other, arrays_us(tokens), unit="us", note=THIN_NOTE)
 
 
 def _spec_bench(bench: _Bench) -> Iterator[PeerRow]:
@@ -333,26 +326,24 @@ def _spec_bench(bench: _Bench) -> Iterator[PeerRow]:
         f"{medusa.mean_acceptance_length / SPEC_BENCH_MEDUSA_SPEED_UP:.2f} times a plain one, the roofline's "
         f"{medusa.mean_acceptance_length / speed_up:.2f}; launches, tree bookkeeping and head sampling are not in it"
     )
-    published = (SPEC_BENCH_MEDUSA_SPEED_UP, SPEC_BENCH_MEDUSA_SPEED_UP)
     quantity = "RTX 3090 FP16: speed-up by Medusa"
-    yield PeerRow("spec_bench_medusa", SPEC_BENCH, quantity, published, (speed_up, speed_up), "x", "analytic", note)
+    yield SPEC_BENCH.row("spec_bench_medusa", quantity, SPEC_BENCH_MEDUSA_SPEED_UP, speed_up, note=note)
 
 
-def _gemv(bench: _Bench) -> Iterator[PeerRow]:
+def _gemv() -> Iterator[PeerRow]:
     slow, fast = GemvCase(1, "faw"), GemvCase(1, "at_once")
     found = {case: run_gemv(case) for one in (slow, fast) for case in (one, replace(one, banks_per_mpu=2))}
-    note = "rows opened under nFAW, or all banks at once: Samsung does not say which"
+    said = {"fidelity": "command", "note": "rows opened under nFAW, or all banks at once: Samsung does not say which"}
     speed_ups = (found[slow].speed_up, found[fast].speed_up)
     quantity = "4096-wide W8A8 GEMV over reading its weights"
-    yield PeerRow("samsung_gemv", SAMSUNG, quantity, PUBLISHED_SPEED_UP, speed_ups, "x", "command", note)
+    yield SAMSUNG.row("samsung_gemv", quantity, PUBLISHED_SPEED_UP, speed_ups, **said)
     wide = [run_gemv(replace(case, form=form)).speed_up for case in (slow, fast) for form in WIDE_FORMATS]
-    hidden = f"{note}; 16-bit inputs come beside MACs here and take no time, Samsung's some 6 %"
+    hidden = f"{said['note']}; 16-bit inputs come beside MACs here and take no time, Samsung's some 6 %"
     quantity, between = "4096-wide W8A16 and W4A16 GEMV over reading its weights", (min(wide), max(wide))
-    yield PeerRow("samsung_wide_gemv", SAMSUNG, quantity, PUBLISHED_WIDE_SPEED_UP, between, "x", "command", hidden)
+    yield SAMSUNG.row("samsung_wide_gemv", quantity, PUBLISHED_WIDE_SPEED_UP, between, **said | {"note": hidden})
     longer = [found[replace(case, banks_per_mpu=2)].pim_ck / found[case].pim_ck for case in (slow, fast)]
-    range_ = (min(longer), max(longer))
     quantity = "two banks per MPU against one: time"
-    yield PeerRow("pimscope_banks", PIMSCOPE, quantity, PUBLISHED_TWO_BANKS, range_, "x", "command", note)
+    yield PIMSCOPE.row("pimscope_banks", quantity, PUBLISHED_TWO_BANKS, (min(longer), max(longer)), **said)
     yield from _pimscope_token()
 
 
@@ -368,19 +359,19 @@ def _pimscope_token() -> Iterator[PeerRow]:
             f"{macs * MAC_CK:.1f} M CK, and rows; PIMScope has {published / columns:.1f} CK for each 512 B of all banks"
         )
         quantity = f"Llama2-7B INT8, a token behind {PAST:,}, {banks} bank{'s' * (banks > 1)} per MPU"
-        ends = published, published
-        yield PeerRow(f"pimscope_token_{banks}", PIMSCOPE, quantity, ends, million_ck, "M CK", "command", note)
+        said = {"unit": "M CK", "fidelity": "command", "note": note}
+        yield PIMSCOPE.row(f"pimscope_token_{banks}", quantity, published, million_ck, **said)
 
 
-def _samsung(_: _Bench) -> Iterator[PeerRow]:
+def _samsung() -> Iterator[PeerRow]:
     """Both rates, and the ratio from end to end."""
     found = samsung_decoding()
     slow, fast = found.pim
     speed_up = END_TO_END_S[0] / END_TO_END_S[1]
     for key, what, published, ours, unit, note in (
-        ("host", "host alone", HOST_TOKENS_PER_S, (found.host.tokens_per_s,) * 2, "token/s", found.host_note),
+        ("host", "host alone", HOST_TOKENS_PER_S, found.host.tokens_per_s, "token/s", found.host_note),
         ("pim", "PIM", PIM_TOKENS_PER_S, (slow.tokens_per_s, fast.tokens_per_s), "token/s", found.pim_note),
         ("end_to_end", "end to end: speed-up", speed_up, found.end_to_end_speed_ups, "x", END_TO_END_NOTE),
     ):
-        quantity = f"Llama-3.1-8B W4A8, {what}"
-        yield PeerRow(f"samsung_{key}", SAMSUNG, quantity, (published,) * 2, ours, unit, "command", note)
+        said = {"unit": unit, "fidelity": "command", "note": note}
+        yield SAMSUNG.row(f"samsung_{key}", f"Llama-3.1-8B W4A8, {what}", published, ours, **said)

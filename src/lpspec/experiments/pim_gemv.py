@@ -18,6 +18,7 @@ from lpspec.machine.die import DieSpec
 from lpspec.machine.loading import load_die
 from lpspec.machine.pim_format import INT8, PimFormat
 
+DIE, WIDTH, CHANNELS = "lp5x-pim", 4096, 4
 PUBLISHED_SPEED_UP = (6.0, 6.2)
 PUBLISHED_WIDE_SPEED_UP = (5.7, 5.8)
 WIDE_FORMATS = PimFormat(8, 16), PimFormat(4, 16)
@@ -79,11 +80,11 @@ class GemvResult:
         return self.pim_ck - self.mac_ck - self.row_ck - self.refresh_ck
 
 
-def run_gemv(case: GemvCase, device_name: str = "lp5x-pim", width: int = 4096, channels: int = 4) -> GemvResult:
+def run_gemv(case: GemvCase) -> GemvResult:
     """Run one token's product with a square matrix on one of the channels, one rank computing."""
-    device = device_of(case, device_name)
-    outputs = share_of_channel(width, channels, 0)[1]
-    placement = place_weights(PimChannel(device, (0,), form=case.form), width, outputs)
+    device = load_die(DIE, {"pim.banks_per_mpu": str(case.banks_per_mpu), "pim.activate": case.activate})
+    outputs = share_of_channel(WIDTH, CHANNELS, 0)[1]
+    placement = place_weights(PimChannel(device, (0,), form=case.form), WIDTH, outputs)
     program = compile_gemm(placement, 1, round(case.fence_ns / device.tCK.ns))
 
     def product(refresh: Refresh) -> ChannelRun:
@@ -94,17 +95,12 @@ def run_gemv(case: GemvCase, device_name: str = "lp5x-pim", width: int = 4096, c
     return GemvResult(
         case,
         done.total_ck,
-        reading_ck(device, width * outputs * case.form.weight_bits // 8, case.refresh),
+        reading_ck(device, WIDTH * outputs * case.form.weight_bits // 8, case.refresh),
         done.command_counts["PIM_MAC"] * device.mac_ck,
         _exposed_row_ck(device) * (calm.command_counts["PIM_ACT"] - len(placement.tiles())),
         done.total_ck - calm.total_ck,
         done.command_counts,
     )
-
-
-def device_of(case: GemvCase, device_name: str) -> DieSpec:
-    """The named die with a case's MPUs."""
-    return load_die(device_name, {"pim.banks_per_mpu": str(case.banks_per_mpu), "pim.activate": case.activate})
 
 
 def reading_ck(device: DieSpec, read_bytes: int, refresh: Refresh) -> int:

@@ -83,19 +83,15 @@ def generation_provenance(
         "lpspec": __version__,
         "fidelity": fidelity,
         "config_sha256": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
-        "request": _anywhere(request).to_dict(),
+        "request": repeatable(request).to_dict(),
         "machine": machine,
         "machine_prices": prices,
         "config": settings,
     }
 
 
-def repeatable(scenario: Scenario) -> Scenario:
-    """The scenario with absolute paths, so that it means the same wherever it lies."""
-    return _anywhere(scenario)
-
-
-def _anywhere(description: _Description) -> _Description:
+def repeatable(description: _Description) -> _Description:
+    """What is asked for with absolute paths, so that it means the same wherever it lies."""
     names = {*model_names(), *trace_names(), *profile_names(), *KNOWN_SYSTEMS}
 
     def place(text: str) -> str:

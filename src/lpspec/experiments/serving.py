@@ -1,9 +1,8 @@
 """Several systems that serve the same requests, which arrive one by one or all at once, several in a pass."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from lpspec.experiments.compare import run_all
+from lpspec.experiments.compare import Compared, run_all
 from lpspec.experiments.intervals import drawn_requests
 from lpspec.experiments.notes import (
     basis_notes,
@@ -15,37 +14,18 @@ from lpspec.experiments.notes import (
 )
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import load_setting
-from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario import Scenario
 from lpspec.simulation.requests import Requests, load_requests
 from lpspec.simulation.serve import serve
 from lpspec.simulation.served_run import ServedRun
-from lpspec.simulation.workload import TreePolicy
 
 
-@dataclass(frozen=True)
-class Serving:
-    """What each system made of the same requests.
+@dataclass(frozen=True, kw_only=True)
+class Serving(Compared):
+    """What each system made of the same requests: a run of each, in the order asked for, and what was served."""
 
-    Attributes:
-        scenario: What was asked for.
-        runs: One per system, in the order asked for.
-        left_out: Systems that cannot hold the model, with the reason; only when no systems were named.
-        model: The decoder at the precision of the mobile systems.
-        requests: What was served.
-        policy: How trees were found.
-        provenance: What the result was made from.
-        notes: Options that have no effect, one line each.
-    """
-
-    scenario: Scenario
     runs: tuple[ServedRun, ...]
-    left_out: tuple[tuple[str, str], ...]
-    model: ModelSpec
     requests: Requests
-    policy: TreePolicy
-    provenance: dict[str, Any]
-    notes: tuple[str, ...] = ()
 
 
 def serve_requests(scenario: Scenario, samples: int = 0) -> Serving:
@@ -73,5 +53,13 @@ def serve_requests(scenario: Scenario, samples: int = 0) -> Serving:
         *closed_form_notes(runs, scenario.changes),
     )
     made_from = {"basis": scenario.basis, "requests_sha256": requests.content_hash}
-    origin = provenance(scenario, ran, setting.trace, setting.policy, **made_from)
-    return Serving(scenario, tuple(runs), tuple(left_out), setting.model, requests, setting.policy, origin, notes)
+    return Serving(
+        scenario=scenario,
+        runs=tuple(runs),
+        left_out=tuple(left_out),
+        model=setting.model,
+        requests=requests,
+        policy=setting.policy,
+        provenance=provenance(scenario, ran, setting.trace, setting.policy, **made_from),
+        notes=notes,
+    )

@@ -33,11 +33,6 @@ def _told(advance: Advance, name: str, step: str) -> None:
     advance(f"{name}: {step}")
 
 
-def few_random_machines(name: str, advance: Advance) -> Rung:
-    """Rules that hold on every machine, tried on a few."""
-    return random_machines(name, FEW_MACHINES, 0, advance)
-
-
 def replay_against_decoder(name: str, advance: Advance) -> Rung:
     """A recorded trace, replayed, against live decoding of a small model in torch."""
     try:
@@ -59,7 +54,7 @@ RUNGS: dict[str, Callable[[str, Advance], Rung]] = {
     "reads against the bus": reading_against_bus,
     "analytic against command level": closed_against_commands,
     "no larger tree is cheaper": larger_trees,
-    "random machines": few_random_machines,
+    "random machines": lambda name, advance: random_machines(name, FEW_MACHINES, 0, advance),
     "whole step against its phases": step_against_sum,
     "published tables": published_tables,
     "figures of others": figures_of_others,
