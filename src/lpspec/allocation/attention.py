@@ -223,15 +223,11 @@ class AttentionSplits(ABC):
 
     def _best_heads(self, op: Attention) -> tuple[FloatArray, IntArray]:
         """Time of one layer, and the heads of the best division, each size by itself."""
-        choices, latency_ns, best = self._choices_of(op)
-        return np.take_along_axis(latency_ns, best[None], 0)[0], choices[best]
-
-    def _choices_of(self, op: Attention) -> tuple[IntArray, FloatArray, IntArray]:
-        """Heads that may go to PIM, the time of one layer with each, [choices, ...], and which is best, [...]."""
         choices = np.array(self._allowed_heads(op))
         each = choices.reshape(-1, *[1] * np.broadcast(op.keys, op.tokens).ndim)
         latency_ns = self._attention_makespan_ns(op, each)
-        return choices, latency_ns, np.argmin(self._heads_weight(op, each, latency_ns), axis=0)
+        best = np.argmin(self._heads_weight(op, each, latency_ns), axis=0)
+        return np.take_along_axis(latency_ns, best[None], 0)[0], choices[best]
 
     def _heads_weight(self, op: Attention, pim_heads: IntArray, latency_ns: FloatArray) -> FloatArray:
         """What the division of the heads of one layer minimises: time."""

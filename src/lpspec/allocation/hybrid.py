@@ -311,7 +311,8 @@ class BalancedAllocator(ProductSplits):
         """
         placed = self._fit_pim(self._whole, kv_tokens)
         kv_bytes = int(room_bytes(self.blocks.cache, np.array([0, kv_tokens]))[-1])
-        dram_free, exclusive_bytes = int(self.blocks.room_bytes[-1]), self._exclusive_bytes(placed)
+        dram_free = int(self.blocks.room_bytes[-1])
+        exclusive_bytes = sum(p.gemm.count * p.gemm.column_bytes * (p.gemm.n - p.columns(p.most)) for p in placed)
         self.kv_on_dram = self._keeps_kv_on_dram(dram_free - exclusive_bytes - kv_bytes)
         dram_free -= kv_bytes if self.kv_on_dram else 0
         if exclusive_bytes > dram_free:
@@ -354,10 +355,6 @@ class BalancedAllocator(ProductSplits):
         """Where every column and every entry of the cache lies while a request has so many tokens."""
         kv_sides = (True, self.kv_on_dram)
         return ColumnMap(self.blocks, held_blocks(self.placements), kv_sides, context)
-
-    def _exclusive_bytes(self, placed: list[PlacedGemm]) -> int:
-        """Bytes that only the DRAM rank holds."""
-        return sum(p.gemm.count * p.gemm.column_bytes * (p.gemm.n - p.columns(p.most)) for p in placed)
 
     def _main_tiles(self, placed: PlacedGemm) -> int:
         """Fewest tiles that PIM should have to compute with the main tree size, of those that it may."""

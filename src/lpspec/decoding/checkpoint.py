@@ -118,7 +118,7 @@ class Checkpoint:
             return values
         self.take_stored(name, *shape)
         values, found_with = weight_values(name, self.tensors, self.storage, self.said_as)
-        if not _is_finite(values):
+        if not (values.float() if values.dtype == torch.float64 else values).isfinite().all():
             raise InputError(f"{self.said_as}: '{name}' holds values that are not finite, or too large for float32")
         self._taken.update(found_with)
         if in_fewer_bits(self.tensors[name]):
@@ -190,10 +190,6 @@ def _no_such_bits(storage: Storage, tensors: Mapping[str, Tensor]) -> bool:
     return storage.method is not None and not any(in_fewer_bits(tensor) for tensor in tensors.values())
 
 
-def _is_finite(values: Tensor) -> bool:
-    return bool((values.float() if values.dtype == torch.float64 else values).isfinite().all())
-
-
 def open_checkpoint(folder: str | Path) -> Checkpoint:
     """Open a model folder's weights: one file or the shards that an index lists, safetensors before others.
 
@@ -255,14 +251,11 @@ def file_said(file: Path) -> str:
 
 
 def _load_torch(file: Path) -> dict[str, Tensor]:
-    with warnings.catch_warnings(action="ignore"):  # on formats of which the error says all
-        loaded: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=_is_zip(file))
-    return loaded
-
-
-def _is_zip(file: Path) -> bool:
     with file.open("rb") as start:
-        return start.read(2) == b"PK"
+        is_zip = start.read(2) == b"PK"
+    with warnings.catch_warnings(action="ignore"):  # on formats of which the error says all
+        loaded: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+    return loaded
 
 
 def _load_shards(index: Path) -> dict[str, Tensor]:

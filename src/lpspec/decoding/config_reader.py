@@ -227,6 +227,7 @@ def architecture(keys: DecoderKeys) -> Architecture:
     if _SLIDING in attention and keys.window is None:
         raise ValueError("layer_types has sliding layers, but there is no sliding_window")
     local = "local" if family in NESTED_ROTATIONS else "global"
+    scalar = keys.query_pre_attn_scalar
     kinds = tuple(
         LayerKind(
             window=keys.window if kind == _SLIDING else None,
@@ -244,17 +245,13 @@ def architecture(keys: DecoderKeys) -> Architecture:
         activation="gelu_tanh" if gemma else "silu",
         mlp_bias=keys.mlp_bias,
         fused=family == "phi3",
-        attention_scale=keys.attention_multiplier if granite else _gemma_scale(keys),
+        attention_scale=keys.attention_multiplier if granite else scalar and scalar**-0.5,
         attention_cap=keys.attn_logit_softcapping,
         logit_cap=keys.final_logit_softcapping,
         embedding_factor=keys.hidden_size**0.5 if gemma else keys.embedding_multiplier,
         residual_factor=keys.residual_multiplier,
         logit_divisor=keys.logits_scaling,
     )
-
-
-def _gemma_scale(keys: DecoderKeys) -> float | None:
-    return None if keys.query_pre_attn_scalar is None else keys.query_pre_attn_scalar**-0.5
 
 
 _ROPE_KEYS = words(

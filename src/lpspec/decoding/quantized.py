@@ -53,7 +53,8 @@ def quantized(checkpoint: Checkpoint) -> Checkpoint:
     Raises:
         InputError: A weight is stored in a way that is not read.
     """
-    stored = Checkpoint(checkpoint.tensors, checkpoint.said_as, checkpoint.storage.with_int8_activations())
+    storage = checkpoint.storage.model_copy(update={"int8_activations": True, "method": None})
+    stored = Checkpoint(checkpoint.tensors, checkpoint.said_as, storage)
     rounded: dict[str, Tensor] = {}
 
     def round_as(to: str, name: str) -> None:

@@ -45,10 +45,6 @@ class Storage(BaseModel):
     method: str | None = None
     """The ``quant_method``; None where weights may be in full, too."""
 
-    def with_int8_activations(self) -> Storage:
-        """The same, rounding what INT8 layers multiply."""
-        return self.model_copy(update={"int8_activations": True, "method": None})
-
 
 def in_fewer_bits(tensor: Tensor) -> bool:
     """Whether a tensor is one of INT8 or float8, whose values its scales tell."""

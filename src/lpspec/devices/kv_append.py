@@ -81,7 +81,7 @@ def _read(took_ns: Real, bits: Real, row_bits: Real, dies: float, timing: Memory
 def append_to_dram(timing: MemoryTiming, op: Attention, read_first: bool = False) -> Cost:
     """One layer's new keys and values go into plain DRAM."""
     write_bytes = op.kv_write_bytes / op.count
-    latency_ns = timing.write_ns(write_bytes)
+    latency_ns = write_bytes / timing.bus_gb_per_s
     return _moved(latency_ns, write_bytes * 8.0, write_bytes * 8.0, timing.channels, read_first, timing)
 
 

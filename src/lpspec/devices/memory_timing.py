@@ -6,7 +6,7 @@ Nothing here is fitted: every term is a sum of JEDEC timings of the die that the
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.cost import Activity, Cost
 from lpspec.dram.energy import refresh_ns, waiting
 from lpspec.machine.die import DieSpec
 from lpspec.machine.platform_spec import MemorySpec
@@ -70,10 +70,6 @@ class MemoryTiming:
     def refresh_interval_ns(self) -> float:
         """Average time between two all-bank refreshes of a die."""
         return self.device.timing.nREFI.n * self.device.tCK.ns
-
-    def write_ns(self, write_bytes: Real) -> Real:
-        """Time to write so many bytes to plain DRAM, over all channels."""
-        return write_bytes / self.bus_gb_per_s
 
     def standing_by(self, cost: Cost) -> Cost:
         """A cost with what all dies do whatever runs: refresh once per interval, and wait, rows open or closed.

@@ -173,8 +173,8 @@ class Npu:
             raise InputError(f"the NPU computes INT8: {op.kv_bits}-bit operands are not supported, use 8 or 4")
         compute_ns = op.count * self.attention_compute_ns(op, op.kv_heads)
         memory_ns = (op.count * self.attention_read_bytes(op, op.kv_heads) + op.kv_write_bytes) / self.bus_gb_per_s
-        activity = self.attention_activity(op, op.kv_heads) + self.kv_write_activity(op)
-        return Cost(np.maximum(compute_ns, memory_ns), activity)
+        written = Activity(activation_memory_bits=op.kv_write_bytes * 8.0)
+        return Cost(np.maximum(compute_ns, memory_ns), self.attention_activity(op, op.kv_heads) + written)
 
     def attention_read_bytes(self, op: Attention, kv_heads: Count) -> Real:
         """Bytes of one layer that pass the bus for ``kv_heads`` of its heads; KV writes apart.
@@ -229,10 +229,6 @@ class Npu:
     def _heads_on_chip(self, op: Attention, kv_heads: Count, one: Passing, width: int) -> Activity:
         macs = macs_at(op.heads * width * op.pairs / op.kv_heads, max(op.kv_bits, op.activation_bits))
         return (self.dataflow.on_chip(one, op.activation_bits, cores=1) + macs) * kv_heads
-
-    def kv_write_activity(self, op: Attention) -> Activity:
-        """Events of writing the new tokens' keys and values to memory once."""
-        return Activity(activation_memory_bits=op.kv_write_bytes * 8.0)
 
     def elementwise(self, ops: Sequence[Elementwise]) -> Cost:
         """Cost of vector operators one after the other."""

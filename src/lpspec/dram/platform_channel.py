@@ -1,6 +1,7 @@
 """One channel of a platform as the command level sees it: which die, which ranks compute, how many at once."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from lpspec.dram.pim.weights import PimChannel
 from lpspec.dram.run.address_mapping import AddressMapping, address_mapping
@@ -68,7 +69,8 @@ def addresses_of_platform(platform: PlatformSpec) -> AddressMapping:
     memory = _memory_of(platform)
     text, ranks, channels = memory.controller.address_mapping, memory.dram_ranks.n, memory.channels.n
     where = "memory.controller.address_mapping"
-    return address_mapping(text, platform.die, ranks, channels, where).of_one_channel()
+    mapping = address_mapping(text, platform.die, ranks, channels, where)
+    return replace(mapping, parts=tuple(part for part in mapping.parts if part[0] != "ch"))
 
 
 def command_die(platform: PlatformSpec) -> DieSpec:

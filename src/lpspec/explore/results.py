@@ -181,26 +181,15 @@ class Results:
 
     def of_keys(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Rows of this engine by key, of those points that there are."""
+        names, found = ("key", "fidelity", "error", "scenario", "varied", "metrics"), {}
         with self._blamed():
-            return self._of_keys(keys)
-
-    def _of_keys(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            part = keys[start : start + _KEYS_AT_ONCE]
-            marks = ", ".join("?" * len(part))
-            columns = "key, scenario, varied, metrics, fidelity, error"
-            sql = f"select {columns} from points where engine = ? and key in ({marks})"
-            for key, *texts, fidelity, error in self._file.execute(sql, (engine_version(), *part)):
-                scenario, varied, metrics = (None if text is None else json.loads(text) for text in texts)
-                found[key] = {
-                    "key": key,
-                    "scenario": scenario,
-                    "varied": varied,
-                    "metrics": metrics,
-                    "fidelity": fidelity,
-                    "error": error,
-                }
+            for start in range(0, len(keys), _KEYS_AT_ONCE):
+                part = keys[start : start + _KEYS_AT_ONCE]
+                marks = ", ".join("?" * len(part))
+                sql = f"select {', '.join(names)} from points where engine = ? and key in ({marks})"
+                for *own, scenario, varied, metrics in self._file.execute(sql, (engine_version(), *part)):
+                    plain = (None if text is None else json.loads(text) for text in (scenario, varied, metrics))
+                    found[own[0]] = dict(zip(names, (*own, *plain), strict=True))
         return found
 
     def _choose(self, keys: Sequence[str] | None) -> None:

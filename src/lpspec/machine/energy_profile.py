@@ -40,10 +40,6 @@ class EnergyProfile(MemoryPrices):
         """One INT8 multiply-accumulate in a PIM unit, pJ."""
         return (self.mac_int8 if self.pim_mac_int8 is None else self.pim_mac_int8).value
 
-    def with_memory(self, memory: MemoryPrices) -> "EnergyProfile":
-        """The same with another kind of memory."""
-        return self.model_copy(update={name: getattr(memory, name) for name in MemoryPrices.model_fields})
-
     def pj_of(self, constant: str) -> float:
         """A constant or sum of constants by name, in pJ per event; 0 where this profile has none.
 

@@ -360,7 +360,10 @@ class PlatformSpec(Described):
         Raises:
             InputError: Dies shall wait in power-down, of which the profile says no price.
         """
-        priced = profile if self.memory_energy is None else profile.with_memory(self.memory_energy)
+        own = self.memory_energy
+        priced = (
+            profile if own is None else profile.model_copy(update={n: getattr(own, n) for n in type(own).model_fields})
+        )
         if self.memory is not None and self.memory.idle_dies == "power-down" and priced.power_down is None:
             raise InputError(
                 f"memory.idle_dies is power-down, and energy profile '{profile.name}' has no power_down: "

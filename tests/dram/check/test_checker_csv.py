@@ -141,7 +141,7 @@ def test_columns_of_unequal_length_are_refused() -> None:
 
 def test_a_speed_grade_is_read_by_name() -> None:
     assert timing_from({"nRFCab": 168, "nRFCpb": 96}) == LPDDR5_6400_8Gb
-    assert timing_from(LPDDR5_6400_16Gb._asdict(), base=None) == LPDDR5_6400_16Gb
+    assert timing_from(LPDDR5_6400_16Gb._asdict()) == LPDDR5_6400_16Gb
     assert timing_from({"nRRD_S": 5, "nRRD_L": 5}).nRRD == 5
 
 
@@ -156,8 +156,3 @@ def test_a_speed_grade_is_read_by_name() -> None:
 def test_a_wrong_speed_grade_is_refused(names_ck: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         timing_from(names_ck)
-
-
-def test_a_speed_grade_without_a_base_must_be_whole() -> None:
-    with pytest.raises(InputError, match="timing lacks nCL, nCWL"):
-        timing_from({"nRCD": 15}, base=None)

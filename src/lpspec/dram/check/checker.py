@@ -337,17 +337,13 @@ def check_commands(
 
 
 def check_csv(
-    path: Path,
-    options: CheckOptions | None = None,
-    end_ck: int | None = None,
-    progress: Callable[[int], Any] = lambda commands: None,
+    path: Path, options: CheckOptions | None = None, progress: Callable[[int], Any] = lambda commands: None
 ) -> CheckReport:
     """Check a command file, reading it piece by piece.
 
     Args:
         path: CSV with the columns ck, command, rank, bank_group, bank, row, column.
         options: What is known about the stream.
-        end_ck: Until when banks must be kept alive; the last command by default.
         progress: Told the number of commands checked so far, after each piece.
 
     Raises:
@@ -357,7 +353,7 @@ def check_csv(
     for table in read_csv_tables(path):
         checker.feed(table, f"{path.name}: line", checker.commands + 2)
         progress(checker.commands)
-    return checker.finish(end_ck)
+    return checker.finish()
 
 
 __all__ = [

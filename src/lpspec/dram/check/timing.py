@@ -128,15 +128,14 @@ DERIVED = {"nRL": "nCL", "nWL": "nCWL", "nBL": "nBL_min", "nRRD_S": "nRRD", "nRR
 """Other spellings of a field; nRRD_S and nRRD_L must agree, as they do in LPDDR5."""
 
 
-def timing_from(names_ck: Mapping[str, int], base: CheckTiming | None = LPDDR5_6400_16Gb) -> CheckTiming:
-    """Read a speed grade given as names and CK.
+def timing_from(names_ck: Mapping[str, int]) -> CheckTiming:
+    """Read a speed grade given as names and CK; what is missing is as on LPDDR5-6400, 16 Gb.
 
     Args:
         names_ck: JEDEC spelling to CK, such as ``{"nRCD": 20}``.
-        base: Where names that are missing come from; without it every name that has no default is due.
 
     Raises:
-        InputError: A name is unknown, missing or contradicted, or a value is no whole number of CK.
+        InputError: A name is unknown or contradicted, or a value is no whole number of CK.
     """
     fields: dict[str, int] = {}
     for name, value in names_ck.items():
@@ -147,9 +146,4 @@ def timing_from(names_ck: Mapping[str, int], base: CheckTiming | None = LPDDR5_6
             raise InputError(f"timing {name} must be a whole number of CK from 0, is {value}")
         if fields.setdefault(field, int(value)) != value:
             raise InputError(f"timing {name} is {value}, but another spelling of it says {fields[field]}")
-    if base is not None:
-        return base._replace(**fields)
-    missing = [name for name in CheckTiming._fields if name not in fields and name not in CheckTiming._field_defaults]
-    if missing:
-        raise InputError(f"timing lacks {', '.join(missing)}")
-    return CheckTiming(**fields)
+    return LPDDR5_6400_16Gb._replace(**fields)

@@ -192,7 +192,6 @@ def run_package_move(
     k: int,
     n: int,
     to_pim: bool,
-    buffer_bursts: int = BUFFER_BURSTS,
     take: Take | None = None,
 ) -> PackageMove:
     """Move a matrix of K x N INT8 weights from one side of a package to the other, every command of one channel.
@@ -202,7 +201,6 @@ def run_package_move(
         k: Inputs.
         n: Outputs.
         to_pim: From the last rank of each channel to its PIM ranks; else back.
-        buffer_bursts: Bursts that the controller of a channel holds between reading and writing.
         take: Given the commands, piece by piece.
 
     Raises:
@@ -217,7 +215,7 @@ def run_package_move(
     width = share_of_channel(n, package.channels, 0, channel.lanes)[1]
     plan = plan_between_sides(channel, k, width, to_pim)
     session = Session(channel.device, package.controller)
-    done = move(plan, session, buffer_bursts, tables_to(take) if take else None)
+    done = move(plan, session, BUFFER_BURSTS, tables_to(take) if take else None)
     run = run_of(session, done.written_at)
     burst_bytes = channel.device.organisation.burst_bytes.n
     share = n / width

@@ -10,6 +10,7 @@ from lpspec.dram.energy import standing_by
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.weights import PimChannel, place_weights, share_of_channel
 from lpspec.dram.platform_channel import channel_of_platform, controller_of_platform
+from lpspec.dram.rules import ON_BUS
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.simulate import ChannelRun, Take, run_channel
 from lpspec.errors import InputError
@@ -119,7 +120,7 @@ class PackageGemm:
     @property
     def dq_share(self) -> float:
         """Share of the time in which the data buses carry bursts, over all channels."""
-        bursts = sum(share.channels * share.run.dq_bursts for share in self.shares)
+        bursts = sum(self.command_counts.get(name, 0) for name in ON_BUS)
         return bursts * self.device.timing.nBL_min.n / (self.total_ck * self.package.channels)
 
     @property

@@ -57,10 +57,6 @@ class AddressMapping:
         order = [field for field, size in self.parts if size > 1]
         return order in (["bg", "co", "ba", "ro", "ra"], ["bg", "co", "ba", "ro"])
 
-    def of_one_channel(self) -> "AddressMapping":
-        """The order of what lies on one channel, which has its share of everything."""
-        return replace(self, parts=tuple(part for part in self.parts if part[0] != "ch"))
-
     def of_blocks(self, bursts: int) -> "AddressMapping":
         """The same with so many bursts side by side in a row where their addresses follow each other.
 

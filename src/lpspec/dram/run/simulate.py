@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lpspec.arrays import IntArray
 from lpspec.dram.energy import activity_of, standing_by
 from lpspec.dram.engine import state as k
-from lpspec.dram.rules import COMMANDS, ON_BUS
+from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run.command_log import command_table
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import NO_PROGRAM, Session, TakeLog, active_ck
@@ -74,11 +74,6 @@ class ChannelRun:
     served_at: IntArray
     activity: Activity = field(default_factory=Activity)
     commands: NDArray[Any] | None = None
-
-    @property
-    def dq_bursts(self) -> int:
-        """Bursts on the data bus."""
-        return sum(self.command_counts.get(name, 0) for name in ON_BUS)
 
 
 def run_requests(

@@ -6,7 +6,6 @@ one refresh adds; in the long run there is one each nREFI.
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -34,13 +33,8 @@ def without_refresh(phase: PhaseWork, device: DieSpec, controller: Controller) -
     Raises:
         InputError: There is neither program nor request, or the engine can't go on.
     """
-    copies = copied(phase, device, _without_refresh(controller), device.timing.nREFI.n)
+    copies = copied(phase, device, replace(controller, refresh="none"), device.timing.nREFI.n)
     return copies.session.mean_of(copies.n).counts
-
-
-@lru_cache(maxsize=64)
-def _without_refresh(controller: Controller) -> Controller:
-    return replace(controller, refresh="none")
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,16 +105,18 @@ def _tied(k: Keys) -> dict[str, Any]:
     return {} if k.tie_embedding is None else {"tied_embeddings": k.tie_embedding}
 
 
-def mamba_of(k: Keys) -> StateSpace:
-    """Mamba-2 by the keys of Bamba and Granite.
+def mamba_of(k: Keys, inner: int | None = None, out_bias: bool | None = None, norm: bool = True) -> StateSpace:
+    """Mamba-2 by the keys of Bamba, Granite and Falcon-H1, of so many channels where ``mamba_d_ssm`` says it.
 
     Raises:
         ValueError: Its heads are not as wide as it is in all.
     """
+    said = "mamba_expand times hidden_size" if inner is None else "mamba_d_ssm"
+    channels = k.mamba_expand * k.hidden_size if inner is None else inner
     heads = k.mamba_n_heads
-    width = k.mamba_expand * k.hidden_size // heads if k.mamba_d_head in ("auto", None) else k.mamba_d_head
-    if width * heads != k.mamba_expand * k.hidden_size:
-        raise ValueError("mamba_d_head times mamba_n_heads must be mamba_expand times hidden_size")
+    width = channels // heads if k.mamba_d_head in ("auto", None) else k.mamba_d_head
+    if width * heads != channels:
+        raise ValueError(f"mamba_d_head times mamba_n_heads must be {said}")
     return StateSpace(
         heads=heads,
         head_dim=width,
@@ -123,6 +125,8 @@ def mamba_of(k: Keys) -> StateSpace:
         kernel=k.mamba_d_conv,
         bias=k.mamba_proj_bias,
         conv_bias=k.mamba_conv_bias,
+        out_bias=out_bias,
+        norm=norm,
     )
 
 
@@ -195,22 +199,7 @@ def nemotron_h(k: Keys) -> dict[str, Any]:
 
 def falcon_h1(k: Keys) -> dict[str, Any]:
     """Falcon-H1: attention and Mamba-2 side by side in all layers."""
-    inner = k.mamba_d_ssm if k.mamba_d_ssm is not None else k.mamba_expand * k.hidden_size
-    heads = k.mamba_n_heads
-    width = inner // heads if k.mamba_d_head in ("auto", None) else k.mamba_d_head
-    if width * heads != inner:
-        raise ValueError("mamba_d_head times mamba_n_heads must be mamba_d_ssm")
-    space = StateSpace(
-        heads=heads,
-        head_dim=width,
-        groups=k.mamba_n_groups,
-        state_size=k.mamba_d_state,
-        kernel=k.mamba_d_conv,
-        bias=k.mamba_proj_bias,
-        out_bias=k.projectors_bias,
-        conv_bias=k.mamba_conv_bias,
-        norm=k.mamba_rms_norm,
-    )
+    space = mamba_of(k, k.mamba_d_ssm, out_bias=k.projectors_bias, norm=k.mamba_rms_norm)
     full = attention(k, qkv_bias=k.attention_bias, out_bias=k.attention_bias)
     network = gated(k, up_bias=k.mlp_bias, down_bias=k.mlp_bias)
     return model(k, [layer((full, space), network)] * k.num_hidden_layers, embedding_ops=1, logit_ops=1)
