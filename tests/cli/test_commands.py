@@ -61,7 +61,7 @@ SYSTEM_KEYS = {
 ROW_KEYS = {"id", "quantity", "published", "simulated", "ratio", "unit", "basis", "source", "equal_basis", "why"}
 ROW_KEYS |= {"command", "command_ratio", "command_why", "command_low", "command_high"}
 ROW_KEYS |= {"on", "objective", "low", "high"}
-READING_KEYS = {"concurrent_ranks", "mac_interval_ns", "bus_efficiency", "objective", "root_counts", "changes"}
+SET_KEYS = {"concurrent_ranks", "mac_interval_ns", "bus_efficiency", "objective", "root_counts", "changes"}
 IDS = [
     "speedup_vs_npu",
     "energy_vs_npu",
@@ -138,16 +138,16 @@ def test_comparison_says_what_stands_behind_it(compared: Results) -> None:
 
 def test_reproduction_has_the_promised_keys(reproduced: Results) -> None:
     document = reproduced.document
-    expected = {"rows", "reading", "readings", "l_spec_scan", "systems", "command_levels", "provenance"}
+    expected = {"rows", "assumption_set", "assumption_sets", "l_spec_scan", "systems", "command_levels", "provenance"}
     expected |= {"intervals", "variants", "region", "fair_systems"}
     assert expected == set(document)
     assert all(set(row) == ROW_KEYS for row in document["rows"])
     ids = [row["id"] for row in document["rows"]]
     assert set(ids) >= {f"{name}{suffix}" for name in IDS for suffix in ("", "_equal_basis", "_board_basis")}
-    assert set(document["reading"]) == READING_KEYS | {"worst_id", "worst_ratio"}
-    keys = READING_KEYS | {"simulated", "mean_l_spec", "worst_id", "worst_ratio"}
-    assert all(set(assumption_set) == keys for assumption_set in document["readings"])
-    assert document["reading"].items() <= document["readings"][0].items()
+    assert set(document["assumption_set"]) == SET_KEYS | {"worst_id", "worst_ratio"}
+    keys = SET_KEYS | {"simulated", "mean_l_spec", "worst_id", "worst_ratio"}
+    assert all(set(assumption_set) == keys for assumption_set in document["assumption_sets"])
+    assert document["assumption_set"].items() <= document["assumption_sets"][0].items()
     assert [system["basis"] for system in document["systems"]] == ["published"] * 5 + ["equal"] * 5
     assert {basis: set(fair) for basis, fair in document["fair_systems"].items()} == {
         "equal": set(OBJECTIVES),

@@ -201,7 +201,7 @@ def changed(path: str, value: Any) -> Any:
         (changed("systems.0.l_spec_over_run", [0]), "systems.0.l_spec_over_run.0: "),
         (lambda document: [document], "is no result that a page can show"),
         (lambda document: {"systems": 1}, "is no result that a page can show"),
-        (lambda document: {"readings": 1}, "rows: "),
+        (lambda document: {"assumption_sets": 1}, "rows: "),
     ],
 )
 def test_what_is_no_result_is_refused_in_one_line(change: Any, said: str, document: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""``lpspec calibrate``: what decoding steps take on this machine, so that the DTP sizes trees for real speed."""
+"""``lpspec calibrate``: what decoding steps take on this machine, by which trees are sized for real speed."""
 
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 

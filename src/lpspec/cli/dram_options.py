@@ -121,7 +121,8 @@ class Checking(Description):
     concurrent_ranks: int = option(8, "PIM ranks that may compute at once, as the power budget allows, 1 to 8.")
     tokens: int = option(
         1,
-        "Tokens that every MAC serves at least, 1 to the ALUs of an MPU: the inputs of all of them must have arrived.",
+        "Tokens that every MAC serves at least, 1 to the ALUs of a matrix processing unit: the inputs of all of them "
+        "must have arrived.",
     )
     command_buses: int = option(1, "Command buses: 1 for all ranks, or 2, one of them for the PIM ranks.")
 

@@ -107,7 +107,7 @@ def _reproduced(found: "ReproductionResult") -> tuple[dict[str, Any], dict[str, 
     """The scenario of a reproduction under its chosen assumption set, as the systems of its fair basis had it."""
     from lpspec.report.page.reproduction import fair_systems
 
-    scenario = {**found.provenance.scenario, "changes": found.reading.changes, "basis": "equal"}
+    scenario = {**found.provenance.scenario, "changes": found.assumption_set.changes, "basis": "equal"}
     return scenario, found.provenance.config, {one.system: one.mean_l_spec for one in fair_systems(found)}
 
 

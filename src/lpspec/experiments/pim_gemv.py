@@ -35,7 +35,7 @@ class GemvCase:
         banks_per_mpu: Banks that share an MPU.
         activate: Whether an all-bank activation obeys nRRD and nFAW (``faw``) or all banks open at once.
         fence_ns: Wait of the host before each tile's readback.
-        refresh: As the controller takes it, for both the product and the reading.
+        refresh: As the controller takes it, for both the product and the reads.
         form: Bits of weights and activations.
     """
 

@@ -20,8 +20,9 @@ def reproduction_document(reproduction: Reproduction) -> dict[str, Any]:
     return {
         "rows": [_row(row) for row in reproduction.rows],
         "intervals": {"percent": PERCENT, "resamples": RESAMPLES, "seed": SEED, "over": "turns of the trace"},
-        "reading": assumption_set_document(reproduction.chosen.assumption_set) | worst_document(reproduction.chosen),
-        "readings": [_assumption_set_result(result) for result in reproduction.assumption_sets],
+        "assumption_set": assumption_set_document(reproduction.chosen.assumption_set)
+        | worst_document(reproduction.chosen),
+        "assumption_sets": [_assumption_set_result(result) for result in reproduction.assumption_sets],
         "variants": [_variant(variant) for variant in reproduction.variants],
         "region": [_place(place) for place in reproduction.region],
         "l_spec_scan": [asdict(point) for point in reproduction.l_spec_scan],

@@ -136,7 +136,7 @@ def study_document(study: Study) -> dict[str, Any]:
     """What ``lpspec reproduce --study --json`` writes."""
     return {
         "best": _outcome(study.best),
-        "joint_readings": study.joint,
+        "joint_assumption_sets": study.joint,
         "residuals": study.residuals,
         "unmatched": study.unmatched,
         "sensitivities": [_sensitivity(sensitivity) for sensitivity in study.sensitivities],

@@ -16,11 +16,11 @@ ON = {"published": "published basis", "equal": "memory and MACs", "board": "boar
 def reproduction_page(result: ReproductionResult, origin: Origin) -> Page:
     """Every section of it."""
     systems = fair_systems(result)
-    reading = result.reading
+    chosen = result.assumption_set
     lead = (
         f"Published numbers of LP-Spec beside simulated ones. Chosen among all assumption sets: "
-        f"{reading.concurrent_ranks} ranks at once, {reading.mac_interval_ns:g} ns between MAC commands, trees for "
-        f"{reading.objective}; furthest off is {reading.worst_id}, by {reading.worst_ratio:.2f}."
+        f"{chosen.concurrent_ranks} ranks at once, {chosen.mac_interval_ns:g} ns between MAC commands, trees for "
+        f"{chosen.objective}; furthest off is {chosen.worst_id}, by {chosen.worst_ratio:.2f}."
     )
     provenance = result.provenance
     command = f"lpspec reproduce{'' if provenance.fidelity == 'command' else ' --fidelity analytic'}"

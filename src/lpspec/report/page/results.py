@@ -152,7 +152,7 @@ class PublishedRow(_Read):
     command_ratio: Positive | None
 
 
-class Reading(_Read):
+class ChosenSet(_Read):
     """The assumption set that fits best."""
 
     concurrent_ranks: int
@@ -167,7 +167,7 @@ class ReproductionResult(_Read):
     """What ``lpspec reproduce --json`` writes."""
 
     rows: Annotated[tuple[PublishedRow, ...], Field(min_length=1)]
-    reading: Reading
+    assumption_set: ChosenSet
     fair_systems: dict[str, dict[str, Systems]]
     command_levels: tuple[dict[str, Any], ...]
     provenance: Provenance
@@ -191,7 +191,7 @@ def read_result(text: str, where: str) -> AnyResult:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is no JSON: {shown(str(error), 80)}") from None
-    if isinstance(content, dict) and "readings" in content:
+    if isinstance(content, dict) and "assumption_sets" in content:
         return _validated(ReproductionResult, content, where)
     if isinstance(content, dict) and isinstance(work := content.get("workload"), dict) and "served" in work:
         return _validated(ServedResult, content, where)
