@@ -1,7 +1,7 @@
 # %% [markdown]
 # # The paper's main table
 # Every published quantity of LP-Spec beside the simulated one, under the assumption set that fits best of the 108
-# ways to read what the paper leaves open. Here in closed form, which takes half a minute; `lpspec reproduce` times
+# on what the paper leaves open. Here analytically, which takes half a minute; `lpspec reproduce` times
 # every memory command. [What the numbers say](../../reproduction.md) has the reasons.
 
 # %%

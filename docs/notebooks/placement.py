@@ -2,7 +2,7 @@
 # # What copies and migration of weights are worth
 # The DAU can place weights once (`static`), move columns between ranks where a change of tree size pays for it
 # (`dynamic`), or keep copies on both sides (`replicated`). Under the pruner, whose trees take one pass on PIM, all
-# three cost the same; where somebody else sizes trees, it matters. In closed form, 32 tokens a turn; `lpspec
+# three cost the same; where a user-defined pruner sizes trees, it matters. Analytically, 32 tokens a turn; `lpspec
 # placement` does it at command level.
 
 # %%

@@ -1,9 +1,14 @@
 """Numbers and findings read the same everywhere."""
 
+import ast
 import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import lpspec
 from lpspec.experiments.assumption_sets import PLAIN, AssumptionSet
 from lpspec.experiments.reproduce import LSpecPoint
 from lpspec.report.documents import json_text
@@ -72,3 +77,20 @@ def test_a_assumption_set_in_words_and_as_a_command() -> None:
     assert "does not count" in assumption_set_words(assumption_set)
     assert '--set pim.mac_interval="10 ns"' in compare_command(assumption_set)
     assert compare_command(PLAIN).endswith("--set memory.bus_efficiency=1")
+
+
+def literals(path: Path) -> Iterator[str]:
+    """Texts of a module that are no docstring."""
+    tree = ast.parse(path.read_text("utf-8"))
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node.value
+
+
+def test_levels_are_called_analytic_and_command_level_wherever_results_show() -> None:
+    package = Path(lpspec.__file__).parent
+    shown = {path.name: " ".join(literals(path)) for path in (package / "report").rglob("*.py")}
+    shown |= {path.name: path.read_text("utf-8") for path in package.rglob("serve.js")}
+    other = re.compile(r"closed[ -]forms?|by commands", re.IGNORECASE)
+    assert {name: found for name, text in shown.items() if (found := other.findall(text))} == {}

@@ -53,7 +53,7 @@ def opened(browser: Browser, server: Served, width: int = 1280) -> Browser:
 
 
 def settled(browser: Browser) -> None:
-    until(browser, f"{STATUS}.includes('commands in')")
+    until(browser, f"{STATUS}.includes('command level in')")
     until(browser, "document.querySelectorAll('#figures img').length > 3")
     until(browser, "[...document.querySelectorAll('#figures img')].every(one => one.complete && one.naturalWidth > 0)")
     until(browser, "document.querySelectorAll('.control').length > 40")
@@ -71,7 +71,7 @@ def test_it_opens_quietly_and_fits(browser: Browser, server: Served, width: int)
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     cells = browser.evaluate(CELLS)
     assert [row[0] for row in cells] == ["npu-spec", "", "lp-spec", ""]
-    assert [row[1] for row in cells] == ["closed form", "commands"] * 2
+    assert [row[1] for row in cells] == ["analytic", "command level"] * 2
     assert is_quiet(browser, server)
 
 
@@ -94,7 +94,7 @@ def test_a_slider_moves_the_table_by_both_levels_and_the_scenario(browser: Brows
     before = browser.evaluate(CELLS)
     slider = "document.querySelector('[data-path=\"npu.clock\"] input[type=range]')"
     browser.evaluate(f"{slider}.value = 0; {slider}.dispatchEvent(new Event('input'))")
-    until(browser, f"JSON.stringify({CELLS}) !== {before!r} && !{STATUS}.includes('commands in')")
+    until(browser, f"JSON.stringify({CELLS}) !== {before!r} && !{STATUS}.includes('command level in')")
     settled(browser)
     after = browser.evaluate(CELLS)
     assert [float(row[2]) for row in after] < [float(row[2]) for row in before]
@@ -114,7 +114,7 @@ def test_a_dimension_of_the_model_moves_both_levels_and_is_saved(browser: Browse
     row = "document.querySelector('[data-path=\"model.layers\"]')"
     slider, number = f"{row}.querySelector('input[type=range]')", f"{row}.querySelector('input[type=number]')"
     browser.evaluate(f"{number}.value = 44; {number}.dispatchEvent(new Event('change'))")
-    until(browser, f"JSON.stringify({CELLS}) !== {before!r} && !{STATUS}.includes('commands in')")
+    until(browser, f"JSON.stringify({CELLS}) !== {before!r} && !{STATUS}.includes('command level in')")
     settled(browser)
     after = browser.evaluate(CELLS)
     assert [float(row[2]) for row in after] < [float(row[2]) for row in before]

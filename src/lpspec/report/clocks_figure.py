@@ -62,7 +62,7 @@ def _draw_energy(axes: Axes, study: ClocksStudy, demands: list[float]) -> None:
         axes.vlines(*zip(*ranges, strict=True), color=SKY, lw=4, alpha=0.6, label="range of what is assumed")
     confirmed = [(d.tokens_per_s, d.confirmed.mj_at(d.tokens_per_s)) for d in met if d.confirmed is not None]
     if confirmed:
-        axes.plot(*zip(*confirmed, strict=True), "o", ms=4, color=VERMILION, label="best clocks, by commands")
+        axes.plot(*zip(*confirmed, strict=True), "o", ms=4, color=VERMILION, label="best clocks, command level")
     axes.set_ylim(0, 1.05 * max([own.mj_at(demands[0]), *(most for _, _, most in ranges)]))
     axes.set_ylabel("energy (mJ/token)")
     axes.legend(frameon=False, loc="upper right")

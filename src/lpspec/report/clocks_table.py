@@ -69,8 +69,8 @@ def _lines(study: ClocksStudy) -> Iterator[str]:
     for demand in study.demands:
         for clocks in demand.too_slow:
             yield (
-                f"{demand.tokens_per_s:g} token/s: {_pair(clocks)} would be cheaper; closed forms hold it for fast "
-                "enough, commands do not"
+                f"{demand.tokens_per_s:g} token/s: {_pair(clocks)} would be cheaper: fast enough analytically, "
+                "too slow at command level"
             )
 
 

@@ -81,7 +81,7 @@ def _basis_letters(reproduction: Reproduction) -> dict[str, str]:
 
 
 def _rows_table(reproduction: Reproduction, bases: dict[str, str]) -> Table:
-    simulated = "=>commands|=>ratio|=>closed|=>ratio" if reproduction.command_levels else "=>simulated|=>ratio"
+    simulated = "=>command|=>ratio|=>analytic|=>ratio" if reproduction.command_levels else "=>simulated|=>ratio"
     title = "LP-Spec, published and simulated: Llama2-7B, decode steps only"
     table = new_table(title, f"quantity|=>published|{simulated}")
     table.add_column("on", justify="center")

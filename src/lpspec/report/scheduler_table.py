@@ -56,7 +56,7 @@ def region_table(places: Sequence[Place]) -> Table:
     found = {(place.vocabulary, place.profile, place.context): place for place in places}
     vocabularies, profiles, contexts = (list(dict.fromkeys(names)) for names in zip(*found, strict=True))
     table = new_table(
-        "where the scheduler decides anything: the chosen assumption set, trees for EDP, closed forms",
+        "where the scheduler decides anything: the chosen assumption set, trees for EDP, analytic",
         "=profile|=>context",
         *(head for v in vocabularies for head in (f"={v:,} words: L_spec", "=>DTP", "=>DAU token/s", "=>EDP")),
     )

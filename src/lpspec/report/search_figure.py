@@ -25,7 +25,10 @@ def search_figure(result: SearchResult) -> Figure:
             axes.plot([found.analytic[across], command[across]], [found.analytic[up], command[up]], color=GREY, lw=0.5)
         tried = [found.analytic for found in result.found]
         axes.scatter([each[across] for each in tried], [each[up] for each in tried], s=9, color=SKY, label="analytic")
-        for confirmed, colour, label in ((False, GREY, "commands, beaten"), (True, VERMILION, "commands, the front")):
+        for confirmed, colour, label in (
+            (False, GREY, "command level, beaten"),
+            (True, VERMILION, "command level, the front"),
+        ):
             shown = [command for found, command in ran if found.confirmed is confirmed]
             axes.scatter([each[across] for each in shown], [each[up] for each in shown], s=9, color=colour, label=label)
         words = [f"{HEADERS.get(g.name, g.name)} ({g.better} is better)".replace("\n", " ") for g in result.goals]

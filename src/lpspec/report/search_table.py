@@ -27,8 +27,8 @@ def search_blocks(result: SearchResult) -> Iterator[Any]:
     yield table
     yield from point_lines([{name: found.values[name] for name in below} for found in result.found])
     apart = ", ".join(f"{goal.name} {result.disagreement(goal.name):+.2%}" for goal in result.goals)
-    yield f"levels    commands against closed forms, furthest apart: {apart}"
-    yield f"search    {result.tried} points by closed forms, {len(result.found)} again by commands"
+    yield f"levels    command level against analytic, furthest apart: {apart}"
+    yield f"search    {result.tried} points analytically, {len(result.found)} again at command level"
 
 
 def _levels(found: Found, goal: str) -> tuple[str, str]:
@@ -37,8 +37,8 @@ def _levels(found: Found, goal: str) -> tuple[str, str]:
 
 def _standing(found: Found) -> str:
     if found.command is None:
-        return "not run by commands"
-    return "confirmed" if found.confirmed else "beaten by commands"
+        return "no command level"
+    return "confirmed" if found.confirmed else "beaten at command level"
 
 
 def search_document(result: SearchResult) -> dict[str, Any]:

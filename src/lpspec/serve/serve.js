@@ -1,5 +1,5 @@
 "use strict";
-// Controls from the schema; whatever moves is asked for at once by closed forms, then by commands.
+// Controls from the schema; whatever moves is asked for at once analytically, then at command level.
 (() => {
   const SOON_MS = 60, SLOW_MS = 4000, STEPS = 1000;
   const COLUMNS = [["tokens_per_s", "token/s"], ["tokens_per_j_memory_and_macs", "token/J, memory and MACs"],
@@ -41,21 +41,21 @@
     asked = new AbortController();
     const { signal } = asked, start = performance.now(), body = structuredClone(scenario);
     ["table", "figures"].forEach(id => at(id).classList.add("stale"));
-    at("status").textContent = "computing closed forms";
+    at("status").textContent = "computing analytically";
     const slow = setTimeout(() => { at("status").textContent = "still computing: the first answers of an installation compile loops, which takes a minute"; }, SLOW_MS);
     try {
       answers = { analytic: await send("/table/analytic", body, signal), command: null };
       clearTimeout(slow);
       at("error").textContent = "";
       at("toml").textContent = answers.analytic.toml;
-      const closed = `closed forms in ${seconds(start)}`;
+      const closed = `analytic in ${seconds(start)}`;
       fill();
-      at("status").textContent = `${closed}; computing commands`;
+      at("status").textContent = `${closed}; computing at command level`;
       const pictures = send("/drawings", body, signal).then(draw);
       const commands = send("/table/command", body, signal).then(found => {
         answers.command = found;
         fill();
-        at("status").textContent = `${closed}, commands in ${seconds(start)}`;
+        at("status").textContent = `${closed}, command level in ${seconds(start)}`;
       });
       await Promise.all([pictures, commands]);
     } catch (error) {
@@ -78,12 +78,12 @@
     for (const one of answers.analytic.systems) {
       const row = make("tr", { class: "first" }, body);
       make("td", { class: "t" }, row, one.system);
-      make("td", { class: "t" }, row, "closed form");
+      make("td", { class: "t" }, row, "analytic");
       COLUMNS.forEach(([name]) => make("td", {}, row, one.cells[name]));
       const second = make("tr", { class: "second" }, body), found = byCommand.get(one.system);
       make("td", { class: "t" }, second);
       if (found && found.fidelity !== "command") { make("td", { class: "t wait", colspan: COLUMNS.length + 1 }, second, "no command level"); continue; }
-      make("td", { class: "t" }, second, "commands");
+      make("td", { class: "t" }, second, "command level");
       COLUMNS.forEach(([name]) => make("td", found ? {} : { class: "wait" }, second, found ? found.cells[name] : "…"));
     }
     const shown = answers.analytic.systems.find(one => one.system === machine) || answers.analytic.systems[0];

@@ -46,7 +46,7 @@ def fair_systems(result: ReproductionResult) -> tuple[SystemResult, ...]:
 
 def _gains(result: ReproductionResult) -> Drawing:
     rows = [row for row in result.rows if row.on == "published"]
-    simulated = {"closed form": [row.simulated for row in rows]}
+    simulated = {"analytic": [row.simulated for row in rows]}
     if all(row.command is not None for row in rows):
         simulated["command level"] = [row.command or 0.0 for row in rows]
     return figures.gains([SHORT_NAMES.get(row.id, row.id) for row in rows], [row.published for row in rows], simulated)
