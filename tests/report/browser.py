@@ -1,4 +1,4 @@
-"""A headless Chromium, told what to do over pipes, for tests of pages; they are skipped where there is none."""
+"""A headless Chromium, told what to do over pipes, for tests of pages, which are skipped where there is none."""
 
 import base64
 import itertools

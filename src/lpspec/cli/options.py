@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
+from lpspec.cli.offers import completer
 from lpspec.errors import InputError
 from lpspec.scenario.checking import LARGEST
 from lpspec.scenario.option import Option, options_of
@@ -64,6 +65,7 @@ def _annotation(option: Option) -> Any:
     shown = None if option.default is None or option.default is False or option.is_table else str(option.default)
     if option.flag:
         special["name"] = f"--{option.flag}"
+    special["completer"] = completer(option)
     show_default: Any = False if shown is None else lambda _: shown
     return Annotated[kind | None, Parameter(help=option.help, show_default=show_default, **special)]
 

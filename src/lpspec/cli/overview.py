@@ -26,7 +26,7 @@ COMMANDS = {
     "record": "Decode greedily and record what the drafter guessed at every token.",
     "acceptance": "Show how far drafts are right in a trace, or make a trace of what others measured.",
     "calibrate": "Time verify passes and drafts on this machine.",
-    "completion": "Print what completes commands and options in a shell.",
+    "completion": "Print what completes commands, options and their values in a shell.",
     "doctor": "Say what this installation has: versions, cores, caches and extras.",
     "dram": "LPDDR5 and its PIM, command by command: serve requests, check command streams, compute products.",
 }
