@@ -10,7 +10,7 @@ import pytest
 from lpspec.errors import InputError
 from lpspec.llm import load_model
 from lpspec.llm.formats import LINEAR, Formats, WeightFormat
-from lpspec.llm.quantization import stored_precision
+from lpspec.llm.quantization import METHODS, stored_precision
 from lpspec.llm.stored_tensors import CLASSES
 
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemm", "zero_point": True}
@@ -161,7 +161,7 @@ def test_the_cache_is_read_where_it_is_said() -> None:
 @pytest.mark.parametrize(
     ("config", "key"),
     [
-        ({"quant_method": "hqq"}, "quant_method = 'hqq' is not known: allowed are awq, bitnet"),
+        ({"quant_method": "hqq"}, "quant_method = 'hqq': allowed are awq, bitnet"),
         ({"bits": 4}, "quant_method = None"),
         (AWQ | {"bits": 3}, "bits = 3"),
         (AWQ | {"bits": True}, "bits = True"),
@@ -274,6 +274,31 @@ def test_the_optimizer_s_files_leave_out_whole_classes(
     formats = stored_precision(config, "bfloat16", classes, sparse).formats
     assert {kind for kind in classes if formats.of(kind).name == "nvfp4"} == set(quantised)
     assert formats.embedding.bits == 16
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "said"),
+    [
+        *(
+            ("quantization_config", {"quant_method": name, "bits": 4}, f"quant_method = '{name}': allowed are awq")
+            for name in ("hqq", "eetq", "quanto", "torchao", "vptq", "intel/auto-round")
+        ),
+        ("quantization_config", by_optimizer(quant_algo="MIXED_PRECISION", quantized_layers={"a": {}}), "NVFP4"),
+        ("quantization_config", by_optimizer(quantized_layers={"a": {}}), "allowed is one precision"),
+        ("quantization", {"group_size": 64, "bits": 4}, "'quantization' is MLX's: allowed is a quantization_config"),
+    ],
+)
+def test_formats_that_are_not_read_are_refused_with_all_that_are(
+    key: str, content: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a-model-of-somebody-with-a-long-name-4bit" / "config.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"model_type": "llama", key: content}))
+    with pytest.raises(InputError) as error:
+        load_model(str(path))
+    line = str(error.value)
+    assert said in line and "config.json'" in line and len(f"lpspec: {line}") <= 200
+    assert line.endswith(METHODS[-1]) or "MLX" not in line and "quant_method" not in line
 
 
 def test_the_optimizer_s_own_file_beside_a_configuration_is_read(tmp_path: Path) -> None:

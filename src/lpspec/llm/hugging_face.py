@@ -20,6 +20,7 @@ from lpspec.llm.families import FAMILIES, Family, known_keys
 from lpspec.llm.families.family import ACTIVATIONS, rotary_part, type_of
 from lpspec.llm.families.multimodal import OWN_CODE, TEXT_PARTS, text_part
 from lpspec.llm.model_spec import one_line
+from lpspec.llm.quantization import METHODS
 
 DECODERS = frozenset(one for family in FAMILIES.values() for one in family.classes)
 """Classes that compute a whole decoder with its LM head and nothing else."""
@@ -71,6 +72,8 @@ def _parse(content: Mapping[str, Any]) -> DecoderConfig:
     name = _family_name(content)
     family = FAMILIES[name]
     _refuse_other_models(content, name, name, None)
+    if isinstance(content.get("quantization"), dict):
+        raise ValueError(f"'quantization' is MLX's: allowed is a quantization_config of {', '.join(METHODS)}")
     if unknown := unknown_keys(content, known_keys(name) | {"auto_map"}):  # whose code is known by now
         named = listed([f"'{shown(key, 40)}'" for key in unknown], 60)
         raise ValueError(f"{named} may change what is computed, and is not known: if it does not, take it out")

@@ -50,11 +50,11 @@ def modelopt_formats(
     Raises:
         ValueError: Something whose stored bytes are not known, or a class in several formats.
     """
+    stored = _FORMATS[allow("quant_algo", str(config.get("quant_algo")), tuple(_FORMATS))]
     if config.get("quantized_layers"):
-        raise ValueError("quantization_config.quantized_layers: layers of several precisions are not known")
+        raise ValueError("quantization_config.quantized_layers: allowed is one precision for all layers")
     used = {"quant_method", "quant_algo", "kv_cache_quant_algo", "kv_cache_scheme", "group_size", "exclude_modules"}
     check_keys(config, used | {"ignore", "producer", "config_groups"})
-    stored = _FORMATS[allow("quant_algo", str(config.get("quant_algo")), tuple(_FORMATS))]
     if stored is NVFP4:
         allow("group_size", config.get("group_size") or NVFP4.group_size, (NVFP4.group_size,))
     unused = dict.fromkeys(_patterns(config, len(sparse)))

@@ -61,9 +61,8 @@ def stored_precision(
         ValueError: Method, or something in it, whose stored bytes are not known; the message names the key.
     """
     method = config.get("quant_method") or _method_by_keys(config)
-    if not isinstance(method, str) or method not in (*_METHODS, *_OF_LAYERS):
-        allowed = ", ".join(sorted((*_METHODS, *_OF_LAYERS)))
-        raise ValueError(f"quantization_config.quant_method = {said(method)} is not known: allowed are {allowed}")
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f"quant_method = {said(method)}: allowed are {', '.join(METHODS)}")
     if not (dtype is None or isinstance(dtype, str)) or dtype not in _DTYPE_BITS:
         raise ValueError(f"torch_dtype = {said(dtype)} is not known: allowed are float16, bfloat16 and float32")
     rest = plain(_DTYPE_BITS[dtype])
@@ -190,6 +189,9 @@ _METHODS: dict[str, _Reader] = {
 
 _OF_LAYERS = ("compressed-tensors", "modelopt")
 """Methods that name the modules of each layer."""
+
+METHODS = tuple(sorted((*_METHODS, *_OF_LAYERS)))
+"""Every ``quant_method`` that is read."""
 
 
 def _but(config: Mapping[str, Any], key: str, stored: WeightFormat) -> dict[TensorClass, WeightFormat]:
