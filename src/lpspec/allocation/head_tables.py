@@ -44,10 +44,7 @@ class HeadTable:
         own = np.take_along_axis(costs, chosen[None, None], 1)[:, 0]
         falls = (np.diff(own + beside[:, None]) < 0).any(axis=(0, 2))  # elsewhere each size has its own
         if falls.any():
-            best, costs = chosen[falls], costs[:, :, falls]
-            its = (best == np.arange(len(self.heads))[:, None, None]).any(axis=2, keepdims=True)
-            costs = np.where(its, costs + beside[:, None, None], np.inf)  # whatever is decided along with it
-            chosen[falls] = no_dearer_than_larger(best, *costs)
+            chosen[falls] = no_dearer_than_larger(chosen[falls], *(costs[:, :, falls] + beside[:, None, None]))
         return np.take_along_axis(self.latency_ns[:, rows], chosen[None], 0)[0], self.heads[chosen]
 
     def no_worse(self, rows: IntArray, layers: int, beside: FloatArray, usual: IntArray) -> tuple[FloatArray, IntArray]:

@@ -156,7 +156,8 @@ class ProductSplits(AttentionSplits):
             beside = together * self._products
             self._columns_of[placed], costs = own, own_costs
             if (np.diff(costs + beside) < 0).any():
-                columns = np.unique(own)
+                tiles = self._tiles(placed, or_npu_alone=True)
+                columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
                 each = self._of_copies(placed, columns[:, None])
                 chosen = no_dearer_than_larger(np.searchsorted(columns, own), *(each + beside[:, None]))
                 self._columns_of[placed], costs = columns[chosen], each[:, chosen, sizes - 1]
