@@ -71,6 +71,17 @@ def test_features_are_the_counts_of_the_compiled_program(changes: dict[str, str]
         assert job.kin.mac_tokens == found["tokens"]
 
 
+def test_a_phase_that_never_runs_has_a_price_nevertheless() -> None:
+    """Such as of columns that might have moved; its family alone takes no time of the whole."""
+    package = PackageCommands(load_platform("lp-spec"), exact=False)
+    share = KvShare(kv_heads=32, head_dim=128, channels=4, concurrent=3, row_columns=64)
+    never = package.jobs.heads("scores", Heads(32, share, 4, 288), 0)
+    often = package.jobs.product(package.jobs.computing(3), 4, 4096, 1024, 0)
+    package.prices.expect(never, 0.0)
+    package.prices.expect(often, 3.0)
+    assert (package.prices.counts([never, often])[:, CK] > 0).all()
+
+
 @pytest.mark.parametrize(
     "changes",
     [

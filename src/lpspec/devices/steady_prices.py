@@ -97,8 +97,8 @@ class SteadyPrices(Prices):
         self._total = 0.0
 
     def expect(self, job: Job, times: float) -> None:
-        """Be told before its price is asked for how often a phase will run."""
-        if job.key not in self._counts:
+        """Be told before its price is asked for how often a phase will run; one that never will is not run for it."""
+        if times and job.key not in self._counts:
             self._expected[job.key] = job, times + self._expected.get(job.key, (job, 0.0))[1]
 
     def counts(self, jobs: Sequence[Job]) -> FloatArray:
