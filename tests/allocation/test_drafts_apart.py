@@ -9,6 +9,7 @@ from lpspec.llm.draft_work import drafted, level_operators
 from lpspec.llm.loading import load_model
 from lpspec.llm.operators import verify_operators
 from lpspec.machine.loading import load_platform
+from lpspec.simulation.step_order import ANY, busy_ns
 
 PLATFORM = load_platform("cosine")
 PLAIN = load_model("llama3-8b")
@@ -22,7 +23,7 @@ def test_a_pass_of_the_model_is_the_verifiers_and_waits_for_drafts() -> None:
     found = MADE.decode_cost(operators)
     assert found.latency_ns == pytest.approx(float(alone.latency_ns) + 2 * 0.5e6)
     assert found.activity == alone.activity
-    assert not any(MADE.drafts(op) for op in operators)
+    assert not MADE.drafts(operators)
 
 
 def test_a_pass_of_the_network_is_the_drafters_and_each_of_them_does_it() -> None:
@@ -32,8 +33,20 @@ def test_a_pass_of_the_network_is_the_drafters_and_each_of_them_does_it() -> Non
     found = MADE.decode_cost(operators)
     assert found.latency_ns == pytest.approx(float(one.latency_ns))
     assert found.activity == one.activity * 2.0
-    assert all(MADE.drafts(op) for op in operators)
+    assert MADE.drafts(operators)
     assert {share[0] for op in operators for part in MADE.divided(op) for share in part.shares} == {MADE.drafters}
+
+
+def test_a_head_that_is_shared_with_the_model_is_computed_where_the_network_is() -> None:
+    model = drafted(PLAIN, "mtp")
+    made = DraftsApart(PLATFORM, model, 8, 256)
+    operators = level_operators(model, 1, 200, 1)
+    assert "lm_head" in [op.name for op in operators]
+    one = SingleDevice(load_platform("rtx3090"), model, 8, 256).decode_cost(operators)
+    assert made.decode_cost(operators).latency_ns == pytest.approx(float(one.latency_ns))
+    busy = busy_ns(made, operators, 1)
+    assert not busy[:ANY].any()
+    assert float(busy[ANY, 0]) > 0
 
 
 def test_heads_of_the_model_run_on_the_verifier_and_nothing_waits() -> None:

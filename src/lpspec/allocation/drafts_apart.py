@@ -38,25 +38,24 @@ class DraftsApart(SingleDevice):
         self._prefix = None if network is None else network.name("")
         room = self.drafters.spec.gpu.memory.bytes
         if model.draft_weight_bytes > room:
-            raise InputError(f"{model.name}'s drafter does not fit a GPU of {room / 2**30:.0f} GiB of {platform.name}")
+            raise InputError(f"{model.name}'s drafter does not fit a GPU of {room / 2**30:.3g} GiB of {platform.name}")
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the operators one after the other, and of waiting for the drafts of a verify pass."""
-        total = reduce(add, (self._price(op) for op in operators), Cost())
+        device = self.drafters if self.drafts(operators) else self.device
+        total = reduce(add, (price_on(device, op) for op in operators), Cost())
         waits = self._prefix is not None and any(op.name == LAST for op in operators)
         return total + Cost(2 * self.drafters.spec.link.ns) if waits else total
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of both passes, one after the other."""
-        return reduce(add, (self._price(op) for op in operators), Cost())
+        devices = (self.drafters if self.drafts((op,)) else self.device for op in operators)
+        return reduce(add, (price_on(device, op) for device, op in zip(devices, operators, strict=True)), Cost())
 
     def divided(self, op: Operator, prompt: bool = False) -> Iterator[Division]:
         """All of it on one of the two."""
-        yield Division(op.count, ((self.drafters if self.drafts(op) else self.device, None),))
+        yield Division(op.count, ((self.drafters if self.drafts((op,)) else self.device, None),))
 
-    def drafts(self, op: Operator) -> bool:
-        """Whether an operator runs on the drafters' GPUs."""
-        return self._prefix is not None and op.name.startswith(self._prefix)
-
-    def _price(self, op: Operator) -> Cost:
-        return price_on(self.drafters if self.drafts(op) else self.device, op)
+    def drafts(self, operators: tuple[Operator, ...]) -> bool:
+        """Whether a pass is the network's; a head that it shares with the model is computed where it is, too."""
+        return self._prefix is not None and any(op.name.startswith(self._prefix) for op in operators)

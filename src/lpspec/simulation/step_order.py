@@ -74,12 +74,13 @@ def busy_ns(layout: Layout, operators: tuple[Operator, ...], kinds: int) -> Floa
 
     What runs on drafters of its own is in none but the last.
     """
-    busy, apart = np.zeros((4, kinds)), getattr(layout, "drafts", None)
+    busy, drafts = np.zeros((4, kinds)), getattr(layout, "drafts", None)
+    is_apart = drafts is not None and drafts(operators)
     for op in operators:
         for part, share in by_load(op):
             ns = np.broadcast_to(layout.decode_cost((part,)).latency_ns * share, (1, kinds))[0]
             busy[ANY] += ns
-            if apart is not None and apart(part):
+            if is_apart:
                 continue
             if isinstance(part, Elementwise):
                 busy[LANES] += ns
