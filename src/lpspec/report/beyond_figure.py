@@ -76,8 +76,9 @@ def _pieces(result: Beyond) -> Figure:
     size = (DOUBLE_COLUMN_IN, 0.4 + down * (0.5 + 0.2 * len(PIECES)))
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel().tolist()
-    for axes, case in zip(panels, taken_apart, strict=False):
+    for place, (axes, case) in enumerate(zip(panels, taken_apart, strict=False)):
         _panel(axes, result, case)
+        axes.tick_params(labelbottom=place + across >= len(taken_apart))
     for axes in panels[len(taken_apart) :]:
         axes.set_visible(False)
     if taken_apart:
