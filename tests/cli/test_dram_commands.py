@@ -90,13 +90,13 @@ def test_a_short_list_command_by_command(lpspec: Lpspec, folder: Path) -> None:
     said = lpspec("dram", "run", name, "--refresh", "none", "--commands", "out.csv", "--json", "-")
     assert (folder / "out.csv").read_text("utf-8").splitlines() == [
         HEADER,
-        *("0,ACT1,0,0,0,5,", "1,ACT2,0,0,0,5,", "8,CAS,0,,,,", "16,RD,0,0,0,5,0", "20,RD,0,0,0,5,16"),
-        *("35,PRE,0,0,0,,", "50,ACT1,0,0,0,6,", "51,ACT2,0,0,0,6,", "58,CAS,0,,,,", "66,RD,0,0,0,6,0"),
+        *("0,ACT1,0,0,0,5,", "1,ACT2,0,0,0,5,", "8,CAS,0,,,,", "16,RD,0,0,0,5,0", "20,RDA,0,0,0,5,16"),
+        *("50,ACT1,0,0,0,6,", "51,ACT2,0,0,0,6,", "58,CAS,0,,,,", "66,RD,0,0,0,6,0"),
     ]
     found = document(said)
     assert found["total_ck"] == 66 + 17 + 2
     assert found["avg_gb_per_s"] == pytest.approx(3 * 32 / (85 * 1.25))
-    assert found["command_counts"] == {"ACT1": 2, "ACT2": 2, "CAS": 2, "PRE": 1, "RD": 3}
+    assert found["command_counts"] == {"ACT1": 2, "ACT2": 2, "CAS": 2, "RD": 2, "RDA": 1}
     assert (found["row_hits"], found["row_misses"], found["row_conflicts"]) == (1, 1, 1)
     assert found["latency_ck"] == {"mean": (35 + 85 + 39) / 3, "p50": 39, "p99": pytest.approx(84.08), "max": 85}
     row_pj, burst_pj = 2048 * 8 * 0.11, 256 * (0.44 + 3.04)

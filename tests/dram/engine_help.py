@@ -1,5 +1,6 @@
 """Short ways to write request lists and to look at the commands that they cause."""
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -71,3 +72,17 @@ def violations(run: ChannelRun, device: DieSpec, controller: Controller, pim: tu
     table = commands_of(run)
     report = check_commands(_checkable(table), options, run.end_ck)
     return [str(found) for found in report.violations]
+
+
+def order_kept(requests: NDArray[np.int64], run: ChannelRun) -> None:
+    """Every request served once; reads and writes of one address in the order of the requests."""
+    asked: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for _, is_write, bank, row, column in requests.tolist():
+        asked[bank // 16, bank % 16 // 4, bank % 4, row, column].append("W" if is_write else "R")
+    got: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for _, name, *address in commands_of(run).tolist():
+        if name in ("RD", "RDA", "WR", "WRA"):
+            got[tuple(address)].append(name[0])
+    assert got == asked
+    assert (run.served_at > requests[:, 0]).all()
+    assert run.row_hits + run.row_misses + run.row_conflicts == len(requests)

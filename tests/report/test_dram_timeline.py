@@ -43,9 +43,12 @@ def drawn(requests: list[Request], **policies: Any) -> dict[tuple[str, str], lis
 
 
 def test_a_row_conflict_by_hand() -> None:
-    """ACT-2 at CK 1, RD 16, PRE 35, ACT-2 51, RD 66 of 1.25 ns; data come nCL 17 later and take 2 CK."""
+    """ACT-2 at CK 1, RD 16, PRE 35, ACT-2 51, RD 66 of 1.25 ns; data come nCL 17 later and take 2 CK.
+
+    The other row is wanted from 20 on, so PRE closes the first one.
+    """
     read = Request(0, False, 0, 2, 1, 5, 0)
-    tracks = drawn([read, read._replace(row=6)], refresh="none")
+    tracks = drawn([read, read._replace(at=20, row=6)], refresh="none")
     assert [name for _, _, name in tracks["channel", "CA"]] == [
         *("ACT1", "ACT2", "CAS", "RD", "PRE", "ACT1", "ACT2", "CAS", "RD")
     ]

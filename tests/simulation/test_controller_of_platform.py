@@ -47,7 +47,7 @@ def test_every_policy_reaches_the_controller() -> None:
     [
         ("page", "half", "'open', 'closed' or 'timeout'"),
         ("page_timeout", "64", "with page = "),
-        ("drain_low", "24", "must be below drain_high (24)"),
+        ("drain_high", "16", "drain_low (16) must be below drain_high (16)"),
         ("postpone", "9", "allowed is 0 to 8"),
     ],
 )

@@ -55,8 +55,8 @@ class Serving(Description):
         None, "CK that a row stays open without a command, 1 or more; with --page timeout only, by default 256."
     )
     postpone: int = option(0, "Refreshes of nREFI each that a busy rank may put off, 0 to 8.")
-    drain_high: int = option(24, "Queued writes of 32 at which writes are served instead of reads, 1 to 32.")
-    drain_low: int = option(8, "Queued writes down to which writes are served while reads wait, below --drain-high.")
+    drain_high: int = option(32, "Queued writes of 32 at which writes are served instead of reads, 1 to 32.")
+    drain_low: int = option(16, "Queued writes down to which writes are served while reads wait, below --drain-high.")
     age_cap: int = option(
         2048, "CK after which a request that got a place in a queue is served before any other; 0 for never."
     )

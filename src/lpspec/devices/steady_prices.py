@@ -310,7 +310,7 @@ def _intervals(share: float, most: int) -> int:
 
 def _of_reads() -> BoolArray:
     """Which counts what the NPU reads adds to: bool [COUNTED]."""
-    codes = [COMMANDS.index(name) for name in ("ACT1", "ACT2", "PRE", "PREAB", "CAS", "RD")]
+    codes = [COMMANDS.index(name) for name in ("ACT1", "ACT2", "PRE", "PREAB", "CAS", "RD", "RDA")]
     return np.isin(np.arange(COUNTED), [ACTIVE_CK, *(first + code for first in (BUS, RANKS) for code in codes)])
 
 

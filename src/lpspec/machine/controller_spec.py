@@ -56,10 +56,11 @@ class ControllerSpec(Described):
         description="refreshes of nREFI each that a busy rank may put off",
     )
     drain_high: Count = Field(
-        default=_count(24, "assumed, range 16 to 30"), description="queued writes at which they are served before reads"
+        default=_count(CONTROLLER_QUEUE, "assumed, range 16 to 32"),
+        description="queued writes at which they are served before reads",
     )
     drain_low: CountOrZero = Field(
-        default=_count_or_zero(8, "assumed, range 0 to 16"),
+        default=_count_or_zero(CONTROLLER_QUEUE // 2, "assumed, range 8 to 24"),
         description="queued writes down to which they are served while reads wait",
     )
     age_cap: CountOrZero = Field(

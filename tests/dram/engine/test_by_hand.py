@@ -1,5 +1,7 @@
 """Short request lists against CKs computed by hand from the timings of LPDDR5-6400, 8 Gb (no refresh)."""
 
+from typing import Any
+
 import pytest
 from engine_help import read as rd
 from engine_help import serve, spelt
@@ -30,15 +32,41 @@ def test_hits_of_one_bank_follow_each_other_by_nccd_l() -> None:
 def test_row_conflict_between_reads() -> None:
     # First: RD 16. PRE at ACT-2 1 + nRAS 34 = 35 (RD 16 + nRTP 8 = 24 is earlier). ACT-1 35 + nRPpb 15 = 50, ACT-2 51,
     # RD 66, data ends 66 + 19 = 85. WCK stopped at 16 + 17 + 2 + 1 = 36, so a second CAS comes before.
-    run = serve(rd(0, row=5), rd(0, row=6))
+    run = serve(rd(0, row=5), rd(17, row=6))
     expected = [(0, "ACT1"), (1, "ACT2"), (8, "CAS"), (16, "RD"), (35, "PRE")]
     assert spelt(run) == [*expected, (50, "ACT1"), (51, "ACT2"), (58, "CAS"), (66, "RD")]
     assert (run.total_ck, run.row_misses, run.row_conflicts) == (85, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("way", "name", "other", "again"), [(rd, "RD", rd, 50), (rd, "RD", wr, 50), (wr, "WR", wr, 74)]
+)
+def test_the_last_access_to_a_row_closes_it_where_another_row_is_wanted(
+    way: Any, name: str, other: Any, again: int
+) -> None:
+    # Two accesses, 16 and 20. The row closes by itself when PRE could go: at 35 behind reads; the second write ends at
+    # 20 + WL 9 + BL 2, and nWR 28 later the row closes, at 59. ACT-1 nRPpb 15 later. A request that comes when the last
+    # access has gone finds the row open, and sends PRE.
+    row = [way(0, row=5), way(0, row=5, column=16)]
+    run = serve(*row, other(19, row=6))
+    assert [c for c in spelt(run) if c[1] not in ("ACT2", "CAS")][:4] == [
+        *[(0, "ACT1"), (16, name), (20, f"{name}A"), (again, "ACT1")],
+    ]
+    late = serve(*row, other(21, row=6))
+    assert [c for c in spelt(late) if c[1] not in ("ACT2", "CAS")][:5] == [
+        *[(0, "ACT1"), (16, name), (20, name), (again - 15, "PRE"), (again, "ACT1")],
+    ]
+    assert run.total_ck == late.total_ck
+
+
+def test_a_row_that_the_other_direction_wants_stays_open() -> None:
+    run = serve(rd(0, row=5), wr(0, row=5, column=16), wr(0, row=6))
+    assert [c for c in spelt(run) if c[1] not in ("ACT2", "CAS")][:3] == [(0, "ACT1"), (16, "RD"), (30, "WRA")]
+
+
 def test_row_conflict_after_a_write() -> None:
     # WR 16; PRE at 16 + WL 9 + BL 2 + nWR 28 = 55; ACT-1 70, ACT-2 71, WR 86, data ends 86 + 11 = 97
-    run = serve(wr(0, row=5), wr(0, row=6))
+    run = serve(wr(0, row=5), wr(17, row=6))
     assert [c for c in spelt(run) if c[1] in ("PRE", "WR")] == [(16, "WR"), (55, "PRE"), (86, "WR")]
     assert run.total_ck == 97
 
@@ -52,9 +80,9 @@ def test_two_banks_open_nrrd_apart() -> None:
 
 def test_hit_overtakes_an_older_conflict_and_nothing_is_lost() -> None:
     # FR-FCFS: the third request finds row 5 open and goes at 20, before the second, which has row 6 opened:
-    # PRE 35, ACT-1 50, ACT-2 51, RD 66
+    # it closes at 35, ACT-1 50, ACT-2 51, RD 66
     run = serve(rd(0, row=5), rd(0, row=6), rd(0, row=5, column=16))
-    assert [c for c in spelt(run) if c[1] == "RD"] == [(16, "RD"), (20, "RD"), (66, "RD")]
+    assert [c for c in spelt(run) if c[1] in ("RD", "RDA")] == [(16, "RD"), (20, "RDA"), (66, "RD")]
     assert run.served_at.tolist() == [35, 85, 39]
 
 
@@ -101,8 +129,9 @@ def test_per_bank_refresh_leaves_other_banks_alone() -> None:
 
 
 def test_closed_page_precharges_with_the_last_access() -> None:
-    # RDA 16: the precharge starts by itself at max(1 + nRAS 34, 16 + nRTP 8) = 35, so ACT-1 at 50 and no PRE
-    run = serve(rd(0, row=5), rd(0, row=6), page="closed")
+    # RDA 16: the precharge starts by itself at max(1 + nRAS 34, 16 + nRTP 8) = 35, so ACT-1 at 50 and no PRE, whether
+    # the other row is wanted then or not
+    run = serve(rd(0, row=5), rd(17, row=6), page="closed")
     assert [c for c in spelt(run) if c[1] != "CAS"] == [
         *[(0, "ACT1"), (1, "ACT2"), (16, "RDA")],
         *[(50, "ACT1"), (51, "ACT2"), (66, "RDA")],

@@ -1,11 +1,10 @@
 """What holds for every run: nothing lost or wrongly reordered, every bank refreshed, bandwidth as it must be."""
 
 import itertools
-from collections import defaultdict
 
 import numpy as np
 import pytest
-from engine_help import DIE, at, commands_of, serve, streaming, violations
+from engine_help import DIE, at, commands_of, order_kept, serve, streaming, violations
 from engine_help import read as rd
 from engine_help import write as wr
 from hypothesis import given, settings
@@ -14,26 +13,12 @@ from numpy.typing import NDArray
 
 from lpspec.dram.run.command_log import CSV_HEADER, csv_lines
 from lpspec.dram.run.controller import Controller, Refresh
-from lpspec.dram.run.simulate import ChannelRun, Request, request_array, run_requests
+from lpspec.dram.run.simulate import Request, request_array, run_requests
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 from lpspec.machine.loading import die_names, load_die, load_profile
 
 IntArray = NDArray[np.int64]
-
-
-def order_kept(requests: IntArray, run: ChannelRun) -> None:
-    """Every request served once; reads and writes of one address in the order of the requests."""
-    asked: dict[tuple[int, ...], list[str]] = defaultdict(list)
-    for _, is_write, bank, row, column in requests.tolist():
-        asked[bank // 16, bank % 16 // 4, bank % 4, row, column].append("W" if is_write else "R")
-    got: dict[tuple[int, ...], list[str]] = defaultdict(list)
-    for _, name, *address in commands_of(run).tolist():
-        if name in ("RD", "RDA", "WR", "WRA"):
-            got[tuple(address)].append(name[0])
-    assert got == asked
-    assert (run.served_at > requests[:, 0]).all()
-    assert run.row_hits + run.row_misses + run.row_conflicts == len(requests)
 
 
 # Anchors

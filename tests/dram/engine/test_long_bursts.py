@@ -117,7 +117,7 @@ def test_write_to_read(group: int, ck: int) -> None:
 
 def test_a_row_closes_behind_a_read_and_a_write() -> None:
     # nRTP 26; WL 26 + BL/n_max 24 + nWTP 32
-    read, write = run(rd(0, row=5), rd(0, row=6)), run(wr(0, row=5), wr(0, row=6))
+    read, write = run(rd(0, row=5), rd(60, row=6)), run(wr(0, row=5), wr(60, row=6))
     assert at(read, "PRE")[0] - at(read, "RD")[0] == 26
     assert at(write, "PRE")[0] - at(write, "WR")[0] == 82
 

@@ -64,7 +64,7 @@ def test_hits_of_one_bank_follow_each_other_by_the_gap_of_their_group() -> None:
 def test_row_conflict_between_reads() -> None:
     # RD 50; PRE 50 + nRTP 14 = 64 (nRAS 2 + 54 = 56 is earlier); ACT-1 64 + 107 = 171, even 172 (nRC: 2 + 169 = 171);
     # RD 174 + 48 = 222. WCK stopped at 50 + 56 + 6 + 3 = 115, so a second CAS comes.
-    done = run(rd(0, row=5), rd(0, row=6))
+    done = run(rd(0, row=5), rd(51, row=6))
     assert [c for c in spelt(done) if c[1] in ("RD", "PRE", "ACT1")] == [
         *((0, "ACT1"), (50, "RD"), (64, "PRE")),
         *((172, "ACT1"), (222, "RD")),
@@ -74,7 +74,7 @@ def test_row_conflict_between_reads() -> None:
 
 def test_row_conflict_after_a_write() -> None:
     # WR 24; PRE 24 + 26 + 12 + 32 = 94; ACT-1 94 + 107 = 201, even 202; WR 204 + 22 = 226
-    done = run(wr(0, row=5), wr(0, row=6))
+    done = run(wr(0, row=5), wr(51, row=6))
     assert [c for c in spelt(done) if c[1] in ("PRE", "ACT1", "WR")] == [
         *((0, "ACT1"), (24, "WR"), (94, "PRE")),
         *((202, "ACT1"), (226, "WR")),

@@ -44,7 +44,7 @@ def test_act2_follows_act1() -> None:
 
 @pytest.mark.parametrize("nras", [34, 41])
 def test_nras(nras: int) -> None:
-    assert gap([rd(0), rd(0, row=1)], "ACT2", "PRE", device=changed(nRAS=nras)) == nras
+    assert gap([rd(0), rd(20, row=1)], "ACT2", "PRE", device=changed(nRAS=nras)) == nras
 
 
 def test_nrc() -> None:
@@ -53,18 +53,18 @@ def test_nrc() -> None:
 
 @pytest.mark.parametrize("nrp", [12, 15, 20])
 def test_nrppb(nrp: int) -> None:
-    assert gap([rd(0), rd(0, row=1)], "PRE", "ACT1", device=changed(nRPpb=nrp, nRC=34 + nrp)) == nrp
+    assert gap([rd(0), rd(20, row=1)], "PRE", "ACT1", device=changed(nRPpb=nrp, nRC=34 + nrp)) == nrp
 
 
 @pytest.mark.parametrize("nrtp", [8, 13])
 def test_nrtp(nrtp: int) -> None:
-    run = serve(*[rd(0, column=16 * i) for i in range(12)], rd(0, row=1), device=changed(nRTP=nrtp))
+    run = serve(*[rd(0, column=16 * i) for i in range(12)], rd(61, row=1), device=changed(nRTP=nrtp))
     assert at(run, "PRE")[0] - at(run, "RD")[11] == nrtp
 
 
 @pytest.mark.parametrize("nwr", [28, 31])
 def test_nwr(nwr: int) -> None:
-    assert gap([wr(0), wr(0, row=1)], "WR", "PRE", device=changed(nWR=nwr)) == 9 + 2 + nwr
+    assert gap([wr(0), wr(20, row=1)], "WR", "PRE", device=changed(nWR=nwr)) == 9 + 2 + nwr
 
 
 def test_nppd() -> None:

@@ -390,7 +390,7 @@ def test_any_program_beside_any_traffic_is_legal_and_whole(
     assert run.command_counts["PIM_MAC"] == macs
     assert (run.served_at >= 0).all()
     counts = run.command_counts
-    assert counts.get("RD", 0) + counts.get("WR", 0) == len(requests)
+    assert sum(counts.get(name, 0) for name in ("RD", "RDA", "WR", "WRA")) == len(requests)
     table = commands_of(run)
     assert len(np.unique(table["ck"])) == len(table)
     found = [line for line in violations(run, device, controller, (0, 1, 2)) if "retention" not in line]

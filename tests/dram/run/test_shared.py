@@ -85,7 +85,7 @@ def test_every_command_is_legal_and_everybody_is_served(
         counts = session.mean_of(1).command_counts
         came = int(np.searchsorted(others[:, 0], begin_ck))
         assert rate > 12 or session.served >= came - 64  # those that wait at the door of full queues
-        assert counts.get("RD", 0) + counts.get("WR", 0) >= session.served
+        assert sum(counts.get(name, 0) for name in ("RD", "RDA", "WR", "WRA")) >= session.served
     if not logs:
         return
     table = command_table(np.concatenate(logs))

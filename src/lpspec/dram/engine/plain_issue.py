@@ -98,15 +98,24 @@ def open_row(m: IntArray, log: IntArray, place: int, slot: int) -> None:
 
 @native(inline=True)
 def _serve(m: IntArray, served_at: IntArray, command: int, place: int, slot: int) -> int:
-    """RD or WR on the open row, with auto-precharge under a closed page if no other request wants the row."""
+    """RD or WR on the open row, with auto-precharge if no queued request wants the row and one wants another row.
+
+    A row that PRE would close anyway then closes as soon as it may, and its PRE takes no slot from other commands.
+    Under a closed page every row that no queued request wants closes so.
+    """
     way = command - RD
     r = place >> BANK_BITS
     age = m[SLOT + slot, Q_AGE]
     m[STATE, S_HITS + m[SLOT + slot, Q_KIND]] += 1
     retire(m, slot, way)
     code = command
-    if m[GIVEN, P_PAGE_CLOSED] != 0 and m[place, B_HIT] < 0 and m[place, B_HIT + 1] < 0:
-        code = command + RDA - RD
+    if m[place, B_HIT] < 0 and m[place, B_HIT + 1] < 0:
+        other = m[place, B_FIRST + way] if m[place, B_FIRST + way] >= 0 else m[place, B_FIRST + 1 - way]
+        if m[GIVEN, P_PAGE_CLOSED] != 0:
+            code = command + RDA - RD
+        elif other >= 0:
+            m[SLOT + other, Q_KIND] = CONFLICT
+            code = command + RDA - RD
     end = m[STATE, S_NOW] + m[GIVEN, P_NCL + way] + m[GIVEN, P_NBL]
     if m[GIVEN, P_GAP] != 0:
         note_gap(m, r)

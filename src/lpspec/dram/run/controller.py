@@ -38,8 +38,9 @@ class Controller:
         refresh: ``all-bank`` (REFAB each nREFI), ``per-bank`` (REFPB on a pair of banks, eight per nREFI) or ``none``.
         postpone: Refreshes of nREFI each that a busy rank may put off, 0 to 8; an idle rank refreshes at once.
         wck: ``on-demand`` starts WCK by CAS; ``always-on`` never needs one.
-        page: ``open`` keeps rows open; ``closed`` closes a row with the last queued access to it; ``timeout`` closes
-            a row that no queued request is for after ``page_timeout`` CK without a command.
+        page: ``open`` keeps a row open until another one of its bank is wanted: the last queued access to the row
+            closes it where a request for another one is queued; ``closed`` closes it with that access in any case;
+            ``timeout`` also closes a row that no queued request is for after ``page_timeout`` CK without a command.
         page_timeout: CK that an unused row stays open under ``timeout``, by default ``PAGE_TIMEOUT_CK``.
         drain_high: Queued writes at which they are drained.
         drain_low: Queued writes down to which they are drained while reads wait.
@@ -59,8 +60,8 @@ class Controller:
     wck: Wck = "on-demand"
     page: Page = "open"
     page_timeout: int | None = None
-    drain_high: int = 24
-    drain_low: int = 8
+    drain_high: int = state.QUEUE
+    drain_low: int = state.QUEUE // 2
     age_cap: int = 2048
     patience: int = 256
     fairness: Fairness = "pim-first"
