@@ -166,3 +166,15 @@ def test_long_streams_are_combined_without_an_error(kind: str) -> None:
         added = package.prices.added(job, package.prices.alone(job), 64)
         exact = in_the_long_run(package.prices.alone(job), added, package.device).ck
         assert counts[CK] == pytest.approx(exact, rel=2e-3)
+
+
+def test_copies_settle_in_step_with_refresh() -> None:
+    """Where reads fill the bus, a copy takes more or less by when refreshes meet it, until all take 13 nREFI."""
+    changes = {"memory.die": "lpddr6-10667-16gb", "pim.mode_steps": "1"}
+    package = PackageCommands(load_platform("lp-spec", changes), exact=False)
+    job = package.jobs.product(package.jobs.computing(3), 3, 2048, 3840, 16384)
+    (counts,) = package.prices.counts([job])
+    alone = package.prices.alone(job)
+    exact = in_the_long_run(alone, package.prices.added(job, alone, 256), package.device).ck
+    assert exact / package.device.timing.nREFI.n == pytest.approx(13, rel=5e-4)
+    assert counts[CK] == pytest.approx(exact, rel=1e-3)

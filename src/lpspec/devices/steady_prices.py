@@ -53,20 +53,24 @@ exact runs of 256 refresh intervals, which themselves take a stream on from its 
 CROWDED_ERROR = 0.0003
 """Relative error of the time of such phases beyond others', assumed: runs of them were at most 0.06 % off in all."""
 
-REFRESH_RUNS = {"spare": 64, "busy": 32}
-"""Refresh intervals, at most, of a run that finds what refresh adds; where the bus binds, all are alike."""
+MOST_INTERVALS, HEAVY_SHARE = 32, 0.2
+"""Refresh intervals, at most, of a run that finds what refresh adds; twice as many from a share of the time on."""
 
-BARE_ROWS_ERROR = 0.03
+BARE_ROWS_ERROR, BARE_ROWS_LEFT = 0.03, 0.001
 """Relative error of the time of a program whose row changes nothing hides, since an MPU has one bank, beside reads that
-nearly fill the bus, assumed: one was 2.2 % off, as reads fit into some of its pauses."""
+nearly fill the bus, assumed: one was 2.2 % off, as reads fit into some of its pauses. What is left of it, assumed,
+where a shorter one of its kind says by how much: one was 0.41 % off, of which 0.04 % were left."""
 
 BRIEF_RUN, CROWDED_RUN = 4, 8
 """Refresh intervals of the shortest run, and at least of the two that tell what reads make of it: a run over n of them
 was at most 3 % / n off, of products 0.1 % from 64 on."""
 
-IN_STEP, WHOLE_NUMBERS, LONGER = 0.05, 4, 4
-"""Copies so near a whole number of refresh intervals, up to a few, need so much longer until refreshes have met all of
-their places."""
+IN_STEP, WHOLE_NUMBERS, LONGER, LONGEST_RUN = 0.05, 4, 4, 128
+"""Copies that without refresh are so near a whole number of refresh intervals, up to a few, run so much longer, up to
+so many intervals, until refreshes have met all of their places; and so do those that may keep in step with refresh."""
+
+OWN_RUN = 1e-4
+"""Relative error of all time by a phase that may keep in step from which on it has a run of its own."""
 
 MOST_OF_SHAPE = 8
 """Phases, at most, whose mean is taken where those of a shape differ in length: each keeps in step with refresh in its
@@ -122,6 +126,7 @@ class SteadyPrices(Prices):
             return
         self._total = sum(phase.weight for phase in alike)
         self._copy_without_refresh(alike)
+        self._mend_bare_rows(alike)
         self._refresh(alike, self._total)
         for phase in alike:
             self._counts[phase.job.key] = in_the_long_run(phase.alone, phase.added, self.device).counts
@@ -186,6 +191,33 @@ class SteadyPrices(Prices):
         """Whether what the NPU reads beside a program, in its time, leaves the bus little."""
         return phase.kin.bursts > 0 and phase.place[-1] == "spare" and self._bus_share(phase) >= CROWDED_SHARE
 
+    def _mend_bare_rows(self, phases: list["_Phase"]) -> None:
+        """Take from runs of shorter ones by how much programs of bare rows are off: those that matter, one at least."""
+        bare = [phase for phase in phases if self._has_bare_rows(phase) and phase.kin.shorter is not None]
+        for members in _grouped(bare, lambda phase: phase.place).values():
+            members.sort(key=lambda phase: -phase.weight)
+            off = 0.0
+            for n, phase in enumerate(members):
+                if n > 0 and phase.weight / self._total * BARE_ROWS_ERROR < OWN_RUN:
+                    phase.bare_error = off + BARE_ROWS_LEFT
+                    continue
+                assert phase.kin.shorter is not None
+                like = self._combined(phase, phase.kin.shorter(phase.kin.bursts))
+                ratio = float(self.alone(like.job)[CK] / like.alone[CK])
+                phase.alone[CK] *= ratio
+                phase.bare_error, off = BARE_ROWS_LEFT, max(off, abs(ratio - 1))
+
+    def _has_bare_rows(self, phase: "_Phase") -> bool:
+        pim = self.device.pim_side
+        is_bare = pim is not None and pim.banks_per_mpu.n == 1 and phase.kin.beside is not None
+        return is_bare and phase.kin.bursts > 0 and self._bus_share(phase) >= FREE_SHARE
+
+    def _combined(self, phase: "_Phase", job: Job) -> "_Phase":
+        """Another phase of its family, without refresh."""
+        like = _Phase(job, 1.0)
+        like.take(phase.place, self._families[phase.place].counts([like.member()])[0])
+        return like
+
     # --- refresh
 
     def _refresh(self, phases: list["_Phase"], total: float) -> None:
@@ -202,8 +234,20 @@ class SteadyPrices(Prices):
                 found = [self._added(phase, share, len(some)) for phase in some]
                 known = self._refreshes[group] = np.mean(found, axis=0)
                 self._refreshes.setdefault(place, known)
+                some[0].added = known
             for phase in members:
-                phase.added = self._refreshes[place] if known is None else known
+                self._share_added(phase, self._refreshes[place] if known is None else known, total)
+
+    def _share_added(self, phase: "_Phase", added: FloatArray, total: float) -> None:
+        """Take what refresh adds to another phase of the shape, unless this one may keep in step, and it matters."""
+        if phase.added is added:
+            return
+        phase.added, share = added, phase.weight / total
+        if phase.kin.beside is None or not phase.kin.shape:
+            return
+        phase.off_step = self._off_step(phase.alone, added)
+        if phase.off_step * share > OWN_RUN:
+            phase.added, phase.off_step = self._added(phase, share, 1), 0.0
 
     def _added(self, phase: "_Phase", share: float, of: int) -> FloatArray:
         """By one of so many runs, together as long as their share asks for.
@@ -211,32 +255,51 @@ class SteadyPrices(Prices):
         Of a program in whose time reads fit, another one finds theirs, where it would be long with them.
         """
         kin = phase.kin
-        is_stream = kin.beside is None and kin.shorter is not None
-        intervals = max(BRIEF_RUN, _intervals(share, REFRESH_RUNS["busy" if is_stream else phase.place[-1]]) // of)
+        most = MOST_INTERVALS * (1 + (share >= HEAVY_SHARE and kin.beside is not None))
+        intervals, share = max(BRIEF_RUN, _intervals(share, most) // of), share / of
         if kin.shorter is None:
-            return self._added_by(phase, phase.run, intervals)
+            return self._added_by(phase, phase.run, (intervals, share))
         if kin.bursts == 0 or kin.brief is None or phase.place[-1] == "busy" or kin.brief is kin.shorter:
-            short = phase.place[-1] == "busy" and kin.brief is not None and intervals < REFRESH_RUNS["busy"]
+            short = phase.place[-1] == "busy" and kin.brief is not None and intervals < MOST_INTERVALS
             like = kin.brief if short and kin.brief is not None else kin.shorter
-            return self._added_by(phase, like(kin.bursts), intervals)
-        added = self._added_by(phase, kin.shorter(0), intervals)
+            return self._added_by(phase, like(kin.bursts), (intervals, share))
+        added = self._added_by(phase, kin.shorter(0), (intervals, share))
         if not self._crowded(phase):
-            return np.where(_of_reads(), self._added_by(phase, kin.brief(kin.bursts), BRIEF_RUN), added)
-        with_reads, without = (self._added_by(phase, kin.brief(n), CROWDED_RUN) for n in (kin.bursts, 0))
+            return np.where(_of_reads(), self._added_by(phase, kin.brief(kin.bursts), (BRIEF_RUN, 0.0)), added)
+        with_reads, without = (self._added_by(phase, kin.brief(n), (CROWDED_RUN, 0.0)) for n in (kin.bursts, 0))
         return added + with_reads - without
 
-    def _added_by(self, phase: "_Phase", job: Job, intervals: int) -> FloatArray:
-        like = _Phase(job, 1.0)
-        like.take(phase.place, self._families[phase.place].counts([like.member()])[0])
+    def _added_by(self, phase: "_Phase", job: Job, asked: tuple[int, float]) -> FloatArray:
+        """By a run over so many refresh intervals, on which so large a share of the time hangs."""
+        intervals, share = asked
+        like = self._combined(phase, job)
         copy = float(like.alone[CK]) / self.device.timing.nREFI.n
-        in_step = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
-        intervals = min(intervals * LONGER, 2 * REFRESH_RUNS["spare"]) if in_step else intervals
-        if not is_long(like.alone, self.device) or (like.kin.before is None and intervals < LONG_RUN):
-            return self.added(job, like.alone, intervals)
-        error = MOST_NOISE * (INTERVALS / intervals) ** 2
-        enough = Enough(intervals, float(like.alone[CK]), error if intervals >= LONG_RUN else None)
-        before, kind = (job.work, "longer") if like.kin.before is None else (like.kin.before(), "brief")
-        return self._added_behind(before, job, like.alone, (enough, kind))
+        slow = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
+        intervals = min(intervals * LONGER, LONGEST_RUN) if slow else intervals
+        is_bound = phase.place[-1] == "busy"
+        if not is_long(like.alone, self.device) or is_bound or (like.kin.before is None and intervals < LONG_RUN):
+            added = self.added(job, like.alone, intervals)
+        else:
+            error = MOST_NOISE * (INTERVALS / intervals) ** 2
+            one_will_do = intervals == MOST_INTERVALS and copy >= intervals and like.kin.beside is not None
+            several = intervals >= LONG_RUN and not one_will_do
+            enough = Enough(intervals, float(like.alone[CK]), error if several else None)
+            before, kind = (job.work, "longer") if like.kin.before is None else (like.kin.before(), "brief")
+            added = self._added_behind(before, job, like.alone, (enough, kind))
+        if slow or job.key != phase.run.key or self._off_step(like.alone, added) * share <= OWN_RUN:
+            return added
+        return self.added(job, like.alone, min(intervals * LONGER, LONGEST_RUN))
+
+    def _off_step(self, alone: FloatArray, added: FloatArray) -> float:
+        """Relative change of the time of copies if they came to keep in step with refresh; 0 if they can't.
+
+        A copy serves a refresh more or less than others. Where a whole number of intervals lies between these times,
+        copies may settle at it: each then meets refreshes where the one before did.
+        """
+        interval_ck = self.device.timing.nREFI.n
+        copy = float(alone[CK]) / (interval_ck - float(added[CK]))
+        off = abs(copy - max(1, round(copy)))
+        return off / copy if off < added[CK] / interval_ck else 0.0
 
     # --- error
 
@@ -255,11 +318,8 @@ class SteadyPrices(Prices):
 
     def _error(self, phase: "_Phase") -> float:
         """Relative error of its time, about."""
-        pim = self.device.pim_side
-        is_bare = pim is not None and pim.banks_per_mpu.n == 1 and phase.kin.beside is not None
-        beside = is_bare and phase.kin.bursts > 0 and self._bus_share(phase) >= FREE_SHARE
         found = self._families[phase.place].error + self._crowded(phase) * CROWDED_ERROR
-        return found + beside * BARE_ROWS_ERROR
+        return found + phase.bare_error + phase.off_step
 
 
 class _Phase:
@@ -270,6 +330,7 @@ class _Phase:
         self.job, self.run, self.kin, self.times = job, job, job.kin, times
         self.place: Place = ()
         self.alone = self.added = np.zeros(COUNTED)
+        self.off_step = self.bare_error = 0.0
 
     @property
     def weight(self) -> float:
