@@ -1,5 +1,6 @@
 """What others measured, read from their tables and logs: the figures come back, and every bad line is named."""
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -229,3 +230,30 @@ def test_a_depth_that_says_nothing_is_refused() -> None:
         read_csv("accepted\n3\n", "t", 2)
     with pytest.raises(InputError, match="with 1 drafts it is 1 to 2"):
         read_log(SGLANG.format(running=1, length=2.5), "t", 1)
+
+
+LONG = 60_000
+LONG_LINES = [
+    "Decode batch. #running-req: " + "x" * LONG,
+    "Decode batch #running-req: x " * (LONG // 29),
+    "SpecDecoding metrics: Drafted: 3 tokens " * (LONG // 40),
+    "draft acceptance = / 3 generated) " * (LONG // 33),
+    "Spec" * (LONG // 4),
+    "vllm:spec_decode_num_accepted_tokens_per_pos{" + 'position="0"' * (LONG // 12),
+    "vllm:spec_decode_num_accepted_tokens_per_pos{" + 'position="0"' * (LONG // 12) + "}",
+]
+
+
+@pytest.mark.parametrize("line", LONG_LINES, ids=range(len(LONG_LINES)))
+def test_a_long_line_takes_no_time(line: str) -> None:
+    """Some took half a minute, each thing that a form looks for being tried at every place."""
+    begin = time.process_time()
+    with pytest.raises(InputError, match="no line of"):
+        read_log(line, "server.log", 4)
+    assert time.process_time() - begin < 0.5
+
+
+def test_a_position_of_many_digits_is_refused() -> None:
+    name = "vllm:spec_decode_num"
+    with pytest.raises(InputError, match="of positions 0, 1, 2"):
+        read_log(f'{name}_drafts 1\n{name}_accepted_tokens_per_pos{{position="{"1" * 5000}"}} 1', "metrics")

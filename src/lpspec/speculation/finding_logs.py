@@ -25,20 +25,25 @@ from lpspec.speculation.geometric import MOST_DRAFTS, Geometric, rate_of_mean
 from lpspec.text_files import split_lines
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_VLLM = re.compile(
-    r"SpecDecoding metrics: .*?Drafted: (?P<drafted>[^ ]+) tokens.*?Per-position acceptance rate: "
-    r"(?P<rates>.+?)(?:, Avg Draft acceptance rate.*)?$"
+_VLLM = (
+    re.compile(  # each form takes the first of what it looks for (?>...), so that a long line takes no longer each time
+        r"(?>.*?SpecDecoding metrics: )(?>.*?Drafted: )(?P<drafted>[^ ]++) tokens(?>.*?Per-position acceptance rate: )"
+        r"(?P<rates>.+?)(?:, Avg Draft acceptance rate.*)?$"
+    )
 )
 _LLAMA_CPP = re.compile(
-    r"draft acceptance = .*?/ *(?P<drafted>[^ ]+) generated\).*?acceptance rate per position = \((?P<rates>[^)]*)\)"
+    r"(?>.*?draft acceptance = )(?>.*?/ *+)(?P<drafted>[^ ]++) generated\)"
+    r"(?>.*?acceptance rate per position = \()(?P<rates>[^)]*+)\)"
 )
-_OLDER = re.compile(r"(Spec\w+ metrics: Draft acceptance rate|draft acceptance rate =)")
-_SGLANG = re.compile(r"Decode batch\b.*?#running-req: (?P<running>[^ ,]+).*?accept len: (?P<length>[^ ,]+)")
-_DRAFTS = re.compile(r"vllm:spec_decode_num_drafts(?:_total)?(?P<labels>\{[^}]*\})? (?P<value>\S+)")
+_OLDER = re.compile(r"(\bSpec\w++ metrics: Draft acceptance rate|draft acceptance rate =)")
+_SGLANG = re.compile(
+    r"(?>.*?Decode batch\b)(?>.*?#running-req: )(?P<running>[^ ,]++)(?>.*?accept len: )(?P<length>[^ ,]++)"
+)
+_DRAFTS = re.compile(r"vllm:spec_decode_num_drafts(?:_total)?(?P<labels>\{[^}]*+\})? (?P<value>\S+)")
 _MODEL = re.compile(r"model_name=\"([^\"]*)\"")
 _ACCEPTED = re.compile(
-    r"vllm:spec_decode_num_accepted_tokens_per_pos(?:_total)?(?P<labels>\{[^}]*position=\"(?P<position>[0-9]+)\"[^}]*\})"
-    r" (?P<value>\S+)"
+    r"vllm:spec_decode_num_accepted_tokens_per_pos(?:_total)?"
+    r"(?P<labels>(?>\{(?=[^}]*+\})[^}]*position=\"(?P<position>[0-9]++)\"[^}]*+\})) (?P<value>\S+)"
 )
 
 
@@ -90,7 +95,7 @@ def read_log(text: str, where: str, drafts: int | None = None) -> Finding:
 
 def _intervals(lines: list[tuple[str, str]]) -> Iterator[_Interval]:
     for where, line in lines:
-        if found := _VLLM.search(line) or _LLAMA_CPP.search(line):
+        if found := _VLLM.match(line) or _LLAMA_CPP.match(line):
             drafted = _number(found["drafted"], f"{where}: drafted tokens")
             said = found["rates"].split(",")
             at = f"{where}: rate"
@@ -114,7 +119,7 @@ def _weighed(intervals: list[_Interval], where: str) -> Survival:
 def _lengths(lines: list[tuple[str, str]]) -> Iterator[tuple[str, float, float]]:
     """Where it stands, requests that ran, and tokens per pass."""
     for where, line in lines:
-        if found := _SGLANG.search(line):
+        if found := _SGLANG.match(line):
             yield (
                 where,
                 _number(found["running"], f"{where}: #running-req"),
@@ -141,7 +146,7 @@ def _counters(lines: list[tuple[str, str]], where: str) -> Survival | None:
     if len(named) > 1:
         raise InputError(f"{where}: counts drafts of {len(named)} models ({listed(sorted(named), 60)}): keep one")
     drafts = _summed(lines, _DRAFTS, lambda found: 0)
-    accepted = _summed(lines, _ACCEPTED, lambda found: int(found["position"]))
+    accepted = _summed(lines, _ACCEPTED, lambda found: int(found["position"][:9]))
     if not drafts and not accepted:
         return None
     if not drafts.get(0) or sorted(accepted) != list(range(len(accepted))) or not 0 < len(accepted) <= MOST_DRAFTS:
