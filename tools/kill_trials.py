@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 STUDY = """
@@ -219,6 +220,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="kinds whose name begins so")
     asked = parser.parse_args()
+    if any(name.startswith(asked.only) for name in KINDS if "Dask" in name) and find_spec("distributed") is None:
+        parser.error("trials by Dask need it: pip install 'lpspec[dask]', or name other kinds by --only")
     wrong = total = 0
     print(f"{'command':24}{'kills':>6}{'ended':>7}{'lost':>6}{'doubled':>9}{'torn':>6}{'half written':>14}", flush=True)
     for name, (share, kind) in KINDS.items():

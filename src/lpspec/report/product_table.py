@@ -14,7 +14,7 @@ def product_blocks(price: ProductPrice) -> Iterator[Any]:
     asked = price.product
     size = f"{asked.m} x {asked.k:,} by {asked.k:,} x {asked.n:,}"
     table = new_table(
-        f"{price.platform}: {size}, weights of {asked.weights} bits, activations of {asked.activations}",
+        f"{price.platform}: {size}\nweights of {asked.weights} bits, activations of {asked.activations}",
         "device|counted|>count|>energy nJ|>share",
     )
     for row in product_rows(price):
