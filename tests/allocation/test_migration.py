@@ -42,12 +42,16 @@ def dynamic(name: str) -> DynamicAllocator:
 
 
 @st.composite
-def games(draw: st.DrawFn, steps: int, most: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Prices of some steps under some placements, and distances on a line as prices of moves: whole numbers."""
+def games(draw: st.DrawFn, steps: int, most: int, dearest: int = 1) -> tuple[list[list[int]], list[list[int]]]:
+    """Prices of some steps under some placements, and distances on a line as prices of moves: whole numbers.
+
+    Moves up the line cost up to ``dearest`` times as much as those down.
+    """
     count = draw(st.integers(1, most))
     spots = draw(st.lists(st.integers(0, 12), min_size=count, max_size=count))
     prices = draw(st.lists(st.lists(st.integers(0, 9), min_size=count, max_size=count), min_size=1, max_size=steps))
-    return prices, [[abs(a - b) for b in spots] for a in spots]
+    up = draw(st.integers(1, dearest))
+    return prices, [[up * (b - a) if b > a else a - b for b in spots] for a in spots]
 
 
 def cheapest(prices: list[list[int]], move: list[list[int]], last: int | None, end: int) -> int:
@@ -61,7 +65,7 @@ def cheapest(prices: list[list[int]], move: list[list[int]], last: int | None, e
 
 
 @settings(max_examples=150)
-@given(games(steps=4, most=3))
+@given(games(steps=4, most=3, dearest=3))
 def test_the_decision_is_that_of_all_ways_tried(game: tuple[list[list[int]], list[list[int]]]) -> None:
     prices, move = game
     distance = np.array(move, np.float64)

@@ -152,6 +152,14 @@ def test_13b_overflows_pim_ranks_onto_the_dram_rank() -> None:
     assert exclusive_bytes < dram_bytes <= 4 * GIB - other_bytes(model)
 
 
+def test_what_only_the_dram_rank_holds_leaves_no_room_for_a_second_cache() -> None:
+    model, platform = load_model("vicuna-13b").model_copy(update={"medusa_heads": 6}), platform_with()
+    allocator = hybrid(model, platform, 4, 4000)
+    assert_sound(allocator, platform, 4004)
+    assert not allocator.kv_on_dram
+    assert hybrid(model, platform, 4, 2000).kv_on_dram
+
+
 def test_33b_does_not_fit_the_package() -> None:
     model = load_model("vicuna-33b")
     with pytest.raises(InputError) as caught:

@@ -206,6 +206,20 @@ def test_acceptance_in_the_grown_tree_is_that_of_the_tree(
     assert accepted_length(tree.trunk(), ranks) == len(right) - moved
 
 
+def test_a_draft_that_lies_one_place_behind_its_own_moves() -> None:
+    growth, price = make_growth(1, 2, 3), np.array([[np.inf, np.inf, 1.0]] * 2)
+    assert grow_best_tree(np.array([[0.5, 0.4]]), price, growth) == 3
+    found = [kernels.accepted_in(growth, 3, np.array([rank], np.int8)) for rank in (0, 1, -1)]
+    assert found == [(1, 0), (1, 1), (0, 0)]
+
+
+def test_of_equal_guesses_the_first_is_drafted_whatever_order_they_had() -> None:
+    growth, price = make_growth(1, 2, 2), np.array([[np.inf, 1.0]] * 2)
+    for accuracy, rank in (([0.3, 0.4], 1), ([0.4, 0.4], 0)):
+        assert grow_best_tree(np.array([accuracy]), price, growth) == 2
+        assert growth.rank[1] == rank
+
+
 def test_an_observed_rank_moves_the_whole_list() -> None:
     accuracy, weight = np.array([[0.5, 0.25, 0.0]]), np.array([[9.0, 9.0, 9.0]])
     kernels.learn_rank(accuracy, weight, 0, 1, 100.0)

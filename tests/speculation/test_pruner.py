@@ -205,7 +205,10 @@ def test_chain_feedback_scores_a_head_only_where_those_before_it_were_right_at_o
     pruner.observe(2, np.array([0, 1], np.int8), tree, 2)
     assert np.array_equal(pruner.accuracy[1], PAPER[1])
     pruner.observe(4, np.array([-1, 0], np.int8), tree, 1)
-    assert pruner.accuracy[1].tolist() == pytest.approx([0.2 * 64 / 65, (0.1 * 64 + 1) / 65])  # of position 2 alone
+    of_position_2_alone = pytest.approx([0.2 * 64 / 65, (0.1 * 64 + 1) / 65])
+    assert pruner.accuracy[1].tolist() == of_position_2_alone
+    pruner.observe(5, np.array([-1, -1], np.int8), tree, 2)  # what head 1 guessed at 4 is known now; head 0 was wrong
+    assert pruner.accuracy[1].tolist() == of_position_2_alone
 
 
 def test_a_new_turn_forgets_what_was_waiting() -> None:

@@ -160,9 +160,10 @@ def test_a_drain_goes_from_one_mark_to_the_other(high: int, low: int) -> None:
     assert drained == high - low
 
 
-@pytest.mark.parametrize(("ranks", "order"), [(2, ["RD", "ACT2"]), (8, ["ACT2", "RD"])])
+@pytest.mark.parametrize(("ranks", "order"), [(2, ["RD", "ACT2"]), (6, ["RD", "ACT2"]), (7, ["ACT2", "RD"])])
 def test_act2_goes_before_a_read_from_a_slot_for_each_rank_before_its_deadline(ranks: int, order: list[str]) -> None:
     # ACT-1 of rank 1 at 15; at 16 = 1 + nRCD 15 rank 0 may read, too. The deadline is 15 + nAAD 8 = 23, which two ranks
-    # make urgent from 21 on, so the read goes first; eight from 15 on.
+    # make urgent from 21 on, so the read goes first, as with six from 17 on; seven from 16 on.
     run = serve(rd(0), rd(0, column=16), rd(15, rank=1), ranks=ranks)
     assert spelt(run)[3:6] == [(15, "ACT1"), (16, order[0]), (17, order[1])]
+    assert (run.row_hits, run.row_misses) == (1, 2)  # what opens a row, with the ACT-2 at once or later, is a miss

@@ -213,6 +213,13 @@ def test_idd_profile_prices_refresh_and_background() -> None:
     assert energy_pj["idle_die_ns"] == pytest.approx(36.825 * (2 * run.total_ck - active) * 1.25)
 
 
+def test_a_refresh_of_a_pair_costs_an_eighth_of_one_of_all_banks() -> None:
+    run = run_requests([rd(0), rd(8 * 3125)], DIE, Controller(refresh="per-bank"))
+    refreshing_pj = run.activity.by_event_pj(load_profile("micron-y52p"))["refreshing_die_ns"]
+    assert run.command_counts["REFPB"] > 56
+    assert refreshing_pj == pytest.approx(run.command_counts["REFPB"] / 8 * 172.5 * 1.05 * 210)
+
+
 # Input and output
 
 
