@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -25,10 +26,6 @@ from lpspec.machine.energy_profile import EnergyProfile
 
 BLOCKS_BEFORE, BLOCKS_BEYOND = 30, 2
 """Blocks of keys that are decided along with one: those of a thousand tokens."""
-
-
-MOST_EVENTS = 64
-"""Numbers of keys of which events are kept, choice by choice: 100 KB each; more are priced again once decided."""
 
 
 class AttentionSplits(ABC):
@@ -60,19 +57,7 @@ class AttentionSplits(ABC):
         if self.pim.spec.attention_split == "positions":
             return self._share_cost(op, self.key_share(op)) * float(op.count)
         latency_ns, pim_heads = self.attention_split(op)
-        return Cost(latency_ns * op.count, self._decided_activity(op, pim_heads))
-
-    def _decided_activity(self, op: Attention, pim_heads: IntArray) -> Activity:
-        """``_heads_activity`` of heads that were decided, looked up where one table has them all."""
-        known = self._tables_of(op)
-        keys, tokens = np.broadcast_arrays(op.keys, op.tokens)
-        found, row = np.unique(keys, return_inverse=True)
-        places = [known.get(k) for k in found.tolist()]
-        table = places[0][0] if places and places[0] else None  # a grid may be empty
-        if table is None or table.events is None or not all(place and place[0] is table for place in places):
-            return self._heads_activity(op, pim_heads)
-        rows = np.array([place[1] for place in places if place])[row.reshape(keys.shape)]
-        return table.events_of(pim_heads, rows, tokens - 1, op.count)
+        return Cost(latency_ns * op.count, self._heads_activity(op, pim_heads))
 
     def pim_cache(self, op: Attention) -> KvShare:
         """How new keys and values are dealt to the PIM ranks, which always keep them."""
@@ -175,12 +160,14 @@ class AttentionSplits(ABC):
             if len(wanted) == 1:  # that of a step alone: those of the run before it cost little more along with it
                 wanted |= _blocks_around(max(wanted), self.pim.spec.lanes.n) - known.keys()
             beside = self._of_products(profile) * (op.count / self.attention_layers)
-            for table, its_keys in self._tabulated(op, sorted(wanted), profile):
+            for table, its_keys in self._tabulated(op, sorted(wanted)):
                 its, rows = (np.array(part) for part in zip(*its_keys, strict=True))
+                energy = partial(self._heads_energy_pj, op, profile)
                 if self.pim.spec.scores_order == "together":
-                    decided = table.decided(rows, op.count, beside)
+                    decided = table.decided(rows, op.count, beside, energy)
                 else:
-                    decided = table.no_worse(rows, op.count, beside, self._heads_together(op, its, profile))
+                    usual = self._heads_together(op, its, profile)
+                    decided = table.no_worse(rows, op.count, beside, energy, usual)
                 known |= dict(zip(its.tolist(), zip(*decided, strict=True), strict=True))
         found = [known[k] for k in keys.tolist()]
         return np.stack([ns for ns, _ in found]), np.stack([heads for _, heads in found])
@@ -196,30 +183,31 @@ class AttentionSplits(ABC):
         """The table for each number of keys, and the row in it, wherever weights lie."""
         return self._known.heads_of.setdefault((_kind_of(op), self.kv_on_dram), {})
 
-    def _tabulated(
-        self, op: Attention, keys: list[int], profile: EnergyProfile
-    ) -> Iterator[tuple[HeadTable, list[tuple[int, int]]]]:
+    def _tabulated(self, op: Attention, keys: list[int]) -> Iterator[tuple[HeadTable, list[tuple[int, int]]]]:
         """Tables for some numbers of keys, each with those that it has and their rows; one for all that are new."""
         known = self._tables_of(op)
         if new := [k for k in keys if k not in known]:
-            table = self._head_table(op, np.array(new, np.int64)[:, None], profile)
+            table = self._head_table(op, np.array(new, np.int64)[:, None])
             known |= {k: (table, row) for row, k in enumerate(new)}
         for table in {id(known[k][0]): known[k][0] for k in keys}.values():
             yield table, [(k, known[k][1]) for k in keys if known[k][0] is table]
 
-    def _head_table(self, op: Attention, keys: IntArray, profile: EnergyProfile) -> HeadTable:
-        """Costs of one layer, those choices that are best for some size and keys, int64 [keys, 1]."""
-        sizes = np.arange(1, self.max_tokens + 1)
-        one = replace(op, count=1, tokens=sizes).over(keys)
-        heads = np.array(self._allowed_heads(op)[::-1])
-        each, last = heads[:, None, None], len(heads) - 1
-        works = self.pim.scores(one, each), self.pim.values(one, each)
-        latency_ns = self._beside_npu_ns(one, each, works)
-        on_npu, on_pim = self.npu.attention_activity(one, op.kv_heads - each), self._pim_activity(one, each, works)
-        energy_pj = np.broadcast_to(self._energy_pj(Cost(latency_ns, on_npu + on_pim), profile), latency_ns.shape)
-        best = last - np.argmin(latency_ns[::-1], axis=0)
-        kept = (on_npu, on_pim) if len(keys) <= MOST_EVENTS else None
-        return HeadTable(heads, latency_ns, energy_pj, best, kept)
+    def _head_table(self, op: Attention, keys: IntArray) -> HeadTable:
+        """Time of one layer with every choice, over some numbers of keys, int64 [keys, 1]."""
+        one, heads = self._one_layer(op, keys), np.array(self._allowed_heads(op)[::-1])
+        latency_ns = self._attention_makespan_ns(one, heads[:, None, None])
+        return HeadTable(keys, heads, latency_ns, len(heads) - 1 - np.argmin(latency_ns[::-1], axis=0))
+
+    def _heads_energy_pj(
+        self, op: Attention, profile: EnergyProfile, keys: IntArray, pim_heads: IntArray, latency_ns: FloatArray
+    ) -> FloatArray:
+        """Energy of one layer over some numbers of keys, int64 [keys, 1], as ``HeadTable`` asks for it."""
+        activity = self._heads_activity(self._one_layer(op, keys), pim_heads)
+        return np.broadcast_to(self._energy_pj(Cost(latency_ns, activity), profile), latency_ns.shape)
+
+    def _one_layer(self, op: Attention, keys: IntArray) -> Attention:
+        """A layer of trees of 1, 2, 3 and more tokens over whole blocks of keys."""
+        return replace(op, count=1, tokens=np.arange(1, self.max_tokens + 1)).over(keys)
 
     def _best_heads(self, op: Attention) -> tuple[FloatArray, IntArray]:
         """Time of one layer, and the heads of the best division, each size by itself."""
