@@ -250,7 +250,7 @@ class AttentionSplits(ABC):
 
     def _energy_pj(self, cost: Cost, profile: EnergyProfile) -> FloatArray:
         """Energy, of all dies meanwhile too."""
-        return np.asarray(sum(self.pim.timing.standing_by(cost).activity.energy_pj(profile).values()), np.float64)
+        return np.asarray(sum(self.pim.timing.energy_pj(cost, profile).values()), np.float64)
 
 
 def _blocks_around(keys: int, lanes: int) -> set[int]:

@@ -96,7 +96,7 @@ class WeighedAllocator(BalancedAllocator):
         return [lambda op, cost: self._weight(cost, op.tokens)]
 
     def _weight(self, cost: Cost, tokens: Count) -> FloatArray:
-        parts: Mapping[str, Real] = self.pim.timing.standing_by(cost).activity.energy_pj(self._profile)
+        parts: Mapping[str, Real] = self.pim.timing.energy_pj(cost, self._profile)
         worth = self._ns_worth_pj[np.minimum(tokens, len(self._ns_worth_pj)) - 1]
         return np.asarray(sum(parts.values()) + cost.latency_ns * worth, np.float64)
 

@@ -3,12 +3,14 @@
 Nothing here is fitted: every term is a sum of JEDEC timings of the die that the command level runs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 
 from lpspec.devices.cost import Activity, Cost
 from lpspec.dram.energy import refresh_ns, waiting
 from lpspec.machine.die import DieSpec
+from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import MemorySpec
 
 
@@ -83,8 +85,12 @@ class MemoryTiming:
         closed = waiting(waited_ns, refreshing_ns, self.device, self.power_down)
         return Cost(cost.latency_ns, cost.activity + always + closed)
 
+    def energy_pj(self, cost: Cost, profile: EnergyProfile) -> Mapping[str, Real]:
+        """Energy by component of a cost and of what all dies do meanwhile."""
+        return (self.standing_by(cost) if profile.has_standby else cost).activity.energy_pj(profile)
 
-@cache
+
+@lru_cache(64)
 def timing_of(memory: MemorySpec) -> MemoryTiming:
     """The timing of a package's memory."""
     ranks = memory.dram_ranks.n + memory.pim_ranks.n

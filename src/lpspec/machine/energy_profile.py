@@ -5,7 +5,8 @@ component is a constant in ``EnergyProfile`` and a line in ``Activity``, and is 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from pydantic import Field
 
@@ -39,6 +40,22 @@ class EnergyProfile(MemoryPrices):
     def pim_mac_pj(self) -> float:
         """One INT8 multiply-accumulate in a PIM unit, pJ."""
         return (self.mac_int8 if self.pim_mac_int8 is None else self.pim_mac_int8).value
+
+    @cached_property
+    def prices(self) -> tuple[tuple[str, float], ...]:
+        """Component and energy, pJ, of every kind of event."""
+        return tuple((event.component, self.pj_of(event.constant)) for event in EVENTS.values())
+
+    @property
+    def has_standby(self) -> bool:
+        """Whether dies cost anything while they refresh or wait."""
+        return any(pj for component, pj in self.prices if component == "static")
+
+    def __copy__(self) -> Self:
+        """A copy that may get other constants, and finds its prices anew."""
+        copied = super().__copy__()
+        copied.__dict__.pop("prices", None)
+        return copied
 
     def pj_of(self, constant: str) -> float:
         """A constant or sum of constants by name, in pJ per event; 0 where this profile has none.
@@ -99,11 +116,20 @@ class Activity(NamedTuple):
         """Events of both, one after the other or side by side."""
         if self is NOTHING or other is NOTHING:
             return other if self is NOTHING else self
-        return Activity._make(map(_plus, self, other))
+        return Activity._make(
+            [  # spelled out: sums of costs are most of what closed forms do
+                more
+                if type(one) is float and one == 0.0
+                else one
+                if type(more) is float and more == 0.0
+                else one + more
+                for one, more in zip(self, other, strict=True)
+            ]
+        )
 
     def __mul__(self, factor: Real) -> "Activity":  # type: ignore[override]
         """Events of ``factor`` repetitions."""
-        return Activity._make([count if _is_nothing(count) else count * factor for count in self])
+        return Activity._make([count if type(count) is float and count == 0.0 else count * factor for count in self])
 
     def by_event_pj(self, profile: EnergyProfile) -> dict[str, Real]:
         """Energy of every event that occurred, pJ, by its name."""
@@ -113,8 +139,10 @@ class Activity(NamedTuple):
     def energy_pj(self, profile: EnergyProfile) -> dict[str, Real]:
         """Energy by component, pJ; static power of a whole platform is left to whoever knows the time."""
         total: dict[str, Real] = dict.fromkeys(COMPONENTS, 0.0)
-        for name, pj in self.by_event_pj(profile).items():
-            total[EVENTS[name].component] = _plus(total[EVENTS[name].component], pj)
+        for count, (component, pj) in zip(self, profile.prices, strict=True):
+            if pj and not _is_nothing(count):
+                before = total[component]
+                total[component] = count * pj if _is_nothing(before) else before + count * pj
         return total
 
 
@@ -134,9 +162,3 @@ prices them, refresh and standby of the dies."""
 def _is_nothing(count: Real) -> bool:
     """Most devices cause few kinds of events, and a number is not spread over a grid for nothing."""
     return type(count) is float and count == 0.0
-
-
-def _plus(one: Real, other: Real) -> Real:
-    if type(one) is float and one == 0.0:  # spelled out: sums of costs are most of what closed forms do
-        return other
-    return one if type(other) is float and other == 0.0 else one + other

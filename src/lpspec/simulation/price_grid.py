@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lpspec.allocation.parts import CostInParts
+from lpspec.allocation.parts import CostInParts, Part
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS, Cost
 from lpspec.simulation.workload import System
@@ -116,21 +116,22 @@ class GridEnergy:
 def grid_prices(system: System, cost: Cost, shape: tuple[int, int]) -> tuple[FloatArray, GridEnergy]:
     """Latency, float64 [contexts, sizes], and energy of memory and MACs on a grid, static power included."""
     latency_ns, parts = np.zeros(shape), []
-    for part_cost, part_shape, place in _in_parts(cost, shape):
+    for part_cost, part_shape, place in _in_parts(cost, shape, system.profile.has_standby):
         energy = PartEnergy(part_shape, _by_component_pj(system, part_cost), place)
         latency_ns += energy.over_grid(np.asarray(part_cost.latency_ns, np.float64))
         parts.append(energy)
     return latency_ns, GridEnergy(shape, tuple(parts))
 
 
-def _in_parts(cost: Cost, shape: tuple[int, int]) -> Iterator[tuple[Cost, tuple[int, int], IntArray | None]]:
+def _in_parts(
+    cost: Cost, shape: tuple[int, int], has_standby: bool
+) -> Iterator[tuple[Cost, tuple[int, int], IntArray | None]]:
+    """The parts of a cost, each with what all dies do meanwhile where that costs anything."""
     if not isinstance(cost, CostInParts) or not cost.adds_up:
         yield cost, shape, None
         return
-    standing_by = cost.timing.standing_by
-    yield standing_by(cost.beside), (1, shape[1]), None
-    for part in cost.parts:
-        yield standing_by(part.cost), part.shape, part.place
+    for part in (Part(cost.beside, (1, shape[1])), *cost.parts):
+        yield cost.timing.standing_by(part.cost) if has_standby else part.cost, part.shape, part.place
 
 
 def priced(system: System, cost: Cost, shape: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
