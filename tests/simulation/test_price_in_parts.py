@@ -92,7 +92,7 @@ def test_tiles_are_looked_up_as_they_are_computed(tokens: int) -> None:
         op = replace(placed.gemm, count=1, tokens=tokens)
         found_ns = allocator._split_ns(tokens, placed, columns)
         assert (found_ns == allocator.makespan_ns(tokens, placed.gemm, columns)).all()
-        looked_up, computed = allocator._split_events(op, placed, columns), allocator._split_activity(op, columns)
+        looked_up, computed = allocator._split_events(op, placed, columns, 1), allocator._split_activity(op, columns)
         for name in EVENTS:
             assert getattr(looked_up, name) == pytest.approx(getattr(computed, name), rel=1e-14)
 

@@ -129,4 +129,4 @@ def first_copies(placed: list[PlacedGemm], count: int) -> list[PlacedGemm]:
 
 
 def _with_copies(p: PlacedGemm, copies: int) -> PlacedGemm:
-    return replace(p, gemm=replace(p.gemm, count=copies))
+    return p if p.gemm.count == copies else replace(p, gemm=replace(p.gemm, count=copies))

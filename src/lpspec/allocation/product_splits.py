@@ -22,7 +22,7 @@ from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.placement import PlacedGemm, first_copies
 from lpspec.allocation.tiled_products import Priced, Shape, TiledProduct, alike, side_by_side, tabulate
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.devices.cost import Activity, Cost, each_count, off_chip_read
+from lpspec.devices.cost import Activity, Cost, off_chip_read
 from lpspec.devices.pim_format import format_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div
@@ -53,8 +53,8 @@ class ProductSplits(AttentionSplits):
         return reduce(add, (self._split_cost(op, split) for split in self.gemm_splits(op)), Cost())
 
     def _split_cost(self, op: Gemm, split: GemmSplit) -> Cost:
-        once = self._split_events(op, split.placed, split.pim_columns)
-        return Cost(split.latency_ns, once) * float(split.placed.gemm.count * op.runs)
+        copies = split.placed.gemm.count * op.runs
+        return Cost(split.latency_ns * float(copies), self._split_events(op, split.placed, split.pim_columns, copies))
 
     def _split_activity(self, op: Gemm, pim_columns: IntArray) -> Activity:
         """Events of all copies of a product of which PIM computes some columns and the NPU the others."""
@@ -209,16 +209,23 @@ class ProductSplits(AttentionSplits):
         """Time of one copy by its best split; where room is short the same are asked for again and again."""
         key = tokens, placed.gemm.name, placed.gemm.k, placed.gemm.n, placed.fewest, placed.most
         if key not in self._known.least_of:
-            self._known.least_of[key] = float(self._best_split(tokens, placed).latency_ns)
+            self._known.least_of[key] = self._least_of(tokens, placed)
         return self._known.least_of[key]
+
+    def _least_of(self, tokens: int, placed: PlacedGemm) -> float:
+        if tokens > self.max_tokens:
+            return float(self._best_split(tokens, placed).latency_ns)
+        tiles, table = self._tiles(placed, or_npu_alone=False), self._tiled(placed)
+        best = tiles[_last_least(self._tile_weight(table, slice(tokens - 1, tokens))[0, tiles])]
+        return float(table.latency_ns[tokens - 1, best])
 
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
         """What the split of one copy minimises: time."""
         return latency_ns
 
-    def _tile_weight(self, table: TiledProduct) -> FloatArray:
-        """The same of a whole table: float64 [tokens, tiles + 1]."""
-        return table.latency_ns
+    def _tile_weight(self, table: TiledProduct, sizes: slice = slice(None)) -> FloatArray:
+        """The same of a table, for some of its sizes: float64 [sizes, tiles + 1]."""
+        return table.latency_ns[sizes]
 
     def allowed_tiles(self, placed: PlacedGemm) -> IntArray:
         """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
@@ -233,14 +240,11 @@ class ProductSplits(AttentionSplits):
         ]
         return split_ns
 
-    def _split_events(self, op: Gemm, placed: PlacedGemm, pim_columns: IntArray) -> Activity:
-        """Events of one copy, likewise."""
+    def _split_events(self, op: Gemm, placed: PlacedGemm, pim_columns: IntArray, copies: int) -> Activity:
+        """Events of so many copies, likewise."""
         if np.max(op.tokens, initial=0) > self.max_tokens:
-            return self._split_activity(replace(placed.gemm, count=1, tokens=op.tokens), pim_columns)
-        at, table = (np.asarray(op.tokens) - 1, ceil_div(pim_columns, placed.tile_columns)), self._tiled(placed)
-        if np.ndim(op.tokens) or np.ndim(pim_columns):
-            return each_count(table.events, lambda count: count[at])
-        return table.events_at((int(at[0]), int(at[1])))
+            return self._split_activity(replace(placed.gemm, count=1, tokens=op.tokens), pim_columns) * float(copies)
+        return self._tiled(placed).activity(op.tokens, ceil_div(pim_columns, placed.tile_columns), copies)
 
     def _tiled(self, placed: PlacedGemm) -> TiledProduct:
         """The table of a product, made together with those of all others; those of one shape share it."""

@@ -1,17 +1,18 @@
 """What products cost by tokens and by tiles on PIM: those of one format are priced together, in the same few arrays."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.devices.cost import Activity, Cost, each_count
-from lpspec.llm.counts import ceil_div
+from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.formats import WeightFormat
 from lpspec.llm.operators import Gemm
+from lpspec.machine.energy_profile import EVENTS
 
 
 class Shape(NamedTuple):
@@ -34,27 +35,29 @@ class Shape(NamedTuple):
         return np.minimum(np.arange(ceil_div(self.n, self.tile_columns) + 1) * self.tile_columns, self.n)
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class TiledProduct:
     """What one copy of a product costs by tokens, 1 and more, and by tiles on PIM, 0 to all: [tokens, tiles + 1].
 
     Attributes:
         latency_ns: float64, its time.
-        events: Its events, arrays or numbers.
+        events: Which events occur, by their places in ``Activity``.
+        counts: float64 [events, tokens, tiles + 1], how often.
         energy_pj: float64, their energy and that of all dies meanwhile; None without a profile.
-        of_cell: Events by place, numbers, as far as they were asked for.
     """
 
     latency_ns: FloatArray
-    events: Activity
+    events: tuple[int, ...]
+    counts: FloatArray
     energy_pj: FloatArray | None
-    of_cell: dict[tuple[int, int], Activity] = field(default_factory=dict)
 
-    def events_at(self, cell: tuple[int, int]) -> Activity:
-        """Events at one place, numbers; draft heads ask for the same again and again."""
-        if cell not in self.of_cell:
-            self.of_cell[cell] = each_count(self.events, lambda count: float(count[cell]))
-        return self.of_cell[cell]
+    def activity(self, tokens: Count, tiles: Count, copies: int) -> Activity:
+        """Events of so many copies with some tiles on PIM, numbers or arrays of one shape."""
+        counts: list[Real] = [0.0] * len(EVENTS)
+        found = self.counts[:, np.asarray(tokens) - 1, tiles] * float(copies)
+        for event, count in zip(self.events, found if found.ndim > 1 else found.tolist(), strict=True):
+            counts[event] = count
+        return Activity._make(counts)
 
 
 Priced = tuple[Cost, FloatArray | None]
@@ -78,8 +81,15 @@ def tabulate(
         some = [listed[i] for i in places]
         one, columns, parts = side_by_side(some, tokens)
         cost, energy_pj = price(one, columns)
+        whole = sizes, len(columns)
+        latency_ns = np.broadcast_to(cost.latency_ns, whole)
+        events = tuple(i for i, count in enumerate(cost.activity) if np.any(count))
+        counts = np.empty((len(events), *whole))
+        for row, event in enumerate(events):
+            counts[row] = cost.activity[event]
         for shape, part in zip(some, parts, strict=True):
-            tables[shape] = _part_of(cost, energy_pj, part, (sizes, len(columns)))
+            its_pj = None if energy_pj is None else np.broadcast_to(energy_pj, whole)[:, part]
+            tables[shape] = TiledProduct(latency_ns[:, part], events, counts[..., part], its_pj)
     return tables
 
 
@@ -110,13 +120,3 @@ def side_by_side(shapes: Sequence[Shape], tokens: IntArray) -> tuple[Gemm, IntAr
     one = Gemm(first.shares_k, 1, tokens, k, n, first.stored, first.activation_bits)
     parts = [slice(end - count, end) for count, end in zip(counts, ends, strict=True)]
     return one, np.concatenate(columns), parts
-
-
-def _part_of(cost: Cost, energy_pj: FloatArray | None, columns: slice, whole: tuple[int, int]) -> TiledProduct:
-    """The table of one product of those in arrays that broadcast to ``whole``."""
-
-    def part(values: FloatArray) -> FloatArray:
-        return np.broadcast_to(values, whole)[:, columns]
-
-    events = each_count(cost.activity, part)
-    return TiledProduct(part(np.asarray(cost.latency_ns)), events, None if energy_pj is None else part(energy_pj))
