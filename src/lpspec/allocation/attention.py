@@ -81,8 +81,8 @@ class AttentionSplits(ABC):
 
     def _pim_activity(self, op: Attention, pim_heads: Count, works: tuple[PimWork, PimWork]) -> Activity:
         """Events of QK^T and PV in PIM in one layer of it, and of the reads of what is beside its keys and values."""
-        on_pim = self.pim.activity(works[0]) + self.pim.activity(works[1])
-        return on_pim + off_chip_read(2 * op.scale_bytes * pim_heads * op.keys)
+        on_pim = self.pim.activity(*works)
+        return on_pim + off_chip_read(2 * op.scale_bytes * pim_heads * op.keys) if op.scale_bytes else on_pim
 
     def heads_on_pim(self, op: Attention) -> IntArray:
         """Key-value heads on PIM, which are decided anew whenever another block of lanes has been filled with keys."""
@@ -237,8 +237,10 @@ class AttentionSplits(ABC):
     def _beside_npu_ns(self, op: Attention, pim_heads: Count, works: tuple[PimWork, PimWork]) -> FloatArray:
         """The same, given what PIM does for QK^T and PV."""
         npu_heads = op.kv_heads - pim_heads
-        scales_bytes = op.scale_bytes * pim_heads * op.keys
-        keys_bytes, values_bytes = (half + scales_bytes for half in self.npu.halves_read_bytes(op, npu_heads))
+        keys_bytes, values_bytes = self.npu.halves_read_bytes(op, npu_heads)
+        if op.scale_bytes:
+            scales_bytes = op.scale_bytes * pim_heads * op.keys
+            keys_bytes, values_bytes = keys_bytes + scales_bytes, values_bytes + scales_bytes
         scores, values = works
         scores_ns = np.maximum(self._beside_ns(scores, keys_bytes), self.npu.scores_compute_ns(op, npu_heads))
         values_ns = np.maximum(self._beside_ns(values, values_bytes), self.npu.values_compute_ns(op, npu_heads))

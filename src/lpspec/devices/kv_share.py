@@ -103,7 +103,9 @@ class KvShare:
         return ceil_div(kv_heads, self.quantum) * self.parts
 
     def mean_share(self, kv_heads: Count) -> Real:
-        """Average work of a channel over that of the one with the most."""
+        """Average work of a channel over that of the one with the most; what no heads are counts for nothing."""
+        if not np.any(kv_heads % self.quantum):
+            return 1.0
         heads = np.maximum(kv_heads, 1)
         return heads / (ceil_div(heads, self.quantum) * self.quantum)
 

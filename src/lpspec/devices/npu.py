@@ -130,7 +130,7 @@ class Npu:
     def _heads_ns(self, kv_heads: Count, one: Passing) -> Real:
         """Layers follow each other without waiting for the slowest core, so heads fill the cores evenly."""
         cycles = np.maximum(one.loaded_rows, one.streamed_tokens)
-        return kv_heads * cycles / self.spec.cores.n / self.spec.clock.ghz
+        return kv_heads * (cycles / self.spec.cores.n / self.spec.clock.ghz)
 
     # Products
 

@@ -11,7 +11,9 @@ first rows under nFAW, streams its columns, and reads its accumulators back; all
 """
 
 from collections.abc import Iterator
+from functools import reduce
 from math import isclose
+from operator import add
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -147,8 +149,10 @@ class LpddrPim(PimHeads):
 
     def busy_ns(self, work: PimWork) -> Real:
         """Time from entering to leaving PIM mode; a program without work takes none."""
-        switches_ns = (self.spec.mode_steps.n + 1) * self.mode_ns * np.minimum(work.passes, 1)
-        passes_ns = work.passes * (self.open_ns + self.answer_ns) + (work.rows - work.passes) * self.next_row_ns
+        switches_ns = ((self.spec.mode_steps.n + 1) * self.mode_ns) * np.minimum(work.passes, 1)
+        passes_ns = work.passes * (self.open_ns + self.answer_ns)
+        if self.next_row_ns:
+            passes_ns = passes_ns + (work.rows - work.passes) * self.next_row_ns
         readback_ns = work.output_bursts * self.timing.burst_ns
         streamed_ns = work.macs * self.mac_ns
         together_ns = (switches_ns + passes_ns + streamed_ns + readback_ns) / self.timing.pim_share
@@ -176,24 +180,26 @@ class LpddrPim(PimHeads):
         """Bytes of inputs and results on the data buses, all channels as loaded as this one."""
         return (work.input_bursts + work.output_bursts) * self.timing.burst_bytes * self.channels
 
-    def activity(self, work: PimWork) -> Activity:
-        """Events of one program, on all channels."""
-        total = work.share * float(self.channels)
-        columns = self.die.mpus * self.timing.burst_bytes * 8.0
-        array_bits = work.die_macs * columns * total
-        stops = work.die_macs * (self.mac_ns / (2 * self.timing.refresh_interval_ns))  # each closes a row too early
-        rows = (work.die_rows + stops) * self.die.mpus * total
-        input_bits, result_bits = (
-            bursts * self.timing.burst_bytes * 8.0 * total for bursts in (work.input_bursts, work.output_bursts)
-        )
-        open_ns = (work.die_macs * self.mac_ns + work.die_passes * self.open_ns) * total
-        macs = work.token_macs * float(self.die.mpus * work.form.lanes(self.spec.lanes.n)) * total
+    def activity(self, *programs: PimWork) -> Activity:
+        """Events of one program, or of several with the same heads, on all channels."""
+
+        def counted(name: str) -> Real:
+            return reduce(add, (getattr(work, name) for work in programs))
+
+        form, total = programs[0].form, programs[0].share * float(self.channels)
+        die_macs, burst_bits = counted("die_macs"), self.timing.burst_bytes * 8.0 * total
+        array_bits = die_macs * (self.die.mpus * burst_bits)
+        stops = die_macs * (self.mac_ns / (2 * self.timing.refresh_interval_ns))  # each closes a row too early
+        rows = (counted("die_rows") + stops) * (self.die.mpus * total)
+        input_bits, result_bits = counted("input_bursts") * burst_bits, counted("output_bursts") * burst_bits
+        open_ns = die_macs * (self.mac_ns * total) + counted("die_passes") * (self.open_ns * total)
+        macs = counted("token_macs") * (float(self.die.mpus * form.lanes(self.spec.lanes.n)) * total)
         return Activity(
             activate_bits=rows * (self.die.organisation.row_bytes.n * 8.0),
             column_bits=array_bits,
             pim_register_bits=array_bits + input_bits + result_bits,
-            pim_macs_int8=0.0 if work.form.is_wide else macs,
-            macs_fp16=macs if work.form.is_wide else 0.0,
+            pim_macs_int8=0.0 if form.is_wide else macs,
+            macs_fp16=macs if form.is_wide else 0.0,
             activation_io_bits=result_bits,
             activation_input_bits=input_bits,
             active_die_ns=open_ns,
