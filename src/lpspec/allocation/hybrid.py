@@ -118,7 +118,9 @@ class BalancedAllocator(ProductSplits):
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost on the NPU, which reads weights from all ranks (LP-Spec section IV)."""
-        total = reduce(add, (price_on(self.npu, op) for op in operators), Cost())
+        vector = [op for op in operators if isinstance(op, Elementwise)]
+        others = (price_on(self.npu, op) for op in operators if not isinstance(op, Elementwise))
+        total = reduce(add, others, self.npu.elementwise(vector) if vector else Cost())
         for op in operators:
             if isinstance(op, Attention) and op.writes:
                 blocks = ceil_div(op.tokens, self.pim.spec.lanes.n)
@@ -147,14 +149,15 @@ class BalancedAllocator(ProductSplits):
         return float(total)
 
     def least_step_ns(self, tokens: int, platform: PlatformSpec, enough_ns: float = float("inf")) -> float:
-        """The same at least with the PIM ranks of another platform, wherever weights may lie; or some, if enough."""
+        """The same at least with as many ranks at once as ``platform`` has, wherever weights lie; or some if enough."""
+        assert platform.pim is not None
         free = copy(self)
-        free.kv_on_dram, key = False, (tokens, platform.pim, platform.memory)
+        free.kv_on_dram, key = False, (tokens, platform.pim.concurrent_ranks.n)
         operators = self._step(tokens)
         least_ns = self._known.least_beside.get(key, 0.0)
         if least_ns >= enough_ns:
             return least_ns
-        free.pim = LpddrPim.of(platform)
+        free.pim = self.pim.computing(platform.pim)
         free._deal()
         free._split_k()
         if not least_ns:

@@ -37,7 +37,7 @@ class Known:
         wanted_by_npu: Placements with copies of all that the NPU wants.
         fitted: Placements with copies that fit, by those wanted and the bytes that are too many.
         longest_kv: Most tokens of the cache for which there is room, once more were asked for; -1 for none.
-        least_beside: Least time of a step of so many tokens, with some PIM ranks, beside attention.
+        least_beside: Least time of a step of so many tokens, with so many PIM ranks at once, beside attention.
         heads_of: Costs of a layer of attention by heads on PIM, a table for each number of keys and the row in it; of
             each kind of layers, with or without a copy of the cache on the DRAM ranks.
         splits_of: By placement.

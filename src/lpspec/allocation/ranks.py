@@ -22,7 +22,7 @@ class SavesTime(Protocol):
         ...
 
     def least_step_ns(self, tokens: int, platform: PlatformSpec, enough_ns: float) -> float:
-        """Time that such a step takes at least on another machine, wherever weights may lie; or some, if enough."""
+        """The same at least with as many ranks at once as ``platform`` has, wherever weights lie; or some if enough."""
         ...
 
 

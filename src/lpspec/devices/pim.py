@@ -11,6 +11,7 @@ first rows under nFAW, streams its columns, and reads its accumulators back; all
 """
 
 from collections.abc import Iterator
+from copy import copy
 from functools import reduce
 from math import isclose
 from operator import add
@@ -52,12 +53,23 @@ class LpddrPim(PimHeads):
         self.die = memory.die_with(pim)
         self.mpus_per_rank = memory.dies_per_rank * self.die.mpus
         self.slice_columns = self.mpus_per_rank * pim.lanes.n
-        self.tile_columns = self.slice_columns * pim.concurrent_ranks.n
         self.row_columns = self.die.organisation.columns
         self.chunks = {width: min(pim.input_depth.n // width, self.row_columns) * width for width in (1, 2)}
+        self._lay_out()
+        self._set_times()
+
+    def _lay_out(self) -> None:
+        """Begin with products whose k is not shared, and heads that are not dealt."""
+        self.tile_columns = self.slice_columns * self.spec.concurrent_ranks.n
         self.k_split: frozenset[str] = frozenset()
         self._dealt_to: dict[str, int] = {}
-        self._set_times()
+
+    def computing(self, pim: PimSpec) -> Self:
+        """The same dies, of which as many ranks compute at once as ``pim`` says."""
+        other = copy(self)
+        other.spec = pim
+        other._lay_out()
+        return other
 
     def _set_times(self) -> None:
         """Times of single events, ns; what commands wait for in whole CK waits for whole CK here too."""

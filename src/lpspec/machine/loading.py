@@ -7,7 +7,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from os.path import abspath
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError, create_model
 
@@ -35,6 +35,7 @@ _FOUND: dict[str, tuple[str, ...]] = {}
 """Names by folder, listed once."""
 
 _T = TypeVar("_T", bound=BaseModel)
+_Places: TypeAlias = dict[str, tuple[dict[str, Any], str]]
 
 
 def platform_names() -> tuple[str, ...]:
@@ -80,9 +81,9 @@ def _shipped_platform(name: str, changes: tuple[tuple[str, str], ...]) -> Platfo
     named = (("memory.die", at["memory.die"]),) if "memory.die" in at else ()
     if changes == named:
         return _platform(name, at)
-    shipped, (schema, data, die) = _shipped_platform(name, named), _template(name, at.get("memory.die"))
+    shipped, (schema, data, die, unchanged) = _shipped_platform(name, named), _template(name, at.get("memory.die"))
     where = f"platform '{name}'"
-    changed, unchanged = (_changed(copied(data), die, some, where) for some in (at, dict(named)))
+    changed = _changed(copied(data), die, at, where)
     same = {key for key, table in changed.items() if isinstance(table, dict) and table == unchanged.get(key)}
     if "memory" not in same:
         same.discard("pim")  # whose times may be in CK
@@ -93,11 +94,16 @@ def _shipped_platform(name: str, changes: tuple[tuple[str, str], ...]) -> Platfo
 
 
 @lru_cache(64)
-def _template(name: str, die_name: str | None) -> tuple[type[PlatformSpec], dict[str, Any], dict[str, Any] | None]:
-    """Schema and tables of a shipped platform, defaults written out, and those of its die, or of another one."""
-    data, die = _over_die(_resolve("platform", name, _PLATFORMS, seen=()), f"platform '{name}'", die_name)
+def _template(
+    name: str, die_name: str | None
+) -> tuple[type[PlatformSpec], dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
+    """Schema and tables of a shipped platform, defaults written out, those of its die, or of another one, and all of it
+    with what is derived."""
+    where = f"platform '{name}'"
+    data, die = _over_die(_resolve("platform", name, _PLATFORMS, seen=()), where, die_name)
     schema = _schema_of(data)
-    return schema, _with_defaults(schema, data), die
+    data = _with_defaults(schema, data)
+    return schema, data, die, _changed(copied(data), die, {}, where)
 
 
 def _platform(name_or_path: str, changes: Mapping[str, str]) -> PlatformSpec:
@@ -253,9 +259,10 @@ def _changed(
     data: dict[str, Any], die: dict[str, Any] | None, changes: Mapping[str, str], where: str
 ) -> dict[str, Any]:
     """Make the changes, then derive what they change in turn in the timings of the die."""
+    places = _places(data)
     for key, value in changes.items():
         if key != "memory.die":
-            _change(data, key, value, where)
+            _change(places, key, value, where)
     if die is not None and all(isinstance(data["memory"][key], dict) for key in ("timing", "organisation")):
         derive(data["memory"], die["memory"])
     return data
@@ -309,9 +316,8 @@ def _parse(text: str, where: str) -> dict[str, Any]:
         raise InputError(f"{where} is not valid TOML: {error}") from error
 
 
-def _change(data: dict[str, Any], dotted: str, text: str, where: str) -> None:
+def _change(places: _Places, dotted: str, text: str, where: str) -> None:
     """Set one constant, keeping its place in the file and saying that it was changed."""
-    places = _places(data)
     if dotted not in places:
         raise unknown_constant(dotted, places, f" of {where}")
     table, key = places[dotted]
@@ -319,9 +325,9 @@ def _change(data: dict[str, Any], dotted: str, text: str, where: str) -> None:
     table[key] = {"value": text, "source": f"{SET_BY_USER} {text}"} if is_constant else text
 
 
-def _places(table: dict[str, Any], prefix: str = "") -> dict[str, tuple[dict[str, Any], str]]:
+def _places(table: dict[str, Any], prefix: str = "") -> _Places:
     """Dotted name of every constant, with the table and the key under which it lies."""
-    places: dict[str, tuple[dict[str, Any], str]] = {}
+    places: _Places = {}
     for key, value in table.items():
         if isinstance(value, dict) and "value" not in value:
             places |= _places(value, f"{prefix}{key}.")

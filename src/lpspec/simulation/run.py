@@ -1,6 +1,7 @@
 """Run a system over a trace and add up what its steps took."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class Run:
     by_turn: TurnTotals | None = None
     error_bound: float | None = None
 
-    @property
+    @cached_property
     def tokens(self) -> int:
         """Tokens generated."""
         return int(self.steps.committed.sum())
