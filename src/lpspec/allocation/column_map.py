@@ -171,21 +171,28 @@ class _Deal(NamedTuple):
 @lru_cache(16)
 def _dealt(placed: tuple[PlacedGemm, ...], deal: _Deal) -> tuple[tuple[tuple[str, int, int], ...], IntArray, IntArray]:
     """Label, content and taken room of every block, as in ``Blocks``; many machines deal the same ones alike."""
-    label, content, taken = [], [], []
-    load = np.zeros(deal.ranks, np.int64)
+    label, tiles, on_pim = [], [], []
+    load, rooms = np.zeros(deal.ranks, np.int64), {}
     for p, copy in _copies(placed):
         first = int(load.argmin())
-        for tile in range(p.tiles):
-            columns = p.columns(tile + 1) - p.columns(tile)
-            on_pim = deal.taken_bytes(p, tile, first)
-            load += on_pim
-            label.append((p.gemm.name, copy, tile))
-            content.append(columns * p.gemm.column_bytes)
-            taken.append([[*on_pim.tolist(), 0], [0] * deal.ranks + [content[-1]]])
-    arrays = np.array(content, np.int64), np.array(taken, np.int64).swapaxes(0, 1)
-    for array in arrays:
+        if (p, first) not in rooms:  # of the copies of a product many begin on the same rank
+            rooms[p, first] = np.array([deal.taken_bytes(p, tile, first) for tile in range(p.tiles)])
+        on_pim.append(rooms[p, first])
+        load += on_pim[-1].sum(axis=0)
+        label += [(p.gemm.name, copy, tile) for tile in range(p.tiles)]
+        tiles.append(_tiles_bytes(p))
+    content, taken = np.concatenate(tiles), np.zeros((2, len(label), deal.ranks + 1), np.int64)
+    taken[PIM, :, :-1], taken[DRAM, :, -1] = np.concatenate(on_pim), content
+    for array in (content, taken):
         array.flags.writeable = False
-    return tuple(label), *arrays
+    return tuple(label), content, taken
+
+
+def _tiles_bytes(p: PlacedGemm) -> IntArray:
+    """Weights in each tile of a copy: int64 [tiles]."""
+    ends = np.minimum(np.arange(p.tiles + 1) * p.tile_columns, p.gemm.n)
+    content: IntArray = np.diff(ends) * p.gemm.column_bytes
+    return content
 
 
 def held_blocks(placed: Sequence[PlacedGemm]) -> BoolArray:
