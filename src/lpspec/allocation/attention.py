@@ -143,7 +143,7 @@ class AttentionSplits(ABC):
         """Time of one layer, ns, and key-value heads on PIM, for every entry of the grid."""
         if self.profile is None or not np.size(op.keys) or np.max(op.tokens) > self.max_tokens:
             return self._best_heads(op)
-        keys, tokens = np.broadcast_arrays(op.keys, op.tokens)
+        keys, tokens = np.asarray(op.keys), np.asarray(op.tokens)
         found, row = np.unique(keys, return_inverse=True)
         latency_ns, heads = self._heads_by_size(op, found, self.profile)
         at = row.reshape(keys.shape), tokens - 1

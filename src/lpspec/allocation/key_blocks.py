@@ -55,9 +55,9 @@ def by_lanes(op: Attention, lanes: int, cost: Callable[[Attention], Cost]) -> Pa
         return cost(op)
     first = np.arange(lanes)[:, None]
     few = cost(replace(op, context=first, pairs=op.tokens * (first + op.tokens)))
-    return Part(few, (lanes, np.shape(op.keys)[1]), np.asarray(op.context) % lanes)
+    return Part(few, (lanes, np.broadcast(op.context, op.tokens).shape[1]), np.asarray(op.context) % lanes)
 
 
 def _on_grid(op: Attention) -> bool:
     """Whether contexts are the first of two axes, and nothing else is."""
-    return np.ndim(op.keys) == 2 and np.ndim(op.context) == 2 and np.shape(op.context)[1] == 1
+    return np.ndim(op.context) == 2 and np.shape(op.context)[1] == 1 and np.ndim(op.tokens) <= 2

@@ -98,6 +98,8 @@ class DraftCache:
             moved: Accepted drafts out of place.
             context: Tokens before.
         """
+        if not self.most:
+            return moved
         if self.block == 1:
             more = blocks_of_positions(context, committed, KEY_BLOCK) > ceil_div(committed, KEY_BLOCK)
             return np.where(self.waits(size), MAX_TREE_SIZE * (1 + more) - 1 + committed, moved)

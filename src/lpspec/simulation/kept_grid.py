@@ -41,6 +41,8 @@ class Grid:
 
     def of(self, first: int, contexts: int) -> Prices:
         """A part of it."""
+        if contexts == len(self.latency_ns):
+            return self.latency_ns, self.energy
         part = slice(first - self.first, first - self.first + contexts)
         return self.latency_ns[part], self.energy.rows(part)
 

@@ -101,11 +101,11 @@ class GridEnergy:
         met = np.flatnonzero(often)
         total = np.zeros(self.components)
         for part in self.parts:
-            cells = part.shape[0] * part.shape[1]
+            cells, sizes = part.shape[0] * part.shape[1], part.shape[1]
             cell = met % cells if part.place is None else part.place.reshape(-1)[met]
-            times = np.bincount(cell, often[met], cells).reshape(part.shape)
+            rows, columns = np.divmod(cell, sizes)
             for component, pj in part.by_component.items():
-                total[component] += (pj * times).sum()
+                total[component] += np.broadcast_to(pj, part.shape)[rows, columns] @ often[met]
         return total
 
     def beside(self, other: "GridEnergy") -> "GridEnergy":
