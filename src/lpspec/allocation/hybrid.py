@@ -369,8 +369,7 @@ class BalancedAllocator(ProductSplits):
 
     def _npu_wants(self, placed: PlacedGemm, tokens: IntArray) -> int:
         """Fewest tiles that the best splits of some token counts leave to PIM."""
-        fewest = int(self._best_split(tokens, placed).pim_columns.min())
-        return min(ceil_div(fewest, placed.tile_columns), placed.most)
+        return int(self._best_tiles(tokens, placed).min())
 
     def _wanted_by_npu(self, placed: PlacedGemm) -> PlacedGemm:
         """Keep on the DRAM rank what the best split of any token count gives to the NPU."""

@@ -188,14 +188,17 @@ class ProductSplits(AttentionSplits):
         key = *self._shape_of(placed), placed.fewest, placed.most, or_npu_alone
         known = self._known.best_of
         if key not in known:
-            tiles, table = self._tiles(placed, or_npu_alone), self._tiled(placed)
-            best, sizes = tiles[_last_least(self._tile_weight(table)[:, tiles])], np.arange(self.max_tokens)
-            known[key] = np.minimum(best * placed.tile_columns, placed.gemm.n), table.latency_ns[sizes, best]
+            sizes = np.arange(self.max_tokens)
+            best = self._best_tiles(sizes + 1, placed, or_npu_alone)
+            latency_ns = self._tiled(placed).latency_ns[sizes, best]
+            known[key] = np.minimum(best * placed.tile_columns, placed.gemm.n), latency_ns
         return known[key]
 
     def _tiles(self, placed: PlacedGemm, or_npu_alone: bool) -> IntArray:
         """Tiles on PIM that are tried, ascending; also none of them, where the NPU may take all."""
-        tiles = checked_tiles(self.allowed_tiles(placed), placed, type(self))
+        tiles = self.allowed_tiles(placed)
+        if type(self).allowed_tiles is not ProductSplits.allowed_tiles:
+            tiles = checked_tiles(tiles, placed, type(self))
         return np.concatenate([[0], tiles]) if or_npu_alone and tiles[0] else tiles
 
     def _best_beyond(self, tokens: Count, placed: PlacedGemm, tiles: IntArray) -> tuple[IntArray, FloatArray]:
@@ -215,17 +218,23 @@ class ProductSplits(AttentionSplits):
     def _least_of(self, tokens: int, placed: PlacedGemm) -> float:
         if tokens > self.max_tokens:
             return float(self._best_split(tokens, placed).latency_ns)
-        tiles, table = self._tiles(placed, or_npu_alone=False), self._tiled(placed)
-        best = tiles[_last_least(self._tile_weight(table, slice(tokens - 1, tokens))[0, tiles])]
-        return float(table.latency_ns[tokens - 1, best])
+        (best,) = self._best_tiles(np.array([tokens]), placed).tolist()
+        return float(self._tiled(placed).latency_ns[tokens - 1, best])
+
+    def _best_tiles(self, tokens: IntArray, placed: PlacedGemm, or_npu_alone: bool = False) -> IntArray:
+        """Tiles on PIM of the fastest split of some numbers of tokens that tables have: int64 [tokens]."""
+        tiles = self._tiles(placed, or_npu_alone)
+        best: IntArray = tiles[_last_least(self._tile_weight(self._tiled(placed), tokens - 1)[:, tiles])]
+        return best
 
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:
         """What the split of one copy minimises: time."""
         return latency_ns
 
-    def _tile_weight(self, table: TiledProduct, sizes: slice = slice(None)) -> FloatArray:
-        """The same of a table, for some of its sizes: float64 [sizes, tiles + 1]."""
-        return table.latency_ns[sizes]
+    def _tile_weight(self, table: TiledProduct, sizes: IntArray) -> FloatArray:
+        """The same of a table, for some of its sizes by their places: float64 [sizes, tiles + 1]."""
+        weight: FloatArray = table.latency_ns[sizes]
+        return weight
 
     def allowed_tiles(self, placed: PlacedGemm) -> IntArray:
         """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
@@ -308,5 +317,5 @@ class ProductSplits(AttentionSplits):
 
 def _last_least(weight: FloatArray) -> IntArray:
     """Place of the least along the last axis; of equals the last, the most columns on PIM, where a bit costs least."""
-    best: IntArray = weight.shape[-1] - 1 - np.argmin(weight[..., ::-1], axis=-1)
+    best: IntArray = weight.shape[-1] - 1 - weight[..., ::-1].argmin(axis=-1)
     return best

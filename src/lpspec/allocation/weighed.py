@@ -81,9 +81,10 @@ class WeighedAllocator(BalancedAllocator):
         activity = self._split_activity(replace(gemm, count=1, tokens=tokens), pim_columns)
         return self._weight(Cost(latency_ns, activity), tokens)
 
-    def _tile_weight(self, table: TiledProduct, sizes: slice = slice(None)) -> FloatArray:
+    def _tile_weight(self, table: TiledProduct, sizes: IntArray) -> FloatArray:
         assert table.energy_pj is not None
-        return table.energy_pj[sizes] + table.latency_ns[sizes] * self._ns_worth_pj[sizes, None]
+        weight: FloatArray = table.energy_pj[sizes] + table.latency_ns[sizes] * self._ns_worth_pj[sizes, None]
+        return weight
 
     @property
     def _pricing_profile(self) -> EnergyProfile:
