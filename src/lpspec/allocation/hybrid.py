@@ -364,17 +364,13 @@ class BalancedAllocator(ProductSplits):
         key = placed.gemm.name, placed.gemm.k, placed.gemm.n, placed.fewest, placed.most
         if key not in self._known.wanted_of:
             tokens = np.array([min(self._main_tokens, int(self._passes_of(placed)[-1]))])
-            self._known.wanted_of[key] = max(placed.fewest, self._npu_wants(placed, tokens))
+            self._known.wanted_of[key] = max(placed.fewest, int(self._best_tiles(tokens, placed)[0]))
         return self._known.wanted_of[key]
-
-    def _npu_wants(self, placed: PlacedGemm, tokens: IntArray) -> int:
-        """Fewest tiles that the best splits of some token counts leave to PIM."""
-        return int(self._best_tiles(tokens, placed).min())
 
     def _wanted_by_npu(self, placed: PlacedGemm) -> PlacedGemm:
         """Keep on the DRAM rank what the best split of any token count gives to the NPU."""
         if placed not in self._known.wanted_by_npu:
-            fewest = self._npu_wants(placed, self._passes_of(placed))
+            fewest = int(self._best_tiles(self._passes_of(placed), placed).min())
             self._known.wanted_by_npu[placed] = replace(placed, fewest=fewest)
         return self._known.wanted_by_npu[placed]
 

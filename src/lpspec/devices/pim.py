@@ -196,7 +196,8 @@ class LpddrPim(PimHeads):
         """Events of one program, or of several with the same heads, on all channels."""
 
         def counted(name: str) -> Real:
-            return reduce(add, (getattr(work, name) for work in programs))
+            count: Real = reduce(add, (getattr(work, name) for work in programs))
+            return count
 
         form, total = programs[0].form, programs[0].share * float(self.channels)
         die_macs, burst_bits = counted("die_macs"), self.timing.burst_bytes * 8.0 * total
