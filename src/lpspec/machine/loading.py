@@ -97,7 +97,7 @@ def _shipped_platform(name: str, changes: tuple[tuple[str, str], ...]) -> Platfo
 def _template(
     name: str, die_name: str | None
 ) -> tuple[type[PlatformSpec], dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
-    """Schema and tables of a shipped platform, those of its die, or of another one, and its own with what is derived."""
+    """Schema and tables of a shipped platform, those of a die, and its own with what is derived from that."""
     where = f"platform '{name}'"
     data, die = _over_die(_resolve("platform", name, _PLATFORMS, seen=()), where, die_name)
     schema = _schema_of(data)
