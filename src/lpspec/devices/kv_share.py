@@ -103,10 +103,10 @@ class KvShare:
         return ceil_div(kv_heads, self.quantum) * self.parts
 
     def mean_share(self, kv_heads: Count) -> Real:
-        """Average work of a channel over that of the one with the most; what no heads are counts for nothing."""
+        """Average work of a channel over that of the one with the most; 1 where there is none."""
         if not np.any(kv_heads % self.quantum):
             return 1.0
-        heads = np.maximum(kv_heads, 1)
+        heads = kv_heads + np.equal(kv_heads, 0) * self.quantum
         return heads / (ceil_div(heads, self.quantum) * self.quantum)
 
     @overload

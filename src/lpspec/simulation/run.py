@@ -293,7 +293,9 @@ def _run_ahead_by_commands(system: System, costs: CommandCosts, steps: Steps) ->
     return run_ahead(steps.right_ahead, shared, verify_ns[0], draft_ns[0], draft_pj[:, 0], pj)
 
 
-def allowed_prices(costs: StepCosts, policy: TreePolicy, heads: int, new_tokens: int | None = None) -> FloatArray:
+def allowed_prices(
+    costs: StepCosts, policy: TreePolicy, heads: int, new_tokens: int | None = None, sizes: int | None = None
+) -> FloatArray:
     """The pruner's price lists: float64 [placements, contexts, rows, sizes], rows as for ``Pruner.choose``.
 
     Of a given size, only that has a price. Of others, none has one that is deeper than what is left to generate, since
@@ -304,9 +306,10 @@ def allowed_prices(costs: StepCosts, policy: TreePolicy, heads: int, new_tokens:
         policy: What trees may be.
         heads: Those that trees may use; where all run, those of the model do.
         new_tokens: Tokens to generate per turn at most; None where nobody knows when a turn ends.
+        sizes: The first ones that are priced; all if left out.
     """
     every = max(len(costs.draft_ns) - 1, heads)
-    price = costs.prices(policy.objective, (0, every) if policy.heads == "all" else range(heads + 1))
+    price = costs.prices(policy.objective, (0, every) if policy.heads == "all" else range(heads + 1), sizes)
     if policy.size is not None:
         price[..., : policy.size - 1] = np.inf
         price[..., policy.size :] = np.inf
@@ -327,7 +330,8 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
     turns = turn_bounds(trace, workload)
     there = min(system.model.most_drafts, trace.heads)
     heads = most_depth(policy, there)
-    price = allowed_prices(costs, policy, heads, workload.new_tokens)
+    sizes = costs.sizes_worth(heads + 1) if policy.size is None else None
+    price = allowed_prices(costs, policy, heads, workload.new_tokens, sizes)
     accuracy, out = (
         prior_for(drafter_kind(system.model), heads, trace.top_k),
         np.empty((6, int(turns[:, 0].sum())), np.int64),

@@ -30,6 +30,9 @@ from lpspec.simulation.price_list import list_prices
 from lpspec.simulation.put_in_place import put_in_place_prices, settled_cache
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
+ROUNDING = 1 + 1e-9
+"""Keeps what is compared apart where sums are rounded in another order."""
+
 
 @dataclass(frozen=True)
 class PlacementCosts:
@@ -92,7 +95,7 @@ class StepCosts:
         """float64 [components, contexts, sizes]."""
         return self.energy.whole_pj
 
-    def prices(self, objective: Objective, heads: Sequence[int] | None = None) -> FloatArray:
+    def prices(self, objective: Objective, heads: Sequence[int] | None = None, sizes: int | None = None) -> FloatArray:
         """What the pruner divides expected tokens by: float64 [placements, contexts, rows, sizes].
 
         Tokens per price is tokens per second, tokens per joule, or the root of the inverse energy-delay product. Moving
@@ -102,6 +105,7 @@ class StepCosts:
         Args:
             objective: What is to be had for the price.
             heads: Draft heads that run, or levels drafted, for each row; 0, 1, ... up to all heads if left out.
+            sizes: The first ones that are priced; all if left out.
         """
         rows = list(range(len(self.draft_ns)) if heads is None else heads)
         nothing = np.zeros((1, self.latency_ns.shape[1]))
@@ -114,7 +118,20 @@ class StepCosts:
             context = self.first_context + np.arange(len(self.latency_ns))
             after_ns, after_pj = (self.cache.planned(cost, sizes, context) for cost in entries)
             passes = passes[0] + after_ns, passes[1] + after_pj
-        return list_prices(objective, counted_of(self.platform), passes, self._drafting(rows), moved)
+        first = [(ns[..., :sizes], pj[..., :sizes]) for ns, pj in (passes, self._drafting(rows), moved)]
+        return list_prices(objective, counted_of(self.platform), *first)
+
+    def sizes_worth(self, most_tokens: int) -> int:
+        """Sizes beyond which no tree brings more per price than a lone token, if none brings more than so many tokens.
+
+        Whatever the price is for, it rises with time and energy, which drafts and putting in place only add to.
+        """
+        if self.placements is not None or self.cache.most:
+            return int(self.latency_ns.shape[1])
+        dear = np.ones(self.latency_ns.shape[1], np.bool_)
+        for passes in (self.latency_ns, self.energy.total_pj):
+            dear &= (passes > passes[:, :1] * (most_tokens * ROUNDING)).all(axis=0)
+        return int(np.flatnonzero(~dear).max()) + 1
 
     def _drafting(self, rows: list[int]) -> tuple[FloatArray, FloatArray]:
         """Time and energy of so many heads, or so many levels: float64 [contexts, rows, sizes] each."""
