@@ -26,7 +26,7 @@ from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.step_order import check_order, is_pipelined, right_ahead, run_ahead, shared_share
 from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, check_shape
-from lpspec.speculation.hoped import make_runs
+from lpspec.speculation.hoped import LEAST_CHANCE, make_runs
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_for
 from lpspec.speculation.pruner import PRIOR_WEIGHT
@@ -330,7 +330,9 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
     turns = turn_bounds(trace, workload)
     there = min(system.model.most_drafts, trace.heads)
     heads = most_depth(policy, there)
-    sizes = costs.sizes_worth(heads + 1) if policy.size is None else None
+    sizes = None
+    if policy.size is None and policy.rule != "verified-nodes":  # there chances of a list may add up to more than 1
+        sizes = costs.sizes_worth((heads + 1) / (1 - LEAST_CHANCE) ** heads)
     price = allowed_prices(costs, policy, heads, workload.new_tokens, sizes)
     accuracy, out = (
         prior_for(drafter_kind(system.model), heads, trace.top_k),

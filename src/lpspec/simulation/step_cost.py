@@ -121,7 +121,7 @@ class StepCosts:
         first = [(ns[..., :sizes], pj[..., :sizes]) for ns, pj in (passes, self._drafting(rows), moved)]
         return list_prices(objective, counted_of(self.platform), *first)
 
-    def sizes_worth(self, most_tokens: int) -> int:
+    def sizes_worth(self, most_tokens: float) -> int:
         """Sizes beyond which no tree brings more per price than a lone token, if none brings more than so many tokens.
 
         Whatever the price is for, it rises with time and energy, which drafts and putting in place only add to.
