@@ -8,6 +8,10 @@ from types import ModuleType
 
 import pytest
 
+from lpspec.machine.energy_profile import Activity
+from lpspec.machine.loading import load_profile
+from lpspec.machine.quantity import EnergyPerOperation
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -46,3 +50,13 @@ def test_the_example_of_a_component_does_what_it_says(monkeypatch: pytest.Monkey
     assert module.Activity(npu_cycles=3.0).by_event_pj(profile) == {"npu_cycles": pytest.approx(60.0)}
     compile(texts[counted], counted, "exec")
     assert "+ cycles" in texts[counted]
+
+
+def test_a_copy_of_a_profile_prices_by_its_own_constants() -> None:
+    profile, macs = load_profile("attacc"), Activity(macs_int8=3.0)
+    before = macs.energy_pj(profile)["mac"]
+    double = EnergyPerOperation(value=f"{2 * profile.mac_int8.value} pJ", source="twice")
+    assert macs.energy_pj(profile.model_copy(update={"mac_int8": double}))["mac"] == 2 * before
+    assert macs.energy_pj(profile)["mac"] == before
+    assert not profile.has_standby
+    assert load_profile("micron-y52p").has_standby

@@ -10,7 +10,16 @@ from lpspec.errors import InputError
 from lpspec.experiments.systems import SYSTEMS, make_system
 from lpspec.llm import load_model
 from lpspec.scenario import Scenario, Workload
-from lpspec.scenario.names import BASES, FIDELITIES, LEARNING_RULES, Basis, Fidelity, LearningRule
+from lpspec.scenario.names import (
+    BASES,
+    FIDELITIES,
+    LEARNING_RULES,
+    OBJECTIVES,
+    Basis,
+    Fidelity,
+    LearningRule,
+    Objective,
+)
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.run import (
     allowed_prices,
@@ -128,6 +137,17 @@ def test_no_tree_is_deeper_than_what_is_left_to_generate() -> None:
     assert (allowed_prices(costs, TreePolicy(), heads, 99) == free).all()
     for policy in (TreePolicy(size=5), TreePolicy(heads="all")):  # what is given, or not told apart, stays
         assert (allowed_prices(costs, policy, heads, 12) == allowed_prices(costs, policy, heads)).all()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(("name", "all_worth"), [("lp-spec", False), ("npu-spec", True)])
+def test_sizes_that_are_left_out_cannot_pay(name: str, all_worth: bool, objective: Objective) -> None:
+    costs, most_tokens = step_costs(system(name), 128, 90), 5
+    sizes, price = costs.sizes_worth(most_tokens), costs.prices(objective)[0]
+    assert (sizes == price.shape[-1]) == all_worth
+    alone = 1 / price[:, 0, 0]
+    assert (most_tokens / price[..., sizes:] < alone[:, None, None]).all()
+    assert (costs.prices(objective, sizes=sizes)[0] == price[..., :sizes]).all()
 
 
 @pytest.mark.parametrize("pruner", [None, DraftTokenPruner])
