@@ -105,7 +105,7 @@ class GridEnergy:
             cell = met % cells if part.place is None else part.place.reshape(-1)[met]
             rows, columns = np.divmod(cell, sizes)
             for component, pj in part.by_component.items():
-                total[component] += np.broadcast_to(pj, part.shape)[rows, columns] @ often[met]
+                total[component] += (np.broadcast_to(pj, part.shape)[rows, columns] * often[met]).sum()
         return total
 
     def beside(self, other: "GridEnergy") -> "GridEnergy":
