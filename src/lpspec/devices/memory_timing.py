@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from lpspec.devices.cost import Activity, Cost
 from lpspec.dram.energy import refresh_ns, waiting
 from lpspec.machine.die import DieSpec
-from lpspec.machine.energy_profile import EnergyProfile
+from lpspec.machine.energy_profile import EnergyProfile, Real
 from lpspec.machine.platform_spec import MemorySpec
 
 
