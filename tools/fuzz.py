@@ -56,6 +56,7 @@ def fuzz(target: Target, count: int, seed: int, guard: Guard, folder: Path) -> F
     for number in range(count):
         random = Random(f"{seed} {target.name} {number}")
         data = target.mutate(random, random.choice(target.seeds))
+        (place / target.file).unlink()  # a database that is open still keeps its own
         (place / target.file).write_bytes(data)
         fault, refused = guard.fault_of(lambda: target.read(place / target.file), place if target.may_write else None)
         found.inputs += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_line import run_command
+from pages import fill_store
 
 from lpspec.errors import InputError
 from lpspec.explore import store as stores
@@ -142,6 +143,15 @@ drop table new;
 pragma user_version = 2;
 """
 FIRST_FORMAT = SECOND_FORMAT + "drop table names; drop table counts; pragma user_version = 1;"
+
+
+def test_a_name_that_is_none_is_damage(tmp_path: Path) -> None:
+    fill_store(tmp_path / "store", {"pim.alus": [2]})
+    file = sqlite3.connect(tmp_path / "store" / FILE)
+    file.executescript("drop table names; create table names (name); insert into names values (null)")
+    file.close()
+    with pytest.raises(InputError, match="is damaged: a name is no text"):
+        Results(tmp_path / "store")
 
 
 def test_a_damaged_store_is_said_to_be_one(tmp_path: Path) -> None:

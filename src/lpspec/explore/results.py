@@ -69,7 +69,9 @@ class Results:
 
     def _prepare(self) -> None:
         self._file.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
-        names = self._file.execute("select name from names order by rowid")
+        names = self._file.execute("select name from names order by rowid").fetchall()
+        if not all(isinstance(name, str) for (name,) in names):
+            raise ValueError("a name is no text")
         self.varied = tuple(name for (name,) in names if name not in (*METRICS, *OWN, "systems"))
         parts = [f"json_extract(varied, {_path(name)}) as {_quoted(name)}" for name in self.varied]
         parts += [f"json_extract(metrics, {_path(name)}) as {_quoted(name)}" for name in METRICS]
