@@ -250,7 +250,7 @@ def test_a_standard_is_a_text(tmp_path: Path) -> None:
 
 
 def test_a_result_whose_workload_is_none(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="systems: field required"):
+    with pytest.raises(InputError, match="model: field required"):
         read_result(json.dumps({"workload": True, "left_out": []}), "result")
 
 
