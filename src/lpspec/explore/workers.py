@@ -1,5 +1,6 @@
 """What computes points: this process, or processes of its own that stay warm."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,10 @@ Run: TypeAlias = Callable[[dict[str, Any]], Outcome]
 
 MOST_RESTARTS = 5
 """How often processes that were ended from outside are started again with no point finished between."""
+
+SELDOM = 100_000, 20, 20
+"""Objects between two looks for circles, and younger looks between older ones: a point leaves few, and the looks that
+Python takes by itself were a twentieth of its time."""
 
 
 class Workers(Protocol):
@@ -148,6 +153,7 @@ def deaf_children() -> Iterator[None]:
 
 def begin() -> None:
     """In a new process: leave Ctrl-C to the parent, and end when it does, however it ends."""
+    gc.set_threshold(*SELDOM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
