@@ -66,6 +66,7 @@ OPEN_TWO = OPEN + "4 ACT1 b1.0 R6 | 5 ACT2 b1.0 | "
 OPEN_RANKS = OPEN + "2 ACT1 r1 b0.0 R7 | 3 ACT2 r1 b0.0 | "
 # Rank 1 in PIM mode from 0; its even banks activate at 80, 84, 88, 92, 96, 100, 104, 108.
 PIM = "0 PIM_ENTER m2 | "
+BOTH = "0 PIM_ENTER m6 | "
 PIM_OPEN = PIM + "80 PIM_ACT m2 p0 R5 | "
 
 PLAIN_EDGES = [
@@ -296,11 +297,24 @@ PIM_EDGES = [
         "concurrent_ranks",
         replace(ALWAYS, ranks=4, pim_ranks=(1, 2, 3), pim=PimRules(inputs=False, concurrent_ranks=2)),
     ),
-    # On DQ PIM_IN is a write of the lowest rank, PIM_OUT a read of its rank, of no bank group.
+    # On DQ PIM_IN is a write to each of its ranks, PIM_OUT a read of its rank, of no bank group.
     Edge("PIM_IN to PIM_IN: 90 + 2", PIM + "90 PIM_IN m2 c0 | @ PIM_IN m2 c1", 92, "nCCD_S DQ"),
     Edge("PIM_OUT to PIM_OUT: 90 + 2", PIM + "90 PIM_OUT r1 b0.0 c0 | @ PIM_OUT r1 b0.1 c0", 92, "nCCD_S DQ"),
+    Edge("PIM_OUT of two ranks: 90 + 2 + 2", BOTH + "90 PIM_OUT r1 b0.0 c0 | @ PIM_OUT r2 b0.0 c0", 94, "nRKSW"),
+    Edge("PIM_IN to one of its ranks: 90 + 2", BOTH + "90 PIM_IN m6 c0 | @ PIM_IN m4 c1", 92, "nCCD_S DQ"),
+    Edge("PIM_IN to one rank more: 90 + 2 + 2", BOTH + "90 PIM_IN m2 c0 | @ PIM_IN m6 c1", 94, "nRKSW"),
+    Edge("PIM_IN to a higher rank more: 90 + 2 + 2", BOTH + "90 PIM_IN m4 c0 | @ PIM_IN m6 c1", 94, "nRKSW"),
     Edge(
-        "PIM_OUT of two ranks: 90 + 2 + 2", "0 PIM_ENTER m6 | 90 PIM_OUT r1 b0.0 c0 | @ PIM_OUT r2 b0.0 c0", 94, "nRKSW"
+        "PIM_IN to two, PIM_OUT of the higher: 90 + 9 + 2 + 5",
+        BOTH + "90 PIM_IN m6 c0 | @ PIM_OUT r2 b0.0 c0",
+        106,
+        "nWTR_S",
+    ),
+    Edge(
+        "PIM_OUT of the higher, PIM_IN to two: 90 + 17 + 2 + 2 - 9",
+        BOTH + "90 PIM_OUT r2 b0.0 c0 | @ PIM_IN m6 c0",
+        102,
+        "nRTW nRKSW",
     ),
     Edge("PIM_OUT to PIM_IN: 90 + 17 + 2 + 2 - 9", PIM + "90 PIM_OUT r1 b0.0 c0 | @ PIM_IN m2 c0", 102, "nRTW"),
     Edge("PIM_IN to PIM_OUT: 90 + 9 + 2 + 5", PIM + "90 PIM_IN m2 c0 | @ PIM_OUT r1 b0.0 c0", 106, "nWTR_S"),

@@ -198,3 +198,22 @@ def test_a_rank_enters_pim_mode_after_the_refresh_of_a_pair(wait: int) -> None:
     run = run_channel(reads, build.build(), DIE, controller, keep_commands=True)
     assert run.commands is not None
     assert broken(checked(run.commands, DIE, controller)) == []
+
+
+def test_ranks_that_shared_inputs_take_more_at_once() -> None:
+    """A rank that latched a burst with another goes on alone at once; one that did not waits for a turn of the bus."""
+    build = ProgramBuilder(DIE, 4)
+    build.enter(0b110)
+    build.load_inputs(0b110, 0, 1)
+    build.load_inputs(0b100, 1, 1)
+    build.load_inputs(0b010, 2, 1)
+    build.load_inputs(0b110, 3, 1)
+    build.leave(0b110)
+    controller = Controller(ranks=4, refresh="none", wck="always-on")
+    run = run_channel([], build.build(), DIE, controller, keep_commands=True)
+    assert run.commands is not None
+    loads = run.commands["ck"][run.commands["command"] == "PIM_IN"]
+    t = DIE.timing
+    switch = t.nBL_min.n + t.nRTRS.n
+    assert np.diff(loads).tolist() == [t.nCCD_S.n, switch, switch]
+    assert broken(checked(run.commands, DIE, controller)) == []

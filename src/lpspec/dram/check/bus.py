@@ -14,6 +14,7 @@ from lpspec.dram.check.log import (
     Log,
     Rule,
     in_commands,
+    latest_of_ranks,
     need,
     new_history,
     note,
@@ -72,7 +73,7 @@ def check_columns(stream: Stream, start: int, t: CheckTiming, log: Log, columns:
 
     Read to write takes RL + BL/n + 2 - WL, write to read WL + BL/n + nWTR, where BL/n is n_max and nWTR is nWTR_L
     within a bank group. On LPDDR6 with termination read to write takes RL + BL/n + tWCK2DQO + 1 - ODTLon. PIM_IN is a
-    write and PIM_OUT a read of no bank group.
+    write to each of its ranks and PIM_OUT a read, both of no bank group.
     """
     turn = t.nCL + t.nRTW_gap - t.nCWL
     if t.lpddr6:
@@ -80,27 +81,33 @@ def check_columns(stream: Stream, start: int, t: CheckTiming, log: Log, columns:
     rtw_s, rtw_l = turn + t.nBL_min, turn + t.nBL_max
     wtr_s, wtr_l = t.nCWL + t.nBL_min + t.nWTR_S, t.nCWL + t.nBL_max + t.nWTR_L
     for i in range(stream.op.shape[0]):
-        op, ck, rank, index = stream.op[i], stream.ck[i], stream.low[i], start + i
+        op, ck, mask, index = stream.op[i], stream.ck[i], stream.mask[i], start + i
         way = _direction(op)
         if way == 0:
             continue
         group = NO_GROUP if op >= Op.PIM_ENTER else stream.bank[i] // GROUPS
+        read = latest_of_ranks(columns.read, mask, PLACES, 0, PLACES) // PLACES
+        written = latest_of_ranks(columns.write, mask, PLACES, 0, PLACES) // PLACES
         if way == 1:
-            _apart(log, Rule.nCCD_L, Rule.nCCD_S, index, ck, columns.read, rank, group, t.nCCD_L, t.nCCD_S)
-            _apart(log, Rule.nWTR_L, Rule.nWTR_S, index, ck, columns.write, rank, group, wtr_l, wtr_s)
-            note(columns.read, rank * PLACES + group, ck, index)
+            _apart(log, Rule.nCCD_L, Rule.nCCD_S, index, ck, columns.read, read, group, t.nCCD_L, t.nCCD_S)
+            _apart(log, Rule.nWTR_L, Rule.nWTR_S, index, ck, columns.write, written, group, wtr_l, wtr_s)
+            note(columns.read, stream.low[i] * PLACES + group, ck, index)
         else:
-            _apart(log, Rule.nCCD_L, Rule.nCCD_S, index, ck, columns.write, rank, group, t.nCCD_L, t.nCCD_S)
-            _apart(log, Rule.nRTW, Rule.nRTW, index, ck, columns.read, rank, group, rtw_l, rtw_s)
-            note(columns.write, rank * PLACES + group, ck, index)
+            _apart(log, Rule.nCCD_L, Rule.nCCD_S, index, ck, columns.write, written, group, t.nCCD_L, t.nCCD_S)
+            _apart(log, Rule.nRTW, Rule.nRTW, index, ck, columns.read, read, group, rtw_l, rtw_s)
+            rank = 0
+            while mask >> rank:
+                if mask >> rank & 1:
+                    note(columns.write, rank * PLACES + group, ck, index)
+                rank += 1
 
 
 class DqHistory(NamedTuple):
-    """The last bursts in the order of their commands: when each begins on DQ, whose it is, and its direction."""
+    """The last bursts in the order of their commands: when each begins on DQ, its ranks' mask, and its direction."""
 
     issued: History
     begin_ck: IntArray
-    rank: IntArray
+    mask: IntArray
     way: IntArray
     total: IntArray  # [1]
 
@@ -132,7 +139,7 @@ def _free_ck(t: CheckTiming, begin_ck: int, other_ck: int, gap: int) -> int:
 
 @cached_njit()
 def _check_burst(
-    t: CheckTiming, log: Log, index: int, ck: int, begin_ck: int, rank: int, way: int, dq: DqHistory
+    t: CheckTiming, log: Log, index: int, ck: int, begin_ck: int, mask: int, way: int, dq: DqHistory
 ) -> None:
     """Hold one burst against those before it, newest first, until they are too old to meet it."""
     reach = abs(t.nCL - t.nCWL) + t.nBL_min + t.nRKSW
@@ -146,7 +153,7 @@ def _check_burst(
             due = ck + _free_ck(t, begin_ck, dq.begin_ck[k], 0) - begin_ck
             report(log, Rule.DQ, index, ck, earlier, earlier_ck, in_commands(log, due))
             return
-        if rank == dq.rank[k]:
+        if mask & ~dq.mask[k] == 0:
             continue
         if _meet(t, apart, t.nRKSW):
             due = ck + _free_ck(t, begin_ck, dq.begin_ck[k], t.nRKSW) - begin_ck
@@ -162,18 +169,19 @@ def _check_burst(
 def check_dq(stream: Stream, start: int, t: CheckTiming, log: Log, dq: DqHistory) -> None:
     """No two bursts meet on DQ, ranks leave nRKSW between theirs, and a write doesn't slip in before the data of an
     earlier read of another rank (rule 3). A burst takes BL/n_min from RD + RL or WR + WL; that of BL48 lies in two
-    segments, one half as far as the other begins."""
+    segments, one half as far as the other begins. The bus goes over to another rank where a burst has a rank that took
+    no part in the one before."""
     for i in range(stream.op.shape[0]):
         way = _direction(stream.op[i])
         if way == 0:
             continue
-        ck, rank = stream.ck[i], stream.low[i]
+        ck, mask = stream.ck[i], stream.mask[i]
         begin_ck = ck + (t.nCL if way == 1 else t.nCWL)
-        _check_burst(t, log, start + i, ck, begin_ck, rank, way, dq)
+        _check_burst(t, log, start + i, ck, begin_ck, mask, way, dq)
         k = dq.total[0] % BURSTS
         note(dq.issued, k, ck, start + i)
         dq.begin_ck[k] = begin_ck
-        dq.rank[k] = rank
+        dq.mask[k] = mask
         dq.way[k] = way
         dq.total[0] += 1
 
