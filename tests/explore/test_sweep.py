@@ -22,7 +22,7 @@ from lpspec.explore.results import Query, Results
 from lpspec.explore.store import Store
 from lpspec.explore.study_file import load_study
 from lpspec.explore.sweep import sweep
-from lpspec.explore.workers import Processes, ThisProcess
+from lpspec.explore.workers import IN_A_ROW, Processes, Rows, ThisProcess
 
 Lpspec = Callable[..., Said]
 
@@ -146,15 +146,28 @@ def test_workers_end_with_a_parent_that_is_killed(study: Path, tmp_path: Path) -
     assert session() == []
 
 
+def test_neighbours_go_to_one_worker_and_nobody_waits_while_another_has_some(study: Path) -> None:
+    asked = list(points(load_study(study)))
+    every = [*asked, *asked[: IN_A_ROW // 2]]
+    rows = Rows(every, 2)
+    first = [rows.next_for(0) for _ in range(2)]
+    assert [rows.next_for(1) for _ in range(IN_A_ROW)] == every[IN_A_ROW : 2 * IN_A_ROW]
+    assert [rows.next_for(1) for _ in range(IN_A_ROW // 2)] == every[2 * IN_A_ROW :]
+    assert [rows.next_for(1) for _ in range(IN_A_ROW - 3)] == every[IN_A_ROW - 1 : 2 : -1]
+    assert [*first, rows.next_for(0)] == every[:3]
+    assert rows.next_for(0) is rows.next_for(1) is None
+
+
 def test_a_worker_that_is_ended_is_replaced(study: Path) -> None:
     by, asked = Processes(2), list(points(load_study(study)))
     found = []
     for point, outcome in by.outcomes(asked):
         found.append((point.key, outcome.metrics))
         if len(found) == 3:
-            assert by._pool is not None
-            for number in list(by._pool._processes):
-                os.kill(number, signal.SIGKILL)
+            for pool in by._pools:
+                assert pool is not None
+                for number in list(pool._processes):
+                    os.kill(number, signal.SIGKILL)
     by.close()
     assert sorted(key for key, _ in found) == sorted(point.key for point in asked)
     expected = {point.key: evaluate(point.scenario.to_dict()).metrics for point in asked[:3]}

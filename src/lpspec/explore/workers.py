@@ -5,9 +5,11 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait as wait_for_end
 from typing import Any, Protocol, TypeAlias
@@ -20,11 +22,14 @@ from lpspec.explore.store import Outcome
 WAITING_PER_WORKER = 3
 """Points handed out for each process: one that is computed, and two so that it need not wait."""
 
+IN_A_ROW = 8
+"""Points that follow each other and go to one process: often they are of one machine, and it is met once then."""
+
 Run: TypeAlias = Callable[[dict[str, Any]], Outcome]
 """Runs a scenario that is plain data; a function of a module, so that processes find it."""
 
 MOST_RESTARTS = 5
-"""How often processes that were ended from outside are started again with no point finished between."""
+"""How often each process, once ended from outside, is started again with no point finished between."""
 
 SELDOM = 100_000, 20, 20
 """Objects between two looks for circles, and younger looks between older ones: a point leaves few, and the looks that
@@ -63,14 +68,14 @@ class Processes:
     """Computes points in processes of its own, which keep what they know of machines from one point to the next."""
 
     def __init__(self, count: int, run: Run = evaluate) -> None:
-        """Start them when they are first needed.
+        """Start each when it is first needed.
 
         Args:
             count: How many.
             run: What runs a point.
         """
         self.count, self._run = count, run
-        self._pool: ProcessPoolExecutor | None = None
+        self._pools: list[ProcessPoolExecutor | None] = [None] * count
 
     def outcomes(self, points: Iterable[Point]) -> Iterator[tuple[Point, Outcome]]:
         """Every point with its outcome, as they are finished.
@@ -78,58 +83,89 @@ class Processes:
         Raises:
             InputError: The processes are ended again and again, as by a machine that runs out of memory.
         """
-        waiting: dict[Future[Outcome], Point] = {}
-        source, restarts = iter(points), 0
-        more = True
-        while waiting or more:
-            while more and len(waiting) < WAITING_PER_WORKER * self.count:
-                point = next(source, None)
-                more = point is not None
-                if point is not None:
-                    waiting[self._submit(point)] = point
+        waiting: dict[Future[Outcome], tuple[int, Point]] = {}
+        rows, restarts = Rows(points, self.count), 0
+        while True:
+            for who in range(self.count):
+                for _ in range(WAITING_PER_WORKER - sum(one == who for one, _ in waiting.values())):
+                    if (point := rows.next_for(who)) is not None:
+                        waiting[self._submit(who, point)] = who, point
+            if not waiting:
+                return
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            try:
-                for future in done:
+            for future in done:
+                try:
                     outcome = future.result()
-                    restarts = 0
-                    yield waiting.pop(future), outcome
-            except BrokenExecutor:
-                restarts += 1
-                if restarts > MOST_RESTARTS:
-                    raise InputError(
-                        f"processes that compute points were ended {restarts} times in a row: too little memory? "
-                        "try fewer --workers"
-                    ) from None
-                waiting = self._again(list(waiting.values()))
+                except BrokenExecutor:
+                    restarts += 1
+                    self._submit_again(waiting, waiting[future][0], restarts)
+                    break
+                restarts = 0
+                yield waiting.pop(future)[1], outcome
 
-    def _submit(self, point: Point) -> "Future[Outcome]":
+    def _submit(self, who: int, point: Point) -> "Future[Outcome]":
         values = point.scenario.to_dict()
         with deaf_children():
             try:
-                return self._executor().submit(self._run, values)
+                return self._process(who).submit(self._run, values)
             except BrokenExecutor:
-                self._pool = None
-                return self._executor().submit(self._run, values)
+                self._pools[who] = None
+                return self._process(who).submit(self._run, values)
 
-    def _executor(self) -> ProcessPoolExecutor:
-        if self._pool is None:
+    def _process(self, who: int) -> ProcessPoolExecutor:
+        """One process, so that it is known which points it has had."""
+        pool = self._pools[who]
+        if pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.count, context, initializer=begin)
-        return self._pool
+            pool = self._pools[who] = ProcessPoolExecutor(1, context, initializer=begin)
+        return pool
 
-    def _again(self, points: list[Point]) -> "dict[Future[Outcome], Point]":
-        self.close()
-        return {self._submit(point): point for point in points}
+    def _submit_again(self, waiting: "dict[Future[Outcome], tuple[int, Point]]", who: int, restarts: int) -> None:
+        """Start another process for the points of one that has ended."""
+        if restarts > MOST_RESTARTS * self.count:
+            raise InputError(
+                f"processes that compute points were ended {restarts} times in a row: too little memory? "
+                "try fewer --workers"
+            )
+        lost = [future for future, (one, _) in waiting.items() if one == who]
+        points = [waiting.pop(future)[1] for future in lost]
+        _end(self._pools[who])
+        self._pools[who] = None
+        waiting.update({self._submit(who, point): (who, point) for point in points})
 
     def close(self) -> None:
         """End the processes at once."""
-        if self._pool is None:
-            return
-        processes: dict[int, Any] = dict(self._pool._processes or {})  # no public name for them before Python 3.14
-        for process in processes.values():
-            process.kill()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pool = None
+        for pool in self._pools:
+            _end(pool)
+        self._pools = [None] * self.count
+
+
+def _end(pool: ProcessPoolExecutor | None) -> None:
+    if pool is None:
+        return
+    processes: dict[int, Any] = dict(pool._processes or {})  # no public name for them before Python 3.14
+    for process in processes.values():
+        process.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Rows:
+    """Points dealt to workers, some that follow each other at a time; who finds none left gets another's last."""
+
+    def __init__(self, points: Iterable[Point], workers: int) -> None:
+        """Say what is dealt, and to how many."""
+        self._source = iter(points)
+        self._of: list[deque[Point]] = [deque() for _ in range(workers)]
+
+    def next_for(self, who: int) -> Point | None:
+        """The next point of a worker; None where there is none for anybody."""
+        own = self._of[who]
+        if not own:
+            own.extend(islice(self._source, IN_A_ROW))
+        if own:
+            return own.popleft()
+        most = max(self._of, key=len)
+        return most.pop() if most else None
 
 
 @contextmanager
