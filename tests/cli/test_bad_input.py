@@ -128,4 +128,14 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
 def test_a_figure_path_is_no_folder_and_no_other_output(lpspec: Callable[..., Said], empty_folder: Path) -> None:
     assert_refused(lpspec("compare", "--figure", "."), "folder")
     assert_refused(lpspec("compare", "--json", "a.pdf", "--figure", "a"), "both")
+
+
+@pytest.mark.parametrize("name", ["f.bmp", "f.JPG", "out/f.eps", "a.b.html", "fig.json"])
+def test_a_figure_has_an_ending_that_can_be_written_or_none(
+    lpspec: Callable[..., Said], empty_folder: Path, name: str
+) -> None:
+    allowed = "allowed are .pdf, .png, .svg, or no ending for a .pdf and a .png"
+    assert_refused(
+        lpspec("compare", "--figure", name), f"--figure {name} ends in .{name.rpartition('.')[2]}: {allowed}"
+    )
     assert list(empty_folder.iterdir()) == []

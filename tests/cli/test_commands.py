@@ -277,6 +277,22 @@ def test_what_does_not_fit_is_named(lpspec: Callable[..., Said]) -> None:
     assert all("does not fit" in item["why"] for item in left_out)
 
 
+@pytest.mark.parametrize("served", [(), ("--batch", "2", "--requests", "poisson:5/s:3")])
+def test_a_named_system_that_cannot_run_is_a_row_with_the_reason(
+    lpspec: Callable[..., Said], served: tuple[str, ...]
+) -> None:
+    asked = ("compare", "--fidelity", "analytic", "--new-tokens", "5", *served)
+    said = lpspec(*asked, "--systems", "ahasd,npu")
+    assert said.code == 0
+    assert "ahasd" in [line.split()[0] for line in said.out.splitlines() if line.rstrip().endswith("left out")]
+    assert "left out  ahasd: ahasd" in said.out
+    assert "llama2-7b has no" in said.out
+    document = json.loads(lpspec(*asked, "--systems", "ahasd,npu", "--json", "-").out)
+    assert [one["system"] for one in document["systems"]] == ["npu"]
+    assert [one["system"] for one in document["left_out"]] == ["ahasd"]
+    assert lpspec(*asked, "--systems", "ahasd").code == 2
+
+
 @pytest.mark.parametrize("name", [*platform_names(), *profile_names(), "llama2-7b", *trace_names(), "mc_sim_7b_63"])
 def test_every_value_is_shown_with_its_source(lpspec: Callable[..., Said], name: str) -> None:
     document = json.loads(lpspec("inspect", name, "--json", "-").out)

@@ -25,7 +25,6 @@ from lpspec.errors import InputError
         ("fig.pdf", ["fig.pdf"]),
         ("fig.PNG", ["fig.PNG"]),
         ("fig.svg", ["fig.svg"]),
-        ("fig.jpg", ["fig.jpg.pdf", "fig.jpg.png"]),
     ],
 )
 def test_a_figure_is_the_file_that_is_named_or_two(tmp_path: Path, given: str, written: list[str]) -> None:

@@ -163,9 +163,24 @@ def test_a_system_that_cannot_hold_the_model_is_left_out_with_the_reason() -> No
     assert {config["name"] for config in result.provenance["config"]["systems"]} == {r.system.name for r in result.runs}
 
 
-def test_a_system_that_was_asked_for_is_not_left_out() -> None:
-    line = refusal(model="llama2-13b", basis="published", systems=["lp-spec", "rtx3090"])
-    assert line.startswith("llama2-13b does not fit rtx3090: ")
+def test_a_system_that_was_asked_for_is_left_out_with_the_reason_too() -> None:
+    result = compare(DEFAULT.replace(systems=["ahasd", "lp-spec", "npu"], **QUICK))
+    assert [run.system.name for run in result.runs] == ["lp-spec", "npu"]
+    ((name, why),) = result.left_out
+    assert name == "ahasd"
+    assert why.startswith("ahasd drafts on PIM with a network, and llama2-7b has none")
+
+
+def test_of_several_that_cannot_run_the_first_says_why() -> None:
+    assert refusal(systems=["ahasd"]).startswith("ahasd drafts on PIM with a network")
+    line = refusal(model="vicuna-33b", systems=["npu", "lp-spec"])
+    assert line.startswith("vicuna-33b does not fit mobile-npu: ")
+
+
+@pytest.mark.parametrize("tree", ["8x5", "mc_sim_7b_63"])
+def test_a_tree_that_no_heads_fill_is_refused_beside_systems_that_need_none(tree: str) -> None:
+    line = refusal(systems=["npu", "lp-spec"], tree=tree, acceptance="1.5@2")
+    assert line.startswith("a tree ")
 
 
 def test_lp_spec_itself_must_hold_the_model() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,9 @@ FIGURE_SUFFIXES = (".pdf", ".png")
 
 ONE_SUFFIX = (".pdf", ".png", ".svg")
 """A figure whose path has one of these is that file alone."""
+
+_OTHER_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}")
+"""What looks like the ending of another kind of file; the dot of ``v1.2`` or ``llama3.2-1b`` is part of a name."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,10 @@ def plan_outputs(json: str | None, figure: str | None = None, parts: Sequence[st
 
 def _figure_paths(text: str, parts: Sequence[str], suffixes: Sequence[str]) -> tuple[Path, ...]:
     _check_text("--figure", text)
+    if len(suffixes) != 1 and _OTHER_SUFFIX.fullmatch(ending := Path(text).suffix):
+        raise InputError(
+            f"--figure {text} ends in {ending}: allowed are {', '.join(ONE_SUFFIX)}, or no ending for a .pdf and a .png"
+        )
     stem = text[: -len(suffixes[0])] if len(suffixes) == 1 else text
     if text.endswith("/") or Path(text).is_dir():
         raise InputError(f"--figure {text} is a folder: give a file name without suffix, such as {Path(text) / 'fig'}")

@@ -1,6 +1,6 @@
 """The comparison: one model, one trace, several systems."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -22,7 +22,7 @@ from lpspec.scenario import Scenario
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.requests import refuse_served
 from lpspec.simulation.run import Run, simulate
-from lpspec.simulation.workload import System, TreePolicy
+from lpspec.simulation.workload import System, TreePolicy, usable_drafts
 from lpspec.speculation.rank_trace import RankTrace
 
 
@@ -42,7 +42,7 @@ class Compared:
 
     Attributes:
         scenario: What was asked for.
-        left_out: Systems that cannot hold the model, with the reason; only when no systems were named.
+        left_out: Systems that cannot run it, such as those that do not hold the model, with the reason.
         model: The decoder at the precision of the mobile systems.
         policy: How trees were found.
         provenance: What the result was made from.
@@ -66,10 +66,10 @@ class Comparison(Compared):
 
 
 def compare(scenario: Scenario) -> Comparison:
-    """Run the systems of a scenario on the same requests; of all systems, those that can hold the model.
+    """Run the systems of a scenario on the same requests, those that can.
 
     Raises:
-        InputError: Any name, value or file that cannot be used, or requests that are to be served.
+        InputError: Any name, value or file that cannot be used, requests that are to be served, or no system can run.
     """
     setting, runs, left_out = run_scenario(scenario)
     ran = [run.system for run in runs]
@@ -95,7 +95,7 @@ def compare(scenario: Scenario) -> Comparison:
 
 
 def run_scenario(scenario: Scenario) -> tuple[Setting, list[Run], list[tuple[str, str]]]:
-    """What ``compare`` runs: what a scenario names, a run of each system, and why others cannot hold the model.
+    """What ``compare`` runs: what a scenario names, a run of each system that can, and why others cannot.
 
     Raises:
         InputError: As ``compare``.
@@ -103,7 +103,9 @@ def run_scenario(scenario: Scenario) -> tuple[Setting, list[Run], list[tuple[str
     refuse_served(scenario.workload)
     setting = load_setting(scenario)
     runs, left_out = run_all(
-        setting, lambda system: simulate(system, setting.trace, scenario.workload, setting.policy, scenario.level)
+        setting,
+        [setting.trace],
+        lambda system: simulate(system, setting.trace, scenario.workload, setting.policy, scenario.level),
     )
     return setting, runs, left_out
 
@@ -118,14 +120,19 @@ def check_labels(names: Sequence[str], systems: Sequence[System]) -> None:
         called[system.name] = name
 
 
-def run_all(setting: Setting, run: Callable[[System], _Run]) -> tuple[list[_Run], list[tuple[str, str]]]:
-    """Run every system of a setting; of all systems, those that can hold the model, and why the others cannot.
+def run_all(
+    setting: Setting, traces: Iterable[RankTrace], run: Callable[[System], _Run]
+) -> tuple[list[_Run], list[tuple[str, str]]]:
+    """Run every system of a setting that can, and say why the others cannot.
 
     Raises:
-        InputError: A system that was named cannot run, or two have one name.
+        InputError: None can; LP-Spec cannot where no system is named; a tree that no drafts fill; two of one name.
     """
     scenario = setting.scenario
     check_labels(system_names(scenario), setting.systems)
+    for system in setting.systems:
+        if system.speculates:
+            usable_drafts(system.model, traces, setting.policy)
     several = len(setting.systems) > 1
     if several:
         check_command_level(scenario, setting.systems)
@@ -135,9 +142,11 @@ def run_all(setting: Setting, run: Callable[[System], _Run]) -> tuple[list[_Run]
         try:
             runs.append(run(system))
         except InputError as error:
-            if scenario.systems is not None or system.name == REFERENCE:
+            if scenario.systems is None and system.name == REFERENCE:
                 raise
             left_out.append((system.name, str(error)))
+    if not runs:
+        raise InputError(left_out[0][1])
     if not several and any(run.fidelity != "command" for run in runs):  # a lone run soon says so itself
         check_command_level(scenario, setting.systems)
     return runs, left_out

@@ -29,7 +29,7 @@ class Serving(Compared):
 
 
 def serve_requests(scenario: Scenario, samples: int = 0) -> Serving:
-    """Serve the requests of a scenario on its systems; on all systems, those that can hold the model.
+    """Serve the requests of a scenario on its systems, those that can.
 
     Args:
         scenario: What is asked for.
@@ -42,7 +42,7 @@ def serve_requests(scenario: Scenario, samples: int = 0) -> Serving:
     requests = load_requests(scenario.workload, setting.trace)
     with_what = requests, scenario.workload.batch, setting.policy, scenario.level
     draws = list(drawn_requests(len(requests), samples))
-    runs, left_out = run_all(setting, lambda system: serve(system, *with_what, draws))
+    runs, left_out = run_all(setting, requests.traces, lambda system: serve(system, *with_what, draws))
     ran = [run.system for run in runs]
     notes = (
         *policy_notes(ran, scenario, setting.policy),

@@ -20,7 +20,9 @@ PARTS_COLUMNS = ("mem+MAC token/J", "mem+MAC W")
 
 def comparison_blocks(comparison: Comparison) -> Iterator[Any]:
     """The table, then one line each for what is modelled, whose acceptance, on what basis, and what is missing."""
-    yield systems_table(f"{comparison.model.name}: decode steps only, per generated token", comparison.runs)
+    table = systems_table(f"{comparison.model.name}: decode steps only, per generated token", comparison.runs)
+    add_left_out(table, comparison.left_out)
+    yield table
     yield from _lines(comparison)
 
 
@@ -39,6 +41,12 @@ def systems_table(title: str, runs: Iterable[Run]) -> Table:
             run.system.name, *_cells(run), *others, run.fidelity, style="bold" if run.system.name == "lp-spec" else None
         )
     return table
+
+
+def add_left_out(table: Table, left_out: Iterable[tuple[str, str]]) -> None:
+    """A row without figures for each system that cannot run; a line below says why."""
+    for name, _ in left_out:
+        table.add_row(name, *["-"] * (len(table.columns) - 2), "left out")
 
 
 def _pair(efficiency: Efficiency[float] | None) -> tuple[str, str]:
@@ -86,8 +94,13 @@ def _lines(comparison: Comparison) -> Iterator[str]:
             mj = run.energy_by_component_mj["migration"] * run.tokens
             cost = f"{digits(run.migration_ns / 1e6)} ms and {digits(mj)} mJ in all"
             yield f"moves   weights of {run.system.name} changed ranks {times}, {cost}"
-    for name, why in comparison.left_out:
-        yield f"left out  {name}: {why}"
+    yield from left_out_lines(comparison.left_out)
+
+
+def left_out_lines(left_out: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Why systems cannot run, a line each; a reason that begins with the name does not say it twice."""
+    for name, why in left_out:
+        yield f"left out  {name}: {why.removeprefix(f'{name}: ')}"
 
 
 def board_line(runs: Iterable[Run | ServedRun]) -> Iterator[str]:

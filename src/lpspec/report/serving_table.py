@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from lpspec.experiments.serving import Serving
-from lpspec.report.compare_table import basis_text, board_line, costs_and_profiles
+from lpspec.report.compare_table import add_left_out, basis_text, board_line, costs_and_profiles, left_out_lines
 from lpspec.report.wording import digits, energy_counts, new_table, trace_line
 from lpspec.simulation.draft_cache import KEY_BLOCK
 from lpspec.simulation.served_run import ServedRun
@@ -31,7 +31,9 @@ def serving_blocks(serving: Serving) -> Iterator[Any]:
     """Two tables, then one line each for what stands behind them."""
     batch = serving.scenario.workload.batch
     title = f"{serving.model.name}: {len(serving.requests)} requests, up to {batch} in a pass"
-    yield served_table(title, serving.runs)
+    served = served_table(title, serving.runs)
+    add_left_out(served, serving.left_out)
+    yield served
     yield waits_table(serving.runs)
     yield from _lines(serving)
 
@@ -83,8 +85,7 @@ def _lines(serving: Serving) -> Iterator[str]:
     if short := [run.system.name for run in serving.runs if run.is_short]:
         yield f"*       {', '.join(short)}: a full batch of the largest requests does not fit; some wait for room"
     yield from board_line(serving.runs)
-    for name, why in serving.left_out:
-        yield f"left out  {name}: {why}"
+    yield from left_out_lines(serving.left_out)
 
 
 def serving_document(serving: Serving) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from lpspec.simulation.requests import Requests
 from lpspec.simulation.run import most_depth
 from lpspec.simulation.served_run import ServedSteps
 from lpspec.simulation.serving_state import NO_BUSY, Asked, Clock, Learned, Rules, Served, make_live, make_served
-from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, check_shape
+from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, usable_drafts
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
 from lpspec.speculation.hoped import make_runs
 from lpspec.speculation.kernels import make_growth
@@ -57,15 +57,10 @@ def trees_of(system: System, requests: Requests, policy: TreePolicy, batch: int)
     """
     if not system.speculates:
         return Trees(ROOT_ALONE, 0, 1, 1)
-    heads = min(system.model.most_drafts, *(trace.heads for trace in requests.traces))
+    heads = usable_drafts(system.model, requests.traces, policy)
     levels = 0 if system.model.medusa_heads else heads
-    top_k = min(trace.top_k for trace in requests.traces)
-    names = ", ".join(f"'{trace.name}'" for trace in requests.traces)
-    who = f"{system.model.name} with trace {names}"
     if policy.fixed is not None:
-        check_shape(TreePolicy(depth=policy.fixed.max_depth), heads, top_k, who)
         return Trees(policy.fixed, heads, policy.fixed.size, policy.fixed.size, levels)
-    check_shape(policy, heads, top_k, who)
     if policy.size is not None:
         return Trees(None, most_depth(policy, heads), policy.size, policy.size, levels)
     return Trees(None, heads, 1, min(MAX_TREE_SIZE, MOST_PASS_TOKENS // batch), levels)

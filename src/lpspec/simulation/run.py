@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from lpspec.allocation.migration import follow_placements
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
-from lpspec.errors import InputError
 from lpspec.llm.draft_work import drafter_kind
 from lpspec.scenario import Workload
 from lpspec.scenario.names import Fidelity
@@ -25,7 +24,7 @@ from lpspec.simulation.requests import refuse_served
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.step_order import check_order, is_pipelined, right_ahead, run_ahead, shared_share
 from lpspec.simulation.steps import Steps
-from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, check_shape
+from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, usable_drafts
 from lpspec.speculation.hoped import LEAST_CHANCE, make_runs
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_for
@@ -221,18 +220,12 @@ def _decode_steps(system: System, trace: RankTrace, workload: Workload, policy: 
     turns = turn_bounds(trace, workload)
     if not system.speculates:
         return place_steps(_replay_fixed(TokenTree.from_paths([]), trace.ranks[:, :0], turns), policy, costs)
-    heads = min(system.model.most_drafts, trace.heads)
+    heads = usable_drafts(system.model, [trace], policy)
     if policy.fixed is not None:
-        if policy.fixed.max_depth > heads:
-            raise InputError(
-                f"the tree is {policy.fixed.max_depth} deep, but {system.model.name} with trace '{trace.name}' "
-                f"has {heads} draft heads"
-            )
         steps = _replay_fixed(policy.fixed, trace.ranks[:, :heads], turns)
         return place_steps(replace(steps, heads=_charged(steps.heads, system, policy, heads)), policy, costs)
     if policy.pruner is not None:
         return _replay_added(policy.pruner, system, trace, workload, policy, costs)
-    check_shape(policy, heads, trace.top_k, f"{system.model.name} with trace '{trace.name}'")
     return _replay_pruned(system, trace, workload, policy, costs)
 
 

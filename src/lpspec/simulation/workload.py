@@ -1,7 +1,7 @@
 """What is run: a system, and how it sizes its token tree."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TypeAlias
@@ -20,6 +20,7 @@ from lpspec.speculation.checked_pruner import CheckedPruner
 from lpspec.speculation.hoped import errors_hoped
 from lpspec.speculation.medusa_trees import named_tree, tree_names
 from lpspec.speculation.pruner import DEFAULT_MEMORY, Pruner
+from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import TokenTree
 
 PrunerFactory: TypeAlias = Callable[[FloatArray], Pruner]
@@ -141,6 +142,23 @@ def _added_pruner(name: str) -> PrunerFactory:
         return CheckedPruner(name, made(PRUNERS.kind, name, make, accuracy), *accuracy.shape)
 
     return checked
+
+
+def usable_drafts(model: ModelSpec, traces: Iterable[RankTrace], policy: TreePolicy) -> int:
+    """Draft heads, or levels, that trees may use: those that the model and every trace have.
+
+    Raises:
+        InputError: They cannot fill the tree that a policy asks for.
+    """
+    traces = tuple(traces)
+    heads = min(model.most_drafts, *(trace.heads for trace in traces))
+    top_k = min(trace.top_k for trace in traces)
+    who = f"{model.name} with trace {', '.join(repr(trace.name) for trace in traces)}"
+    if policy.fixed is not None:
+        check_shape(TreePolicy(depth=policy.fixed.max_depth), heads, top_k, who)
+    elif policy.pruner is None:
+        check_shape(policy, heads, top_k, who)
+    return heads
 
 
 def check_shape(policy: TreePolicy, heads: int, top_k: int, who: str) -> None:
