@@ -285,7 +285,7 @@ def test_a_named_system_that_cannot_run_is_a_row_with_the_reason(
     said = lpspec(*asked, "--systems", "ahasd,npu")
     assert said.code == 0
     assert "ahasd" in [line.split()[0] for line in said.out.splitlines() if line.rstrip().endswith("left out")]
-    assert "left out  ahasd: ahasd" in said.out
+    assert "left out  ahasd: " in said.out
     assert "llama2-7b has no" in said.out
     document = json.loads(lpspec(*asked, "--systems", "ahasd,npu", "--json", "-").out)
     assert [one["system"] for one in document["systems"]] == ["npu"]
