@@ -59,6 +59,9 @@ class Timing(Described):
     def _adds_up(self) -> Self:
         if self.nRC.n < self.nRAS.n + self.nRPpb.n:
             raise ValueError(f"nRC ({self.nRC.n}) must be at least nRAS + nRPpb ({self.nRAS.n + self.nRPpb.n})")
+        for name, busy in (("nRFCab", self.nRFCab.n), ("nRFCpb", self.nRFCpb.n)):
+            if (ck := busy + self.nRPab.n + self.nRC.n) >= self.nREFI.n:  # or no row would ever be open for an access
+                raise ValueError(f"{name} + nRPab + nRC ({ck}) must be less than nREFI ({self.nREFI.n})")
         return self
 
     def counts(self) -> dict[str, int]:
