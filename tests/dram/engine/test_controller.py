@@ -170,6 +170,20 @@ def test_postponed_refreshes_are_made_up_when_idle() -> None:
     assert run.refreshes.min() == 60_000 // 3125
 
 
+@pytest.mark.parametrize(("refresh", "in_nrefi"), [("all-bank", 1), ("per-bank", 8)])
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+def test_ranks_refresh_in_turn_evenly_over_an_interval(refresh: Refresh, in_nrefi: int, ranks: int) -> None:
+    """Each of 2, 3 and 4 ranks is due every 3,125 CK, one of them every 1,562.5, 1,041.7 and 781.25 CK."""
+    run = run_requests([rd(50 * 3125)], DIE, Controller(ranks=ranks, refresh=refresh), keep_commands=True)
+    table = commands_of(run)
+    table = table[np.isin(table["command"], ["REFAB", "REFPB"])]
+    step = 3125 / in_nrefi / ranks
+    due = step * (ranks + np.arange(len(table)))
+    np.testing.assert_allclose(table["ck"], due, atol=2.5)  # of three fractions each is rounded down
+    np.testing.assert_array_equal(table["rank"], np.arange(len(table)) % ranks)
+    assert len(table) == pytest.approx(50 * in_nrefi * ranks, abs=in_nrefi * ranks)
+
+
 def test_no_refresh_when_none_is_wanted() -> None:
     assert run_requests(streaming(9000), DIE, Controller(refresh="none")).refreshes.max() == 0
 
