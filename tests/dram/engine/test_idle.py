@@ -19,6 +19,7 @@ from lpspec.dram.run.request_stream import run_stream
 from lpspec.dram.run.session import NO_PROGRAM
 from lpspec.dram.run.simulate import run_requests
 from lpspec.errors import InputError
+from lpspec.machine.die import DieSpec
 
 IntArray = NDArray[np.int64]
 LATEST = 1 << 50
@@ -26,10 +27,10 @@ NREFI = int(channel_of(DIE, Controller())[k.GIVEN, k.P_NREFI])
 
 
 def final_state(
-    requests: IntArray, controller: Controller, walk: bool, program: IntArray = NO_PROGRAM
+    requests: IntArray, controller: Controller, walk: bool, program: IntArray = NO_PROGRAM, die: DieSpec = DIE
 ) -> tuple[IntArray, IntArray]:
     """The whole channel after the requests, and when each was served; a log that is kept makes the engine walk."""
-    channel = channel_of(DIE, controller)
+    channel = channel_of(die, controller)
     served_at = np.full(len(requests), -1, np.int64)
     log = np.empty((1 << 16 if walk else 0, 5), np.int64)
     if len(program):
@@ -73,6 +74,29 @@ def test_a_jump_leaves_what_walking_leaves(seed: int, gaps: list[float], ranks: 
     jumped, walked = (final_state(requests, controller, walk) for walk in (False, True))
     np.testing.assert_array_equal(jumped[1], walked[1])
     np.testing.assert_array_equal(jumped[0], walked[0])
+
+
+@pytest.mark.parametrize(
+    ("refresh", "timing", "ck", "reads"),
+    [
+        ("all-bank", "nRFCab", NREFI - 80, 2500),
+        ("per-bank", "nPBR2PBR", NREFI // 8 - 2, 380),
+        ("per-bank", "nRFCpb", NREFI - 80, 1500),
+    ],
+)
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_late_refreshes_are_late_behind_a_jump_too(refresh: Any, timing: str, ck: int, reads: int, ranks: int) -> None:
+    """Where a refresh takes nearly as long as the next takes to come, one that waits for reads delays all behind it."""
+    slow = {timing: getattr(DIE.timing, timing).model_copy(update={"value": ck})}
+    die = DIE.model_copy(update={"timing": DIE.timing.model_copy(update=slow)})
+    controller = Controller(ranks=ranks, refresh=refresh, postpone=8)
+    i = np.arange(reads)
+    busy = np.stack([0 * i, 0 * i, i % 16, i // 1024, i // 16 % 64 * 16], 1)
+    for gap in (10.9, 11.2, 14.1, 14.4, 14.7, 15):
+        requests = np.concatenate([busy, [[int(gap * NREFI), 0, 3, 1, 0]]])
+        jumped, walked = (final_state(requests, controller, walk, die=die) for walk in (False, True))
+        np.testing.assert_array_equal(jumped[1], walked[1])
+        np.testing.assert_array_equal(jumped[0], walked[0])
 
 
 @pytest.mark.parametrize("refresh", ["all-bank", "per-bank"])

@@ -31,16 +31,20 @@ def count_dues(m: IntArray) -> None:
 
 @native()
 def _refreshes_keep_up(m: IntArray, r: int) -> bool:
-    """Whether an idle rank has nothing open and owes nothing, and will have served each refresh before the next."""
+    """Whether an idle rank has nothing open and owes nothing, and soon serves each refresh when it comes due.
+
+    One that came late, or waits for other ranks, delays the next ones; where a refresh takes at most half the time
+    until the next, that is made up within a round.
+    """
     if m[RANK + r, R_DEBT] != 0 or m[RANK + r, R_TARGET] >= 0 or m[RANK + r, R_OPEN] != 0:
         return False
-    ranks = m[GIVEN, P_RANKS]  # of refreshes that come due at once, the last waits so many CK
+    turn = m[GIVEN, P_RANKS] * m[GIVEN, P_STEP]  # of refreshes that come due at once, the last waits so many CK
     if m[GIVEN, P_REFRESH] == REFRESH_ALL:
-        return bool(m[LATENCY + AT_RANK + REFAB, REFAB] + ranks <= m[GIVEN, P_NREFI])
+        return bool(2 * (m[LATENCY + AT_RANK + REFAB, REFAB] + turn) <= m[GIVEN, P_NREFI])
     step = m[GIVEN, P_NREFI] // PAIRS
     fits = (
-        m[LATENCY + AT_RANK + REFPB, REFPB] + ranks <= step
-        and m[LATENCY + AT_BANK + REFPB, REFPB] <= (PAIRS - 1) * step
+        2 * (m[LATENCY + AT_RANK + REFPB, REFPB] + turn) <= step
+        and 2 * m[LATENCY + AT_BANK + REFPB, REFPB] <= (PAIRS - 1) * step
     )
     done = m[RANK + r, R_ROUND]
     return bool(fits and done & (done + 1) == 0)  # the pairs go by number, so eight refreshes later all is the same
@@ -50,8 +54,8 @@ def _refreshes_keep_up(m: IntArray, r: int) -> bool:
 def skip_refreshes(m: IntArray, until: int) -> bool:
     """Count the refreshes that come due while a channel stands idle, without issuing each; whether there were any.
 
-    The last two rounds before ``until`` are left to be issued. Each refresh leaves the same behind, so what those leave
-    is all that the others would have left beside their number.
+    The last round before ``until`` is left to be issued. Each refresh is served before the next and leaves the same
+    behind, so what that round leaves is all that the others would have left beside their number.
     """
     ranks = m[GIVEN, P_RANKS]
     interval = m[GIVEN, P_NREFI]
@@ -63,9 +67,9 @@ def skip_refreshes(m: IntArray, until: int) -> bool:
     for r in range(ranks):
         due = m[RANK + r, R_DUES]
         if m[GIVEN, P_REFRESH] == REFRESH_ALL:
-            n = (until - r * interval // ranks) // interval - 3 - due
+            n = (until - r * interval // ranks) // interval - 1 - due
         else:
-            n = PAIRS * ((until - r * (interval // PAIRS) // ranks) // interval - 3 - (due + PAIRS - 1) // PAIRS)
+            n = PAIRS * ((until - r * (interval // PAIRS) // ranks) // interval - 1 - (due + PAIRS - 1) // PAIRS)
         if n > 0:
             skipped = True
             m[RANK + r, R_DUES] = due + n
