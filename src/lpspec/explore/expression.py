@@ -92,6 +92,9 @@ class Expression:
         Raises:
             InputError: A name without a value, or arithmetic that has no result, such as a division by 0.
         """
+        for name in self.names:
+            if name not in values:
+                raise unknown_name("name", name, values)
         try:
             found: Value = self._of(self._tree, values)
         except (ArithmeticError, ValueError, TypeError) as error:
@@ -106,22 +109,27 @@ class Expression:
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.Name | ast.Attribute):
-            name = _dotted(node) or ""
-            if name not in values:
-                raise unknown_name("name", name, values)
-            return values[name]
+            return values[_dotted(node) or ""]
+        if isinstance(node, ast.BoolOp):
+            return self._first_that_decides(node, values)
         parts = [self._of(part, values) for part in _operands(node)]
         if isinstance(node, ast.BinOp):
             return self._arithmetic(type(node.op), *parts)
         if isinstance(node, ast.UnaryOp):
             return _UNARY[type(node.op)](parts[0])
-        if isinstance(node, ast.BoolOp):
-            return all(parts) if isinstance(node.op, ast.And) else any(parts)
         if isinstance(node, ast.Compare):
             pairs = zip(node.ops, parts, parts[1:], strict=False)
             return all(_COMPARE[type(op)](left, right) for op, left, right in pairs)
         assert isinstance(node, ast.Call)
         return FUNCTIONS[_dotted(node.func) or ""](*parts)
+
+    def _first_that_decides(self, node: ast.BoolOp, values: Mapping[str, Value]) -> Any:
+        """As Python has it: what stands behind is not computed, so that it may divide by what was found not to be 0."""
+        for part in node.values:
+            found = self._of(part, values)
+            if bool(found) == isinstance(node.op, ast.Or):
+                break
+        return found
 
     def _arithmetic(self, kind: type, left: Any, right: Any) -> Any:
         if isinstance(left, str) or isinstance(right, str):
