@@ -342,14 +342,15 @@ def divide(
 ) -> int:
     """Choose how many requests take part, the first ones, and all their trees: most expected tokens per price.
 
-    Arguments are as for ``try_division``. Returns how many take part; their sizes and limits are in ``room``.
+    Where fewer requests are as good, as where every price is a multiple of one request's, the most take part: the last
+    bit of a sum never decides. Arguments are as for ``try_division``. Returns how many take part; their sizes and limits are in ``room``.
     """
-    room.best[0] = 0.0
-    best_requests, best_level, best_given = 0, 0, 0
+    best, best_requests, best_level, best_given = 0.0, 0, 0, 0
     levels = lists.size.shape[1]
     _longest(lists, room.length)
     for fewer in range(running):
         requests = running - fewer
+        room.best[0] = best * ROUNDING
         own_ns, own_pj = 0.0, 0.0
         for i in range(requests):
             own_ns += prices.own_ns[context[i], 0]
@@ -364,7 +365,8 @@ def divide(
                 continue
             given = try_division(prices, lists, table, context, deepest, requests, level, sizes, all_heads, room, -1)
             if given >= 0:
-                best_requests, best_level, best_given = requests, level, given
+                best, best_requests, best_level, best_given = room.best[0], requests, level, given
+    room.best[0] = best
     if best_requests == 0:
         return 0
     _weigh(prices, context, best_requests, room.weight)
