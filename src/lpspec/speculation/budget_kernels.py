@@ -343,7 +343,8 @@ def divide(
     """Choose how many requests take part, the first ones, and all their trees: most expected tokens per price.
 
     Where fewer requests are as good, as where every price is a multiple of one request's, the most take part: the last
-    bit of a sum never decides. Arguments are as for ``try_division``. Returns how many take part; their sizes and limits are in ``room``.
+    bit of a sum never decides. Arguments are as for ``try_division``. Returns how many take part; their sizes and
+    limits are in ``room``.
     """
     best, best_requests, best_level, best_given = 0.0, 0, 0, 0
     levels = lists.size.shape[1]
