@@ -303,8 +303,12 @@ class BalancedAllocator(ProductSplits):
 
     def _place(self, kv_tokens: int) -> None:
         """Fill PIM ranks first, then copy to the DRAM rank what the NPU may want to compute."""
-        placed, dram_free = self._without_copies(kv_tokens)
-        self.placements = self._kept(self._fit_dram([self._wanted_by_npu(p) for p in placed], dram_free))
+        known = self._known.placed
+        if kv_tokens not in known:
+            placed, dram_free = self._without_copies(kv_tokens)
+            placed = self._kept(self._fit_dram([self._wanted_by_npu(p) for p in placed], dram_free))
+            known[kv_tokens] = placed, self.kv_on_dram
+        self.placements, self.kv_on_dram = known[kv_tokens]
 
     def _without_copies(self, kv_tokens: int) -> tuple[list[PlacedGemm], int]:
         """What PIM ranks hold beside the cache of so many tokens, and the room that is left on the DRAM rank.

@@ -35,6 +35,7 @@ class Known:
         least_of: Time of one copy of a product by its best split.
         wanted_of: Tiles that PIM should have.
         wanted_by_npu: Placements with copies of all that the NPU wants.
+        placed: Placements, and whether the DRAM rank holds the cache too, by the most tokens of that.
         fitted: Placements with copies that fit, by those wanted and the bytes that are too many.
         longest_kv: Most tokens of the cache for which there is room, once more were asked for; -1 for none.
         least_beside: Least time of a step of so many tokens, with so many PIM ranks at once, beside attention.
@@ -51,6 +52,7 @@ class Known:
     least_of: dict[Key, float] = field(default_factory=dict)
     wanted_of: dict[Key, int] = field(default_factory=dict)
     wanted_by_npu: dict[PlacedGemm, PlacedGemm] = field(default_factory=dict)
+    placed: dict[int, tuple[list[PlacedGemm], bool]] = field(default_factory=dict)
     fitted: dict[Key, tuple[PlacedGemm, ...]] = field(default_factory=dict)
     longest_kv: int | None = None
     least_beside: dict[Key, float] = field(default_factory=dict)

@@ -54,9 +54,12 @@ class Description:
         for option in options_of(cls):
             if option.is_table and isinstance(table := values.get(option.path), Mapping):
                 values[option.path] = dict(_flat(table))
-        if found := faults(cls, values):
-            raise _refusal(found, cls.KIND, where)
-        return cls(**values)
+        try:
+            return cls(**values)
+        except (TypeError, InputError):
+            if found := faults(cls, values):
+                raise _refusal(found, cls.KIND, where) from None
+            raise
 
     @classmethod
     def from_toml(cls, text: str, where: str = "") -> Self:

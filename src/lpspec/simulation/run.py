@@ -160,7 +160,7 @@ class Run:
     @property
     def migrations(self) -> int:
         """How often weights moved between ranks."""
-        return len(self.steps.moves)
+        return int(np.count_nonzero(np.diff(self.steps.placement)))
 
     @property
     def energy_by_component_mj(self) -> dict[str, float]:
@@ -323,8 +323,8 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
     turns = turn_bounds(trace, workload)
     there = min(system.model.most_drafts, trace.heads)
     heads = most_depth(policy, there)
-    sizes = None
-    if policy.size is None and policy.rule != "verified-nodes":  # there chances of a list may add up to more than 1
+    sizes = policy.size
+    if sizes is None and policy.rule != "verified-nodes":  # there chances of a list may add up to more than 1
         sizes = costs.sizes_worth((heads + 1) / (1 - LEAST_CHANCE) ** heads)
     price = allowed_prices(costs, policy, heads, workload.new_tokens, sizes)
     accuracy, out = (

@@ -180,7 +180,7 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
             f"{contexts} new tokens needs {last_context}"
         )
     allocator = allocator or allocator_of(system, last_context)
-    name, cache = system.platform.allocator, settled_cache(system, allocator, first_context)
+    cache = settled_cache(system, allocator, first_context)
     kept: Kept = getattr(allocator, "kept_prices", {})
     beside: Kept = getattr(allocator, "kept_of_drafts", {})
     machine = sizes, system.root_counts, system.platform.static_power.watts, cache
@@ -193,9 +193,6 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
     draft_at: tuple[FloatArray, FloatArray] = once(
         beside, ("drafts", *machine), lambda: _draft_prices(system, allocator)
     )
-    prompt = prefill_operators(model, first_context) + draft_prompt_operators(model, first_context)
-    prefill = checked_cost(allocator.prefill_cost(prompt), name, "a prompt", (1, 1))
-    prefill_ns, prefill_pj = priced(system, prefill, (1, 1))
     several: Any = allocator if len(getattr(allocator, "layouts", ())) > 1 else None
     moving = None
     if several is not None:
@@ -205,7 +202,9 @@ def step_costs(system: System, first_context: int, contexts: int, allocator: All
         ("in place", *machine),
         lambda: put_in_place_prices(system, allocator, sizes, cache.most > 1, cache.block),
     )
-    one_prompt = float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
+    one_prompt: tuple[float, FloatArray] = once(
+        beside, ("a prompt", first_context, *machine), lambda: _prompt_prices(system, allocator, first_context)
+    )
     at_first = first_context, latency_ns, energy
     levels = _level_costs(system, allocator, np.arange(first_context, last_context)[:, None], cache)
     return StepCosts(*at_first, *draft_at, *compaction, *one_prompt, moving, system.platform, allocator, levels, cache)
@@ -221,6 +220,14 @@ def _verify_prices(system: System, allocator: Allocator, cache: DraftCache, size
         return grid_prices(system, checked_cost(cost, system.platform.allocator, "verify passes", grid), grid)
 
     return cache.priced(cache.waits(np.arange(1, sizes + 1)), verify)
+
+
+def _prompt_prices(system: System, allocator: Allocator, tokens: int) -> tuple[float, FloatArray]:
+    """Price the pass over a prompt of so many tokens: its time, and energy, float64 [components]."""
+    prompt = prefill_operators(system.model, tokens) + draft_prompt_operators(system.model, tokens)
+    cost = checked_cost(allocator.prefill_cost(prompt), system.platform.allocator, "a prompt", (1, 1))
+    prefill_ns, prefill_pj = priced(system, cost, (1, 1))
+    return float(prefill_ns[0, 0]), prefill_pj[:, 0, 0]
 
 
 def _draft_prices(system: System, allocator: Allocator) -> tuple[FloatArray, FloatArray]:
