@@ -93,6 +93,18 @@ def test_most_decisions_stand(settled: list[Settled]) -> None:
     assert int(settled[0].made[0]) < steps / 2
 
 
+@pytest.mark.parametrize("size", [2, 4, 8, 16])
+def test_trees_of_one_size_are_those_of_the_loop(size: int) -> None:
+    for objective in OBJECTIVES:
+        compared("llama2-7b", TreePolicy(size=size, objective=objective), {"pim.alus": "6"})
+
+
+def test_most_decisions_for_one_size_stand(settled: list[Settled]) -> None:
+    """Sizes that are forbidden have no finite price, which says nothing about the others."""
+    steps = compared("llama2-7b", TreePolicy(size=4), {})
+    assert int(settled[0].made[0]) < steps / 2
+
+
 @pytest.mark.parametrize("alus", ["6", "8"])
 def test_which_of_a_few_sizes_is_best_is_looked_up(settled: list[Settled], alus: str) -> None:
     """Over the whole trace the best size changes hundreds of times, and hardly one of these steps decides anew."""

@@ -30,7 +30,7 @@ LEAST_REACH = 1 / 65536
 LONGEST_WAIT = 1024
 """Decisions, after several in vain, until it is tried again whether the next one stands."""
 
-FREE_TRIES, STEPS_PER_TRY, DECISIONS_PER_TRY = 32, 1, 128
+FREE_TRIES, STEPS_PER_TRY, DECISIONS_PER_TRY = 32, 4, 128
 """Tries whether a decision stands cost as much as a few decisions: some are free, others are earned by steps for which
 one stood, and now and then there is one more."""
 
@@ -278,8 +278,9 @@ def _wins(settled: Settled, accuracy: FloatArray, growth: Growth) -> bool:
             forbidden += not lowered > 0.0
     for extra in range(settled.lowered.shape[1]):  # these share nodes, which move together
         cheap = least_of[row, extra]
-        nodes = abs(1.0 - cheap) * (size - 1) + abs(extra + 1 - size)
-        settled.lowered[row, extra] = (cheap * length - nodes * reach) / shortest
+        if cheap < np.inf:
+            nodes = abs(1.0 - cheap) * (size - 1) + abs(extra + 1 - size)
+            settled.lowered[row, extra] = (cheap * length - nodes * reach) / shortest
         forbidden += not settled.lowered[row, extra] > 0.0
     if forbidden:
         return False
