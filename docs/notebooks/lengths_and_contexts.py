@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Speculation length and context
 # What a verify pass of 1 to 16 tokens takes on GEMV-only PIM, a mobile NPU and LP-Spec, and how long contexts change
-# what is gained. In closed form; `lpspec reproduce --study` repeats both at command level.
+# what is gained. Analytically; `lpspec reproduce --study` repeats both at command level.
 
 # %%
 import lpspec

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # What each part of LP-Spec is worth
-# LP-Spec against itself with one part taken away: the pruner, the GEMM ALUs, PIM, speculation, the DAU's split. In
-# closed form; `lpspec reproduce --study` prints the same table at command level. Every pruner sizes trees for its own
+# LP-Spec against itself with one part taken away: the pruner, the GEMM ALUs, PIM, speculation, the DAU's split.
+# Analytic; `lpspec reproduce --study` prints the same table at command level. Every pruner sizes trees for its own
 # machine.
 
 # %%

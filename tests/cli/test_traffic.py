@@ -85,4 +85,4 @@ def test_a_scenario_of_closed_forms_is_refused(lpspec: Lpspec, tmp_path: Path) -
     (tmp_path / "s.toml").write_text('systems = ["lp-spec"]\nfidelity = "analytic"\n', "utf-8")
     said = lpspec("traffic", "--scenario", str(tmp_path / "s.toml"))
     assert (said.code, said.err.count("\n")) == (2, 1)
-    assert "closed forms know no arrival times" in said.err
+    assert "the analytic level knows no arrival times" in said.err

@@ -116,9 +116,9 @@ def test_the_closed_form_says_what_a_machines_own_file_has_for_commands_alone(tm
     def notes(fidelity: Literal["analytic", "command"], system: str, **changes: str) -> list[str]:
         quick = Workload(new_tokens=2)
         asked = Scenario("tinyllama", systems=(system,), fidelity=fidelity, changes=changes, workload=quick)
-        return [note for note in compare(asked).notes if "closed forms know no commands" in note]
+        return [note for note in compare(asked).notes if "the analytic level has no commands" in note]
 
-    said = "memory.command_buses, memory.controller.page of own has no effect: closed forms know no commands"
+    said = "memory.command_buses, memory.controller.page of own has no effect: the analytic level has no commands"
     assert notes("analytic", str(own)) == [said]
     assert notes("command", str(own)) == []
     assert notes("analytic", "lp-spec") == []

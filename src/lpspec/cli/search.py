@@ -1,4 +1,4 @@
-"""``lpspec search``: the best points of a study, found by closed forms and confirmed by commands."""
+"""``lpspec search``: the best points of a study, found analytically and confirmed by commands."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class Searching(Description):
         "Figures to optimise together, or arithmetic over figures and axes: 'min:mj_per_token * pim.alus' (then with ; "
         "between goals).",
     )
-    trials: int = option(500, "Points to try by closed forms.", least=1)
+    trials: int = option(500, "Points to try analytically.", least=1)
     confirm: int = option(20, "Of the best, points to run again by commands.", least=1)
     seed: int = option(0, "Of the search.", least=0)
     workers: int | None = option(None, "Processes that compute; one for each core if left out.", least=1)

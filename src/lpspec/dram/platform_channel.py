@@ -117,4 +117,4 @@ def check_geometry(die: DieSpec, where: str = "") -> None:
 
 
 def _unknown(key: str, n: int, known: str) -> InputError:
-    return InputError(f"{key} is {n}: commands are written for {known}; closed forms (fidelity analytic) take any")
+    return InputError(f"{key} is {n}: commands are written for {known}; fidelity analytic takes any")

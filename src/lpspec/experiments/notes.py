@@ -170,11 +170,11 @@ def closed_form_notes(runs: Sequence[Run | ServedRun], changes: Mapping[str, str
     closed = {run.system.platform.name: run.system.platform for run in runs if run.fidelity == "analytic"}
     for key in changes:
         if closed and (key.startswith("memory.controller.") or key == "memory.command_buses"):
-            yield f"--set {key} has no effect on {', '.join(closed)}: closed forms know no commands"
+            yield f"--set {key} has no effect on {', '.join(closed)}: the analytic level has no commands"
     for name, platform in closed.items():
         keys = [] if name in platform_names() or platform.memory is None else list(_of_commands_alone(platform.memory))
         if keys := [key for key in keys if key not in changes]:
-            yield f"{', '.join(keys)} of {name} has no effect: closed forms know no commands"
+            yield f"{', '.join(keys)} of {name} has no effect: the analytic level has no commands"
 
 
 def _of_commands_alone(memory: MemorySpec) -> Iterator[str]:

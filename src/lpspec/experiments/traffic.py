@@ -104,7 +104,7 @@ def shared_decoding(scenario: Scenario, traffic: Sequence[Traffic], policies: Se
     if scenario.systems is None or len(scenario.systems) != 1:
         raise InputError("traffic is put beside one system: allowed is a single name, such as --systems lp-spec")
     if scenario.fidelity == "analytic":
-        raise InputError("traffic beside decoding needs --fidelity command: closed forms know no arrival times")
+        raise InputError("traffic beside decoding needs --fidelity command: the analytic level knows no arrival times")
     comparison = compare(scenario)
     (run,) = comparison.runs
     step = commonest_step(run, scenario.workload)

@@ -71,7 +71,7 @@ def _frame(saves: bool) -> tuple[Html, ...]:
         aria_label="Results",
     )
     lead = (
-        "Closed forms follow at once, memory commands a moment later. Decode steps only, per generated token. "
+        "Analytic figures follow at once, memory commands a moment later. Decode steps only, per generated token. "
         "A saved scenario is run again by lpspec compare --scenario."
     )
     header = tag("header", tag("h1", "Machine, model and workload"), tag("p", lead))
