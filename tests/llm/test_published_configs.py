@@ -179,6 +179,8 @@ def test_mimo_without_its_drafting_layer_is_qwen2() -> None:
     [
         (_HUNYUAN | {"num_experts": 16}, "num_experts = 16"),
         ({"model_type": "dots1"}, "n_routed_experts"),
+        ({"model_type": "dots1", "n_routed_experts": 4, "max_window_layers": None}, "max_window_layers = None"),
+        ({"model_type": "dots1", "n_routed_experts": 4, "first_k_dense_replace": None}, "first_k_dense_replace = None"),
         ({"model_type": "glm_moe_dsa", "index_topk_pattern": "FX" * 39}, "index_topk_pattern names 'X'"),
         ({"model_type": "glm_moe_dsa", "indexer_types": ["full", "shared"]}, "indexer_types"),
         ({"model_type": "bamba", "mamba_d_head": 7}, "mamba_d_head"),

@@ -11,7 +11,7 @@ NULLABLE = {
     "cwm": "sliding_window",
     "deepseek_v2": "q_lora_rank n_shared_experts",
     "deepseek_v3": "num_key_value_heads q_lora_rank",
-    "dots1": "num_key_value_heads first_k_dense_replace sliding_window max_window_layers",
+    "dots1": "num_key_value_heads sliding_window",
     "ernie4_5": "num_key_value_heads head_dim",
     "ernie4_5_moe": "num_key_value_heads",
     "exaone4": "sliding_window",
