@@ -34,6 +34,14 @@ def test_the_older_layout_of_rope_wins(tmp_path: Path) -> None:
     assert (config.rope.theta, config.rope.scaling) == (500_000, LinearRope(factor=4.0))
 
 
+@pytest.mark.parametrize("given", [{}, {"original_max_position_embeddings": 64, "long_factor": [1.0] * 8}])
+def test_longrope_is_refused_where_two_lists_would_be_needed(tmp_path: Path, given: dict[str, object]) -> None:
+    """The library's Llama takes the long list behind the trained context: one list alone is no LongRoPE."""
+    scaling = {"rope_type": "longrope", "short_factor": [1.0] * 8, "attention_factor": 1.1, **given}
+    with pytest.raises(InputError, match=r"rope_type = 'longrope' is computed in phi3 alone, not in llama$"):
+        load_config(folder_with(tmp_path, rope_scaling=scaling))
+
+
 def test_an_absent_end_token_is_the_family_s(tmp_path: Path) -> None:
     assert load_config(folder_with(tmp_path)).end_tokens == (2,)
     assert load_config(folder_with(tmp_path, eos_token_id=None)).end_tokens == ()

@@ -311,6 +311,8 @@ def _rotation(keys: DecoderKeys, found: Mapping[str, Any], theta: float) -> dict
             raise ValueError(f"rope_type = {shown(repr(kind), 30)} is not possible for phi3, allowed is longrope")
     elif part != 1:
         raise ValueError(f"partial_rotary_factor = {shown(repr(part), 40)}: allowed is 1")
+    elif kind == "longrope":
+        raise ValueError(f"rope_type = 'longrope' is computed in phi3 alone, not in {keys.model_type}")
     elif kind in ("llama3", "yarn"):
         scaling.setdefault("original_max_position_embeddings", keys.max_position_embeddings)
     if kind == "default":
