@@ -13,7 +13,7 @@ from lpspec.arrays import FloatArray
 from lpspec.scenario.names import OBJECTIVES, LearningRule, Objective
 from lpspec.simulation.price_grid import GridEnergy
 from lpspec.simulation.step_cost import StepCosts
-from lpspec.speculation.pruner import PRIOR_WEIGHT, DraftTokenPruner, FixedTree
+from lpspec.speculation.pruner import PRIOR_WEIGHT, DraftTokenPruner, FixedTree, heads_run
 from lpspec.speculation.token_tree import Path, TokenTree, accepted_length
 
 PAPER = np.array([[0.5, 0.3], [0.2, 0.1]])  # p_1 and p_2 of LP-Spec section IV-B
@@ -255,6 +255,23 @@ def test_where_heads_run_together_depth_is_free() -> None:
     assert (pruner.choose(together).size, pruner.heads) == (7, 2)
     always = DraftTokenPruner(PAPER)
     assert (always.choose(np.array([1.0, 9.0])).size, always.heads) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "ran"),
+    [
+        (5, (0, 1, 2, 3, 4)),  # each number of heads has its price
+        (3, (0, 1, 4, 4, 4)),  # none, one, or all
+        (2, (0, 4, 4, 4, 4)),  # none or all
+        (1, (4, 4, 4, 4, 4)),  # always all
+    ],
+)
+def test_a_pruner_that_says_nothing_of_heads_has_as_many_run_as_have_a_price(rows: int, ran: tuple[int, ...]) -> None:
+    """Four heads, and trees of no level up to one of four."""
+    trees = [TokenTree.from_paths([(0,) * level for level in range(1, depth + 1)]) for depth in range(5)]
+    price = np.ones((rows, 7))
+    assert tuple(heads_run(FixedTree(tree), tree, price, 4) for tree in trees) == ran
+    assert rows > 1 or {heads_run(FixedTree(tree), tree, price[0], 4) for tree in trees} == {4}
 
 
 @pytest.mark.parametrize("rule", ["full-feedback", "chain-feedback"])
