@@ -43,3 +43,20 @@ def test_a_row_owed_to_the_other_direction_is_used_in_that_direction(seed: int) 
     assert done == 1
     assert (served_at > 0).all()
     assert owed > 10
+
+
+@pytest.mark.parametrize("late_way", [0, 1])
+def test_a_request_that_waited_too_long_sets_the_direction(late_way: int) -> None:
+    """The first request of its queue, beside as many of the other kind as fill theirs: it alone is late."""
+    channel = channel_of(DIE, Controller(refresh="none"))
+    longest = int(channel[k.GIVEN, k.P_LONGEST])
+    others = [[longest - 1, 1 - late_way, 4 + i % 8, 2, i // 8 * 16] for i in range(k.QUEUE)]
+    requests = np.array([[0, late_way, 3, 1, 0], *others], np.int64)
+    directions = []
+    for now in (0, longest - 1, longest):
+        channel[k.STATE, k.S_NOW] = now
+        admit(channel, requests)
+        choose_way(channel)
+        directions.append(int(channel[k.STATE, k.S_WRITING]))
+    assert directions == [late_way, 1 - late_way, late_way]
+    assert channel[k.STATE, k.S_OVERDUE] == channel[3, k.B_FOR] == (k.QUEUE if late_way else 0)
