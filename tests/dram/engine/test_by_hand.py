@@ -78,6 +78,14 @@ def test_two_banks_open_nrrd_apart() -> None:
     assert spelt(run) == expected
 
 
+def test_the_only_slot_for_a_cas_goes_to_it() -> None:
+    # RD 16: WCK runs until 16 + 17 + 2 + 1 = 36, so the CAS for RD 23 + nRCD 15 = 38 has 37 alone. A row wanted at 37
+    # waits until both have gone.
+    run = serve(rd(0), rd(22, bank_group=1), rd(37, bank_group=2))
+    expected = [(22, "ACT1"), (23, "ACT2"), (37, "CAS"), (38, "RD"), (39, "ACT1"), (40, "ACT2"), (55, "RD")]
+    assert spelt(run)[4:] == expected
+
+
 def test_hit_overtakes_an_older_conflict_and_nothing_is_lost() -> None:
     # FR-FCFS: the third request finds row 5 open and goes at 20, before the second, which has row 6 opened:
     # it closes at 35, ACT-1 50, ACT-2 51, RD 66
