@@ -1,5 +1,6 @@
 """What quantised checkpoints store, by hand from the layouts that their libraries document."""
 
+import copy
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -151,6 +152,25 @@ def test_a_head_that_nothing_ignores_is_quantised_too() -> None:
     formats = stored_precision(W4A16 | {"ignore": []}, "float16").formats
     assert formats.head == formats.ffn_up
     assert stored_precision(GPTQ | {"lm_head": True}, "float16").formats.head.bits == 4
+
+
+@pytest.mark.parametrize(
+    ("targets", "ignore", "is_quantised"),
+    [
+        (["Linear"], [], False),
+        (["Linear", "Embedding"], [], True),
+        (["Linear", "Embedding"], ["re:.*embed_tokens"], False),
+        (["Linear", "model.embed_tokens"], ["lm_head"], True),
+        (["re:.*"], ["lm_head", "Embedding"], False),
+    ],
+)
+def test_an_embedding_that_a_group_names_is_quantised_too(
+    targets: list[str], ignore: list[str], is_quantised: bool
+) -> None:
+    config = copy.deepcopy(W4A16) | {"ignore": ignore}
+    config["config_groups"]["group_0"]["targets"] = targets
+    formats = stored_precision(config, "float16").formats
+    assert formats.embedding == (formats.ffn_up if is_quantised else WeightFormat(16))
 
 
 def test_the_cache_is_read_where_it_is_said() -> None:

@@ -30,6 +30,9 @@ _MODULES = {
 }
 """Products of a class by the names that nearly all families give them: each by itself, or fused."""
 
+_TABLES = {"embedding": "model.embed_tokens", "head": "lm_head"}
+"""The module of each class that stands beside the layers."""
+
 _LAYERS = 128
 """Layers in whose names patterns are tried: what they tell apart is not one precision."""
 
@@ -61,7 +64,7 @@ def compressed_formats(
     read = [_group(shown(str(name), 30), group, layout) for name, group in groups.items()]
     ignored = _patterns("ignore", config.get("ignore") or [])
     found: dict[TensorClass, WeightFormat] = {}
-    for kind in (*(kind for kind in LINEAR if kind in classes), "head"):
+    for kind in (*(kind for kind in LINEAR if kind in classes), *_TABLES):
         if (stored := _class_format(kind, read, ignored)) is not None:
             found[kind] = stored
     if not found:
@@ -163,7 +166,8 @@ def _pattern(key: str, name: str) -> re.Pattern[str]:
 def _class_format(kind: str, groups: list[_Group], ignored: list[_Name]) -> WeightFormat | None:
     """The one format of a class, None where it is not quantised."""
     for modules in _MODULES.get(kind, ((),)):
-        names = [f"model.layers.{layer}.{module}" for module in modules for layer in range(_LAYERS)] or ["lm_head"]
+        names = [f"model.layers.{layer}.{module}" for module in modules for layer in range(_LAYERS)]
+        names = names or [_TABLES[kind]]
         stored = {_stored_in(name, groups, ignored) for name in names}
         if len(stored) > 1:
             raise ValueError(f"quantization_config.config_groups store {kind} in several formats, which is not known")
@@ -173,17 +177,21 @@ def _class_format(kind: str, groups: list[_Group], ignored: list[_Name]) -> Weig
 
 
 def _covers(pattern: _Name, name: str) -> bool:
-    """As the library matches: a pattern from the start of the name, a name as a whole, or the class of all products."""
+    """As the library matches: a pattern from the start of the name, a name as a whole, or the class of the module."""
     if isinstance(pattern, re.Pattern):
         return pattern.match(name) is not None
-    return pattern in ("Linear", name)
+    return pattern in (_class_of(name), name)
+
+
+def _class_of(name: str) -> str:
+    return "Embedding" if name == _TABLES["embedding"] else "Linear"
 
 
 def _stored_in(name: str, groups: list[_Group], ignored: list[_Name]) -> WeightFormat | None:
     if any(_covers(pattern, name) for pattern in ignored):
         return None
-    for exact in (True, False):  # names and patterns go before the class of all products
+    for exact in (True, False):  # names and patterns go before the class of the module
         for targets, stored in groups:
-            if any((target != "Linear") is exact and _covers(target, name) for target in targets):
+            if any((target != _class_of(name)) is exact and _covers(target, name) for target in targets):
                 return stored
     return None
