@@ -51,6 +51,7 @@ SLOW = ("figures", "command line")
 
 def test_no_input_brings_about_more_than_a_line(tool: Any, guard: Any, tmp_path: Path) -> None:
     pytest.importorskip("torch")
+    pytest.importorskip("starlette")
     for number, target in enumerate(tool.targets(tmp_path)):
         if not target.name.startswith(SLOW):
             folder = tmp_path / str(number)

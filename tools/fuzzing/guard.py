@@ -1,5 +1,6 @@
 """What an input must never bring about: code that is run, a file that is written, two seconds that pass."""
 
+import os
 import signal
 import sys
 import time
@@ -28,6 +29,16 @@ _LOOPS = Path(lpspec.__file__).parent / "__pycache__"
 
 _OWN_CODE = ("<template>", "<frozen", "<unknown>")
 """What jinja2 makes of a template or of the place where one failed, and modules."""
+
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def _writes(file: object, mode: object, flags: int) -> bool:
+    """Whether a file is opened for writing; a number is of one that was seen when it was opened."""
+    if isinstance(file, int):
+        return False
+    return bool(set(mode) & set("wax+")) if isinstance(mode, str) else bool(flags & _WRITING)
 
 
 class TooSlowError(BaseException):
@@ -80,7 +91,7 @@ class Guard:
             return
         if event in _NEVER or event.startswith(("socket.connect", "socket.bind", "webbrowser")):
             self.seen.append(f"{event} {details!r:.80}")
-        elif event in _NO_CHANGE or (event == "open" and isinstance(details[1], str) and set(details[1]) & set("wax+")):
+        elif event in _NO_CHANGE or (event == "open" and _writes(*details)):
             own = [str(folder) for folder in (_LOOPS, self.may_write) if folder is not None]
             if not str(details[0]).startswith(tuple(own)):
                 self.seen.append(f"{event} {details!r:.80}")

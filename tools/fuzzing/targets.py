@@ -12,6 +12,7 @@ from typing import Any
 from fuzzing import mutations as m
 from fuzzing import seeds
 from fuzzing.mutations import Mutate
+from fuzzing.served import body_of_a_request
 
 SCENARIOS = (seeds.SCENARIO, seeds.ACCEPTANCE_SCENARIO)
 Read = Callable[[Path], object]
@@ -436,6 +437,9 @@ def _models() -> Iterator[Target]:
 
 def _results(folder: Path) -> Iterator[Target]:
     yield Target("machine prices", 30, "fuzz-input.json", m.of_json, _prices, (seeds.PRICES,))
+    scenario = json.dumps({"model": "tinyllama", "systems": ["npu"], "changes": {}, "workload": {"batch": 1}}).encode()
+    asked = "request of the page", 1, "fuzz-input.json", m.of_json, body_of_a_request, (scenario, b"{}")
+    yield Target(*asked, may_write=True)
     yield Target("result", 30, "fuzz-input.json", m.of_json, _results_page, seeds.results())
     made = seeds.small_store(folder)
     yield Target("store", 10, "study.sqlite", m.of_bytes, _store, (made,), may_write=True)
