@@ -32,6 +32,14 @@ def test_a_grid_is_every_combination_in_order() -> None:
     assert len({point.key for point in found}) == point_count(parse_study({"axes": AXES})) == 12
 
 
+def test_points_of_one_machine_follow_each_other_in_whatever_order_axes_are() -> None:
+    found = made(axes={"tree": ["dtp", "8"], "pim.alus": [2, 4], "objective": ["edp", "energy"], "npu.cores": [8, 16]})
+    names = ("pim.alus", "npu.cores", "tree", "objective")
+    expected = list(itertools.product([2, 4], [8, 16], ["dtp", "8"], ["edp", "energy"]))
+    assert [tuple(point.values[name] for name in names) for point in found] == expected
+    assert list(found[0].values)[:4] == ["tree", "pim.alus", "objective", "npu.cores"]
+
+
 def test_constants_may_be_written_as_changes() -> None:
     plain, nested = made(axes={"pim.alus": [2]}), made(axes={"changes": {"pim.alus": [2]}})
     assert [point.scenario for point in plain] == [point.scenario for point in nested]

@@ -82,9 +82,11 @@ def _chosen(study: Study) -> Iterator[dict[str, Value]]:
 
 
 def _indices(study: Study, sizes: list[int]) -> Iterator[tuple[int, ...]]:
-    if study.sample.method == "grid":
+    if study.sample.method == "grid":  # constants of the machine vary slowest: its points follow each other
+        order = sorted(range(len(sizes)), key=lambda axis: study.axes[axis].name not in study.constants)
         for number in range(math.prod(sizes)):
-            yield tuple(int(index) for index in np.unravel_index(number, sizes))
+            places = dict(zip(order, np.unravel_index(number, [sizes[axis] for axis in order]), strict=True))
+            yield tuple(int(places[axis]) for axis in range(len(sizes)))
         return
     for block in _uniform(study, len(sizes)):
         for row in (block * sizes).astype(np.int64).tolist():
