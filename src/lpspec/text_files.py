@@ -76,6 +76,11 @@ def split_lines(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
+def is_number_text(text: str) -> bool:
+    """Whether a number in a file may be spelt so: in ASCII, and without the underscores that Python takes."""
+    return text.isascii() and "_" not in text
+
+
 def each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, for ``json.loads``, which would keep the last of a key's values and drop the others.
 

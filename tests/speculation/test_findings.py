@@ -165,6 +165,7 @@ BAD_TABLES = [
     (read_csv, 'accepted\n"2\n', "t, line 2"),
     (read_csv, "position,rate\n0,0.5\n1,1.5\n", "t, line 3: rate is '1.5'"),
     (read_csv, "position,rate\n0,0.5\n1,nan\n", "t, line 3: rate is 'nan'"),
+    (read_csv, "position,rate\n0,0.7_5\n", "t, line 2: rate is '0.7_5'"),
     (read_csv, "position,rate\n0,0.5\n1,0.6\n", "rises from 0.5 to 0.6 at position 2"),
     (read_csv, "position,rate\n0,0.5\n2,0.4\n", "positions must be"),
     (read_csv, "position,rate\n3,0.5\n", "positions must be"),

@@ -17,7 +17,7 @@ from lpspec.errors import InputError, listed, shown
 from lpspec.scenario import Workload
 from lpspec.scenario.checking import DRAWN, LARGEST
 from lpspec.speculation.rank_trace import RankTrace, load_trace
-from lpspec.text_files import each_key_once, split_lines, text_of
+from lpspec.text_files import each_key_once, is_number_text, split_lines, text_of
 
 NOBODY_KNOWS = 2 * LARGEST
 """Tokens after which a request ends for certain, where nobody knows."""
@@ -170,8 +170,8 @@ def _csv_rows(content: str, where: str) -> Iterator[tuple[Mapping[str, Any], str
 
 
 def _number(text: str) -> Any:
-    """A number where it is one."""
-    for kind in (int, float):
+    """A number where it is one; Python's own spellings, such as 1_000, are none."""
+    for kind in (int, float) if is_number_text(text) else ():
         try:
             return kind(text)
         except ValueError:

@@ -25,7 +25,7 @@ from lpspec.errors import InputError, shown
 from lpspec.speculation.findings import Finding, Lists, StepLengths, Survival
 from lpspec.speculation.geometric import MOST_DRAFTS
 from lpspec.speculation.rank_trace import MAX_TOP_K
-from lpspec.text_files import each_key_once, split_lines
+from lpspec.text_files import each_key_once, is_number_text, split_lines
 
 _GUESS = re.compile(r"(top|rank)([0-9]{1,3})(?:_cum)?(?:_prob)?")
 _REQUEST = ("request", "request_id")
@@ -237,7 +237,7 @@ def read_share(text: str, at: str) -> float:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         share = math.nan
-    if not 0 <= share <= 1:
+    if not is_number_text(text) or not 0 <= share <= 1:
         raise InputError(f"{at} is '{shown(text, 30)}': allowed are 0 to 1, or 0% to 100%")
     return share
 
