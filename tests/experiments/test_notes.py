@@ -11,6 +11,7 @@ from lpspec.experiments.notes import DEFAULT_NODES, drafting_notes, recording_no
 from lpspec.experiments.serving import serve_requests
 from lpspec.report.documents import run_document
 from lpspec.scenario.scenario import DEFAULT
+from lpspec.speculation.rank_trace import load_trace
 
 SMALL: dict[str, Any] = {"model": "tinyllama", "new_tokens": 12, "prompt_tokens": 64, "fidelity": "analytic"}
 
@@ -158,3 +159,26 @@ def test_what_is_not_simulated_of_a_machine_is_said(served: bool) -> None:
     (said,) = (note for note in notes if "not simulated" in note)
     assert said.startswith("cosine: not simulated: several drafters")
     assert "lpspec peers" in said
+
+
+def test_requests_that_are_served_have_the_notes_of_single_ones() -> None:
+    """Of another drafter than the trace's, and of a limit beyond every turn."""
+    other = DEFAULT.replace(**SMALL, systems=("npu-spec",), drafter="eagle3", trace="vicuna-7b")
+    mine = [note for note in serve_requests(other.replace(batch=2)).notes if note.startswith("trace")]
+    assert mine == [note for note in compare(other).notes if note.startswith("trace")]
+    assert len(mine) == 1
+    asked = DEFAULT.replace(systems=("npu-spec",), fidelity="analytic", prompt_tokens=64, batch=16)
+    assert serve_requests(asked).notes == ()
+    longest = int(load_trace("vicuna-7b").turn_lengths.max())
+    (said,) = serve_requests(asked.replace(new_tokens=longest)).notes
+    assert said == f"--new-tokens {longest} has no effect: the longest turn of trace 'vicuna-7b' has {longest}"
+    assert serve_requests(asked.replace(new_tokens=longest - 1)).notes == ()
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_exact_says_so_where_there_are_no_commands(batch: int) -> None:
+    """A closed form has none to time, whether singly or combined."""
+    asked = DEFAULT.replace(model="tinyllama", prompt_tokens=64, new_tokens=4, batch=batch, exact=True)
+    run = serve_requests if batch > 1 else compare
+    assert run(asked.replace(systems=("cd-pim",))).notes == ("--exact has no effect: no system here has commands",)
+    assert run(asked.replace(systems=("cd-pim", "npu"))).notes == ()

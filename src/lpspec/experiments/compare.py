@@ -80,7 +80,7 @@ def compare(scenario: Scenario) -> Comparison:
         *workload_notes(setting.trace, scenario.workload),
         *basis_notes(ran, scenario.basis, scenario.changes),
         *rounding_notes(runs),
-        *closed_form_notes(runs, scenario.changes),
+        *closed_form_notes(runs, scenario),
     )
     return Comparison(
         scenario=scenario,

@@ -101,6 +101,8 @@ def workload_notes(trace: RankTrace, workload: Workload) -> Iterator[str]:
 
 def serving_notes(requests: Requests, workload: Workload) -> Iterator[str]:
     """Options of requests that are served which change nothing."""
+    if not requests.own_new_tokens:
+        yield from workload_notes(max(requests.traces, key=lambda trace: int(trace.turn_lengths.max())), workload)
     if workload.batch > len(requests):
         yield f"--batch {workload.batch} is never full: there are {len(requests)} requests"
     for option, own, given in (
@@ -165,9 +167,12 @@ def rounding_notes(runs: Sequence[Run | ServedRun]) -> Iterator[str]:
                 yield f"pim.{key} of {platform.name} is {given.text()}: commands keep whole CK, {took}"
 
 
-def closed_form_notes(runs: Sequence[Run | ServedRun], changes: Mapping[str, str]) -> Iterator[str]:
+def closed_form_notes(runs: Sequence[Run | ServedRun], scenario: Scenario) -> Iterator[str]:
     """What the user set, or a machine's own file says, that commands alone follow, where a run is in closed form."""
     closed = {run.system.platform.name: run.system.platform for run in runs if run.fidelity == "analytic"}
+    if scenario.exact and all(run.fidelity == "analytic" for run in runs):
+        yield "--exact has no effect: no system here has commands"
+    changes = scenario.changes
     for key in changes:
         if closed and (key.startswith("memory.controller.") or key == "memory.command_buses"):
             yield f"--set {key} has no effect on {', '.join(closed)}: the analytic level has no commands"

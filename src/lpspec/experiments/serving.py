@@ -7,6 +7,7 @@ from lpspec.experiments.intervals import drawn_requests
 from lpspec.experiments.notes import (
     basis_notes,
     closed_form_notes,
+    drafter_notes,
     machine_notes,
     policy_notes,
     rounding_notes,
@@ -46,11 +47,12 @@ def serve_requests(scenario: Scenario, samples: int = 0) -> Serving:
     ran = [run.system for run in runs]
     notes = (
         *policy_notes(ran, scenario, setting.policy),
+        *(note for trace in requests.traces for note in drafter_notes(ran, trace)),
         *machine_notes(ran),
         *serving_notes(requests, scenario.workload),
         *basis_notes(ran, scenario.basis, scenario.changes),
         *rounding_notes(runs),
-        *closed_form_notes(runs, scenario.changes),
+        *closed_form_notes(runs, scenario),
     )
     made_from = {"basis": scenario.basis, "requests_sha256": requests.content_hash}
     return Serving(
