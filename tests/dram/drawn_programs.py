@@ -37,7 +37,7 @@ def write_lines(draw: st.DrawFn, build: ProgramBuilder, device: DieSpec, mask: i
     """Lines as they may follow each other, in loops within loops; no row stays open."""
     slots, ranks = device.slots_per_set, [r for r in range(4) if mask >> r & 1]
     for _ in range(draw(st.integers(1, 4))):
-        kind = draw(st.sampled_from(["loop", "row", "row", "refresh", "read back", "wait", "leave"]))
+        kind = draw(st.sampled_from(["loop", "row", "row", "refresh", "read back", "wait", "leave", "close"]))
         if kind == "loop" and depth < 4:
             with build.loop(draw(st.sampled_from([1, 2, 5, 17, 40, 75] if depth < 2 else [1, 2, 4]))):
                 write_lines(draw, build, device, mask, depth + 1)
@@ -60,6 +60,8 @@ def write_lines(draw: st.DrawFn, build: ProgramBuilder, device: DieSpec, mask: i
             build.read_back(draw(st.sampled_from(ranks)), 0, draw(st.integers(1, 20)))
         elif kind == "wait":
             build.wait(draw(st.integers(0, 4000)))
+        elif kind == "close":  # what is closed already
+            build.precharge(mask, draw(st.integers(0, device.pim.banks_per_mpu.n - 1)))
         elif kind == "leave":
             build.leave(mask)
             if draw(st.booleans()):

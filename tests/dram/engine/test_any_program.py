@@ -1,6 +1,6 @@
 """Programs as hypothesis draws them, beside any reads, under any policy: every rule is kept and every line executed."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,25 @@ def named(program: Program) -> Counter[str]:
     return found
 
 
+def with_open_rows_ck(table: NDArray[Any], end_ck: int) -> int:
+    """How long ranks have a row open, all together: from the first ACT-2 to what closes the last row of a rank."""
+    opens, closes = ("ACT2", "PIM_ACT"), ("PRE", "RDA", "WRA", "PIM_PRE")
+    total, rows, since = 0, defaultdict[int, set[tuple[bool, int, int]]](set), dict[int, int]()
+    for at, command, rank, group, bank, *_ in table[np.isin(table["command"], [*opens, *closes, "PREAB"])].tolist():
+        in_pim = command.startswith("PIM")
+        for r in [r for r in range(4) if rank >> r & 1] if in_pim else [rank]:
+            was_open = bool(rows[r])
+            if command in opens:
+                rows[r].add((in_pim, group, bank))
+            else:
+                rows[r] = set() if command == "PREAB" else rows[r] - {(in_pim, group, bank)}
+            if rows[r] and not was_open:
+                since[r] = at
+            elif was_open and not rows[r]:
+                total += at - since[r]
+    return total + sum(end_ck - since[r] for r, still in rows.items() if still)
+
+
 @settings(max_examples=120)
 @given(case=SMALL, reads=READS, controller=POLICIES)
 def test_any_program_beside_any_stream(
@@ -91,6 +110,7 @@ def test_any_program_beside_any_stream(
         return
     assert run.commands is not None
     assert broken(checked(run.commands, device, controller)) == []
+    assert run.active_ck == with_open_rows_ck(run.commands, run.end_ck)
     wanted = named(program)
     assert {name: run.command_counts.get(name, 0) for name in PROGRAMMED} == {n: wanted[n] for n in PROGRAMMED}
     assert run.command_counts.get("RD", 0) + run.command_counts.get("RDA", 0) == reads.bursts == run.requests

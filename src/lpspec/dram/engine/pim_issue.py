@@ -153,9 +153,10 @@ def _change_state(m: IntArray, command: int, r: int, parity: int, row: int, now:
         m[RANK + r, R_CLOSE + parity] = opened + m[GIVEN, P_NRAS]
         m[RANK + r, R_PIM_ACT] = now + m[GIVEN, P_ACT_ACT]
         row_opened(m, r, now)
-    elif command == PIM_PRE:  # all banks of the parity close; those of the other may follow nPPD later
+    elif command == PIM_PRE:  # all banks of the parity close; the next PRE of the rank may follow nPPD later
         m[RANK + r, R_REOPEN + parity] = now + m[GIVEN, P_NRPAB]
-        m[RANK + r, R_CLOSE + 1 - parity] = max(m[RANK + r, R_CLOSE + 1 - parity], now + m[GIVEN, P_NPPD])
+        for either in range(2):
+            m[RANK + r, R_CLOSE + either] = max(m[RANK + r, R_CLOSE + either], now + m[GIVEN, P_NPPD])
         row_closed(m, r, 1 if m[RANK + r, R_PIM_ROW + parity] >= 0 else 0, now)
         m[RANK + r, R_PIM_ROW + parity] = -1
     elif command == PIM_REFAB:  # nothing of the rank may be touched while its rows are restored

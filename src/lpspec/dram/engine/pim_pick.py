@@ -72,7 +72,7 @@ def pick_pim(m: IntArray, program: IntArray) -> tuple[int, int, int]:
             else:
                 if waits_for(m, U_ARRAY, mask, C_MAC + parity):
                     continue
-                at = latest(m, mask, R_CLOSE + parity, now)
+                at = latest(m, mask, R_CLOSE + parity, latest(m, mask, R_READY, now))
         else:
             if unit == U_IN:
                 if fresh and waits_for(m, U_IN, mask, C_SET + program[pc, I_COLUMN] // slots):
