@@ -595,6 +595,15 @@ def test_every_bank_is_refreshed_in_time(rules: str, text: str, limit: int) -> N
     assert check(text, limit + 1, replace(ALIVE, refresh="none")).legal
 
 
+def test_a_debt_is_told_once_and_what_may_be_owed_stays_owed() -> None:
+    """At 28,126 nine intervals are over and eight may be owed: one counts as had, this one is the second, and so the
+    third is due by (3 + 8) * 3125."""
+    once = {"retention": 1, "refresh_debt": 1}
+    text = "28126 REFAB | @ REFAB"
+    assert check(text, 34375, ALIVE).counts == once
+    assert check(text, 34376, ALIVE).counts == once | {"refresh_debt": 2}
+
+
 def test_no_bank_is_overdue_at_the_end() -> None:
     assert check("0 CAS", options=ALIVE, end_ck=28125).legal
     assert set(check("0 CAS", options=ALIVE, end_ck=28126).counts) == {"retention", "refresh_debt"}
