@@ -18,7 +18,7 @@ _LAYOUTS = (
     "mxfp4-pack-quantized", "mixed-precision",
 )  # fmt: skip
 
-_MODULES = {
+_MODULES: dict[TensorClass, tuple[tuple[str, ...], ...]] = {
     "attention_in": (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), ("self_attn.qkv_proj",)),
     "attention_out": (("self_attn.o_proj",),),
     "ffn_up": (("mlp.gate_proj", "mlp.up_proj"), ("mlp.gate_up_proj",)),
@@ -30,7 +30,7 @@ _MODULES = {
 }
 """Products of a class by the names that nearly all families give them: each by itself, or fused."""
 
-_TABLES = {"embedding": "model.embed_tokens", "head": "lm_head"}
+_TABLES: dict[TensorClass, str] = {"embedding": "model.embed_tokens", "head": "lm_head"}
 """The module of each class that stands beside the layers."""
 
 _LAYERS = 128
@@ -163,7 +163,7 @@ def _pattern(key: str, name: str) -> re.Pattern[str]:
         raise ValueError(f"quantization_config.{key}: {said(text)} is no pattern") from None
 
 
-def _class_format(kind: str, groups: list[_Group], ignored: list[_Name]) -> WeightFormat | None:
+def _class_format(kind: TensorClass, groups: list[_Group], ignored: list[_Name]) -> WeightFormat | None:
     """The one format of a class, None where it is not quantised."""
     for modules in _MODULES.get(kind, ((),)):
         names = [f"model.layers.{layer}.{module}" for module in modules for layer in range(_LAYERS)]
