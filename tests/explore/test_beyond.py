@@ -11,7 +11,8 @@ import pytest
 import lpspec
 from lpspec.errors import InputError
 from lpspec.experiments.beyond import ALL, EXTRAS, LONG, NO_HARDWARE, PIECES, SOONEST, WITH, WITHOUT, Case, cases
-from lpspec.experiments.beyond_grid import CONTEXTS, ROUNDING, grid
+from lpspec.experiments.beyond_grid import CONTEXTS, ROUNDING, GridCase, grid
+from lpspec.experiments.intervals import efficiency_of
 from lpspec.explore.beyond import SAMPLES, Beyond, beyond, run_once, run_side, with_samples
 from lpspec.explore.points import Point
 from lpspec.explore.store import Outcome
@@ -231,3 +232,15 @@ def test_no_piece_is_worse_than_lp_spec(model: str, context: int, batch: int, pr
     assert not result.refused
     for row in (*result.rows, *result.parts):
         assert row.edp_ratio <= ROUNDING, row.piece
+
+
+@pytest.mark.parametrize("context", [512, 2000])
+def test_heads_by_depth_are_better_in_the_mean_of_samples_where_drafts_hardly_pay(context: int) -> None:
+    """The setting of the one row that is worse than LP-Spec, by the luck of its turns, and one beside it."""
+    case = GridCase("sample", "llama2-7b", context=context, batch=16, profile="specpim")
+    (by_depth,) = (piece for piece in PIECES if piece.name == "heads-by-depth")
+    sides = [run_side(case.scenario(pieces, "analytic", 64).to_dict()).metrics for pieces in ((by_depth,), ())]
+    mine, theirs = (efficiency_of(np.array(side["samples"]).T).edp_s_mj for side in sides if side is not None)
+    ratios = mine / theirs
+    assert ratios.mean() < 1
+    assert (ratios < 1).sum() > SAMPLES / 2
