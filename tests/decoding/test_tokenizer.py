@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, decoders, models
 
 from lpspec.decoding.model_files import demo_folder
 from lpspec.decoding.tokenizer import TextTokenizer, load_tokenizer
@@ -87,4 +87,14 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_decoder_that_breaks_on_nothing_is_refused(nested: bool, tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.BPE({"a": 0, " ": 1}, []))
+    strip = decoders.Strip(" ", 0, 1)
+    tokenizer.decoder = decoders.Sequence([decoders.Fuse(), strip]) if nested else strip
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match=r"tokenizer '.*' has a decoder Strip with stop above 0, at which its library"):
         load_tokenizer(tmp_path)

@@ -57,6 +57,12 @@ def tail_of(decoder: dict[str, Any] | None) -> Tail:
     return tail
 
 
+def strips_ends(tokenizer: Tokenizer) -> bool:
+    """Whether a decoder takes letters off the ends of tokens: tokenizers 0.23.3 panics at an empty one then."""
+    parts = _parts(json.loads(tokenizer.decoder.__getstate__())) if tokenizer.decoder is not None else []
+    return any(part.get("type") == "Strip" and part.get("stop", 0) > 0 for part in parts)
+
+
 def _parts(decoder: dict[str, Any]) -> list[dict[str, Any]]:
     if decoder.get("type") != "Sequence":
         return [decoder]

@@ -12,7 +12,7 @@ from lpspec.decoding.gguf_tokenizer import gguf_tokenizer
 from lpspec.decoding.model_files import is_gguf
 from lpspec.decoding.sentence_pieces import read_piece_model
 from lpspec.decoding.special_tokens import read_tokenizer_config, said_as
-from lpspec.decoding.text_stream import TextStream
+from lpspec.decoding.text_stream import TextStream, strips_ends
 from lpspec.errors import InputError, shown
 from lpspec.text_files import read_text
 
@@ -104,6 +104,8 @@ def load_tokenizer(folder: str | Path) -> TextTokenizer:
         raise InputError(f"tokenizer '{file}' cannot be read: {error.strerror}; a model folder needs one") from None
     except Exception as error:  # the library raises bare Exceptions
         raise InputError(f"tokenizer '{file}' is damaged or of another kind: {_first_line(error)}") from None
+    if strips_ends(tokenizer):
+        raise InputError(f"tokenizer '{file}' has a decoder Strip with stop above 0, at which its library breaks")
     add_tokens(tokenizer, file.parent)
     return TextTokenizer(tokenizer)
 
