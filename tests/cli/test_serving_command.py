@@ -43,6 +43,23 @@ def test_a_batch_alone_serves_all_turns_at_once(lpspec: Lpspec) -> None:
     assert all(run["idle_share"] < 1e-9 and run["mean_batch"] > 4 for run in found["systems"])
 
 
+def test_both_energy_bases_stand_beside_each_other(lpspec: Lpspec) -> None:
+    """By hand: a GPU's board power; a phone's memory and MACs and 3.3 W for the rest of its SoC."""
+    asked = ("compare", "--systems", "lp-spec,a100", *QUICK[3:], "--batch", "4")
+    phone, gpu = json.loads(lpspec(*asked, "--json", "-").out)["systems"]
+    for run in (phone, gpu):
+        assert run["tokens_per_j_memory_and_macs"] == run["tokens_per_j"]
+        assert run["tokens_per_j_board"] == pytest.approx(run["tokens_per_s"] / run["power_board_w"])
+        assert run["edp_board_s_mj"] == pytest.approx(1e3 / run["tokens_per_j_board"] / run["tokens_per_s"])
+    assert phone["power_board_w"] == pytest.approx(phone["power_memory_and_macs_w"] + 3.3)
+    assert gpu["power_board_w"] == pytest.approx(400)
+    shown = lpspec(*asked).out
+    (of_gpu,) = (line.split() for line in shown.splitlines() if line.split()[:1] == ["a100"] and "400.0" in line)
+    assert of_gpu == ["a100", f"{gpu['tokens_per_j_board']:.4g}", "400.0"]
+    on_boards = lpspec(*asked, "--basis", "board").out
+    assert "mem+MAC" in on_boards
+
+
 def test_options_without_effect_are_said(lpspec: Lpspec, tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("arrival_s,prompt_tokens,new_tokens\n0,20,3\n")
     said = lpspec(*QUICK, "--requests", str(tmp_path / "r.csv"), "--batch", "4", "--prompt-tokens", "7")

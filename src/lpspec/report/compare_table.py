@@ -30,17 +30,24 @@ def systems_table(title: str, runs: Iterable[Run]) -> Table:
     """One row per system."""
     table = new_table(title, "=system")
     runs = tuple(runs)
-    counted = {run.system.platform.energy_basis for run in runs}
-    parts, board = "board-power" in counted, "model" in counted  # a table has what is not its token/J already
-    for name in (*COLUMNS, *(PARTS_COLUMNS if parts else ()), *(BOARD_COLUMNS if board else ())):
+    columns, others = other_basis(runs)
+    for name in (*COLUMNS, *columns):
         table.add_column(name, justify="right")
     table.add_column("level", no_wrap=True)
-    for run in runs:
-        others = (*(_pair(run.memory_and_macs) if parts else ()), *(_pair(run.board) if board else ()))
+    for run, other in zip(runs, others, strict=True):
         table.add_row(
-            run.system.name, *_cells(run), *others, run.fidelity, style="bold" if run.system.name == "lp-spec" else None
+            run.system.name, *_cells(run), *other, run.fidelity, style="bold" if run.system.name == "lp-spec" else None
         )
     return table
+
+
+def other_basis(runs: Sequence[Run | ServedRun]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns of the energy basis that a table's token/J does not count, and the cells of each run."""
+    counted = {run.system.platform.energy_basis for run in runs}
+    parts, board = "board-power" in counted, "model" in counted
+    columns = (*(PARTS_COLUMNS if parts else ()), *(BOARD_COLUMNS if board else ()))
+    cells = [(*(_pair(run.memory_and_macs) if parts else ()), *(_pair(run.board) if board else ())) for run in runs]
+    return columns, cells
 
 
 def add_left_out(table: Table, left_out: Iterable[tuple[str, str]]) -> None:

@@ -63,8 +63,8 @@ def run_document(run: Run) -> dict[str, Any]:
         "prefill_energy_mj": run.prefill_mj,
         "energy_by_component_mj": run.energy_by_component_mj,
         "energy_counts": energy_counts(run.system.platform),
-        **_efficiency("memory_and_macs", run.memory_and_macs),
-        **_efficiency("board", run.board),
+        **efficiency_figures("memory_and_macs", run.memory_and_macs),
+        **efficiency_figures("board", run.board),
         "l_spec_histogram": {str(size): count for size, count in run.l_spec_histogram.items()},
         "l_spec_over_run": l_spec_over_run(run),
     }
@@ -80,7 +80,7 @@ def l_spec_over_run(run: Run) -> list[float]:
     return [float(part.mean()) for part in np.array_split(sizes, min(PARTS_OF_RUN, len(sizes)))]
 
 
-def _efficiency(counted: str, efficiency: Efficiency[float] | None) -> dict[str, Any]:
+def efficiency_figures(counted: str, efficiency: Efficiency[float] | None) -> dict[str, Any]:
     """Energy figures on one basis, whichever the run's own is; null where a platform does not say."""
     return {
         f"tokens_per_j_{counted}": None if efficiency is None else efficiency.tokens_per_j,

@@ -1,13 +1,21 @@
 """Requests served, as tables and as a JSON document: throughput and energy, and how long requests waited for what."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 
 from lpspec.experiments.serving import Serving
-from lpspec.report.compare_table import add_left_out, basis_text, board_line, costs_and_profiles, left_out_lines
+from lpspec.report.compare_table import (
+    add_left_out,
+    basis_text,
+    board_line,
+    costs_and_profiles,
+    left_out_lines,
+    other_basis,
+)
+from lpspec.report.documents import efficiency_figures
 from lpspec.report.wording import digits, energy_counts, new_table, trace_line
 from lpspec.simulation.draft_cache import KEY_BLOCK
 from lpspec.simulation.served_run import ServedRun
@@ -28,12 +36,13 @@ WAITS = ("mean", "p50", "p90", "p99")
 
 
 def serving_blocks(serving: Serving) -> Iterator[Any]:
-    """Two tables, then one line each for what stands behind them."""
+    """Three tables, then one line each for what stands behind them."""
     batch = serving.scenario.workload.batch
     title = f"{serving.model.name}: {len(serving.requests)} requests, up to {batch} in a pass"
     served = served_table(title, serving.runs)
     add_left_out(served, serving.left_out)
     yield served
+    yield _other_basis_table(serving.runs)
     yield waits_table(serving.runs)
     yield from _lines(serving)
 
@@ -58,6 +67,15 @@ def served_table(title: str, runs: Iterable[ServedRun]) -> Table:
             run.fidelity,
             style="bold" if run.system.name == "lp-spec" else None,
         )
+    return table
+
+
+def _other_basis_table(runs: Sequence[ServedRun]) -> Table:
+    """Efficiency and power on the energy basis that the first table does not count: with it that would be too wide."""
+    columns, others = other_basis(runs)
+    table = new_table("passes on the other energy basis", "=system", *(f"=>{name}" for name in columns))
+    for run, cells in zip(runs, others, strict=True):
+        table.add_row(run.system.name, *cells, style="bold" if run.system.name == "lp-spec" else None)
     return table
 
 
@@ -124,6 +142,8 @@ def served_document(run: ServedRun) -> dict[str, Any]:
         "prefill_energy_mj": run.prefill_mj,
         "energy_by_component_mj": run.energy_by_component_mj,
         "energy_counts": energy_counts(run.system.platform),
+        **efficiency_figures("memory_and_macs", run.memory_and_macs),
+        **efficiency_figures("board", run.board),
         "tokens": run.tokens,
         "passes": run.passes,
         "mean_batch": run.mean_batch,

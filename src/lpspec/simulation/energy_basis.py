@@ -58,6 +58,16 @@ def counted_pj(platform: PlatformSpec, memory_and_macs_pj: Real, latency_ns: Rea
     return board_pj(platform, memory_and_macs_pj, latency_ns)
 
 
+def board_efficiency(
+    platform: PlatformSpec, tokens: int, memory_and_macs_pj: float, latency_ns: float
+) -> Efficiency[float] | None:
+    """What a token took on the whole board or SoC; None for a platform that does not say."""
+    if not platform.knows_board_power:
+        return None
+    total_pj = board_pj(platform, memory_and_macs_pj, latency_ns)
+    return Efficiency(tokens / (latency_ns / 1e9), total_pj / 1e9 / tokens)
+
+
 def counted_of(platform: PlatformSpec | None) -> tuple[float, float]:
     """What ``counted_pj`` makes of 1 pJ of memory and MACs, and of 1 ns; it is the sum of both. None counts the first.
 

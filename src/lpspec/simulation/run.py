@@ -16,7 +16,7 @@ from lpspec.simulation.command_cost import CommandCosts, command_costs
 from lpspec.simulation.cooperating import accepted_by
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.draft_cache import DraftCache
-from lpspec.simulation.energy_basis import Efficiency, board_pj, counted_parts_pj, counted_pj
+from lpspec.simulation.energy_basis import Efficiency, board_efficiency, counted_parts_pj, counted_pj
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.looked_up import looked_up
 from lpspec.simulation.price_grid import priced
@@ -105,11 +105,7 @@ class Run:
     @property
     def board(self) -> Efficiency[float] | None:
         """What a token took on the whole board or SoC; None for a platform that does not say."""
-        platform = self.system.platform
-        if not platform.knows_board_power:
-            return None
-        total_pj = board_pj(platform, float(self.decode_pj.sum()), self.decode_ns)
-        return Efficiency(self.tokens_per_s, total_pj / 1e9 / self.tokens)
+        return board_efficiency(self.system.platform, self.tokens, float(self.decode_pj.sum()), self.decode_ns)
 
     @property
     def prefill_mj(self) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
 from lpspec.scenario.names import Fidelity
-from lpspec.simulation.energy_basis import Efficiency, counted_parts_pj, counted_pj
+from lpspec.simulation.energy_basis import Efficiency, board_efficiency, counted_parts_pj, counted_pj
 from lpspec.simulation.requests import Requests
 from lpspec.simulation.workload import System
 
@@ -144,6 +144,16 @@ class ServedRun:
         """What a token took in verify passes, on the energy basis of the platform."""
         total_pj = counted_pj(self.system.platform, float(self.decode_pj.sum()), self.decode_ns)
         return Efficiency(self.tokens / (self.decode_ns / 1e9), total_pj / 1e9 / self.tokens)
+
+    @property
+    def memory_and_macs(self) -> Efficiency[float]:
+        """What a token took in verify passes, in memory and MACs alone."""
+        return Efficiency(self.tokens / (self.decode_ns / 1e9), float(self.decode_pj.sum()) / 1e9 / self.tokens)
+
+    @property
+    def board(self) -> Efficiency[float] | None:
+        """What a token took in verify passes on the whole board or SoC; None for a platform that does not say."""
+        return board_efficiency(self.system.platform, self.tokens, float(self.decode_pj.sum()), self.decode_ns)
 
     @property
     def prefill_mj(self) -> float:
