@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,7 +81,8 @@ class ChannelJobs:
         self._geometry = (*_geometry(device), pim and (pim.pim_ranks, pim.ranks))
         t, opened_ck = device.timing, device.timing.nRCD.n + device.timing.nCL.n + device.mode_ck
         self._other_ck = opened_ck, t.nRCD.n, t.nCL.n, device.burst_ck
-        self._feature_ck0 = 2.0 * device.mode_ck
+        self._feature_ck = dict[int, tuple[float, ...]]()
+        self._row_bursts, self._burst_bytes = device.organisation.columns, device.organisation.burst_bytes.n
         self._pim_key = repr((self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus))
 
     def product(self, channel: PimChannel, tokens: int, k: int, width: int, bursts: int, k_split: bool = False) -> Job:
@@ -111,6 +112,7 @@ class ChannelJobs:
         work = self._closed(channel.concurrent).gemm(tokens, k, width * self.channels, channel.form, k_split)
         counts = tuple(float(count) for count in each_count(work))
 
+        @cache
         def beside(bursts: int, mac_ck: int) -> Job:
             def narrow(n: int, bursts: int) -> Job:
                 return self._product(asked._replace(width=n), bursts, mac_ck)
@@ -129,6 +131,7 @@ class ChannelJobs:
             others = partial(beside, mac_ck=mac_ck), smaller, shorter, brief, before
             family = ("product", channel.concurrent, *(("k",) if k_split else ()), *narrow_form)
             kin = self._kin(family, counts, (k, width), (bursts, mac_ck), others)
+            kin = kin._replace(tiles=width / tile, part=of_tiles)
             key = (self._pim_key, *family[:1], tokens, k, width, *family[1:], bursts, mac_ck)
             run = Work(program, self._stream(bursts), mac_ck or None, channel.form)
             return self._paced(Job(key, run, kin=kin), beside)
@@ -183,11 +186,11 @@ class ChannelJobs:
             def before() -> Work:
                 keys = min(on_channel, BRIEF_KEYS)
                 some = self._stream(bursts * keys // (of_channel * on_channel))
-                return replace(asked, program=partial(program, 1, keys), requests=some)
+                return asked._replace(program=partial(program, 1, keys), requests=some)
 
             asked = Work(program, self._stream(bursts), mac_ck or None, share.form)
             paced = partial(beside, mac_ck=mac_ck)
-            others = paced, list, paced, paced, before if self._together(share.concurrent) else None
+            others = paced, tuple, paced, paced, before if self._together(share.concurrent) else None
             kin = self._kin((what, *dealing), counts, (), (bursts, mac_ck), others)
             key = (self._pim_key, what, of_channel, *dealing, queries, on_channel, bursts, mac_ck)
             return self._paced(Job(key, asked, mean_share, kin), beside)
@@ -207,7 +210,7 @@ class ChannelJobs:
         slower_ck = self._mac_ck + 1
         if job.kin is None or not job.kin.bursts or job.work.mac_ck is not None or slower_ck % 2:
             return job
-        return replace(job, slower=beside(job.kin.bursts, slower_ck))
+        return job._replace(slower=beside(job.kin.bursts, slower_ck))
 
     def _kin(
         self,
@@ -224,15 +227,17 @@ class ChannelJobs:
         bursts, mac_ck = beside
         macs, *_, into, out, token_macs = counts[1:]
         ck = macs * (mac_ck or self._mac_ck) + out * self._other_ck[-1]
-        feature_ck = self._feature_ck0, *self._count_ck(mac_ck or self._mac_ck)
-        features = 1.0, *counts[:-1]
+        feature_ck, features = self._count_ck(mac_ck or self._mac_ck), (1.0, *counts[:-1])
         return Kin((*family, mac_ck), features, feature_ck, ck, bursts, into + out, token_macs, shape, *others)
 
     def _count_ck(self, mac_ck: int) -> tuple[float, ...]:
-        """About how many CK one more of each of ``PROGRAM_COUNTS`` takes; a die works beside others."""
-        opened, row, turn, burst = self._other_ck
-        times = float(opened), float(mac_ck), float(row)
-        return *times, *(ck / SOME_DIES for ck in times), float(turn), float(burst), float(burst)
+        """About how many CK a program takes, and one more of each of ``PROGRAM_COUNTS``; a die works beside others."""
+        if mac_ck not in self._feature_ck:
+            opened, row, turn, burst = self._other_ck
+            times = float(opened), float(mac_ck), float(row)
+            each = *times, *(ck / SOME_DIES for ck in times), float(turn), float(burst), float(burst)
+            self._feature_ck[mac_ck] = 2.0 * self.device.mode_ck, *each
+        return self._feature_ck[mac_ck]
 
     def _closed(self, ranks: int) -> LpddrPim:
         """The closed forms of the same dies with so many ranks computing at once."""
@@ -256,10 +261,10 @@ class ChannelJobs:
 
     def _stream_kin(self, family: tuple[Any, ...], bursts: int, job: Callable[[int], Job]) -> Kin:
         """What a stream of whole rows is like."""
-        row = self.device.organisation.columns
+        row, (_, row_ck, _, burst_ck) = self._row_bursts, self._other_ck
         features = 1.0, float(bursts), float(ceil_div(bursts, row))
-        feature_ck = 100.0, float(self.device.burst_ck), float(self.device.timing.nRCD.n)
-        ck = float(bursts * self.device.burst_ck)
+        feature_ck = 100.0, float(burst_ck), float(row_ck)
+        ck = float(bursts * burst_ck)
         long, is_long = LONG_ROWS * row, bursts >= LONG_ROWS * row
         few = (long, 2 * long, 3 * long // 2) if is_long else (row // 2, row, 16 * row + 1, 24 * row)
 
@@ -292,7 +297,7 @@ class ChannelJobs:
 
     def bursts(self, total_bytes: float) -> int:
         """Bursts on the channel that carries the most of so many bytes."""
-        return int(-(-total_bytes // (self.channels * self.device.organisation.burst_bytes.n)))
+        return int(-(-total_bytes // (self.channels * self._burst_bytes)))
 
     def _stream(self, bursts: int) -> Callable[[], IntArray]:
         """Reads of what lies together in plain ranks, from the last one on."""

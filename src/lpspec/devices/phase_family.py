@@ -1,7 +1,7 @@
 """Phases that are alike: what a copy takes without refresh is affine in counts of its program."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ LONGEST_CHECK = 3.0
 """CK of the phase that checks a family, over those of its longest anchor, where there is so short a one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A phase of a family: its features in CK, about how many CK it takes, and how many of all CK go to it."""
 
     make: Callable[[], Job]

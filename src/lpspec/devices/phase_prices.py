@@ -1,8 +1,7 @@
 """What one channel does in a phase, and what a copy of it takes: every phase run by itself, then remembered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,7 @@ _MOST_KNOWN = 1 << 14
 _KNOWN: dict[tuple[Any, ...], FloatArray] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What one channel does in a phase, made when it is to be run.
 
     Attributes:
@@ -39,8 +37,7 @@ class Work:
         return PhaseWork(self.program(), self.requests(), self.mac_ck)
 
 
-@dataclass(frozen=True, slots=True)
-class Kin:
+class Kin(NamedTuple):
     """Which other phases a phase is like.
 
     Attributes:
@@ -58,6 +55,8 @@ class Kin:
         brief: A short one beside which so many bursts of the whole are read, in its time.
         before: A short one that brings debts of refresh to where they are between copies; itself if left out.
         long: Whether it is a stream so long that refresh is all that counts.
+        tiles: Of a product.
+        part: So many of them, beside which as much of the reads of the whole goes; None for what has no tiles.
     """
 
     family: tuple[Any, ...]
@@ -69,15 +68,16 @@ class Kin:
     mac_tokens: float = 0.0
     shape: tuple[Any, ...] = ()
     beside: "Callable[[int], Job] | None" = None
-    smaller: "Callable[[], list[Job]]" = list
+    smaller: "Callable[[], Sequence[Job]]" = tuple
     shorter: "Callable[[int], Job] | None" = None
     brief: "Callable[[int], Job] | None" = None
     before: "Callable[[], Work] | None" = None
     long: bool = False
+    tiles: float = 0.0
+    part: "Callable[[int, int], Job] | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A phase on the channel with the most to do.
 
     Attributes:
@@ -101,7 +101,8 @@ class Prices:
     """What copies of phases take on one memory, each run by itself."""
 
     bound: float | None = None
-    """Largest relative error of all that was expected against exact runs; None where all were exact."""
+    """Largest relative error of all that was expected against exact runs of 256 refresh intervals; None where each
+    phase was asked to be run by itself, over as many as were asked for."""
 
     def __init__(self, device: DieSpec, controller: Controller, refresh_intervals: int) -> None:
         """Take the die of every rank, the controller's policies, and how many refresh intervals copies fill."""

@@ -6,22 +6,20 @@ What each refresh adds is found from the phases that take most of the time. A fa
 anchor; where its error would matter, its phases are run by themselves.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from math import ceil, log2
-from operator import mul
-from typing import Any
 
 import numpy as np
 
 from lpspec.arrays import BoolArray, FloatArray
 from lpspec.devices.phase_family import Family, Member
-from lpspec.devices.phase_prices import Job, Kin, Prices
+from lpspec.devices.phase_prices import Job, Prices
+from lpspec.devices.steady_phase import Phase, Place, grouped, member_of, spread
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run.controller import Controller
-from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, MAC_TOKENS, RANKS
-from lpspec.dram.run.steady import Enough, in_the_long_run, is_long
+from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, RANKS
+from lpspec.dram.run.steady import Enough, counts_in_the_long_run, is_long
 from lpspec.machine.die import DieSpec
 
 FREE_SHARE = 0.72
@@ -69,6 +67,9 @@ IN_STEP, WHOLE_NUMBERS, LONGER, LONGEST_RUN = 0.05, 4, 4, 128
 """Copies that without refresh are so near a whole number of refresh intervals, up to a few, run so much longer, up to
 so many intervals, until refreshes have met all of their places; and so do those that may keep in step with refresh."""
 
+TILES_BEFORE = 2
+"""Tiles that go before a long copy of a product that the bus binds: debts of refresh are at their most by then."""
+
 OWN_RUN = 1e-4
 """Relative error of all time by a phase that may keep in step from which on it has a run of its own."""
 
@@ -84,8 +85,6 @@ LONG_RUN, MOST_NOISE = 32, 8e-5
 """Refresh intervals from which on a run goes on, until four times as many, while what copies say of a refresh differs
 so much that its standard error, of all time, may be more than this: where ranks take turns, it often is."""
 
-Place = tuple[Any, ...]
-
 
 class SteadyPrices(Prices):
     """What copies of phases take, combined where phases are alike."""
@@ -93,7 +92,8 @@ class SteadyPrices(Prices):
     def __init__(self, device: DieSpec, controller: Controller, refresh_intervals: int) -> None:
         """Take the die of every rank, the controller's policies, and how many refresh intervals an exact run fills."""
         super().__init__(device, controller, refresh_intervals)
-        self.bound = REFRESH_ERROR
+        self.bound, self._burst_ck, pim = REFRESH_ERROR, device.burst_ck, device.pim_side
+        self._bare_rows = pim is not None and pim.banks_per_mpu.n == 1
         self._expected: dict[Place, tuple[Job, float]] = {}
         self._counts: dict[Place, FloatArray] = {}
         self._families: dict[Place, Family] = {}
@@ -121,49 +121,54 @@ class SteadyPrices(Prices):
         for job, _ in found:
             if job.kin is None:
                 self._counts[job.key] = self.exact(job)
-        alike = [_Phase(job, times) for job, times in found if job.kin is not None]
+        alike = [Phase(job, times) for job, times in found if job.kin is not None]
         if not alike:
             return
         self._total = sum(phase.weight for phase in alike)
         self._copy_without_refresh(alike)
         self._mend_bare_rows(alike)
         self._refresh(alike, self._total)
-        for phase in alike:
-            self._counts[phase.job.key] = in_the_long_run(phase.alone, phase.added, self.device).counts
+        alone, added = (np.stack([getattr(phase, name) for phase in alike]) for name in ("alone", "added"))
+        copies = counts_in_the_long_run(alone, added, self.device)
+        self._counts |= zip((phase.job.key for phase in alike), copies, strict=True)
         self._hold_bound(alike, self._total)
 
     # --- a copy without refresh
 
-    def _copy_without_refresh(self, phases: list["_Phase"]) -> None:
-        for family, members in _grouped(phases, lambda phase: phase.kin.family).items():
+    def _copy_without_refresh(self, phases: list[Phase]) -> None:
+        for family, members in grouped(phases, lambda phase: phase.kin.family).items():
             self._learn((*family, "spare"), members, SPARE_SHARES)
             close = [p for p in members if p.kin.bursts and self._bus_share(p) >= FREE_SHARE]
             if not close:
                 continue
-            spare = [(p.alone, p.place) for p in close]
+            spare = [(p.place, p.alone) for p in close]
             self._learn((*family, "busy"), close, BUSY_SHARES)
-            for phase, (alone, place) in zip(close, spare, strict=True):
+            for phase, (place, alone) in zip(close, spare, strict=True):
                 if alone[CK] >= phase.alone[CK]:
-                    phase.alone, phase.place = alone, place
-        slower = [(p, _Phase(p.job.slower, p.times)) for p in phases if p.job.slower and p.place[-1] == "busy"]
+                    phase.take(place, alone)
+        slower = [(p, Phase(p.job.slower, p.times)) for p in phases if p.job.slower and p.place[-1] == "busy"]
         if not slower:
             return
         self._copy_without_refresh([phase for _, phase in slower])
         for phase, other in slower:
             if other.alone[CK] < phase.alone[CK]:
-                phase.kin, phase.place, phase.alone, phase.run = other.kin, other.place, other.alone, other.run
+                phase.kin, phase.run = other.kin, other.run
+                phase.take(other.place, other.alone)
 
-    def _learn(self, place: Place, phases: list["_Phase"], shares: tuple[float, ...]) -> None:
+    def _learn(self, place: Place, phases: list[Phase], shares: tuple[float, ...]) -> None:
         family = self._families.setdefault(place, Family(self.alone))
         members = [phase.member() for phase in phases]
         candidates: dict[tuple[float, ...], Member] = {}
+        nothing, done = () if place[-1] == "busy" else (0.0,), set[tuple[Place, bool]]()
         for phase in phases:
-            smaller = phase.kin.smaller()
-            for job in (phase.job, *smaller):
-                reads = phase.kin.bursts > 0 and (job is not phase.job or not smaller)
-                weight = phase.weight if job is phase.job else 0.0
-                for like in self._variants(job, weight, () if place[-1] == "busy" else (0.0,), shares * reads):
-                    candidates.setdefault(like.features, like)
+            smaller, reads = phase.kin.smaller(), phase.kin.bursts > 0
+            for like in self._variants(phase.job, phase.weight, nothing, shares * (reads and not smaller)):
+                candidates.setdefault(like.features, like)
+            for job in smaller:
+                if (job.key, reads) not in done:
+                    done.add((job.key, reads))
+                    for like in self._variants(job, 0.0, nothing, shares * reads):
+                        candidates.setdefault(like.features, like)
         share = sum(phase.weight for phase in phases) / self._total
         family.learn(members, list(candidates.values()), share)
         for phase, counts in zip(phases, family.counts(members), strict=True):
@@ -176,25 +181,25 @@ class SteadyPrices(Prices):
         kin = job.kin
         assert kin is not None
         if kin.beside is None:
-            yield _member(kin, kin.bursts, lambda: job, weight)
+            yield member_of(kin, kin.bursts, lambda: job, weight)
             return
         for share in (*nothing, *shares):
-            bursts = int(share * kin.ck / self.device.burst_ck - kin.pim_bursts * (share > 0))
+            bursts = int(share * kin.ck / self._burst_ck - kin.pim_bursts * (share > 0))
             if bursts > 0 or share == 0:
-                yield _member(kin, bursts, partial(kin.beside, bursts), weight)
+                yield member_of(kin, bursts, partial(kin.beside, bursts), weight)
 
-    def _bus_share(self, phase: "_Phase") -> float:
+    def _bus_share(self, phase: Phase) -> float:
         bursts = phase.kin.bursts + phase.kin.pim_bursts
-        return float(bursts * self.device.burst_ck / phase.alone[CK])
+        return float(bursts * self._burst_ck / phase.alone[CK])
 
-    def _crowded(self, phase: "_Phase") -> bool:
+    def _crowded(self, phase: Phase) -> bool:
         """Whether what the NPU reads beside a program, in its time, leaves the bus little."""
         return phase.kin.bursts > 0 and phase.place[-1] == "spare" and self._bus_share(phase) >= CROWDED_SHARE
 
-    def _mend_bare_rows(self, phases: list["_Phase"]) -> None:
+    def _mend_bare_rows(self, phases: list[Phase]) -> None:
         """Take from runs of shorter ones by how much programs of bare rows are off: those that matter, one at least."""
         bare = [phase for phase in phases if self._has_bare_rows(phase) and phase.kin.shorter is not None]
-        for members in _grouped(bare, lambda phase: phase.place).values():
+        for members in grouped(bare, lambda phase: phase.place).values():
             members.sort(key=lambda phase: -phase.weight)
             off = 0.0
             for n, phase in enumerate(members):
@@ -205,24 +210,24 @@ class SteadyPrices(Prices):
                 like = self._combined(phase, phase.kin.shorter(phase.kin.bursts))
                 ratio = float(self.alone(like.job)[CK] / like.alone[CK])
                 phase.alone[CK] *= ratio
+                phase.take(phase.place, phase.alone)
                 phase.bare_error, off = BARE_ROWS_LEFT, max(off, abs(ratio - 1))
 
-    def _has_bare_rows(self, phase: "_Phase") -> bool:
-        pim = self.device.pim_side
-        is_bare = pim is not None and pim.banks_per_mpu.n == 1 and phase.kin.beside is not None
+    def _has_bare_rows(self, phase: Phase) -> bool:
+        is_bare = self._bare_rows and phase.kin.beside is not None
         return is_bare and phase.kin.bursts > 0 and self._bus_share(phase) >= FREE_SHARE
 
-    def _combined(self, phase: "_Phase", job: Job) -> "_Phase":
+    def _combined(self, phase: Phase, job: Job) -> Phase:
         """Another phase of its family, without refresh."""
-        like = _Phase(job, 1.0)
+        like = Phase(job, 1.0)
         like.take(phase.place, self._families[phase.place].counts([like.member()])[0])
         return like
 
     # --- refresh
 
-    def _refresh(self, phases: list["_Phase"], total: float) -> None:
+    def _refresh(self, phases: list[Phase], total: float) -> None:
         """What each refresh adds: from some phases of a shape, or of its family where a shape weighs little."""
-        groups = _grouped(phases, lambda phase: (phase.place[0], phase.place[-1], *phase.kin.shape))
+        groups = grouped(phases, lambda phase: (phase.place[0], phase.place[-1], *phase.kin.shape))
         order = sorted(groups, key=lambda group: -sum(phase.weight for phase in groups[group]))
         for group in order:
             members = groups[group]
@@ -230,7 +235,7 @@ class SteadyPrices(Prices):
             known = self._refreshes.get(group)
             place = group[:2]
             if known is None and (share >= LIGHT_SHARE or place not in self._refreshes):
-                some = _spread(members, 1 if members[0].kin.shape else max(1, min(MOST_OF_SHAPE, round(200 * share))))
+                some = spread(members, 1 if members[0].kin.shape else max(1, min(MOST_OF_SHAPE, round(200 * share))))
                 found = [self._added(phase, share, len(some)) for phase in some]
                 known = self._refreshes[group] = np.mean(found, axis=0)
                 self._refreshes.setdefault(place, known)
@@ -238,7 +243,7 @@ class SteadyPrices(Prices):
             for phase in members:
                 self._share_added(phase, self._refreshes[place] if known is None else known, total)
 
-    def _share_added(self, phase: "_Phase", added: FloatArray, total: float) -> None:
+    def _share_added(self, phase: Phase, added: FloatArray, total: float) -> None:
         """Take what refresh adds to another phase of the shape, unless this one may keep in step, and it matters."""
         if phase.added is added:
             return
@@ -249,7 +254,7 @@ class SteadyPrices(Prices):
         if phase.off_step * share > OWN_RUN:
             phase.added, phase.off_step = self._added(phase, share, 1), 0.0
 
-    def _added(self, phase: "_Phase", share: float, of: int) -> FloatArray:
+    def _added(self, phase: Phase, share: float, of: int) -> FloatArray:
         """By one of so many runs, together as long as their share asks for.
 
         Of a program in whose time reads fit, another one finds theirs, where it would be long with them.
@@ -260,24 +265,45 @@ class SteadyPrices(Prices):
         if kin.shorter is None:
             return self._added_by(phase, phase.run, (intervals, share))
         if kin.bursts == 0 or kin.brief is None or phase.place[-1] == "busy" or kin.brief is kin.shorter:
-            short = phase.place[-1] == "busy" and kin.brief is not None and intervals < MOST_INTERVALS
-            like = kin.brief if short and kin.brief is not None else kin.shorter
-            return self._added_by(phase, like(kin.bursts), (intervals, share))
+            return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         added = self._added_by(phase, kin.shorter(0), (intervals, share))
         if not self._crowded(phase):
             return np.where(_of_reads(), self._added_by(phase, kin.brief(kin.bursts), (BRIEF_RUN, 0.0)), added)
         with_reads, without = (self._added_by(phase, kin.brief(n), (CROWDED_RUN, 0.0)) for n in (kin.bursts, 0))
         return added + with_reads - without
 
-    def _added_by(self, phase: "_Phase", job: Job, asked: tuple[int, float]) -> FloatArray:
+    def _bound_part(self, phase: Phase, intervals: int, share: float) -> Job:
+        """One that refreshes like it: where the bus binds, of no more tiles than a small share of the time asks for."""
+        kin = phase.kin
+        assert kin.shorter is not None
+        found = kin.shorter(kin.bursts)
+        if phase.place[-1] != "busy" or kin.part is None or share >= HEAVY_SHARE or self._bare_rows:
+            return found
+        few = kin.part(max(1, ceil(kin.tiles * intervals / self._intervals(phase.alone))), kin.bursts)
+        return few if few.kin is not None and found.kin is not None and few.kin.ck < found.kin.ck else found
+
+    def _intervals(self, alone: FloatArray) -> float:
+        """Refresh intervals of a copy."""
+        return float(alone[CK]) / self.device.timing.nREFI.n
+
+    def _added_by(self, phase: Phase, job: Job, asked: tuple[int, float]) -> FloatArray:
         """By a run over so many refresh intervals, on which so large a share of the time hangs."""
         intervals, share = asked
         like = self._combined(phase, job)
-        copy = float(like.alone[CK]) / self.device.timing.nREFI.n
+        copy = self._intervals(like.alone)
         slow = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
         intervals = min(intervals * LONGER, LONGEST_RUN) if slow else intervals
         is_bound = phase.place[-1] == "busy"
-        if not is_long(like.alone, self.device) or is_bound or (like.kin.before is None and intervals < LONG_RUN):
+        if (
+            is_bound
+            and like.kin.part is not None
+            and share < HEAVY_SHARE
+            and copy >= MOST_INTERVALS
+            and not self._bare_rows
+        ):
+            before = like.kin.part(TILES_BEFORE, like.kin.bursts).work
+            added = self._added_behind(before, job, self.alone(job), (Enough(intervals), "part"))
+        elif not is_long(like.alone, self.device) or is_bound or (like.kin.before is None and intervals < LONG_RUN):
             added = self.added(job, like.alone, intervals)
         else:
             error = MOST_NOISE * (INTERVALS / intervals) ** 2
@@ -286,7 +312,8 @@ class SteadyPrices(Prices):
             enough = Enough(intervals, float(like.alone[CK]), error if several else None)
             before, kind = (job.work, "longer") if like.kin.before is None else (like.kin.before(), "brief")
             added = self._added_behind(before, job, like.alone, (enough, kind))
-        if slow or job.key != phase.run.key or self._off_step(like.alone, added) * share <= OWN_RUN:
+        may_settle = not slow and copy < MOST_INTERVALS and job.key == phase.run.key
+        if not may_settle or self._off_step(like.alone, added) * share <= OWN_RUN:
             return added
         return self.added(job, like.alone, min(intervals * LONGER, LONGEST_RUN))
 
@@ -303,7 +330,7 @@ class SteadyPrices(Prices):
 
     # --- error
 
-    def _hold_bound(self, phases: list["_Phase"], total: float) -> None:
+    def _hold_bound(self, phases: list[Phase], total: float) -> None:
         """Run phases by themselves until their errors together are small enough."""
         error = {phase: self._error(phase) for phase in phases}
         doubt = sum(phase.weight * error[phase] for phase in phases) / total
@@ -316,51 +343,10 @@ class SteadyPrices(Prices):
         assert self.bound is not None
         self.bound = max(self.bound, doubt + REFRESH_ERROR + streams * STREAM_ERROR)
 
-    def _error(self, phase: "_Phase") -> float:
+    def _error(self, phase: Phase) -> float:
         """Relative error of its time, about."""
         found = self._families[phase.place].error + self._crowded(phase) * CROWDED_ERROR
         return found + phase.bare_error + phase.off_step
-
-
-class _Phase:
-    """A phase on its way to a price: what is asked for, and what is run for it, at the pace that ends sooner."""
-
-    def __init__(self, job: Job, times: float) -> None:
-        assert job.kin is not None
-        self.job, self.run, self.kin, self.times = job, job, job.kin, times
-        self.place: Place = ()
-        self.alone = self.added = np.zeros(COUNTED)
-        self.off_step = self.bare_error = 0.0
-
-    @property
-    def weight(self) -> float:
-        """CK of all its copies, about."""
-        return self.times * max(self.kin.ck, float(self.alone[CK]))
-
-    def take(self, place: Place, alone: FloatArray) -> None:
-        """Take what a copy without refresh takes, and as whose member; what MACs serve follows from the program."""
-        self.place, self.alone = place, alone
-        self.alone[MAC_TOKENS] = self.kin.mac_tokens
-
-    def member(self) -> Member:
-        """It as a member of its family."""
-        return _member(self.kin, self.kin.bursts, lambda: self.run, self.weight)
-
-
-def _member(kin: Kin, bursts: int, make: Callable[[], Job], weight: float) -> Member:
-    """A phase like this, with so many bursts read beside."""
-    features = map(mul, (*kin.features, float(bursts), float(-(-bursts // 64))), (*kin.feature_ck, 2.0, 15.0))
-    return Member(make, tuple(features), kin.ck + 2.0 * bursts, weight)
-
-
-def _spread(members: list[_Phase], n: int) -> list[_Phase]:
-    """The heaviest of some phases; or several, in whose order as many CK go to those before each as behind it."""
-    if n == 1:
-        return [max(members, key=lambda phase: phase.weight)]
-    members = sorted(members, key=lambda phase: (phase.kin.ck, phase.kin.bursts))
-    until = np.cumsum([phase.weight for phase in members])
-    places = np.searchsorted(until, (np.arange(n) + 0.5) / n * until[-1])
-    return [members[place] for place in np.unique(places).tolist()]
 
 
 def _intervals(share: float, most: int) -> int:
@@ -373,10 +359,3 @@ def _of_reads() -> BoolArray:
     """Which counts what the NPU reads adds to: bool [COUNTED]."""
     codes = [COMMANDS.index(name) for name in ("ACT1", "ACT2", "PRE", "PREAB", "CAS", "RD", "RDA")]
     return np.isin(np.arange(COUNTED), [ACTIVE_CK, *(first + code for first in (BUS, RANKS) for code in codes)])
-
-
-def _grouped(phases: Sequence[_Phase], key: Any) -> dict[Place, list[_Phase]]:
-    groups: dict[Place, list[_Phase]] = defaultdict(list)
-    for phase in phases:
-        groups[key(phase)].append(phase)
-    return groups

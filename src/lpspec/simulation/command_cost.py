@@ -20,7 +20,7 @@ from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.draft_work import network_of
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import Operator, PlainOperator, verify_operators
+from lpspec.llm.operators import PlainOperator, verify_operators
 from lpspec.llm.work import by_load
 from lpspec.simulation.draft_cache import KEY_BLOCK, DraftCache
 from lpspec.simulation.level_costs import expected_reads, level_width, own_reads
@@ -28,6 +28,9 @@ from lpspec.simulation.put_in_place import settled_cache
 from lpspec.simulation.step_cost import allocator_of
 from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
 from lpspec.simulation.workload import System
+
+MOST_CODES = 1 << 18
+"""Kinds of steps that might be, up to which those that are get their numbers from a table rather than by sorting."""
 
 
 class CommandCosts:
@@ -48,7 +51,7 @@ class CommandCosts:
         self.system, self.allocator, self.first_context = system, allocator, first_context
         planners = [PhasePlanner(system.model, memory, layout) for layout in allocator.layouts]
         self.planner = planners[0]
-        self.arrays = arrays = all(_takes_arrays(layout, system.model) for layout in allocator.layouts)
+        self.arrays = arrays = all(_takes_arrays(layout, system.model, first_context) for layout in allocator.layouts)
         self._verify = Kinds(lambda on, *sizes: planners[on].verify(*sizes), memory, arrays)
         self._first = Kinds(lambda on, *sizes: planners[on].first_level(*sizes), memory, arrays)
         self._further = Kinds(lambda on, *sizes: planners[on].further_level(*sizes), memory, arrays)
@@ -274,11 +277,22 @@ def _distinct(rows: IntArray) -> tuple[IntArray, IntArray]:
     limits = rows.max(axis=0, initial=0) + 1
     for column, limit in zip(rows.T, limits.tolist(), strict=True):
         code = code * limit + column
-    found, which = np.unique(code, return_inverse=True)
+    found, which = _numbered(code, int(np.prod(limits)))
     kinds = np.empty((len(found), rows.shape[1]), np.int64)
     for i in range(rows.shape[1] - 1, -1, -1):
         found, kinds[:, i] = np.divmod(found, limits[i])
     return kinds, which
+
+
+def _numbered(code: IntArray, codes: int) -> tuple[IntArray, IntArray]:
+    """Numbers that occur, ascending, of so many that might, and which of them each is."""
+    if codes > MOST_CODES:
+        return np.unique(code, return_inverse=True)
+    occurs, number = np.zeros(codes, np.bool_), np.empty(codes, np.int64)
+    occurs[code] = True
+    found = np.flatnonzero(occurs)
+    number[found] = np.arange(len(found))
+    return found, number[code]
 
 
 class Kinds:
@@ -340,33 +354,34 @@ def command_costs(
         InputError: The model does not fit the machine, or the command level does not know its dies.
     """
     allocator: Any = made or allocator_of(system, first_context + contexts)
-    if not has_command_level(system, allocator):
+    if not has_command_level(system, allocator, first_context):
         return None
     memory = PackageCommands(system.platform, refresh_intervals, system.exact)
     settled = cache or settled_cache(system, allocator, first_context)
     return CommandCosts(system, allocator, memory, first_context, settled)
 
 
-def has_command_level(system: System, allocator: object) -> bool:
+def has_command_level(system: System, allocator: object, context: int = 1) -> bool:
     """Whether an allocator says who computes what, and every device that it names lays out its part.
 
-    A platform may say that it has none all the same, since its die is none that commands are written for.
+    A platform may say that it has none all the same, since its die is none that commands are written for. ``context``
+    is one that is priced anyway, if any is.
     """
     model = system.model
     if system.platform.command_level == "none":
         return False
     layouts: Sequence[Layout] = getattr(allocator, "layouts", ())
-    shares = (share for layout in layouts for op in verify_operators(model, 1, 1) for share in _shares(layout, op))
-    return bool(layouts) and all(device.phase_parts(op, amount) is not None for op, device, amount in shares)
+    first = {id(device): (device, op, n) for one in layouts for op, device, n in _shares(one, model, context)}
+    return bool(layouts) and all(device.phase_parts(op, n) is not None for device, op, n in first.values())
 
 
-def _takes_arrays(layout: Layout, model: ModelSpec) -> bool:
+def _takes_arrays(layout: Layout, model: ModelSpec, context: int) -> bool:
     """Whether a layout and all its devices lay out arrays over the kinds of a step at once."""
-    shares = (share for op in verify_operators(model, 1, 1) for share in _shares(layout, op))
+    shares = _shares(layout, model, context)
     return all(getattr(one, "lays_out_arrays", False) for one in (layout, *(device for _, device, _ in shares)))
 
 
-def _shares(layout: Layout, op: Operator) -> Iterator[tuple[PlainOperator, Device, int | None]]:
-    """Who computes how much of an operator."""
-    parts = (part for part, _ in by_load(op))
+def _shares(layout: Layout, model: ModelSpec, context: int) -> Iterator[tuple[PlainOperator, Device, int | None]]:
+    """Who computes how much of each operator of a pass of one token."""
+    parts = (part for op in verify_operators(model, 1, context) for part, _ in by_load(op))
     return ((part, *share) for part in parts for division in layout.divided(part) for share in division.shares)

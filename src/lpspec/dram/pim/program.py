@@ -9,6 +9,7 @@ the line for the next row's inputs may stand before the MACs of this row, and th
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import numpy as np
 
@@ -52,14 +53,14 @@ class ProgramBuilder:
         self._accumulator_bursts = device.mpus * device.readback_bursts
         self._mpus, self._names_mpus = device.mpus, pim.input_reach == "mpus"
         self.slots = device.slots_per_set
-        self._ranks = ranks
+        self._ranks, self._masks = ranks, 1 << ranks
         self._lines: list[tuple[int, ...]] = []
         self._depth = 0
 
     def enter(self, mask: int) -> None:
         """Switch ranks into PIM mode, their open rows closed first, in as many steps as their dies take."""
         for step in range(self._mode_steps):
-            self._add(state.PIM_ENTER, mask, count=step)
+            self._add(state.PIM_ENTER, mask, 0, 0, 0, step)
 
     def leave(self, mask: int) -> None:
         """Switch ranks back; all their rows must have been precharged."""
@@ -78,12 +79,12 @@ class ProgramBuilder:
         self._check("row", row, self._rows)
         if len(row_steps) > self._depth:
             raise InputError(f"{len(row_steps)} row steps inside {self._depth} loops")
-        self._add(state.PIM_ACT, mask, bank=parity, row=row, row_steps=row_steps)
+        self._add(state.PIM_ACT, mask, parity, row, 0, 0, 0, 0, row_steps)
 
     def precharge(self, mask: int, parity: int) -> None:
         """Close the rows of one bank of every MPU, once the MACs above are done with them."""
         self._check("parity", parity, self._banks)
-        self._add(state.PIM_PRE, mask, bank=parity)
+        self._add(state.PIM_PRE, mask, parity)
 
     def load_inputs(
         self,
@@ -113,7 +114,7 @@ class ProgramBuilder:
         if not 0 <= reach[0] <= sum(reach) <= self._mpus:
             raise InputError(f"MPUs {reach[0]} to {sum(reach) - 1}: a die has {self._mpus}")
         bank = reach[0] << REACH_BITS | reach[1]
-        self._add(state.PIM_IN, mask, bank=bank, column=slot, count=count, data=data, data_steps=data_steps)
+        self._add(state.PIM_IN, mask, bank, 0, slot, count, 0, 0, (), data, data_steps)
 
     def mac(self, mask: int, parity: int, inputs: int, column: int = 0, count: int = 64, tokens: int = 0) -> None:
         """Multiply consecutive columns of the open row with one set of inputs.
@@ -133,7 +134,7 @@ class ProgramBuilder:
         if count < 1 or column < 0 or column + count > columns:
             raise InputError(f"{count} columns from {column} don't fit into a row of {columns}")
         tokens = (tokens or self._alus) * self._macs_per_int8
-        self._add(state.PIM_MAC, mask, bank=parity, column=column, count=count, inputs=inputs, tokens=tokens)
+        self._add(state.PIM_MAC, mask, parity, 0, column, count, inputs, tokens)
 
     def read_back(
         self, rank: int, burst: int = 0, count: int = 0, data: int = 0, data_steps: Sequence[int] = ()
@@ -153,7 +154,7 @@ class ProgramBuilder:
         count = count or total - burst
         if count < 1 or burst + count > total:
             raise InputError(f"{count} bursts from {burst}: a die has {total}")
-        self._add(state.PIM_OUT, 1 << rank, column=burst, count=count, data=data, data_steps=data_steps)
+        self._add(state.PIM_OUT, 1 << rank, 0, 0, burst, count, 0, 0, (), data, data_steps)
 
     def refresh_point(self, mask: int) -> None:
         """Let the ranks refresh here if they owe it: rows are closed, refreshed, and opened again."""
@@ -161,7 +162,7 @@ class ProgramBuilder:
 
     def wait(self, ck: int) -> None:
         """Let everything above be issued, then issue nothing for some CK (a fence)."""
-        self._add(state.WAIT, 1, count=ck)
+        self._add(state.WAIT, 1, 0, 0, 0, ck)
 
     @contextmanager
     def loop(self, rounds: int) -> Iterator[None]:
@@ -170,7 +171,7 @@ class ProgramBuilder:
             raise InputError(f"a loop of {rounds} rounds: allowed is at least 1")
         if self._depth == state.MAX_DEPTH:
             raise InputError(f"loops nest at most {state.MAX_DEPTH} deep")
-        self._add(state.LOOP, 1, count=rounds)
+        self._add(state.LOOP, 1, 0, 0, 0, rounds)
         self._depth += 1
         yield
         self._depth -= 1
@@ -178,13 +179,13 @@ class ProgramBuilder:
 
     def build(self) -> IntArray:
         """The program as the engine takes it: int64 [instructions, fields]."""
-        return np.array(self._lines, np.int64).reshape(-1, state.INSTRUCTION_FIELDS)
+        cells = len(self._lines) * state.INSTRUCTION_FIELDS
+        return np.fromiter(chain.from_iterable(self._lines), np.int64, cells).reshape(-1, state.INSTRUCTION_FIELDS)
 
     def _add(
         self,
         op: int,
         mask: int,
-        *,
         bank: int = 0,
         row: int = 0,
         column: int = 0,
@@ -195,7 +196,7 @@ class ProgramBuilder:
         data: int = 0,
         data_steps: Sequence[int] = (),
     ) -> None:
-        if not 0 < mask < 1 << self._ranks:
+        if not 0 < mask < self._masks:
             raise InputError(f"mask {mask:#b} names no rank, or one beyond the {self._ranks} of the channel")
         steps = (*row_steps, *_NO_STEPS[len(row_steps) :]) if row_steps else _NO_STEPS
         marks = (*data_steps, *_NO_STEPS[len(data_steps) :]) if data_steps else _NO_STEPS

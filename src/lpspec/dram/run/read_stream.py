@@ -46,6 +46,8 @@ class ReadStream:
         mapping = self.mapping or _one_rank(device)
         if self.bursts > KEPT_BURSTS:
             return _table(self, mapping)
+        if not self.bursts:
+            return np.zeros((0, 5), np.int64)
         return _kept_table(replace(self, bursts=1 << self.bursts.bit_length()), mapping)[: self.bursts].copy()
 
 
@@ -53,7 +55,7 @@ def _one_rank(device: DieSpec) -> AddressMapping:
     return address_mapping(ONE_RANK, device, 1, 1)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _kept_table(stream: ReadStream, mapping: AddressMapping) -> IntArray:
     """Of which shorter streams are the beginning."""
     return _table(stream, mapping)

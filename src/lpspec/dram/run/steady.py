@@ -6,6 +6,7 @@ one refresh adds; in the long run there is one each nREFI.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,8 +34,14 @@ def without_refresh(phase: PhaseWork, device: DieSpec, controller: Controller) -
     Raises:
         InputError: There is neither program nor request, or the engine can't go on.
     """
-    copies = copied(phase, device, replace(controller, refresh="none"), device.timing.nREFI.n)
+    copies = copied(phase, device, _without_refresh(controller), device.timing.nREFI.n)
     return copies.session.mean_of(copies.n).counts
+
+
+@lru_cache(maxsize=64)
+def _without_refresh(controller: Controller) -> Controller:
+    """The same that never refreshes."""
+    return replace(controller, refresh="none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,11 @@ def in_the_long_run(alone: FloatArray, added: FloatArray, device: DieSpec) -> Ph
         added: What each refresh adds, likewise.
         device: Whose refresh interval it is.
     """
+    return PhaseCommands(counts_in_the_long_run(alone, added, device))
+
+
+def counts_in_the_long_run(alone: FloatArray, added: FloatArray, device: DieSpec) -> FloatArray:
+    """Counts of such copies of several phases; all are float64 [..., COUNTED]."""
     interval_ck = device.timing.nREFI.n
-    took_ck = alone[CK] / (1 - added[CK] / interval_ck)
-    return PhaseCommands(alone + took_ck / interval_ck * added)
+    took_ck = alone[..., CK, None] / (1 - added[..., CK, None] / interval_ck)
+    return np.asarray(alone + took_ck / interval_ck * added)

@@ -1,0 +1,63 @@
+"""A phase on its way to a price that is combined from others'."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from operator import mul
+from typing import Any
+
+import numpy as np
+
+from lpspec.arrays import FloatArray
+from lpspec.devices.phase_family import Member
+from lpspec.devices.phase_prices import Job, Kin
+from lpspec.dram.run.session import CK, COUNTED, MAC_TOKENS
+
+Place = tuple[Any, ...]
+"""A family, and how busy the bus is: what phases are combined with."""
+
+
+class Phase:
+    """What is asked for, and what is run for it, at the pace that ends sooner."""
+
+    def __init__(self, job: Job, times: float) -> None:
+        """Take a job that is like others, and how often it runs."""
+        assert job.kin is not None
+        self.job, self.run, self.kin, self.times = job, job, job.kin, times
+        self.place: Place = ()
+        self.alone = self.added = np.zeros(COUNTED)
+        self.off_step = self.bare_error = 0.0
+        self.weight = times * job.kin.ck  # CK of all its copies, about
+
+    def take(self, place: Place, alone: FloatArray) -> None:
+        """Take what a copy without refresh takes, and as whose member; what MACs serve follows from the program."""
+        self.place, self.alone = place, alone
+        self.alone[MAC_TOKENS] = self.kin.mac_tokens
+        self.weight = self.times * max(self.kin.ck, float(alone[CK]))
+
+    def member(self) -> Member:
+        """It as a member of its family."""
+        return member_of(self.kin, self.kin.bursts, lambda: self.run, self.weight)
+
+
+def member_of(kin: Kin, bursts: int, make: Callable[[], Job], weight: float) -> Member:
+    """A phase like this, with so many bursts read beside."""
+    features = *map(mul, kin.features, kin.feature_ck), 2.0 * bursts, 15.0 * -(-bursts // 64)
+    return Member(make, features, kin.ck + 2.0 * bursts, weight)
+
+
+def spread(members: list[Phase], n: int) -> list[Phase]:
+    """The heaviest of some phases; or several, in whose order as many CK go to those before each as behind it."""
+    if n == 1:
+        return [max(members, key=lambda phase: phase.weight)]
+    members = sorted(members, key=lambda phase: (phase.kin.ck, phase.kin.bursts))
+    until = np.cumsum([phase.weight for phase in members])
+    places = np.searchsorted(until, (np.arange(n) + 0.5) / n * until[-1])
+    return [members[place] for place in np.unique(places).tolist()]
+
+
+def grouped(phases: Sequence[Phase], key: Any) -> dict[Place, list[Phase]]:
+    """Phases by what a key says of them."""
+    groups: dict[Place, list[Phase]] = defaultdict(list)
+    for phase in phases:
+        groups[key(phase)].append(phase)
+    return groups
