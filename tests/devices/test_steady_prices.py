@@ -140,6 +140,20 @@ def test_no_error_exceeds_the_bound(model: str, changes: dict[str, str]) -> None
     assert np.array_equal(runs[0].steps.l_spec, runs[1].steps.l_spec)
 
 
+def test_phases_that_are_not_alike_are_within_a_bound_too() -> None:
+    """They are all run by themselves: over 32 refresh intervals this machine was 0.08 % off."""
+    changes = {"memory.die": "lpddr6-10667-16gb", "memory.command_buses": "1", "pim.alus": "8"}
+    one = make_system("lp-spec", load_model("llama3.2-1b"), Scenario(changes=changes))
+    some = command_costs(one, 128, 40)
+    exact = command_costs(replace(one, exact=True), 128, 40, refresh_intervals=256)
+    assert some is not None
+    assert exact is not None
+    assert some.error_bound is not None
+    at = np.array([0, 8, 17]), np.array([1, 8, 16]), np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(3, np.int64)
+    off = float(np.sum(some.decode(*at).latency_ns)) / float(np.sum(exact.decode(*at).latency_ns)) - 1
+    assert abs(off) <= some.error_bound <= 1e-3
+
+
 @pytest.mark.parametrize("rate", ["8533 Mbps", "9600 Mbps"])
 def test_a_prompt_is_within_the_bound_too(rate: str) -> None:
     """Its streams are longer than any of decoding; at 9600 Mbps rows keep no step with refresh."""

@@ -18,7 +18,7 @@ from lpspec.devices.channel_jobs import LONGEST_STREAM, ChannelJobs
 from lpspec.devices.cost import Activity, Cost, Real, activity_from
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.phase_prices import Job, Prices, Work
-from lpspec.devices.steady_prices import SteadyPrices
+from lpspec.devices.steady_prices import ALLOWED_ERROR, LONGER, SteadyPrices
 from lpspec.dram.energy import activity_of, refresh_ns, sum_of, waiting
 from lpspec.dram.pim.weights import PimChannel, share_of_channel
 from lpspec.dram.platform_channel import (
@@ -123,7 +123,8 @@ class PackageCommands:
 
         Args:
             platform: Whose memory it is.
-            exact: Whether every phase is run by itself, or those that are alike are combined from a few.
+            exact: Whether every phase is run by itself, or those that are alike are combined from a few; where none
+                are, each is run over so many more refresh intervals that the error is no larger.
             refresh_intervals: Copies of a phase fill so many: with fewer a cost is less exact, and sooner known.
 
         Raises:
@@ -138,10 +139,19 @@ class PackageCommands:
         self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
         self._least_burst_ns = self.device.burst_ck * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
         self.controller, self.addresses = controller_of_platform(platform), addresses_of_platform(platform)
-        exact = exact or not self._are_alike()
-        self.prices = (Prices if exact else SteadyPrices)(self.device, self.controller, refresh_intervals)
+        self.prices = self._prices(refresh_intervals, exact)
         self._events = _events_of_counts(self.device)
         self.jobs = ChannelJobs(platform, self.device, self.pim, self.prices)
+
+    def _prices(self, refresh_intervals: int, exact: bool) -> Prices:
+        of = self.device, self.controller
+        if exact:
+            return Prices(*of, refresh_intervals)
+        if self._are_alike():
+            return SteadyPrices(*of, refresh_intervals)
+        prices = Prices(*of, LONGER * refresh_intervals)
+        prices.bound = ALLOWED_ERROR
+        return prices
 
     def _are_alike(self) -> bool:
         """Whether phases of one kind take times that can be combined.
