@@ -132,7 +132,7 @@ def test_a_die_that_the_command_level_lacks_is_refused_there(name: str) -> None:
     """Closed forms were taken instead, without a word."""
     odd = make_system(name, TINY, Y52P.replace(changes={"memory.organisation.bank_groups": "2"}))
     policy = TreePolicy(objective="edp")
-    with pytest.raises(InputError, match=r"memory.organisation.bank_groups is 2: .* for 4; .* take any"):
+    with pytest.raises(InputError, match=r"memory.organisation.bank_groups is 2: .* for 4; .* takes any"):
         simulate(odd, TRACE, WORKLOAD, policy, "command")
     assert simulate(odd, TRACE, WORKLOAD, policy).fidelity == "analytic"
 
