@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.devices.steady_prices import ALLOWED_ERROR
+from lpspec.devices.steady_prices import ALLOWED_ERROR, LONGER
 from lpspec.dram.check.checker import check_commands
 from lpspec.dram.check.table import HEADER, command_table
 from lpspec.dram.platform_channel import addresses_of_platform
@@ -17,12 +17,16 @@ from lpspec.dram.run.checking import check_options
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.simulate import run_requests
+from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.dram.run.traffic import LINE_BYTES, Traffic
 from lpspec.errors import InputError
 from lpspec.experiments.compare import compare
+from lpspec.experiments.systems import make_system
+from lpspec.llm import load_model
 from lpspec.machine.loading import load_platform
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario import Scenario, Workload
+from lpspec.simulation.command_cost import command_costs
 
 KEY = "memory.controller.address_mapping"
 FIELDS = ("ra", "ro", "ba", "co", "bg")
@@ -120,12 +124,19 @@ def test_commands_follow_it_and_the_closed_form_says_that_it_does_not() -> None:
 
 def test_phases_are_combined_for_the_order_alone_that_this_was_shown_for() -> None:
     """In another one phases that are alike may take other times, so each runs by itself."""
-    combined, other = (compare(asked(text)).runs[0] for text in (None, "ra-ro-ba-bg-co-ch"))
-    assert combined.error_bound is not None
-    assert other.error_bound == ALLOWED_ERROR
-    exact = compare(dataclasses.replace(asked("ra-ro-ba-bg-co-ch"), exact=True)).runs[0]
-    assert exact.error_bound is None
-    assert other.tokens_per_s == pytest.approx(exact.tokens_per_s, rel=3e-3)  # over 128 refresh intervals, not 32
+    combined, other = (
+        make_system("npu-spec", load_model("tinyllama"), asked(text)) for text in (None, "ra-ro-ba-bg-co-ch")
+    )
+    exact = command_costs(dataclasses.replace(other, exact=True), 128, 2, refresh_intervals=LONGER * REFRESH_INTERVALS)
+    costs, found = command_costs(combined, 128, 2), command_costs(other, 128, 2)
+    assert costs is not None
+    assert found is not None
+    assert exact is not None
+    assert costs.error_bound is not None
+    assert (found.error_bound, exact.error_bound) == (ALLOWED_ERROR, None)
+    none = np.zeros(2, np.int64)
+    at = np.array([0, 1]), np.array([1, 8]), none, none, none
+    np.testing.assert_array_equal(found.decode(*at).latency_ns, exact.decode(*at).latency_ns)
 
 
 def test_lines_of_a_cpu_lie_in_that_order_with_both_bursts_in_a_row() -> None:

@@ -277,10 +277,14 @@ class SteadyPrices(Prices):
         kin = phase.kin
         assert kin.shorter is not None
         found = kin.shorter(kin.bursts)
-        if phase.place[-1] != "busy" or kin.part is None or share >= HEAVY_SHARE or self._bare_rows:
+        if kin.part is None or not self._goes_by_tiles(phase, share):
             return found
         few = kin.part(max(1, ceil(kin.tiles * intervals / self._intervals(phase.alone))), kin.bursts)
         return few if few.kin is not None and found.kin is not None and few.kin.ck < found.kin.ck else found
+
+    def _goes_by_tiles(self, phase: Phase, share: float) -> bool:
+        """Whether some tiles show what refresh adds to all: little of the time hangs on it, and rows are not bare."""
+        return phase.place[-1] == "busy" and share < HEAVY_SHARE and not self._bare_rows
 
     def _intervals(self, alone: FloatArray) -> float:
         """Refresh intervals of a copy."""
@@ -294,13 +298,7 @@ class SteadyPrices(Prices):
         slow = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
         intervals = min(intervals * LONGER, LONGEST_RUN) if slow else intervals
         is_bound = phase.place[-1] == "busy"
-        if (
-            is_bound
-            and like.kin.part is not None
-            and share < HEAVY_SHARE
-            and copy >= MOST_INTERVALS
-            and not self._bare_rows
-        ):
+        if like.kin.part is not None and copy >= MOST_INTERVALS and self._goes_by_tiles(phase, share):
             before = like.kin.part(TILES_BEFORE, like.kin.bursts).work
             added = self._added_behind(before, job, self.alone(job), (Enough(intervals), "part"))
         elif not is_long(like.alone, self.device) or is_bound or (like.kin.before is None and intervals < LONG_RUN):
