@@ -112,8 +112,18 @@ def every_option() -> set[str]:
 
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")
-OTHERS = {"--rounds", "--points", "--inputs", "--only", "--memories", "--revision", "--help", "--version"}
-"""Options of benchmarks and of tools, and of every command."""
+OTHERS = {
+    "--rounds",
+    "--points",
+    "--inputs",
+    "--only",
+    "--memories",
+    "--revision",
+    "--help",
+    "--version",
+    "--save-result",
+}
+"""Options of benchmarks, of tools, of vLLM, and of every command."""
 
 
 def says(shown: list[str], printed: list[str]) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lpspec.errors import InputError
 from lpspec.speculation.chains import chain_statistics
-from lpspec.speculation.finding_logs import read_log
+from lpspec.speculation.finding_logs import read_log, read_saved
 from lpspec.speculation.finding_tables import read_csv, read_jsonl
 from lpspec.speculation.findings import Finding, Lists, Origin, StepLengths, Survival
 from lpspec.speculation.rank_trace import beyond_turn, verify_passes
@@ -35,6 +35,20 @@ vllm:spec_decode_num_accepted_tokens_per_pos_total{engine="0",model_name="m",pos
 vllm:spec_decode_num_accepted_tokens_per_pos_total{engine="1",model_name="m",position="0"} 20.0
 vllm:spec_decode_num_accepted_tokens_per_pos_total{engine="1",model_name="m",position="1"} 10.0
 vllm:spec_decode_num_accepted_tokens_per_pos_created{engine="1",model_name="m",position="1"} 1.7e9
+"""
+BENCH = """\
+============ Serving Benchmark Result ============
+Successful requests:                     80
+---------------Speculative Decoding---------------
+Acceptance rate (%):                     33.29
+Acceptance length:                       1.67
+Drafts:                                  {drafts:<10}
+Draft tokens:                            600
+Accepted tokens:                         200
+Per-position acceptance (%):
+  Position 0:                            {first:<10.2f}
+  Position 1:                            {second:<10.2f}
+==================================================
 """
 SGLANG = (
     "[2025-03-24 02:56:41 TP0] Decode batch. #running-req: {running}, #token: 7352, token usage: 0.01, accept len: "
@@ -121,6 +135,23 @@ def test_a_metrics_page_of_vllm_is_summed_over_engines() -> None:
     assert survival(read_log(METRICS, "t")) == pytest.approx([0.7, 0.3])
 
 
+def test_what_vllm_bench_serve_prints_is_weighed_by_its_drafts() -> None:
+    assert survival(read_log(BENCH.format(drafts=300, first=60.24, second=33.78), "t")) == pytest.approx(
+        [0.6024, 0.3378]
+    )
+    runs = BENCH.format(drafts=100, first=80, second=50) + BENCH.format(drafts=300, first=40, second=20)
+    assert survival(read_log(runs, "t")) == pytest.approx([0.5, 0.275])
+
+
+def test_what_vllm_bench_serve_saves_is_read() -> None:
+    run = '{{"duration": 7.5, "spec_decode_num_drafts": {}, "spec_decode_per_position_acceptance_rates": {}}}'
+    one = run.format(300, [0.6024, 0.3378])
+    assert survival(read_saved(one, "t")) == pytest.approx([0.6024, 0.3378])
+    assert survival(read_saved(one.replace(",", ",\n"), "t")) == pytest.approx([0.6024, 0.3378])  # as jq prints it
+    appended = run.format(100, [0.8, 0.5]) + "\n" + run.format(300, [0.4, 0.2]) + "\n"
+    assert survival(read_saved(appended, "t")) == pytest.approx([0.5, 0.275])
+
+
 def test_sglang_says_mean_lengths_and_is_told_the_depth() -> None:
     lines = [SGLANG.format(running=1, length=1.0), SGLANG.format(running=3, length=2.0)]
     shares = survival(read_log("\n".join(lines), "t", 2))
@@ -191,10 +222,39 @@ BAD_TABLES = [
     (
         read_log,
         "a\nSpeculative metrics: Draft acceptance rate: 0.642, System efficiency: 0.598, ...",
-        "t, line 2: older vLLM",
+        "t, line 2: one rate for all drafts, as older vLLM",
     ),
-    (read_log, "SpecDecoding metrics: Draft acceptance rate: 64.2%, Accepted: 214 tokens", "t, line 1: older vLLM"),
-    (read_log, "draft acceptance rate = 0.57576 (  171 accepted /   297 generated)", "t, line 1: older vLLM"),
+    (
+        read_log,
+        "SpecDecoding metrics: Draft acceptance rate: 64.2%, Accepted: 214 tokens",
+        "t, line 1: one rate for all drafts, as older vLLM",
+    ),
+    (
+        read_log,
+        "draft acceptance rate = 0.57576 (  171 accepted /   297 generated)",
+        "t, line 1: one rate for all drafts, as older vLLM",
+    ),
+    (read_log, BENCH.format(drafts="x", first=6, second=3), "t, line 6: drafts is 'x'"),
+    (read_log, BENCH.format(drafts=3, first=160, second=3), "t, line 10: rate is '160.00%'"),
+    (
+        read_log,
+        BENCH.format(drafts=3, first=6, second=3).replace("Position 1", "Position 2"),
+        "t, line 11: positions of",
+    ),
+    (read_log, BENCH.format(drafts=3, first=6, second=9), "rises from 0.06 to 0.09"),
+    (read_log, BENCH[: BENCH.index("Per-position")].format(drafts=3), "t, line 5: one rate for all drafts"),
+    (read_saved, '{"duration": 7.5}', "t, run 1: has no rates"),
+    (read_saved, '{"spec_decode_num_drafts": 3, "spec_decode_per_position_acceptance_rates": [0.5, 7]}', "rate is '7'"),
+    (read_saved, '{"spec_decode_num_drafts": 3, "spec_decode_per_position_acceptance_rates": [0.5, "x"]}', "is 'x'"),
+    (
+        read_saved,
+        '{"spec_decode_num_drafts": [], "spec_decode_per_position_acceptance_rates": [0.5]}',
+        "drafts is '[]'",
+    ),
+    (read_saved, '{"spec_decode_num_drafts": 3, "spec_decode_per_position_acceptance_rates": []}', "has no rates"),
+    (read_saved, "[1]", "t: is no JSON object"),
+    (read_saved, "", "t: is no JSON"),
+    (read_saved, '{"a": 1}\n{\n', "t, line 2: is no JSON"),
     (read_log, "nothing here\n", "no line of vLLM"),
     (read_log, SGLANG.format(running=1, length=2.0), "by --depth"),
     (read_log, VLLM.format(mean=2, accepted=1, drafted=2, rates="0.5, 1.2"), "t, line 1: rate is '1.2'"),
@@ -222,7 +282,13 @@ def test_a_bad_line_is_named_in_one_line(read: Callable[..., Finding], text: str
 
 
 def test_a_depth_that_says_nothing_is_refused() -> None:
-    for read, text in ((read_csv, "position,rate\n0,0.5\n"), (read_log, METRICS)):
+    bench = BENCH.format(drafts=3, first=6, second=3)
+    for read, text in (
+        (read_csv, "position,rate\n0,0.5\n"),
+        (read_log, METRICS),
+        (read_log, bench),
+        (read_saved, "{}"),
+    ):
         with pytest.raises(InputError, match="--depth is given too"):
             read(text, "t", 3)
     with pytest.raises(InputError, match="no line of vLLM"):  # no speculation in the log, rather than too much said
@@ -242,6 +308,8 @@ LONG_LINES = [
     "Spec" * (LONG // 4),
     "vllm:spec_decode_num_accepted_tokens_per_pos{" + 'position="0"' * (LONG // 12),
     "vllm:spec_decode_num_accepted_tokens_per_pos{" + 'position="0"' * (LONG // 12) + "}",
+    " " * LONG + "Drafts: ",
+    "Position 0: " * (LONG // 12),
 ]
 
 

@@ -29,8 +29,9 @@ def acceptance(
 
     Tables: .csv with columns request,accepted (a verify pass a line; or tokens, which counts the root), position,rate,
     position,conditional or head,top1,top2,...; .jsonl with {"request": "a", "accepted": 2} or {"accepted": [2, 0, 3]}.
-    Logs: vLLM (SpecDecoding metrics, or its /metrics page), SGLang (accept len, with --depth) and llama.cpp (draft
-    acceptance). A draft trace that `lpspec record` wrote becomes ranks, too.
+    Logs: vLLM (SpecDecoding metrics, its /metrics page, or what `vllm bench serve` prints or saves as .json), SGLang
+    (accept len, with --depth) and llama.cpp (draft acceptance). A draft trace that `lpspec record` wrote becomes ranks,
+    too.
 
     Parameters
     ----------

@@ -6,14 +6,18 @@ from pathlib import Path
 from lpspec.decoding.draft_trace import load_draft_trace
 from lpspec.errors import InputError
 from lpspec.scenario.measuring import Measuring
-from lpspec.speculation.finding_logs import read_log
+from lpspec.speculation.finding_logs import read_log, read_saved
 from lpspec.speculation.finding_tables import read_csv, read_jsonl
 from lpspec.speculation.findings import Finding, Origin
 from lpspec.speculation.geometric import geometric_trace
 from lpspec.speculation.rank_trace import RankTrace, load_trace, trace_names
 from lpspec.text_files import is_file, read_text
 
-TABLES: dict[str, Callable[[str, str, int | None], Finding]] = {".csv": read_csv, ".jsonl": read_jsonl}
+TABLES: dict[str, Callable[[str, str, int | None], Finding]] = {
+    ".csv": read_csv,
+    ".jsonl": read_jsonl,
+    ".json": read_saved,
+}
 """Readers of tables by the end of the file's name; every other text is a log."""
 
 LOGS = (".log", ".txt")

@@ -2,7 +2,9 @@
 
     vLLM        SpecDecoding metrics: Mean acceptance length: 2.85, ... Accepted: 256 tokens, Drafted: 308 tokens,
                 Per-position acceptance rate: 0.911, 0.762, ... (one line per interval), or its /metrics page:
-                vllm:spec_decode_num_drafts_total, vllm:spec_decode_num_accepted_tokens_per_pos_total{position="0"}
+                vllm:spec_decode_num_drafts_total, vllm:spec_decode_num_accepted_tokens_per_pos_total{position="0"};
+                or what `vllm bench serve` prints at its end, Drafts: 14319, Position 0: 10.01 (percent of drafts), and
+                what its --save-result writes: spec_decode_per_position_acceptance_rates
     SGLang      Decode batch. #running-req: 2, ... accept len: 2.54, ... (one line per interval)
     llama.cpp   draft acceptance = 0.64479 ( 167 accepted / 259 generated), mean acceptance length = 2.92,
                 acceptance rate per position = (0.805, 0.632, 0.483) (one line per request)
@@ -13,13 +15,13 @@ hides, such as how requests differ, no trace of it has.
 
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lpspec.arrays import FloatArray
 from lpspec.errors import InputError, listed, shown
-from lpspec.speculation.finding_tables import read_share, survival_of
+from lpspec.speculation.finding_tables import read_object, read_share, survival_of
 from lpspec.speculation.findings import Finding, Survival
 from lpspec.speculation.geometric import MOST_DRAFTS, Geometric, rate_of_mean
 from lpspec.text_files import split_lines
@@ -35,7 +37,10 @@ _LLAMA_CPP = re.compile(
     r"(?>.*?draft acceptance = )(?>.*?/ *+)(?P<drafted>[^ ]++) generated\)"
     r"(?>.*?acceptance rate per position = \()(?P<rates>[^)]*+)\)"
 )
-_OLDER = re.compile(r"(\bSpec\w++ metrics: Draft acceptance rate|draft acceptance rate =)")
+_OLDER = re.compile(r"(\bSpec\w++ metrics: Draft acceptance rate|draft acceptance rate =|Acceptance length:)")
+_BENCH_DRAFTS = re.compile(r"\s*+Drafts:\s++(?P<drafts>\S++)\s*+$")
+_BENCH_RATE = re.compile(r"\s*+Position (?P<position>[0-9]{1,9}):\s++(?P<percent>\S++)\s*+$")
+_SAVED_RATES = "spec_decode_per_position_acceptance_rates"
 _SGLANG = re.compile(
     r"(?>.*?Decode batch\b)(?>.*?#running-req: )(?P<running>[^ ,]++)(?>.*?accept len: )(?P<length>[^ ,]++)"
 )
@@ -68,29 +73,76 @@ def read_log(text: str, where: str, drafts: int | None = None) -> Finding:
     """
     lines = [(f"{where}, line {number}", line) for number, line in enumerate(split_lines(_COLOURS.sub("", text)), 1)]
     by_position = list(_intervals(lines))
+    bench = _bench_runs(lines)
     lengths = list(_lengths(lines))
     counters = _counters(lines, where)
-    if sum(map(bool, (by_position, lengths, counters))) > 1:
+    if sum(map(bool, (by_position, bench, lengths, counters))) > 1:
         raise InputError(f"{where}: holds logs of several engines, or a log and a /metrics page: keep one kind")
     if lengths:
         return _of_mean(lengths, where, drafts)
-    if drafts is not None and (counters is not None or by_position):
-        raise InputError(
-            f"{where}: a log with rates by position says how many drafts there are, and --depth is given too"
-        )
+    if drafts is not None and (counters is not None or by_position or bench):
+        raise _told_twice(where)
     if counters is not None:
         return counters
-    if by_position:
-        return _weighed(by_position, where)
+    if by_position or bench:
+        return _weighed(by_position or bench, where)
     if older := next((at for at, line in lines if _OLDER.search(line)), None):
         raise InputError(
-            f"{older}: older vLLM and llama.cpp print one rate for all drafts, which does not tell how deep they are "
+            f"{older}: one rate for all drafts, as older vLLM and llama.cpp print it, does not tell how deep they are "
             "right: give the mean tokens of a pass as --acceptance 2.39@3"
         )
     raise InputError(
-        f"{where}: no line of vLLM ('SpecDecoding metrics', vllm:spec_decode_...), SGLang ('accept len') or llama.cpp ("
-        "'draft acceptance'); tables end in .csv or .jsonl"
+        f"{where}: no line of vLLM ('SpecDecoding metrics', vllm:spec_decode_..., 'Position 0:'), SGLang ('accept "
+        "len') or llama.cpp ('draft acceptance'); tables end in .csv or .jsonl, what `vllm bench serve` saves in .json"
     )
+
+
+def read_saved(text: str, where: str, drafts: int | None = None) -> Survival:
+    """Read what ``vllm bench serve --save-result`` wrote: one object, or one a line where runs were appended.
+
+    Arguments and errors are as for ``read_log``.
+    """
+    if drafts is not None:
+        raise _told_twice(where)
+    runs = []
+    for number, run in enumerate(_objects(text, where), 1):
+        at = f"{where}, run {number}"
+        rates, passes = run.get(_SAVED_RATES), run.get("spec_decode_num_drafts")
+        if not isinstance(rates, list) or not rates or passes is None:
+            raise InputError(
+                f"{at}: has no rates '{_SAVED_RATES}' with their 'spec_decode_num_drafts', which `vllm bench serve "
+                "--save-result` writes for a server that speculates"
+            )
+        shares = [read_share(str(rate), f"{at}: rate") for rate in rates]
+        runs.append(_Interval(at, _number(str(passes), f"{at}: spec_decode_num_drafts"), np.array(shares)))
+    return _weighed(runs, where)
+
+
+def _objects(text: str, where: str) -> list[dict[str, Any]]:
+    try:
+        return [read_object(text, where)]
+    except InputError:
+        lines = [(number, line) for number, line in enumerate(split_lines(text), 1) if line.strip()]
+        if len(lines) < 2:
+            raise
+    return [read_object(line, f"{where}, line {number}") for number, line in lines]
+
+
+def _told_twice(where: str) -> InputError:
+    return InputError(f"{where}: a log with rates by position says how many drafts there are, and --depth is given too")
+
+
+def _bench_runs(lines: list[tuple[str, str]]) -> list[_Interval]:
+    """Runs of ``vllm bench serve``: the drafts of each, then a line for each position in percent of them."""
+    runs: list[tuple[str, float, list[float]]] = []
+    for where, line in lines:
+        if found := _BENCH_DRAFTS.match(line):
+            runs.append((where, _number(found["drafts"], f"{where}: drafts"), []))
+        elif found := _BENCH_RATE.match(line):
+            if not runs or int(found["position"]) != len(runs[-1][2]):
+                raise InputError(f"{where}: positions of `vllm bench serve` must be 0, 1, 2, ... behind 'Drafts:'")
+            runs[-1][2].append(read_share(f"{found['percent']}%", f"{where}: rate"))
+    return [_Interval(where, drafts, np.array(rates)) for where, drafts, rates in runs if rates]
 
 
 def _intervals(lines: list[tuple[str, str]]) -> Iterator[_Interval]:

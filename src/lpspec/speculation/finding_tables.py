@@ -109,7 +109,7 @@ def read_jsonl(text: str, where: str, drafts: int | None = None) -> Finding:
         if not line.strip():
             continue
         at = f"{where}, line {number}"
-        found = _object(line, at)
+        found = read_object(line, at)
         key = key or _counted(found, at)
         if key not in found:
             raise InputError(f"{at}: has no '{key}', which lines before it have")
@@ -121,7 +121,8 @@ def read_jsonl(text: str, where: str, drafts: int | None = None) -> Finding:
     return steps_of(passes, key, where, drafts)
 
 
-def _object(line: str, at: str) -> dict[str, Any]:
+def read_object(line: str, at: str) -> dict[str, Any]:
+    """A JSON object; ``at`` begins what is said of a text that is none."""
     try:
         found = json.loads(line, object_pairs_hook=each_key_once)
     except (ValueError, RecursionError) as error:
