@@ -267,7 +267,7 @@ def run(system: str, scenario: Scenario | str | Path | None = None, /, **options
     """
     if "systems" in options:
         raise InputError("systems: run takes one system, as its first argument")
-    return _comparison(comparing.compare(_asked(scenario, options).replace(systems=[system]))).runs[0]
+    return _comparison(comparing.compare(_asked(scenario, {**options, "systems": [system]}))).runs[0]
 
 
 @_with_options(*reproducing.OPTIONS)
@@ -293,10 +293,8 @@ def _asked(scenario: Scenario | str | Path | None, options: Mapping[str, Any], b
 
 def _comparison(found: comparing.Comparison) -> Comparison:
     scenario = found.scenario
-    names = scenario.systems or [run.system.name for run in found.runs]
-    runs = [
-        Run(**_own(run), scenario=scenario.replace(systems=[name])) for run, name in zip(found.runs, names, strict=True)
-    ]
+    scenarios = [scenario if scenario.systems == (name,) else scenario.replace(systems=[name]) for name in found.asked]
+    runs = [Run(**_own(run), scenario=its) for run, its in zip(found.runs, scenarios, strict=True)]
     return Comparison(**{**_own(found), "runs": tuple(runs)})
 
 

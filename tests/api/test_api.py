@@ -237,6 +237,12 @@ def test_one_system_is_a_run(compared: Comparison) -> None:
         lpspec.run("lp-spec", systems=["npu"])
 
 
+def test_runs_say_what_repeats_them_though_a_system_is_left_out() -> None:
+    compared = lpspec.compare(**QUICK | {"systems": ["ahasd", "lp-spec"]})
+    assert [name for name, _ in compared.left_out] == ["ahasd"]
+    assert [run.scenario.systems for run in compared.runs] == [("lp-spec",)]
+
+
 def test_rows_are_systems_and_steps(compared: Comparison) -> None:
     systems = compared.to_rows()
     assert [row["system"] for row in systems] == ["npu-spec", "lp-spec"]

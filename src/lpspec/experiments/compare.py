@@ -59,9 +59,14 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Compared):
-    """What each system made of the same requests: a run of each, in the order asked for, and whose acceptance."""
+    """What each system made of the same requests: a run of each that can, in the order asked for, and whose acceptance.
+
+    Attributes:
+        asked: What each run was asked for as: a system, or a platform file.
+    """
 
     runs: tuple[Run, ...]
+    asked: tuple[str, ...]
     trace: RankTrace
 
 
@@ -73,6 +78,8 @@ def compare(scenario: Scenario) -> Comparison:
     """
     setting, runs, left_out = run_scenario(scenario)
     ran = [run.system for run in runs]
+    labels = {system.name for system in ran}
+    named = zip(system_names(scenario), setting.systems, strict=True)
     notes = (
         *policy_notes(ran, scenario, setting.policy),
         *drafter_notes(ran, setting.trace),
@@ -85,6 +92,7 @@ def compare(scenario: Scenario) -> Comparison:
     return Comparison(
         scenario=scenario,
         runs=tuple(runs),
+        asked=tuple(name for name, system in named if system.name in labels),
         left_out=tuple(left_out),
         model=setting.model,
         trace=setting.trace,
