@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from lpspec.errors import listed, shown, unknown_name
@@ -36,8 +37,13 @@ def faults(description: type, values: Mapping[str, Any]) -> list[str]:
         description: The dataclass whose options they are.
         values: Values by name, those of a group in a mapping of their own or as the group itself.
     """
-    known = {option.path: option for option in options_of(description)}
-    return list(_faults(values, "", known, groups_of(description)))
+    return list(_faults(values, "", _known(description), groups_of(description)))
+
+
+@cache
+def _known(description: type) -> dict[str, Option]:
+    """Options by their paths."""
+    return {option.path: option for option in options_of(description)}
 
 
 def _faults(

@@ -31,9 +31,12 @@ class Description:
         own = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
         if found := faults(type(self), own):
             raise _refusal(found, self.KIND)
+        groups = groups_of(type(self))
         for name, value in own.items():
-            if name in groups_of(type(self)) and isinstance(value, Mapping):
-                object.__setattr__(self, name, groups_of(type(self))[name](**value))
+            if value is None or isinstance(value, str | int | float):
+                continue
+            if name in groups and isinstance(value, Mapping):
+                object.__setattr__(self, name, groups[name](**value))
             elif isinstance(value, list | tuple):
                 object.__setattr__(self, name, tuple(value))
             elif isinstance(value, Mapping):
@@ -114,12 +117,13 @@ class Description:
         placed: dict[str, Any] = {}
         mine = self._by_path()
         for option in options_of(type(self)):
-            if option.is_path and (value := mine[option.path]) is not None:
-                if isinstance(value, str):
-                    placed[option.name] = place(value)
-                elif not isinstance(value, int):
-                    placed[option.name] = tuple(map(place, value))
-        return self.replace(**placed)
+            value = mine[option.path]
+            if not option.is_path or value is None or isinstance(value, int):
+                continue
+            there = place(value) if isinstance(value, str) else list(map(place, value))
+            if there != value:
+                placed[option.name] = there
+        return self.replace(**placed) if placed else self
 
     def replace(self, **options: Any) -> Self:
         """The same with other values.
@@ -207,6 +211,8 @@ def _shown(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, Description):
         return value.to_dict()
     if isinstance(value, Mapping):

@@ -5,7 +5,7 @@ The command line takes its help from here, the Python API its signatures and tex
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -46,7 +46,7 @@ def same_option(description: type, name: str, **differences: Any) -> Any:
     return option(default, **{**like.metadata, **differences})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Option:
     """One option of a description.
 
@@ -80,17 +80,17 @@ class Option:
         kind = self.kind | str if self.or_text else self.kind
         return kind | None if self.may_be_none else kind
 
-    @property
+    @cached_property
     def is_table(self) -> bool:
         """Whether its value is a table of texts."""
         return isinstance(origin := get_origin(self.kind), type) and issubclass(origin, Mapping)
 
-    @property
+    @cached_property
     def is_list(self) -> bool:
         """Whether its value is a list of texts."""
         return get_origin(self.kind) is tuple
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The last part of its path, which no other option of the description has."""
         return self.path.rpartition(".")[2]

@@ -175,9 +175,10 @@ def count_passes(accepted: NDArray[np.int8]) -> int:
     return passes
 
 
-def trace_names() -> list[str]:
-    """The names of the traces that come with the package."""
-    return sorted(file.name[:-4] for file in _shipped().iterdir() if file.name.endswith(".npz"))
+@cache
+def trace_names() -> tuple[str, ...]:
+    """The names of the traces that come with the package, sorted."""
+    return tuple(sorted(file.name[:-4] for file in _shipped().iterdir() if file.name.endswith(".npz")))
 
 
 def load_trace(name_or_path: str | Path) -> RankTrace:
@@ -189,16 +190,11 @@ def load_trace(name_or_path: str | Path) -> RankTrace:
     Raises:
         InputError: There is no such trace, or the file is not a sound trace of this version.
     """
-    if isinstance(name_or_path, str) and name_or_path in _shipped_names():
+    if isinstance(name_or_path, str) and name_or_path in trace_names():
         return _shipped_trace(name_or_path)
     if isinstance(name_or_path, str) and not _is_path(name_or_path):
         raise unknown_name("trace", name_or_path, trace_names())
     return _read(Path(name_or_path), str(name_or_path))
-
-
-@cache
-def _shipped_names() -> frozenset[str]:
-    return frozenset(trace_names())
 
 
 @lru_cache(8)
