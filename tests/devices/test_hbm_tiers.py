@@ -23,7 +23,26 @@ def test_weights_fill_the_dense_tier_first() -> None:
     assert DEDICATED.weight_gb_per_s(100 * gb) == 4096
     assert DEDICATED.weight_gb_per_s(256 * gb) == pytest.approx(256 / (128 / 4096))
     assert DEDICATED.weight_gb_per_s(1128 * gb) == pytest.approx(1128 / (1000 / 16384))
-    assert SPEC.weight_gb_per_s(100 * gb) == SPEC.weight_gb_per_s(400 * gb) == 20480
+    assert [SPEC.weight_gb_per_s(size * gb) for size in (100, 400)] == pytest.approx([20480, 20480])
+
+
+@pytest.mark.parametrize("name", ["attacc-8", "token-stack"])
+def test_the_gpu_reads_no_faster_than_it_can(name: str) -> None:
+    """Its own bandwidth was not looked at, whatever it was set to."""
+    model = load_model("llama3.2-1b")
+
+    def reads_at(bandwidth: str) -> float:
+        return KvTiers(load_platform(name, {"gpu.bandwidth": bandwidth}), model, 1, 1).gpu.spec.bandwidth.gb_per_s
+
+    assert reads_at("2000 GB/s") == 2000
+    assert reads_at("20480 GB/s") == reads_at("40960 GB/s") == (4096 if name == "attacc-8" else 20480)
+
+
+def test_layers_are_read_one_after_the_other() -> None:
+    """Of 400 GB of weights 80 lie in the computing layers, whose own bandwidth was not looked at."""
+    slow = load_platform("token-stack", {"hbm_tiers.compute_bandwidth": "10240 GB/s"}).device(HbmTiersSpec)
+    assert slow.weight_gb_per_s(100 * 10**9) == pytest.approx(20480)
+    assert slow.weight_gb_per_s(400 * 10**9) == pytest.approx(400 / (320 / 20480 + 80 / 10240))
 
 
 def test_what_is_left_is_room_for_the_cache() -> None:

@@ -38,7 +38,8 @@ class KvTiers:
                 f"{model.name} does not fit {platform.name}: the cache of {max_context + max_tokens} tokens needs "
                 f"{cache / 2**30:.2f} GiB, beside the weights its tiers hold {max(room, 0) / 2**30:.2f} GiB of it"
             )
-        weights_from = Bandwidth.model_construct(value=spec.weight_gb_per_s(weights), source="where the weights lie")
+        gb_per_s = min(spec.weight_gb_per_s(weights), platform.gpu.bandwidth.gb_per_s)
+        weights_from = Bandwidth.model_construct(value=gb_per_s, source="where the weights lie")
         self.gpu = Gpu(platform.gpu.model_copy(update={"bandwidth": weights_from}))
         self.tiers = HbmTiers(spec, min(1.0, hot_room / cache))
 

@@ -48,11 +48,10 @@ class HbmTiersSpec(Described):
 
     def weight_gb_per_s(self, weight_bytes: int) -> float:
         """Bandwidth at which the GPU reads weights, of which the dense tier holds what it can, GB/s."""
-        if self.tiers == "layers":
-            return self.dense_bandwidth.gb_per_s
         spilled = max(weight_bytes - self.dense_memory.bytes, 0)
         dense_ns = (weight_bytes - spilled) / self.dense_bandwidth.gb_per_s
-        return weight_bytes / max(dense_ns, spilled / self.compute_bandwidth.gb_per_s)
+        spilled_ns = spilled / self.compute_bandwidth.gb_per_s
+        return weight_bytes / (dense_ns + spilled_ns if self.tiers == "layers" else max(dense_ns, spilled_ns))
 
     def hot_room_bytes(self, weight_bytes: int) -> int:
         """Room of the computing tier for the cache."""
