@@ -44,6 +44,20 @@ def test_the_text_comes_first_and_then_what_it_would_have_taken(lpspec: Callable
         assert promised in said.out
 
 
+def test_a_system_that_cannot_run_is_left_out_with_the_reason(lpspec: Callable[..., Said]) -> None:
+    """One ended all; that for which trees are sized still does."""
+    found = document(lpspec, "generate", *SHORT, "--compare", "npu,ahasd,pim", "--fidelity", "analytic")
+    assert [one["system"] for one in found["systems"]] == ["lp-spec", "npu", "pim"]
+    assert [one["system"] for one in found["left_out"]] == ["ahasd"]
+    said = lpspec("generate", *SHORT, "--compare", "npu,ahasd", "--fidelity", "analytic")
+    assert [row[0] for row in said.numbers] == ["lp-spec", "npu", "ahasd"]
+    assert said.numbers[-1][-1] == "out"
+    why = found["left_out"][0]["why"]
+    assert f"left out  ahasd: {why}" in said.out
+    refused = lpspec("generate", *SHORT, "--system", "ahasd", "--compare", "npu")
+    assert (refused.code, refused.err) == (2, f"lpspec: {why}\n")
+
+
 def test_json_has_the_promised_keys_and_they_agree(lpspec: Callable[..., Said]) -> None:
     found = document(lpspec, "generate", *SHORT, "--compare", "npu")
     steps = found["steps"]

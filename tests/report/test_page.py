@@ -18,7 +18,7 @@ from pages import HOSTILE, small_comparison, small_serving
 
 from lpspec.errors import InputError
 from lpspec.report.page.cloud import coded, shared_scenario
-from lpspec.report.page.comparison import comparison_page
+from lpspec.report.page.comparison import BOTH_BASES, comparison_page
 from lpspec.report.page.document import page_bytes
 from lpspec.report.page.html import data_block, tag
 from lpspec.report.page.origin import PAPER, Origin
@@ -83,6 +83,8 @@ def test_a_page_of_served_requests_has_every_wait() -> None:
         for name in ("queueing_ms", "first_token_ms", "between_tokens_ms"):
             assert {digits(value) for value in one[name].values()} <= set(texts)
         assert {digits(one["served_tokens_per_s"]), digits(one["tokens_per_j"])} <= set(texts)
+        assert {digits(one[name]) for name in BOTH_BASES if one[name] is not None} <= set(texts)
+    assert {"token/J, board or SoC", "W, memory and MACs"} <= set(texts)
     assert page.count("<figure>") == 3
     assert {value for name, value in Elements(page).attributes if name == "aria-label"} >= {
         "first-token",

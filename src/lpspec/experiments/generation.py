@@ -61,11 +61,12 @@ class Generated:
     Attributes:
         request: What was asked for.
         written: One per prompt.
-        runs: One per system.
+        runs: One per system that can run.
         acceptance: One per depth.
         priced_as: Name of the model that was priced.
         provenance: What the result was made from.
         notes: Options that have no effect, and weights that are computed otherwise than stored, one line each.
+        left_out: Systems that cannot run, such as those that do not hold the model, with the reason.
     """
 
     request: Request
@@ -75,6 +76,7 @@ class Generated:
     priced_as: str
     provenance: dict[str, Any]
     notes: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def steps(self) -> list[Step]:
@@ -122,26 +124,28 @@ def generate(
     spec = priced or decoder.model.config.spec
     systems = _systems(scenario, priced_model(spec, decoder.drafter))
     check_command_level(scenario, systems)
-    costs = [_costs(system, decoder.drafter, list(map(len, prompts)), request.new_tokens) for system in systems]
+    on, left_out = _able(systems, lambda one: _costs(one, decoder.drafter, list(map(len, prompts)), request.new_tokens))
+    first = on[0][1]
     machine = prices(decoder, max(map(len, prompts)) + request.new_tokens) if request.objective == MACHINE else None
     warm_up(decoder)
     texts: list[Written] = []
     for number, tokens in enumerate(prompts):
         verifier = verifiers[number]
         drafter = decoder.drafter if verifier.lossless else unlearnt(decoder.drafter)
-        roots = len(tokens) - costs[0].first_context + request.new_tokens - 1  # up to that of the last step
-        price = _price(policy, decoder.drafter, costs[0], machine, roots)
+        roots = len(tokens) - first.first_context + request.new_tokens - 1  # up to that of the last step
+        price = _price(policy, decoder.drafter, first, machine, roots)
         generation = Generation(
             decoder.model, tokens, request.new_tokens, drafter, verifier, price, strict=request.strict
         )
         texts.append(_write(generation, decoder.tokenizer, request.prompts[number], len(tokens), say_text))
         say_done(len(texts))
     steps = [text.steps for text in texts]
-    on = list(zip(systems, costs, strict=True)) if any(steps) else []  # a text may end with its first token
-    runs = tuple(price_texts(system, cost, steps, policy, decoder.drafter, scenario.level) for system, cost in on)
+    ran = [system for system, _ in on]
+    asked = on if any(steps) else []  # a text may end with its first token
+    runs = tuple(price_texts(system, cost, steps, policy, decoder.drafter, scenario.level) for system, cost in asked)
     sized_by = None if machine is None else machine.document()
     origin = generation_provenance(
-        request, systems, policy, describe_machine(decoder.model, decoder.dtype), sized_by, scenario.level
+        request, ran, policy, describe_machine(decoder.model, decoder.dtype), sized_by, scenario.level
     )
     return Generated(
         request,
@@ -150,8 +154,29 @@ def generate(
         count_acceptance(steps),
         spec.name,
         origin,
-        (*decoder.model.notes, *_notes(request, scenario, systems)),
+        (*decoder.model.notes, *_notes(request, scenario, ran)),
+        left_out,
     )
+
+
+def _able(
+    systems: Sequence[System], costs: Callable[[System], StepCosts]
+) -> tuple[list[tuple[System, StepCosts]], tuple[tuple[str, str], ...]]:
+    """Systems that can run with what steps cost on them, and why the others cannot.
+
+    Raises:
+        InputError: The first cannot, which trees are sized for.
+    """
+    able: list[tuple[System, StepCosts]] = []
+    left_out: list[tuple[str, str]] = []
+    for system in systems:
+        try:
+            able.append((system, costs(system)))
+        except InputError as error:
+            if not able:
+                raise
+            left_out.append((system.name, str(error)))
+    return able, tuple(left_out)
 
 
 def _notes(request: Request, scenario: Scenario, systems: Sequence[System]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ def generation_document(generated: Generated) -> dict[str, Any]:
     return {
         **(texts[0] if len(texts) == 1 else {"requests": texts}),
         "systems": [run_document(run) for run in generated.runs],
+        "left_out": [{"system": name, "why": why} for name, why in generated.left_out],
         "acceptance": {
             "tokens_per_step": generated.tokens_per_step,
             "by_position": [_position(position) for position in generated.acceptance],

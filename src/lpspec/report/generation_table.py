@@ -8,7 +8,7 @@ from rich.table import Table
 
 from lpspec.experiments.acceptance import PositionAcceptance
 from lpspec.experiments.generation import Generated
-from lpspec.report.compare_table import basis_text, board_line, costs_text, systems_table
+from lpspec.report.compare_table import add_left_out, basis_text, board_line, costs_text, left_out_lines, systems_table
 from lpspec.report.wording import digits, new_table
 
 PARTS = 10
@@ -17,7 +17,9 @@ PARTS = 10
 
 def generation_blocks(generated: Generated) -> Iterator[Any]:
     """The systems, the acceptance of every position, and what stands behind them."""
-    yield systems_table(f"{generated.priced_as}: these very steps, per generated token", generated.runs)
+    table = systems_table(f"{generated.priced_as}: these very steps, per generated token", generated.runs)
+    add_left_out(table, generated.left_out)
+    yield table
     if generated.acceptance:
         yield _acceptance_table(generated.acceptance)
     yield from _lines(generated)
@@ -52,6 +54,7 @@ def _lines(generated: Generated) -> Iterator[str]:
     costs = costs_text(generated.runs, generated.provenance["fidelity"])
     yield f"costs   {costs}, basis {basis_text(request.basis, generated.runs)}"
     yield from board_line(generated.runs)
+    yield from left_out_lines(generated.left_out)
 
 
 def _over_time(sizes: Sequence[int]) -> str:

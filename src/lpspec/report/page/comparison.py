@@ -1,7 +1,7 @@
 """The page of a comparison."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from lpspec.report.compare_figure import REFERENCE
 from lpspec.report.page import figures
@@ -14,14 +14,22 @@ from lpspec.report.page.roofline_figure import roofline
 from lpspec.report.page.step_figure import step_excerpt
 from lpspec.report.wording import digits
 
-COLUMNS = {
-    "tokens_per_s": ("token/s", "higher"),
+Columns: TypeAlias = Mapping[str, tuple[str, str | None]]
+"""What figures are called, by name, with the way that is better."""
+
+BOTH_BASES = {
     "tokens_per_j_memory_and_macs": ("token/J, memory and MACs", "higher"),
     "tokens_per_j_board": ("token/J, board or SoC", "higher"),
     "edp_memory_and_macs_s_mj": ("EDP, memory and MACs, s·mJ", "lower"),
     "edp_board_s_mj": ("EDP, board or SoC, s·mJ", "lower"),
     "power_memory_and_macs_w": ("W, memory and MACs", "lower"),
     "power_board_w": ("W, board or SoC", "lower"),
+}
+"""Energies of a system; None on the board's basis where nobody knows what the rest of its SoC draws."""
+
+COLUMNS: Columns = {
+    "tokens_per_s": ("token/s", "higher"),
+    **BOTH_BASES,
     "time_to_first_token_ms": ("first token, ms", "lower"),
     "mean_acceptance_length": ("tokens per pass", "higher"),
     "mean_l_spec": ("mean L_spec", None),
@@ -64,10 +72,15 @@ def systems_table(systems: Sequence[SystemResult]) -> Html:
     rows = []
     for one in systems:
         bound = "" if one.error_bound is None else f", within {one.error_bound:.2%}"
-        values = (getattr(one, name) for name in COLUMNS)
-        cells = ("-" if value is None else digits(value) for value in values)
+        cells = figures_of(one, COLUMNS)
         rows.append([_name(one.system), *cells, f"{one.fidelity}{bound}"])
     return table(("system", *(label for label, _ in COLUMNS.values()), "level"), rows, _class="systems")
+
+
+def figures_of(one: SystemResult | ServedSystem, columns: Iterable[str]) -> list[str]:
+    """Cells of a row of systems."""
+    values = (getattr(one, name) for name in columns)
+    return ["-" if value is None else digits(value) for value in values]
 
 
 def _name(system: str) -> str:
@@ -100,15 +113,30 @@ def systems_cloud(systems: Sequence[SystemResult]) -> dict[str, Any]:
         _axis("system", "system", [one.system for one in systems]),
         _axis("speculates", "speculates", [one.speculates for one in systems]),
     ]
-    for name, (label, better) in COLUMNS.items():
-        values = [getattr(one, name) for one in systems]
-        if any(value is not None for value in values):
-            column = {"name": name, "label": label, "role": "metric", "better": better, "listed": True}
-            columns.append({**column, "values": coded(values)})
-    ups = ("tokens_per_j_memory_and_macs", "tokens_per_j_board", "mean_l_spec")
-    up = next(name for name in ups if any(column["name"] == name for column in columns))
+    columns += metrics(COLUMNS, {name: [getattr(one, name) for one in systems] for name in COLUMNS})
     names = [one.system for one in systems]
-    return {"what": "systems", "columns": columns, "x": "tokens_per_s", "y": up, "names": names, "scenario": None}
+    return {
+        "what": "systems",
+        "columns": columns,
+        "x": "tokens_per_s",
+        "y": upward(columns),
+        "names": names,
+        "scenario": None,
+    }
+
+
+def metrics(labels: Columns, values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Figures of points as columns, those that no system has left out."""
+    for name, (label, better) in labels.items():
+        if any(value is not None for value in values[name]):
+            column = {"name": name, "label": label, "role": "metric", "better": better, "listed": True}
+            yield {**column, "values": coded(values[name])}
+
+
+def upward(columns: Iterable[Mapping[str, Any]]) -> str:
+    """The figure that points are drawn over at first."""
+    names = {column["name"] for column in columns}
+    return next(name for name in (*BOTH_BASES, "mean_l_spec") if name in names)
 
 
 def _axis(name: str, label: str, values: list[Any]) -> dict[str, Any]:

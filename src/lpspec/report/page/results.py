@@ -29,6 +29,12 @@ class _Totals(_Read):
     mj_per_token: Positive
     energy_by_component_mj: dict[str, Amount]
     energy_counts: str
+    tokens_per_j_memory_and_macs: Positive | None
+    edp_memory_and_macs_s_mj: Positive | None
+    power_memory_and_macs_w: Positive | None
+    tokens_per_j_board: Positive | None
+    edp_board_s_mj: Positive | None
+    power_board_w: Positive | None
     mean_acceptance_length: Positive
     mean_l_spec: Positive
 
@@ -42,12 +48,6 @@ class SystemResult(_Totals):
     migrations: Annotated[int, Field(ge=0)]
     migration_ms: Amount
     prefill_energy_mj: Amount
-    tokens_per_j_memory_and_macs: Positive | None
-    edp_memory_and_macs_s_mj: Positive | None
-    power_memory_and_macs_w: Positive | None
-    tokens_per_j_board: Positive | None
-    edp_board_s_mj: Positive | None
-    power_board_w: Positive | None
     l_spec_histogram: dict[Annotated[int, Field(gt=0, le=4096)], Annotated[int, Field(ge=0)]]
     l_spec_over_run: tuple[Positive, ...] = ()  # none in results of earlier versions
 
@@ -195,7 +195,7 @@ def read_result(text: str, where: str) -> AnyResult:
         return _validated(ReproductionResult, content, where)
     if isinstance(content, dict) and isinstance(work := content.get("workload"), dict) and "served" in work:
         return _validated(ServedResult, content, where)
-    if isinstance(content, dict) and "left_out" in content:
+    if isinstance(content, dict) and {"left_out", "trace"} <= content.keys():
         return _validated(ComparisonResult, content, where)
     raise InputError(f"{where} is no result that a page can show: give what compare --json or reproduce --json wrote")
 

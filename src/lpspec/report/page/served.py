@@ -6,7 +6,17 @@ from typing import Any
 from lpspec.report.compare_figure import REFERENCE
 from lpspec.report.figures import BLUE, GREY, in_style, legend_above
 from lpspec.report.page.cloud import coded
-from lpspec.report.page.comparison import BASIS_WORDS, NO_SCRIPT, energy_table, remarks
+from lpspec.report.page.comparison import (
+    BASIS_WORDS,
+    BOTH_BASES,
+    NO_SCRIPT,
+    Columns,
+    energy_table,
+    figures_of,
+    metrics,
+    remarks,
+    upward,
+)
 from lpspec.report.page.contents import Drawing, Page, Section
 from lpspec.report.page.figures import energy, of_systems
 from lpspec.report.page.html import Html, table, tag
@@ -15,12 +25,10 @@ from lpspec.report.page.results import ServedResult, ServedSystem
 from lpspec.report.serving_figure import MARKS, draw_waits
 from lpspec.report.wording import digits
 
-COLUMNS = {
+COLUMNS: Columns = {
     "served_tokens_per_s": ("token/s, all time", "higher"),
     "tokens_per_s": ("token/s, decoding", "higher"),
-    "tokens_per_j": ("token/J", "higher"),
-    "edp_s_mj": ("EDP, s·mJ", "lower"),
-    "average_power_w": ("W", "lower"),
+    **BOTH_BASES,
     "mean_batch": ("requests per pass", None),
     "mean_acceptance_length": ("tokens per request and pass", "higher"),
     "mean_l_spec": ("mean L_spec", None),
@@ -66,7 +74,7 @@ def _systems_table(systems: Sequence[ServedSystem]) -> Html:
     rows = []
     for one in systems:
         bound = "" if one.error_bound is None else f", within {one.error_bound:.2%}"
-        cells = [digits(getattr(one, name)) for name in COLUMNS]
+        cells = figures_of(one, COLUMNS)
         rows.append([one.system, *cells, f"{one.peak_bytes / 2**30:.2f}", f"{one.fidelity}{bound}"])
     return table(("system", *(label for label, _ in COLUMNS.values()), "peak, GiB", "level"), rows, _class="systems")
 
@@ -98,8 +106,6 @@ def _cloud(systems: Sequence[ServedSystem]) -> dict[str, Any]:
     for name, said in WAITED.items():
         values[name] = [getattr(one, name).p90 for one in systems]
         labels[name] = (f"ms {said}, p90", "lower")
-    for name, (label, better) in labels.items():
-        about = {"name": name, "label": label, "role": "metric", "better": better, "listed": True}
-        columns.append({**about, "values": coded(values[name])})
+    columns += metrics(labels, values)
     shared = {"names": names, "scenario": None}
-    return {"what": "systems", "columns": columns, "x": "served_tokens_per_s", "y": "tokens_per_j", **shared}
+    return {"what": "systems", "columns": columns, "x": "served_tokens_per_s", "y": upward(columns), **shared}
