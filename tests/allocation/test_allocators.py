@@ -2,6 +2,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
+from medusa_model import medusa_model
 
 from lpspec import plugins
 from lpspec.allocation.allocator import ALLOCATORS, Allocator, make_allocator
@@ -194,7 +195,6 @@ def test_weights_widen_as_tensors_do() -> None:
 
 
 def test_a_product_that_was_not_placed_is_refused_and_not_free() -> None:
-    model = load_model("tinyllama")
-    without = make_allocator(load_platform("lp-spec"), model.model_copy(update={"medusa_heads": 0}), 4, 256)
+    without = make_allocator(load_platform("lp-spec"), TINY, 4, 256)
     with pytest.raises(InputError, match="product 'medusa_block' has no place in memory"):
-        without.decode_cost(draft_operators(model))
+        without.decode_cost(draft_operators(medusa_model("tinyllama")))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from medusa_model import medusa_model
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.column_map import DRAM, PIM, Blocks, ColumnMap, lay_out
@@ -16,7 +17,7 @@ from lpspec.allocation.migration import can_migrate, migrate_all, moved_bytes
 from lpspec.allocation.placement import NoRoomError, PlacedGemm
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
-from lpspec.llm import Attention, Gemm, ModelSpec, load_model, verify_operators
+from lpspec.llm import Attention, Gemm, ModelSpec, verify_operators
 from lpspec.llm.formats import WeightFormat
 from lpspec.machine.loading import load_platform
 from lpspec.machine.platform_spec import PlatformSpec
@@ -41,7 +42,7 @@ def small_platform(die_bytes: int) -> PlatformSpec:
 
 def small_model() -> ModelSpec:
     heads = {"heads": KV_HEADS, "kv_heads": KV_HEADS, "head_dim": HEAD_DIM, "layers": LAYERS}
-    return load_model("tinyllama").model_copy(update=heads)
+    return medusa_model("tinyllama").model_copy(update=heads)
 
 
 def small_blocks(die_bytes: int, fixed: int = 0) -> Blocks:
@@ -249,7 +250,7 @@ def test_what_must_lie_on_the_dram_rank_takes_its_room(fixed: int) -> None:
 @pytest.mark.parametrize("name", ["llama2-7b", "llama2-13b", "llama3-8b"])
 def test_shipped_models_keep_to_the_room_of_every_rank_up_to_the_longest_context(name: str, kind: str) -> None:
     platform = load_platform("lp-spec", {"allocator": kind})
-    allocator = make_allocator(platform, load_model(name), 64, 4096)
+    allocator = make_allocator(platform, medusa_model(name), 64, 4096)
     assert isinstance(allocator, BalancedAllocator)
     choices = allocator.choices if isinstance(allocator, DynamicAllocator) else [allocator]
     for choice in choices:
@@ -265,7 +266,7 @@ def test_shipped_models_keep_to_the_room_of_every_rank_up_to_the_longest_context
 
 
 def test_a_cache_that_would_outgrow_the_ranks_is_refused_with_the_context_at_which_it_does() -> None:
-    model = load_model("llama2-7b").model_copy(update={"max_context": 10**6})
+    model = medusa_model("llama2-7b").model_copy(update={"max_context": 10**6})
     platform = load_platform("lp-spec")
     for kind in (BalancedAllocator, DynamicAllocator):
         with pytest.raises(InputError) as refused:
@@ -280,7 +281,7 @@ def test_a_cache_that_would_outgrow_the_ranks_is_refused_with_the_context_at_whi
 
 
 def test_copies_are_given_up_first_and_then_weights_leave_the_pim_ranks() -> None:
-    model = load_model("llama2-7b").model_copy(update={"max_context": 10**6})
+    model = medusa_model("llama2-7b").model_copy(update={"max_context": 10**6})
     maps = [BalancedAllocator(load_platform("lp-spec"), model, 64, c).column_map(0) for c in (1024, 8192, 28_000)]
     copies = [int(m.held.all(axis=0).sum()) for m in maps]
     on_pim = [int(m.held[PIM].sum()) for m in maps]

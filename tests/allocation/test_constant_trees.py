@@ -5,13 +5,15 @@ from functools import cache
 
 import numpy as np
 import pytest
+from medusa_model import medusa_model
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.sharing import Sharing
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
-from lpspec.llm.operators import draft_operators, verify_operators
+from lpspec.llm.draft_work import draft_operators
+from lpspec.llm.operators import verify_operators
 from lpspec.machine.loading import load_platform
 from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import OBJECTIVES, Objective
@@ -32,7 +34,7 @@ CROWDED = [("llama2-7b", "1"), ("vicuna-13b", "3")]
 @cache
 def step_ns(model: str, ranks_at_once: str, placed_for: int | None, tokens: int) -> float:
     """Time of a verify pass and of all draft heads under the static placement for trees of a size."""
-    spec, changes = load_model(model), {"allocator": "static", "pim.concurrent_ranks": ranks_at_once}
+    spec, changes = medusa_model(model), {"allocator": "static", "pim.concurrent_ranks": ranks_at_once}
     made = make_allocator(load_platform("lp-spec", changes), spec, 64, 264, None, Sharing(placed_for))
     passes = verify_operators(spec, np.array([tokens]), np.array([200])) + draft_operators(spec)
     return float(np.sum(made.decode_cost(passes).latency_ns))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from medusa_model import medusa_model
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.column_map import PIM, lay_out
@@ -18,7 +19,6 @@ from lpspec.devices.package_commands import PackageCommands
 from lpspec.devices.pim import LpddrPim
 from lpspec.dram.pim.weights import PimChannel, place_weights
 from lpspec.llm.formats import WeightFormat
-from lpspec.llm.loading import load_model
 from lpspec.llm.operators import Gemm, verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 from lpspec.machine.platform_spec import PlatformSpec
@@ -41,7 +41,7 @@ def product(tokens: int, k: int, n: int, count: int = 1) -> Gemm:
 @cache
 def made(name: str, allocator: str, split: str) -> BalancedAllocator:
     platform = load_platform("lp-spec", {"allocator": allocator, "pim.product_split": split})
-    found = make_allocator(platform, load_model(name), 16, 512, PROFILE)
+    found = make_allocator(platform, medusa_model(name), 16, 512, PROFILE)
     assert isinstance(found, BalancedAllocator)
     return found
 
@@ -50,7 +50,7 @@ def made(name: str, allocator: str, split: str) -> BalancedAllocator:
 @pytest.mark.parametrize("allocator", ["replicated", "static", "least-edp"])
 def test_a_step_is_never_worse_than_with_columns_alone(name: str, allocator: str) -> None:
     sizes = np.arange(1, 9)[None]
-    step = verify_operators(load_model(name), sizes, np.array([[480]]))
+    step = verify_operators(medusa_model(name), sizes, np.array([[480]]))
     columns, also_k = (made(name, allocator, split).decode_cost(step) for split in ("columns", "columns-and-k"))
     energies = [sum(cost.activity.energy_pj(PROFILE).values()) for cost in (columns, also_k)]
     if allocator != "least-edp":
@@ -64,7 +64,7 @@ def test_the_products_of_llama2_7b_that_leave_ranks_idle_are_split() -> None:
     assert {"out", "down"} <= allocator.pim.k_split
     assert "qkv" not in made("llama2-7b", "replicated", "columns-and-k").pim.k_split  # 12,288 are four tiles
     assert made("llama2-7b", "replicated", "columns").pim.k_split == frozenset()
-    out = next(op for op in verify_operators(load_model("llama2-7b"), 4, 480) if op.name == "out")
+    out = next(op for op in verify_operators(medusa_model("llama2-7b"), 4, 480) if op.name == "out")
     both = [made("llama2-7b", "replicated", split) for split in ("columns-and-k", "columns")]
     took_ns = [float(allocator.decode_cost((out,)).latency_ns) for allocator in both]
     assert took_ns[0] / took_ns[1] == pytest.approx((1 + 22 / 64) / 2, rel=0.05)  # and three readbacks of the last
@@ -72,9 +72,9 @@ def test_the_products_of_llama2_7b_that_leave_ranks_idle_are_split() -> None:
 
 def test_what_costs_more_energy_is_not_split_where_energy_alone_counts() -> None:
     """Every part is read back: with time worth nothing and no power that flows meanwhile, columns are cheaper."""
-    free_time = WeighedAllocator(ALSO_K, load_model("llama2-7b"), 16, 512, Worth(PROFILE, 0.0))
+    free_time = WeighedAllocator(ALSO_K, medusa_model("llama2-7b"), 16, 512, Worth(PROFILE, 0.0))
     assert free_time.pim.k_split == frozenset()
-    dear_time = WeighedAllocator(ALSO_K, load_model("llama2-7b"), 16, 512, Worth(PROFILE, 3000.0))
+    dear_time = WeighedAllocator(ALSO_K, medusa_model("llama2-7b"), 16, 512, Worth(PROFILE, 3000.0))
     assert "out" in dear_time.pim.k_split
 
 
@@ -158,10 +158,10 @@ def test_a_split_shared_by_one_rank_or_of_few_rows_is_none() -> None:
 @pytest.mark.parametrize("context", [12_000, 20_000])
 def test_where_room_is_short_copies_are_kept_for_passes_that_requests_share(context: int) -> None:
     """Kept for four tokens, 16 that a pass shares take 2 to 5 % longer with k over ranks than by columns alone."""
-    step = verify_operators(load_model("llama3-8b"), np.array([16]), np.array([200]))
+    step = verify_operators(medusa_model("llama3-8b"), np.array([16]), np.array([200]))
 
     def taken_ns(platform: PlatformSpec, requests: int) -> float:
-        made = make_allocator(platform, load_model("llama3-8b"), 64, context, PROFILE, Sharing(requests=requests))
+        made = make_allocator(platform, medusa_model("llama3-8b"), 64, context, PROFILE, Sharing(requests=requests))
         return float(np.sum(made.decode_cost(step).latency_ns))
 
     assert taken_ns(ALSO_K, 16) <= taken_ns(COLUMNS, 16) * (1 + 1e-12)
@@ -170,7 +170,7 @@ def test_where_room_is_short_copies_are_kept_for_passes_that_requests_share(cont
 
 def test_where_room_is_short_tiles_leave_pim_that_shared_passes_miss_least() -> None:
     """By what four tokens lose alone, k over ranks left the NPU products that 6 to 16 tokens want on PIM."""
-    model = load_model("qwen2.5-7b")
+    model = medusa_model("qwen2.5-7b")
 
     def taken_ns(platform: PlatformSpec, tokens: int) -> float:
         made = make_allocator(platform, model, 64, 212_000, PROFILE, Sharing(requests=16))
@@ -183,7 +183,7 @@ def test_where_room_is_short_tiles_leave_pim_that_shared_passes_miss_least() -> 
 
 def test_k_is_shared_only_where_somebody_computes_what_is_left_over() -> None:
     """Sixteen caches of 2,064 tokens leave no product of Llama2-7B whole on PIM: nothing is shared, nothing lost."""
-    model, context, found = load_model("llama2-7b"), 16 * 2064, []
+    model, context, found = medusa_model("llama2-7b"), 16 * 2064, []
     for platform in (COLUMNS, ALSO_K):
         made = make_allocator(platform, model, 64, context, PROFILE, Sharing(requests=16))
         assert isinstance(made, BalancedAllocator)
@@ -196,7 +196,7 @@ def test_k_is_shared_only_where_somebody_computes_what_is_left_over() -> None:
 @pytest.mark.parametrize("context", [500, 20_000, 26_000, 33_000])
 @pytest.mark.parametrize("name", ["llama2-7b", "llama3-8b"])
 def test_no_product_is_shared_in_vain(name: str, context: int) -> None:
-    model = load_model(name).model_copy(update={"max_context": 40_000})
+    model = medusa_model(name).model_copy(update={"max_context": 40_000})
     made = make_allocator(ALSO_K, model, 64, context, PROFILE, Sharing(requests=16))
     assert isinstance(made, BalancedAllocator)
     for name in made.pim.k_split:

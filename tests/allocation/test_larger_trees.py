@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from medusa_model import medusa_model
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.experiments.one_step import both_levels
 from lpspec.experiments.random_machines import draw
-from lpspec.llm import load_model, verify_operators
+from lpspec.llm import verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 
 
@@ -79,7 +80,7 @@ def test_leaving_alus_idle_does_not_keep_both_either() -> None:
 @pytest.mark.parametrize(("name", "context"), [("llama3.2-3b", 32_768), ("qwen2.5-1.5b", 4_096), ("llama2-7b", 140)])
 def test_no_tree_is_cheaper_than_a_smaller_one(name: str, context: int, allocator: str) -> None:
     """By least time alone, 11 tokens of Llama3.2-3B over 32,768 keys took a fifth less energy than 10."""
-    model = load_model(name).model_copy(update={"max_context": 1 << 16})
+    model = medusa_model(name).model_copy(update={"max_context": 1 << 16})
     profile = load_profile("specpim")
     made = make_allocator(load_platform("lp-spec", {"allocator": allocator}), model, 64, context + 64, profile)
     cost = made.decode_cost(verify_operators(model, np.arange(1, 65)[None], np.array([[context]])))
@@ -90,7 +91,7 @@ def test_no_tree_is_cheaper_than_a_smaller_one(name: str, context: int, allocato
 
 def test_splits_that_are_fastest_for_no_size_are_tried_too() -> None:
     """With the others alone 1.52 % were lost over all sizes; which splits those are hangs on the machine as well."""
-    model, profile = load_model("llama2-7b"), load_profile("attacc")
+    model, profile = medusa_model("llama2-7b"), load_profile("attacc")
     made = make_allocator(load_platform("lp-spec"), model, 64, 4096 + 64, profile)
     own = make_allocator(load_platform("lp-spec"), model, 64, 4096 + 64)
     step = verify_operators(model, np.arange(1, 65)[None], np.array([[4096]]))
@@ -109,7 +110,7 @@ def test_twice_the_alus_cost_no_time_where_a_split_between_two_keeps_both_rules(
 
 
 def test_numbers_and_grids_take_the_same_split() -> None:
-    model, profile = load_model("llama3.2-1b"), load_profile("attacc")
+    model, profile = medusa_model("llama3.2-1b"), load_profile("attacc")
     made = make_allocator(load_platform("lp-spec"), model, 64, 5000, profile)
     sizes, contexts = np.array([1, 4, 5, 17, 64]), np.array([100, 1500, 4900])
     grid = np.asarray(made.decode_cost(verify_operators(model, sizes[None], contexts[:, None])).latency_ns)

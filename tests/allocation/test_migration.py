@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from medusa_model import medusa_model
 
 from lpspec.allocation.column_map import DRAM, PIM, ColumnMap, held_blocks
 from lpspec.allocation.exclusive import DynamicAllocator, StaticAllocator
@@ -21,7 +22,7 @@ from lpspec.allocation.migration import (
 from lpspec.allocation.placement import NoRoomError
 from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.llm import Gemm, draft_operators, load_model, verify_operators
+from lpspec.llm import Gemm, draft_operators, verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 
 MODELS = ("llama2-7b", "llama2-13b")
@@ -29,7 +30,7 @@ MODELS = ("llama2-7b", "llama2-13b")
 
 @cache
 def allocator_of(kind: type[BalancedAllocator], name: str) -> BalancedAllocator:
-    return kind(load_platform("lp-spec"), load_model(name), 64, 1024)
+    return kind(load_platform("lp-spec"), medusa_model(name), 64, 1024)
 
 
 def dynamic(name: str) -> DynamicAllocator:
@@ -192,14 +193,14 @@ def test_dynamic_starts_where_static_stays(name: str) -> None:
     first = dynamic(name).choices[0]
     assert first.placements == allocator_of(StaticAllocator, name).placements
     for tokens in (1, 4, 30):
-        ops = verify_operators(load_model(name), tokens, 200)
+        ops = verify_operators(medusa_model(name), tokens, 200)
         assert first.decode_cost(ops).latency_ns == allocator_of(StaticAllocator, name).decode_cost(ops).latency_ns
 
 
 @pytest.mark.parametrize("tokens", [1, 3, 4, 5, 9, 16, 33, 64])
 def test_more_freedom_is_never_slower_where_everything_fits(tokens: int) -> None:
     """7B: copies make every split free, moving columns allows most of them, staying allows one."""
-    model = load_model("llama2-7b")
+    model = medusa_model("llama2-7b")
     ops = verify_operators(model, tokens, 500) + draft_operators(model)
     free, stays = (
         float(allocator_of(kind, "llama2-7b").decode_cost(ops).latency_ns)
@@ -216,7 +217,7 @@ def test_more_freedom_is_never_slower_where_everything_fits(tokens: int) -> None
 @pytest.mark.parametrize("name", MODELS)
 def test_attention_costs_the_same_wherever_weights_lie(name: str) -> None:
     """So the price list of a step needs no context for what changes with the placement."""
-    others = [op for op in verify_operators(load_model(name), 7, 300) if not isinstance(op, Gemm)]
+    others = [op for op in verify_operators(medusa_model(name), 7, 300) if not isinstance(op, Gemm)]
     costs = {float(choice.decode_cost(tuple(others)).latency_ns) for choice in dynamic(name).choices}
     assert len(costs) == 1
 
@@ -225,7 +226,7 @@ def test_attention_costs_the_same_wherever_weights_lie(name: str) -> None:
 @pytest.mark.parametrize("name", [*MODELS, "llama3-8b"])
 def test_copies_never_make_a_step_slower_however_short_the_room(name: str, interval: str) -> None:
     """What the main tree size wants is kept first, so the splits that copies allow include the static one."""
-    model = load_model(name)
+    model = medusa_model(name)
     platform = load_platform("lp-spec", {"pim.mac_interval": interval, "pim.concurrent_ranks": "1"})
     free, stays = BalancedAllocator(platform, model, 64, 4096), StaticAllocator(platform, model, 64, 4096)
     for tokens in (1, 2, 4, 5, 8, 16, 64):

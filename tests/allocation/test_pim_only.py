@@ -6,13 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from medusa_model import medusa_model
 from numpy.typing import NDArray
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.pim_only import PimOnlyAllocator
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.errors import InputError
-from lpspec.llm import draft_operators, load_model, model_names, verify_operators
+from lpspec.llm import draft_operators, model_names, verify_operators
 from lpspec.llm.operators import Gemm
 from lpspec.machine.loading import load_platform, load_profile
 from lpspec.machine.platform_spec import PlatformSpec
@@ -23,7 +24,7 @@ CONTEXT = 480
 
 
 def made(name: str, platform: PlatformSpec, longest: int = 2048, profile: str | None = "attacc") -> PimOnlyAllocator:
-    model = load_model(name).model_copy(update={"max_context": 1 << 20})
+    model = medusa_model(name).model_copy(update={"max_context": 1 << 20})
     priced = None if profile is None else load_profile(profile)
     allocator = make_allocator(platform, model, 64, longest, priced)
     assert isinstance(allocator, PimOnlyAllocator)

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from medusa_model import medusa_model
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.pim_only import PimOnlyAllocator
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.errors import InputError
-from lpspec.llm import Gemm, ModelSpec, llama_spec, load_model, verify_operators
+from lpspec.llm import Gemm, ModelSpec, Tensor, llama_spec, verify_operators
+from lpspec.llm.draft_work import DraftedModel, with_heads
 from lpspec.llm.formats import WeightFormat
 from lpspec.machine.loading import load_platform
 from lpspec.machine.platform_spec import PlatformSpec
@@ -39,11 +41,17 @@ def hybrid(model: ModelSpec, platform: PlatformSpec, max_tokens: int = 64, conte
 # What lies where, counted from the tensors of the model
 
 
+def tensors_of(model: ModelSpec) -> tuple[Tensor, ...]:
+    """Those of the model, and of its draft heads."""
+    heads = model.drafter.heads if isinstance(model, DraftedModel) else None
+    return model.tensors + (heads.tensors(model) if heads is not None else ())
+
+
 def products_of(model: ModelSpec) -> dict[str, tuple[int, int, int]]:
     """Copies, output columns and bytes per column of every product, from the tensors of the checkpoint."""
     found = {
         t.name: (t.copies, t.rows, (t.columns * model.weight_bits + 7) // 8)
-        for t in (*model.tensors, *model.medusa_tensors)
+        for t in tensors_of(model)
         if t.name in PRODUCTS and t.copies
     }
     if model.tied_embeddings:  # the embedding table is the LM head
@@ -54,8 +62,7 @@ def products_of(model: ModelSpec) -> dict[str, tuple[int, int, int]]:
 def other_bytes(model: ModelSpec) -> int:
     """Norms, biases and an embedding table of its own."""
     skipped = {"embedding"} if model.tied_embeddings else set()
-    tensors = (*model.tensors, *model.medusa_tensors)
-    return sum(model.stored_bytes(t) for t in tensors if t.name not in PRODUCTS | skipped)
+    return sum(model.stored_bytes(t) for t in tensors_of(model) if t.name not in PRODUCTS | skipped)
 
 
 def columns_held(placed: PlacedGemm) -> tuple[range, range]:
@@ -116,7 +123,7 @@ def rank_loads(model: ModelSpec, platform: PlatformSpec, kv_tokens: int) -> list
 
 
 def test_7b_lies_whole_on_pim_ranks_with_copies_for_the_npu() -> None:
-    model, platform = load_model("vicuna-7b"), platform_with()
+    model, platform = medusa_model("vicuna-7b"), platform_with()
     allocator = hybrid(model, platform)
     assert_sound(allocator, platform, 2048 + 64)
     pim_bytes, dram_bytes = held_bytes(allocator)
@@ -129,7 +136,7 @@ def test_7b_lies_whole_on_pim_ranks_with_copies_for_the_npu() -> None:
 
 def test_only_what_some_split_gives_to_the_npu_has_a_copy() -> None:
     """Of one token's products, tile by tile; the last tile is narrow, and PIM's best share may end with it."""
-    allocator = hybrid(load_model("tinyllama"), platform_with(), max_tokens=1, context=256)
+    allocator = hybrid(medusa_model("tinyllama"), platform_with(), max_tokens=1, context=256)
     for placed in allocator.placements:
         tiles = np.arange(1, placed.tiles + 1)
         took_ns = allocator.makespan_ns(1, placed.gemm, np.minimum(tiles * placed.tile_columns, placed.gemm.n))
@@ -138,7 +145,7 @@ def test_only_what_some_split_gives_to_the_npu_has_a_copy() -> None:
 
 
 def test_13b_overflows_pim_ranks_onto_the_dram_rank() -> None:
-    model, platform = load_model("vicuna-13b"), platform_with()
+    model, platform = medusa_model("vicuna-13b"), platform_with()
     allocator = hybrid(model, platform)
     assert_sound(allocator, platform, 2048 + 64)
     pim_bytes, dram_bytes = held_bytes(allocator)
@@ -153,7 +160,7 @@ def test_13b_overflows_pim_ranks_onto_the_dram_rank() -> None:
 
 
 def test_what_only_the_dram_rank_holds_leaves_no_room_for_a_second_cache() -> None:
-    model, platform = load_model("vicuna-13b").model_copy(update={"medusa_heads": 6}), platform_with()
+    model, platform = with_heads(medusa_model("vicuna-13b"), 6), platform_with()
     allocator = hybrid(model, platform, 4, 4000)
     assert_sound(allocator, platform, 4004)
     assert not allocator.kv_on_dram
@@ -161,20 +168,20 @@ def test_what_only_the_dram_rank_holds_leaves_no_room_for_a_second_cache() -> No
 
 
 def test_33b_does_not_fit_the_package() -> None:
-    model = load_model("vicuna-33b")
+    model = medusa_model("vicuna-33b")
     with pytest.raises(InputError) as caught:
         make_allocator(platform_with(), model, 64, 2048)
     line = str(caught.value)
     assert "\n" not in line
     assert "vicuna-33b does not fit lp-spec" in line
-    need_bytes = model.weight_bytes + model.medusa_weight_bytes + 2112 * model.kv_bytes_per_token
+    need_bytes = model.weight_bytes + model.draft_weight_bytes + 2112 * model.kv_bytes_per_token
     assert f"need {need_bytes / GIB:.2f} GiB, it holds 16.00 GiB" in line
     with pytest.raises(InputError, match=r"PIM 12\.00 GiB, DRAM 4\.00 GiB"):
         BalancedAllocator(platform_with(), model, 64, 2048)
 
 
 def test_a_cache_that_overfills_the_pim_ranks_is_refused() -> None:
-    model = load_model("vicuna-7b").model_copy(update={"max_context": 10**6})
+    model = medusa_model("vicuna-7b").model_copy(update={"max_context": 10**6})
     with pytest.raises(InputError, match="where the cache outgrows the ranks"):
         BalancedAllocator(platform_with(), model, 64, 60_000)
     with pytest.raises(InputError, match="cache of 60064 tokens"):
@@ -184,11 +191,11 @@ def test_a_cache_that_overfills_the_pim_ranks_is_refused() -> None:
 def test_mistakes_inside_a_placement_are_not_taken_for_a_full_package() -> None:
     """Trees without tokens are a mistake of the caller, and no story about capacity."""
     with pytest.raises(ValueError, match="zero-size"):
-        BalancedAllocator(platform_with(), load_model("tinyllama"), 0, 100)
+        BalancedAllocator(platform_with(), medusa_model("tinyllama"), 0, 100)
 
 
 def test_pim_only_puts_everything_on_pim_where_it_fits() -> None:
-    model, platform = load_model("vicuna-7b"), load_platform("lpddr5-pim")
+    model, platform = medusa_model("vicuna-7b"), load_platform("lpddr5-pim")
     allocator = hybrid(model, platform)
     assert isinstance(allocator, PimOnlyAllocator)
     assert_sound(allocator, platform, 2112)
@@ -201,7 +208,7 @@ def test_pim_only_puts_everything_on_pim_where_it_fits() -> None:
 
 
 def test_pim_only_leaves_the_npu_what_does_not_fit() -> None:
-    model, platform = load_model("vicuna-13b"), load_platform("lpddr5-pim")
+    model, platform = medusa_model("vicuna-13b"), load_platform("lpddr5-pim")
     allocator = hybrid(model, platform)
     assert_sound(allocator, platform, 2112)
     for placed in allocator.placements:
@@ -215,7 +222,7 @@ def test_pim_only_leaves_the_npu_what_does_not_fit() -> None:
 
 
 def small_model(hidden: int, inner: int, layers: int, heads: int, vocab: int, tied: bool, drafts: int) -> ModelSpec:
-    return llama_spec(
+    plain = llama_spec(
         name="small",
         source="a test",
         layers=layers,
@@ -228,8 +235,8 @@ def small_model(hidden: int, inner: int, layers: int, heads: int, vocab: int, ti
         tied_embeddings=tied,
         qkv_bias=tied,
         max_context=4096,
-        medusa_heads=drafts,
     )
+    return with_heads(plain, drafts)
 
 
 models = st.builds(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from medusa_model import medusa_model
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator
@@ -16,7 +17,6 @@ from lpspec.allocation.position_splits import scores_cost, values_cost
 from lpspec.devices.cost import Activity, Cost
 from lpspec.devices.kv_share import KeyShare
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.llm.loading import load_model
 from lpspec.llm.operators import Attention, verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 from lpspec.simulation.step_phases import PhasePlanner, cost_of
@@ -28,13 +28,13 @@ MODELS = ["llama2-7b", "llama3-8b", "llama3.2-1b", "llama3.2-3b", "qwen2.5-1.5b"
 @cache
 def made(name: str, allocator: str, split: str) -> BalancedAllocator:
     platform = load_platform("lp-spec", {"allocator": allocator, "pim.attention_split": split})
-    found = make_allocator(platform, load_model(name), 16, 4000, PROFILE)
+    found = make_allocator(platform, medusa_model(name), 16, 4000, PROFILE)
     assert isinstance(found, BalancedAllocator)
     return found
 
 
 def attention(name: str, tokens: Any, context: Any) -> Attention:
-    found = next(op for op in verify_operators(load_model(name), tokens, context) if isinstance(op, Attention))
+    found = next(op for op in verify_operators(medusa_model(name), tokens, context) if isinstance(op, Attention))
     return in_whole_blocks(found, 32)
 
 
@@ -81,7 +81,7 @@ def test_positions_that_go_to_pim_are_the_ones_that_the_npu_leaves(
 def test_no_step_is_worse_than_with_whole_heads(name: str, allocator: str) -> None:
     sizes = np.arange(1, 9)[None]
     for context in (100, 1000, 3900):
-        step = verify_operators(load_model(name), sizes, np.array([[context]]))
+        step = verify_operators(medusa_model(name), sizes, np.array([[context]]))
         heads, positions = (made(name, allocator, split).decode_cost(step) for split in ("heads", "positions"))
         slack = 1e-3 if allocator == "least-edp" else 2e-4  # both weigh by the power of other contexts, or of products
         if allocator == "replicated":
@@ -109,7 +109,7 @@ def test_commands_take_what_the_closed_form_says(name: str, tokens: int, context
     assert isinstance(share, KeyShare)
     assert 0 < float(share.values_keys) < float(op.keys)  # both sides have a part
     platform = load_platform("lp-spec", {"pim.attention_split": "positions"})
-    planner = PhasePlanner(load_model(name), PackageCommands(platform), allocator)
+    planner = PhasePlanner(medusa_model(name), PackageCommands(platform), allocator)
     phases = [phase for phase in planner.chain((replace(op, count=1),), 1) if phase.name in ("scores", "values")]
     found = cost_of(tuple(phases), planner.memory)
     closed = scores_cost(allocator.npu, allocator.pim, op, share) + values_cost(allocator.npu, allocator.pim, op, share)
@@ -124,6 +124,6 @@ def test_latent_attention_and_a_cache_on_one_side_stay_whole() -> None:
     share = allocator.key_share(latent)
     assert int(share.scores_keys) == int(share.values_keys) == int(op.keys)
     one_side = load_platform("lp-spec", {"allocator": "least-energy", "pim.attention_split": "positions"})
-    kept = make_allocator(one_side, load_model("llama3-8b"), 16, 4000, PROFILE)
+    kept = make_allocator(one_side, medusa_model("llama3-8b"), 16, 4000, PROFILE)
     assert isinstance(kept, BalancedAllocator)
     assert int(kept.key_share(op).heads) in (0, op.kv_heads)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import pytest
+from medusa_model import medusa_model
 
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.pim_only import PimOnlyAllocator
 from lpspec.allocation.ranks import soonest
 from lpspec.allocation.weighed import WeighedAllocator, least_energy
 from lpspec.errors import InputError
-from lpspec.llm.loading import load_model
 from lpspec.machine.loading import load_platform, load_profile
 from lpspec.machine.platform_spec import PlatformSpec
 
@@ -86,7 +86,7 @@ def test_a_model_that_does_not_fit_is_refused() -> None:
 def test_no_placement_beats_the_bound_and_shipped_models_want_all_ranks(
     kind: type[BalancedAllocator], tokens: int
 ) -> None:
-    model, found = load_model("llama3.2-1b"), {}
+    model, found = medusa_model("llama3.2-1b"), {}
 
     def make(platform: PlatformSpec) -> BalancedAllocator:
         found[ranks_of(platform)] = kind(platform, model, 16, 300)
@@ -107,7 +107,7 @@ def test_no_placement_beats_the_bound_and_shipped_models_want_all_ranks(
 
 def test_allocators_that_save_energy_have_all_ranks() -> None:
     made = soonest(
-        lambda on: least_energy(on, load_model("tinyllama"), 4, 100, load_profile("specpim")), LP_SPEC, TOKENS
+        lambda on: least_energy(on, medusa_model("tinyllama"), 4, 100, load_profile("specpim")), LP_SPEC, TOKENS
     )
     assert isinstance(made, WeighedAllocator)
     assert not made.saves_time

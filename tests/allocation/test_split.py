@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from medusa_model import medusa_model
 
 from lpspec.allocation.division import GemmSplit
 from lpspec.allocation.hybrid import BalancedAllocator
@@ -15,12 +16,13 @@ from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.devices.pim_work import PimWork
 from lpspec.llm import Attention, Gemm, ModelSpec, draft_operators, load_model, verify_operators
+from lpspec.llm.draft_work import drafted
 from lpspec.llm.formats import WeightFormat
 from lpspec.machine.loading import load_platform, load_profile
 from lpspec.machine.platform_spec import PlatformSpec
 
 TREES = [1, 2, 3, 4, 5, 8, 13, 16, 32, 63, 64]
-MODELS = {name: load_model(name) for name in ("vicuna-7b", "vicuna-13b", "llama3.2-1b")}
+MODELS = {name: medusa_model(name) for name in ("vicuna-7b", "vicuna-13b", "llama3.2-1b")}
 
 
 def lp_spec(**changes: object) -> PlatformSpec:
@@ -128,7 +130,7 @@ def test_splits_of_any_product_on_any_package(
     tokens: int, k: int, n: int, channels: int, alus: int, interval: str, held: tuple[int, int]
 ) -> None:
     platform = lp_spec(memory__channels=channels, pim__alus=alus, pim__mac_interval=interval, npu__cores=2)
-    allocator = balanced(MODELS["llama3.2-1b"].model_copy(update={"layers": 1, "medusa_heads": 0}), platform)
+    allocator = balanced(MODELS["llama3.2-1b"].model_copy(update={"layers": 1}), platform)
     tile = 3 * channels * 8 * 32
     tiles = -(-n // tile)
     fewest, most = sorted(min(h, tiles) for h in held)
@@ -319,7 +321,7 @@ def test_grids_agree_with_numbers(name: str) -> None:
 def test_the_bus_carries_the_scales_of_heads_on_pim_to_the_npu() -> None:
     """A slow bus binds attention over a cache of 4 bits: inputs, results, and scales; its turns are below 1 %."""
     platform = lp_spec(pim__formats="w8a8 w4a8", memory__bus_efficiency=0.05)
-    model = MODELS["llama3.2-1b"].with_bits(kv=4)
+    model = drafted(load_model("llama3.2-1b").with_bits(kv=4), "medusa")
     op, (_, pim, bus_gb_per_s) = attention(model, 1, 1023), both_sides(platform)
     heads = op.kv_heads
     by_hand = sum(

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from medusa_model import medusa_model
 
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.division import GemmSplit
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.allocation.weighed import WeighedAllocator, Worth
 from lpspec.devices.cost import Cost
-from lpspec.llm.loading import load_model
 from lpspec.llm.operators import Gemm, verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 
-MODEL, PROFILE, LP_SPEC = load_model("llama2-7b"), load_profile("attacc"), load_platform("lp-spec")
+MODEL, PROFILE, LP_SPEC = medusa_model("llama2-7b"), load_profile("attacc"), load_platform("lp-spec")
 GEMMS = [op for op in verify_operators(MODEL, 4, 128) if isinstance(op, Gemm)]
 
 
@@ -93,7 +93,7 @@ def test_an_allocator_that_weighs_energy_is_found_by_name() -> None:
 @pytest.mark.parametrize("name", ["llama2-7b", "llama3.2-1b"])
 def test_least_edp_is_never_worse_than_the_split_that_ends_soonest(name: str, profile: str) -> None:
     """At the context that the splits are weighed for; 16 tokens of Llama2-7B lost 0.5 % to weights for N_ALU tokens."""
-    model, prices, context = load_model(name), load_profile(profile), 960
+    model, prices, context = medusa_model(name), load_profile(profile), 960
     tokens = np.arange(1, 65)[None]
     edp = {}
     for allocator in ("replicated", "least-edp"):

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from medusa_model import medusa_model
 
 from lpspec.allocation.allocator import make_allocator
-from lpspec.llm.loading import load_model
 from lpspec.llm.operators import verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 
@@ -18,8 +18,8 @@ SIZES = np.arange(1, 65)
 def step(name: str, context: int, profile: str, order: str) -> tuple[Any, Any]:
     """Time and energy of verify passes of 1 to 64 tokens."""
     prices, platform = load_profile(profile), load_platform("lp-spec", {"pim.scores_order": order})
-    made = make_allocator(platform, load_model(name), 64, context + 64, prices)
-    cost = made.decode_cost(verify_operators(load_model(name), SIZES[None], np.array([[context]])))
+    made = make_allocator(platform, medusa_model(name), 64, context + 64, prices)
+    cost = made.decode_cost(verify_operators(medusa_model(name), SIZES[None], np.array([[context]])))
     energy_pj = sum(cost.activity.energy_pj(prices).values())
     return np.asarray(cost.latency_ns)[0], np.broadcast_to(energy_pj, (1, 64))[0]
 

@@ -21,7 +21,7 @@ from lpspec.decoding.generate import Generation, Price, fixed_size
 from lpspec.decoding.model_files import demo_folder
 from lpspec.decoding.tokenizer import load_tokenizer
 from lpspec.decoding.transformer import Transformer, load_transformer
-from lpspec.experiments.step_pricing import live_costs, priced_model
+from lpspec.experiments.step_pricing import live_costs, with_real_heads
 from lpspec.experiments.systems import make_system
 from lpspec.scenario.names import OBJECTIVES
 from lpspec.speculation.pruner import FixedTree
@@ -97,7 +97,7 @@ def drafter_of(name: str, model: Transformer) -> Drafter:
 
 
 def platform_price(model: Transformer, drafter: Drafter, objective: str) -> Price:
-    system = make_system("lp-spec", priced_model(model.config.spec, drafter))
+    system = with_real_heads(make_system("lp-spec", model.config.spec), drafter)
     rows: FloatArray = live_costs(system, drafter, 1, CONTEXTS).prices(next(o for o in OBJECTIVES if o == objective))[0]
     if not isinstance(drafter, Medusa):  # only Medusa heads are told what heads cost one by one
         rows = rows[:, 0]

@@ -79,7 +79,7 @@ def test_it_computes_attention_alone() -> None:
 
 def test_a_full_machine_has_cold_pages_and_a_fuller_one_is_refused() -> None:
     """Qwen3-32B in FP16: 65.5 GB of weights, 262,144 B of cache a token."""
-    model = load_model("qwen3-32b").with_bits(16, 16, 16).model_copy(update={"medusa_heads": 0})
+    model = load_model("qwen3-32b").with_bits(16, 16, 16)
     half = 2 * 160 * 10**9 // model.kv_bytes_per_token
     assert KvTiers(STACKED, model, 1, half // 4).tiers.hot == 1.0
     assert KvTiers(STACKED, model, 1, half).tiers.hot == pytest.approx(0.5, abs=1e-3)

@@ -8,7 +8,7 @@ from lpspec.decoding.machine_prices import MachinePrices
 from lpspec.experiments.decoder import load_decoder
 from lpspec.experiments.generation import generate
 from lpspec.experiments.recordings import record
-from lpspec.experiments.step_pricing import priced_model
+from lpspec.experiments.step_pricing import with_real_heads
 from lpspec.experiments.systems import make_system
 from lpspec.scenario import Workload
 from lpspec.scenario.request import Request
@@ -38,7 +38,7 @@ def test_a_text_takes_the_steps_and_heads_of_its_replay_up_to_the_end(words: tup
     trace = record(request, "recorded")
     assert isinstance(trace, RankTrace)
     decoder = load_decoder("demo", "medusa")
-    system = make_system("lp-spec", priced_model(decoder.model.config.spec, decoder.drafter), DEFAULT)
+    system = with_real_heads(make_system("lp-spec", decoder.model.config.spec), decoder.drafter)
     workload = Workload(texts[0].prompt_tokens, NEW_TOKENS - 1)
     policy = tree_policy(DEFAULT)
     costs = step_costs(system.under(policy), workload.prompt_tokens, NEW_TOKENS - 1)

@@ -15,8 +15,9 @@ from lpspec.decoding.generate import Step
 from lpspec.decoding.model_files import demo_folder
 from lpspec.decoding.transformer import load_transformer
 from lpspec.experiments.acceptance import count_acceptance
-from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
+from lpspec.experiments.step_pricing import live_costs, price_texts, with_real_heads
 from lpspec.experiments.systems import make_system
+from lpspec.llm.draft_work import heads_of
 from lpspec.llm.loading import load_model
 from lpspec.scenario.names import FIDELITIES, Fidelity
 from lpspec.simulation.step_cost import step_costs
@@ -37,7 +38,7 @@ TEXTS = [
 
 
 def system(name: str, drafter: Any) -> System:
-    return make_system(name, priced_model(load_model("llama2-7b"), drafter))
+    return with_real_heads(make_system(name, load_model("llama2-7b")), drafter)
 
 
 def test_every_step_is_charged_at_its_context_and_size() -> None:
@@ -114,7 +115,7 @@ def test_only_what_drafts_is_charged_for_drafting() -> None:
 def test_medusa_is_priced_as_the_simulator_prices_it() -> None:
     drafter = load_drafter("medusa", load_transformer(demo_folder()), demo_folder() / "medusa")
     on = system("lp-spec", drafter)
-    assert on.model.medusa_heads == drafter.depth == 4
+    assert heads_of(on.model) == drafter.depth == 4
     live, simulated = live_costs(on, drafter, 20, 4), step_costs(on, 20, 4)
     np.testing.assert_array_equal(live.prices("edp"), simulated.prices("edp"))
 

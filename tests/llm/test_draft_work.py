@@ -13,6 +13,7 @@ from lpspec.llm.draft_work import (
     DRAFT_WORK,
     DraftedModel,
     Drafter,
+    draft_operators,
     draft_prompt_operators,
     drafted,
     drafter_kind,
@@ -168,8 +169,21 @@ def test_drafters_without_a_network_store_and_compute_nothing_more() -> None:
         assert (drafter_kind(model), model.most_drafts) == (kind, most)
         assert level_operators(model, 1, 1, 1) == draft_prompt_operators(model, 5) == ()
         assert model.kv_bytes_per_token == LLAMA.kv_bytes_per_token
-        assert model.draft_weight_bytes == (LLAMA.medusa_weight_bytes if drafter == "medusa" else 0)
-    assert drafted(LLAMA, "medusa") is LLAMA
+        assert (model.draft_weight_bytes > 0) == (drafter == "medusa")
+
+
+@pytest.mark.parametrize("drafter", [*NETWORKS, "medusa", "prompt-lookup"])
+def test_another_drafter_takes_the_place_of_the_one_before(drafter: str) -> None:
+    assert drafted(drafted(LLAMA, drafter), "mtp") == drafted(LLAMA, "mtp")
+    assert drafted(drafted(LLAMA, drafter), "none") == LLAMA
+
+
+def test_draft_heads_are_stored_as_the_feed_forward_layers() -> None:
+    """So a pass reads what is stored, too, where those differ."""
+    model = drafted(LLAMA.with_weights("ffn_up=4,ffn_down=16"), "medusa")
+    read: Count = sum(op.weight_bytes for op in draft_operators(model) if isinstance(op, Gemm))
+    read += sum(op.memory_bytes for op in draft_operators(model) if isinstance(op, Elementwise))
+    assert read == model.draft_weight_bytes == 4 * (4096 * 4096 // 2 + 4096 + 2 * 128256 * 4096)
 
 
 def test_precision_of_the_model_is_that_of_its_drafter() -> None:
@@ -198,7 +212,7 @@ def test_what_is_no_drafter_is_refused_in_one_line(text: str, hint: str) -> None
 
 def test_a_drafter_of_ones_own_is_one_entry() -> None:
     DRAFT_WORK["shallow"] = lambda model, argument: DraftedModel.model_validate(
-        {**dict(model), "medusa_heads": 0, "drafter": Drafter(kind="shallow")}
+        {**dict(model), "drafter": Drafter(kind="shallow")}
     )
     try:
         assert drafter_kind(drafted(LLAMA, "shallow")) == "shallow"

@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from lpspec.errors import InputError
 from lpspec.llm import ModelSpec, llama_spec, load_model, model_names
+from lpspec.llm.draft_work import drafted
+from lpspec.llm.medusa_heads import MedusaHeads
 from lpspec.llm.structure import PLAIN_NUMBERS
 
 # Published totals; a Vicuna has that of the LLaMA it was tuned from. Below, each is summed by tensor too.
@@ -114,13 +116,15 @@ def test_preset_names_source_and_trace(name: str) -> None:
     assert model.default_trace in {"vicuna-7b", "vicuna-13b", "vicuna-33b"}
 
 
+def parameters_of(heads: MedusaHeads, model: ModelSpec) -> int:
+    return sum(tensor.elements for tensor in heads.tensors(model))
+
+
 def test_medusa_heads_of_vicuna_7b() -> None:
     model = load_model("vicuna-7b")
     one_head = 4096 * 4096 + 4096 + 32000 * 4096
-    assert model.medusa_parameters == model.medusa_weight_bytes == 4 * one_head
-    assert model.model_copy(update={"medusa_heads": 0}).medusa_parameters == 0
-    two_blocks = model.model_copy(update={"medusa_layers": 2})
-    assert two_blocks.medusa_parameters == 4 * (one_head + 4096 * 4096 + 4096)
+    assert parameters_of(MedusaHeads(), model) == drafted(model, "medusa").draft_weight_bytes == 4 * one_head
+    assert parameters_of(MedusaHeads(layers=2), model) == 4 * (one_head + 4096 * 4096 + 4096)
 
 
 def test_kv_bytes_of_llama2_7b() -> None:
@@ -174,8 +178,6 @@ def test_with_bits_reports_all_widths_in_one_line() -> None:
         ("vocab_size", "32000"),
         ("max_context", True),
         ("qkv_bias", 1),
-        ("medusa_heads", -1),
-        ("medusa_layers", 0),
         ("activation_bits", 12),
         ("colour", "red"),
     ],

@@ -11,6 +11,7 @@ from lpspec.arrays import FloatArray, IntArray
 from lpspec.errors import InputError
 from lpspec.experiments.systems import SYSTEMS, make_system
 from lpspec.llm.loading import load_model, model_names
+from lpspec.llm.medusa_heads import MedusaHeads
 from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import OBJECTIVES, Objective
 from lpspec.simulation.command_cost import command_costs
@@ -123,7 +124,7 @@ def test_no_fixed_size_and_depth_is_better_by_more_than_a_hundredth(model: str) 
     spec = load_model(model)
     name = spec.default_trace or "vicuna-7b"
     trace, turns = trace_and_turns(name)
-    fixed, tokens = fixed_trees(name, min(spec.medusa_heads, trace.heads)), int(turns[:, 0].sum())
+    fixed, tokens = fixed_trees(name, min(MedusaHeads().count, trace.heads)), int(turns[:, 0].sum())
     worse: dict[tuple[str, ...], float] = {}
     for profile in PROFILES:
         for one, costs in systems(model, profile):
@@ -148,7 +149,7 @@ def test_by_commands_none_of_the_best_by_closed_forms_is_better_either(name: str
     costs = step_costs(one, PROMPT_TOKENS, int(turns[:, 0].max()))
     commands = command_costs(one, PROMPT_TOKENS, int(turns[:, 0].max()))
     assert commands is not None
-    fixed, tokens = fixed_trees("vicuna-7b", one.model.medusa_heads), int(turns[:, 0].sum())
+    fixed, tokens = fixed_trees("vicuna-7b", one.model.most_drafts), int(turns[:, 0].sum())
     for objective in OBJECTIVES:
         nearest = np.argsort(per_token(objective, *fixed.costs(costs), tokens))[:4]
         steps = decode_steps(one, trace, Workload(), TreePolicy(objective=objective), costs)

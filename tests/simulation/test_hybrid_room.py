@@ -9,6 +9,7 @@ from layer_kinds import FULL, MODELS, SLIDING, layer, spec
 from lpspec.allocation.allocator import make_allocator
 from lpspec.allocation.hybrid import BalancedAllocator
 from lpspec.errors import InputError
+from lpspec.llm.draft_work import drafted
 from lpspec.llm.operators import verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 
@@ -18,7 +19,7 @@ NEW = 16
 
 
 def made(name_or_spec: Any, allocator: str = "replicated", context: int = 400) -> BalancedAllocator:
-    model = MODELS[name_or_spec] if isinstance(name_or_spec, str) else name_or_spec
+    model = drafted(MODELS[name_or_spec] if isinstance(name_or_spec, str) else name_or_spec, "medusa")
     found = make_allocator(load_platform("lp-spec", {"allocator": allocator}), model, NEW, context, PROFILE)
     assert isinstance(found, BalancedAllocator)
     return found
@@ -51,13 +52,11 @@ def test_caches_take_the_room_of_their_layers(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_weight_and_state_lies_somewhere(name: str) -> None:
     """Columns of products on one side at least; all else, and states, on the DRAM ranks."""
-    allocator, model = made(name), MODELS[name]
-    blocks = allocator.blocks
+    allocator = made(name)
+    blocks, model = allocator.blocks, allocator.model
     memory = allocator.memory
     beside = memory.dram_capacity_bytes - int(blocks.room_bytes[-1])
-    assert (
-        int(blocks.content_bytes.sum()) + beside == model.weight_bytes + model.medusa_weight_bytes + model.state_bytes
-    )
+    assert int(blocks.content_bytes.sum()) + beside == model.weight_bytes + model.draft_weight_bytes + model.state_bytes
     assert allocator.column_map(400).held.any(axis=0).all()
 
 

@@ -116,7 +116,7 @@ def test_a_price_under_a_placement_is_that_of_its_allocator_alone() -> None:
 def test_a_run_that_moves_takes_the_steps_of_the_readable_loop(tree: TreePolicy) -> None:
     costs = costs_of("dynamic")
     steps = run("dynamic", tree).steps
-    heads = system("dynamic").model.medusa_heads
+    heads = system("dynamic").model.most_drafts
     pruner = DraftTokenPruner(prior_accuracy(heads, trace().top_k), 64, tree.rule, tree.memory)
     price, move = allowed_prices(costs, tree, heads, WORK.new_tokens), costs.move_price(tree.objective)
     expected = list(decode(trace().with_heads(heads), pruner, price, 90, move))

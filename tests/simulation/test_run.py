@@ -94,7 +94,7 @@ def test_autoregressive_systems_commit_one_token_per_pass() -> None:
     for name in ("npu", "pim", "attacc", "rtx3090"):
         run = simulate(system(name), TRACE, SHORT, TreePolicy(fixed=named_tree("mc_sim_7b_63")))
         assert set(run.steps.l_spec) == set(run.steps.committed) == {1}
-        assert run.system.model.medusa_heads == 0
+        assert run.system.model.most_drafts == 0
 
 
 # The policies
@@ -114,7 +114,7 @@ def test_autoregressive_systems_commit_one_token_per_pass() -> None:
 def test_a_run_takes_the_steps_of_the_readable_loop(policy: TreePolicy, rule: LearningRule) -> None:
     policy, trace, one = replace(policy, rule=rule), with_first(TRACE, 12), system("lp-spec")
     costs = step_costs(one, 128, 90)
-    heads = 2 if policy.depth else one.model.medusa_heads
+    heads = 2 if policy.depth else one.model.most_drafts
     pruner = DraftTokenPruner(prior_accuracy(heads, trace.top_k), 64, rule, policy.memory)
     steps = decode_steps(one, trace, Workload(128, 90), policy, costs)
     expected = list(decode(trace.with_heads(heads), pruner, allowed_prices(costs, policy, heads, 90), 90))
@@ -129,7 +129,7 @@ def test_no_tree_is_deeper_than_what_is_left_to_generate() -> None:
     """Where turns are cut at 12 tokens; where they end by themselves nobody knows before."""
     one, last = system("lp-spec"), 12 - 1 - np.arange(12)
     costs = step_costs(one, 128, 12)
-    heads = one.model.medusa_heads
+    heads = one.model.most_drafts
     free, cut = (allowed_prices(costs, TreePolicy(), heads, budget)[0] for budget in (None, 12))
     wanted = np.arange(heads + 1) <= last[:, None]
     assert np.isfinite(free).all()

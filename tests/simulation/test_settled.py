@@ -32,7 +32,7 @@ TRACE = trace()
 
 
 def always_deciding(system: System, costs: StepCosts, policy: TreePolicy, new_tokens: int | None) -> list[list[int]]:
-    heads = most_depth(policy, min(system.model.medusa_heads, TRACE.heads))
+    heads = most_depth(policy, min(system.model.most_drafts, TRACE.heads))
     pruner = DraftTokenPruner(prior_accuracy(heads, TRACE.top_k), rule=policy.rule, memory=policy.memory)
     price = allowed_prices(costs, policy, heads, new_tokens)
     move = costs.move_price(policy.objective)

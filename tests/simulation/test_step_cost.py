@@ -10,7 +10,8 @@ from lpspec.devices.cost import COMPONENTS, Activity
 from lpspec.errors import InputError
 from lpspec.experiments.systems import SYSTEMS, make_system
 from lpspec.llm import ModelSpec, load_model
-from lpspec.llm.operators import draft_operators, prefill_operators, verify_operators
+from lpspec.llm.draft_work import draft_operators, with_heads
+from lpspec.llm.operators import prefill_operators, verify_operators
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.loading import load_profile
 from lpspec.scenario import Scenario
@@ -20,6 +21,7 @@ from lpspec.simulation.workload import MAX_TREE_SIZE, System
 
 PROFILE = load_profile("attacc")
 TINY = load_model("tinyllama")
+HEADS = 4
 FIRST, CONTEXTS = 61, 5
 SPECULATING = [name for name, system in SYSTEMS.items() if system.speculates]
 
@@ -90,9 +92,10 @@ def test_prefill_is_one_pass_over_the_prompt(name: str) -> None:
 def test_every_number_of_heads_is_priced_as_a_model_with_so_many(name: str) -> None:
     """No head runs for nothing, the first ones run first, and all cost what they did when all always ran."""
     costs = step_costs(system(name), FIRST, 2)
-    assert costs.draft_ns.shape == (TINY.medusa_heads + 1,)
-    for heads in range(TINY.medusa_heads + 1):
-        one = system(name, TINY.model_copy(update={"medusa_heads": heads}))
+    assert costs.draft_ns.shape == (HEADS + 1,)
+    for heads in range(HEADS + 1):
+        one = system(name)
+        one = replace(one, model=with_heads(one.model, heads))
         allocator = make_allocator(one.platform, one.model, MAX_TREE_SIZE, FIRST + 2)
         alone = [allocator.decode_cost((op,)) for op in draft_operators(one.model)]
         assert costs.draft_ns[heads] == pytest.approx(sum(float(cost.latency_ns) for cost in alone), rel=1e-12)
@@ -143,7 +146,7 @@ def test_where_the_root_is_not_charged_a_tree_costs_what_its_drafts_do(name: str
 
 def test_objectives_are_time_energy_and_the_root_of_their_product() -> None:
     costs = step_costs(system("lp-spec"), FIRST, 2)
-    for heads in range(TINY.medusa_heads + 1):
+    for heads in range(HEADS + 1):
         latency_ns = costs.latency_ns + costs.draft_ns[heads]
         total_pj = costs.energy_pj.sum(axis=0) + costs.draft_pj[:, heads].sum()
         found = {name: costs.prices(name)[0, :, heads] for name in OBJECTIVES}

@@ -10,7 +10,8 @@ from lpspec.devices.npu import Npu
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
-from lpspec.llm.operators import Attention, Gemm, draft_operators, prefill_operators, verify_operators
+from lpspec.llm.draft_work import draft_operators
+from lpspec.llm.operators import Attention, Gemm, prefill_operators, verify_operators
 from lpspec.machine.loading import load_platform, load_profile
 from lpspec.scenario import Scenario
 from lpspec.simulation.draft_cache import KEY_BLOCK
@@ -43,7 +44,7 @@ def test_a_pass_is_its_operators_in_their_order(name: str, tokens: int) -> None:
     one = SYSTEMS[name]
     for phases, operators in (
         (one.verify(tokens, 96, 1), verify_operators(one.model, tokens, 96 - tokens)),
-        (one.draft(one.model.medusa_heads), draft_operators(one.model)),
+        (one.draft(4), draft_operators(one.model)),
         (one.draft(2), draft_operators(one.model, 2)),
         (one.draft(0), ()),
         (one.prefill(50), prefill_operators(one.model, 50)),
@@ -122,10 +123,10 @@ def test_both_levels_price_the_same_work_of_the_npu(name: str, sums: str, scratc
     """On the chip to the bit, with activations that spill or not; off the chip to the bursts begun."""
     constants = {"npu.partial_sums": sums, "npu.accumulator_bits": "24", "npu.scratchpad": scratchpad}
     system = make_system(name, TINY, Scenario(changes=constants))
-    one, allocator = planner(system, 300), make_allocator(system.platform, TINY, 64, 4200)
+    one, allocator = planner(system, 300), make_allocator(system.platform, system.model, 64, 4200)
     for phases, cost in (
         (one.verify(7, 96, 1), allocator.decode_cost(verify_operators(TINY, 7, 89))),
-        (one.draft(3), allocator.decode_cost(draft_operators(TINY, 3))),
+        (one.draft(3), allocator.decode_cost(draft_operators(system.model, 3))),
         (one.prefill(900), allocator.prefill_cost(prefill_operators(TINY, 900))),  # beyond the scratchpad
     ):
         found, closed = cost_of(phases, one.memory).activity, cost.activity

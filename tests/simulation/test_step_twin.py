@@ -41,7 +41,7 @@ def decided(allocator: Any, operators: Iterable[Operator]) -> Shares:
 
 def compare(system: str, name: str, twin: Twin, contexts: Sequence[int], sizes: Sequence[int]) -> None:
     """Every step under every profile, without draft heads: a GPU at FP16 with its own memory's prices."""
-    model = load_model(name).model_copy(update={"medusa_heads": 0})
+    model = load_model(name)
     on_gpu = twin is gpu_pass
     for context in contexts:
         for profile in profile_names():

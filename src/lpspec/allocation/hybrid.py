@@ -31,18 +31,9 @@ from lpspec.devices.npu import Npu
 from lpspec.devices.pim import LpddrPim
 from lpspec.errors import InputError
 from lpspec.llm.counts import ceil_div, plain
-from lpspec.llm.draft_work import resident_levels
+from lpspec.llm.draft_work import draft_operators, resident_levels
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import (
-    Attention,
-    Elementwise,
-    ExpertGemm,
-    Gemm,
-    Operator,
-    StateUpdate,
-    draft_operators,
-    verify_operators,
-)
+from lpspec.llm.operators import Attention, Elementwise, ExpertGemm, Gemm, Operator, StateUpdate, verify_operators
 from lpspec.llm.work import by_load
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import MemorySpec, PlatformSpec

@@ -19,8 +19,9 @@ from lpspec.allocation.tiled_products import TiledProduct
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, Real
 from lpspec.llm.counts import Count
+from lpspec.llm.draft_work import draft_operators
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import Attention, Gemm, draft_operators, verify_operators
+from lpspec.llm.operators import Attention, Gemm, verify_operators
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
 

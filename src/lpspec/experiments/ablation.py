@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lpspec.experiments.systems import make_system
+from lpspec.llm.draft_work import undrafted
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario import Scenario
 from lpspec.scenario.names import Objective
@@ -123,6 +124,6 @@ PARTS: tuple[Part, ...] = (
     Part(
         "without speculation",
         "one token per pass",
-        lambda system, _: replace(system, model=system.model.model_copy(update={"medusa_heads": 0}), speculates=False),
+        lambda system, _: replace(system, model=undrafted(system.model), speculates=False),
     ),
 )

@@ -101,7 +101,7 @@ def phase_times() -> Phases:
 
 def _model(name: str, shape: dict[str, int], vocabulary: int) -> ModelSpec:
     rest = {"vocab_size": vocabulary, "tied_embeddings": False, "qkv_bias": False, "max_context": 4096}
-    model = llama_spec(name=name, source="config.json on Hugging Face", medusa_heads=0, **shape, **rest)
+    model = llama_spec(name=name, source="config.json on Hugging Face", **shape, **rest)
     return model.with_bits(16, 16, 16)
 
 

@@ -5,7 +5,8 @@ from math import sqrt
 from lpspec.experiments.level import Level
 from lpspec.experiments.published import GPUS, HIGHEST_RATIO, LOWEST_RATIO, Published
 from lpspec.llm.counts import ceil_div
-from lpspec.llm.operators import Gemm, Operator, draft_operators, verify_operators
+from lpspec.llm.draft_work import draft_operators
+from lpspec.llm.operators import Gemm, Operator, verify_operators
 from lpspec.simulation.run import Run
 
 

@@ -17,7 +17,7 @@ from lpspec.experiments.acceptance import PositionAcceptance, count_acceptance
 from lpspec.experiments.decoder import ON_MACHINE, Decoder, load_decoder, prompt_tokens, unlearnt, warm_up
 from lpspec.experiments.notes import basis_notes, drafting_notes
 from lpspec.experiments.provenance import generation_provenance
-from lpspec.experiments.step_pricing import live_costs, price_texts, priced_model
+from lpspec.experiments.step_pricing import live_costs, price_texts, with_real_heads
 from lpspec.experiments.systems import check_changes, check_command_level, make_system
 from lpspec.llm.loading import load_model
 from lpspec.llm.model_spec import ModelSpec
@@ -122,7 +122,7 @@ def generate(
     decoder = load_decoder(request.model, request.drafter, request.heads, policy, request.dtype, request.backend)
     prompts = prompt_tokens(decoder, request.prompts, request.new_tokens, request.chat)
     spec = priced or decoder.model.config.spec
-    systems = _systems(scenario, priced_model(spec, decoder.drafter))
+    systems = _systems(scenario, spec, decoder.drafter)
     check_command_level(scenario, systems)
     on, left_out = _able(systems, lambda one: _costs(one, decoder.drafter, list(map(len, prompts)), request.new_tokens))
     first = on[0][1]
@@ -227,8 +227,8 @@ def _check_names(request: Request) -> None:
     load_profile(request.energy_profile)
 
 
-def _systems(scenario: Scenario, model: ModelSpec) -> list[System]:
-    return [make_system(name, model, scenario) for name in scenario.systems or ()]
+def _systems(scenario: Scenario, model: ModelSpec, drafter: Drafter) -> list[System]:
+    return [with_real_heads(make_system(name, model, scenario), drafter) for name in scenario.systems or ()]
 
 
 def _costs(system: System, drafter: Drafter, prompt_lengths: Sequence[int], new_tokens: int) -> StepCosts:

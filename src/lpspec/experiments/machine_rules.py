@@ -125,7 +125,7 @@ RULES: dict[str, Rule] = {
     "a wider model": Rule(_larger("hidden_size", 128, 4), "model"),
     "a wider feed-forward layer": Rule(_larger("intermediate_size", 64, 32), "model"),
     "a larger vocabulary": Rule(_larger("vocab_size", 500, 16), "model"),
-    "one more draft head": Rule(_larger("medusa_heads", 1, 1), "model"),
+    "one more draft head": Rule(lambda old, _: replace(old, heads=old.heads + 1), "model"),
     "twice the heads": Rule(  # of both kinds: as many queries for each key-value head as before
         lambda old, _: old.with_model(**{key: 2 * int(old.model[key]) for key in ("heads", "kv_heads")}), "model"
     ),

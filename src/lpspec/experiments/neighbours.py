@@ -76,8 +76,7 @@ def token_ms(platform: str, model: str, context: int, bits: int = 8, **how: str 
     machine, spec = load_platform(platform, changes), load_model(model).with_bits(bits, bits, bits)
     last = () if how.get("head", True) else ("lm_head", "argmax")
     operators = tuple(op for op in verify_operators(spec, 1, context) if op.name not in last)
-    plain = spec.model_copy(update={"medusa_heads": 0})
-    return float(make_allocator(machine, plain, 1, context + 1).decode_cost(operators).latency_ns) / 1e6
+    return float(make_allocator(machine, spec, 1, context + 1).decode_cost(operators).latency_ns) / 1e6
 
 
 def _board_w(platform: str) -> float:

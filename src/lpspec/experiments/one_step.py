@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 from lpspec.dram.run.steady import REFRESH_INTERVALS
+from lpspec.llm.draft_work import heads_of
 from lpspec.scenario import Workload
 from lpspec.simulation.command_cost import command_costs
 from lpspec.simulation.price_grid import priced
@@ -33,7 +34,7 @@ def both_levels(
         InputError: The model does not fit the machine.
     """
     policy = TreePolicy(size=l_spec, objective="throughput", heads="all")
-    trace, system = _nothing_accepted(system.model.medusa_heads), system.under(policy)
+    trace, system = _nothing_accepted(heads_of(system.model)), system.under(policy)
     allocator = allocator_of(system, context + 1)
     prices = step_costs(system, context, 1, allocator)
     steps = decode_steps(system, trace, Workload(context, 1), policy, prices)

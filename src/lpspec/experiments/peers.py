@@ -209,7 +209,7 @@ class _Bench:
         system = make_system("lp-spec", self.model, self.scenario.replace(changes={"allocator": "replicated"}))
         medusa = simulate(system, demo_rank_trace(), self.workload, tree_policy(self.scenario), "command")
         yield _named_run("Medusa, DTP for throughput", medusa)
-        plain = replace(system, model=self.model.model_copy(update={"medusa_heads": 0}), speculates=False)
+        plain = replace(system, model=self.model, speculates=False)
         yield _named_run("no drafts", simulate(plain, demo_rank_trace(), self.workload, TreePolicy(), "command"))
 
     def gpus(self) -> Iterator[tuple[str, Run]]:

@@ -79,10 +79,10 @@ def placement_study(scenario: Scenario) -> PlacementStudy:
         raise InputError("--set allocator: this study tries every placement, allowed are other constants")
     spec = model_of(scenario)
     acceptance = load_trace(trace_name(scenario, spec))
-    if min(spec.medusa_heads, acceptance.heads) < named_tree(WHOLE_TREE).max_depth:
-        raise InputError(f"{spec.name} with trace '{acceptance.name}' has too few draft heads for {WHOLE_TREE}")
     changed = ({**scenario.changes, "allocator": name} for name in PLACEMENTS)
     systems = [make_system(REFERENCE, spec, scenario.replace(changes=changes)) for changes in changed]
+    if min(systems[0].model.most_drafts, acceptance.heads) < named_tree(WHOLE_TREE).max_depth:
+        raise InputError(f"{spec.name} with trace '{acceptance.name}' has too few draft heads for {WHOLE_TREE}")
     rows = tuple(_Study(systems, acceptance, scenario.workload, scenario.level).rows())
     return PlacementStudy(rows, provenance(scenario, systems, acceptance, TreePolicy()))
 

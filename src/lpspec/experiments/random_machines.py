@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lpspec.experiments.systems import make_system
+from lpspec.llm.draft_work import with_heads
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.machine.loading import profile_names
 from lpspec.scenario import Scenario
@@ -38,6 +39,7 @@ class RandomStep:
         system: Shipped system that the machine is derived from.
         changes: Constants of its platform that are changed, as ``--set`` takes them.
         model: Dimensions that are drawn.
+        heads: Medusa heads.
         profile: Energy profile.
         l_spec: Tokens verified, the root included.
         context: Tokens in the cache.
@@ -46,6 +48,7 @@ class RandomStep:
     system: str
     changes: Mapping[str, str]
     model: Mapping[str, int | bool]
+    heads: int
     profile: str
     l_spec: int
     context: int
@@ -54,13 +57,15 @@ class RandomStep:
         """One line that repeats it."""
         machine = " ".join([self.system, *(f"--set '{key}={value}'" for key, value in self.changes.items())])
         model = ", ".join(f"{key} {value}" for key, value in self.model.items())
-        return f"{machine}; {model}; {self.profile}; L_spec {self.l_spec}, context {self.context}"
+        step = f"L_spec {self.l_spec}, context {self.context}"
+        return f"{machine}; {model}; {self.heads} draft heads; {self.profile}; {step}"
 
     def build(self) -> System:
         """The system that all this describes."""
         fixed: dict[str, object] = {"name": "random", "source": "drawn at random", "max_context": LONGEST_PASS}
         model = ModelSpec.model_validate({**fixed, **self.model})
-        return make_system(self.system, model, Scenario(energy_profile=self.profile, changes=self.changes))
+        system = make_system(self.system, model, Scenario(energy_profile=self.profile, changes=self.changes))
+        return replace(system, model=with_heads(system.model, self.heads))
 
     def with_change(self, key: str, value: object) -> "RandomStep":
         """The same on a machine with another constant."""
@@ -72,7 +77,10 @@ class RandomStep:
 
     def against(self, other: "RandomStep") -> str:
         """What differs in another step, in words."""
-        mine, others = ({**s.changes, **s.model, "L_spec": s.l_spec, "context": s.context} for s in (self, other))
+        mine, others = (
+            {**s.changes, **s.model, "draft heads": s.heads, "L_spec": s.l_spec, "context": s.context}
+            for s in (self, other)
+        )
         return ", ".join(f"{key} {mine[key]} -> {value}" for key, value in others.items() if mine[key] != value)
 
 
@@ -109,9 +117,9 @@ def draw(seed: int) -> RandomStep:
     dice = Dice(seed, 0)
     system = dice.one_of(*PLATFORM_KINDS, shares=tuple(PLATFORM_KINDS.values()))
     changes = {} if system in ("attacc-spec", "rtx3090-spec") else _machine(dice, system)
-    model = _model(dice)
+    model, heads = _model(dice), dice.between(1, 5)
     l_spec = dice.spread(1, MAX_TREE_SIZE)
-    return RandomStep(system, changes, model, dice.one_of(*profile_names()), l_spec, dice.spread(1, MOST_KEYS))
+    return RandomStep(system, changes, model, heads, dice.one_of(*profile_names()), l_spec, dice.spread(1, MOST_KEYS))
 
 
 def mac_interval(ck: int, rate: str) -> str:
@@ -132,7 +140,6 @@ def _model(dice: Dice) -> dict[str, int | bool]:
         "vocab_size": dice.spread(1000, 32768),
         "tied_embeddings": bool(dice.between(0, 1)),
         "qkv_bias": bool(dice.between(0, 1)),
-        "medusa_heads": dice.between(1, 5),
     }
 
 

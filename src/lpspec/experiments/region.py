@@ -13,6 +13,7 @@ from itertools import product
 from lpspec.errors import InputError
 from lpspec.experiments.assumption_sets import AssumptionSet
 from lpspec.experiments.systems import make_system
+from lpspec.llm.medusa_heads import MedusaHeads
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import Objective
@@ -88,7 +89,7 @@ class _Place:
         self.turns = turn_bounds(trace, self.workload)
 
     def place(self) -> Place:
-        shapes = list(_shapes(min(self.model.medusa_heads, self.trace.heads), self.trace.top_k))
+        shapes = list(_shapes(min(MedusaHeads().count, self.trace.heads), self.trace.top_k))
         runs = self._runs("replicated", (None, *shapes))
         whole, unsplit = runs[None], self._runs("pim-only", (None,))[None]
         best = min(shapes, key=lambda shape: runs[shape].edp_s_mj)

@@ -94,7 +94,7 @@ class SamsungDecoding:
 
 def samsung_decoding() -> SamsungDecoding:
     """Time one token at the mean context, every command issued."""
-    model = load_model("llama3-8b", weights=4).model_copy(update={"medusa_heads": 0})
+    model = load_model("llama3-8b", weights=4)
     slow, fast = (_decoding("lp5x-pim", model, {"pim.activate": way}) for way in ACTIVATIONS)
     host = _decoding("npu", model, {"memory.die": "lpddr5x-9600"})
     return SamsungDecoding(model.read_bytes(1) / 1e9, host, (slow, fast))

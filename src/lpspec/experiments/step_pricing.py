@@ -13,6 +13,7 @@ from lpspec.decoding.drafters.medusa import Medusa
 from lpspec.decoding.drafters.mtp_levels import MtpLevels
 from lpspec.decoding.generate import Step
 from lpspec.devices.cost import Cost
+from lpspec.llm.draft_work import undrafted, with_heads
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
@@ -26,9 +27,10 @@ LevelDrafter: TypeAlias = ConfidenceDrafter | MtpLevels
 """Those that grow trees by their confidence, level by level."""
 
 
-def priced_model(spec: ModelSpec, drafter: Drafter) -> ModelSpec:
-    """The dimensions with as many Medusa heads as really draft."""
-    return spec.model_copy(update={"medusa_heads": drafter.depth if isinstance(drafter, Medusa) else 0})
+def with_real_heads(system: System, drafter: Drafter) -> System:
+    """A system with as many Medusa heads as really draft, where it speculates."""
+    heads = drafter.depth if system.speculates and isinstance(drafter, Medusa) else 0
+    return replace(system, model=with_heads(system.model, heads))
 
 
 def live_costs(system: System, drafter: Drafter, first_context: int, contexts: int) -> StepCosts:
@@ -60,9 +62,9 @@ def live_costs(system: System, drafter: Drafter, first_context: int, contexts: i
 def _drafting_model(model: ModelSpec, drafter: LevelDrafter) -> ModelSpec:
     """The network that drafts: a smaller model, or one layer of the same dimensions under the same LM head."""
     if not isinstance(drafter, DraftModel):
-        return model.model_copy(update={"layers": 1, "medusa_heads": 0})
+        return undrafted(model).model_copy(update={"layers": 1})
     precision = {"formats": model.formats, "activation_bits": model.activation_bits, "kv_bits": model.kv_bits}
-    return drafter.model.config.spec.model_copy(update={**precision, "medusa_heads": 0})
+    return drafter.model.config.spec.model_copy(update=precision)
 
 
 def price_texts(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lpspec.experiments.systems import make_system
+from lpspec.llm.draft_work import heads_of
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.scenario import Scenario, Workload
 from lpspec.scenario.names import Fidelity
@@ -95,7 +96,7 @@ def _passes(system: System, context: int, fidelity: Fidelity) -> Iterator[tuple[
 
 def _heads(system: System, length: int) -> int:
     """Draft heads that run: all for a tree, as in the paper."""
-    return system.model.medusa_heads if length > 1 else 0
+    return heads_of(system.model) if length > 1 else 0
 
 
 def rank_split(scenario: Scenario, model: ModelSpec, trace: RankTrace) -> tuple[RankPoint, ...]:

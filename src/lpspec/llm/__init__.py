@@ -1,10 +1,11 @@
 """What work there is: model dimensions and the operators of a pass."""
 
 from lpspec.llm.counts import Count, packed_bytes
+from lpspec.llm.draft_work import draft_operators
 from lpspec.llm.llama_spec import llama_spec
 from lpspec.llm.loading import load_model, model_names
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import draft_operators, prefill_operators, verify_operators
+from lpspec.llm.operators import prefill_operators, verify_operators
 from lpspec.llm.weights import Tensor
 from lpspec.llm.work import Attention, Elementwise, ExpertGemm, Gemm, Operator, StateUpdate
 

@@ -1,4 +1,4 @@
-"""What drafters compute beside Medusa's heads: a network that drafts one level of the tree per pass, or nothing.
+"""What drafters compute: Medusa's heads, a network that drafts one level of the tree per pass, or nothing.
 
 A network reads the newly committed tokens first, which fills its own cache, and guesses behind the last of them; every
 further pass reads the drafts of a level that have drafts behind them. Of several networks alike each drafts one level:
@@ -10,6 +10,7 @@ it reads what was committed, and then the drafts of all levels above, since each
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
@@ -19,6 +20,7 @@ from lpspec.llm.layer import LayerGroup
 from lpspec.llm.layers import COMPARE_OPS, SOFTMAX_OPS
 from lpspec.llm.llama_spec import llama_spec
 from lpspec.llm.loading import load_model
+from lpspec.llm.medusa_heads import MedusaHeads
 from lpspec.llm.model_spec import ModelSpec, step_tensor
 from lpspec.llm.operators import Operator, Pass, step_operators
 from lpspec.llm.steps import Product, Vector
@@ -128,12 +130,20 @@ class DraftNetwork(BaseModel):
 
 
 class Drafter(BaseModel):
-    """Who drafts for a model; without a network it costs nothing."""
+    """Who drafts for a model; without heads or a network it costs nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: str
     network: DraftNetwork | None = None
+    heads: MedusaHeads | None = None
+
+    @property
+    def most_drafts(self) -> int:
+        """Levels that a tree can have: one per head."""
+        if self.heads is not None:
+            return self.heads.count
+        return MOST_DRAFTS if self.network is None else self.network.most_drafts
 
 
 class DraftedModel(ModelSpec):
@@ -144,13 +154,14 @@ class DraftedModel(ModelSpec):
     @property
     def most_drafts(self) -> int:
         """Levels that its trees can have."""
-        network = self.drafter.network
-        return MOST_DRAFTS if network is None else network.most_drafts
+        return self.drafter.most_drafts
 
     @property
     def draft_weight_bytes(self) -> int:
         """Bytes resident for the drafter, beside what it shares with the model."""
-        network = self.drafter.network
+        network, heads = self.drafter.network, self.drafter.heads
+        if heads is not None:
+            return self.stored_bytes(*heads.tensors(self))
         return 0 if network is None else network.body.stored_bytes(*network.tensors(self))
 
     @property
@@ -172,7 +183,27 @@ def network_of(model: ModelSpec) -> DraftNetwork | None:
 
 def drafter_kind(model: ModelSpec) -> str:
     """The kind of the drafter of a model."""
-    return model.drafter.kind if isinstance(model, DraftedModel) else "medusa" if model.medusa_heads else "none"
+    return model.drafter.kind if isinstance(model, DraftedModel) else "none"
+
+
+def heads_of(model: ModelSpec) -> int:
+    """Heads that draft for a model; 0 for a network, or where nothing is computed."""
+    return model.drafter.heads.count if isinstance(model, DraftedModel) and model.drafter.heads is not None else 0
+
+
+@lru_cache(maxsize=256)
+def draft_operators(model: ModelSpec, heads: int | None = None, tokens: int = 1) -> tuple[Operator, ...]:
+    """The draft heads on hidden states of last accepted tokens; empty where none run.
+
+    Args:
+        model: The decoder.
+        heads: How many run, the first ones; all if left out.
+        tokens: Hidden states, one for each request.
+    """
+    heads = heads_of(model) if heads is None else heads
+    if not isinstance(model, DraftedModel) or model.drafter.heads is None or heads == 0:
+        return ()
+    return step_operators(model, model.drafter.heads.steps(model, heads), Pass(tokens, 0, tokens))
 
 
 def level_operators(
@@ -244,17 +275,30 @@ def drafted(model: ModelSpec, text: str) -> ModelSpec:
         needs = "a model behind a colon, such as draft-model:llama3.2-1b" if not colon else "nothing behind its name"
         raise InputError(f"drafter '{shown(text, 40)}': {kind} takes {needs}")
     try:
-        return made(model, argument)
+        return made(undrafted(model), argument)
     except InputError as error:
         raise InputError(f"drafter {shown(text, 40)}: {error}") from None
 
 
+def undrafted(model: ModelSpec) -> ModelSpec:
+    """A model without its drafter."""
+    if not isinstance(model, DraftedModel):
+        return model
+    return ModelSpec.model_validate({field: value for field, value in model if field != "drafter"})
+
+
+def with_heads(model: ModelSpec, count: int) -> ModelSpec:
+    """A model with so many Medusa heads, or none."""
+    return _with(model, Drafter(kind="medusa", heads=MedusaHeads(count=count))) if count else undrafted(model)
+
+
+@lru_cache(maxsize=64)
 def _medusa(model: ModelSpec, argument: str) -> ModelSpec:
-    return model
+    return _with(model, Drafter(kind="medusa", heads=MedusaHeads()))
 
 
 def _none(model: ModelSpec, argument: str) -> ModelSpec:
-    return model.model_copy(update={"medusa_heads": 0})
+    return model
 
 
 def _prompt_lookup(model: ModelSpec, argument: str) -> ModelSpec:
@@ -273,7 +317,7 @@ def _eagle3(model: ModelSpec, argument: str) -> ModelSpec:
     sizes = ("hidden_size", "heads", "kv_heads", "head_dim", "intermediate_size", "max_context")
     shape = {size: getattr(model, size) for size in sizes}
     vocabulary = {"vocab_size": min(EAGLE3_VOCABULARY, model.vocab_size), "tied_embeddings": False}
-    body = llama_spec(**{**own, **shape, **vocabulary, "medusa_heads": 0, "layers": 1, "qkv_bias": False})
+    body = llama_spec(**{**own, **shape, **vocabulary, "layers": 1, "qkv_bias": False})
     network = DraftNetwork(
         kind="eagle3", body=body, attended=2, fused=EAGLE3_TAPS, input_norms=1, shares_head=False
     )  # the layer's own first norm is that of the other input
@@ -296,14 +340,13 @@ def _mtp(model: ModelSpec, argument: str) -> ModelSpec:
 
 def _draft_model(model: ModelSpec, argument: str) -> ModelSpec:
     body = load_model(argument).with_bits(model.weight_bits, model.activation_bits, model.kv_bits)
-    body = body.model_copy(update={"medusa_heads": 0})
     if body.max_context < model.max_context:
         body = body.model_copy(update={"max_context": model.max_context})
     return _with_network(model, DraftNetwork(kind="draft-model", body=body, shares_embedding=False, shares_head=False))
 
 
 def _body(model: ModelSpec, groups: tuple[LayerGroup, ...]) -> ModelSpec:
-    return model.model_copy(update={"layer_groups": groups, "medusa_heads": 0, "mtp_layers": 0})
+    return model.model_copy(update={"layer_groups": groups, "mtp_layers": 0})
 
 
 def _with_network(model: ModelSpec, network: DraftNetwork) -> ModelSpec:
@@ -311,7 +354,7 @@ def _with_network(model: ModelSpec, network: DraftNetwork) -> ModelSpec:
 
 
 def _with(model: ModelSpec, drafter: Drafter) -> ModelSpec:
-    return DraftedModel.model_validate({**dict(model), "medusa_heads": 0, "drafter": drafter})
+    return DraftedModel.model_validate({**dict(model), "drafter": drafter})
 
 
 DRAFT_WORK: Registry[MakeDrafted] = Registry(

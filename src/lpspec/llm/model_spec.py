@@ -1,9 +1,9 @@
-"""A decoder by its layers, its draft heads, and what follows: tensors, bytes read by a pass, bytes of the cache."""
+"""A decoder by its layers, and what follows: tensors, bytes read by a pass, bytes of the cache."""
 
 import re
 from typing import Any, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from lpspec.errors import LONGEST, InputError, listed, shown
 from lpspec.llm.counts import cached_bytes, packed_bytes
@@ -21,7 +21,7 @@ Bits = Literal[4, 8, 16, 32]
 
 
 class ModelSpec(Structure):
-    """A decoder: embedding, layers in groups of equal ones, LM head; and optional draft heads.
+    """A decoder: embedding, layers in groups of equal ones, LM head. Who drafts for it: ``draft_work``.
 
     A Llama-like one may be given by the numbers of ``PLAIN_NUMBERS`` instead of ``layer_groups``: see ``llama_spec``.
     Raises ``pydantic.ValidationError`` when built by hand from wrong values; ``load_model`` and ``with_bits`` say the
@@ -38,10 +38,6 @@ class ModelSpec(Structure):
     """Bits of an activation between operators."""
     kv_bits: Bits = 8
     """Bits of a number of the cache: a key, a value, a latent vector, a state."""
-    medusa_heads: NonNegativeInt = 4
-    """Medusa-1 draft heads; 0 for none (arXiv 2401.10774)."""
-    medusa_layers: PositiveInt = 1
-    """Residual blocks of a Medusa head: each adds SiLU(Linear(x) + bias) to x; an LM head follows."""
     routing: Routing | None = None
     """Which experts were chosen for a text, where that was measured."""
     default_trace: str | None = None
@@ -64,16 +60,6 @@ class ModelSpec(Structure):
             tensor
             for step, count, _ in self.steps()
             if (tensor := step_tensor(step, count)) and not (self.tied_embeddings and tensor.name == SHARED_HEAD)
-        )
-
-    @property
-    def medusa_tensors(self) -> tuple[Tensor, ...]:
-        """Every weight tensor of the Medusa heads."""
-        blocks = self.medusa_heads * self.medusa_layers
-        return (
-            Tensor("medusa_block", blocks, self.hidden_size, self.hidden_size, "ffn_up"),
-            Tensor("medusa_block_bias", blocks, 1, self.hidden_size),
-            Tensor("medusa_lm_head", self.medusa_heads, self.vocab_size, self.hidden_size, "ffn_down"),
         )
 
     @property
@@ -117,29 +103,19 @@ class ModelSpec(Structure):
         return sum(tensor.elements for tensor in self.tensors)
 
     @property
-    def medusa_parameters(self) -> int:
-        """Parameters of all Medusa heads together."""
-        return sum(tensor.elements for tensor in self.medusa_tensors)
-
-    @property
     def weight_bytes(self) -> int:
         """Bytes resident for the base model, the embedding table included."""
         return self.stored_bytes(*self.tensors)
 
     @property
-    def medusa_weight_bytes(self) -> int:
-        """Bytes resident for all Medusa heads together."""
-        return self.stored_bytes(*self.medusa_tensors)
-
-    @property
     def most_drafts(self) -> int:
-        """Levels that a tree can have: one per draft head."""
-        return self.medusa_heads
+        """Levels that its trees can have: none without a drafter."""
+        return 0
 
     @property
     def draft_weight_bytes(self) -> int:
-        """Bytes resident for what drafts."""
-        return self.medusa_weight_bytes
+        """Bytes resident for a drafter."""
+        return 0
 
     # What a pass reads, and what stays between passes
 

@@ -5,14 +5,12 @@ describes a step or a whole (tokens, context) grid; ints in give ints out.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from lpspec.llm.counts import Count, packed_bytes, plain
-from lpspec.llm.layers import ADD_OPS, COMPARE_OPS, SILU_OPS
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.steps import Attend, ExpertProduct, Gather, Product, Recur, Step, Vector
 from lpspec.llm.stored_tensors import TensorClass
@@ -30,7 +28,6 @@ __all__ = [
     "Pass",
     "PlainOperator",
     "StateUpdate",
-    "draft_operators",
     "prefill_operators",
     "step_operators",
     "verify_operators",
@@ -72,28 +69,6 @@ def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator,
         prompt_tokens: Tokens of the prompt.
     """
     return step_operators(model, model.steps(), Pass(prompt_tokens, 0, 1, causal=True))
-
-
-@lru_cache(maxsize=256)
-def draft_operators(model: ModelSpec, heads: int | None = None) -> tuple[Operator, ...]:
-    """The Medusa heads on the one hidden state of the last accepted token; empty where none run.
-
-    Args:
-        model: The decoder.
-        heads: How many run, the first ones; all if left out.
-    """
-    heads = model.medusa_heads if heads is None else heads
-    if heads == 0:
-        return ()
-    blocks, hidden = heads * model.medusa_layers, model.hidden_size
-    bias_bytes = blocks * _row_bytes(model, "other", hidden)
-    block_ops = ADD_OPS + SILU_OPS + ADD_OPS  # bias, activation, residual
-    return (
-        _gemm(model, "medusa_block", blocks, 1, (hidden, hidden)),
-        Elementwise("medusa_silu", blocks, hidden, block_ops, bias_bytes),
-        _gemm(model, "medusa_lm_head", heads, 1, (hidden, model.vocab_size)),
-        Elementwise("top_k", heads, model.vocab_size, COMPARE_OPS, 0),
-    )
 
 
 class Pass(NamedTuple):
@@ -141,7 +116,8 @@ def _of_step(model: ModelSpec, step: Step, count: int, of: Pass) -> Iterator[Ope
     tokens, activation_bits = of.tokens, model.activation_bits
     match step:
         case Product():
-            yield replace(_gemm(model, step.name, count, tokens, (step.k, step.n), step.kind), runs=of.runs)
+            stored = model.stored_as(step.kind)
+            yield Gemm(step.name, count, tokens, step.k, step.n, stored, activation_bits, of.runs)
         case Vector():
             row, needed = _row_bytes(model, "other", step.weights) if step.weights else 0, 1.0
             if step.experts > 1:
@@ -183,12 +159,6 @@ def _attention(model: ModelSpec, step: Attend, count: int, of: Pass) -> Iterator
     )
     softmax = "softmax" if step.name == "attention" else f"{step.name}_softmax"
     yield Elementwise(softmax, count, step.heads * pairs, step.score_ops, 0)
-
-
-def _gemm(
-    model: ModelSpec, name: str, count: int, tokens: Count, shape: tuple[int, int], kind: TensorClass = "ffn_up"
-) -> Gemm:
-    return Gemm(name, count, tokens, *shape, model.stored_as(kind), model.activation_bits)
 
 
 def _row_bytes(model: ModelSpec, kind: TensorClass, width: int) -> int:

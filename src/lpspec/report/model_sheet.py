@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from lpspec.devices.device import Identity
 from lpspec.llm.layer import Layer
+from lpspec.llm.medusa_heads import MedusaHeads
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.stored_tensors import CLASSES, TensorClass
 from lpspec.llm.structure import Structure
@@ -20,9 +21,12 @@ def model_sheet(model: ModelSpec) -> Sheet:
 
 def _identities(model: ModelSpec) -> Iterator[Identity]:
     yield Identity("parameters", model.parameters / 1e9, "10^9", "of the base model")
-    yield Identity("medusa_parameters", model.medusa_parameters / 1e9, "10^9", f"of {model.medusa_heads} Medusa heads")
+    heads = MedusaHeads()
+    tensors = heads.tensors(model)
+    parameters = sum(tensor.elements for tensor in tensors)
+    yield Identity("medusa_parameters", parameters / 1e9, "10^9", f"of {heads.count} Medusa heads")
     yield Identity("weights", model.weight_bytes / GIGA, "GB", "resident for the base model")
-    yield Identity("medusa_weights", model.medusa_weight_bytes / GIGA, "GB", "resident for the Medusa heads")
+    yield Identity("medusa_weights", model.stored_bytes(*tensors) / GIGA, "GB", "resident for the Medusa heads")
     yield Identity("read_per_pass", model.read_bytes() / GIGA, "GB", "weights read for one token, draft heads apart")
     yield Identity("kv_per_token", model.kv_bytes_per_token / 1024, "KiB", "added to the cache by the first tokens")
     for window, in_layers in _windows(model).items():
@@ -59,7 +63,7 @@ def _facts(model: ModelSpec) -> Iterator[Fact]:
         if isinstance(value, tuple | BaseModel) or (name in Structure.model_fields and value == field.default):
             continue
         is_bits = name.endswith("_bits")
-        is_ours = is_bits or name.startswith(("medusa", "default"))
+        is_ours = is_bits or name.startswith("default")
         source = "set by lpspec" if is_ours else model.source
         yield Fact(name, value, "bit" if is_bits else "", str(value), _meaning(field.description), source)
     for kind in CLASSES:

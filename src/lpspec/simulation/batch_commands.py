@@ -13,12 +13,12 @@ import numpy as np
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import Cost, cost_from
 from lpspec.llm.counts import Count, ceil_div
-from lpspec.llm.draft_work import level_head
+from lpspec.llm.draft_work import draft_operators, level_head
 from lpspec.simulation.batch_cost import BatchCosts
 from lpspec.simulation.batch_levels import LevelTally, further_span, level_parts
 from lpspec.simulation.command_cost import CommandCosts, Kinds, command_costs
 from lpspec.simulation.draft_cache import KEY_BLOCK
-from lpspec.simulation.pass_parts import Parts, Span, drafting_operators, verify_parts
+from lpspec.simulation.pass_parts import Parts, Span, verify_parts
 from lpspec.simulation.price_grid import priced
 from lpspec.simulation.serving_state import NO_BUSY, Clock
 from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
@@ -110,7 +110,7 @@ class BatchCommands:
             return planner.chain(parts.shared(tokens), 0)
 
         def draft(_: int, heads: int, requests: int) -> tuple[Phase, ...]:
-            return planner.chain(drafting_operators(system.model, heads, requests), 1)
+            return planner.chain(draft_operators(system.model, heads, requests), 1)
 
         self._kinds = (
             Kinds(partial(shared, verify), memory, arrays),

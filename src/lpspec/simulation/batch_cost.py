@@ -12,7 +12,7 @@ from lpspec.allocation.allocator import Allocator
 from lpspec.allocation.checking import checked_cost
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
-from lpspec.llm.draft_work import draft_prompt_operators
+from lpspec.llm.draft_work import draft_operators, draft_prompt_operators, heads_of
 from lpspec.llm.operators import prefill_operators
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import OBJECTIVES, Objective
@@ -29,7 +29,6 @@ from lpspec.simulation.energy_basis import counted_pj
 from lpspec.simulation.pass_parts import (
     Span,
     by_tokens,
-    drafting_operators,
     drafts_by_levels,
     over_contexts,
     own_energy_pj,
@@ -173,13 +172,13 @@ def batch_costs(system: System, allocator: Allocator, span: Span) -> BatchCosts:
 
 def _drafts(system: System, allocator: Allocator, span: Span) -> tuple[FloatArray, FloatArray]:
     """Time and energy of the first 0, 1, ... draft heads for 0, 1, ... requests."""
-    heads = system.model.medusa_heads
+    heads = heads_of(system.model)
     rows = max(heads, span.levels) + 1  # who drafts without heads has none to pay for
     ns = np.zeros((rows, span.requests + 1))
     pj = np.zeros((len(COMPONENTS), rows, span.requests + 1))
     for head in range(1, heads + 1):
         for requests in range(1, span.requests + 1):
-            cost = allocator.decode_cost(drafting_operators(system.model, head, requests))
+            cost = allocator.decode_cost(draft_operators(system.model, head, requests))
             checked = checked_cost(cost, system.platform.allocator, "draft heads", (1, 1))
             one_ns, one_pj = priced(system, checked, (1, 1))
             ns[head, requests], pj[:, head, requests] = one_ns[0, 0], one_pj[:, 0, 0]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.llm.draft_work import drafter_kind
+from lpspec.llm.draft_work import drafter_kind, heads_of
 from lpspec.simulation.batch_busy import batch_busy
 from lpspec.simulation.batch_commands import Tally
 from lpspec.simulation.batch_cost import BatchCosts
@@ -58,7 +58,7 @@ def trees_of(system: System, requests: Requests, policy: TreePolicy, batch: int)
     if not system.speculates:
         return Trees(ROOT_ALONE, 0, 1, 1)
     heads = usable_drafts(system.model, requests.traces, policy)
-    levels = 0 if system.model.medusa_heads else heads
+    levels = 0 if heads_of(system.model) else heads
     if policy.fixed is not None:
         return Trees(policy.fixed, heads, policy.fixed.size, policy.fixed.size, levels)
     if policy.size is not None:
@@ -189,7 +189,7 @@ class Loop:
         rows = self.asked.context[steps.request] + steps.position
         own, counts = np.unique(rows * span.sizes + steps.l_spec - 1, return_counts=True)
         drafts = np.zeros(self.costs.draft_ns.shape)
-        for head in range(1, self.costs.system.model.medusa_heads + 1):
+        for head in range(1, heads_of(self.costs.system.model) + 1):
             running = np.bincount(steps.verify_pass[steps.heads >= head], minlength=passes)
             often = np.bincount(running, minlength=len(drafts[0]))[1:]
             drafts[head, 1:] += often

@@ -18,7 +18,7 @@ from lpspec.devices.device import Device
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.llm.counts import Count, ceil_div
-from lpspec.llm.draft_work import network_of
+from lpspec.llm.draft_work import heads_of, network_of
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import PlainOperator, verify_operators
 from lpspec.llm.work import by_load
@@ -86,7 +86,7 @@ class CommandCosts:
             heads: Draft heads that run; all with a tree and none without if left out.
         """
         if heads is None:
-            heads = self.planner.model.medusa_heads if l_spec > 1 else 0
+            heads = heads_of(self.planner.model) if l_spec > 1 else 0
         charged, keys, blocks = self.kind_of(l_spec, context)
         if self.cache.waits(np.array(l_spec)):
             whole, held = (ceil_div(n, KEY_BLOCK) * KEY_BLOCK for n in (context, self.cache.held(context)))
@@ -98,7 +98,7 @@ class CommandCosts:
             phases += self.planner.written(written, in_blocks)
         if up > 0:
             phases += self.planner.compaction(up)
-        ran = min(heads, self.planner.model.medusa_heads)
+        ran = min(heads, heads_of(self.planner.model))
         return phases + self.planner.draft(ran) + self._level_phases(l_spec, context, heads)
 
     def _level_phases(self, l_spec: int, context: int, levels: int) -> tuple[Phase, ...]:
@@ -151,7 +151,7 @@ class CommandCosts:
             heads: int64 [steps], draft heads that ran, where there are heads; ``drafting`` prices a network.
             turn: int64 [steps], to which turn each belongs; all cost fields are then float64 [turns].
         """
-        counted, ran = _Counted(turn), np.minimum(heads, self.system.model.medusa_heads)
+        counted, ran = _Counted(turn), np.minimum(heads, heads_of(self.system.model))
         verify, waits, nowhere = self._kinds(l_spec, position), self.cache.waits(l_spec), np.zeros_like(moved)
         whole, memory = self._whole(context := self.first_context + position), self._whole(self.cache.held(context))
         held = np.column_stack([placement, verify[:, 0], whole, memory])

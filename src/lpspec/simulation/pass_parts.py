@@ -16,8 +16,7 @@ from lpspec.arrays import BoolArray, FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
 from lpspec.llm.counts import Count
 from lpspec.llm.draft_work import level_head, level_layers, network_of
-from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import Attention, Elementwise, Operator, StateUpdate, draft_operators, verify_operators
+from lpspec.llm.operators import Attention, Operator, StateUpdate, verify_operators
 from lpspec.simulation.draft_cache import IN_PLACE, DraftCache, waiting
 from lpspec.simulation.price_grid import GridEnergy, grid_prices, priced
 from lpspec.simulation.workload import MAX_TREE_SIZE, System
@@ -132,17 +131,6 @@ def _parts(
         return by_whom(of, tokens, context)[1]
 
     return Parts(shared, own, waits, charged)
-
-
-def drafting_operators(model: ModelSpec, heads: int, requests: int) -> tuple[Operator, ...]:
-    """The first draft heads for so many requests at once: their weights are read once, too."""
-    one = draft_operators(model, heads)
-    return tuple(
-        replace(op, elements=op.elements * requests)
-        if isinstance(op, Elementwise)
-        else replace(op, tokens=op.tokens * requests)
-        for op in one
-    )
 
 
 def drafts_by_levels(system: System) -> bool:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lpspec.allocation.migration import follow_placements
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
-from lpspec.llm.draft_work import drafter_kind
+from lpspec.llm.draft_work import drafter_kind, heads_of
 from lpspec.scenario import Workload
 from lpspec.scenario.names import Fidelity
 from lpspec.simulation.command_cost import CommandCosts, command_costs
@@ -349,7 +349,7 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
 
 def _charged(heads_run: IntArray, system: System, policy: TreePolicy, levels: int) -> IntArray:
     """Heads to pay for: where all run, those too that no tree can use; of a network, the levels that the trace has."""
-    every = system.model.medusa_heads or levels
+    every = heads_of(system.model) or levels
     return np.where(heads_run > 0, every, 0) if policy.heads == "all" else heads_run
 
 

@@ -17,8 +17,16 @@ from lpspec.allocation.sharing import Sharing
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.cost import COMPONENTS
 from lpspec.errors import InputError
-from lpspec.llm.draft_work import draft_prompt_operators, level_head, level_layers, level_operators, network_of
-from lpspec.llm.operators import ExpertGemm, Gemm, Operator, draft_operators, prefill_operators, verify_operators
+from lpspec.llm.draft_work import (
+    draft_operators,
+    draft_prompt_operators,
+    heads_of,
+    level_head,
+    level_layers,
+    level_operators,
+    network_of,
+)
+from lpspec.llm.operators import ExpertGemm, Gemm, Operator, prefill_operators, verify_operators
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import Objective
 from lpspec.simulation.draft_cache import IN_PLACE, DraftCache, waiting
@@ -235,7 +243,7 @@ def _draft_prices(system: System, allocator: Allocator) -> tuple[FloatArray, Flo
     model, name = system.model, system.platform.allocator
     drafts = [
         checked_cost(allocator.decode_cost(draft_operators(model, heads)), name, "draft heads", (1, 1))
-        for heads in range(model.medusa_heads + 1)
+        for heads in range(heads_of(model) + 1)
     ]
     draft_ns, draft_pj = zip(*(priced(system, cost, (1, 1)) for cost in drafts), strict=True)
     return np.concatenate(draft_ns)[:, 0], np.concatenate(draft_pj, axis=1)[:, :, 0]

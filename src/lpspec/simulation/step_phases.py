@@ -19,16 +19,9 @@ from lpspec.devices.device import PhasePart, Unit
 from lpspec.devices.package_commands import MemoryPart, PackageCommands
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
-from lpspec.llm.draft_work import draft_prompt_operators, level_head, level_layers, level_operators
+from lpspec.llm.draft_work import draft_operators, draft_prompt_operators, level_head, level_layers, level_operators
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import (
-    Attention,
-    Operator,
-    StateUpdate,
-    draft_operators,
-    prefill_operators,
-    verify_operators,
-)
+from lpspec.llm.operators import Attention, Operator, StateUpdate, prefill_operators, verify_operators
 from lpspec.llm.work import by_load
 from lpspec.machine.energy_profile import NOTHING
 from lpspec.simulation.draft_cache import KEY_BLOCK, waiting
