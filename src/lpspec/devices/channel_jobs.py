@@ -12,7 +12,7 @@ from lpspec.arrays import IntArray
 from lpspec.devices.kv_append import columns_of_keys
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.phase_prices import Job, Kin, Prices, Work
-from lpspec.devices.pim import LpddrPim
+from lpspec.devices.pim_programs import PimPrograms
 from lpspec.devices.pim_work import counts_of, each_count
 from lpspec.dram.engine.state import BANKS, BEATS
 from lpspec.dram.pim.cache import KvPlacement
@@ -68,7 +68,7 @@ class ChannelJobs:
     def __init__(self, platform: PlatformSpec, device: DieSpec, pim: PimChannel | None, prices: Prices) -> None:
         """Take a platform with a package, its die, its PIM ranks, and what prices jobs."""
         assert platform.memory is not None
-        self._platform, self._closed_forms = platform, dict[int, LpddrPim]()
+        self._platform, self._closed_forms = platform, dict[int, PimPrograms]()
         self.device, self.pim, self.prices = device, pim, prices
         self.channels, self.ranks = platform.memory.channels.n, prices.controller.ranks
         described = device.model_dump(mode="json", include={"standard", "mode", "data_rate", "organisation", "timing"})
@@ -239,14 +239,14 @@ class ChannelJobs:
             self._feature_ck[mac_ck] = 2.0 * self.device.mode_ck, *each
         return self._feature_ck[mac_ck]
 
-    def _closed(self, ranks: int) -> LpddrPim:
+    def _closed(self, ranks: int) -> PimPrograms:
         """The closed forms of the same dies with so many ranks computing at once."""
         if ranks not in self._closed_forms:
             assert self._platform.pim is not None
             assert self._platform.memory is not None
             at_once = self._platform.pim.concurrent_ranks.model_copy(update={"value": ranks})
             pim = self._platform.pim.model_copy(update={"concurrent_ranks": at_once})
-            self._closed_forms[ranks] = LpddrPim(pim, self._platform.memory)
+            self._closed_forms[ranks] = PimPrograms(pim, self._platform.memory)
         return self._closed_forms[ranks]
 
     def reads(self, read_bytes: float) -> Job | None:

@@ -7,17 +7,15 @@ file has a table of that name has such a device (``docs/extending.md``).
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.devices.package_commands import MemoryPart, PackageCommands
 from lpspec.llm.counts import Count
 from lpspec.llm.operators import PlainOperator
 from lpspec.machine.energy_profile import NOTHING
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Described
-
-if TYPE_CHECKING:
-    from lpspec.devices.package_commands import MemoryPart, PackageCommands
 
 Unit = Literal["matrix", "vector"]
 
@@ -41,7 +39,7 @@ class PhasePart:
     busy_ns: Real = 0.0
     unit: Unit = "matrix"
     activity: Activity = NOTHING
-    in_memory: "Callable[[PackageCommands, Real], MemoryPart] | None" = None
+    in_memory: Callable[[PackageCommands, Real], MemoryPart] | None = None
     amount: Count = 0
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lpspec.devices.cost import Activity, Cost, Real
 from lpspec.devices.memory_timing import MemoryTiming, timing_of
-from lpspec.devices.pim import LpddrPim
+from lpspec.devices.pim_programs import PimPrograms
 from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention
 from lpspec.machine.platform_spec import PlatformSpec
@@ -22,7 +22,7 @@ def blocks_of_positions(context: Count, tokens: Count, lanes: int) -> Count:
     return (context + tokens - 1) // lanes - context // lanes + 1
 
 
-def append_to_pim(pim: LpddrPim, op: Attention, blocks: Count, read_first: bool = False) -> Cost:
+def append_to_pim(pim: PimPrograms, op: Attention, blocks: Count, read_first: bool = False) -> Cost:
     """One layer's new keys and values go into the PIM ranks.
 
     Args:
