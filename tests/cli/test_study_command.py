@@ -8,6 +8,7 @@ import pytest
 from command_line import Said
 
 from lpspec.experiments.beyond import PIECES, SOONEST
+from lpspec.experiments.intervals import ROUNDING
 
 Lpspec = Callable[..., Said]
 QUICK = ("study", "beyond", "--fidelity", "analytic", "--new-tokens", "4", "--workers", "1")
@@ -47,18 +48,25 @@ def test_a_row_repeats_by_its_scenario(lpspec: Lpspec, tmp_path: Path) -> None:
 def test_a_grid_counts_where_pieces_are_worse(lpspec: Lpspec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lpspec.experiments.beyond_grid.CONTEXTS", {"llama3.2-1b": (128,), "llama2-7b": (4096,)})
     monkeypatch.setattr("lpspec.experiments.beyond_grid.PROFILES", ("attacc",))
-    monkeypatch.setattr("lpspec.experiments.beyond_grid.BATCHES", (1,))
+    monkeypatch.setattr("lpspec.experiments.beyond_grid.BATCHES", (1, 4))
     store, result = tmp_path / "store", tmp_path / "grid.json"
     said = lpspec(*QUICK, "--grid", "--store", str(store))
     assert said.code == 0, said.err
-    assert "LP-Spec+ over LP-Spec in 1 settings" in said.out
+    assert "LP-Spec+ over LP-Spec in 2 settings, in the mean over samples of turns" in said.out
+    assert "samples  2000 of one request at a time" in said.out
+    assert "samples  20 of batches, served, the same for both sides" in said.out
     assert "left out  llama2-7b, 4096 tokens, all" in said.out
     assert lpspec(*QUICK, "--grid", "--store", str(store), "--json", str(result)).code == 0
     document = json.loads(result.read_text("utf-8"))
     alone = {piece.name for piece in PIECES if not piece.drafts}
     assert {row["piece"] for row in document["parts"]} == {SOONEST, *alone}
-    worst = max(row["edp_ratio"] for row in document["parts"] if row["piece"] == "split-for-edp")
-    assert f"{worst:.4f}" in said.out
+    split = [row for row in document["parts"] if row["piece"] == "split-for-edp"]
+    assert f"{max(row['edp_ratio_mean'] for row in split):.4f}" in said.out
+    assert f"{max(row['edp_ratio_most'] for row in split):.4f}" in said.out
+    for row in (*document["rows"], *document["parts"]):
+        assert row["samples"] == (2000 if row["batch"] == 1 else 20)
+        assert row["edp_ratio_low"] <= row["edp_ratio_mean"] <= row["edp_ratio_most"]
+        assert (row["samples_worse_in_edp"] > 0) == (row["edp_ratio_most"] > ROUNDING)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 import lpspec
 from lpspec.errors import InputError
 from lpspec.experiments.beyond import ALL, EXTRAS, LONG, NO_HARDWARE, PIECES, SOONEST, WITH, WITHOUT, Case, cases
-from lpspec.experiments.beyond_grid import CONTEXTS, ROUNDING, GridCase, grid
-from lpspec.experiments.intervals import efficiency_of
-from lpspec.explore.beyond import SAMPLES, Beyond, beyond, run_once, run_side, with_samples
+from lpspec.experiments.beyond_grid import CONTEXTS, GridCase, grid
+from lpspec.experiments.intervals import ROUNDING, Interval, sampled
+from lpspec.explore.beyond import SAMPLES, Beyond, beyond, run_side
 from lpspec.explore.points import Point
 from lpspec.explore.store import Outcome
 from lpspec.explore.workers import ThisProcess
@@ -147,20 +147,22 @@ def test_ratios_and_intervals_are_those_of_a_loop(tmp_path: Path) -> None:
     assert row.tokens_per_s_ratio == pytest.approx(1)
     draws = np.random.default_rng(8227).multinomial(2, [0.5, 0.5], 2000)
     ratios = [(2 * first + second) / (4 * first + second) for first, second in draws.tolist()]
-    assert row.intervals is not None
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    assert (row.intervals[0].low, row.intervals[0].high) == pytest.approx((low, high))
+    assert row.samples is not None
+    edp, tokens_per_s = row.samples
+    assert (edp.low, edp.high) == pytest.approx(tuple(np.percentile(ratios, [2.5, 97.5])))
+    assert (edp.mean, edp.most) == pytest.approx((np.mean(ratios), max(ratios)))
+    assert (edp.above, edp.count) == (0, 2000)
     # the same turns were drawn for both: what does not differ has no interval
-    assert (row.intervals[1].low, row.intervals[1].high) == pytest.approx((1, 1))
+    assert (tokens_per_s.low, tokens_per_s.high) == pytest.approx((1, 1))
 
 
 def test_turns_of_two_traces_are_drawn_apart(tmp_path: Path) -> None:
     result = run(tmp_path, Formula())
     by_piece = {row.piece: row for row in (*result.rows, *result.parts)}
     for piece, is_paired in (("better-drafts", False), ("heads-by-depth", True), (ALL, False)):
-        intervals = by_piece[piece].intervals
-        assert intervals is not None
-        assert (intervals[1].half_width < 1e-12) == is_paired, piece
+        samples = by_piece[piece].samples
+        assert samples is not None
+        assert (samples[1].half_width < 1e-12) == is_paired, piece
 
 
 def test_what_has_run_is_not_run_again_and_what_cannot_is_said(tmp_path: Path) -> None:
@@ -182,25 +184,22 @@ def test_a_store_of_something_else_is_refused(tmp_path: Path, batch: int) -> Non
 
 
 def test_what_was_served_anew_is_compared_sample_by_sample(tmp_path: Path) -> None:
-    """By hand: the first sample halves its energy, the second does not; both take as long."""
+    """By hand: the first sample halves its energy, the second does not; both take as long. Neither is above 1."""
     case = replace(ONE, drafter="medusa", trace="vicuna-7b", is_taken_apart=False, batch=4)
     (row,) = run(tmp_path, Formula(drawn="samples"), case).rows
-    assert row.intervals is not None
+    assert row.samples is not None
+    edp, tokens_per_s = row.samples
     deviation = np.std([0.5, 1.0], ddof=1)
-    expected = 0.75 - 1.96 * deviation, 0.75 + 1.96 * deviation
-    assert (row.intervals[0].low, row.intervals[0].high) == pytest.approx(expected)
-    assert (row.intervals[1].low, row.intervals[1].high) == pytest.approx((1, 1))
+    assert (edp.low, edp.high) == pytest.approx((0.75 - 1.96 * deviation, 0.75 + 1.96 * deviation))
+    assert (edp.mean, edp.most, edp.above, edp.count) == pytest.approx((0.75, 1.0, 0, 2))
+    assert (tokens_per_s.low, tokens_per_s.high) == pytest.approx((1, 1))
 
 
-def test_some_rows_are_sampled_afterwards() -> None:
-    case = Case("sample", "llama3.2-1b", batch=4, is_taken_apart=True)
-    result = beyond([case], ThisProcess(run_once), "analytic", new_tokens=4)
-    assert all(row.intervals is None for row in (*result.rows, *result.parts))
-    found = with_samples(result, lambda row: row.piece == "k-over-ranks")
-    for row in found.parts:
-        assert (row.intervals is not None) == (row.piece == "k-over-ranks")
-        if row.intervals is not None:
-            assert row.intervals[0].low <= row.edp_ratio <= row.intervals[0].high < 1
+def test_samples_above_one_are_counted() -> None:
+    found = sampled(np.array([0.9, 1.0, 1.0 + 1e-12, 1.02, 1.1]), Interval(0.8, 1.2))
+    assert (found.low, found.high) == (0.8, 1.2)
+    assert (found.above, found.count, found.most) == (2, 5, 1.1)
+    assert found.mean == pytest.approx(1.004)
 
 
 def test_a_side_is_what_compare_makes_of_it() -> None:
@@ -238,9 +237,10 @@ def test_no_piece_is_worse_than_lp_spec(model: str, context: int, batch: int, pr
 def test_heads_by_depth_are_better_in_the_mean_of_samples_where_drafts_hardly_pay(context: int) -> None:
     """The setting of the one row that is worse than LP-Spec, by the luck of its turns, and one beside it."""
     case = GridCase("sample", "llama2-7b", context=context, batch=16, profile="specpim")
-    (by_depth,) = (piece for piece in PIECES if piece.name == "heads-by-depth")
-    sides = [run_side(case.scenario(pieces, "analytic", 64).to_dict()).metrics for pieces in ((by_depth,), ())]
-    mine, theirs = (efficiency_of(np.array(side["samples"]).T).edp_s_mj for side in sides if side is not None)
-    ratios = mine / theirs
-    assert ratios.mean() < 1
-    assert (ratios < 1).sum() > SAMPLES / 2
+    result = beyond([case], ThisProcess(run_side), "analytic", new_tokens=64)
+    (by_depth,) = (row for row in result.parts if row.piece == "heads-by-depth")
+    assert by_depth.samples is not None
+    edp = by_depth.samples[0]
+    assert edp.mean < 1
+    assert edp.count == SAMPLES
+    assert edp.above < SAMPLES / 2

@@ -80,18 +80,16 @@ def beyond(
         raise InputError("--figure has no effect with --grid, which has no figures: leave it out")
     announce_compiling()
     from lpspec.explore.beyond import beyond as run_beyond
-    from lpspec.explore.beyond import run_once, run_side, with_samples
+    from lpspec.explore.beyond import run_side
     from lpspec.explore.chosen_workers import workers
-    from lpspec.report.beyond_grid_table import grid_blocks, is_worse
+    from lpspec.report.beyond_grid_table import grid_blocks
     from lpspec.report.beyond_table import beyond_blocks, beyond_document
 
     wanted = _cases(asked.models, asked.grid)
-    by = workers(asked.workers, run=run_once if asked.grid else run_side)
+    by = workers(asked.workers, run=run_side)
     points = len({case.scenario(p, "command").key for case in wanted for p in ((), *case.variants().values())})
     with paced("scenarios of LP-Spec+ and LP-Spec", points) as move:
         result = run_beyond(wanted, by, asked.fidelity, asked.new_tokens, store, move)
-    if asked.grid:
-        result = with_samples(result, is_worse)
 
     def draw() -> "Sequence[Figure]":
         from lpspec.report.beyond_figure import beyond_figures

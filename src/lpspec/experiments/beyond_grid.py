@@ -17,9 +17,6 @@ CONTEXTS: Mapping[str, tuple[int, ...]] = {
 PROFILES = ("attacc", "specpim", "micron-y52p")
 BATCHES = (1, 4, 16)
 
-ROUNDING = 1.0 + 1e-9
-"""What is no more than this over LP-Spec's is no worse."""
-
 
 @dataclass(frozen=True)
 class GridCase(Case):

@@ -20,6 +20,9 @@ SEED = 8227
 
 PERCENT = 95.0
 
+ROUNDING = 1.0 + 1e-9
+"""A ratio of no more than this is no larger than 1."""
+
 NORMAL = 1.96
 """Standard deviations to either side that hold as many of a normal distribution."""
 
@@ -35,6 +38,23 @@ class Interval:
     def half_width(self) -> float:
         """Half of its width: what stands after a plus-minus sign."""
         return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled(Interval):
+    """A ratio to something else in samples of turns, the same samples of both where they have one trace.
+
+    Attributes:
+        mean: Over the samples.
+        most: The largest.
+        above: Samples in which it is above 1.
+        count: Samples.
+    """
+
+    mean: float
+    most: float
+    above: int
+    count: int
 
 
 class Resampling:
@@ -88,6 +108,12 @@ def counted_by_turn(run: Run) -> FloatArray:
     turns = run.by_turn
     pj = counted_pj(run.system.platform, turns.memory_and_macs_pj, turns.decode_ns)
     return np.column_stack([turns.tokens, turns.decode_ns, pj])
+
+
+def sampled(ratios: FloatArray, of: Interval) -> Sampled:
+    """Ratios in samples, float64 [samples], whose interval is known."""
+    above = int((ratios > ROUNDING).sum())
+    return Sampled(of.low, of.high, float(ratios.mean()), float(ratios.max()), above, len(ratios))
 
 
 def interval_of_few(values: FloatArray) -> Interval:

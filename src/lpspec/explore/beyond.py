@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from lpspec.experiments.beyond import ALL, Case, Piece
 from lpspec.experiments.compare import compare
 from lpspec.experiments.intervals import (
     SEED,
-    Interval,
     Resampling,
+    Sampled,
     counted_by_turn,
     counted_of_samples,
     efficiency_of,
     interval,
     interval_of_few,
+    sampled,
 )
 from lpspec.experiments.serving import serve_requests
 from lpspec.explore.named_files import point_key
@@ -52,7 +53,7 @@ class Row:
         own: Its figures by name.
         baseline: Those of LP-Spec.
         fidelity: What priced it.
-        intervals: Of the ratios of EDP and token/s over samples of turns; None where none was drawn.
+        samples: The ratios of EDP and token/s in samples of turns.
         scenario: What repeats it.
     """
 
@@ -62,7 +63,7 @@ class Row:
     own: Mapping[str, float]
     baseline: Mapping[str, float]
     fidelity: str
-    intervals: tuple[Interval, Interval] | None
+    samples: tuple[Sampled, Sampled]
     scenario: Mapping[str, Any]
 
     @property
@@ -92,35 +93,26 @@ class Beyond:
 
 
 def run_side(values: dict[str, Any]) -> Outcome:
-    """Run one side of the comparison, with samples of what is drawn.
+    """Run one side of the comparison, with samples of the requests where they share passes.
 
     Args:
         values: A scenario of one system as plain data.
     """
-    return _run(values, SAMPLES)
-
-
-def run_once(values: dict[str, Any]) -> Outcome:
-    """The same, with no samples of requests that share passes, which are served for each."""
-    return _run(values, 0)
-
-
-def _run(values: dict[str, Any], samples: int) -> Outcome:
     start_s = time.process_time()
     scenario = Scenario.from_dict(values)
     metrics: dict[str, Any]
     try:
         if is_served(scenario.workload):
-            (served,) = serve_requests(scenario, samples).runs
+            (served,) = serve_requests(scenario, SAMPLES).runs
             counted, fidelity = served.counted, served.fidelity
             metrics = {name: getattr(counted, name) for name in FIGURES[:3]}
             metrics |= {name: getattr(served, name) for name in FIGURES[3:]}
-            metrics["samples"] = counted_of_samples(served).tolist() if samples else None
+            metrics["samples"] = counted_of_samples(served).tolist()
         else:
             (run,) = compare(scenario).runs
             fidelity = run.fidelity
             metrics = {name: getattr(run, name) for name in FIGURES}
-            metrics["turns"] = None if run.by_turn is None else counted_by_turn(run).tolist()
+            metrics["turns"] = counted_by_turn(run).tolist()
     except InputError as error:
         return Outcome(None, None, str(error), time.process_time() - start_s)
     return Outcome(metrics, fidelity, None, time.process_time() - start_s)
@@ -179,20 +171,6 @@ def beyond(
     return _rows(asked, found, where)
 
 
-def with_samples(result: Beyond, is_wanted: Callable[[Row], bool]) -> Beyond:
-    """The same with the intervals of some of the pieces' rows, for which both sides are run again."""
-    parts = tuple(_sampled(row) if row.intervals is None and is_wanted(row) else row for row in result.parts)
-    return replace(result, parts=parts)
-
-
-def _sampled(row: Row) -> Row:
-    scenario = Scenario.from_dict(dict(row.scenario))
-    baseline = row.case.scenario((), scenario.level, scenario.workload.new_tokens)
-    sides = [run_side(one.to_dict()).metrics for one in (scenario, baseline)]
-    own, theirs = (None if side is None else side.get("samples") for side in sides)
-    return replace(row, intervals=_intervals(scenario.trace == baseline.trace, True, own, theirs))
-
-
 def _asked(case: Case, fidelity: Fidelity, new_tokens: int | None) -> Iterator[_Asked]:
     def point(pieces: tuple[Piece, ...]) -> Point:
         scenario = case.scenario(pieces, fidelity, new_tokens)
@@ -213,34 +191,34 @@ def _rows(asked: Sequence[_Asked], found: Mapping[str, Mapping[str, Any]], where
             refused.append((row.case, row.piece, error))
             continue
         drawn = "samples" if row.case.batch > 1 else "turns"
-        if not all(drawn in side["metrics"] for side in (own, baseline)):
+        if any(side["metrics"].get(drawn) is None for side in (own, baseline)):
             raise InputError(f"store '{where}' holds points of a sweep: give this study a folder of its own")
         mine, theirs = ({name: side["metrics"][name] for name in FIGURES} for side in (own, baseline))
         is_paired = row.own.scenario.trace == row.baseline.scenario.trace
-        intervals = _intervals(is_paired, drawn == "samples", own["metrics"][drawn], baseline["metrics"][drawn])
+        samples = _in_samples(is_paired, drawn == "samples", own["metrics"][drawn], baseline["metrics"][drawn])
         scenario = row.own.scenario.to_dict()
-        rows.append(Row(row.case, row.piece, row.pieces, mine, theirs, own["fidelity"], intervals, scenario))
+        rows.append(Row(row.case, row.piece, row.pieces, mine, theirs, own["fidelity"], samples, scenario))
     together = tuple(row for row in rows if row.piece == ALL)
     return Beyond(together, tuple(row for row in rows if row.piece != ALL), tuple(refused))
 
 
 @lru_cache(8)
-def _samples(turns: int, seed: int) -> Resampling:
+def _draws(turns: int, seed: int) -> Resampling:
     return Resampling(turns, seed=seed)
 
 
-def _intervals(is_paired: bool, is_drawn: bool, own: Any, baseline: Any) -> tuple[Interval, Interval] | None:
-    """Of both ratios; where both sides have one trace, the same turns are drawn for both, which may have been before.
+def _in_samples(is_paired: bool, is_drawn: bool, own: Any, baseline: Any) -> tuple[Sampled, Sampled]:
+    """Both ratios; where both sides have one trace, the same turns are drawn for both, which may have been before.
 
     Samples of two traces have nothing to do with each other, whichever stand side by side.
     """
-    if own is None or baseline is None:
-        return None
     sides: list[FloatArray] = [np.array(drawn, np.float64) for drawn in (own, baseline)]
     seeds = SEED, SEED if is_paired else SEED + 1
     if is_drawn:
         mine, theirs = (efficiency_of(side.T) for side in sides)
     else:
-        mine, theirs = (_samples(len(side), seed).of_turns(side) for side, seed in zip(sides, seeds, strict=True))
+        mine, theirs = (_draws(len(side), seed).of_turns(side) for side, seed in zip(sides, seeds, strict=True))
     of = interval_of_few if is_drawn else interval
-    return of(mine.edp_s_mj / theirs.edp_s_mj), of(mine.tokens_per_s / theirs.tokens_per_s)
+    ratios = mine.edp_s_mj / theirs.edp_s_mj, mine.tokens_per_s / theirs.tokens_per_s
+    edp, tokens_per_s = (sampled(ratio, of(ratio)) for ratio in ratios)
+    return edp, tokens_per_s

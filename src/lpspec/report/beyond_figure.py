@@ -38,14 +38,8 @@ def _gains(rows: Sequence[Row]) -> Figure:
     ):
         axes.axvline(1, color=BLACK, lw=0.6)
         axes.barh(places, ratios, height=0.7, color=colour)
-        ends = [row.intervals[index] if row.intervals else None for row in rows]
-        axes.hlines(
-            [place for place, end in zip(places, ends, strict=True) if end],
-            [end.low for end in ends if end],
-            [end.high for end in ends if end],
-            color=BLACK,
-            lw=0.8,
-        )
+        ends = [row.samples[index] for row in rows]
+        axes.hlines(places, [end.low for end in ends], [end.high for end in ends], color=BLACK, lw=0.8)
         for place, ratio in zip(places, ratios, strict=True):
             axes.annotate(
                 f"{ratio:.2f}",

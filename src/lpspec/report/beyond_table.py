@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from lpspec.experiments.beyond import ALL, EXTRAS, LONG, PIECES, SOONEST, SPEC_BENCH, WITH, WITHOUT, Case, Piece
-from lpspec.experiments.intervals import Interval
+from lpspec.experiments.intervals import Interval, Sampled
 from lpspec.explore.beyond import Beyond, Row
 from lpspec.report.wording import digits, new_table, plus_minus
 from lpspec.scenario.scenario import DEFAULT
@@ -59,17 +59,17 @@ def _cases_table(rows: Sequence[Row]) -> Any:
         table.add_row(
             f"  {case_label(row.case)}",
             digits(row.own["edp_s_mj"]),
-            _ratio(row.edp_ratio, row.intervals and row.intervals[0]),
+            _ratio(row.edp_ratio, row.samples[0]),
             digits(row.own["tokens_per_s"]),
-            _ratio(row.tokens_per_s_ratio, row.intervals and row.intervals[1]),
+            _ratio(row.tokens_per_s_ratio, row.samples[1]),
             f"{row.own['mean_l_spec']:.2f}",
             f"{row.baseline['mean_l_spec']:.2f}",
         )
     return table
 
 
-def _ratio(value: float, of: Interval | None) -> str:
-    return digits(value, 3) if of is None or of.half_width < 0.0005 else plus_minus(value, of.half_width)
+def _ratio(value: float, of: Interval) -> str:
+    return digits(value, 3) if of.half_width < 0.0005 else plus_minus(value, of.half_width)
 
 
 def _pieces_table(result: Beyond, taken_apart: Sequence[Case]) -> Any:
@@ -151,15 +151,18 @@ def _case_document(case: Case) -> dict[str, Any]:
 
 
 def _row_document(row: Row) -> dict[str, Any]:
-    edp, tokens_per_s = row.intervals or (None, None)
+    edp, tokens_per_s = row.samples
     return {
         **_case_document(row.case),
         "piece": row.piece,
         "pieces": [piece.name for piece in row.pieces],
         "edp_ratio": row.edp_ratio,
-        **_ends("edp_ratio", edp),
+        **_in_samples("edp_ratio", edp),
+        "edp_ratio_most": edp.most,
+        "samples": edp.count,
+        "samples_worse_in_edp": edp.above,
         "tokens_per_s_ratio": row.tokens_per_s_ratio,
-        **_ends("tokens_per_s_ratio", tokens_per_s),
+        **_in_samples("tokens_per_s_ratio", tokens_per_s),
         **row.own,
         **{f"baseline_{name}": value for name, value in row.baseline.items()},
         "fidelity": row.fidelity,
@@ -167,5 +170,5 @@ def _row_document(row: Row) -> dict[str, Any]:
     }
 
 
-def _ends(name: str, of: Interval | None) -> dict[str, float | None]:
-    return {f"{name}_low": None if of is None else of.low, f"{name}_high": None if of is None else of.high}
+def _in_samples(name: str, of: Sampled) -> dict[str, float]:
+    return {f"{name}_low": of.low, f"{name}_high": of.high, f"{name}_mean": of.mean}
