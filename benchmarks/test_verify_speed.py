@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lpspec.decoding.backend import choose_backend
+from lpspec.decoding.backends import choose_backend
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafter import Draft
 from lpspec.decoding.kv_cache import KvCache

@@ -9,7 +9,7 @@ from head_weights import eagle_weights, write_head
 from tiny_llama import SIZES, tiny_llama
 
 import lpspec.decoding
-from lpspec.decoding.backend import choose_backend
+from lpspec.decoding.backends import choose_backend
 from lpspec.decoding.drafters.draft_model import DraftModel
 from lpspec.decoding.drafters.eagle import load_eagle
 from lpspec.decoding.generate import Generation
@@ -34,7 +34,7 @@ def test_only_the_compiled_backend_knows_how_loops_are_compiled() -> None:
         if name.split(".")[0] in ("numba", "llvmlite")
         or name.startswith(("lpspec.compiled", "lpspec.decoding.compiled"))
     }
-    assert known == {"backend.py": "lpspec.decoding.compiled.backend"}
+    assert known == {"backends.py": "lpspec.decoding.compiled.backend"}
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from tiny_llama import tiny_config
 from torch import Tensor
 
-from lpspec.decoding.backend import Backend, choose_backend
+from lpspec.decoding.backend import Backend
+from lpspec.decoding.backends import choose_backend
 from lpspec.decoding.checkpoint import Checkpoint, open_checkpoint
 from lpspec.decoding.generate import Generation
 from lpspec.decoding.llama_weights import random_weights

@@ -7,7 +7,7 @@ import torch
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.decoding.architecture import PLAIN, Architecture
-from lpspec.decoding.backend import choose_backend
+from lpspec.decoding.backends import choose_backend
 from lpspec.decoding.drafter import Committed, Draft
 from lpspec.decoding.llama_weights import random_weights
 from lpspec.decoding.model_config import ModelConfig

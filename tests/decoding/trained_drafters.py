@@ -20,10 +20,11 @@ from lpspec.decoding.drafters.eagle import Eagle, load_eagle
 from lpspec.decoding.drafters.eagle3 import Eagle3, load_eagle3
 from lpspec.decoding.drafters.medusa import MedusaHeads, take_heads
 from lpspec.decoding.drafters.prompt_lookup import PromptLookup
-from lpspec.decoding.layer import DecoderLayer, Surroundings
+from lpspec.decoding.layer import DecoderLayer
 from lpspec.decoding.linear import FloatLinear, Linear
 from lpspec.decoding.llama_weights import random_weights
 from lpspec.decoding.rope import RopeTable
+from lpspec.decoding.surroundings import Surroundings
 from lpspec.decoding.transformer import Transformer
 
 CONFIG = tiny_config(layers=4, vocab_size=24, max_context=128)

@@ -7,8 +7,8 @@ from math import prod
 from torch import Tensor
 
 from lpspec.decoding.architecture import PLAIN
-from lpspec.decoding.backend import Computing
 from lpspec.decoding.checkpoint import Tensors
+from lpspec.decoding.computing import Computing
 from lpspec.decoding.layer import Attention, DecoderLayer, GatedMlp
 from lpspec.decoding.linear import Linear, take_linear
 from lpspec.decoding.model_config import ModelConfig

@@ -9,8 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lpspec.decoding.backend import Backend, Computing, Product
+from lpspec.decoding.backend import Backend, Product
 from lpspec.decoding.checkpoint import Tensors
+from lpspec.decoding.computing import Computing
 from lpspec.decoding.quantized import QuantizedLinear
 from lpspec.decoding.torch_backend import TORCH
 from lpspec.errors import InputError

@@ -1,16 +1,10 @@
 """Plain torch: the backend for every device and type, and what the compiled one is tested against."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from lpspec.decoding.backend import Product, StackPass
-    from lpspec.decoding.layer import Stack
+from lpspec.decoding.backend import Layers, Product, StackPass
 
 EXACT_INPUTS = 1024
 """Products of int8 whose sum is exact in float32 in any order: each is 2**14 at most, and integers are to 2**24."""
@@ -33,7 +27,7 @@ class TorchBackend:
 
         return multiply
 
-    def stack(self, stack: Stack) -> StackPass:
+    def stack(self, stack: Layers) -> StackPass:
         """The layers operator by operator."""
         return stack.by_operators
 

@@ -9,17 +9,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lpspec.decoding.backend import Backend, Computing, choose_backend
+from lpspec.decoding.backend import Backend
+from lpspec.decoding.backends import choose_backend
 from lpspec.decoding.checkpoint import Checkpoint, Tensors, open_checkpoint
+from lpspec.decoding.computing import Computing
 from lpspec.decoding.gguf_model import open_gguf
 from lpspec.decoding.kv_cache import KvCache
-from lpspec.decoding.layer import DecoderLayer, Stack, Surroundings, additive_mask
+from lpspec.decoding.layer import DecoderLayer, Stack
 from lpspec.decoding.layer_weights import take_layer, take_norm
 from lpspec.decoding.linear import FloatLinear, Linear, take_linear
 from lpspec.decoding.model_config import ModelConfig, load_config
 from lpspec.decoding.model_files import is_gguf
 from lpspec.decoding.quantized import quantized
 from lpspec.decoding.rope import RopeTable
+from lpspec.decoding.surroundings import Surroundings, additive_mask
 from lpspec.decoding.torch_backend import TORCH
 
 DRAFTERS_OWN = ("medusa_head.", "model.mtp_layers.", "mtp.")

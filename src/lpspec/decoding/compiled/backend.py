@@ -4,16 +4,14 @@ A pass of many tokens is torch's in this backend too, which is the faster there;
 other types than float32 and bfloat16, and rows or heads whose length is no multiple of a vector's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lpspec.decoding.backend import Layers, Product, StackPass
 from lpspec.decoding.compiled.block_product import (
     LANES,
     Float32,
@@ -23,12 +21,11 @@ from lpspec.decoding.compiled.block_product import (
     multiplies_bfloat16,
 )
 from lpspec.decoding.compiled.layer_kernels import LayerWeights, decoder_stack
+from lpspec.decoding.kv_cache import Window
+from lpspec.decoding.layer import DecoderLayer
+from lpspec.decoding.linear import FloatLinear
+from lpspec.decoding.surroundings import Surroundings
 from lpspec.decoding.torch_backend import TORCH
-
-if TYPE_CHECKING:
-    from lpspec.decoding.backend import Product, StackPass
-    from lpspec.decoding.kv_cache import Window
-    from lpspec.decoding.layer import DecoderLayer, Stack, Surroundings
 
 FEW = 32
 """Rows for which a weight is better read in place than laid out anew, as torch does, however large it is."""
@@ -72,7 +69,7 @@ class CompiledBackend:
 
         return multiply
 
-    def stack(self, stack: Stack) -> StackPass:
+    def stack(self, stack: Layers) -> StackPass:
         """See ``Backend``; for few tokens behind a cache, who attend by a mask, in one call."""
         weights = _stack_weights(stack)
         if weights is None:
@@ -117,7 +114,7 @@ def _as_read(weight: Tensor) -> Weight | None:
     return weight.view(torch.int16).numpy() if weight.dtype == torch.bfloat16 else None
 
 
-def _stack_weights(stack: Stack) -> tuple[LayerWeights, ...] | None:
+def _stack_weights(stack: Layers) -> tuple[LayerWeights, ...] | None:
     """All layers' weights for the loop over them, which wants them in one form; None if it cannot take them."""
     found = tuple(_layer_weights(layer) for layer in stack.layers)
     weights = tuple(layer for layer in found if layer is not None)
@@ -127,8 +124,6 @@ def _stack_weights(stack: Stack) -> tuple[LayerWeights, ...] | None:
 
 def _layer_weights(layer: DecoderLayer) -> LayerWeights | None:
     """The weights of a layer as the loop over it takes them; None if it cannot."""
-    from lpspec.decoding.linear import FloatLinear
-
     if not layer.is_plain:
         return None
     attention, mlp = layer.attention, layer.mlp

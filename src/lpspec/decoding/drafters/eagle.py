@@ -15,10 +15,11 @@ from lpspec.decoding.drafters.confidence import WIDTH
 from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
 from lpspec.decoding.drafters.hidden_state import HiddenStateDrafter, layer_cache, surroundings
 from lpspec.decoding.kv_cache import Window
-from lpspec.decoding.layer import Stack, Surroundings
+from lpspec.decoding.layer import Stack
 from lpspec.decoding.layer_weights import take_draft_layer
 from lpspec.decoding.linear import Linear, take_linear
 from lpspec.decoding.rope import RopeTable
+from lpspec.decoding.surroundings import Surroundings
 from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError
 

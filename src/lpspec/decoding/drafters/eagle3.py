@@ -18,11 +18,12 @@ from lpspec.decoding.drafters.eagle3_config import KNOWN, TAPS, Eagle3Keys, read
 from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
 from lpspec.decoding.drafters.hidden_state import layer_cache, surroundings
 from lpspec.decoding.kv_cache import KvCache, LayerCache
-from lpspec.decoding.layer import DecoderLayer, Surroundings, rms_norm
+from lpspec.decoding.layer import DecoderLayer, rms_norm
 from lpspec.decoding.layer_weights import take_draft_layer
 from lpspec.decoding.linear import Linear, take_linear
 from lpspec.decoding.model_config import ModelConfig
 from lpspec.decoding.rope import RopeTable
+from lpspec.decoding.surroundings import Surroundings
 from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError
 

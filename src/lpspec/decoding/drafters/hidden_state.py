@@ -9,9 +9,9 @@ from torch import Tensor
 from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import ConfidenceDrafter
 from lpspec.decoding.kv_cache import KvCache
-from lpspec.decoding.layer import Surroundings, additive_mask
 from lpspec.decoding.model_config import ModelConfig
 from lpspec.decoding.rope import RopeTable
+from lpspec.decoding.surroundings import Surroundings, additive_mask
 from lpspec.decoding.transformer import Transformer
 
 _Head = TypeVar("_Head")
