@@ -17,6 +17,7 @@ from lpspec.machine.die import DieSpec
 from lpspec.machine.die_tables import as_die, as_platform, derive
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.operating_points import OperatingPoints
+from lpspec.machine.pim_die import pim_in_ns
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Described, Quantity
 from lpspec.machine.tables import copied, overlay, tables_of
@@ -85,10 +86,10 @@ def _shipped_platform(name: str, changes: tuple[tuple[str, str], ...]) -> Platfo
     where = f"platform '{name}'"
     changed = _changed(copied(data), die, at, where)
     same = {key for key, table in changed.items() if isinstance(table, dict) and table == unchanged.get(key)}
-    if "memory" not in same:
+    if "memory" in same:
+        changed = pim_in_ns(changed, changed["memory"])  # as long as this is a table
+    else:
         same.discard("pim")  # whose times may be in CK
-    elif "pim" not in same:
-        same.discard("memory")
     known = {key: part for key in same if isinstance(part := getattr(shipped, key, None), BaseModel)}
     return _validated(schema, {**changed, **known}, where)
 
