@@ -121,15 +121,15 @@ class Npu:
 
     def scores_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
         """The part of QK^T. Queries that share a key-value head share the array, whose weights its keys are."""
-        return self._turns(op.activation_bits) * self._heads_ns(kv_heads, self.dataflow.scores(op))
+        return self._heads_ns(op, kv_heads, self.dataflow.scores(op))
 
     def values_compute_ns(self, op: Attention, kv_heads: Count) -> Real:
         """The part of PV, likewise."""
-        return self._turns(op.activation_bits) * self._heads_ns(kv_heads, self.dataflow.values(op))
+        return self._heads_ns(op, kv_heads, self.dataflow.values(op))
 
-    def _heads_ns(self, kv_heads: Count, one: Passing) -> Real:
+    def _heads_ns(self, op: Attention, kv_heads: Count, one: Passing) -> Real:
         """Layers follow each other without waiting for the slowest core, so heads fill the cores evenly."""
-        cycles = np.maximum(one.loaded_rows, one.streamed_tokens)
+        cycles = self._turns(op.activation_bits) * np.maximum(one.loaded_rows, one.streamed_tokens)
         return kv_heads * (cycles / self.spec.cores.n / self.spec.clock.ghz)
 
     # Products
@@ -195,16 +195,18 @@ class Npu:
 
     def attention_activity(self, op: Attention, kv_heads: Count) -> Activity:
         """Events of all layers of reading and using the KV cache for some of the heads; KV writes apart."""
-        on_chip = self.scores_on_chip(op, kv_heads) + self.values_on_chip(op, kv_heads)
-        return (off_chip_read(self.attention_read_bytes(op, kv_heads)) + on_chip) * float(op.count)
+        of_scores, of_values = self.dataflow.scores(op), self.dataflow.values(op)
+        of_head = self._head_on_chip(op, of_scores, op.head_dim) + self._head_on_chip(op, of_values, op.value_width)
+        on_chip = of_head * (kv_heads * float(op.count))
+        return off_chip_read(self.attention_read_bytes(op, kv_heads) * float(op.count)) + on_chip
 
     def scores_on_chip(self, op: Attention, kv_heads: Count) -> Activity:
         """Events of QK^T in one layer once the keys are in the cores; a head stays on one core."""
-        return self._heads_on_chip(op, kv_heads, self.dataflow.scores(op), op.head_dim)
+        return self._head_on_chip(op, self.dataflow.scores(op), op.head_dim) * kv_heads
 
     def values_on_chip(self, op: Attention, kv_heads: Count) -> Activity:
         """Events of PV, likewise."""
-        return self._heads_on_chip(op, kv_heads, self.dataflow.values(op), op.value_width)
+        return self._head_on_chip(op, self.dataflow.values(op), op.value_width) * kv_heads
 
     def scores_left(self, op: Attention, share: KeyShare) -> PhasePart:
         """QK^T of one layer beside what PIM computes of it: the other heads, and the other positions of these."""
@@ -226,22 +228,24 @@ class Npu:
         added = both * share.heads * op.queries * (op.value_width / 2)
         return _left("values", found, Activity(macs_int8=added))
 
-    def _heads_on_chip(self, op: Attention, kv_heads: Count, one: Passing, width: int) -> Activity:
+    def _head_on_chip(self, op: Attention, one: Passing, width: int) -> Activity:
         macs = macs_at(op.heads * width * op.pairs / op.kv_heads, max(op.kv_bits, op.activation_bits))
-        return (self.dataflow.on_chip(one, op.activation_bits, cores=1) + macs) * kv_heads
+        return self.dataflow.on_chip(one, op.activation_bits, cores=1) + macs
 
     def elementwise(self, ops: Sequence[Elementwise]) -> Cost:
         """Cost of vector operators one after the other."""
-        read_bytes, passed_bytes, operations = (
-            sum(counts)
-            for counts in zip(*((op.memory_bytes, op.passed_bytes, op.vector_ops) for op in ops), strict=True)
-        )
-        activity = off_chip_read(read_bytes) + _passing(passed_bytes) + Activity(macs_int8=operations / 2)
-        return Cost(sum(self.elementwise_ns(op) for op in ops), activity)
+        vector_ops = [op.vector_ops for op in ops]
+        took_ns = [self._elementwise_ns(op, operations) for op, operations in zip(ops, vector_ops, strict=True)]
+        read_bytes, passed_bytes = sum(op.memory_bytes for op in ops), sum(op.passed_bytes for op in ops)
+        arithmetic = Activity(macs_int8=reduce(add, vector_ops) / 2)
+        return Cost(reduce(add, took_ns), off_chip_read(read_bytes) + _passing(passed_bytes) + arithmetic)
 
     def elementwise_ns(self, op: Elementwise) -> Real:
         """Time of one."""
-        return np.maximum(self._vector_ns(op.vector_ops), op.memory_bytes / self.bus_gb_per_s)
+        return self._elementwise_ns(op, op.vector_ops)
+
+    def _elementwise_ns(self, op: Elementwise, vector_ops: Count) -> Real:
+        return np.maximum(self._vector_ns(vector_ops), op.memory_bytes / self.bus_gb_per_s)
 
     def _state_update(self, op: StateUpdate) -> Cost:
         """States are read while vector lanes move them on, two operations a MAC; then they are written back."""

@@ -2,11 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from functools import reduce
+from itertools import pairwise
+from operator import add, mul
 
 import numpy as np
 
 from lpspec.devices.cost import Real
-from lpspec.devices.kv_share import Heads
+from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.memory_timing import MemoryTiming
 from lpspec.devices.pim_work import PimWork, chosen
 from lpspec.llm.counts import Count, ceil_div, plain
@@ -86,15 +89,16 @@ class PimHeads(ABC):
         slots = ceil_div(keys, self.die.mpus * share.form.lanes(self.spec.lanes.n))
         units, tiles = matrices * slots, ceil_div(matrices, self.spec.concurrent_ranks.n) * slots
         passes, rows = self.passes(queries), ceil_div(share.head_dim, self.row_columns)
-        return PimWork(  # what has fewest axes is multiplied first
-            passes=tiles * passes,
-            macs=tiles * share.head_dim * passes,
-            rows=tiles * rows * passes,
-            die_passes=units * passes,
-            die_macs=units * share.head_dim * passes,
-            die_rows=units * rows * passes,
-            token_macs=units * share.head_dim * queries,
-            input_sets=units * self._input_sets(share.head_dim, share.form) * passes,
+        runs, die_runs = tiles * passes, units * passes
+        return PimWork(
+            passes=runs,
+            macs=runs * share.head_dim,
+            rows=runs * rows,
+            die_passes=die_runs,
+            die_macs=die_runs * share.head_dim,
+            die_rows=die_runs * rows,
+            token_macs=units * (queries * share.head_dim),
+            input_sets=die_runs * self._input_sets(share.head_dim, share.form),
             input_bursts=units * self._input_bursts(queries, share.head_dim, share.form),
             output_bursts=matrices * self._result_bursts(keys) * queries,
             share=share.mean_share(kv_heads),
@@ -103,24 +107,19 @@ class PimHeads(ABC):
 
     def values_of(self, heads: Heads) -> PimWork:
         """The same of heads as the memory sees them."""
-        share, queries, kv_heads, dies = heads.share, heads.queries, heads.pim, self.spec.concurrent_ranks.n
-        matrices, keys = share.matrices(kv_heads), share.part_keys(heads.keys)
-        together = share.values_per_die(self.die.mpus, self.spec.lanes.n)
-        slots = ceil_div(share.value_width, self.die.mpus // together * share.form.lanes(self.spec.lanes.n))
-        full, left = matrices // (dies * together), matrices % (dies * together)
-        most = ceil_div(left, dies)  # heads on the dies that have the most of those left
-        with_most = left - np.maximum(most - 1, 0) * dies
-        with_less = np.where(np.asarray(most) > 0, dies - with_most, 0)
         if self.spec.input_reach == "mpus":
-            return self._values_apart(heads, matrices, together)
-        one, more, less = (self.passes(queries * heads) for heads in (together, most, np.maximum(most - 1, 0)))
-        sent: Count = 0
-        for heads_of_die in range(1, together + 1):
-            dies_with = (most == heads_of_die) * with_most + (most - 1 == heads_of_die) * with_less
-            dies_with = dies_with + (heads_of_die == together) * full * dies
-            sent = sent + self._input_bursts(queries * heads_of_die, keys, share.form) * slots * dies_with
-        passes = (full * one + more) * slots
-        die_passes = (full * dies * one + with_most * more + with_less * less) * slots
+            return self._values_apart(heads)
+        share, queries, dies = heads.share, heads.queries, self.spec.concurrent_ranks.n
+        matrices, keys = share.matrices(heads.pim), share.part_keys(heads.keys)
+        together, slots = self._values_side_by_side(share)
+        full, left = matrices // (dies * together), matrices % (dies * together)
+        dies_with = self._dies_with(full, left, together)
+        each = [self.passes(queries * some) for some in range(1, together + 1)]
+        passes = (full * each[-1] + self.passes(queries * ceil_div(left, dies))) * slots
+        die_passes = reduce(add, map(mul, each, dies_with)) * slots
+        sent = [(queries, matrices)]  # where each token begins a burst of its own, a head on a shared die does, too
+        if not self._begins_bursts(share.form):
+            sent = [(queries * some, dies_with[some - 1]) for some in range(1, together + 1)]
         rows = ceil_div(keys, self.row_columns)
         return PimWork(
             passes=passes,
@@ -129,19 +128,31 @@ class PimHeads(ABC):
             die_passes=die_passes,
             die_macs=die_passes * keys,
             die_rows=die_passes * rows,
-            token_macs=matrices * slots * queries * keys,
+            token_macs=matrices * (slots * queries) * keys,
             input_sets=die_passes * self._input_sets(keys, share.form),
-            input_bursts=sent,
-            output_bursts=matrices * queries * self._result_bursts(share.value_width),
-            share=share.mean_share(kv_heads),
+            input_bursts=reduce(add, (self._input_bursts(n, keys, share.form) * on for n, on in sent)) * slots,
+            output_bursts=matrices * (queries * self._result_bursts(share.value_width)),
+            share=share.mean_share(heads.pim),
             form=share.form,
         )
 
-    def _values_apart(self, heads: Heads, matrices: Count, together: int) -> PimWork:
+    def _values_side_by_side(self, share: KvShare) -> tuple[int, int]:
+        """Heads whose values share the MPUs of a die, and tiles of a head, one after the other."""
+        together = share.values_per_die(self.die.mpus, self.spec.lanes.n)
+        return together, ceil_div(share.value_width, self.die.mpus // together * share.form.lanes(self.spec.lanes.n))
+
+    def _dies_with(self, full: Count, left: Count, together: int) -> list[Count]:
+        """Dies that take 1, 2, ... heads side by side, summed over full rounds and the heads that are left then."""
+        dies = self.spec.concurrent_ranks.n
+        of_left: list[Count] = [np.minimum(np.maximum(left - some * dies, 0), dies) for some in range(together)]
+        found = [some - more for some, more in pairwise([*of_left, 0])]
+        return [*found[:-1], found[-1] + full * dies]
+
+    def _values_apart(self, heads: Heads) -> PimWork:
         """The same where heads that share a die have inputs of their own: each ALU serves all of them at once."""
         share, queries, keys = heads.share, heads.queries, heads.share.part_keys(heads.keys)
-        dies = self.spec.concurrent_ranks.n
-        slots = ceil_div(share.value_width, self.die.mpus // together * share.form.lanes(self.spec.lanes.n))
+        dies, matrices = self.spec.concurrent_ranks.n, share.matrices(heads.pim)
+        together, slots = self._values_side_by_side(share)
         full, left = matrices // (dies * together), matrices % (dies * together)
         units = (full * dies + np.minimum(left, dies)) * slots
         passes, tiles = self.passes(queries), (full + np.minimum(left, 1)) * slots
@@ -166,7 +177,7 @@ class PimHeads(ABC):
         if self.spec.input_reach == "mpus":
             return self.values_of(heads)
         work, queries, dies = self.values_of(heads), heads.queries, self.spec.concurrent_ranks.n
-        together = heads.share.values_per_die(self.die.mpus, self.spec.lanes.n)
+        together, slots = self._values_side_by_side(heads.share)
         matrices = heads.share.matrices(heads.pim)
         full, left = matrices // (dies * together), matrices % (dies * together)
         most = ceil_div(left, dies)
@@ -174,7 +185,6 @@ class PimHeads(ABC):
         issued = np.minimum(queries * most, self.passes(queries * np.maximum(most - 1, 0)) * self.spec.alus.n)
         less = issued * (np.asarray(most) > 1)
         tokens = (full * together * queries + less) * dies + with_most * (queries * most - less)
-        slots = ceil_div(heads.share.value_width, self.die.mpus // together * heads.share.form.lanes(self.spec.lanes.n))
         return replace(work, token_macs=tokens * slots * heads.share.part_keys(heads.keys))
 
     def _input_sets(self, k: Count, form: PimFormat) -> Count:
@@ -184,16 +194,19 @@ class PimHeads(ABC):
     def _input_bursts(self, tokens: Count, k: Count, form: PimFormat) -> Count:
         """Bursts that send k inputs of each token to one die, pass by pass, set by set."""
         alus, burst, chunk = self.spec.alus.n, self.timing.burst_bytes, self.chunks[form.input_bytes]
-        sent = k * form.input_bytes
+        whole, rest = divmod(k * form.input_bytes, chunk)
+        if self._begins_bursts(form):
+            return tokens * (whole * (chunk // burst) + ceil_div(rest, burst))
 
         def of_a_pass(served: Count) -> Count:
-            rest = sent % chunk
-            whole = sent // chunk * ceil_div(chunk * served, burst)
-            if chunk % burst == 0:  # each token begins a burst of its own
-                return whole + served * ceil_div(rest, burst)
-            return whole + ceil_div(((served - 1) * chunk + rest) * (served > 0) * (rest > 0), burst)
+            last = ceil_div(((served - 1) * chunk + rest) * (served > 0) * (rest > 0), burst)
+            return whole * ceil_div(chunk * served, burst) + last
 
         return tokens // alus * of_a_pass(alus) + of_a_pass(tokens % alus)
+
+    def _begins_bursts(self, form: PimFormat) -> bool:
+        """Whether each token begins a burst of its own in a set of registers."""
+        return self.chunks[form.input_bytes] % self.timing.burst_bytes == 0
 
     def _result_bursts(self, outputs: Count) -> Count:
         """Bursts that hold so many accumulators of one token: those of an MPU's lanes together."""

@@ -6,10 +6,11 @@ describes a step or a whole (tokens, context) grid; ints in give ints out.
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from lpspec.arrays import IntArray
 from lpspec.llm.counts import Count, packed_bytes, plain
 from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.steps import Attend, ExpertProduct, Gather, Product, Recur, Step, Vector
@@ -34,6 +35,10 @@ __all__ = [
 ]
 
 
+_Content: TypeAlias = tuple[tuple[int, ...], bytes]
+"""Shape and numbers of an int64 array."""
+
+
 def verify_operators(model: ModelSpec, tokens: Count, context: Count) -> tuple[Operator, ...]:
     """One verify pass over a token tree, in the order of execution; one token is plain decoding.
 
@@ -49,13 +54,29 @@ def verify_operators(model: ModelSpec, tokens: Count, context: Count) -> tuple[O
     """
     if isinstance(tokens, int) and isinstance(context, int):
         return _verify_numbers(model, tokens, context)
-    return step_operators(model, model.steps(), Pass(tokens, context, tokens))
+    return _verify_arrays(model, _content(tokens), _content(context))
 
 
 @lru_cache(maxsize=256)
 def _verify_numbers(model: ModelSpec, tokens: int, context: int) -> tuple[Operator, ...]:
     """The same of counts that are numbers, asked for again and again while weights are placed."""
     return step_operators(model, model.steps(), Pass(tokens, context, tokens))
+
+
+@lru_cache(maxsize=4)
+def _verify_arrays(model: ModelSpec, tokens: _Content, context: _Content) -> tuple[Operator, ...]:
+    """The same of arrays, of which many machines are asked for the same; a thousand contexts take some MB."""
+    each, before = _array_of(tokens), _array_of(context)
+    return step_operators(model, model.steps(), Pass(each, before, each))
+
+
+def _content(count: Count) -> _Content:
+    return np.shape(count), np.asarray(count, np.int64).tobytes()
+
+
+def _array_of(content: _Content) -> IntArray:
+    """The array again, which cannot be written to."""
+    return np.frombuffer(content[1], np.int64).reshape(content[0])
 
 
 def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator, ...]:
@@ -68,6 +89,14 @@ def prefill_operators(model: ModelSpec, prompt_tokens: Count) -> tuple[Operator,
         model: The decoder.
         prompt_tokens: Tokens of the prompt.
     """
+    if isinstance(prompt_tokens, int):
+        return _prefill_numbers(model, prompt_tokens)
+    return step_operators(model, model.steps(), Pass(prompt_tokens, 0, 1, causal=True))
+
+
+@lru_cache(maxsize=16)
+def _prefill_numbers(model: ModelSpec, prompt_tokens: int) -> tuple[Operator, ...]:
+    """The same of a number, which many machines are asked for."""
     return step_operators(model, model.steps(), Pass(prompt_tokens, 0, 1, causal=True))
 
 

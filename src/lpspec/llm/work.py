@@ -282,7 +282,7 @@ class Elementwise:
     @property
     def vector_ops(self) -> Count:
         """Vector-lane operations."""
-        return self.count * self.elements * self.ops_per_element
+        return self.elements * (self.count * self.ops_per_element)
 
 
 LEAST_CHANCE = 1e-12
