@@ -90,7 +90,7 @@ def test_tiles_are_looked_up_as_they_are_computed(tokens: int) -> None:
     for placed in allocator.placements:
         columns = np.minimum(np.arange(placed.tiles + 1) * placed.tile_columns, placed.gemm.n)
         op = replace(placed.gemm, count=1, tokens=tokens)
-        found_ns = allocator._split_ns(tokens, placed, columns)
+        found_ns = allocator._tiled(placed).latency_ns[tokens - 1]
         assert (found_ns == allocator.makespan_ns(tokens, placed.gemm, columns)).all()
         looked_up, computed = allocator._split_events(op, placed, columns, 1), allocator._split_activity(op, columns)
         for name in EVENTS:

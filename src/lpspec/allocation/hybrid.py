@@ -94,7 +94,7 @@ class BalancedAllocator(ProductSplits):
                 break
             self._whole_k |= in_vain
         if (splits := self._known.splits_of.get(self._splits_key)) is not None:
-            self._columns_of, self._products, self._heads_over = splits
+            self._split_of, self._products, self._heads_over = splits
 
     # Prices
 

@@ -19,9 +19,12 @@ MOST_PLACEMENTS = 2
 
 Key: TypeAlias = tuple[Hashable, ...]
 
-Splits: TypeAlias = tuple[dict[Any, IntArray], FloatArray, dict[Attention, dict[int, tuple[FloatArray, IntArray]]]]
-"""How a placement of the weights is divided: columns on PIM of each product, by size; time and energy of all products
-of a step, float64 [2, sizes]; and time of a layer of attention with heads on PIM, by size, for each number of keys."""
+SplitBySize: TypeAlias = tuple[IntArray, FloatArray]
+"""Columns on PIM of 1, 2, ... tokens, int64 [sizes], and the time of one copy, float64 [sizes]."""
+
+Splits: TypeAlias = tuple[dict[Any, SplitBySize], FloatArray, dict[Attention, dict[int, tuple[FloatArray, IntArray]]]]
+"""How a placement of the weights is divided: each product, by size; time and energy of all products of a step, float64
+[2, sizes]; and time of a layer of attention with heads on PIM, by size, for each number of keys."""
 
 
 @dataclass
@@ -48,7 +51,7 @@ class Known:
 
     prepared: dict[str, Any] = field(default_factory=dict)
     tables: dict[Shape, TiledProduct] = field(default_factory=dict)
-    best_of: dict[Key, tuple[IntArray, FloatArray]] = field(default_factory=dict)
+    best_of: dict[Key, SplitBySize] = field(default_factory=dict)
     least_of: dict[Key, float] = field(default_factory=dict)
     wanted_of: dict[Key, int] = field(default_factory=dict)
     wanted_by_npu: dict[PlacedGemm, PlacedGemm] = field(default_factory=dict)

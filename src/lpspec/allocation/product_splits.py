@@ -17,7 +17,7 @@ import numpy as np
 from lpspec.allocation.attention import AttentionSplits
 from lpspec.allocation.checking import checked_tiles
 from lpspec.allocation.division import GemmSplit
-from lpspec.allocation.known import Key, Known
+from lpspec.allocation.known import Key, Known, SplitBySize
 from lpspec.allocation.larger_trees import no_dearer_than_larger
 from lpspec.allocation.placement import PlacedGemm, first_copies
 from lpspec.allocation.tiled_products import Priced, Shape, TiledProduct, alike, side_by_side, tabulate
@@ -44,7 +44,7 @@ class ProductSplits(AttentionSplits):
     _trees: IntArray
     _whole_k: frozenset[str]
     """Products whose k is not shared, since they have no room for it."""
-    _columns_of: dict[PlacedGemm, IntArray]
+    _split_of: dict[PlacedGemm, SplitBySize]
     _products: FloatArray
     _known: Known
 
@@ -119,50 +119,56 @@ class ProductSplits(AttentionSplits):
         placements = first_copies(all_copies, op.copies)
         if sum(p.gemm.count for p in placements) < op.copies:
             raise InputError(f"product '{op.name}' has no place in memory: '{self.model.name}' was placed without it")
-        if self.profile is None or op.name in self._drafts or np.max(op.tokens, initial=0) > self.max_tokens:
+        if not self._has_tables(op.tokens):
             return [self._best_split(op.tokens, p, or_npu_alone=True) for p in placements]
-        by_size = (self._columns_by_size(p, self.profile) for p in all_copies[: len(placements)])
-        columns = [(p, c[np.asarray(op.tokens) - 1]) for p, c in zip(placements, by_size, strict=True)]
-        return [GemmSplit(p, c, self._split_ns(op.tokens, p, c)) for p, c in columns]
+        if self.profile is None or op.name in self._drafts:
+            by_size = [self._splits_by_size(p, or_npu_alone=True) for p in placements]
+        else:
+            if not self._split_of:
+                self._decide_splits(self.profile)
+            by_size = [self._split_of[p] for p in all_copies[: len(placements)]]
+        at = np.asarray(op.tokens) - 1
+        found = zip(placements, by_size, strict=True)
+        return [GemmSplit(p, columns[at], latency_ns[at]) for p, (columns, latency_ns) in found]
 
-    def _columns_by_size(self, placed: PlacedGemm, profile: EnergyProfile) -> IntArray:
-        """Columns on PIM for trees of 1, 2, 3 ... tokens, of which none costs more than a larger one: int64 [sizes]."""
-        if not self._columns_of:
-            self._decide_columns(profile)
-        return self._columns_of[placed]
+    def _has_tables(self, tokens: Count) -> bool:
+        """Whether so many tokens are no more than tables have."""
+        most: int = tokens if isinstance(tokens, int) else tokens.max(initial=0)
+        return most <= self.max_tokens
 
     def _forget_splits(self) -> None:
         """Decide anew: other columns lie elsewhere now, and attention is held against products."""
-        self._columns_of, self._products, self._heads_over = {}, np.zeros((2, self.max_tokens)), {}
+        self._split_of, self._products, self._heads_over = {}, np.zeros((2, self.max_tokens)), {}
 
     def _of_products(self, profile: EnergyProfile) -> FloatArray:
         """Time and energy of all products of a step, for each size: float64 [2, sizes]."""
-        if not self._columns_of:
-            self._decide_columns(profile)
+        if not self._split_of:
+            self._decide_splits(profile)
         return self._products
 
-    def _decide_columns(self, profile: EnergyProfile) -> None:
+    def _decide_splits(self, profile: EnergyProfile) -> None:
         """Decide for all products of a step, those whose costs fall least first: theirs bound what a step may cost."""
         sizes = np.arange(1, self.max_tokens + 1)
         verified = {op.name for op in verify_operators(self.model, 1, 0) if isinstance(op, Gemm)}
-        found: list[tuple[float, int, PlacedGemm, IntArray, FloatArray]] = []
+        found: list[tuple[float, int, PlacedGemm, SplitBySize, FloatArray]] = []
         for placed in (p for p in self.placements if p.gemm.name not in self._drafts):
-            own = self._splits_by_size(placed, or_npu_alone=True)[0]
-            costs = self._of_copies(placed, own)
+            own = self._splits_by_size(placed, or_npu_alone=True)
+            costs = self._of_copies(placed, own[0])
             falls_pj = float(np.maximum(-np.diff(costs[1]), 0.0).sum())
             found.append((falls_pj, len(found), placed, own, costs))
         for *_, placed, own, own_costs in sorted(found, key=lambda one: one[:2]):
             together = self.weighs_whole_steps and placed.gemm.name in verified  # experts' sizes are not those of trees
             beside = together * self._products
-            self._columns_of[placed], costs = own, own_costs
+            self._split_of[placed], costs = own, own_costs
             if (np.diff(costs + beside) < 0).any():
                 tiles = self._tiles(placed, or_npu_alone=True)
                 columns = np.minimum(tiles * placed.tile_columns, placed.gemm.n)
                 each = self._of_copies(placed, columns[:, None])
-                chosen = no_dearer_than_larger(np.searchsorted(columns, own), *(each + beside[:, None]))
-                self._columns_of[placed], costs = columns[chosen], each[:, chosen, sizes - 1]
+                chosen = no_dearer_than_larger(np.searchsorted(columns, own[0]), *(each + beside[:, None]))
+                latency_ns = self._tiled(placed).latency_ns[sizes - 1, tiles[chosen]]
+                self._split_of[placed], costs = (columns[chosen], latency_ns), each[:, chosen, sizes - 1]
             self._products += together * costs
-        self._known.splits_of[self._splits_key] = self._columns_of, self._products, self._heads_over
+        self._known.splits_of[self._splits_key] = self._split_of, self._products, self._heads_over
 
     @property
     def _splits_key(self) -> Key:
@@ -177,13 +183,13 @@ class ProductSplits(AttentionSplits):
 
     def _best_split(self, tokens: Count, placed: PlacedGemm, or_npu_alone: bool = False) -> GemmSplit:
         """The fastest split; placement is decided without the way out that the NPU alone can read every rank."""
-        if np.max(tokens, initial=0) > self.max_tokens:
+        if not self._has_tables(tokens):
             return GemmSplit(placed, *self._best_beyond(tokens, placed, self._tiles(placed, or_npu_alone)))
         columns, latency_ns = self._splits_by_size(placed, or_npu_alone)
         at = np.asarray(tokens) - 1
         return GemmSplit(placed, columns[at], latency_ns[at])
 
-    def _splits_by_size(self, placed: PlacedGemm, or_npu_alone: bool = False) -> tuple[IntArray, FloatArray]:
+    def _splits_by_size(self, placed: PlacedGemm, or_npu_alone: bool = False) -> SplitBySize:
         """Columns on PIM of the fastest split of 1, 2, ... tokens, int64 [sizes], and its time, float64 [sizes]."""
         key = *self._shape_of(placed), placed.fewest, placed.most, or_npu_alone
         known = self._known.best_of
@@ -240,18 +246,9 @@ class ProductSplits(AttentionSplits):
         """Numbers of tiles that PIM may compute, ascending; the split tries them all: int64 [choices]."""
         return np.arange(placed.fewest, placed.most + 1)
 
-    def _split_ns(self, tokens: Count, placed: PlacedGemm, pim_columns: Count) -> FloatArray:
-        """``makespan_ns`` of whole tiles, looked up where the same may be asked for again."""
-        if np.max(tokens, initial=0) > self.max_tokens:
-            return self.makespan_ns(tokens, placed.gemm, pim_columns)
-        split_ns: FloatArray = self._tiled(placed).latency_ns[
-            np.asarray(tokens) - 1, ceil_div(pim_columns, placed.tile_columns)
-        ]
-        return split_ns
-
     def _split_events(self, op: Gemm, placed: PlacedGemm, pim_columns: IntArray, copies: int) -> Activity:
-        """Events of so many copies, likewise."""
-        if np.max(op.tokens, initial=0) > self.max_tokens:
+        """``_split_activity`` of whole tiles and so many copies, looked up where the same may be asked for again."""
+        if not self._has_tables(op.tokens):
             return self._split_activity(replace(placed.gemm, count=1, tokens=op.tokens), pim_columns) * float(copies)
         return self._tiled(placed).activity(op.tokens, ceil_div(pim_columns, placed.tile_columns), copies)
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -75,7 +76,8 @@ class GridEnergy:
         """float64 [contexts, sizes], all components together."""
         total = np.zeros(self.shape)
         for part in self.parts:
-            total += part.over_grid(np.asarray(sum(part.by_component.values())))
+            if part.by_component:
+                total += part.over_grid(reduce(add, part.by_component.values()))
         return total
 
     @cached_property
@@ -101,11 +103,11 @@ class GridEnergy:
         met = np.flatnonzero(often)
         total = np.zeros(self.components)
         for part in self.parts:
-            cells, sizes = part.shape[0] * part.shape[1], part.shape[1]
-            cell = met % cells if part.place is None else part.place.reshape(-1)[met]
-            rows, columns = np.divmod(cell, sizes)
+            count, sizes = part.shape
+            cell = met % (count * sizes) if part.place is None else part.place.reshape(-1)[met]
+            of_part = np.bincount(cell, often[met], count * sizes).reshape(count, sizes)
             for component, pj in part.by_component.items():
-                total[component] += (np.broadcast_to(pj, part.shape)[rows, columns] * often[met]).sum()
+                total[component] += (pj * of_part).sum()
         return total
 
     def beside(self, other: "GridEnergy") -> "GridEnergy":
