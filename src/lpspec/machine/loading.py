@@ -321,8 +321,7 @@ def _change(places: _Places, dotted: str, text: str, where: str) -> None:
     if dotted not in places:
         raise unknown_constant(dotted, places, f" of {where}")
     table, key = places[dotted]
-    is_constant = isinstance(table.get(key), dict)
-    table[key] = {"value": text, "source": f"{SET_BY_USER} {text}"} if is_constant else text
+    table[key] = {"value": text, "source": f"{SET_BY_USER} {text}"} if isinstance(table.get(key), dict) else text
 
 
 def _places(table: dict[str, Any], prefix: str = "") -> _Places:
