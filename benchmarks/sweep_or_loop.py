@@ -1,4 +1,4 @@
-"""Points per CPU second of ``lpspec sweep`` in closed form, beside a shell loop over ``lpspec compare --json``.
+"""Points per CPU second of ``lpspec sweep`` at the analytic level, beside a shell loop over ``lpspec compare --json``.
 
 LP-Spec variants with Llama2-7B over all turns of the trace; the loop runs a few of the same points, each in a process
 of its own, as a script without sweeps would. CPU seconds are those of all processes. The sweep is run by one process

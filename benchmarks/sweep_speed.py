@@ -1,4 +1,4 @@
-"""CPU of one point of a sweep, process warm: variants of LP-Spec, Llama2-7B, 160 turns, in closed form.
+"""CPU of one point of a sweep, process warm: variants of LP-Spec, Llama2-7B, 160 turns, analytically.
 
 python benchmarks/earlier_build.py benchmarks/sweep_speed.py --revision 443f59d
 """

@@ -117,7 +117,7 @@ def test_json_is_that_of_the_command_line(compared: Comparison, capsys: pytest.C
 
 @pytest.mark.slow
 def test_nothing_said_is_the_same_for_both(capsys: pytest.CaptureFixture[str]) -> None:
-    """Once the one priced in closed form and the other by commands."""
+    """Once the one priced analytically and the other by commands."""
     one = lpspec.compare(systems=["lp-spec"], new_tokens=4)
     assert one.runs[0].fidelity == "command"
     assert one.to_json() == written(capsys, *["compare", "--systems", "lp-spec", "--new-tokens", "4", "--json", "-"])

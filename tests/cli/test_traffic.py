@@ -81,7 +81,7 @@ def test_what_cannot_be_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_scenario_of_closed_forms_is_refused(lpspec: Lpspec, tmp_path: Path) -> None:
+def test_an_analytic_scenario_is_refused(lpspec: Lpspec, tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('systems = ["lp-spec"]\nfidelity = "analytic"\n', "utf-8")
     said = lpspec("traffic", "--scenario", str(tmp_path / "s.toml"))
     assert (said.code, said.err.count("\n")) == (2, 1)

@@ -113,7 +113,7 @@ def test_the_fitted_gate_leaves_as_many_nodes_as_asked_for(bench: ControlBench) 
     assert bench.run(Gate(sigma_for(bench.trace, 2.63), 1)).mean_nodes == pytest.approx(2.63, abs=0.15)
 
 
-def test_commands_price_drafting_near_the_closed_forms(bench: ControlBench) -> None:
+def test_commands_price_drafting_near_the_analytic_level(bench: ControlBench) -> None:
     analytic, command = (bench.run(Priced("throughput"), fidelity) for fidelity in ("analytic", "command"))
     assert command.tokens_per_s == pytest.approx(analytic.tokens_per_s, rel=0.12)
     assert command.tokens_per_j == pytest.approx(analytic.tokens_per_j, rel=0.12)

@@ -177,7 +177,7 @@ def test_requests_that_are_served_have_the_notes_of_single_ones() -> None:
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_exact_says_so_where_there_are_no_commands(batch: int) -> None:
-    """A closed form has none to time, whether singly or combined."""
+    """The analytic level has none to time, whether singly or combined."""
     asked = DEFAULT.replace(model="tinyllama", prompt_tokens=64, new_tokens=4, batch=batch, exact=True)
     run = serve_requests if batch > 1 else compare
     assert run(asked.replace(systems=("cd-pim",))).notes == ("--exact has no effect: no system here has commands",)

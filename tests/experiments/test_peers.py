@@ -52,7 +52,7 @@ def test_capims_throughput_comes_out_on_the_machine_that_it_models(result: Peers
 def test_capims_passes_come_out_where_trees_are_as_large(result: Peers) -> None:
     rows = {row.id: row.ratio for row in result.rows}
     assert set(CAPIM_ROUTES) == {1, 64}
-    for mu, ratio in ((1, 0.83), (64, 0.86)):  # refresh and appends are charged, in closed forms as by commands
+    for mu, ratio in ((1, 0.83), (64, 0.86)):  # refresh and appends are charged, analytically as by commands
         for fidelity in ("analytic", "command"):
             assert rows[f"capim_gate_fitted_mu_{mu}_passes_per_s_{fidelity}"] == pytest.approx(ratio, abs=0.01)
     assert rows["capim_gate_fitted_mu_1_passes_per_j_analytic"] == pytest.approx(1, abs=0.05)

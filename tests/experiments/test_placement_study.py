@@ -103,8 +103,8 @@ def test_the_document_has_every_run() -> None:
 
 @pytest.mark.slow
 def test_commands_say_the_same_of_every_placement() -> None:
-    """Gains by commands are those of closed forms within 12 %: static placement leaves the largest trees to the NPU
-    alone, whose reads by commands are faster than the bus efficiency that closed forms assume.
+    """Gains by commands are the analytic ones within 12 %: static placement leaves the largest trees to the NPU
+    alone, whose reads by commands are faster than the bus efficiency that the analytic level assumes.
     """
     closed, timed = (placement_study(CLOSED.replace(new_tokens=8, fidelity=name)) for name in FIDELITIES)
     for by_form, by_commands in zip(closed.rows, timed.rows, strict=True):

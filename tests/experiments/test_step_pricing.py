@@ -91,7 +91,7 @@ def test_medusa_is_charged_for_the_heads_that_ran(fidelity: Fidelity) -> None:
         assert total_ns(2, 4) - total_ns(0, 0) == pytest.approx(costs.draft_ns[2] + costs.draft_ns[4])
 
 
-def test_gpus_keep_closed_forms() -> None:
+def test_gpus_stay_analytic() -> None:
     on = system("rtx3090-spec", NoDrafter())
     costs = live_costs(on, NoDrafter(), 20, 40)
     run = price_texts(on, costs, TEXTS, TreePolicy(), NoDrafter(), "command")

@@ -1,4 +1,4 @@
-"""The study varies one thing at a time, and its experiments say what the closed forms say."""
+"""The study varies one thing at a time, and its experiments say what the analytic level says."""
 
 from collections.abc import Callable
 from math import ceil
@@ -121,7 +121,7 @@ def test_the_dau_matters_for_speed_and_its_objective_for_energy(reduced: dict[st
     assert frugal["DAU for speed alone"].tokens_per_j < 0.96 * frugal[FULL].tokens_per_j
 
 
-def test_commands_agree_with_closed_forms_on_which_parts_matter() -> None:
+def test_both_levels_agree_on_which_parts_matter() -> None:
     """Five percent of slower commands leave the order of parts as it is."""
     trace = load_trace(TRACE)
     orders = []

@@ -1,4 +1,4 @@
-"""Rungs between closed forms and commands: they see a larger tree that is cheaper, and name what differs."""
+"""Rungs between the two levels: they see a larger tree that is cheaper, and name what differs."""
 
 from dataclasses import replace
 

@@ -120,7 +120,7 @@ def systems(model: str, profile: str) -> list[tuple[System, StepCosts]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [name for name in model_names() if name not in ELSEWHERE])
 def test_no_fixed_size_and_depth_is_better_by_more_than_a_hundredth(model: str) -> None:
-    """On every system, for every objective and energy profile, by the closed forms that the pruner plans with."""
+    """On every system, for every objective and energy profile, at the level that the pruner plans with."""
     spec = load_model(model)
     name = spec.default_trace or "vicuna-7b"
     trace, turns = trace_and_turns(name)
@@ -142,8 +142,8 @@ def test_no_fixed_size_and_depth_is_better_by_more_than_a_hundredth(model: str) 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["llama2-7b", "llama3.2-1b"])
 @pytest.mark.parametrize("name", ["lp-spec", "npu-spec"])
-def test_by_commands_none_of_the_best_by_closed_forms_is_better_either(name: str, model: str) -> None:
-    """The four best by closed forms, priced by commands."""
+def test_by_commands_none_of_the_analytic_best_is_better_either(name: str, model: str) -> None:
+    """The four best analytically, priced by commands."""
     one = make_system(name, load_model(model))
     trace, turns = trace_and_turns("vicuna-7b")
     costs = step_costs(one, PROMPT_TOKENS, int(turns[:, 0].max()))

@@ -35,7 +35,7 @@ SYSTEMS = ("lp-spec", "npu-spec")
 PROMPT_TOKENS = 128
 NEW_TOKENS = 128
 NEAREST = 3
-"""Trees that are best by closed forms, which commands price too."""
+"""Trees that are best analytically, which commands price too."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A run by commands is the sum of its steps, each the sum of its phases; GPUs keep their closed forms."""
+"""A run by commands is the sum of its steps, each the sum of its phases; GPUs stay analytic."""
 
 from dataclasses import replace
 
@@ -129,7 +129,7 @@ def test_bus_efficiency_limits_both_levels(level: Fidelity) -> None:
 
 @pytest.mark.parametrize("name", ["npu", "lp-spec"])
 def test_a_die_that_the_command_level_lacks_is_refused_there(name: str) -> None:
-    """Closed forms were taken instead, without a word."""
+    """Analytic costs were taken instead, without a word."""
     odd = make_system(name, TINY, Y52P.replace(changes={"memory.organisation.bank_groups": "2"}))
     policy = TreePolicy(objective="edp")
     with pytest.raises(InputError, match=r"memory.organisation.bank_groups is 2: .* for 4; .* takes any"):
@@ -139,7 +139,7 @@ def test_a_die_that_the_command_level_lacks_is_refused_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["npu", "lp-spec"])
 def test_a_density_that_no_shipped_die_has_runs_by_commands(name: str) -> None:
-    """12 Gb refreshes as long as 16 Gb, and 8 Gb less long, so that it lies within 2 % of both; closed forms agree."""
+    """12 Gb refreshes as long as 16 Gb, and 8 Gb less long, so it lies within 2 % of both; analytically too."""
     policy, took_ns = TreePolicy(objective="edp"), {}
     for rows in ("32768", "49152", "65536"):
         sized = make_system(name, TINY, Y52P.replace(changes={"memory.organisation.rows": rows}))
@@ -171,7 +171,7 @@ def test_steps_are_alike_by_blocks_of_keys(l_spec: int, context: int, kind: tupl
 
 @pytest.mark.parametrize("policy", ["static", "dynamic"])
 def test_every_placement_policy_has_a_command_level(policy: str) -> None:
-    """Steps are priced where the weights lie; moves keep their closed form."""
+    """Steps are priced where the weights lie; moves stay analytic."""
     platform = system("lp-spec").platform.model_copy(update={"allocator": policy})
     one = replace(system("lp-spec"), platform=platform)
     runs = [simulate(one, TRACE, WORKLOAD, TreePolicy(objective="energy"), level) for level in FIDELITIES]

@@ -1,4 +1,4 @@
-"""Policies of the controller in a machine's file: commands follow them, the closed form says that it does not."""
+"""Policies of the controller in a machine's file: commands follow them, the analytic level says that it does not."""
 
 import dataclasses
 from pathlib import Path
@@ -90,7 +90,7 @@ def test_macs_out_of_step_with_reads_on_one_bus_are_run_phase_by_phase() -> None
     assert isinstance(combined.planner.memory.prices, SteadyPrices)
 
 
-def test_commands_follow_a_page_policy_and_the_closed_form_says_that_it_knows_none() -> None:
+def test_commands_follow_a_page_policy_and_the_analytic_level_says_that_it_knows_none() -> None:
     def asked(changes: dict[str, str], fidelity: Literal["analytic", "command"]) -> Scenario:
         return Scenario(
             model="tinyllama",
@@ -120,7 +120,7 @@ def test_beside_a_cpu_the_other_policies_count(changes: dict[str, str]) -> None:
     assert before != after
 
 
-def test_the_closed_form_says_what_a_machines_own_file_has_for_commands_alone(tmp_path: Path) -> None:
+def test_the_analytic_level_says_what_a_machines_own_file_has_for_commands_alone(tmp_path: Path) -> None:
     """As it does of what was set; of a machine of the package it says nothing."""
     own = tmp_path / "own.toml"
     one_bus = 'command_buses = { value = 1, source = "a test" }'

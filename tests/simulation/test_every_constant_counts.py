@@ -71,15 +71,15 @@ OTHER_TEXTS = {"memory.controller.address_mapping": ("ra-bg-ro-ba-co-ch",)}
 
 
 BY_COMMANDS_ALONE = {
-    "memory.controller.address_mapping": "closed forms know no addresses",
-    "memory.command_buses": "closed forms have no command slots, which one bus seldom runs out of",
-    "memory.controller.page": "closed forms know no single rows",
-    "memory.controller.postpone": "closed forms take a refresh's time whenever it comes",
+    "memory.controller.address_mapping": "the analytic level knows no addresses",
+    "memory.command_buses": "the analytic level has no command slots, which one bus seldom runs out of",
+    "memory.controller.page": "the analytic level knows no single rows",
+    "memory.controller.postpone": "the analytic level takes a refresh's time whenever it comes",
 }
-"""Fields that change nothing at all in closed forms, and why."""
+"""Fields that change nothing at all analytically, and why."""
 
 TIMINGS = "memory.timing."
-"""Timings of the die may count by commands alone: closed forms take what streams and programs wait for, and most rules
+"""Timings of the die may count by commands alone: analytic costs hold what streams and programs wait for; most rules
 bind only beside others. They count on lp-spec; a stream of reads alone, as on mobile-npu, never meets some of them."""
 
 
@@ -148,7 +148,7 @@ def level(platform: PlatformSpec, ns: Results, pj: Results) -> Level:
 
 
 def results(platform: PlatformSpec, model: ModelSpec) -> list[Level]:
-    """By closed forms, then by commands where there are any."""
+    """Analytically, then by commands where there are any."""
     profile = platform.priced_by(load_profile("micron-y52p"))  # with refresh and standby
     # phase by phase: what is combined from a few depends within its bound on what else is priced
     system = System("one", platform, model, profile, speculates=True, exact=True)

@@ -41,7 +41,7 @@ def test_larger_trees_and_longer_contexts_never_cost_less(system: str, name: str
 
 @pytest.mark.parametrize("system", ["npu-spec", "pim-spec", "lp-spec"])
 @pytest.mark.parametrize("name", MODELS)
-def test_commands_and_closed_forms_agree(system: str, name: str) -> None:
+def test_both_levels_agree(system: str, name: str) -> None:
     built = make_system(system, MODELS[name], Scenario())
     costs = step_costs(built, 140, 2)
     commands = command_costs(built, 140, 2, costs.allocator)

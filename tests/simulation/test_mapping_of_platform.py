@@ -113,7 +113,7 @@ def asked(text: str | None, **options: Any) -> Scenario:
     )
 
 
-def test_commands_follow_it_and_the_closed_form_says_that_it_does_not() -> None:
+def test_commands_follow_it_and_the_analytic_level_says_that_it_does_not() -> None:
     plain, other = (compare(asked(text, fidelity="command")) for text in (None, "ra-bg-ro-ba-co-ch"))
     assert other.runs[0].tokens_per_s < 0.6 * plain.runs[0].tokens_per_s
     assert not any(KEY in note for note in other.notes)

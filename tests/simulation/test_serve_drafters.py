@@ -169,7 +169,7 @@ def test_a_batch_reads_each_of_several_layers_once(system: str, tree: str, own_l
     assert run.decode_pj.sum() == pytest.approx(total_pj, rel=1e-6 if tree == "4x3" else 1e-2)
 
 
-def test_commands_serve_several_layers_as_closed_forms_do(own_levels: dict[str, Any]) -> None:
+def test_commands_serve_several_layers_as_the_analytic_level_does(own_levels: dict[str, Any]) -> None:
     closed, timed = (served("lp-spec", 3, fidelity, **own_levels, requests="poisson:3/s:9") for fidelity in FIDELITIES)
     assert (closed.fidelity, timed.fidelity) == ("analytic", "command")
     assert timed.decode_ns == pytest.approx(closed.decode_ns, rel=0.05)
@@ -202,7 +202,7 @@ def test_throughput_does_not_fall_with_a_larger_batch(drafter: str, system: str)
     assert (np.array(found[1:]) >= 0.995 * np.array(found[:-1])).all(), found
 
 
-def test_commands_and_closed_forms_agree_on_a_batch() -> None:
+def test_both_levels_agree_on_a_batch() -> None:
     closed, commands = (served("lp-spec", 4, fidelity, **EAGLE3) for fidelity in FIDELITIES)
     assert commands.fidelity == "command"
     assert commands.counted.tokens_per_s == pytest.approx(closed.counted.tokens_per_s, rel=0.05)

@@ -89,7 +89,7 @@ def test_drafting_beside_is_never_slower(batch: int) -> None:
 
 @pytest.mark.parametrize("fidelity", FIDELITIES)
 def test_a_machine_that_shares_everything_loses_nothing(fidelity: Fidelity) -> None:
-    """By commands, within what closed forms, which choose, are off."""
+    """By commands, within what the analytic level, which chooses, is off."""
     options = {"requests": "poisson:100/s:6"}
     plain, ahead = (order("lp-spec", how, 4, fidelity, **options) for how in ("sequential", "pipelined"))
     assert ahead.counted.edp_s_mj <= plain.counted.edp_s_mj * (1 + (1e-9 if fidelity == "analytic" else 0.01))

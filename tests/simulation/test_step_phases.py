@@ -1,4 +1,4 @@
-"""A pass by commands: the operators in their order, near the closed forms where those describe the same machine."""
+"""A pass by commands: the operators in their order, near the analytic level where it describes the same machine."""
 
 import pytest
 
@@ -88,7 +88,7 @@ def test_every_die_is_refreshed_and_stands_by_all_the_time(name: str) -> None:
 @pytest.mark.parametrize("profile", ["attacc", "specpim", "micron-y52p"])
 @pytest.mark.parametrize("context", [64, 1024, 4064])
 @pytest.mark.parametrize("tokens", [1, 4, 5, 16, 32])
-def test_commands_and_closed_forms_agree_on_the_papers_step(tokens: int, context: int, profile: str) -> None:
+def test_both_levels_agree_on_the_papers_step(tokens: int, context: int, profile: str) -> None:
     """Both price the same programs, refreshes and writes of the cache: within 1 % in both."""
     keys = -(-(context + tokens) // KEY_BLOCK) * KEY_BLOCK
     blocks = (context + tokens - 1) // KEY_BLOCK - context // KEY_BLOCK + 1
@@ -158,8 +158,8 @@ def test_moving_accepted_entries_costs_reads_and_writes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tokens", [4, 16])
-def test_the_split_of_the_closed_form_is_nearly_the_best_by_commands(tokens: int) -> None:
-    """The DAU decides by closed forms; of all numbers of tiles none is much faster when commands are timed."""
+def test_the_analytic_split_is_nearly_the_best_by_commands(tokens: int) -> None:
+    """The DAU decides analytically; of all numbers of tiles none is much faster when commands are timed."""
     took_ns = least_ns = 0.0
     at_once = LP_SPEC.memory.jobs.computing(3)
     for op in verify_operators(LLAMA, tokens, 100):

@@ -1,4 +1,4 @@
-"""Closed forms against a second derivation that shares no code: every preset's step in time and energy to 0.1 %."""
+"""The analytic level against a derivation that shares no code: every preset's step in time and energy to 0.1 %."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How one layer's KV cache is dealt to the channels and dies of a package, the same for closed forms and programs.
+"""How one layer's KV cache is dealt to the channels and dies of a package, the same analytically and for programs.
 
 Heads are dealt to the channels, as many to each. Where channels don't divide them, the positions of a head are dealt to
 several channels, so that all have the same parts of as many heads: the NPU puts scores side by side and adds results.

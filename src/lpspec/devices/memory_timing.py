@@ -1,4 +1,4 @@
-"""What the timings of a package's dies leave of time, for the closed forms: refresh, first rows, turnarounds.
+"""What the timings of a package's dies leave of time, for the analytic level: refresh, first rows, turnarounds.
 
 Nothing here is fitted: every term is a sum of JEDEC timings of the die that the command level runs.
 """

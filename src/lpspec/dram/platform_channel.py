@@ -99,7 +99,7 @@ def check_geometry(die: DieSpec, where: str = "") -> None:
     """Refuse a die of another geometry than commands are written for.
 
     Raises:
-        InputError: A value that commands don't know, with those that they do; closed forms take any.
+        InputError: A value that commands don't know, with those that they do; the analytic level takes any.
     """
     for key, known in GEOMETRY.items():
         n = getattr(die.organisation, key).n

@@ -32,7 +32,7 @@ def ahasd_rows() -> Iterator[PeerRow]:
 
 @cache
 def speed_of(step_order: str) -> float:
-    """Token/s with steps in that order, by closed forms."""
+    """Token/s with steps in that order, at the analytic level."""
     scenario = SCENARIO.replace(changes={"step_order": step_order})
     system = make_system("ahasd", load_model(scenario.model), scenario)
     trace = geometric_trace(scenario.acceptance or "")

@@ -1,7 +1,7 @@
 """Clocks as a policy: with which data rate and NPU clock a demanded token/s takes the least energy.
 
 A machine that is faster than the demand waits until the next token is wanted, its dies in standby or power-down, its
-NPU off. Every pair of clocks is priced by closed forms, the pruner planning anew at each; what is chosen for a demand
+NPU off. Every pair of clocks is priced analytically, the pruner planning anew at each; what is chosen for a demand
 is then priced by commands, and the next cheapest is taken where commands are too slow for it.
 """
 
@@ -62,11 +62,11 @@ class Demand:
 
     Attributes:
         tokens_per_s: The demand.
-        nominal: The machine at its own clocks, by closed forms; it may be too slow.
-        chosen: The cheapest clocks that are fast enough, by closed forms; None where none is.
+        nominal: The machine at its own clocks, analytically; it may be too slow.
+        chosen: The cheapest clocks that are fast enough, analytically; None where none is.
         range_mj: Energy of a token with them at the ends of what is assumed, mJ: least, most.
         confirmed: The same clocks by commands; None where that was not asked for.
-        too_slow: Cheaper clocks that closed forms held for fast enough, and commands did not.
+        too_slow: Cheaper clocks that the analytic level held for fast enough, and commands did not.
     """
 
     tokens_per_s: float
@@ -78,7 +78,7 @@ class Demand:
 
     @property
     def saved(self) -> float:
-        """Share of the energy at the machine's own clocks, closed forms."""
+        """Share of the energy at the machine's own clocks, analytically."""
         if self.chosen is None:
             return 0.0
         return 1 - self.chosen.mj_at(self.tokens_per_s) / self.nominal.mj_at(self.tokens_per_s)
@@ -91,7 +91,7 @@ class ClocksStudy:
     Attributes:
         system: The machine.
         operating_points: Its clocks and voltages.
-        points: Every pair by closed forms.
+        points: Every pair analytically.
         demands: In ascending order.
         first_token_ms: The longest time to the first token that is allowed; None for any.
         provenance: What the result was made from.
@@ -225,7 +225,7 @@ class _Study:
 
     @cached_property
     def points(self) -> list[PointRun]:
-        """Every pair of clocks by closed forms."""
+        """Every pair of clocks analytically."""
         pairs = self.operating_points.up_to(self.nominal.data_rate_mbps, self.nominal.npu_ghz)
         return [self._at(clocks, self.operating_points.shares, "analytic") for clocks in pairs]
 

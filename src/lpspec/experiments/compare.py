@@ -6,8 +6,8 @@ from typing import Any, Protocol, TypeVar
 
 from lpspec.errors import InputError
 from lpspec.experiments.notes import (
+    analytic_notes,
     basis_notes,
-    closed_form_notes,
     drafter_notes,
     machine_notes,
     policy_notes,
@@ -87,7 +87,7 @@ def compare(scenario: Scenario) -> Comparison:
         *workload_notes(setting.trace, scenario.workload),
         *basis_notes(ran, scenario.basis, scenario.changes),
         *rounding_notes(runs),
-        *closed_form_notes(runs, scenario),
+        *analytic_notes(runs, scenario),
     )
     return Comparison(
         scenario=scenario,

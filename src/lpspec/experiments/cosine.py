@@ -91,7 +91,7 @@ def _assumed() -> Cooperation:
 
 @cache
 def phase_times() -> Phases:
-    """Both phases of a step, by closed forms in the middle of a request."""
+    """Both phases of a step, analytically in the middle of a request."""
     context = PROMPT + NEW_TOKENS // 2
     draft_ms = DRAFTS * _pass_ms("rtx3090", _model("llama-68m", _68M, 32_000), 1, context)
     verify_ms = _pass_ms("cosine", _model("llama-70b", _70B, 128_256), BATCH * (DRAFTS + 1), context)

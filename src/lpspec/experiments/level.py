@@ -2,7 +2,7 @@
 
 On the published basis trees serve one objective, part of the assumption set, as a machine has one pruner. On a fair
 basis every system's pruner serves the very quantity that is compared. At command level the steps are those that the
-pruner took on its closed forms, so both levels price the same work; GPUs have no command level.
+pruner took on the analytic level, so both levels price the same work; GPUs have no command level.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Level:
 
     Attributes:
         assumption_set: The assumption set.
-        fidelity: Closed forms, or commands where a system has them.
+        fidelity: Analytic, or commands where a system has them.
         published: Runs on the published basis.
         fair: On each fair basis, runs whose pruners serve each objective.
         resampling: Draws turns anew.

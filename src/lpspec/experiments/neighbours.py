@@ -63,7 +63,7 @@ def neighbour_rows() -> tuple[PeerRow, ...]:
 
 @cache
 def token_ms(platform: str, model: str, context: int, bits: int = 8, **how: str | bool) -> float:
-    """Time of one decoded token by closed forms.
+    """Time of one decoded token at the analytic level.
 
     Args:
         platform: Its name.

@@ -167,16 +167,16 @@ def rounding_notes(runs: Sequence[Run | ServedRun]) -> Iterator[str]:
                 yield f"pim.{key} of {platform.name} is {given.text()}: commands keep whole CK, {took}"
 
 
-def closed_form_notes(runs: Sequence[Run | ServedRun], scenario: Scenario) -> Iterator[str]:
-    """What the user set, or a machine's own file says, that commands alone follow, where a run is in closed form."""
-    closed = {run.system.platform.name: run.system.platform for run in runs if run.fidelity == "analytic"}
+def analytic_notes(runs: Sequence[Run | ServedRun], scenario: Scenario) -> Iterator[str]:
+    """What the user set, or a machine's own file says, that commands alone follow, where a run is analytic."""
+    analytic = {run.system.platform.name: run.system.platform for run in runs if run.fidelity == "analytic"}
     if scenario.exact and all(run.fidelity == "analytic" for run in runs):
         yield "--exact has no effect: no system here has commands"
     changes = scenario.changes
     for key in changes:
-        if closed and (key.startswith("memory.controller.") or key == "memory.command_buses"):
-            yield f"--set {key} has no effect on {', '.join(closed)}: the analytic level has no commands"
-    for name, platform in closed.items():
+        if analytic and (key.startswith("memory.controller.") or key == "memory.command_buses"):
+            yield f"--set {key} has no effect on {', '.join(analytic)}: the analytic level has no commands"
+    for name, platform in analytic.items():
         keys = [] if name in platform_names() or platform.memory is None else list(_of_commands_alone(platform.memory))
         if keys := [key for key in keys if key not in changes]:
             yield f"{', '.join(keys)} of {name} has no effect: the analytic level has no commands"

@@ -63,7 +63,7 @@ class Neighbour:
     system: str
 
     def row(self, key: str, quantity: str, published: Numbers, found: Numbers, **more: str) -> PeerRow:
-        """One of its numbers beside ours; ``more`` as for ``PeerRow``, a ratio by closed forms if left out."""
+        """One of its numbers beside ours; ``more`` as for ``PeerRow``, an analytic ratio if left out."""
         theirs, ours = ((one, one) if isinstance(one, int | float) else one for one in (published, found))
         said = {"unit": "x", "fidelity": "analytic", "system": self.system, **more}
         return PeerRow(key, self.peer, quantity, theirs, ours, **said)

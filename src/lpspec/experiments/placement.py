@@ -69,7 +69,7 @@ def placement_study(scenario: Scenario) -> PlacementStudy:
     """Run LP-Spec under every placement for every way to size trees.
 
     Args:
-        scenario: Its ``OPTIONS``; its fidelity is what prices steps, while closed forms decide on sizes and moves.
+        scenario: Its ``OPTIONS``; its fidelity prices steps, while the analytic level decides on sizes and moves.
 
     Raises:
         InputError: Any name, value or file that cannot be used, or a model that does not fit.

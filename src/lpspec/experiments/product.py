@@ -19,7 +19,7 @@ class DeviceCost:
 
     Attributes:
         device: Its table in the platform file.
-        latency_ns: Time, by the closed form.
+        latency_ns: Time, analytically.
         counts: Events by name, those that occur.
         energy_pj: Of these events, by the same names.
     """

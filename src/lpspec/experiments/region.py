@@ -1,4 +1,4 @@
-"""Where the scheduler decides anything: contexts, vocabularies and energy profiles, closed forms.
+"""Where the scheduler decides anything: contexts, vocabularies and energy profiles, analytically.
 
 Under the headline's work every step verifies as many tokens as PIM serves in one pass, whoever chooses. Here the pruner
 (DTP) is held against the best tree of one size and depth, and the split (DAU) against PIM that computes all alone.

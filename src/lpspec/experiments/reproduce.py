@@ -43,7 +43,7 @@ class Row:
         simulated: The simulated number analytically.
         interval: Where it lies over samples of turns.
         why: Why the ratio lies outside 0.8 to 1.25; empty when it does not, or on a fair basis.
-        command: The twin at command level; None if only closed forms were asked for.
+        command: The twin at command level; None if only the analytic level was asked for.
         command_interval: As ``interval``, for the twin at command level.
         command_why: As ``why``, for the twin at command level.
     """
@@ -100,7 +100,7 @@ class Variant:
         rule: How the pruner learns.
         heads: Draft heads that a step runs.
         closed: The run analytically.
-        command: The same at command level; None if only closed forms were asked for.
+        command: The same at command level; None if only the analytic level was asked for.
     """
 
     rule: LearningRule

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from lpspec.experiments.compare import Compared, run_all
 from lpspec.experiments.intervals import drawn_requests
 from lpspec.experiments.notes import (
+    analytic_notes,
     basis_notes,
-    closed_form_notes,
     drafter_notes,
     machine_notes,
     policy_notes,
@@ -52,7 +52,7 @@ def serve_requests(scenario: Scenario, samples: int = 0) -> Serving:
         *serving_notes(requests, scenario.workload),
         *basis_notes(ran, scenario.basis, scenario.changes),
         *rounding_notes(runs),
-        *closed_form_notes(runs, scenario),
+        *analytic_notes(runs, scenario),
     )
     made_from = {"basis": scenario.basis, "requests_sha256": requests.content_hash}
     return Serving(

@@ -2,8 +2,8 @@
 
 A cold phone runs at the clocks that serve it best until its case is warm; from then on the mean power of the SoC may be
 no more than what the case gives off. A governor then takes the data rate, NPU clock and number of PIM ranks with the
-most token/s, and rests between tokens where even these draw too much. Closed forms choose; commands price what is
-chosen.
+most token/s, and rests between tokens where even these draw too much. The analytic level chooses; commands
+price what is chosen.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ class Endurance:
 
     Attributes:
         system: The machine.
-        paces: All of them, by closed forms.
+        paces: All of them, analytically.
         peak: The one with the most token/s that the package allows.
         cold_s: How long a cold phone holds it; inf for ever.
         warm: The one with the most token/s under the power that a warm phone sustains.

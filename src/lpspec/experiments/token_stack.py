@@ -111,7 +111,7 @@ def work_of(name: str, model: str, new_tokens: int, count: int = BATCH) -> tuple
 
 @cache
 def full_batch(name: str, model: str, new_tokens: int) -> FullBatch:
-    """A machine as full of requests of one class as it gets, by closed forms.
+    """A machine as full of requests of one class as it gets, analytically.
 
     Args:
         name: The system.

@@ -1,4 +1,4 @@
-"""Rungs between closed forms and commands: models with few key-value heads and large vocabularies, long contexts."""
+"""Rungs between the two levels: models with few key-value heads and large vocabularies, long contexts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ MODELS = ("llama2-7b", "llama3-8b", "llama3.2-1b", "llama3.2-3b", "qwen2.5-1.5b"
 CONTEXTS = (140, 4096, 32768)
 L_SPECS = (1, 2, 4, 5, 8, 9, 16, 17, 32, 64)
 ALLOWED_DIFFERENCE = 0.10
-"""By how much closed forms and commands may differ before what makes the difference is named."""
+"""By how much the levels may differ before what makes the difference is named."""
 LARGEST_DIFFERENCE = 0.15
 """Beyond which the rung does not hold, named or not."""
 NAMED = 0.01

@@ -18,7 +18,7 @@ from lpspec.scenario.names import Fidelity
 from lpspec.simulation.run import Run
 
 TOLERANCES: dict[Fidelity, float] = {"analytic": 1e-9, "command": 0.005}
-"""Relative. Closed forms: rounding of floating-point numbers. Commands: a cost is the mean over 32 refresh intervals of
+"""Relative. Analytic: rounding of floating-point numbers. Commands: a cost is the mean over 32 refresh intervals of
 copies that begin anywhere in one, so a refresh more or less (0.17 %) falls to either side."""
 
 RULES_PER_MACHINE: dict[Fidelity, int] = {"analytic": 2, "command": 1}

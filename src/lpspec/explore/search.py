@@ -1,4 +1,4 @@
-"""Search for the best points of a study: many by closed forms, the best of them again by commands.
+"""Search for the best points of a study: many analytically, the best of them again by commands.
 
 Every point is kept in the store as in a sweep. The order in which points are tried follows from the seed and from what
 was found, so a search that was ended goes on when it is run again: what the store holds is not computed again.
@@ -31,7 +31,7 @@ class Found:
 
     Attributes:
         values: What the study varies, by name.
-        analytic: Goals by closed forms, by name.
+        analytic: Goals at the analytic level, by name.
         command: Goals by commands; None where it was not run, or cannot be.
         confirmed: Whether it is on the front by commands, too.
         row: The row of the level that counts, with its scenario.
@@ -50,7 +50,7 @@ class SearchResult:
 
     Attributes:
         goals: What was optimised.
-        tried: Points by closed forms.
+        tried: Points at the analytic level.
         found: The best of them, each at both levels, front first.
     """
 
@@ -59,7 +59,7 @@ class SearchResult:
     found: tuple[Found, ...]
 
     def disagreement(self, goal: str) -> float:
-        """Largest relative difference between the levels, commands over closed forms less one; 0 with none compared."""
+        """Largest relative difference between the levels, commands over analytic less one; 0 with none compared."""
         pairs = [(found.analytic[goal], found.command[goal]) for found in self.found if found.command is not None]
         return max((value / base - 1 for base, value in pairs if base), key=abs, default=0.0)
 
@@ -69,7 +69,7 @@ class Effort:
     """How much is tried.
 
     Attributes:
-        trials: Points by closed forms.
+        trials: Points at the analytic level.
         confirm: Of the best, by commands.
         seed: Of the search.
     """
@@ -119,7 +119,7 @@ def _axis_values(study: Study, row: Mapping[str, Any]) -> dict[str, Value]:
 
 
 class _Trials:
-    """Points by closed forms, chosen by Optuna."""
+    """Points at the analytic level, chosen by Optuna."""
 
     def __init__(
         self, study: Study, goals: Sequence[Goal], effort: Effort, store: Store, by: Workers, advance: Any

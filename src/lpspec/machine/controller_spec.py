@@ -27,7 +27,7 @@ def _count_or_zero(n: int, source: str) -> Any:
 
 
 class ControllerSpec(Described):
-    """Policies of the controller that commands follow; closed forms know none of them."""
+    """Policies of the controller that commands follow; the analytic level knows none of them."""
 
     RANGES: ClassVar = {
         "page_timeout": (1, 2**30),

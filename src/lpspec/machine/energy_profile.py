@@ -117,7 +117,7 @@ class Activity(NamedTuple):
         if self is NOTHING or other is NOTHING:
             return other if self is NOTHING else self
         return Activity._make(
-            [  # spelled out: sums of costs are most of what closed forms do
+            [  # spelled out: sums of costs are most of what the analytic level does
                 more
                 if type(one) is float and one == 0.0
                 else one

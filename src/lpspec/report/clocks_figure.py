@@ -40,7 +40,7 @@ def clocks_figure(study: ClocksStudy) -> Figure:
 
 
 def cheapest(study: ClocksStudy, demand: float) -> PointRun | None:
-    """The point of least energy for a demand by closed forms, of those that are fast and prompt enough."""
+    """The point of least energy for a demand at the analytic level, of those that are fast and prompt enough."""
     limit = study.first_token_ms
     fast = [
         point

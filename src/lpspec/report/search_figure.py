@@ -9,7 +9,7 @@ from lpspec.report.results_table import HEADERS
 
 
 def search_figure(result: SearchResult) -> Figure:
-    """A line from each point by closed forms to the same by commands; the front by commands stands out.
+    """A line from each point analytically to the same by commands; the front by commands stands out.
 
     Raises:
         InputError: There are not two goals.

@@ -54,7 +54,7 @@ def table(scenario: str, level: Fidelity) -> dict[str, Any]:
 
     Args:
         scenario: As JSON.
-        level: Closed forms, or commands for the systems that have them.
+        level: Analytic, or commands for the systems that have them.
     """
     return _guarded(lambda: _answer(scenario, level))
 

@@ -25,7 +25,7 @@ from lpspec.serve.worker import GoneError, Worker
 MOST_BYTES = 65_536
 """Of a scenario that is sent."""
 
-CLOSED_FORM_LIMIT_S, COMMAND_LIMIT_S = 120.0, 900.0
+ANALYTIC_LIMIT_S, COMMAND_LIMIT_S = 120.0, 900.0
 """How long an answer may take; the first ones of an installation compile loops, which takes a minute."""
 
 SUPERSEDED = 499
@@ -56,7 +56,7 @@ def make_app(place: Place, workers: dict[str, Worker]) -> Gate:
 
     Args:
         place: What it is for.
-        workers: Who computes each level; all else is the closed forms' too.
+        workers: Who computes each level; all else is the analytic level's too.
     """
     roads = _Roads(place, workers)
     routes = [
@@ -115,7 +115,7 @@ class _Roads:
         return await self._computed(request, level, "lpspec.serve.answers:table", await _scenario_text(request), level)
 
     async def drawings(self, request: Request) -> Response:
-        """Pictures of a scenario's closed forms."""
+        """Pictures of a scenario at the analytic level."""
         return await self._computed(
             request, "analytic", "lpspec.serve.answers:drawings", await _scenario_text(request), "analytic"
         )
@@ -201,7 +201,7 @@ def serve(place: Place, opened: socket.socket, ready: Callable[[], None]) -> int
             await super().startup(sockets)
             ready()  # not before signals are taken: one that the caller ignores would be lost
 
-    limits = {"analytic": CLOSED_FORM_LIMIT_S, "command": COMMAND_LIMIT_S}
+    limits = {"analytic": ANALYTIC_LIMIT_S, "command": COMMAND_LIMIT_S}
     workers = {level: Worker(place.folder, limit_s) for level, limit_s in limits.items()}
     config = uvicorn.Config(
         make_app(place, workers),

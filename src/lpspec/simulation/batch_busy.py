@@ -1,6 +1,6 @@
 """How long each resource is busy in passes over several requests, half of which are drafted for beside the others.
 
-What NPU, PIM ranks and vector lanes do for both cannot overlap; it is known from closed forms, in whole blocks of keys.
+What NPU, PIM ranks and vector lanes do for both cannot overlap; it is known analytically, in whole blocks of keys.
 """
 
 from collections.abc import Callable, Sequence

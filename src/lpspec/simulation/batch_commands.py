@@ -80,7 +80,7 @@ class OwnKinds:
         self.ns: FloatArray = np.full(len(self.rows), np.nan)
 
     def times(self, closed_ns: FloatArray) -> FloatArray:
-        """Time of each context and size, by closed forms where it is not priced: float64 [contexts, sizes]."""
+        """Time of each context and size, analytically where it is not priced: float64 [contexts, sizes]."""
         own_ns = self.ns[self.code]
         return np.where(np.isnan(own_ns), closed_ns, own_ns)
 
@@ -100,7 +100,7 @@ class BatchCommands:
     """Prices the passes of one system."""
 
     def __init__(self, costs: BatchCosts, commands: CommandCosts) -> None:
-        """Take the closed forms, which stand in until a part is priced, and whose memory commands are issued."""
+        """Take the analytic costs, which stand in until a part is priced, and whose memory commands are issued."""
         self.costs, self.commands = costs, commands
         planner, system, arrays = commands.planner, costs.system, commands.arrays
         memory, cache = planner.memory, costs.cache
@@ -136,7 +136,7 @@ class BatchCommands:
         return self.commands.error_bound
 
     def clock(self, prompts: IntArray) -> Clock:
-        """Time of all parts, by closed forms where they are not priced yet; arguments as for ``BatchCosts.clock``."""
+        """Time of all parts, analytically where they are not priced yet; arguments as for ``BatchCosts.clock``."""
         shared_ns, draft_ns = self.costs.shared_ns.copy(), self.costs.draft_ns.copy()
         compaction_ns, prefill_ns = self.costs.compaction_ns.copy(), self.costs.prefill_ns.copy()
         for (_, tokens), row in self._tables[SHARED].items():

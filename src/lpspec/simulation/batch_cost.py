@@ -43,7 +43,7 @@ from lpspec.speculation.pass_prices import ONE_NETWORK, LevelPrices, PassPrices
 
 @dataclass(frozen=True)
 class BatchCosts:
-    """Time and energy of all parts of passes by closed forms; energies are [components, ...] in ``COMPONENTS``' order.
+    """Time and energy of all parts of passes, analytically; energies are [components, ...] in ``COMPONENTS``' order.
 
     Attributes:
         system: What runs.

@@ -1,4 +1,4 @@
-"""What the passes of a network that drafts cost over several requests, by closed forms.
+"""What the passes of a network that drafts cost over several requests, analytically.
 
 Its weights are read once for all requests: in the first pass, which reads what each has committed, and in that of every
 further level, for those whose trees are so deep. Each request has its own cache of it.

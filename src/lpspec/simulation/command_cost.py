@@ -1,6 +1,6 @@
 """What the steps of a run cost at command level (fidelity ``command``): priced once they are known, each kind once.
 
-The pruner still plans with the closed forms, as in the paper, where the estimator is a performance model; commands
+The pruner still plans with the analytic level, as in the paper, where the estimator is a performance model; commands
 only price what it chose. Steps of as many tokens over as many blocks of keys are alike, so a run has few kinds of them.
 """
 

@@ -1,7 +1,7 @@
 """What it costs to put keys and values of accepted tokens in place after a pass, and which drafts wait for that.
 
 A tree waits in the scratchpad where that pays: a pass and what is then written have no larger product of time and
-energy than a pass in place, by the closed forms that trees are chosen by. One request alone comes to every place in a
+energy than a pass in place, at the level that trees are chosen by. One request alone comes to every place in a
 block of positions alike, and so does every request where all that is accepted waits for a block that fills: their costs
 are the mean over these places. Else few of several requests have a tree, so it waits if it pays at every place.
 """

@@ -1,4 +1,4 @@
-"""Serve requests on a system: continuous batching, priced by closed forms or by memory commands.
+"""Serve requests on a system: continuous batching, priced analytically or by memory commands.
 
 A new request is prefilled alone, first come first served, while decoding pauses; then it takes part in passes until it
 is done. A pass takes as many of the running requests as serve the objective best, those that have waited longest.
@@ -114,7 +114,7 @@ def _laid_out(
 
 
 def _objective(loop: Loop, objective: Objective, prompt: IntArray) -> float:
-    """Time of all passes, their energy, or the product, by closed forms."""
+    """Time of all passes, their energy, or the product, analytically."""
     outcome = loop.run(loop.costs.clock(prompt))
     ns = float((outcome.pass_end_ns - outcome.pass_begin_ns).sum())
     decode_pj, _ = _energy(loop.costs, loop.tally(outcome, prompt))

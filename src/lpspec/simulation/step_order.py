@@ -99,7 +99,7 @@ def _takes_part(amounts: list[int | None]) -> Real:
 
 
 def shared_share(system: System, allocator: object, first_context: int, steps: Steps) -> FloatArray:
-    """Time of the busiest resource over that of drafting and verifying one after the other, by closed forms: [steps].
+    """Time of the busiest resource over that of drafting and verifying one after the other, analytically: [steps].
 
     So much of both levels' times cannot overlap; all of it where an allocator does not say who computes what. Steps of
     as many tokens and levels over as many blocks are alike.

@@ -1,6 +1,6 @@
-"""CPU of new machines in closed form, process warm: LP-Spec, Llama2-7B, 160 turns.
+"""CPU of new machines at the analytic level, process warm: LP-Spec, Llama2-7B, 160 turns.
 
-python benchmarks/earlier_build.py benchmarks/closed_form_speed.py
+python benchmarks/earlier_build.py benchmarks/analytic_speed.py
 """
 
 import json
