@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from command_line import Said
 
+from lpspec.errors import InputError
+from lpspec.experiments.traffic import Policy
+
 Lpspec = Callable[..., Said]
 QUICK = ("traffic", "--model", "tinyllama", "--new-tokens", "20")
 
@@ -86,3 +89,10 @@ def test_an_analytic_scenario_is_refused(lpspec: Lpspec, tmp_path: Path) -> None
     said = lpspec("traffic", "--scenario", str(tmp_path / "s.toml"))
     assert (said.code, said.err.count("\n")) == (2, 1)
     assert "the analytic level knows no arrival times" in said.err
+
+
+@pytest.mark.parametrize("wrong", [{"fairness": "pim"}, {"quantum": 0}, {"pim_wait_ck": -1}])
+def test_a_policy_that_no_controller_takes_is_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
+    """It was after the whole decoding without a CPU."""
+    with pytest.raises(InputError, match="known are npu-first|allowed is"):
+        Policy(**wrong)

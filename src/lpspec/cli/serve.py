@@ -49,8 +49,8 @@ def serve(
         place = (
             Path(last.enter_context(tempfile.TemporaryDirectory(prefix="lpspec-"))) if folder is None else Path(folder)
         )
-        if not place.is_dir():
-            raise InputError(f"'{shown(str(place))}' is no folder: give one that exists")
+        if folder == "" or not place.is_dir():
+            raise InputError(f"'{shown(folder or '')}' is no folder: give one that exists")
         place = place.resolve()
         first = FIRST if scenario is None else from_folder(Scenario.load(scenario), place)
         if first.workload.requests is not None or first.workload.batch > 1:

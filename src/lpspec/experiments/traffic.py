@@ -38,6 +38,10 @@ class Policy:
     quantum: int = 16
     pim_wait_ck: int = 4096
 
+    def __post_init__(self) -> None:
+        """Refuse what no controller takes, before anything runs."""
+        self.applied(Controller())
+
     def applied(self, controller: Controller) -> Controller:
         """A controller under this policy."""
         fairness: Any = self.fairness  # checked there

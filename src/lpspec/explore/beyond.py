@@ -157,7 +157,7 @@ def beyond(
         advance(progress.found + progress.computed)
 
     with tempfile.TemporaryDirectory() as nowhere:
-        where = folder or str(Path(nowhere) / "beyond")
+        where = str(Path(nowhere) / "beyond") if folder is None else folder
         try:
             with Store(where, create=True) as store:
                 compute(iter(points.values()), store, by, Progress(len(points)), tell)

@@ -98,6 +98,8 @@ class Store:
             folder: Where it lies.
             create: Make it where there is none, below a folder that exists.
         """
+        if not str(folder):
+            raise InputError("a store needs the name of a folder, not ''")
         self.path = Path(folder) / FILE
         self.engine = engine_version()
         if not self.path.is_file() and not create:
