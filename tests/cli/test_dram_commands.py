@@ -303,6 +303,8 @@ def test_a_malformed_request_is_one_line_and_writes_nothing(lpspec: Lpspec, fold
 
 
 BAD = [
+    ("dram run good --set pim.alus=2", "--set pim.alus changes nothing of reads and writes"),
+    ("dram run good --platform lp-spec --set npu.clock=2GHz", "--set npu.clock changes nothing of reads"),
     ("dram rn", "did you mean 'run'"),
     ("dram run", "REQUESTS"),
     ("dram run gone.jsonl", "gone.jsonl: can't be read: No such file"),

@@ -94,5 +94,5 @@ def test_an_analytic_scenario_is_refused(lpspec: Lpspec, tmp_path: Path) -> None
 @pytest.mark.parametrize("wrong", [{"fairness": "pim"}, {"quantum": 0}, {"pim_wait_ck": -1}])
 def test_a_policy_that_no_controller_takes_is_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
     """It was after the whole decoding without a CPU."""
-    with pytest.raises(InputError, match="known are npu-first|allowed is"):
+    with pytest.raises(InputError, match=r"known are npu-first|allowed is"):
         Policy(**wrong)

@@ -39,10 +39,13 @@ def served_channel(given: Mapping[str, Any]) -> ServedChannel:
         policies = {key: getattr(asked, key) for key in POLICIES}
         controller = Controller(asked.ranks, asked.refresh, wck=asked.wck, **policies)
         _check_postponed(controller)
-        return ServedChannel(command_die_named(asked.die, asked.changes), controller, profile, None)
+        die = command_die_named(asked.die, asked.changes)
+        _check_changes(asked.changes)
+        return ServedChannel(die, controller, profile, None)
     if "die" in given:
         raise InputError("--die and --platform name the die twice: --set memory.die=... changes that of a machine")
     machine = load_platform(asked.platform, asked.changes)
+    _check_changes(asked.changes)
     of_machine, memory = controller_of_platform(machine), machine.memory
     assert memory is not None
     own = {key: given.get(key, getattr(of_machine, key)) for key in POLICIES}
@@ -58,3 +61,9 @@ def _check_postponed(controller: Controller) -> None:
     if controller.postpone and controller.refresh == "none":
         what = f"--postpone is {controller.postpone}"
         raise InputError(f"{what}: there is nothing to put off under --refresh none")
+
+
+def _check_changes(changes: Mapping[str, str]) -> None:
+    for key in changes:
+        if not key.startswith("memory"):
+            raise InputError(f"--set {key} changes nothing of reads and writes: allowed are constants of memory")

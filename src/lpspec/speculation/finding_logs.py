@@ -93,7 +93,7 @@ def read_log(text: str, where: str, drafts: int | None = None) -> Finding:
         )
     raise InputError(
         f"{where}: no line of vLLM ('SpecDecoding metrics', vllm:spec_decode_..., 'Position 0:'), SGLang ('accept "
-        "len') or llama.cpp ('draft acceptance'); tables end in .csv or .jsonl, what `vllm bench serve` saves in .json"
+        "len') or llama.cpp ('draft acceptance'); tables end in .csv or .jsonl"
     )
 
 
