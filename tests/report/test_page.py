@@ -92,6 +92,11 @@ def test_a_page_of_served_requests_has_every_wait() -> None:
     }
 
 
+def test_a_reason_does_not_say_its_system_twice(document: dict[str, Any]) -> None:
+    left_out = [{"system": "ahasd", "why": "ahasd: nothing drafts"}]
+    assert "ahasd is left out: nothing drafts" in page_of({**document, "left_out": left_out})
+
+
 def test_tree_sizes_are_those_of_the_run(document: dict[str, Any]) -> None:
     """Means of equal parts, weighted by how many passes they have, are the mean of all."""
     for one in document["systems"]:

@@ -14,6 +14,10 @@ from lpspec.simulation.workload import System
 PERCENTILES = (50, 90, 99)
 
 
+ROUNDING = 1e-9
+"""Part of all time below which a difference of sums is rounding."""
+
+
 @dataclass(frozen=True)
 class Distribution:
     """A quantity over requests or tokens.
@@ -132,7 +136,8 @@ class ServedRun:
     @property
     def idle_share(self) -> float:
         """Part of that time in which nobody was there to be served."""
-        return max(0.0, 1 - (self.decode_ns + self.prefill_ns) / self.makespan_ns)
+        idle = 1 - (self.decode_ns + self.prefill_ns) / self.makespan_ns
+        return idle if idle > ROUNDING else 0.0
 
     @property
     def served_tokens_per_s(self) -> float:

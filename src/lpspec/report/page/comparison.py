@@ -100,7 +100,7 @@ def remarks(result: ComparisonResult | ServedResult, lines: Sequence[str] = ()) 
     """What is to be said of systems, those that are left out, and notes, as a list."""
     lines = [
         *lines,
-        *(f"{one.system} is left out: {one.why}" for one in result.left_out),
+        *(f"{one.system} is left out: {one.why.removeprefix(f'{one.system}: ')}" for one in result.left_out),
         *(f"note: {note}" for note in result.notes),
     ]
     if lines:
