@@ -252,7 +252,7 @@ def test_a_standard_is_a_text(tmp_path: Path) -> None:
 
 def test_a_result_whose_workload_is_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="model: field required"):
-        read_result(json.dumps({"workload": True, "left_out": []}), "result")
+        read_result(json.dumps({"workload": True, "left_out": [], "trace": {}}), "result")
 
 
 def test_a_damaged_store_is_one_line(tool: Any, tmp_path: Path) -> None:
