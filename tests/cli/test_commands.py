@@ -162,12 +162,6 @@ def shown(row: dict[str, Any], key: str, prefix: str = "") -> str:
     return plus_minus(row[key], (row[f"{prefix}high"] - row[f"{prefix}low"]) / 2)
 
 
-def cells_after(row: dict[str, Any], line: str) -> list[str]:
-    """What a table says of a row behind its name, signs and spaces around ± left out."""
-    cells = line.removeprefix(row["quantity"]).removeprefix(f", {row['unit']}")
-    return cells.replace("x", "").replace(" ± ", "±").split()
-
-
 def test_reproduction_prints_the_numbers_that_it_writes(reproduced: Results) -> None:
     rows = {row["id"]: row for row in reproduced.document["rows"]}
     own = [row for row in rows.values() if row["on"] == "published"]

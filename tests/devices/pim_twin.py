@@ -17,7 +17,7 @@ REFRESH_EVERY_NS, REFRESH_NS = 3906.25, 21.25 + 210.0  # rows closed, then refre
 CLOSE_NS = 10.0 + 21.25  # nRTP, nRPab
 ANSWER_NS = 21.25  # nCL
 SENSE_NS = 18.75  # nRCD
-FIRST_FOUR_NS, NEXT_FOUR_NS, EACH_NS = 15.0, 20.0, 5.0  # activations under nFAW and nRRD
+NEXT_FOUR_NS, EACH_NS = 20.0, 5.0  # activations under nFAW and nRRD
 SET_INPUTS = 64
 
 

@@ -1,6 +1,5 @@
 """A headless Chromium, told what to do over pipes, for tests of pages, which are skipped where there is none."""
 
-import base64
 import itertools
 import json
 import os
@@ -105,10 +104,6 @@ class Browser:
     def click(self, x: float, y: float) -> None:
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.mouse(kind, x, y)
-
-    def screenshot(self, path: Path, full: bool = True) -> None:
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full)
-        path.write_bytes(base64.b64decode(found["data"]))
 
     @property
     def requests(self) -> list[str]:

@@ -1,6 +1,5 @@
 """Inputs to begin with: each is accepted."""
 
-import io
 import json
 import struct
 from functools import cache
@@ -146,12 +145,6 @@ COMMAND_LINES = (
     b'["acceptance", "3.24@7"]',
     b'["price", "--m", "4", "--k", "512", "--n", "1024", "--system", "lp-spec", "--weights", "8"]',
 )
-
-
-def _npz(**arrays: Any) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
 
 
 @cache
