@@ -4,7 +4,7 @@ import functools
 import runpy
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
-from inspect import signature
+from inspect import Signature, signature
 from typing import Any, Generic, TypeVar
 
 from lpspec.errors import InputError, shown, unknown_name
@@ -112,6 +112,14 @@ def load_plugin(kind: str, offered: EntryPoint) -> Any:
         raise InputError(f"{kind} '{offered.name}' ({offered.value}) cannot be loaded: {reason}") from error
 
 
+def signature_of(part: Callable[..., Any]) -> Signature:
+    """What a class or function takes; of a class it is found once."""
+    return _of_class(part) if isinstance(part, type) else signature(part)
+
+
+_of_class = functools.lru_cache(64)(signature)
+
+
 def made(kind: str, name: str, part: Callable[..., T], *given: object, **known: object) -> T:
     """What a part makes of what it is given; errors of its own are its author's to see.
 
@@ -126,7 +134,7 @@ def made(kind: str, name: str, part: Callable[..., T], *given: object, **known: 
         InputError: It cannot be called with them.
     """
     try:
-        signature(part).bind(*given, **known)
+        signature_of(part).bind(*given, **known)
     except (TypeError, ValueError) as error:
         raise InputError(f"{kind} '{shown(name, 60)}' cannot be made: {shown(str(error), 80)}") from None
     return part(*given, **known)

@@ -1,7 +1,6 @@
 """What an allocator is, and the ones that the package knows: policies that put operators on devices."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from inspect import signature
 from typing import Any, NamedTuple, Protocol
 
 from lpspec.allocation.division import Division
@@ -14,7 +13,7 @@ from lpspec.llm.model_spec import ModelSpec
 from lpspec.llm.operators import Attention, Operator
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.platform_spec import PlatformSpec
-from lpspec.plugins import Registry, made
+from lpspec.plugins import Registry, made, signature_of
 
 
 class WeightMove(NamedTuple):
@@ -163,7 +162,7 @@ def any_allocator(platform: PlatformSpec, model: ModelSpec, profile: EnergyProfi
 def _made(platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int, **known: object) -> Allocator:
     """The allocator that a platform names, given what it has a parameter for; all ranks compute at once that may."""
     make = ALLOCATORS.load(platform.allocator)
-    wanted = signature(make).parameters if callable(make) else {}
+    wanted = signature_of(make).parameters if callable(make) else {}
     by_name: dict[str, Any] = {k: v for k, v in known.items() if k in wanted}
     given = platform, model, max_tokens, max_context
     allocator = made(ALLOCATORS.kind, platform.allocator, make, *given, **by_name)

@@ -62,7 +62,7 @@ def checked_tiles(tiles: object, placed: "PlacedGemm", allocator: type) -> IntAr
 
 def _is_grid(value: Any, shape: tuple[int, ...]) -> bool:
     """Whether these are numbers of 0 and more that fill the grid."""
-    if type(value) is float:
+    if isinstance(value, float):
         return 0 <= value < np.inf
     array = np.asarray(value)
     if array.dtype.kind not in "iuf" or not (array.min(initial=0) >= 0 and array.max(initial=0) < np.inf):

@@ -22,8 +22,8 @@ from lpspec.allocation.parts import Part, in_parts
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
 from lpspec.allocation.product_splits import ProductSplits
 from lpspec.allocation.sharing import ONE_REQUEST, Sharing
-from lpspec.arrays import FloatArray, IntArray
-from lpspec.devices.cost import Cost, Real
+from lpspec.arrays import IntArray
+from lpspec.devices.cost import Cost
 from lpspec.devices.expert_loads import over_loads, price_on
 from lpspec.devices.kv_append import append_to_pim
 from lpspec.devices.kv_share import KeyShare
@@ -128,16 +128,16 @@ class BalancedAllocator(ProductSplits):
 
     def step_ns(self, tokens: int) -> float:
         """Time of a step of so many tokens in the longest context, all draft heads included where it is a tree."""
-        kept, total = self.kept_prices, np.zeros(())
+        kept, total_ns = self.kept_prices, self._npu_alone_ns(tokens)
         for op in self._step(tokens):
-            if not isinstance(op, Gemm | ExpertGemm):
-                total = total + self._op_ns(op)
-                continue
-            key = "time", op.name, tokens  # products don't depend on the context
-            if key not in kept:
-                kept[key] = self._op_ns(op)
-            total = total + kept[key]
-        return float(total)
+            if isinstance(op, Attention):
+                total_ns += self._op_ns(op)
+            elif isinstance(op, Gemm | ExpertGemm):
+                key = "time", op.name, tokens  # products don't depend on the context
+                if key not in kept:
+                    kept[key] = self._op_ns(op)
+                total_ns += kept[key]
+        return total_ns
 
     def least_step_ns(self, tokens: int, platform: PlatformSpec, enough_ns: float = float("inf")) -> float:
         """The same at least with as many ranks at once as ``platform`` has, wherever weights lie; or some if enough."""
@@ -145,54 +145,57 @@ class BalancedAllocator(ProductSplits):
         free = copy(self)
         free.kv_on_dram, key = False, (tokens, platform.pim.concurrent_ranks.n)
         operators = self._step(tokens)
-        least_ns = self._known.least_beside.get(key, 0.0)
-        if least_ns >= enough_ns:
-            return least_ns
+        npu_ns, least_ns = self._npu_alone_ns(tokens), self._known.least_of_products.get(key, 0.0)
+        if npu_ns + least_ns >= enough_ns:
+            return npu_ns + least_ns
         free.pim = self.pim.computing(platform.pim)
         free._deal()
         free._split_k()
         if not least_ns:
-            products_ns = iter(free._least_products_ns([op for op in operators if isinstance(op, Gemm)]))
-            beside = (op for op in operators if not isinstance(op, Attention))
-            least_ns = sum(next(products_ns) if isinstance(op, Gemm) else free._least_op_ns(op) for op in beside)
-            self._known.least_beside[key] = least_ns
-        if least_ns >= enough_ns:
-            return least_ns
-        return least_ns + sum(free._least_op_ns(op) for op in operators if isinstance(op, Attention))
+            least_ns = sum(free._least_products_ns([op for op in operators if isinstance(op, Gemm)]))
+            least_ns += sum(free._least_op_ns(op) for op in operators if isinstance(op, ExpertGemm))
+            self._known.least_of_products[key] = least_ns
+        if npu_ns + least_ns >= enough_ns:
+            return npu_ns + least_ns
+        return npu_ns + least_ns + sum(free._least_op_ns(op) for op in operators if isinstance(op, Attention))
+
+    def _npu_alone_ns(self, tokens: int) -> float:
+        """Time of what only the NPU computes of a step of so many tokens in the longest context."""
+        key, known = (tokens, self.max_kv_tokens), self._known.npu_alone
+        if key not in known:
+            vector = [op for op in self._step(tokens) if isinstance(op, Elementwise)]
+            states = [op for op in self._step(tokens) if isinstance(op, StateUpdate)]
+            known[key] = sum(float(self.npu.elementwise_ns(op)) for op in vector)
+            known[key] += sum(float(self.npu.price(op).latency_ns) for op in states)
+        return known[key]
 
     def _step(self, tokens: int) -> tuple[Operator, ...]:
         passes = verify_operators(self.model, tokens, self.max_kv_tokens - self.max_tokens - 1)
         return passes + (draft_operators(self.model) if tokens > 1 else ())
 
-    def _op_ns(self, op: Operator) -> FloatArray:
-        """Time of all copies of an operator, that of ``decode_cost``."""
+    def _op_ns(self, op: Operator) -> float:
+        """Time of all copies of an operator that is divided, that of ``decode_cost``; counts are numbers."""
         if isinstance(op, ExpertGemm):
-            return np.asarray(sum(self._op_ns(part) * share for part, share in by_load(op)))
+            return sum(self._op_ns(part) * float(share) for part, share in by_load(op))
         if isinstance(op, Gemm):
-            splits = ((split.latency_ns, split.placed.gemm.count) for split in self.gemm_splits(op))
-            return np.asarray(reduce(add, (once_ns * copies for once_ns, copies in splits), 0.0) * op.runs)
-        if isinstance(op, Attention):
-            once_ns = self.attention_ns(in_whole_blocks(op, self.pim.spec.lanes.n))
-            return np.asarray(once_ns * op.count + self.appends(op).latency_ns)
-        return np.asarray(self._beside_both_ns(op))
+            splits = ((float(split.latency_ns), split.placed.gemm.count) for split in self.gemm_splits(op))
+            return sum(once_ns * copies for once_ns, copies in splits) * op.runs
+        assert isinstance(op, Attention)
+        once_ns = self.attention_ns(in_whole_blocks(op, self.pim.spec.lanes.n))
+        return float(once_ns) * op.count + float(self.appends(op).latency_ns)
 
     def _least_op_ns(self, op: Operator) -> float:
-        """Time of all copies of an operator by the best of all splits."""
+        """The same by the best of all splits."""
         if isinstance(op, ExpertGemm):
             return sum(self._least_op_ns(part) * float(share) for part, share in by_load(op))
         if isinstance(op, Gemm):
             return self._least_products_ns([op])[0]
-        if isinstance(op, Attention):
-            whole = in_whole_blocks(op, self.pim.spec.lanes.n)
-            least_ns = float(self._attention_makespan_ns(whole, np.arange(op.kv_heads + 1)).min())
-            if self.pim.spec.attention_split == "positions":
-                least_ns = min(least_ns, self.least_by_positions_ns(whole))
-            return op.count * least_ns + float(self.appends(op).latency_ns)
-        return float(self._beside_both_ns(op))
-
-    def _beside_both_ns(self, op: StateUpdate | Elementwise) -> Real:
-        """Time of an operator that only the NPU computes."""
-        return self.npu.elementwise_ns(op) if isinstance(op, Elementwise) else self.npu.price(op).latency_ns
+        assert isinstance(op, Attention)
+        whole = in_whole_blocks(op, self.pim.spec.lanes.n)
+        least_ns = float(self._attention_makespan_ns(whole, np.arange(op.kv_heads + 1)).min())
+        if self.pim.spec.attention_split == "positions":
+            least_ns = min(least_ns, self.least_by_positions_ns(whole))
+        return op.count * least_ns + float(self.appends(op).latency_ns)
 
     @property
     def layouts(self) -> "tuple[BalancedAllocator, ...]":

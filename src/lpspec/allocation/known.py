@@ -41,7 +41,8 @@ class Known:
         placed: Placements, and whether the DRAM rank holds the cache too, by the most tokens of that.
         fitted: Placements with copies that fit, by those wanted and the bytes that are too many.
         longest_kv: Most tokens of the cache for which there is room, once more were asked for; -1 for none.
-        least_beside: Least time of a step of so many tokens, with so many PIM ranks at once, beside attention.
+        least_of_products: Least time of those of a step of so many tokens, with so many PIM ranks at once.
+        npu_alone: Time of what only the NPU computes of a step, by its tokens and the most tokens of the cache.
         heads_of: Costs of a layer of attention by heads on PIM, a table for each number of keys and the row in it; of
             each kind of layers, with or without a copy of the cache on the DRAM ranks.
         splits_of: By placement.
@@ -58,7 +59,8 @@ class Known:
     placed: dict[int, tuple[list[PlacedGemm], bool]] = field(default_factory=dict)
     fitted: dict[Key, tuple[PlacedGemm, ...]] = field(default_factory=dict)
     longest_kv: int | None = None
-    least_beside: dict[Key, float] = field(default_factory=dict)
+    least_of_products: dict[Key, float] = field(default_factory=dict)
+    npu_alone: dict[Key, float] = field(default_factory=dict)
     heads_of: dict[Key, dict[int, tuple[HeadTable, int]]] = field(default_factory=dict)
     splits_of: dict[Key, Splits] = field(default_factory=dict)
     drafts_of: dict[Key, dict[Hashable, Any]] = field(default_factory=dict)

@@ -7,6 +7,7 @@ operator (mostly one per layer) unless they say otherwise.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import lgamma
 from typing import Any, TypeAlias
 
@@ -48,7 +49,7 @@ class Gemm:
     @property
     def column_bytes(self) -> int:
         """Bytes of the ``k`` weights behind one output column of one copy with their scales, in whole bytes."""
-        return int(self.stored.size_bytes(1, self.k))
+        return _column_bytes(self.stored, self.k)
 
     @property
     def weight_bytes(self) -> int:
@@ -283,6 +284,12 @@ class Elementwise:
     def vector_ops(self) -> Count:
         """Vector-lane operations."""
         return self.elements * (self.count * self.ops_per_element)
+
+
+@lru_cache(maxsize=256)
+def _column_bytes(stored: WeightFormat, k: int) -> int:
+    """Bytes of a column, asked for at every tile that is placed."""
+    return int(stored.size_bytes(1, k))
 
 
 LEAST_CHANCE = 1e-12
