@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
 import lpspec
 from lpspec.experiments.assumption_sets import PLAIN, AssumptionSet
+from lpspec.experiments.peer_row import PeerRow
 from lpspec.experiments.reproduce import LSpecPoint
 from lpspec.report.documents import json_text
+from lpspec.report.peers_table import rows_table
 from lpspec.report.reproduce_table import assumption_set_words, compare_command, scan_line
 from lpspec.report.wording import carried, digits, plus_minus, ratio_text
 
@@ -50,6 +53,14 @@ def test_a_ratio_out_of_range_is_marked_without_colour_too(ratio: float, is_mark
     text = ratio_text(ratio)
     assert ("!" in text.plain) is is_marked
     assert bool(text.style) is is_marked
+
+
+def test_a_ratio_of_ranges_that_meet_is_not_marked() -> None:
+    """CoSine's -20 % lies within its -34 to -17 %, and was marked for being off the middle of that."""
+    met = PeerRow("one", "peer", "throughput", (-34.0, -17.0), (-20.3, -20.3), "%", "analytic")
+    table = rows_table("peer", [met])
+    assert list(table.columns[4].cells) == [Text("0.80  ")]
+    assert ratio_text(met.ratio).plain == "0.80 !"
 
 
 def test_no_result_can_hold_nan() -> None:

@@ -17,7 +17,7 @@ def peers_blocks(peers: Peers) -> Iterator[Any]:
     """A table per neighbour, what explains the differences, and the RTX 3090 at both precisions."""
     for peer, rows in groupby(peers.rows, key=lambda row: row.peer):
         listed = list(rows)
-        yield _rows_table(peer, listed)
+        yield rows_table(peer, listed)
         yield from (f"  {note}" for note in dict.fromkeys(row.note for row in listed if row.note))
         yield from (f"  fitted: {what}" for what in dict.fromkeys(row.fitted for row in listed if row.fitted))
         yield ""
@@ -29,11 +29,13 @@ def peers_blocks(peers: Peers) -> Iterator[Any]:
     yield f"trace {trace_line(peers.provenance)}"
 
 
-def _rows_table(peer: str, rows: list[PeerRow]) -> Table:
+def rows_table(peer: str, rows: list[PeerRow]) -> Table:
+    """The rows of one neighbour."""
     table = new_table(peer, "quantity|=|=>published|=>simulated|=>ratio|=fidelity|=verdict")
     for row in rows:
         numbers = (_range(row.published, "g"), _range(row.simulated, ""))
-        table.add_row(row.quantity, row.unit, *numbers, ratio_text(row.ratio), row.fidelity, row.verdict)
+        ratio = ratio_text(row.ratio, agrees=row.verdict == "agrees")
+        table.add_row(row.quantity, row.unit, *numbers, ratio, row.fidelity, row.verdict)
     return table
 
 

@@ -89,10 +89,10 @@ def in_range(ratio: float) -> bool:
     return LOWEST_RATIO <= ratio <= HIGHEST_RATIO
 
 
-def ratio_text(ratio: float) -> Text:
-    """A ratio, marked by colour and by a sign where it is out of range."""
+def ratio_text(ratio: float, agrees: bool = False) -> Text:
+    """A ratio, marked by colour and by a sign where it is out of range, but where ranges meet that agree."""
     text = f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
-    return Text(f"{text}  ") if in_range(ratio) else Text(f"{text} {OUT_OF_RANGE}", style="yellow")
+    return Text(f"{text}  ") if agrees or in_range(ratio) else Text(f"{text} {OUT_OF_RANGE}", style="yellow")
 
 
 def trace_line(provenance: Mapping[str, Any]) -> str:
