@@ -38,7 +38,9 @@ def test_the_chosen_clocks_are_the_cheapest_that_are_fast_enough(study: ClocksSt
         assert (demand.chosen is None) == (not fast)
         if demand.chosen is not None:
             costs = {point.clocks: by_hand(point, demand.tokens_per_s) for point in fast}
-            assert costs[demand.chosen.clocks] == min(costs.values())
+            alike = [point for point in fast if costs[point.clocks] == pytest.approx(min(costs.values()), rel=1e-9)]
+            assert demand.chosen == max(alike, key=lambda point: point.run.tokens_per_s)
+            assert demand.chosen.clocks.npu_ghz == pytest.approx(0.7)  # one voltage allows all three
             assert demand.chosen.mj_at(demand.tokens_per_s) == pytest.approx(min(costs.values()))
             least, most = demand.range_mj
             assert least <= demand.chosen.mj_at(demand.tokens_per_s) <= most

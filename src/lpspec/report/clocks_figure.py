@@ -47,7 +47,7 @@ def cheapest(study: ClocksStudy, demand: float) -> PointRun | None:
         for point in study.points
         if point.reaches(demand) and (limit is None or point.run.time_to_first_token_ms <= limit)
     ]
-    return min(fast, key=lambda point: point.mj_at(demand), default=None)
+    return min(fast, key=lambda point: point.rank_at(demand), default=None)
 
 
 def _draw_energy(axes: Axes, study: ClocksStudy, demands: list[float]) -> None:

@@ -15,6 +15,7 @@ from lpspec.report.figures import (
     VERMILION,
     bare_axes,
     in_style,
+    legend_above,
 )
 
 COLOURS = (ORANGE, GREEN, BLUE, VERMILION, PURPLE, SKY)
@@ -41,7 +42,7 @@ def sustained_figure(study: SustainedStudy) -> Figure:
         power.set_ylabel("token/s")
         power.set_ylim(0, None)
         session.set_xlabel(f"length of a session begun cold (min), {limit:g} W sustained")
-        session.legend(frameon=False, loc="upper right")
+        legend_above(figure, session, min(len(study.machines), 4))
         for axes in (power, session):
             bare_axes(axes)
     return figure
