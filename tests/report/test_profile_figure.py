@@ -35,4 +35,4 @@ def test_parts_of_a_bar_add_up_to_what_is_written() -> None:
 
 def test_axes_say_their_units() -> None:
     labels = [axes.get_xlabel() for axes in FIGURE.axes]
-    assert labels == ["bit of a stream (pJ)", "die of micron-y52p (mW)", "MAC (pJ)"]
+    assert labels == ["energy of a stream (pJ/bit)", "a die of micron-y52p (mW)", "a MAC (pJ)"]

@@ -1,6 +1,8 @@
 """LP-Spec+ against LP-Spec as two figures: every case, and the pieces in those that are taken apart."""
 
+import textwrap
 from collections.abc import Sequence
+from itertools import groupby, pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -56,11 +58,23 @@ def _gains(rows: Sequence[Row]) -> Figure:
         bare_axes(axes)
     edp.set_yticks(places, [case_label(row.case) for row in rows], fontsize=6.5)
     edp.set_ylim(len(rows) - 0.4, -0.6)
-    for place in range(1, len(rows)):
-        if rows[place].case.shows != rows[place - 1].case.shows:
+    for place, (before, row) in enumerate(pairwise(rows), 1):
+        if row.case.shows != before.case.shows:
             for axes in (edp, speed):
                 axes.axhline(place - 0.5, color=GREY, lw=0.4)
+    _name_groups(speed, [row.case.shows for row in rows])
     return figure
+
+
+def _name_groups(axes: Axes, groups: Sequence[str]) -> None:
+    """Beside the rows what those of a group show."""
+    begin = 0
+    for name, rows in groupby(groups):
+        count = len(list(rows))
+        at = (1, begin + (count - 1) / 2)
+        said = textwrap.fill(name, 10)
+        axes.annotate(said, at, (3, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=6)
+        begin += count
 
 
 def _pieces(result: Beyond) -> Figure:

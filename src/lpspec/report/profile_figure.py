@@ -72,7 +72,7 @@ def _draw_streams(axes: Axes, prices: Sequence[StreamPrices]) -> None:
     axes.set_yticks(range(len(prices)), [prices_name(p) for p in prices])
     axes.set_ylim(len(prices) - 0.4, -0.6)
     axes.set_xlim(0, 1.25 * longest)
-    axes.set_xlabel("bit of a stream (pJ)")
+    axes.set_xlabel("energy of a stream (pJ/bit)")
 
 
 def _draw_waiting(axes: Axes, priced: Sequence[StreamPrices]) -> None:
@@ -92,7 +92,7 @@ def _draw_waiting(axes: Axes, priced: Sequence[StreamPrices]) -> None:
     axes.set_yticks(range(len(WAITING)), WAITING)
     axes.set_ylim(len(WAITING) - 0.4, -0.6)
     axes.set_xlim(0, 1.35 * max((mw for _, _, mw in bars), default=1.0))
-    axes.set_xlabel(f"die of {priced[0].name} (mW)" if len(priced) == 1 else "die (mW)")
+    axes.set_xlabel(f"a die of {priced[0].name} (mW)" if len(priced) == 1 else "a die (mW)")
     if len(priced) > 1:
         axes.legend(frameon=False, loc="lower right")
 
@@ -106,4 +106,4 @@ def _draw_macs(axes: Axes, profiles: Sequence[StreamPrices]) -> None:
     axes.set_yticks(range(len(profiles)), [prices.name for prices in profiles])
     axes.set_ylim(len(profiles) - 0.4, -0.6)
     axes.set_xlim(0, 1.7 * max(prices.machine["mac_fp16"] for prices in profiles))
-    axes.set_xlabel("MAC (pJ)")
+    axes.set_xlabel("a MAC (pJ)")
