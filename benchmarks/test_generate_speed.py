@@ -19,7 +19,7 @@ from lpspec.decoding.generate import Generation, Price, fixed_size
 from lpspec.experiments.decoder import Decoder, fresh_drafter, load_decoder
 from lpspec.experiments.machine import machine_prices
 from lpspec.experiments.speed_curve import DTP, NONE, PROMPTS, CurveWork, SpeedCurve, measure_curve
-from lpspec.experiments.step_pricing import live_costs, priced_model
+from lpspec.experiments.step_pricing import live_costs, with_real_heads
 from lpspec.experiments.systems import make_system
 from lpspec.scenario.names import BACKENDS
 
@@ -82,7 +82,7 @@ def one_thread() -> Iterator[None]:
 def price_of(way: Way, decoder: Decoder) -> Price:
     if way.size is not None:
         return fixed_size(way.size)
-    system = make_system("lp-spec", priced_model(decoder.model.config.spec, decoder.drafter))
+    system = with_real_heads(make_system("lp-spec", decoder.model.config.spec), decoder.drafter)
     rows = live_costs(system, decoder.drafter, 1, 1023).prices("edp")[0]
     return lambda context: rows[context - 1]
 
