@@ -117,21 +117,25 @@ class Prices:
 
     def work(self, job: Job) -> Work:
         """What is run for it: at the pace of MACs that ends sooner."""
-        if job.slower is not None and self._itself(job.slower)[CK] < self._itself(job)[CK]:
-            return job.slower.work
-        return job.work
+        if job.slower is None:
+            return job.work
+        return min((job, job.slower), key=lambda one: float(self._itself(one, self.refresh_intervals)[CK])).work
 
-    def exact(self, job: Job) -> FloatArray:
-        """What a copy takes when it is run by itself, at the pace of MACs that ends it sooner: float64 [COUNTED]."""
+    def exact(self, job: Job, refresh_intervals: int = 0) -> FloatArray:
+        """What a copy takes when it is run by itself, at the pace of MACs that ends it sooner: float64 [COUNTED].
+
+        Copies fill as many refresh intervals as is said here, or all of these prices' if that is more.
+        """
         paces = (job,) if job.slower is None else (job, job.slower)
-        return min((self._itself(one) for one in paces), key=lambda counts: float(counts[CK]))
+        intervals = max(refresh_intervals, self.refresh_intervals)
+        return min((self._itself(one, intervals) for one in paces), key=lambda counts: float(counts[CK]))
 
-    def _itself(self, job: Job) -> FloatArray:
+    def _itself(self, job: Job, refresh_intervals: int) -> FloatArray:
         if job.run is not None:
             run = job.run
-            return _remembered((job.key, "run", self.refresh_intervals), lambda: run().counts)
+            return _remembered((job.key, "run", refresh_intervals), lambda: run().counts)
         alone = self.alone(job)
-        return in_the_long_run(alone, self.added(job, alone, self.refresh_intervals), self.device).counts
+        return in_the_long_run(alone, self.added(job, alone, refresh_intervals), self.device).counts
 
     def alone(self, job: Job) -> FloatArray:
         """A copy without refresh, float64 [COUNTED]."""

@@ -26,6 +26,7 @@ class Phase:
         self.place: Place = ()
         self.alone = self.added = np.zeros(COUNTED)
         self.off_step = self.bare_error = 0.0
+        self.refreshed_itself = False  # what refresh adds is of a run of the whole phase
         self.weight = times * job.kin.ck  # CK of all its copies, about
 
     def take(self, place: Place, alone: FloatArray) -> None:

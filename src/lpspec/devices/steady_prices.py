@@ -59,6 +59,14 @@ BARE_ROWS_ERROR, BARE_ROWS_LEFT = 0.03, 0.001
 nearly fill the bus, assumed: one was 2.2 % off, as reads fit into some of its pauses. What is left of it, assumed,
 where a shorter one of its kind says by how much: one was 0.41 % off, of which 0.04 % were left."""
 
+LATE_ERROR, BRIEF_LATE_ERROR = 0.0015, 0.004
+"""Relative error by what refresh adds to products whose reads would end in time but for refresh, or end later still, by
+a part of them, assumed: twelve tiles of 56 to 97 were at most 0.17 % off the whole, two to six at most 0.5 %."""
+
+BARE_REFRESH_ERROR, BARE_LATE_ERROR = 0.002, 0.025
+"""The same of products of bare rows beside reads that end in time, and of those that do not: 36 were at most 0.3 % and
+2.4 % off."""
+
 BRIEF_RUN, CROWDED_RUN = 4, 8
 """Refresh intervals of the shortest run, and at least of the two that tell what reads make of it: a run over n of them
 was at most 3 % / n off, of products 0.1 % from 64 on."""
@@ -72,6 +80,9 @@ TILES_BEFORE = 2
 
 OWN_RUN = 1e-4
 """Relative error of all time by a phase that may keep in step from which on it has a run of its own."""
+
+LONGEST_OWN_RUN = 256
+"""Refresh intervals of a run of a phase by itself on which all of the time hangs; the fewer, the less does."""
 
 MOST_OF_SHAPE = 8
 """Phases, at most, whose mean is taken where those of a shape differ in length: each keeps in step with refresh in its
@@ -267,20 +278,33 @@ class SteadyPrices(Prices):
         if kin.bursts == 0 or kin.brief is None or phase.place[-1] == "busy" or kin.brief is kin.shorter:
             return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         added = self._added_by(phase, kin.shorter(0), (intervals, share))
+        if self._is_late(phase, added) and not self._bare_rows:
+            return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         if not self._crowded(phase):
             return np.where(_of_reads(), self._added_by(phase, kin.brief(kin.bursts), (BRIEF_RUN, 0.0)), added)
         with_reads, without = (self._added_by(phase, kin.brief(n), (CROWDED_RUN, 0.0)) for n in (kin.bursts, 0))
         return added + with_reads - without
+
+    def _is_late(self, phase: Phase, added: FloatArray) -> bool:
+        """Whether reads beside a product end in its time only where nothing is refreshed, or not even there."""
+        if not phase.kin.bursts or not phase.kin.shape:
+            return False
+        refreshing = float(added[CK]) / self.device.timing.nREFI.n
+        return phase.place[-1] == "busy" or self._bus_share(phase) + refreshing >= 1
 
     def _bound_part(self, phase: Phase, intervals: int, share: float) -> Job:
         """One that refreshes like it: where the bus binds, of no more tiles than a small share of the time asks for."""
         kin = phase.kin
         assert kin.shorter is not None
         found = kin.shorter(kin.bursts)
-        if kin.part is None or not self._goes_by_tiles(phase, share):
-            return found
-        few = kin.part(max(1, ceil(kin.tiles * intervals / self._intervals(phase.alone))), kin.bursts)
-        return few if few.kin is not None and found.kin is not None and few.kin.ck < found.kin.ck else found
+        if kin.part is not None and kin.bursts and not self._bare_rows:
+            if share >= HEAVY_SHARE:
+                found = phase.run
+            elif share < FULL_SHARE:
+                few = kin.part(max(1, ceil(kin.tiles * intervals / self._intervals(phase.alone))), kin.bursts)
+                found = min(found, few, key=_ck)
+        phase.refreshed_itself = found.key == phase.run.key
+        return found
 
     def _goes_by_tiles(self, phase: Phase, share: float) -> bool:
         """Whether some tiles show what refresh adds to all: little of the time hangs on it, and rows are not bare."""
@@ -335,16 +359,33 @@ class SteadyPrices(Prices):
         for phase in sorted(phases, key=lambda phase: -phase.weight * error[phase]):
             if doubt + REFRESH_ERROR <= ALLOWED_ERROR:
                 break
-            self._counts[phase.job.key] = self.exact(phase.job)
-            doubt -= phase.weight * error[phase] / total
+            share = phase.weight / total
+            self._counts[phase.job.key] = self.exact(phase.job, _intervals(share, LONGEST_OWN_RUN))
+            doubt -= share * error[phase]
         streams = sum(phase.weight for phase in phases if phase.job.kin is not None and phase.job.kin.long) / total
         assert self.bound is not None
         self.bound = max(self.bound, doubt + REFRESH_ERROR + streams * STREAM_ERROR)
 
     def _error(self, phase: Phase) -> float:
         """Relative error of its time, about."""
-        found = self._families[phase.place].error + self._crowded(phase) * CROWDED_ERROR
+        found = self._families[phase.place].error + self._error_of_reads(phase)
         return found + phase.bare_error + phase.off_step
+
+    def _error_of_reads(self, phase: Phase) -> float:
+        """The same by refresh while the NPU reads beside a program."""
+        if not self._is_late(phase, phase.added):
+            is_bare = bool(phase.kin.shape) and self._has_bare_rows(phase)
+            return self._crowded(phase) * CROWDED_ERROR + is_bare * BARE_REFRESH_ERROR
+        if self._bare_rows:
+            return BARE_LATE_ERROR
+        is_light = phase.weight / self._total < FULL_SHARE
+        return 0.0 if phase.refreshed_itself else BRIEF_LATE_ERROR if is_light else LATE_ERROR
+
+
+def _ck(job: Job) -> float:
+    """About how many CK a phase that is like others takes."""
+    assert job.kin is not None
+    return job.kin.ck
 
 
 def _intervals(share: float, most: int) -> int:
