@@ -1,7 +1,10 @@
 """CoSine over sequential speculation: both headline numbers, and which part of it is worth more."""
 
+from typing import Any
+
 import pytest
 
+from lpspec.experiments import cosine
 from lpspec.experiments.cosine import (
     BY_DOMAIN,
     LESS_LATENCY,
@@ -35,3 +38,19 @@ def test_verification_is_bytes_over_bandwidth() -> None:
 def test_tokens_per_pass_lie_between_one_domain_and_what_all_drafters_know() -> None:
     tokens = tokens_per_pass()
     assert BY_DOMAIN[0] < tokens["one drafter"] < tokens["routed"] < tokens["routed and fused"] < BY_DOMAIN[-1]
+
+
+@pytest.mark.parametrize(
+    ("assumed", "percent"),
+    [({"common": 0.8}, 26), ({"common": 0.001}, 69), ({"cooperating": 4}, 71), ({"elsewhere": 0.7}, 46)],
+)
+def test_what_other_assumptions_give_is_what_the_note_says(
+    monkeypatch: pytest.MonkeyPatch, assumed: dict[str, Any], percent: int
+) -> None:
+    """Nothing is fitted, but the numbers hang on assumptions that nobody published."""
+    other = cosine._assumed()._replace(**assumed)
+    monkeypatch.setattr(cosine, "_assumed", lambda: other)
+    monkeypatch.setattr(cosine, "tokens_per_pass", cosine.tokens_per_pass.__wrapped__)
+    assert next(cosine_rows()).simulated[0] == pytest.approx(percent, abs=0.5)
+    if "elsewhere" not in assumed:
+        assert f"+{percent}" in ROWS["cosine_throughput"].note

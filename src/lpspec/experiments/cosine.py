@@ -40,7 +40,9 @@ DRAFTS = 4
 BATCH, PROMPT, NEW_TOKENS, REQUESTS = 16, 256, 128, 200
 NOTE = (
     f"batch {BATCH}, chains of {DRAFTS} drafts, {{}} drafters a request; fusion by the best rank of any, an upper "
-    "bound; a step takes the longer of drafting and verification, as between two halves of a batch"
+    "bound; a step takes the longer of drafting and verification, as between two halves of a batch; what decides is "
+    "assumed: drafters that guess alike at 80 or 0.1 % of positions, in place of 50, give +26 or +69 %, and four of "
+    "them +71 %"
 )
 
 _70B = {"layers": 80, "hidden_size": 8192, "intermediate_size": 28672, "heads": 64, "kv_heads": 8, "head_dim": 128}
