@@ -18,7 +18,7 @@ from lpspec.allocation.placement import NoRoomError, PlacedGemm
 from lpspec.arrays import BoolArray, IntArray
 from lpspec.devices.pim import LpddrPim
 from lpspec.devices.pim_format import format_of
-from lpspec.llm.counts import ceil_div
+from lpspec.llm.counts import Count, ceil_div
 from lpspec.llm.operators import Attention
 from lpspec.machine.platform_spec import MemorySpec
 
@@ -154,18 +154,22 @@ class _Deal(NamedTuple):
     row_columns: int
     split: frozenset[str]
 
-    def taken_bytes(self, p: PlacedGemm, tile: int, first: int) -> IntArray:
-        """Room that a tile takes on every PIM rank, the first slice of the product being on rank ``first``."""
+    def taken_bytes(self, p: PlacedGemm, first: int) -> IntArray:
+        """Room that each tile takes on every PIM rank, int64 [tiles, ranks]; the first slice lies on rank ``first``."""
         width = format_of(p.gemm).lanes(self.slice_columns)
-        slices = ceil_div(p.columns(tile + 1) - p.columns(tile), width)
-        left = slices % self.at_once if p.gemm.name in self.split else 0
-        start, slice_bytes = tile * self.at_once + first, width * p.gemm.column_bytes
-        whole = np.bincount((np.arange(slices - left) + start) % self.ranks, minlength=self.ranks)
-        parts = np.bincount((np.arange(self.at_once) + start + slices - left) % self.ranks, minlength=self.ranks)
+        slices = ceil_div(_tiles_columns(p)[:, None], width)
+        left = slices % self.at_once * (p.gemm.name in self.split)
+        start, slice_bytes = np.arange(p.tiles)[:, None] * self.at_once + first, width * p.gemm.column_bytes
+        whole, parts = self._in_turn(slices - left, start), self._in_turn(self.at_once, start + slices - left)
         rows = ceil_div(p.gemm.k, self.row_columns)
         part_bytes = ceil_div(slice_bytes * ceil_div(rows, self.at_once), rows)
         taken: IntArray = whole * slice_bytes + parts * (left * part_bytes)
         return taken
+
+    def _in_turn(self, slices: Count, start: IntArray) -> IntArray:
+        """How many of some slices lie on every rank, the first one on ``start``: int64 [tiles, ranks]."""
+        behind = (np.arange(self.ranks) - start) % self.ranks
+        return np.asarray((slices - behind + self.ranks - 1) // self.ranks)
 
 
 @lru_cache(16)
@@ -176,7 +180,7 @@ def _dealt(placed: tuple[PlacedGemm, ...], deal: _Deal) -> tuple[tuple[tuple[str
     for p, copy in _copies(placed):
         first = int(load.argmin())
         if (p, first) not in rooms:  # of the copies of a product many begin on the same rank
-            rooms[p, first] = np.array([deal.taken_bytes(p, tile, first) for tile in range(p.tiles)])
+            rooms[p, first] = deal.taken_bytes(p, first)
         on_pim.append(rooms[p, first])
         load += on_pim[-1].sum(axis=0)
         label += [(p.gemm.name, copy, tile) for tile in range(p.tiles)]
@@ -190,9 +194,12 @@ def _dealt(placed: tuple[PlacedGemm, ...], deal: _Deal) -> tuple[tuple[tuple[str
 
 def _tiles_bytes(p: PlacedGemm) -> IntArray:
     """Weights in each tile of a copy: int64 [tiles]."""
-    ends = np.minimum(np.arange(p.tiles + 1) * p.tile_columns, p.gemm.n)
-    content: IntArray = np.diff(ends) * p.gemm.column_bytes
-    return content
+    return _tiles_columns(p) * p.gemm.column_bytes
+
+
+def _tiles_columns(p: PlacedGemm) -> IntArray:
+    """Columns of each tile: int64 [tiles]."""
+    return np.diff(np.minimum(np.arange(p.tiles + 1) * p.tile_columns, p.gemm.n))
 
 
 def held_blocks(placed: Sequence[PlacedGemm]) -> BoolArray:
