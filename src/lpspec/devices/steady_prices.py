@@ -60,8 +60,12 @@ nearly fill the bus, assumed: one was 2.2 % off, as reads fit into some of its p
 where a shorter one of its kind says by how much: one was 0.41 % off, of which 0.04 % were left."""
 
 LATE_ERROR, BRIEF_LATE_ERROR = 0.0015, 0.004
-"""Relative error by what refresh adds to products whose reads would end in time but for refresh, or end later still, by
-a part of them, assumed: twelve tiles of 56 to 97 were at most 0.17 % off the whole, two to six at most 0.5 %."""
+"""Relative error by what refresh adds to products whose reads would end in time but for it, or end later still, by a
+part of them, assumed: twelve tiles of 56 to 97 were at most 0.17 % off, once 1.2 %, two to six at most 0.5 %."""
+
+LATE, WHOLE_SHARE = 0.94, 0.13
+"""Share of a product's time, refresh included, from which on reads count as late: they were at 0.947; and of all time,
+from which on such a product refreshes as a whole."""
 
 BARE_REFRESH_ERROR, BARE_LATE_ERROR = 0.002, 0.025
 """The same of products of bare rows beside reads that end in time, and of those that do not: 36 were at most 0.3 % and
@@ -78,11 +82,9 @@ so many intervals, until refreshes have met all of their places; and so do those
 TILES_BEFORE = 2
 """Tiles that go before a long copy of a product that the bus binds: debts of refresh are at their most by then."""
 
-OWN_RUN = 1e-4
-"""Relative error of all time by a phase that may keep in step from which on it has a run of its own."""
-
-LONGEST_OWN_RUN = 256
-"""Refresh intervals of a run of a phase by itself on which all of the time hangs; the fewer, the less does."""
+OWN_RUN, LONGEST_OWN_RUN = 1e-4, 256
+"""Relative error of all time by a phase that may keep in step from which on it has a run of its own; refresh intervals
+of one on which all of the time hangs."""
 
 MOST_OF_SHAPE = 8
 """Phases, at most, whose mean is taken where those of a shape differ in length: each keeps in step with refresh in its
@@ -289,8 +291,7 @@ class SteadyPrices(Prices):
         """Whether reads beside a product end in its time only where nothing is refreshed, or not even there."""
         if not phase.kin.bursts or not phase.kin.shape:
             return False
-        refreshing = float(added[CK]) / self.device.timing.nREFI.n
-        return phase.place[-1] == "busy" or self._bus_share(phase) + refreshing >= 1
+        return phase.place[-1] == "busy" or self._bus_share(phase) + self._intervals(added) >= LATE
 
     def _bound_part(self, phase: Phase, intervals: int, share: float) -> Job:
         """One that refreshes like it: where the bus binds, of no more tiles than a small share of the time asks for."""
@@ -298,7 +299,7 @@ class SteadyPrices(Prices):
         assert kin.shorter is not None
         found = kin.shorter(kin.bursts)
         if kin.part is not None and kin.bursts and not self._bare_rows:
-            if share >= HEAVY_SHARE:
+            if share >= WHOLE_SHARE:
                 found = phase.run
             elif share < FULL_SHARE:
                 few = kin.part(max(1, ceil(kin.tiles * intervals / self._intervals(phase.alone))), kin.bursts)
@@ -368,18 +369,17 @@ class SteadyPrices(Prices):
 
     def _error(self, phase: Phase) -> float:
         """Relative error of its time, about."""
-        found = self._families[phase.place].error + self._error_of_reads(phase)
-        return found + phase.bare_error + phase.off_step
+        return self._families[phase.place].error + self._error_of_reads(phase) + phase.bare_error + phase.off_step
 
     def _error_of_reads(self, phase: Phase) -> float:
         """The same by refresh while the NPU reads beside a program."""
         if not self._is_late(phase, phase.added):
-            is_bare = bool(phase.kin.shape) and self._has_bare_rows(phase)
-            return self._crowded(phase) * CROWDED_ERROR + is_bare * BARE_REFRESH_ERROR
+            is_bare = phase.kin.shape and self._has_bare_rows(phase)
+            return self._crowded(phase) * CROWDED_ERROR + (BARE_REFRESH_ERROR if is_bare else 0.0)
         if self._bare_rows:
             return BARE_LATE_ERROR
-        is_light = phase.weight / self._total < FULL_SHARE
-        return 0.0 if phase.refreshed_itself else BRIEF_LATE_ERROR if is_light else LATE_ERROR
+        of_part = BRIEF_LATE_ERROR if phase.weight / self._total < FULL_SHARE else LATE_ERROR
+        return 0.0 if phase.refreshed_itself else of_part
 
 
 def _ck(job: Job) -> float:
