@@ -59,13 +59,13 @@ BARE_ROWS_ERROR, BARE_ROWS_LEFT = 0.03, 0.001
 nearly fill the bus, assumed: one was 2.2 % off, as reads fit into some of its pauses. What is left of it, assumed,
 where a shorter one of its kind says by how much: one was 0.41 % off, of which 0.04 % were left."""
 
-LATE_ERROR, BRIEF_LATE_ERROR = 0.0015, 0.004
+LATE_ERROR, BRIEF_LATE_ERROR = 0.001, 0.003
 """Relative error by what refresh adds to products whose reads would end in time but for it, or end later still, by a
 part of them, assumed: twelve tiles of 56 to 97 were at most 0.17 % off, once 1.2 %, two to six at most 0.5 %."""
 
-LATE, WHOLE_SHARE = 0.94, 0.13
+LATE, LATE_SHARE, WHOLE_SHARE = 0.94, 0.1, 0.13
 """Share of a product's time, refresh included, from which on reads count as late: they were at 0.947; and of all time,
-from which on such a product refreshes as a whole."""
+from which on such a product refreshes as some of its tiles do with their reads, and as a whole."""
 
 BARE_REFRESH_ERROR, BARE_LATE_ERROR = 0.002, 0.025
 """The same of products of bare rows beside reads that end in time, and of those that do not: 36 were at most 0.3 % and
@@ -280,7 +280,7 @@ class SteadyPrices(Prices):
         if kin.bursts == 0 or kin.brief is None or phase.place[-1] == "busy" or kin.brief is kin.shorter:
             return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         added = self._added_by(phase, kin.shorter(0), (intervals, share))
-        if self._is_late(phase, added) and not self._bare_rows:
+        if share >= LATE_SHARE and self._is_late(phase, added) and not self._bare_rows:
             return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         if not self._crowded(phase):
             return np.where(_of_reads(), self._added_by(phase, kin.brief(kin.bursts), (BRIEF_RUN, 0.0)), added)
