@@ -3,7 +3,7 @@
 Prices do not count, only the loop over the steps; on two of the machines the best tree changes often. The steps are
 counted beside it, since both builds must take as many.
 
-    python benchmarks/earlier_build.py benchmarks/replay_speed.py --revision 1fbe57f
+    python benchmarks/earlier_build.py benchmarks/replay_speed.py
 """
 
 import json
