@@ -195,10 +195,20 @@ def test_products_beside_reads_that_refresh_ends_late_are_within_the_bound(
     assert abs(off) <= some.error_bound <= 1e-3
 
 
-@pytest.mark.parametrize("rate", ["8533 Mbps", "9600 Mbps"])
-def test_a_prompt_is_within_the_bound_too(rate: str) -> None:
+LPDDR5X = {"memory.dram_ranks": "1", "pim.concurrent_ranks": "1", "pim.alus": "2", "pim.mode_switch": "100 ns"}
+
+
+@pytest.mark.parametrize(
+    ("system", "model", "changes"),
+    [
+        ("lp-spec", "llama3.2-1b", {"memory.data_rate": "8533 Mbps"}),
+        ("lp-spec", "llama3.2-1b", {"memory.data_rate": "9600 Mbps"}),
+        ("lp-spec-lpddr5x", "llama3.2-3b", LPDDR5X),
+    ],
+)
+def test_a_prompt_is_within_the_bound_too(system: str, model: str, changes: dict[str, str]) -> None:
     """Its streams are longer than any of decoding; at 9600 Mbps rows keep no step with refresh."""
-    combined = make_system("lp-spec", load_model("llama3.2-1b"), Scenario(changes={"memory.data_rate": rate}))
+    combined = make_system(system, load_model(model), Scenario(changes=changes))
     some = command_costs(combined, 128, 8)
     exact = command_costs(replace(combined, exact=True), 128, 8, refresh_intervals=256)
     assert some is not None

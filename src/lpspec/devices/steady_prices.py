@@ -34,7 +34,7 @@ REFRESH_ERROR = 0.0005
 at most 0.023 % off, of which four against exact runs of 256 refresh intervals at most 0.014 %."""
 
 ALLOWED_ERROR = 0.001
-"""Relative error of all that is priced beyond which phases are run by themselves."""
+"""Relative error of all time beyond which phases are run by themselves, and the least bound: errors are assumed."""
 
 LIGHT_SHARE = 0.01
 """Share of the time from which on phases of one shape have a run of their own for refresh: copies that are near a whole
@@ -105,7 +105,7 @@ class SteadyPrices(Prices):
     def __init__(self, device: DieSpec, controller: Controller, refresh_intervals: int) -> None:
         """Take the die of every rank, the controller's policies, and how many refresh intervals an exact run fills."""
         super().__init__(device, controller, refresh_intervals)
-        self.bound, self._burst_ck, pim = REFRESH_ERROR, device.burst_ck, device.pim_side
+        self.bound, self._burst_ck, pim = ALLOWED_ERROR, device.burst_ck, device.pim_side
         self._bare_rows = pim is not None and pim.banks_per_mpu.n == 1
         self._expected: dict[Place, tuple[Job, float]] = {}
         self._counts: dict[Place, FloatArray] = {}
