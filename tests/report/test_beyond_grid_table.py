@@ -33,7 +33,7 @@ def test_a_row_that_is_worse_in_the_mean_is_named() -> None:
 def test_a_row_that_is_worse_with_the_turns_of_the_trace_alone_is_named_too() -> None:
     said = lines(row("heads-by-depth", 1.0002, Sampled(0.998, 1.0, 0.999, 1.0006, 1, 20)))
     assert said[1:] == [
-        "worse by luck  heads-by-depth, llama2-7b, 512 tokens, batch 16, attacc: +0.020% with the very turns of the "
-        "trace, -0.100% in the mean of 20 samples, 95 in 100 between -0.20% and +0.00%, 1 worse, by 0.060% at most"
+        "worse with the trace's own turns  heads-by-depth, llama2-7b, 512 tokens, batch 16, attacc: +0.020%, -0.100% "
+        "in the mean of 20 samples, 95 in 100 between -0.20% and +0.00%, 1 worse, by 0.060% at most"
     ]
     assert lines(row("heads-by-depth", 0.99, Sampled(0.98, 1.0, 0.99, 0.995, 0, 20)))[1:] == []

@@ -35,8 +35,8 @@ def grid_blocks(result: Beyond) -> Iterator[Any]:
             yield f"worse in EDP  {row.piece}, {_where(row)}: {_said(row)}"
     for row in rows:
         if row.edp_ratio > ROUNDING and _mean_edp(row) <= ROUNDING:
-            of_trace = f"{row.edp_ratio - 1:+.3%} with the very turns of the trace"
-            yield f"worse by luck  {row.piece}, {_where(row)}: {of_trace}, {_said(row)}"
+            own = f"{row.edp_ratio - 1:+.3%}"
+            yield f"worse with the trace's own turns  {row.piece}, {_where(row)}: {own}, {_said(row)}"
     for case, name, why in result.refused:
         yield f"left out  {case_label(case)}, {case.context} tokens, {name}: {why}"
 
