@@ -117,7 +117,8 @@ def in_ns(constant: Any, ck_ns: float) -> Any:
     if cycles is None:
         return constant
     at = f"{cycles[1]} CK of {ck_ns:.6g} ns"
-    return {**constant, "value": f"{float(cycles[1]) * ck_ns!r} ns", "source": f"{at}: {constant.get('source', '')}"}
+    ns = f"{float(cycles[1]) * ck_ns:.12g} ns"  # rounded, lest what arithmetic adds takes it past a limit
+    return {**constant, "value": ns, "source": f"{at}: {constant.get('source', '')}"}
 
 
 def in_whole_ck(timing: Mapping[str, Any], ck_ns: float, at_most: frozenset[str]) -> dict[str, Any]:
