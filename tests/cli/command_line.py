@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,23 @@ def run_command(argv: Sequence[str]) -> Said:
             code = int(stop.code or 0)
     # which test is the first to compile is chance; tests/cli/test_compiled_loops.py sees to what is said then
     return Said(code, out.getvalue(), err.getvalue().replace(f"{NOTICE}\n", ""))
+
+
+def document(said: Said) -> dict[str, Any]:
+    """What a command that succeeded printed as JSON."""
+    assert said.code == 0, said.err
+    found: dict[str, Any] = json.loads(said.out)
+    return found
+
+
+def assert_refused(said: Said, *hints: str) -> None:
+    """One line on the error stream that says why, exit code 2, and nothing printed."""
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert said.err.startswith("lpspec: ")
+    assert said.err.endswith("\n")
+    assert len(said.err) <= 201
+    for hint in hints:
+        assert hint in said.err
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Said
+from command_line import Said, assert_refused
 
 from lpspec.decoding.draft_trace import DraftTrace, demo_draft_trace
 from lpspec.speculation.rank_trace import load_trace
@@ -85,9 +85,7 @@ def test_a_bad_line_is_said_with_its_number_and_nothing_is_written(lpspec: Calla
     ):
         (folder / name).write_text(text)
         said = lpspec("acceptance", name, "--to", "out.npz")
-        assert (said.code, said.out) == (2, "")
-        assert said.err.count("\n") == 1
-        assert hint in said.err
+        assert_refused(said, hint)
     (folder / "binary.log").write_bytes(b"\xff\xfe\x00")
     assert "no text in UTF-8" in lpspec("acceptance", "binary.log").err
     assert not (folder / "out.npz").exists()

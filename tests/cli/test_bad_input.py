@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Said
+from command_line import Said, assert_refused
 
 BAD = [
     (["compar"], "did you mean 'compare'"),
@@ -90,15 +90,6 @@ BAD = [
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def assert_refused(said: Said, hint: str) -> None:
-    assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("lpspec: ")
-    assert said.err.count("\n") == 1
-    assert len(said.err) <= 201
-    assert said.err.endswith("\n")
-    assert hint in said.err
 
 
 @pytest.mark.parametrize(("argv", "hint"), BAD, ids=[" ".join(argv)[:50] for argv, _ in BAD])

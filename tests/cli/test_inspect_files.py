@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Said
+from command_line import Said, assert_refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +28,4 @@ def test_a_files_weights_are_shown_by_class_and_type(lpspec: Callable[..., Said]
 @pytest.mark.parametrize("name", ["gone.gguf", "gone.safetensors", "gone.safetensors.index.json"])
 def test_a_missing_file_is_one_line(lpspec: Callable[..., Said], name: str) -> None:
     said = lpspec("inspect", name)
-    assert (said.code, said.out) == (2, "")
-    assert name in said.err
-    assert said.err.count("\n") == 1
+    assert_refused(said, name)

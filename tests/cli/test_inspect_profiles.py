@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Said
+from command_line import Said, assert_refused
 
 from lpspec.machine.loading import profile_names
 
 Lpspec = Callable[..., Said]
-
-
-def assert_refused(said: Said, hint: str) -> None:
-    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
-    assert hint in said.err
 
 
 def beside(lpspec: Lpspec, *argv: str) -> dict[str, Any]:

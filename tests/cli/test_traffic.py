@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Said
+from command_line import Said, assert_refused
 
 from lpspec.errors import InputError
 from lpspec.experiments.traffic import Policy
@@ -79,8 +79,7 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     said = lpspec(*QUICK, *argv.split(), "--json", "out.json")
-    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
-    assert hint in said.err
+    assert_refused(said, hint)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Said
+from command_line import Said, assert_refused
 
 from lpspec.api import compare
 from lpspec.errors import InputError
@@ -237,6 +237,5 @@ def test_wrong_input_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     said = lpspec(*argv)
-    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
-    assert why in said.err
+    assert_refused(said, why)
     assert list(tmp_path.iterdir()) == []
