@@ -164,7 +164,7 @@ def results(platform: PlatformSpec, model: ModelSpec) -> list[Level]:
     for size in (1, 4, 9, 34, 64):  # at 34 the split of tiles goes by energy, too
         step = (np.array([value]) for value in (0, size, 1 if size > 1 else 0, 0, 4 if size > 1 else 0))
         found.append(priced(system, commands.decode(*step), (1, 1)))
-    found.append(priced(system, commands.prefill(), (1, 1)))
+    found.append(priced(system, commands.prefill(commands.first_context), (1, 1)))
     ns, pj = (np.array([one[part].sum() for one in found]) for part in (0, 1))
     return [closed, level(platform, ns, pj)]
 

@@ -21,7 +21,7 @@ from lpspec.simulation.draft_cache import KEY_BLOCK
 from lpspec.simulation.pass_parts import Parts, Span, verify_parts
 from lpspec.simulation.price_grid import priced
 from lpspec.simulation.serving_state import NO_BUSY, Clock
-from lpspec.simulation.step_phases import Phase, PhasePlanner, cost_of
+from lpspec.simulation.step_phases import Phase, PhasePlanner
 from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.pass_prices import LevelPrices
 
@@ -178,7 +178,11 @@ class BatchCommands:
             [(row, count) for row, count in zip(rows, counts, strict=True) if row not in table]
             for (rows, counts), table in zip(asked, self._tables, strict=True)
         ]
-        for parts in (range(FIRST), range(FIRST, len(new))):  # verification before drafting, as of one request
+        for place in np.flatnonzero(tally.prompts).tolist():
+            if place not in self._prompts:
+                self._prompts[place] = self.commands.prefill(int(self.costs.span.prompts[place]))
+        # Prompts, verification, then drafting, as of one request.
+        for parts in (range(FIRST), range(FIRST, len(new))):
             for part in parts:
                 if new[part]:
                     rows, counts = zip(*new[part], strict=True)
@@ -188,11 +192,6 @@ class BatchCommands:
                     rows, _ = zip(*new[part], strict=True)
                     priced_now = self._kinds[part].table(np.array(rows))
                     self._tables[part] |= dict(zip(rows, priced_now, strict=True))
-        planner = self.commands.planner
-        for place in np.flatnonzero(tally.prompts).tolist():
-            if place not in self._prompts:
-                tokens = int(self.costs.span.prompts[place])
-                self._prompts[place] = cost_of(planner.prefill(tokens), planner.memory)
         for part, own in self._own.items():
             own.learn(self._tables[part])
         return any(new)

@@ -218,9 +218,9 @@ class CommandCosts:
         moves = _Counted(turn)(np.column_stack([before, placement]), before != placement)
         return _together((self._migration, *moves))
 
-    def prefill(self) -> Cost:
-        """Cost of the pass over the prompt."""
-        phases = self.planner.prefill(self.first_context)
+    def prefill(self, tokens: int) -> Cost:
+        """Cost of the pass over a prompt of so many tokens."""
+        phases = self.planner.prefill(tokens)
         for phase in phases:
             for asked in phase.memory.asked:
                 asked.expect(np.array([float(phase.copies)]))
