@@ -69,6 +69,14 @@ def listed(items: Sequence[str], room: int, separator: str = ", ") -> str:
     return separator.join(items[:1]) + (f" and {len(items) - 1} more" if len(items) > 1 else "")
 
 
+def exactly(number: float) -> str:
+    """A number in as few digits as no other has: one a little past a limit is not shown as the limit."""
+    short = f"{number:g}"
+    if float(short) == number:
+        return short
+    return str(int(number)) if float(number).is_integer() else repr(float(number))
+
+
 def shown(text: str, width: int = _PATH_SHOWN) -> str:
     """A name, path or value that the user gave, on one line; of a long one only its end."""
     text = printable(text)

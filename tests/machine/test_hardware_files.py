@@ -169,12 +169,18 @@ def test_an_error_says_its_path_and_what_is_allowed(tmp_path: Path, text: str, s
         ("npu.scratchpad", "1e6 GiB", "64 B to 16 GiB"),
         ("pim.mac_interval", "1 ms", "0.1 ns to 1000 ns"),
         ("static_power", "1e9 W", "0 W to 10000 W"),
+        ("memory.timing.nRFCab", "1048577", "1 CK to 1048576 CK"),
     ],
 )
 def test_implausible_values_are_refused_with_the_range(key: str, value: str, allowed: str) -> None:
     line = refused("lp-spec", **{key: value})
     assert line.startswith(f"platform 'lp-spec': {key}: ")
     assert line.endswith(f"is out of range: allowed is {allowed}")
+
+
+def test_a_value_just_past_a_limit_is_not_shown_as_the_limit() -> None:
+    assert "data_rate: 20000.001 Mbps is out of range" in refused("lp-spec", memory__data_rate="20000.001 Mbps")
+    assert "nRFCab: 1048577 CK is out of range" in refused("lp-spec", memory__timing__nRFCab="1048577")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "-4", "", "four"])

@@ -1,8 +1,9 @@
 import math
+from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -105,6 +106,29 @@ def test_text_reads_back_as_the_same_constant(pair: tuple[type[Quantity], str], 
     again = of(kind, original.text())
     assert math.isclose(again.value, original.value, rel_tol=1e-5)
     assert original.text() == again.text()
+
+
+@given(st.sampled_from(PAIRS), st.integers(1, 10**6), st.integers(-9, 6))
+@example((PositiveDuration, "ms"), 1, -7)  # 0.1 ns, the least that a MAC takes: a product of floats is less
+@example((Frequency, "MHz"), 700, 0)  # 0.7 GHz, not 0.7000000000000001
+def test_units_round_no_more_than_the_number_must_be(pair: tuple[type[Quantity], str], digits: int, ten: int) -> None:
+    """A value at a limit stays there in every unit."""
+    kind, unit = pair
+    scales = {"%": Fraction(1, 100), "ps": Fraction(1, 1000), "MHz": Fraction(1, 1000), "fJ": Fraction(1, 1000)}
+    one = scales.get(unit, Fraction(str(ONE[kind][unit])))
+    assert kind.parse_value(f"{digits}e{ten} {unit}") == float(Fraction(f"{digits}e{ten}") * one)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "said"),
+    [
+        (Share, "1.0000001", "1.0000001 is out of range: allowed is above 0, at most 1"),
+        (Count, "2.0000001", "2.0000001 must be a whole number"),
+        (Size, "2.00000001 B", "2.00000001 B must be a whole number of bytes"),
+    ],
+)
+def test_a_refused_value_is_not_shown_as_one_that_is_allowed(kind: type[Quantity], written: str, said: str) -> None:
+    assert said in refused(kind, written)
 
 
 @pytest.mark.parametrize("kind", WITH_UNIT)

@@ -82,7 +82,7 @@ class Target:
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not 0 < self.temperature < float("inf"):
-            raise InputError(f"temperature is {self.temperature}, allowed is more than 0; greedy decoding has none")
+            raise InputError(f"temperature is {self.temperature}, allowed is more than 0 and finite; greedy has none")
         if not 0 < self.top_p <= 1:
             raise InputError(f"top-p is {self.top_p}, allowed is more than 0, up to 1")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lpspec.devices.cost import Cost
 from lpspec.devices.memory_timing import timing_of
-from lpspec.errors import InputError
+from lpspec.errors import InputError, exactly
 from lpspec.experiments.notes import policy_notes, workload_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import Setting, load_setting, system_names
@@ -135,7 +135,7 @@ def clocks_study(
     """
     for demand in tokens_per_s:
         if not 0 < demand <= 1e6:
-            raise InputError(f"a demand of {demand:g} token/s is not possible: allowed is above 0, at most 1000000")
+            raise InputError(f"a demand of {exactly(demand)} token/s is not possible: allowed is above 0 to 1000000")
     if first_token_ms is not None and not first_token_ms > 0:
         raise InputError(f"a first token after {first_token_ms:g} ms is not possible: allowed is above 0")
     if scenario.systems is None or len(scenario.systems) != 1:

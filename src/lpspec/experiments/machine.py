@@ -48,4 +48,4 @@ def check_calibration(longest: int, budget_s: float) -> None:
     if longest < 1:
         raise InputError(f"--longest {longest} is not possible: 1 token is the least")
     if not 0 < budget_s < float("inf"):
-        raise InputError(f"--seconds {budget_s:g} is not possible: more than 0 is needed")
+        raise InputError(f"--seconds {budget_s:g} is not possible: a number above 0 is needed")

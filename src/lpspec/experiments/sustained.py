@@ -166,7 +166,7 @@ def fastest(paces: tuple[Pace, ...], watts: float, package_w: float) -> Pace:
     allowed = [pace for pace in paces if pace.package_w <= package_w]
     if not allowed:
         name, least = paces[0].run.system.name, min(pace.package_w for pace in paces)
-        raise InputError(f"memory and MACs of {name} draw {least:.3g} W at least: package_power allows {package_w:g} W")
+        raise InputError(f"memory and MACs of {name} draw {least:.6g} W at least: package_power allows {package_w:g} W")
     return max(allowed, key=lambda pace: (pace.tokens_per_s_under(watts), -pace.soc_w))
 
 

@@ -8,7 +8,7 @@ import struct
 from math import prod
 from pathlib import Path
 
-from lpspec.errors import InputError, shown
+from lpspec.errors import InputError, exactly, shown
 from lpspec.llm.stored_tensors import StoredTensor
 from lpspec.text_files import read_json_object
 
@@ -110,7 +110,8 @@ def _tensor(name: str, entry: object, path: Path, data: int, where: str) -> Stor
         raise InputError(f"{said} has data_offsets {shown(repr(offsets), 40)}: two places are needed")
     bits, (begin, end) = prod(shape) * DTYPE_BITS[dtype], offsets
     if bits % 8 or end - begin != bits // 8:
-        raise InputError(f"{said} of {prod(shape)} {dtype} takes {bits / 8:g} bytes, its place has {end - begin}")
+        takes = exactly(bits / 8)
+        raise InputError(f"{said} of {prod(shape)} {dtype} takes {takes} bytes, its place has {end - begin}")
     return StoredTensor(name, dtype.lower(), tuple(shape), end - begin, path, data + begin)
 
 

@@ -73,9 +73,9 @@ class CkCount(Count):
         """How a value of this kind is written, for messages."""
         return '16, "16 CK", "18 ns" or a sum such as "nRAS + nRPpb"'
 
-    def text(self) -> str:
+    def exact_text(self) -> str:
         """The count, and the time or sum that it was rounded up from."""
-        counted = super().text()
+        counted = super().exact_text()
         return counted if self.given in ("", counted, str(self.n)) else f"{counted} ({self.given})"
 
 

@@ -70,7 +70,8 @@ class Rail(Described):
                 if standby is None:
                     raise ValueError(f"{operation} needs {name}, which flows anyway")
                 if drawn.ma < standby.ma:
-                    raise ValueError(f"{operation} ({drawn.text()}) is below {name} ({standby.text()}), which it holds")
+                    low, high = drawn.exact_text(), standby.exact_text()
+                    raise ValueError(f"{operation} ({low}) is below {name} ({high}), which it holds")
         return self
 
     def mw(self, name: str) -> float:

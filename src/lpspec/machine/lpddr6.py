@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lpspec.errors import InputError
+from lpspec.errors import InputError, exactly
 from lpspec.machine.clock import ck_ns_at
 
 Constant = dict[str, Any]
@@ -60,7 +60,7 @@ def tabled(mbps: float, mode: Mapping[str, str]) -> dict[str, dict[str, Constant
     """
     if not SLOWEST_MBPS < mbps <= FASTEST_MBPS:
         allowed = f"above {SLOWEST_MBPS} to {FASTEST_MBPS}"
-        raise InputError(f"memory.data_rate {mbps:g} Mbps: the tables of LPDDR6 have latencies {allowed} Mbps")
+        raise InputError(f"memory.data_rate {exactly(mbps)} Mbps: the tables of LPDDR6 have latencies {allowed} Mbps")
     long, efficient = mode.get("burst") == "BL48", mode.get("efficiency") == "on"
     row = next((row for row in BINS if mbps <= row.mbps), None) or _beyond(mbps)
     rl_set, wl_set = int(efficient) + int(mode.get("read_dbi") == "on"), int(mode.get("write_set") == "B")

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from lpspec.errors import InputError
+from lpspec.errors import InputError, exactly
 from lpspec.machine.currents import DERIVED, RailScale
 from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.quantity import DataRate, Described, Frequency, Power, Share, Span, Voltage
@@ -146,9 +146,8 @@ class OperatingPoints(Described):
             ("data rate", data_rate_mbps, self._mbps, "Mbps"),
         ):
             if asked > listed[-1] * (1 + 1e-9):
-                raise InputError(
-                    f"operating points '{self.name}': {what} {asked:g} {unit} is above {listed[-1]:g} {unit}"
-                )
+                one, most = f"{exactly(asked)} {unit}", f"{exactly(listed[-1])} {unit}"
+                raise InputError(f"operating points '{self.name}': {what} {one} is above {most}")
         npu = next(p for p in self.npu if npu_ghz <= p.clock.ghz * (1 + 1e-9))
         memory = next(p for p in self.memory if data_rate_mbps <= p.data_rate.mbps * (1 + 1e-9))
         return Clocks(data_rate_mbps, npu_ghz, npu.voltage.volts, memory.core.volts, memory.io.volts)

@@ -6,9 +6,15 @@ that names the unit: ``npu.clock.ghz``.
 """
 
 import re
+from decimal import Context
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from lpspec.errors import exactly
+
+_EXACT = Context(prec=60, traps=[])
+"""Decimal arithmetic: what is written at a limit in another unit must not be rounded past it."""
 
 _WRITTEN = re.compile(r"^\s*([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S.*?)?\s*$")
 
@@ -46,18 +52,18 @@ class Quantity(BaseModel):
     def _check_range(self) -> Self:
         low_ok = self.value > self.MINIMUM or (self.ZERO_ALLOWED and self.value == self.MINIMUM)
         if not low_ok or self.value > self.MAXIMUM:
-            raise ValueError(f"{self.text()} is out of range: allowed is {self.allowed_range()}")
+            raise ValueError(f"{self.exact_text()} is out of range: allowed is {self.allowed_range()}")
         return self
 
     def check_within(self, low: float, high: float) -> None:
         """Raise ValueError where the value lies outside ``low`` to ``high``, both in the canonical unit and allowed."""
         if not low <= self.value <= high:
             allowed = f"{self._words(low)} to {self._words(high)}"
-            raise ValueError(f"{self.text()} is out of range: allowed is {allowed}")
+            raise ValueError(f"{self.exact_text()} is out of range: allowed is {allowed}")
 
     @classmethod
     def _words(cls, value: float) -> str:
-        return cls.model_construct(value=value, source="").text()
+        return cls.model_construct(value=value, source="").exact_text()
 
     @classmethod
     def parse_value(cls, written: object) -> float:
@@ -67,11 +73,12 @@ class Quantity(BaseModel):
         match = _WRITTEN.match(str(written))
         if match is None:
             raise ValueError(f"{written!r} is no number: write {cls.example()}")
-        number, unit = float(match[1]), match[2] or ""
+        unit = match[2] or ""
         if unit not in cls.SCALES:
             units = ", ".join(name or "no unit" for name in cls.SCALES)
             raise ValueError(f"{written!r} has the wrong unit: allowed is {units}")
-        return number * cls.SCALES[unit]
+        number, scale = (_EXACT.create_decimal(each) for each in (match[1], repr(cls.SCALES[unit])))
+        return float(_EXACT.multiply(number, scale))
 
     @classmethod
     def example(cls) -> str:
@@ -88,6 +95,10 @@ class Quantity(BaseModel):
     def text(self) -> str:
         """The value with its canonical unit, as people read it."""
         return f"{self.value:g} {self.UNIT}".strip()
+
+    def exact_text(self) -> str:
+        """The value to its last digit, for a line that says why it is not allowed."""
+        return f"{exactly(self.value)} {self.UNIT}".strip()
 
 
 class Described(BaseModel):
@@ -116,13 +127,17 @@ class Count(Quantity):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.value != int(self.value):
-            raise ValueError(f"{self.value:g} must be a whole number")
+            raise ValueError(f"{exactly(self.value)} must be a whole number")
         return self
 
     @property
     def n(self) -> int:
         """The number, as an int."""
         return int(self.value)
+
+    def text(self) -> str:
+        """The number, to its last digit."""
+        return self.exact_text()
 
 
 class CountOrZero(Count):
@@ -238,7 +253,7 @@ class Size(Quantity):
     @model_validator(mode="after")
     def _whole_bytes(self) -> Self:
         if abs(self.value - round(self.value)) > 1e-9 * self.value:
-            raise ValueError(f"{self.value:g} B must be a whole number of bytes")
+            raise ValueError(f"{exactly(self.value)} B must be a whole number of bytes")
         return self
 
     @property
@@ -247,6 +262,10 @@ class Size(Quantity):
         return round(self.value)
 
     def text(self) -> str:
+        """The size to the byte."""
+        return self.exact_text()
+
+    def exact_text(self) -> str:
         """The size in the largest unit that leaves a short and exact number, binary units first."""
         for unit in ("GiB", "MiB", "KiB", "GB"):
             number = f"{self.value / self.SCALES[unit]:g}"

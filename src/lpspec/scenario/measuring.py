@@ -30,4 +30,6 @@ class Measuring(Description):
         """Refuse a temperature that is none."""
         super().__post_init__()
         if not (isfinite(self.temperature) and self.temperature >= 0):
-            raise InputError(f"temperature {self.temperature:g} is not possible: allowed are 0 (greedy) and above")
+            raise InputError(
+                f"temperature {self.temperature:g} is not possible: allowed are 0 (greedy) and numbers above"
+            )

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lpspec.arrays import FloatArray
-from lpspec.errors import InputError, listed, shown
+from lpspec.errors import InputError, exactly, listed, shown
 from lpspec.speculation.finding_tables import read_object, read_share, survival_of
 from lpspec.speculation.findings import Finding, Survival
 from lpspec.speculation.geometric import MOST_DRAFTS, Geometric, rate_of_mean
@@ -184,7 +184,7 @@ def _of_mean(lengths: list[tuple[str, float, float]], where: str, drafts: int | 
         raise InputError(f"{where}: SGLang prints mean lengths alone: give the drafts of a pass (its steps) by --depth")
     for at, _, length in lengths:
         if not 1 <= length <= drafts + 1:
-            raise InputError(f"{at}: accept len {length:g}; with {drafts} drafts it is 1 to {drafts + 1}")
+            raise InputError(f"{at}: accept len {exactly(length)}; with {drafts} drafts it is 1 to {drafts + 1}")
     _, running, means = zip(*lengths, strict=True)
     if not sum(running):
         raise InputError(f"{where}: no request ran")

@@ -7,7 +7,7 @@ import numpy as np
 from lpspec.arrays import IntArray
 from lpspec.dram.engine.state import BANKS
 from lpspec.dram.run.address_mapping import AddressMapping
-from lpspec.errors import InputError, unknown_name
+from lpspec.errors import InputError, exactly, unknown_name
 from lpspec.machine.die import DieSpec
 
 PATTERNS = ("stream", "random")
@@ -32,11 +32,11 @@ class Traffic:
     def __post_init__(self) -> None:
         """Refuse what no CPU asks for."""
         if not 0 <= self.gb_per_s <= 1000:
-            raise InputError(f"traffic is {self.gb_per_s:g} GB/s: allowed is 0 to 1000")
+            raise InputError(f"traffic is {exactly(self.gb_per_s)} GB/s: allowed is 0 to 1000")
         if self.pattern not in PATTERNS:
             raise unknown_name("pattern", self.pattern, PATTERNS)
         if not 0 <= self.write_share <= 1:
-            raise InputError(f"write share is {self.write_share:g}: allowed is 0 to 1")
+            raise InputError(f"write share is {exactly(self.write_share)}: allowed is 0 to 1")
 
     def requests(self, device: DieSpec, channels: int, rank: int, duration_ck: int, lies: AddressMapping) -> IntArray:
         """The bursts of one channel: int64 [n, 5] as the engine takes them, in order of arrival.
