@@ -20,7 +20,7 @@ KERNEL_PARAMETERS = {
     "_check_burst": 8,
     "_expect_closed": 7,
     "_follow_segment": 9,
-    "_hold_to_account": 8,
+    "_hold_to_account": 7,
     "_load_input": 7,
     "_need_power": 7,
     "_pim_state": 9,

@@ -2,7 +2,7 @@
 
 This is a reading of the rules by itself: the numbers here are worked out on paper from the timing table of
 LPDDR5-6400 (16 Gb, CK 1.25 ns): RL 17, WL 9, BL/n 2 and 4, nRCD 15, nRAS 34, nRC 49, nRPpb 15, nRPab 17, nWR 28,
-nRTP 8, nPPD 2, nCCD 2 and 4, nWTR 5 and 10, nRRD 4, nFAW 16, nRFCab 224, nRFCpb 112, nREFI 3125, nREFIpb 391,
+nRTP 8, nPPD 2, nCCD 2 and 4, nWTR 5 and 10, nRRD 4, nFAW 16, nRFCab 224, nRFCpb 112, nREFI 3125,
 nPBR2PBR 72, nPBR2ACT 6, rank switch 2, WCK postamble 1, ACT-2 within 8 CK of ACT-1.
 
 A stream is written as ``written_streams.table`` reads it; `@` is the CK under test, `@+1` the next.

@@ -41,7 +41,6 @@ GRADE = CheckTiming(
     nRFCab=1014,
     nRFCpb=507,
     nREFI=10416,
-    nREFIpb=1302,
     nPBR2PBR=240,
     nPBR2ACT=20,
     nWCK2DQO=5,

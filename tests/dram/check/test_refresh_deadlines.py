@@ -51,16 +51,26 @@ def test_per_bank_refresh_forgets_no_pair(forgotten: int) -> None:
     """Half the refresh that is needed is a known fault of simulators: every pair must have its own."""
     text = "|".join(part for pair, part in enumerate(PAIRS.split("|")) if pair != forgotten)
     assert check(text, options=ALIVE_PER_BANK, end_ck=28125).legal
-    assert check(text, options=ALIVE_PER_BANK, end_ck=28126).counts == {"retention": 1}
+    assert check(text, options=ALIVE_PER_BANK, end_ck=28126).counts == {"retention": 1, "refresh_debt": 1}
 
 
 def test_per_bank_refresh_keeps_pace_on_average() -> None:
-    """Each pair owes one per 8 * 391 = 3128 CK: with eight outstanding the second comes by 10 * 3128."""
+    """Each pair owes one per 3125 CK, as eight REFPB do for one REFAB: with eight outstanding the second comes by
+    10 * 3125."""
     late = "| ".join(f"{20000 + 80 * pair} REFPB b{pair // 4}.{pair % 4} " for pair in range(8))
     text = late + "| " + "| ".join(f"@+{80 * pair} REFPB b{pair // 4}.{pair % 4} " for pair in range(8))
-    assert check(text, 31280 - 560, ALIVE_PER_BANK).violations == []
-    broken = check(text, 31280 - 560 + 1, ALIVE_PER_BANK)
+    assert check(text, 31250 - 560, ALIVE_PER_BANK).violations == []
+    broken = check(text, 31250 - 560 + 1, ALIVE_PER_BANK)
     assert broken.counts == {"refresh_debt": 1}
+
+
+@pytest.mark.parametrize(("every_ck", "legal"), [(1007, True), (1015, False)])
+def test_an_eighth_of_an_interval_is_no_whole_ck(every_ck: int, legal: bool) -> None:
+    """A round of eight each 1,007 CK does; were each pair due every 8 * (1007 // 8) = 1,000 CK, it would come late."""
+    options = replace(ALIVE_PER_BANK, timing=ALIVE_PER_BANK.timing._replace(nREFI=1007))
+    rounds = range(1, 10 * 1007 // 7)
+    text = "| ".join(f"{every_ck * n + 80 * p} REFPB b{p // 4}.{p % 4} " for n in rounds for p in range(8))
+    assert check(text, options=options).legal is legal
 
 
 def test_refresh_inside_pim_mode_keeps_retention() -> None:

@@ -203,7 +203,7 @@ class CommandChecker:
         self._own_bus = self._pim_mask if options.command_buses == 2 else 0
         self._spread = spread_ck(options.timing, pim, mpus)
         t = options.timing
-        self._interval_ck = {"none": 0, "all-bank": t.nREFI, "per-bank": 8 * t.nREFIpb}[options.refresh]
+        self._kept_alive = options.refresh != "none"
         self._ca, self._pairs, self._state = (
             new_history(2),
             rules.new_pair_history(ranks),
@@ -259,8 +259,8 @@ class CommandChecker:
         if options.wck == "on-demand":
             bus.check_wck(stream, start, t, log, self._wck)
         refresh_rules.check_refresh(stream, start, t, log, self._refreshes)
-        if self._interval_ck:
-            refresh_rules.check_retention(stream, start, t, self._interval_ck, log, self._retention)
+        if self._kept_alive:
+            refresh_rules.check_retention(stream, start, t, log, self._retention)
         pim_rules.check_mode(stream, start, t, self._pim_mask, log, self._modes)
         if self._pim_mask:
             settle_ck, parities = int(self._spread[-1]), options.pim.banks_per_mpu
@@ -291,9 +291,9 @@ class CommandChecker:
         end = self._end_ck if end_ck is None else end_ck
         last = self.commands - 1
         rules.check_pairs_end(last, end, self._log, self._pairs)
-        if self._interval_ck and self.commands:
+        if self._kept_alive and self.commands:
             t, log = self.options.timing, self._log
-            refresh_rules.check_retention_end(t, self._interval_ck, log, last, end, self._retention)
+            refresh_rules.check_retention_end(t, log, last, end, self._retention)
         counts = {Rule(k).name: int(n) for k, n in enumerate(self._log.counts) if n}
         return CheckReport(self.commands, end, self._violations(), counts)
 

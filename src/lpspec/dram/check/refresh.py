@@ -84,7 +84,7 @@ def new_retention_history(ranks: int) -> RetentionHistory:
 
 @cached_njit()
 def _hold_to_account(
-    t: CheckTiming, interval_ck: int, log: Log, index: int, ck: int, banks: RetentionHistory, first: int, count: int
+    t: CheckTiming, log: Log, index: int, ck: int, banks: RetentionHistory, first: int, count: int
 ) -> None:
     """Hold the time of a refresh (or of the end) against the last one of each pair and against its number."""
     late = first
@@ -97,20 +97,18 @@ def _hold_to_account(
     deadline_ck = banks.last.ck[late] + (t.postponed + 1) * t.nREFI
     if ck > deadline_ck:
         report(log, Rule.retention, index, ck, banks.last.command[late], banks.last.ck[late], deadline_ck)
-    owed_ck = (banks.done[fewest] + 1 + t.postponed) * interval_ck
+    owed_ck = (banks.done[fewest] + 1 + t.postponed) * t.nREFI
     if ck > owed_ck:
         report(log, Rule.refresh_debt, index, ck, banks.last.command[fewest], banks.last.ck[fewest], owed_ck)
-        allowed = -(-ck // interval_ck) - 1 - t.postponed
+        allowed = -(-ck // t.nREFI) - 1 - t.postponed
         for place in range(first, first + count):  # said once; from here on each owes what it may
             banks.done[place] = max(banks.done[place], allowed)
 
 
 @cached_njit()
-def check_retention(
-    stream: Stream, start: int, t: CheckTiming, interval_ck: int, log: Log, banks: RetentionHistory
-) -> None:
+def check_retention(stream: Stream, start: int, t: CheckTiming, log: Log, banks: RetentionHistory) -> None:
     """Each bank is refreshed at least once per (postponed + 1) * nREFI, and never owes more than ``postponed``
-    refreshes against one every ``interval_ck`` (nREFI, or 8 * nREFIpb) counted from CK 0."""
+    refreshes against one every nREFI counted from CK 0."""
     for i in range(stream.op.shape[0]):
         op = stream.op[i]
         if op != Op.REFAB and op != Op.PIM_REFAB and op != Op.REFPB:
@@ -120,16 +118,14 @@ def check_retention(
             if stream.mask[i] >> rank & 1:
                 first = rank * PAIRS + (stream.bank[i] % PAIRS if op == Op.REFPB else 0)
                 count = 1 if op == Op.REFPB else PAIRS
-                _hold_to_account(t, interval_ck, log, index, ck, banks, first, count)
+                _hold_to_account(t, log, index, ck, banks, first, count)
                 for place in range(first, first + count):
                     note(banks.last, place, ck, index)
                     banks.done[place] += 1
 
 
 @cached_njit()
-def check_retention_end(
-    t: CheckTiming, interval_ck: int, log: Log, index: int, end_ck: int, banks: RetentionHistory
-) -> None:
+def check_retention_end(t: CheckTiming, log: Log, index: int, end_ck: int, banks: RetentionHistory) -> None:
     """At the end of the stream no bank may be overdue."""
     for rank in range(banks.done.shape[0] // PAIRS):
-        _hold_to_account(t, interval_ck, log, index, end_ck, banks, rank * PAIRS, PAIRS)
+        _hold_to_account(t, log, index, end_ck, banks, rank * PAIRS, PAIRS)

@@ -55,9 +55,7 @@ class CheckTiming(NamedTuple):
     nRFCpb: int
     """REFPB to the next command of the two banks."""
     nREFI: int
-    """Average interval of REFAB."""
-    nREFIpb: int
-    """Average interval of REFPB, each refreshing one of eight bank pairs."""
+    """Average interval of REFAB, and of eight REFPB, one of each pair of banks."""
     nPBR2PBR: int
     """REFPB to REFPB of the rank."""
     nPBR2ACT: int
@@ -115,7 +113,6 @@ LPDDR5_6400_8Gb = CheckTiming(
     nRFCab=168,
     nRFCpb=96,
     nREFI=3125,
-    nREFIpb=391,
     nPBR2PBR=72,
     nPBR2ACT=6,
 )

@@ -31,7 +31,6 @@ def check_options(
     """
     timing = device.timing.counts() | {"nMODE": device.mode_ck, "nMAC": device.mac_ck}
     timing["nRKSW"] = timing.pop("nRTRS")
-    timing["nREFIpb"] = timing["nREFI"] // 8  # the engine's eight REFPB never take longer than nREFI
     timing["lpddr6"] = int(device.standard == "LPDDR6")
     if device.mode is not None:
         timing["rows_from_act1"] = int(device.mode.rows_from == "ACT-1")
