@@ -17,13 +17,14 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help reproduce models test quick processors lint format types bench docs package lock clean
+.PHONY: help reproduce models test quick draw processors lint format types bench docs package lock clean
 
 help:
 	@echo "make reproduce  the paper's results: one table, and figures in out/reproduce"
 	@echo "make models     what real models need (torch), for lpspec generate, record and calibrate"
 	@echo "make test       the whole test suite"
 	@echo "make quick      the tests that take seconds"
+	@echo "make draw       the tests of properties on newly drawn inputs (the others draw the same ones every time)"
 	@echo "make processors tests of decoding with torch held to older processors"
 	@echo "make lint       ruff, rules and format (make format repairs)"
 	@echo "make types      mypy --strict"
@@ -43,6 +44,9 @@ test: $(DEVELOPMENT)
 
 quick: $(DEVELOPMENT)
 	@$(PYTEST) --numprocesses=auto -m "not slow"
+
+draw: $(DEVELOPMENT)
+	@$(PYTEST) --numprocesses=auto -m hypothesis --hypothesis-profile=drawn
 
 bench: $(DEVELOPMENT)
 	@$(PYTEST) benchmarks
