@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from lpspec.allocation.known import known_of
+from lpspec.allocation.memo import memo_of
 from lpspec.experiments.bench import PAPER
 from lpspec.experiments.reproduce import reproduce
 from lpspec.experiments.systems import make_system
@@ -80,7 +80,7 @@ def test_decision(benchmark: BenchmarkFixture, trace: RankTrace, costs: StepCost
 
 @pytest.mark.benchmark(group="price list of a run: 1,024 contexts x 64 tree sizes")
 def test_price_list(benchmark: BenchmarkFixture, system: System) -> None:
-    benchmark.pedantic(step_costs, (system, 128, 1024), setup=known_of.cache_clear, rounds=20)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(step_costs, (system, 128, 1024), setup=memo_of.cache_clear, rounds=20)  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.benchmark(group="reproduction: 108 readings, warm, inside one process")

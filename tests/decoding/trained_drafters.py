@@ -23,8 +23,8 @@ from lpspec.decoding.drafters.prompt_lookup import PromptLookup
 from lpspec.decoding.layer import DecoderLayer
 from lpspec.decoding.linear import FloatLinear, Linear
 from lpspec.decoding.llama_weights import random_weights
+from lpspec.decoding.pass_context import PassContext
 from lpspec.decoding.rope import RopeTable
-from lpspec.decoding.surroundings import Surroundings
 from lpspec.decoding.transformer import Transformer
 
 CONFIG = tiny_config(layers=4, vocab_size=24, max_context=128)
@@ -122,8 +122,8 @@ CONFIDENT: dict[str, Callable[[], Drafter]] = {
 }
 
 
-def causal(rope: RopeTable, n: int) -> Surroundings:
-    return Surroundings(rope.up_to(n), torch.arange(n), None, n)
+def causal(rope: RopeTable, n: int) -> PassContext:
+    return PassContext(rope.up_to(n), torch.arange(n), None, n)
 
 
 def floats(linear: Linear) -> list[Tensor]:

@@ -123,9 +123,9 @@ def requests(path: Path) -> object:
 def accepted(path: Path) -> object:
     """What ``lpspec acceptance`` reads."""
     from lpspec.experiments.acceptance_sources import acceptance_trace
-    from lpspec.scenario.measuring import Measuring
+    from lpspec.scenario.measurement import Measurement
 
-    return acceptance_trace(str(path), Measuring(depth=4 if path.suffix == ".txt" else None), "t")
+    return acceptance_trace(str(path), Measurement(depth=4 if path.suffix == ".txt" else None), "t")
 
 
 def one_number(path: Path) -> object:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lpspec.allocation.head_tables import HeadTable
 from lpspec.allocation.key_blocks import by_blocks, by_lanes, in_whole_blocks
-from lpspec.allocation.known import Known
+from lpspec.allocation.memo import Memo
 from lpspec.allocation.parts import Part
 from lpspec.allocation.position_splits import Weight, best_by_positions, divisible, scores_cost, values_cost
 from lpspec.arrays import FloatArray, IntArray
@@ -38,7 +38,7 @@ class AttentionSplits(ABC):
     kv_on_dram: bool
     attention_layers: int
     saves_time: bool
-    _known: Known
+    _memo: Memo
     _heads_over: dict[Attention, dict[int, tuple[FloatArray, IntArray]]]
 
     @abstractmethod
@@ -175,13 +175,13 @@ class AttentionSplits(ABC):
     def _heads_together(self, op: Attention, keys: IntArray, profile: EnergyProfile) -> IntArray:
         """Heads that PIM would have if its ranks computed scores together: int64 [keys, sizes]."""
         other = copy(self)
-        other.pim, other._known, other._heads_over = copy(self.pim), Known(), {}
+        other.pim, other._memo, other._heads_over = copy(self.pim), Memo(), {}
         other.pim.spec = self.pim.spec.model_copy(update={"scores_order": "together"})
         return other._heads_by_size(op, keys, profile)[1]
 
     def _tables_of(self, op: Attention) -> dict[int, tuple[HeadTable, int]]:
         """The table for each number of keys, and the row in it, wherever weights lie."""
-        return self._known.heads_of.setdefault((_kind_of(op), self.kv_on_dram), {})
+        return self._memo.heads_of.setdefault((_kind_of(op), self.kv_on_dram), {})
 
     def _tabulated(self, op: Attention, keys: list[int]) -> Iterator[tuple[HeadTable, list[tuple[int, int]]]]:
         """Tables for some numbers of keys, each with those that it has and their rows; one for all that are new."""

@@ -16,7 +16,7 @@ from lpspec.allocation.cache_room import room_bytes
 from lpspec.allocation.column_map import PIM, Blocks, ColumnMap, held_blocks, lay_out
 from lpspec.allocation.division import Division
 from lpspec.allocation.key_blocks import in_whole_blocks
-from lpspec.allocation.known import Known, known_of
+from lpspec.allocation.memo import Memo, memo_of
 from lpspec.allocation.no_room import longest_held, why_no_room
 from lpspec.allocation.parts import Part, in_parts
 from lpspec.allocation.placement import NoRoomError, PlacedGemm, give_up_dram_tiles, give_up_pim_tiles
@@ -75,8 +75,8 @@ class BalancedAllocator(ProductSplits):
         # Those that place or weigh otherwise, and allocators of users, begin anew.
         known = platform.npu, platform.memory, platform.pim, model, max_tokens, profile, requests
         while True:
-            self._known = known_of(*known, self._whole_k) if type(self) is BalancedAllocator else Known()
-            if not self._known.prepared:
+            self._memo = memo_of(*known, self._whole_k) if type(self) is BalancedAllocator else Memo()
+            if not self._memo.prepared:
                 self.npu = Npu(platform.npu, platform.memory)
                 self.pim = LpddrPim(platform.pim, platform.memory)
                 self.memory = platform.memory
@@ -86,14 +86,14 @@ class BalancedAllocator(ProductSplits):
                 self._drafts = {op.name for op in draft_operators(model)}
                 self._split_k()
                 self._prepare(platform.memory)
-                self._known.prepared = dict(vars(self))
-            vars(self).update(self._known.prepared, max_kv_tokens=self.max_kv_tokens)
+                self._memo.prepared = dict(vars(self))
+            vars(self).update(self._memo.prepared, max_kv_tokens=self.max_kv_tokens)
             self._forget_splits()
             self._place_or_refuse(model.name, platform.name)
             if not (in_vain := self._split_in_vain()):
                 break
             self._whole_k |= in_vain
-        if (splits := self._known.splits_of.get(self._splits_key)) is not None:
+        if (splits := self._memo.splits_of.get(self._splits_key)) is not None:
             self._split_of, self._products, self._heads_over = splits
 
     # Prices
@@ -145,7 +145,7 @@ class BalancedAllocator(ProductSplits):
         free = copy(self)
         free.kv_on_dram, key = False, (tokens, platform.pim.concurrent_ranks.n)
         operators = self._step(tokens)
-        npu_ns, least_ns = self._npu_alone_ns(tokens), self._known.least_of_products.get(key, 0.0)
+        npu_ns, least_ns = self._npu_alone_ns(tokens), self._memo.least_of_products.get(key, 0.0)
         if npu_ns + least_ns >= enough_ns:
             return npu_ns + least_ns
         free.pim = self.pim.computing(platform.pim)
@@ -154,14 +154,14 @@ class BalancedAllocator(ProductSplits):
         if not least_ns:
             least_ns = sum(free._least_products_ns([op for op in operators if isinstance(op, Gemm)]))
             least_ns += sum(free._least_op_ns(op) for op in operators if isinstance(op, ExpertGemm))
-            self._known.least_of_products[key] = least_ns
+            self._memo.least_of_products[key] = least_ns
         if npu_ns + least_ns >= enough_ns:
             return npu_ns + least_ns
         return npu_ns + least_ns + sum(free._least_op_ns(op) for op in operators if isinstance(op, Attention))
 
     def _npu_alone_ns(self, tokens: int) -> float:
         """Time of what only the NPU computes of a step of so many tokens in the longest context."""
-        key, known = (tokens, self.max_kv_tokens), self._known.npu_alone
+        key, known = (tokens, self.max_kv_tokens), self._memo.npu_alone
         if key not in known:
             vector = [op for op in self._step(tokens) if isinstance(op, Elementwise)]
             states = [op for op in self._step(tokens) if isinstance(op, StateUpdate)]
@@ -205,13 +205,13 @@ class BalancedAllocator(ProductSplits):
     @property
     def kept_prices(self) -> dict[Hashable, Any]:
         """Room for what costs under this placement come to, kept as long as its splits are."""
-        return self._known.kept_prices(self._splits_key)
+        return self._memo.kept_prices(self._splits_key)
 
     @property
     def kept_of_drafts(self) -> dict[Hashable, Any]:
         """The same for what drafts cost, and what is put in place after a pass, which other products don't change."""
         lie = *(p for p in self.placements if p.gemm.name in self._drafts), self.kv_on_dram
-        return self._known.drafts_of.setdefault(lie, {})
+        return self._memo.drafts_of.setdefault(lie, {})
 
     def divided(self, op: Operator, prompt: bool = False) -> Iterator[Division]:
         """Who computes what, as command level lays it out: a prompt, states and elementwise work are the NPU's."""
@@ -284,20 +284,20 @@ class BalancedAllocator(ProductSplits):
 
     def _place_or_refuse(self, model: str, platform: str) -> None:
         """Place weights and the longest cache, or say what there is room for, which is found once for a machine."""
-        asked, known = self.max_kv_tokens, self._known
+        asked, memo = self.max_kv_tokens, self._memo
         try:
-            if known.longest_kv is not None and asked > known.longest_kv:
+            if memo.longest_kv is not None and asked > memo.longest_kv:
                 raise NoRoomError
             self._place(asked)
         except NoRoomError:
-            if known.longest_kv is None:
-                known.longest_kv = longest_held(self._without_copies, asked)
-            why = why_no_room((model, platform), self.memory, known.longest_kv, asked, self.max_tokens)
+            if memo.longest_kv is None:
+                memo.longest_kv = longest_held(self._without_copies, asked)
+            why = why_no_room((model, platform), self.memory, memo.longest_kv, asked, self.max_tokens)
             raise InputError(why) from None
 
     def _place(self, kv_tokens: int) -> None:
         """Fill PIM ranks first, then copy to the DRAM rank what the NPU may want to compute."""
-        known = self._known.placed
+        known = self._memo.placed
         if kv_tokens not in known:
             placed, dram_free = self._without_copies(kv_tokens)
             placed = self._kept(self._fit_dram([self._wanted_by_npu(p) for p in placed], dram_free))
@@ -334,9 +334,9 @@ class BalancedAllocator(ProductSplits):
         """Take copies off the DRAM rank until they fit: those for large trees first, then those for the main size."""
         excess = sum(p.dram_bytes for p in placed) - free_bytes
         key = *placed, max(excess, 0)
-        if key not in self._known.fitted:
-            self._known.fitted[key] = tuple(self._with_fewer_copies(placed, excess, free_bytes))
-        return list(self._known.fitted[key])
+        if key not in self._memo.fitted:
+            self._memo.fitted[key] = tuple(self._with_fewer_copies(placed, excess, free_bytes))
+        return list(self._memo.fitted[key])
 
     def _with_fewer_copies(self, placed: list[PlacedGemm], excess: int, free_bytes: int) -> list[PlacedGemm]:
         """The same where so many bytes are too many."""
@@ -360,17 +360,17 @@ class BalancedAllocator(ProductSplits):
     def _main_tiles(self, placed: PlacedGemm) -> int:
         """Fewest tiles that PIM should have to compute with the main tree size, of those that it may."""
         key = placed.gemm.name, placed.gemm.k, placed.gemm.n, placed.fewest, placed.most
-        if key not in self._known.wanted_of:
+        if key not in self._memo.wanted_of:
             tokens = np.array([min(self._main_tokens, int(self._passes_of(placed)[-1]))])
-            self._known.wanted_of[key] = max(placed.fewest, int(self._best_tiles(tokens, placed)[0]))
-        return self._known.wanted_of[key]
+            self._memo.wanted_of[key] = max(placed.fewest, int(self._best_tiles(tokens, placed)[0]))
+        return self._memo.wanted_of[key]
 
     def _wanted_by_npu(self, placed: PlacedGemm) -> PlacedGemm:
         """Keep on the DRAM rank what the best split of any token count gives to the NPU."""
-        if placed not in self._known.wanted_by_npu:
+        if placed not in self._memo.wanted_by_npu:
             fewest = int(self._best_tiles(self._passes_of(placed), placed).min())
-            self._known.wanted_by_npu[placed] = replace(placed, fewest=fewest)
-        return self._known.wanted_by_npu[placed]
+            self._memo.wanted_by_npu[placed] = replace(placed, fewest=fewest)
+        return self._memo.wanted_by_npu[placed]
 
     def _pim_tile_loss_ns(self, placed: PlacedGemm) -> float:
         """Time lost when PIM loses its last tile, with the tokens that PIM is built for, or one of each request."""

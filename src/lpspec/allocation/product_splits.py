@@ -17,8 +17,8 @@ import numpy as np
 from lpspec.allocation.attention import AttentionSplits
 from lpspec.allocation.checking import checked_tiles
 from lpspec.allocation.division import GemmSplit
-from lpspec.allocation.known import Key, Known, SplitBySize
 from lpspec.allocation.larger_trees import no_dearer_than_larger
+from lpspec.allocation.memo import Key, Memo, SplitBySize
 from lpspec.allocation.placement import PlacedGemm, first_copies
 from lpspec.allocation.tiled_products import Priced, Shape, TiledProduct, alike, side_by_side, tabulate
 from lpspec.arrays import FloatArray, IntArray
@@ -46,7 +46,7 @@ class ProductSplits(AttentionSplits):
     """Products whose k is not shared, since they have no room for it."""
     _split_of: dict[PlacedGemm, SplitBySize]
     _products: FloatArray
-    _known: Known
+    _memo: Memo
 
     def _product_cost(self, op: Gemm) -> Cost:
         """All copies, each by the split of its placement."""
@@ -168,7 +168,7 @@ class ProductSplits(AttentionSplits):
                 latency_ns = self._tiled(placed).latency_ns[sizes - 1, tiles[chosen]]
                 self._split_of[placed], costs = (columns[chosen], latency_ns), each[:, chosen, sizes - 1]
             self._products += together * costs
-        self._known.splits_of[self._splits_key] = self._split_of, self._products, self._heads_over
+        self._memo.splits_of[self._splits_key] = self._split_of, self._products, self._heads_over
 
     @property
     def _splits_key(self) -> Key:
@@ -192,7 +192,7 @@ class ProductSplits(AttentionSplits):
     def _splits_by_size(self, placed: PlacedGemm, or_npu_alone: bool = False) -> SplitBySize:
         """Columns on PIM of the fastest split of 1, 2, ... tokens, int64 [sizes], and its time, float64 [sizes]."""
         key = *self._shape_of(placed), placed.fewest, placed.most, or_npu_alone
-        known = self._known.best_of
+        known = self._memo.best_of
         if key not in known:
             sizes = np.arange(self.max_tokens)
             best = self._best_tiles(sizes + 1, placed, or_npu_alone)
@@ -217,9 +217,9 @@ class ProductSplits(AttentionSplits):
     def _least_ns(self, tokens: int, placed: PlacedGemm) -> float:
         """Time of one copy by its best split; where room is short the same are asked for again and again."""
         key = tokens, placed.gemm.name, placed.gemm.k, placed.gemm.n, placed.fewest, placed.most
-        if key not in self._known.least_of:
-            self._known.least_of[key] = self._least_of(tokens, placed)
-        return self._known.least_of[key]
+        if key not in self._memo.least_of:
+            self._memo.least_of[key] = self._least_of(tokens, placed)
+        return self._memo.least_of[key]
 
     def _least_of(self, tokens: int, placed: PlacedGemm) -> float:
         if tokens > self.max_tokens:
@@ -254,7 +254,7 @@ class ProductSplits(AttentionSplits):
 
     def _tiled(self, placed: PlacedGemm) -> TiledProduct:
         """The table of a product, made together with those of all others; those of one shape share it."""
-        shape, tables = self._shape_of(placed), self._known.tables
+        shape, tables = self._shape_of(placed), self._memo.tables
         if shape not in tables:
             for one in (placed, *self._whole):
                 self.pim.check_precision(one.gemm)

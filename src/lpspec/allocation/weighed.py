@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lpspec.allocation.hybrid import BalancedAllocator
-from lpspec.allocation.known import Known
+from lpspec.allocation.memo import Memo
 from lpspec.allocation.position_splits import Weight
 from lpspec.allocation.sharing import ONE_REQUEST, Sharing
 from lpspec.allocation.tiled_products import TiledProduct
@@ -75,7 +75,7 @@ class WeighedAllocator(BalancedAllocator):
         """The same placement with splits of another weight."""
         other = copy(self)
         other._ns_worth_pj = _for_sizes(ns_worth_pj, self.max_tokens)
-        other._known = Known(tables=self._known.tables)
+        other._memo = Memo(tables=self._memo.tables)
         return other
 
     def _split_weight(self, tokens: Count, gemm: Gemm, pim_columns: IntArray, latency_ns: FloatArray) -> FloatArray:

@@ -9,12 +9,12 @@ from lpspec.cli.deliver import deliver
 from lpspec.cli.options import flattened, given_options
 from lpspec.cli.outputs import plan_file, plan_outputs
 from lpspec.errors import InputError
-from lpspec.scenario.measuring import Measuring
+from lpspec.scenario.measurement import Measurement
 
 if TYPE_CHECKING:
     Options: TypeAlias = Any
 else:
-    Options = flattened(Measuring)
+    Options = flattened(Measurement)
 
 
 def acceptance(
@@ -47,12 +47,12 @@ def acceptance(
     target = plan_file("--to", to, outputs.paths)
     if to is not None and not to.endswith(".npz"):
         raise InputError(f"--to {to} must end in .npz")
-    measuring = Measuring(**given_options(Measuring, options))
+    measurement = Measurement(**given_options(Measurement, options))
     from lpspec.experiments.acceptance_sources import acceptance_trace
     from lpspec.report.acceptance_table import acceptance_blocks, acceptance_document
     from lpspec.speculation.chains import chain_statistics
 
-    trace = acceptance_trace(source, measuring, Path(source if to is None else to).stem)
+    trace = acceptance_trace(source, measurement, Path(source if to is None else to).stem)
     others = [] if target is None else [(target, trace.file_content)]
     found = chain_statistics(trace)
     deliver(outputs, acceptance_document(trace, found), acceptance_blocks(trace, found), others=others)

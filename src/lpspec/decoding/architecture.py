@@ -56,12 +56,12 @@ def shape_of(spec: ModelSpec) -> Shape:
 
 
 class LayerKind(BaseModel):
-    """What one layer attends at, and how it turns positions."""
+    """What one layer attends to, and how it rotates positions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     window: PositiveInt | None = None
-    """Tokens that are attended at, the last ones, the own one included; None for all."""
+    """Tokens that are attended to, the last ones, the own one included; None for all."""
     rotation: Literal["global", "local", "none"] = "global"
     """The model's rotation, that of its local layers, or none at all."""
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from lpspec.decoding.kv_cache import Window
-from lpspec.decoding.surroundings import Surroundings
+from lpspec.decoding.pass_context import PassContext
 
 Product = Callable[[Tensor, Tensor | None], Tensor]
 """Multiplies x [..., inputs] by a weight, adds its bias, and what the result comes on top of; to [..., outputs]."""
 
-StackPass = Callable[[Tensor, Surroundings, Window | None], tuple[Tensor, Sequence[Tensor]]]
+StackPass = Callable[[Tensor, PassContext, Window | None], tuple[Tensor, Sequence[Tensor]]]
 """All layers over x [..., n, hidden size], behind a cache if there is one: what comes after them, and after each."""
 
 
@@ -26,7 +26,7 @@ class Layers(Protocol):
     eps: float
 
     def by_operators(
-        self, x: Tensor, around: Surroundings, cache: Window | None = None
+        self, x: Tensor, context: PassContext, cache: Window | None = None
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """A pass by torch's operators."""
         ...

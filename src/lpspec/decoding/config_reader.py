@@ -115,7 +115,7 @@ class DecoderKeys(BaseModel):
 
     @property
     def window(self) -> int | None:
-        """Tokens that sliding layers attend at."""
+        """Tokens that sliding layers attend to."""
         return self.sliding_window if self.use_sliding_window else None
 
     @property

@@ -26,7 +26,7 @@ class LayerCache(NamedTuple):
 
     @property
     def keys(self) -> Tensor:
-        """[1, kv_heads, end, head_dim], what the pass attends at."""
+        """[1, kv_heads, end, head_dim], what the pass attends to."""
         return self.data[:1, :, : self.end]
 
     @property

@@ -15,7 +15,7 @@ from lpspec.decoding.architecture import FULL, LayerKind
 from lpspec.decoding.backend import Backend, StackPass
 from lpspec.decoding.kv_cache import LayerCache, Window
 from lpspec.decoding.linear import Linear
-from lpspec.decoding.surroundings import Surroundings
+from lpspec.decoding.pass_context import PassContext
 from lpspec.decoding.torch_backend import TORCH
 
 
@@ -45,25 +45,25 @@ class Attention:
         return self.kind == FULL and all(other is None for other in others)
 
     def __call__(
-        self, x: Tensor, around: Surroundings, kv: LayerCache | None = None, onto: Tensor | None = None
+        self, x: Tensor, context: PassContext, kv: LayerCache | None = None, onto: Tensor | None = None
     ) -> Tensor:
         """Attend from x [..., n, inputs], behind this layer's part of the cache if there is one; add to ``onto``."""
         qkv = self.qkv(x).view(*x.shape[:-1], self.heads + 2 * self.kv_heads, self.head_dim)
-        q, k, v = self._rotate(qkv, around, kv)
-        mask, grouped = around.mask_within(self.kind.window), self.heads != self.kv_heads
+        q, k, v = self._rotate(qkv, context, kv)
+        mask, grouped = context.mask_within(self.kind.window), self.heads != self.kv_heads
         if self.cap is None:
             y = functional.scaled_dot_product_attention(
                 q, k, v, mask, is_causal=mask is None, scale=self.scale, enable_gqa=grouped
             )
         else:
-            y = self._capped(q, k, v, around.causal_mask(x.dtype) if mask is None else mask)
+            y = self._capped(q, k, v, context.causal_mask(x.dtype) if mask is None else mask)
         return self.out(y.transpose(-3, -2).reshape(*x.shape[:-1], self.heads * self.head_dim), onto)
 
-    def _rotate(self, qkv: Tensor, around: Surroundings, kv: LayerCache | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _rotate(self, qkv: Tensor, context: PassContext, kv: LayerCache | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [batch, heads, n, head_dim], and all keys and values likewise, those of the cache included."""
         turned = self.heads + self.kv_heads
         qkv = qkv if qkv.dim() == 4 else qkv.unsqueeze(0)
-        qk = around.rotated(self._normed(qkv[..., :turned, :]), self.kind.rotation).transpose(1, 2)
+        qk = context.rotated(self._normed(qkv[..., :turned, :]), self.kind.rotation).transpose(1, 2)
         q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, :, turned:].transpose(1, 2)
         if kv is None:
             return q, k, v
@@ -138,13 +138,13 @@ class DecoderLayer:
         norms = self.post_norm is not None and self.attention_norm is None and self.mlp_norm is None
         return norms and self.factor == 1 and self.mlp.activation == "silu" and self.attention.is_plain
 
-    def __call__(self, x: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
+    def __call__(self, x: Tensor, context: PassContext, kv: LayerCache | None = None) -> Tensor:
         """Map the residual stream x [..., n, hidden size] to the next."""
         normed = self._normed(x, self.input_norm)
         if self._adds_at_once(self.attention_norm):
-            return self.feed_forward(self.attention(normed, around, kv, x))
+            return self.feed_forward(self.attention(normed, context, kv, x))
         return self.feed_forward(
-            x + self.factor * self._normed(self.attention(normed, around, kv), self.attention_norm)
+            x + self.factor * self._normed(self.attention(normed, context, kv), self.attention_norm)
         )
 
     def feed_forward(self, x: Tensor) -> Tensor:
@@ -170,21 +170,21 @@ class Stack:
     eps: float
     backend: Backend = TORCH
 
-    def __call__(self, x: Tensor, around: Surroundings, cache: Window | None = None) -> tuple[Tensor, Sequence[Tensor]]:
+    def __call__(self, x: Tensor, context: PassContext, cache: Window | None = None) -> tuple[Tensor, Sequence[Tensor]]:
         """Map x [..., n, hidden size], behind a cache if there is one, to as much; and give every layer's output."""
-        return self._run(x, around, cache)
+        return self._run(x, context, cache)
 
     @cached_property
     def _run(self) -> StackPass:
         return self.backend.stack(self)
 
     def by_operators(
-        self, x: Tensor, around: Surroundings, cache: Window | None = None
+        self, x: Tensor, context: PassContext, cache: Window | None = None
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """The same by torch's operators, but for what ``Linear`` multiplies."""
         streams = []
         for layer, kv in zip(self.layers, repeat(None) if cache is None else cache.layers, strict=False):
-            x = layer(x, around, kv)
+            x = layer(x, context, kv)
             streams.append(x)
         return x if self.norm is None else rms_norm(x, self.norm, self.eps), streams
 

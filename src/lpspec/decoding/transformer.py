@@ -20,9 +20,9 @@ from lpspec.decoding.layer_weights import take_layer, take_norm
 from lpspec.decoding.linear import FloatLinear, Linear, take_linear
 from lpspec.decoding.model_config import ModelConfig, load_config
 from lpspec.decoding.model_files import is_gguf
+from lpspec.decoding.pass_context import PassContext, additive_mask
 from lpspec.decoding.quantized import quantized
 from lpspec.decoding.rope import RopeTable
-from lpspec.decoding.surroundings import Surroundings, additive_mask
 from lpspec.decoding.torch_backend import TORCH
 
 DRAFTERS_OWN = ("medusa_head.", "model.mtp_layers.", "mtp.")
@@ -129,18 +129,18 @@ class Transformer:
             tokens: int64 [n]; without a cache also [batch, n].
             positions: int64 [n], each token's place in the text; None: one after the other, behind the cache.
             mask: bool [n, m], true where a token attends, or that as 0 and -inf, for the last m of all text + n keys;
-                those before are attended at. None: causal.
+                those before are attended to. None: causal.
             cache: Keys and values of the text so far, if any.
             taps: Layers, 0-based, whose outputs are wanted.
         """
         n, start = tokens.shape[-1], 0 if cache is None else cache.length
-        around = self.surroundings(n, start, positions, mask, start + n if cache is None else cache.capacity)
-        hidden, streams = self._stack(self.embed(tokens), around, None if cache is None else cache.window(n))
+        context = self.pass_context(n, start, positions, mask, start + n if cache is None else cache.capacity)
+        hidden, streams = self._stack(self.embed(tokens), context, None if cache is None else cache.window(n))
         return Pass(hidden, {tap: streams[tap] for tap in taps})
 
-    def surroundings(
+    def pass_context(
         self, n: int, start: int, positions: Tensor | None, mask: Tensor | None, limit: int
-    ) -> Surroundings:
+    ) -> PassContext:
         """What all layers share in a pass over n tokens behind a text of ``start`` tokens; positions < ``limit``."""
         if positions is None:
             positions = torch.arange(start, start + n, device=self.device)
@@ -149,7 +149,7 @@ class Transformer:
         if mask is not None and mask.dtype == torch.bool:
             mask = additive_mask(mask, self.dtype)
         local_table = self._local_rope.up_to(limit) if self._local_rope else None
-        return Surroundings(self._rope.up_to(limit), positions, mask, start + n, local_table)
+        return PassContext(self._rope.up_to(limit), positions, mask, start + n, local_table)
 
 
 def load_transformer(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lpspec.decoding.draft_trace import load_draft_trace
 from lpspec.errors import InputError
-from lpspec.scenario.measuring import Measuring
+from lpspec.scenario.measurement import Measurement
 from lpspec.speculation.finding_logs import read_log, read_saved
 from lpspec.speculation.finding_tables import read_csv, read_jsonl
 from lpspec.speculation.findings import Finding, Origin
@@ -24,12 +24,12 @@ LOGS = (".log", ".txt")
 """Ends of names that are files whether they are there or not; a log may have any other name, too."""
 
 
-def acceptance_trace(source: str, measuring: Measuring, name: str) -> RankTrace:
+def acceptance_trace(source: str, measurement: Measurement, name: str) -> RankTrace:
     """The trace of a source.
 
     Args:
         source: Name or .npz file of a trace, a number such as ``3.24@7`` or ``0.72``, or a file of measurements.
-        measuring: What such a file does not say of itself.
+        measurement: What such a file does not say of itself.
         name: Of the trace that is drawn from it.
 
     Raises:
@@ -38,16 +38,16 @@ def acceptance_trace(source: str, measuring: Measuring, name: str) -> RankTrace:
     path = Path(source)
     is_named = "/" in source or path.suffix in (*TABLES, *LOGS)
     if source in trace_names() or path.suffix == ".npz" or not (is_named or is_file(path)):
-        return _told(source, measuring)
-    finding = TABLES.get(path.suffix, read_log)(_text(path), source, measuring.depth)
+        return _told(source, measurement)
+    finding = TABLES.get(path.suffix, read_log)(_text(path), source, measurement.depth)
     said = f"measured by others, file {path.name}"
-    return finding.trace(Origin(name, said, measuring.model, measuring.drafter, measuring.temperature))
+    return finding.trace(Origin(name, said, measurement.model, measurement.drafter, measurement.temperature))
 
 
-def _told(source: str, measuring: Measuring) -> RankTrace:
+def _told(source: str, measurement: Measurement) -> RankTrace:
     """A source that says itself what it is."""
     trace = _stored(source)
-    measuring.only((), f"'{source}' says itself what it is: it")
+    measurement.only((), f"'{source}' says itself what it is: it")
     return trace
 
 

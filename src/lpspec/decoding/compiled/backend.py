@@ -24,7 +24,7 @@ from lpspec.decoding.compiled.layer_kernels import LayerWeights, decoder_stack
 from lpspec.decoding.kv_cache import Window
 from lpspec.decoding.layer import DecoderLayer
 from lpspec.decoding.linear import FloatLinear
-from lpspec.decoding.surroundings import Surroundings
+from lpspec.decoding.pass_context import PassContext
 from lpspec.decoding.torch_backend import TORCH
 
 FEW = 32
@@ -77,15 +77,15 @@ class CompiledBackend:
         attention, eps, norm = stack.layers[0].attention, stack.eps, _vector(stack.norm)
         per_key, largest = attention.heads * attention.head_dim, max(layer.gate_up.size for layer in weights)
 
-        def run(x: Tensor, around: Surroundings, cache: Window | None = None) -> tuple[Tensor, Sequence[Tensor]]:
-            whole = around.table.shape[-1] == attention.head_dim  # some models turn a part of each head only
-            if not whole or cache is None or around.mask is None or len(x) * max(largest, cache.end * per_key) > SMALL:
-                return stack.by_operators(x, around, cache)
+        def run(x: Tensor, context: PassContext, cache: Window | None = None) -> tuple[Tensor, Sequence[Tensor]]:
+            whole = context.table.shape[-1] == attention.head_dim  # some models turn a part of each head only
+            if not whole or cache is None or context.mask is None or len(x) * max(largest, cache.end * per_key) > SMALL:
+                return stack.by_operators(x, context, cache)
             hidden, streams = decoder_stack(
                 x.contiguous().numpy(),
-                around.table.numpy(),
-                around.positions.numpy(),
-                around.mask.contiguous().numpy(),
+                context.table.numpy(),
+                context.positions.numpy(),
+                context.mask.contiguous().numpy(),
                 cache.data.numpy(),
                 cache.start,
                 weights,

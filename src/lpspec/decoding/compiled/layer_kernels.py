@@ -1,6 +1,6 @@
 """Attention and the feed-forward layer for few tokens on a CPU, each one compiled call.
 
-What a token gets does not depend, bit for bit, on the other tokens of the pass: those that it does not attend at
+What a token gets does not depend, bit for bit, on the other tokens of the pass: those that it does not attend to
 contribute exact zeros, and sums are taken in the order of the keys, or in float64.
 """
 
@@ -140,7 +140,7 @@ def attend(
         bias: Of the same length, or empty.
         table: As for ``rotate_into``.
         positions: int64 [n].
-        mask: [n, m], 0 where a token attends and -inf where not, for the last m keys; all before are attended at.
+        mask: [n, m], 0 where a token attends and -inf where not, for the last m keys; all before are attended to.
         cache: Keys and values, [2, kv_heads, capacity, head_dim]; those of the n tokens are written from ``start`` on.
         start: Tokens in the cache.
     """

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from lpspec.decoding.drafters.confidence import WIDTH
 from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
-from lpspec.decoding.drafters.hidden_state import HiddenStateDrafter, layer_cache, surroundings
+from lpspec.decoding.drafters.hidden_state import HiddenStateDrafter, layer_cache, pass_context
 from lpspec.decoding.kv_cache import Window
 from lpspec.decoding.layer import Stack
 from lpspec.decoding.layer_weights import take_draft_layer
 from lpspec.decoding.linear import Linear, take_linear
+from lpspec.decoding.pass_context import PassContext
 from lpspec.decoding.rope import RopeTable
-from lpspec.decoding.surroundings import Surroundings
 from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError
 
@@ -43,9 +43,9 @@ class EagleHead:
     rope: RopeTable
     embedding: Tensor
 
-    def __call__(self, embedded: Tensor, hidden: Tensor, around: Surroundings, cache: Window | None = None) -> Tensor:
+    def __call__(self, embedded: Tensor, hidden: Tensor, context: PassContext, cache: Window | None = None) -> Tensor:
         """Guess the hidden states that follow: [n, hidden size] from as many embeddings and hidden states."""
-        return self.stack(self.mix(torch.cat([embedded, hidden], -1)), around, cache)[0]
+        return self.stack(self.mix(torch.cat([embedded, hidden], -1)), context, cache)[0]
 
 
 class Eagle(HiddenStateDrafter[EagleHead]):
@@ -53,9 +53,9 @@ class Eagle(HiddenStateDrafter[EagleHead]):
 
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """Guess the hidden states at ``tokens`` from those before them."""
-        around = surroundings(self.head.rope, positions, mask, self._cache)
+        context = pass_context(self.head.rope, positions, mask, self._cache)
         embedded = torch.embedding(self.head.embedding, tokens)
-        return self.head(embedded, features, around, self._cache.window(len(tokens)))
+        return self.head(embedded, features, context, self._cache.window(len(tokens)))
 
 
 def load_eagle(model: Transformer, source: str | Path, depth: int = DEPTH, width: int = WIDTH) -> Eagle:

@@ -16,14 +16,14 @@ from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import WIDTH, ConfidenceDrafter
 from lpspec.decoding.drafters.eagle3_config import KNOWN, TAPS, Eagle3Keys, read_keys, taps
 from lpspec.decoding.drafters.head_files import head_config, open_heads, own_embedding, with_biases
-from lpspec.decoding.drafters.hidden_state import layer_cache, surroundings
+from lpspec.decoding.drafters.hidden_state import layer_cache, pass_context
 from lpspec.decoding.kv_cache import KvCache, LayerCache
 from lpspec.decoding.layer import DecoderLayer, rms_norm
 from lpspec.decoding.layer_weights import take_draft_layer
 from lpspec.decoding.linear import Linear, take_linear
 from lpspec.decoding.model_config import ModelConfig
+from lpspec.decoding.pass_context import PassContext
 from lpspec.decoding.rope import RopeTable
-from lpspec.decoding.surroundings import Surroundings
 from lpspec.decoding.transformer import Transformer
 from lpspec.errors import InputError
 
@@ -67,14 +67,14 @@ class Eagle3Head:
             tapped = torch.cat(normed, -1)
         return self.mix(tapped)
 
-    def __call__(self, embedded: Tensor, hidden: Tensor, around: Surroundings, kv: LayerCache | None = None) -> Tensor:
+    def __call__(self, embedded: Tensor, hidden: Tensor, context: PassContext, kv: LayerCache | None = None) -> Tensor:
         """Guess the hidden states that follow: [n, hidden size] from as many embeddings and hidden states."""
         layer = self.layer
         assert layer.input_norm is not None
         normed = rms_norm(hidden, self.hidden_norm, layer.eps)
         sides = rms_norm(embedded, layer.input_norm, layer.eps), normed
         residual = normed if self.keys.norm_before_residual else hidden
-        out = layer.feed_forward(residual + layer.attention(torch.cat(sides, -1), around, kv))
+        out = layer.feed_forward(residual + layer.attention(torch.cat(sides, -1), context, kv))
         return rms_norm(out, self.norm, layer.eps) if self.keys.norm_output else out
 
     def logits(self, out: Tensor) -> Tensor:
@@ -114,9 +114,9 @@ class Eagle3(ConfidenceDrafter):
 
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """Guess the hidden states at ``tokens`` from those before them."""
-        around = surroundings(self.head.rope, positions, mask, self._cache)
+        context = pass_context(self.head.rope, positions, mask, self._cache)
         embedded = torch.embedding(self.head.embedding, tokens)
-        return self.head(embedded, features, around, self._cache.window(len(tokens)).layers[0])
+        return self.head(embedded, features, context, self._cache.window(len(tokens)).layers[0])
 
     def logits(self, out: Tensor) -> Tensor:
         """Scores over the draft vocabulary."""

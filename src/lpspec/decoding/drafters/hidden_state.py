@@ -10,8 +10,8 @@ from lpspec.decoding.drafter import Committed
 from lpspec.decoding.drafters.confidence import ConfidenceDrafter
 from lpspec.decoding.kv_cache import KvCache
 from lpspec.decoding.model_config import ModelConfig
+from lpspec.decoding.pass_context import PassContext, additive_mask
 from lpspec.decoding.rope import RopeTable
-from lpspec.decoding.surroundings import Surroundings, additive_mask
 from lpspec.decoding.transformer import Transformer
 
 _Head = TypeVar("_Head")
@@ -44,10 +44,10 @@ class HiddenStateDrafter(ConfidenceDrafter, Generic[_Head]):
         return self.model.logits(out)
 
 
-def surroundings(rope: RopeTable, positions: Tensor, mask: Tensor | None, cache: KvCache) -> Surroundings:
+def pass_context(rope: RopeTable, positions: Tensor, mask: Tensor | None, cache: KvCache) -> PassContext:
     """What a draft layer sees of a pass behind its cache; ``mask`` is as for ``Transformer.forward``."""
     added = None if mask is None else additive_mask(mask, cache.data.dtype)
-    return Surroundings(rope.up_to(cache.capacity), positions, added, cache.length + len(positions))
+    return PassContext(rope.up_to(cache.capacity), positions, added, cache.length + len(positions))
 
 
 def layer_cache(config: ModelConfig, model: Transformer) -> KvCache:

@@ -18,7 +18,7 @@ from torch import Tensor
 from lpspec.decoding.checkpoint import Checkpoint
 from lpspec.decoding.drafters.confidence import WIDTH
 from lpspec.decoding.drafters.head_files import open_heads
-from lpspec.decoding.drafters.hidden_state import HiddenStateDrafter, layer_cache, surroundings
+from lpspec.decoding.drafters.hidden_state import HiddenStateDrafter, layer_cache, pass_context
 from lpspec.decoding.drafters.mtp_levels import MtpLevels
 from lpspec.decoding.layer import Stack, rms_norm
 from lpspec.decoding.layer_weights import take_layer, take_norm
@@ -95,9 +95,9 @@ class Mtp(HiddenStateDrafter[MtpHead]):
 
     def run(self, tokens: Tensor, features: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         """Guess the hidden states at ``tokens`` from those before them."""
-        around = surroundings(self.head.rope, positions, mask, self._cache)
+        context = pass_context(self.head.rope, positions, mask, self._cache)
         mixed = self.head.mixed(self.model.embed(tokens), features)
-        return self.head.stack(mixed, around, self._cache.window(len(tokens)))[0]
+        return self.head.stack(mixed, context, self._cache.window(len(tokens)))[0]
 
 
 def load_mtp(model: Transformer, source: str | Path | None, depth: int = DEPTH, width: int = WIDTH) -> Mtp | MtpLevels:

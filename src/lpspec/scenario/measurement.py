@@ -1,4 +1,4 @@
-"""What a file of measured acceptance does not say of itself."""
+"""How acceptance was measured, where the file of the figures does not say so itself."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -9,7 +9,7 @@ from lpspec.scenario.option import option
 
 
 @dataclass(frozen=True)
-class Measuring(Description):
+class Measurement(Description):
     """Whose drafts were measured, and how."""
 
     KIND = "measurement"

@@ -1,4 +1,4 @@
-"""What allocators for one machine and model have found out, kept from run to run: contexts differ, splits do not."""
+"""What allocators of one machine and model have computed, kept from run to run: contexts differ, splits do not."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -28,11 +28,11 @@ Splits: TypeAlias = tuple[dict[Any, SplitBySize], FloatArray, dict[Attention, di
 
 
 @dataclass
-class Known:
-    """What is known of one machine and model.
+class Memo:
+    """What was computed for one machine and model.
 
     Attributes:
-        prepared: What an allocator has found out before it places anything, by attribute.
+        prepared: What an allocator has computed before it places anything, by attribute.
         tables: Costs of products by shape.
         best_of: Best splits of these, columns on PIM and time by size.
         least_of: Time of one copy of a product by its best split.
@@ -76,6 +76,6 @@ class Known:
 
 
 @lru_cache(maxsize=MOST_MACHINES)
-def known_of(*_machine_and_model: Hashable) -> Known:
-    """What is known of a machine and model, described in full."""
-    return Known()
+def memo_of(*_machine_and_model: Hashable) -> Memo:
+    """The memo of a machine and model, described in full."""
+    return Memo()

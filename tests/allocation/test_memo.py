@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.allocation.hybrid import BalancedAllocator
-from lpspec.allocation.known import MOST_PLACEMENTS, Known, known_of
+from lpspec.allocation.memo import MOST_PLACEMENTS, Memo, memo_of
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
 from lpspec.llm.operators import Attention, verify_operators
@@ -31,10 +31,10 @@ def test_a_run_finds_the_same_after_others_of_its_machine(
     changes: dict[str, str], model: str, contexts: list[int]
 ) -> None:
     system = system_of(changes, model)
-    known_of.cache_clear()
+    memo_of.cache_clear()
     after_others = [step_costs(system, first, 70) for first in contexts]
     for first, found in zip(contexts, after_others, strict=True):
-        known_of.cache_clear()
+        memo_of.cache_clear()
         alone = step_costs(system, first, 70)
         assert np.array_equal(found.latency_ns, alone.latency_ns)
         assert np.array_equal(found.energy_pj, alone.energy_pj)
@@ -47,17 +47,17 @@ def test_a_run_finds_the_same_after_others_of_its_machine(
 
 
 def test_machines_that_differ_share_nothing() -> None:
-    known_of.cache_clear()
+    memo_of.cache_clear()
     for changes in ({}, {"pim.alus": "8"}, {"npu.cores": "4"}, {"memory.data_rate": "8533 Mbps"}):
         allocator_of(system_of(changes, "tinyllama"), 300)
-    assert known_of.cache_info().hits == 0
+    assert memo_of.cache_info().hits == 0
 
 
 @pytest.mark.parametrize("tokens", [1, 5, 64])
 def test_a_number_of_keys_is_divided_alike_alone_and_beside_others(tokens: int) -> None:
     system, made = system_of({}, "llama2-7b"), []
     for _ in range(2):
-        known_of.cache_clear()
+        memo_of.cache_clear()
         made.append(allocator_of(system, 2000))
     alone, beside = made
     assert isinstance(alone, BalancedAllocator)
@@ -80,7 +80,7 @@ def test_a_number_of_keys_is_divided_alike_alone_and_beside_others(tokens: int) 
 
 
 def test_prices_of_the_placements_used_last_are_kept() -> None:
-    known = Known()
+    known = Memo()
     for number in range(MOST_PLACEMENTS):
         known.kept_prices((number,))["price"] = number
     assert known.kept_prices((0,)) == {"price": 0}  # used again

@@ -1,4 +1,4 @@
-"""What all layers of one pass share: positions, how they turn queries and keys, and who attends at whom."""
+"""What all layers of one pass share: positions, how they turn queries and keys, and which tokens attend to which."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lpspec.decoding.rope import rotated
 
 
 @dataclass(frozen=True, eq=False)
-class Surroundings:
+class PassContext:
     """What all layers of one pass share.
 
     Args:
         table: [positions, 2, turned width], see ``RopeTable``.
         positions: int64 [n].
-        mask: [n, m], 0 where a token attends and -inf where not, for the last m keys; all before are attended at. None
+        mask: [n, m], 0 where a token attends and -inf where not, for the last m keys; all before are attended to. None
             for causal attention among the n tokens.
-        keys: Tokens that may be attended at: those of the text, and the n.
+        keys: Tokens that may be attended to: those of the text, and the n.
         local_table: The same as ``table`` for layers with a rotation of their own.
     """
 
@@ -40,7 +40,7 @@ class Surroundings:
         return functional.pad(self.mask, (self.keys - self.mask.shape[1], 0))
 
     def mask_within(self, window: int | None) -> Tensor | None:
-        """The mask over all keys of layers that attend at the last ``window`` tokens only, by position."""
+        """The mask over all keys of layers that attend to the last ``window`` tokens only, by position."""
         if window is None or self.keys <= window:  # no position lies further back than there are keys
             return self.whole_mask
         if window not in self._masks:
