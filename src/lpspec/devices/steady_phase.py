@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lpspec.arrays import FloatArray
+from lpspec.arrays import BoolArray, FloatArray
 from lpspec.devices.phase_family import Member
 from lpspec.devices.phase_prices import Job, Kin
-from lpspec.dram.run.session import CK, COUNTED, MAC_TOKENS
+from lpspec.dram.rules import COMMANDS
+from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, MAC_TOKENS, RANKS
 
 Place = tuple[Any, ...]
 """A family, and how busy the bus is: what phases are combined with."""
@@ -62,3 +63,15 @@ def grouped(phases: Sequence[Phase], key: Any) -> dict[Place, list[Phase]]:
     for phase in phases:
         groups[key(phase)].append(phase)
     return groups
+
+
+def about_ck(job: Job) -> float:
+    """About how many CK a phase that is like others takes."""
+    assert job.kin is not None
+    return job.kin.ck
+
+
+def of_reads() -> BoolArray:
+    """Which counts what the NPU reads adds to: bool [COUNTED]."""
+    codes = [COMMANDS.index(name) for name in ("ACT1", "ACT2", "PRE", "PREAB", "CAS", "RD", "RDA")]
+    return np.isin(np.arange(COUNTED), [ACTIVE_CK, *(first + code for first in (BUS, RANKS) for code in codes)])

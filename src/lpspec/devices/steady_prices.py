@@ -12,13 +12,12 @@ from math import ceil, log2
 
 import numpy as np
 
-from lpspec.arrays import BoolArray, FloatArray
+from lpspec.arrays import FloatArray
 from lpspec.devices.phase_family import Family, Member
 from lpspec.devices.phase_prices import Job, Prices
-from lpspec.devices.steady_phase import Phase, Place, grouped, member_of, spread
-from lpspec.dram.rules import COMMANDS
+from lpspec.devices.steady_phase import Phase, Place, about_ck, grouped, member_of, of_reads, spread
 from lpspec.dram.run.controller import Controller
-from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, RANKS
+from lpspec.dram.run.session import CK, COUNTED
 from lpspec.dram.run.steady import Enough, counts_in_the_long_run, is_long
 from lpspec.machine.die import DieSpec
 
@@ -283,9 +282,13 @@ class SteadyPrices(Prices):
         if share >= LATE_SHARE and self._is_late(phase, added) and not self._bare_rows:
             return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         if not self._crowded(phase):
-            return np.where(_of_reads(), self._added_by(phase, kin.brief(kin.bursts), (BRIEF_RUN, 0.0)), added)
-        with_reads, without = (self._added_by(phase, kin.brief(n), (CROWDED_RUN, 0.0)) for n in (kin.bursts, 0))
+            return np.where(of_reads(), self._added_briefly(phase, kin.brief(kin.bursts), BRIEF_RUN), added)
+        with_reads, without = (self._added_briefly(phase, kin.brief(n), CROWDED_RUN) for n in (kin.bursts, 0))
         return added + with_reads - without
+
+    def _added_briefly(self, phase: Phase, job: Job, intervals: int) -> FloatArray:
+        """By a short run, beside the same without refresh: how long rows stay open is not affine in what is read."""
+        return self._added_by(phase, job, (intervals, 0.0), self.alone(job))
 
     def _is_late(self, phase: Phase, added: FloatArray) -> bool:
         """Whether reads beside a product end in its time only where nothing is refreshed, or not even there."""
@@ -303,7 +306,7 @@ class SteadyPrices(Prices):
                 found = phase.run
             elif share < FULL_SHARE:
                 few = kin.part(max(1, ceil(kin.tiles * intervals / self._intervals(phase.alone))), kin.bursts)
-                found = min(found, few, key=_ck)
+                found = min(found, few, key=about_ck)
         phase.refreshed_itself = found.key == phase.run.key
         return found
 
@@ -315,10 +318,14 @@ class SteadyPrices(Prices):
         """Refresh intervals of a copy."""
         return float(alone[CK]) / self.device.timing.nREFI.n
 
-    def _added_by(self, phase: Phase, job: Job, asked: tuple[int, float]) -> FloatArray:
+    def _added_by(
+        self, phase: Phase, job: Job, asked: tuple[int, float], alone: FloatArray | None = None
+    ) -> FloatArray:
         """By a run over so many refresh intervals, on which so large a share of the time hangs."""
         intervals, share = asked
         like = self._combined(phase, job)
+        if alone is not None:
+            like.alone = alone
         copy = self._intervals(like.alone)
         slow = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
         intervals = min(intervals * LONGER, LONGEST_RUN) if slow else intervals
@@ -382,19 +389,7 @@ class SteadyPrices(Prices):
         return 0.0 if phase.refreshed_itself else of_part
 
 
-def _ck(job: Job) -> float:
-    """About how many CK a phase that is like others takes."""
-    assert job.kin is not None
-    return job.kin.ck
-
-
 def _intervals(share: float, most: int) -> int:
     """How many refresh intervals to run where so large a share of the time hangs on it."""
     asked = INTERVALS * share**0.5 * min(1.0, share / FULL_SHARE)
     return max(BRIEF_RUN, min(most, 1 << max(0, ceil(log2(asked)))))
-
-
-def _of_reads() -> BoolArray:
-    """Which counts what the NPU reads adds to: bool [COUNTED]."""
-    codes = [COMMANDS.index(name) for name in ("ACT1", "ACT2", "PRE", "PREAB", "CAS", "RD", "RDA")]
-    return np.isin(np.arange(COUNTED), [ACTIVE_CK, *(first + code for first in (BUS, RANKS) for code in codes)])
