@@ -132,6 +132,8 @@ class LpddrDies(Described):
         due = set(LPDDR6_TIMINGS) if self.standard == "LPDDR6" else set()
         if has != due or (self.mode is None) != (self.standard == "LPDDR5"):
             raise ValueError(f"[mode] and timings {', '.join(LPDDR6_TIMINGS)} go with standard LPDDR6, all or none")
+        if self.timing.nAAD.n < (command := self.clocks.ck_per_command):
+            raise ValueError(f"timing.nAAD ({self.timing.nAAD.n}) must be at least {command} CK, which a command takes")
         return self
 
     @model_validator(mode="after")
