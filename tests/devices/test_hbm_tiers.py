@@ -1,5 +1,8 @@
 """Two tiers of HBM: where weights and pages of the cache lie, and what reading them takes, by hand."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from lpspec.allocation.kv_tiers import KvTiers
@@ -87,6 +90,16 @@ def test_a_full_machine_has_cold_pages_and_a_fuller_one_is_refused() -> None:
         KvTiers(STACKED, model, 1, 2 * half)
     with pytest.raises(InputError, match="does not fit attacc-8"):
         KvTiers(WHOLE, model, 1, half)
+
+
+def test_a_model_without_a_cache_has_no_cold_pages(tmp_path: Path) -> None:
+    """A window of one token: each attends to itself alone."""
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = {"model_type": "mistral", "vocab_size": 32, "sliding_window": 1, "num_key_value_heads": 1, **sizes}
+    (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+    model = load_model(str(tmp_path))
+    assert model.cache_bytes(100) == 0
+    assert KvTiers(STACKED, model, 1, 100).tiers.hot == 1.0
 
 
 def test_a_platform_without_tiers_is_refused() -> None:

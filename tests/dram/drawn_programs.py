@@ -24,6 +24,8 @@ def devices(draw: st.DrawFn) -> DieSpec:
     for name in draw(st.sets(st.sampled_from(["nRFCab", "nRCD", "nRTP", "nRPab", "nRAS", "nFAW", "nCL", "nCWL"]))):
         spec = getattr(timing, name)
         changed[name] = spec.model_copy(update={"value": draw(st.integers(spec.n * 2 // 3, spec.n * 3 // 2))})
+    row = [changed.get(name, getattr(timing, name)).n for name in ("nRAS", "nRPpb")]
+    changed["nRC"] = timing.nRC.model_copy(update={"value": max(timing.nRC.n, sum(row))})  # as every die must have it
     device = device.model_copy(update={"timing": timing.model_copy(update=changed)})
     return die(
         device,

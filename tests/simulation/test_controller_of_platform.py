@@ -53,6 +53,7 @@ def test_every_policy_reaches_the_controller() -> None:
     [
         ("page", "half", "'open', 'closed' or 'timeout'"),
         ("page_timeout", "64", "with page = "),
+        ("page_timeout", "1048577", "allowed is 1 to 1048576"),
         ("drain_high", "16", "drain_low (16) must be below drain_high (16)"),
         ("postpone", "9", "allowed is 0 to 8"),
     ],

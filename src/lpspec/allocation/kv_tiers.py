@@ -41,7 +41,7 @@ class KvTiers:
         gb_per_s = min(spec.weight_gb_per_s(weights), platform.gpu.bandwidth.gb_per_s)
         weights_from = Bandwidth.model_construct(value=gb_per_s, source="where the weights lie")
         self.gpu = Gpu(platform.gpu.model_copy(update={"bandwidth": weights_from}))
-        self.tiers = HbmTiers(spec, min(1.0, hot_room / cache))
+        self.tiers = HbmTiers(spec, hot_room / max(cache, hot_room))
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the operators one after the other, each on its device."""

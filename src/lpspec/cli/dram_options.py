@@ -52,7 +52,7 @@ class Serving(Description):
         choices=get_args(Page),
     )
     page_timeout: int | None = option(
-        None, "CK that a row stays open without a command, 1 or more; with --page timeout only, by default 256."
+        None, "CK that a row stays open without a command, 1 to 1048576; with --page timeout only, by default 256."
     )
     postpone: int = option(0, "Refreshes of nREFI each that a busy rank may put off, 0 to 8.")
     drain_high: int = option(32, "Queued writes of 32 at which writes are served instead of reads, 1 to 32.")

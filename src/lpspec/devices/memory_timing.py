@@ -36,13 +36,8 @@ class MemoryTiming:
 
     @cached_property
     def stream_share(self) -> float:
-        """Share of the peak that a stream of reads or writes sustains.
-
-        Once per nREFI the rank stops: its rows are closed, it refreshes, and the first row is opened again.
-        """
-        t = self.device.timing
-        stop_ck = t.nRTP.n + t.nRPab.n + t.nRFCab.n + self.device.activate_ck + t.nRCD.n
-        return 1.0 - stop_ck / t.nREFI.n
+        """Share of the peak that a stream of reads or writes sustains: once per nREFI the rank stops."""
+        return 1.0 - self.device.stop_ck / self.device.timing.nREFI.n
 
     @cached_property
     def pim_share(self) -> float:

@@ -13,6 +13,9 @@ CONTROLLER_QUEUE = 32
 PAGE_TIMEOUT_CK = 256
 """CK that a row without requests stays open where nobody says otherwise; assumed, range 64 to 1024."""
 
+LONGEST_TIMEOUT_CK = 2**20
+"""Hundreds of refreshes, each of which closes all rows: no row stays open so long."""
+
 
 ADDRESS_MAPPING = "ra-ro-ba-co-bg-ch"
 """What lies together fills a rank, its bursts in turn on the channels, then on the bank groups; assumed."""
@@ -30,7 +33,7 @@ class ControllerSpec(Described):
     """Policies of the controller that commands follow; the analytic level knows none of them."""
 
     RANGES: ClassVar = {
-        "page_timeout": (1, 2**30),
+        "page_timeout": (1, LONGEST_TIMEOUT_CK),
         "postpone": (0, 8),
         "drain_high": (1, CONTROLLER_QUEUE),
         "drain_low": (0, CONTROLLER_QUEUE - 1),

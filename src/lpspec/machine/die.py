@@ -152,6 +152,13 @@ class LpddrDies(Described):
             raise ValueError(f"timing.nCCD_S ({self.timing.nCCD_S.n}) must be at least nBL_min ({held}): one data bus")
         return self
 
+    @model_validator(mode="after")
+    def _refreshes_leave_time(self) -> Self:
+        if self.stop_ck >= self.timing.nREFI.n:
+            what = "nRTP + nRPab + nRFCab + an activation + nRCD"
+            raise ValueError(f"timing: {what} ({self.stop_ck}) must be less than nREFI ({self.timing.nREFI.n})")
+        return self
+
     @property
     def clocks(self) -> Standard:
         """Clocks of the die's standard."""
@@ -176,6 +183,12 @@ class LpddrDies(Described):
     def burst_ck(self) -> int:
         """CK for which a burst's bits hold the data pins: nBL_min but for the gap that BL48 has."""
         return self.organisation.burst_bits // (self.organisation.data_pins.n * self.clocks.bits_per_ck)
+
+    @property
+    def stop_ck(self) -> int:
+        """CK for which an all-bank refresh stops a stream: rows are closed, refreshed, and the first is opened."""
+        t = self.timing
+        return t.nRTP.n + t.nRPab.n + t.nRFCab.n + self.activate_ck + t.nRCD.n
 
     @property
     def activate_ck(self) -> int:

@@ -177,6 +177,16 @@ def test_a_row_without_requests_closes_when_its_time_is_over() -> None:
     assert at(serve(read(0), page="timeout", page_timeout=1), "PRE") == []
 
 
+def test_a_row_that_may_stay_open_for_long_does() -> None:
+    """Beyond the score's span of CK a bank that only waits to be closed went before all others, for ever."""
+    gaps = [(2306, 1), (7375, 1), (9624, 2), (24242, 1), (28697, 2)]
+    requests = [read(ck, row=row, column=16 * k) for k, (ck, row) in enumerate(gaps)]
+    late = serve(*requests, page="timeout", page_timeout=2**20)
+    assert late.served_at.tolist() == serve(*requests, page="open").served_at.tolist()
+    with pytest.raises(InputError, match="page_timeout is 1048577: allowed is 1 to 1048576"):
+        Controller(page="timeout", page_timeout=2**20 + 1)
+
+
 def test_a_timeout_of_another_policy_is_refused() -> None:
     with pytest.raises(InputError, match="page_timeout counts under page = timeout only: page is open"):
         Controller(page_timeout=10)

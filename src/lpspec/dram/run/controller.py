@@ -9,7 +9,7 @@ from lpspec.arrays import IntArray
 from lpspec.dram.engine import state
 from lpspec.dram.rules import WINDOWS, activation_window_ck, in_commands, latency_table, span_ck, timings_of
 from lpspec.errors import InputError, unknown_name
-from lpspec.machine.controller_spec import PAGE_TIMEOUT_CK
+from lpspec.machine.controller_spec import LONGEST_TIMEOUT_CK, PAGE_TIMEOUT_CK
 from lpspec.machine.die import DieSpec
 
 Refresh = Literal["none", "all-bank", "per-bank"]
@@ -76,7 +76,7 @@ class Controller:
         _within("drain_high", self.drain_high, 1, state.QUEUE)
         _within("drain_low", self.drain_low, 0, self.drain_high - 1)
         if self.page_timeout is not None:
-            _within("page_timeout", self.page_timeout, 1, 1 << 30)
+            _within("page_timeout", self.page_timeout, 1, LONGEST_TIMEOUT_CK)
             if self.page != "timeout":
                 raise InputError(f"page_timeout counts under page = timeout only: page is {self.page}")
         _within("age_cap", self.age_cap, 0, 1 << 30)
