@@ -8,7 +8,8 @@ from lpspec.allocation.allocator import any_allocator
 from lpspec.errors import InputError, listed, unknown_name
 from lpspec.llm.draft_work import drafted
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.machine.loading import constant_keys, is_path, load_platform, load_profile, unknown_constant
+from lpspec.machine.description_files import is_path
+from lpspec.machine.loading import constant_keys, load_platform, load_profile, unknown_constant
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.scenario.names import Basis
 from lpspec.scenario.scenario import DEFAULT, Scenario

@@ -1,17 +1,23 @@
-"""Find platforms and energy profiles by name or path, and change single values of a platform."""
+"""Platforms, dies, energy profiles and operating points by name or path, with single values changed."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache, lru_cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from os.path import abspath
-from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel, create_model
 
-from lpspec.errors import LONGEST, InputError, listed, shown, unknown_name
+from lpspec.errors import InputError, shown, unknown_name
+from lpspec.machine.description_files import (
+    DIES,
+    OPERATING_POINTS,
+    PLATFORMS,
+    PROFILES,
+    beside,
+    names_of,
+    own_tables,
+    resolved,
+)
 from lpspec.machine.device_kinds import DEVICES, device_kind
 from lpspec.machine.die import DieSpec
 from lpspec.machine.die_tables import as_die, as_platform, derive
@@ -19,39 +25,30 @@ from lpspec.machine.energy_profile import EnergyProfile
 from lpspec.machine.operating_points import OperatingPoints
 from lpspec.machine.pim_die import pim_in_ns
 from lpspec.machine.platform_spec import PlatformSpec
-from lpspec.machine.quantity import Described, Quantity
-from lpspec.machine.tables import copied, overlay, tables_of
-from lpspec.text_files import read_text
+from lpspec.machine.tables import copied, overlay
+from lpspec.machine.validation import validated, with_defaults
 
-_PLATFORMS = files("lpspec.machine") / "platforms"
-_PROFILES = files("lpspec.machine") / "energy_profiles"
-_DIES = files("lpspec.machine") / "dies"
-_OPERATING_POINTS = files("lpspec.machine") / "operating_points"
 SET_BY_USER = "set by the user to"
 """How the source of a changed constant begins."""
 DEFAULT_DIE = "lpddr5-6400-8gb"
 """The die of LP-Spec's package."""
 
-_FOUND: dict[str, tuple[str, ...]] = {}
-"""Names by folder, listed once."""
-
-_T = TypeVar("_T", bound=BaseModel)
 _Places: TypeAlias = dict[str, tuple[dict[str, Any], str]]
 
 
 def platform_names() -> tuple[str, ...]:
     """Names of the platforms that the package ships."""
-    return _names(_PLATFORMS)
+    return names_of(PLATFORMS)
 
 
 def profile_names() -> tuple[str, ...]:
     """Names of the energy profiles that the package ships."""
-    return _names(_PROFILES)
+    return names_of(PROFILES)
 
 
 def die_names() -> tuple[str, ...]:
     """Names of the dies that the package ships."""
-    return _names(_DIES)
+    return names_of(DIES)
 
 
 def load_platform(name_or_path: str, changes: Mapping[str, str] | None = None) -> PlatformSpec:
@@ -91,7 +88,7 @@ def _shipped_platform(name: str, changes: tuple[tuple[str, str], ...]) -> Platfo
     else:
         same.discard("pim")  # whose times may be in CK
     known = {key: part for key in same if isinstance(part := getattr(shipped, key, None), BaseModel)}
-    return _validated(schema, {**changed, **known}, where)
+    return validated(schema, {**changed, **known}, where)
 
 
 @lru_cache(64)
@@ -100,19 +97,19 @@ def _template(
 ) -> tuple[type[PlatformSpec], dict[str, Any], dict[str, Any] | None, dict[str, Any]]:
     """Schema and tables of a shipped platform, those of a die, and its own with what is derived from that."""
     where = f"platform '{name}'"
-    data, die = _over_die(_resolve("platform", name, _PLATFORMS, seen=()), where, die_name)
+    data, die = _over_die(resolved(PLATFORMS, name), where, die_name)
     schema = _schema_of(data)
-    data = _with_defaults(schema, data)
+    data = with_defaults(schema, data)
     return schema, data, die, _changed(copied(data), die, {}, where)
 
 
 def _platform(name_or_path: str, changes: Mapping[str, str]) -> PlatformSpec:
     where = f"platform '{shown(name_or_path, 60)}'"
-    data, die = _over_die(_resolve("platform", name_or_path, _PLATFORMS, seen=()), where, changes.get("memory.die"))
+    data, die = _over_die(resolved(PLATFORMS, name_or_path), where, changes.get("memory.die"))
     schema = _schema_of(data)
     if changes:
-        data = _with_defaults(schema, data)
-    return _validated(schema, _changed(data, die, changes, where), where, in_full=not changes)
+        data = with_defaults(schema, data)
+    return validated(schema, _changed(data, die, changes, where), where, in_full=not changes)
 
 
 def load_die(name_or_path: str = DEFAULT_DIE, changes: Mapping[str, str] | None = None) -> DieSpec:
@@ -129,7 +126,7 @@ def load_die(name_or_path: str = DEFAULT_DIE, changes: Mapping[str, str] | None 
         raise InputError("memory.die is the die itself: name that one instead of changing it")
     tables, where = _die_tables(name_or_path), f"die '{shown(name_or_path, 60)}'"
     data = _changed(as_platform(tables), as_platform(copied(tables)), changes or {}, where)
-    return _validated(DieSpec, as_die(data, tables["summary"]), where)
+    return validated(DieSpec, as_die(data, tables["summary"]), where)
 
 
 def _schema_of(data: Mapping[str, Any]) -> type[PlatformSpec]:
@@ -162,9 +159,9 @@ def constant_keys(name_or_path: str, die: str | None = None) -> list[str]:
 
 
 def _constant_keys(name_or_path: str, die: str | None) -> tuple[str, ...]:
-    data = _resolve("platform", name_or_path, _PLATFORMS, seen=())
+    data = resolved(PLATFORMS, name_or_path)
     over, _ = _over_die(data, f"platform '{shown(name_or_path, 60)}'", die)
-    return tuple(_places(_with_defaults(_schema_of(over), over)))
+    return tuple(_places(with_defaults(_schema_of(over), over)))
 
 
 _shipped_keys = cache(_constant_keys)
@@ -180,8 +177,8 @@ def load_profile(name_or_path: str) -> EnergyProfile:
 
 
 def _profile(name_or_path: str) -> EnergyProfile:
-    data = _resolve("energy profile", name_or_path, _PROFILES, seen=())
-    return _validated(EnergyProfile, data, f"energy profile '{shown(name_or_path, 60)}'")
+    data = resolved(PROFILES, name_or_path)
+    return validated(EnergyProfile, data, f"energy profile '{shown(name_or_path, 60)}'")
 
 
 _shipped_profile = cache(_profile)
@@ -193,8 +190,8 @@ def load_operating_points(name_or_path: str) -> OperatingPoints:
     Raises:
         InputError: Unknown name, unreadable file, unknown key, wrong unit or impossible value.
     """
-    data = _resolve("operating points", name_or_path, _OPERATING_POINTS, seen=())
-    return _validated(OperatingPoints, data, f"operating points '{shown(name_or_path, 60)}'")
+    data = resolved(OPERATING_POINTS, name_or_path)
+    return validated(OperatingPoints, data, f"operating points '{shown(name_or_path, 60)}'")
 
 
 def unknown_constant(key: str, known: Iterable[str], where: str = "") -> InputError:
@@ -205,31 +202,26 @@ def unknown_constant(key: str, known: Iterable[str], where: str = "") -> InputEr
     return unknown_name(f"constant{where}", key, near or [each for each in known if each.startswith(section)] or known)
 
 
-def is_path(name_or_path: str) -> bool:
-    """Whether a text means a file rather than a shipped name."""
-    return "/" in name_or_path or name_or_path.endswith(".toml")
-
-
 def _die_tables(name_or_path: str) -> dict[str, Any]:
     """What a die's file says, as it says it, once all of it is right."""
-    tables = _resolve("die", name_or_path, _DIES, seen=())
+    tables = resolved(DIES, name_or_path)
     if name_or_path in die_names():
         _check_die(name_or_path)
         return tables
     where = f"die '{shown(name_or_path, 60)}'"
-    said = _parse(_read("die", name_or_path, _DIES), where)
+    said = own_tables(DIES, name_or_path)
     if "extends" in said:
-        base = _die_tables(_beside(said.pop("extends"), name_or_path))
+        base = _die_tables(beside(said.pop("extends"), name_or_path))
         over = _changed(as_platform(overlay(copied(base), said)), as_platform(base), {}, where)
         tables = {**tables, **as_die(over, tables["summary"]), "name": tables["name"]}
-    _validated(DieSpec, tables, where)
+    validated(DieSpec, tables, where)
     return tables
 
 
 @cache
 def _check_die(name: str) -> None:
     """Validate a shipped die, once."""
-    _validated(DieSpec, _resolve("die", name, _DIES, seen=()), f"die '{name}'")
+    validated(DieSpec, resolved(DIES, name), f"die '{name}'")
 
 
 def _over_die(
@@ -268,54 +260,6 @@ def _changed(
     return data
 
 
-def _names(folder: Traversable) -> tuple[str, ...]:
-    """Names of the descriptions in a folder of the package, which does not change."""
-    if (key := str(folder)) not in _FOUND:
-        _FOUND[key] = tuple(sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml")))
-    return _FOUND[key]
-
-
-def _resolve(kind: str, name_or_path: str, folder: Traversable, seen: tuple[str, ...]) -> dict[str, Any]:
-    """Read a description and lay it over the one that it extends."""
-    if name_or_path in seen:
-        raise InputError(f"{kind} '{name_or_path}' extends itself: {' -> '.join((*seen, name_or_path))}")
-    data = dict(_parse(_read(kind, name_or_path, folder), f"{kind} '{shown(name_or_path, 60)}'"))
-    if isinstance(memory := data.get("memory"), dict) and "die" in memory:
-        data["memory"] = {**memory, "die": _beside(memory["die"], name_or_path)}
-    base = data.pop("extends", None)
-    if base is None:
-        return data
-    if not isinstance(base, str):
-        raise InputError(f"{kind} '{name_or_path}': extends must be a name in quotes")
-    return overlay(_resolve(kind, _beside(base, name_or_path), folder, (*seen, name_or_path)), data)
-
-
-def _beside(name: Any, file: str) -> Any:
-    """A path that a file says, from the folder of that file; a name as it is."""
-    if not (isinstance(name, str) and is_path(name) and is_path(file)):
-        return name
-    return abspath(Path(file).parent / name)  # noqa: PTH100 - by its letters alone: nothing is read yet
-
-
-def _read(kind: str, name_or_path: str, folder: Traversable) -> str:
-    if is_path(name_or_path):
-        try:
-            return read_text(Path(name_or_path))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not a text file"
-            raise InputError(f"cannot read {kind} file {name_or_path}: {reason}") from error
-    if name_or_path not in _names(folder):
-        raise unknown_name(kind, name_or_path, _names(folder))
-    return (folder / f"{name_or_path}.toml").read_text(encoding="utf-8")
-
-
-def _parse(text: str, where: str) -> dict[str, Any]:
-    try:
-        return copied(tables_of(text))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not valid TOML: {error}") from error
-
-
 def _change(places: _Places, dotted: str, text: str, where: str) -> None:
     """Set one constant, keeping its place in the file and saying that it was changed."""
     if dotted not in places:
@@ -333,68 +277,3 @@ def _places(table: dict[str, Any], prefix: str = "") -> _Places:
         elif key not in ("name", "summary"):
             places[prefix + key] = (table, key)
     return places
-
-
-def _validated(model: type[_T], data: dict[str, Any], where: str, in_full: bool = False) -> _T:
-    """Check the whole description and report its errors at once, each with its path.
-
-    They have a line together, as many as it holds; ``in_full``, each has its own where there are more.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        problems = [_one_problem(model, e["type"], e["loc"], e["msg"]) for e in error.errors()]
-        line = f"{where}: {'; '.join(problems)}"
-        if in_full and len(line) > LONGEST and len(problems) > 1:
-            raise InputError(f"{where}: {len(problems)} faults", *problems) from error
-        raise InputError(f"{where}: {listed(problems, LONGEST - len(where) - 2, '; ')}") from error
-
-
-def _one_problem(model: type[BaseModel], kind: str, loc: tuple[int | str, ...], message: str) -> str:
-    place = ".".join(map(str, loc))
-    if kind == "extra_forbidden":
-        message = _unknown_key(model, loc)
-    message = message.removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
-
-
-def _unknown_key(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    """Say that the last part of ``loc`` is no key of its section, with the nearest one that is."""
-    *sections, key = map(str, loc)
-    for section in sections:
-        if not section.isdecimal():  # the number of a table among several of a name
-            model = _section_model(_fields(model)[section].annotation)
-    prefix = "".join(f"{section}." for section in sections)
-    known = _fields(model)
-    spelt = {name.lower(): name for name in known}
-    near = get_close_matches(key.lower(), spelt, n=1)
-    hint = f"did you mean '{prefix}{spelt[near[0]]}'? " if near else ""
-    return f"is not a known key: {hint}known are {listed([prefix + name for name in known], 70)}"
-
-
-def _with_defaults(model: type[BaseModel], table: dict[str, Any]) -> dict[str, Any]:
-    """A table with what its file leaves to defaults written out, so that these can be changed, too."""
-    full = dict(table)
-    for key, field in _fields(model).items():
-        default = None if field.is_required() else field.get_default(call_default_factory=True)
-        if isinstance(default, Quantity):
-            full.setdefault(key, {"value": default.text(), "source": default.source})
-        elif default is not None and not isinstance(default, BaseModel):
-            full.setdefault(key, default)
-        given = full.get(key, {} if isinstance(default, Described) else None)
-        if isinstance(given, dict) and "value" not in given:
-            full[key] = _with_defaults(_section_model(field.annotation), given)
-    return full
-
-
-def _fields(model: type[BaseModel]) -> dict[str, Any]:
-    """Fields by the name that a file has for them."""
-    return {field.alias or name: field for name, field in model.model_fields.items()}
-
-
-def _section_model(annotation: Any) -> type[BaseModel]:
-    """The model of a section, optional or not."""
-    models: list[type[BaseModel]] = [
-        a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, BaseModel)
-    ]
-    return models[0]
