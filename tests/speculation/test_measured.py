@@ -9,6 +9,8 @@ import pytest
 
 from lpspec.errors import InputError
 from lpspec.speculation import measured
+from lpspec.speculation.geometric import geometric_trace
+from lpspec.speculation.rank_trace import load_trace
 
 REFERENCE = Path(__file__).parents[3] / "shared/data"
 MODELS = ("vicuna-7b", "vicuna-13b", "vicuna-33b")
@@ -103,3 +105,18 @@ def test_the_prior_is_what_medusa_measured() -> None:
     expected = measured.head_accuracy("vicuna-7b")
     assert np.array_equal(measured.prior_accuracy(4, 5), expected[:4])
     assert np.array_equal(measured.prior_accuracy(8, 3)[5:], np.repeat(expected[4:5, :3], 3, axis=0))
+
+
+def test_of_a_number_that_was_given_the_prior_is_the_number() -> None:
+    trace = geometric_trace("0.72@3")
+    prior = measured.prior_for("mtp", trace, 2, 3)
+    assert prior[:, 0] == pytest.approx([0.72, 0.72], abs=0.005)
+    assert (prior[:, 1:] == 0).all()
+    prior[:] = 0  # the pruner changes its own
+    assert measured.prior_for("mtp", trace, 2, 3)[0, 0] > 0.7
+
+
+def test_of_a_drafter_of_a_kind_the_prior_is_the_kinds_whatever_the_trace_has() -> None:
+    trace = load_trace("llama3.1-8b-eagle3")
+    assert np.array_equal(measured.prior_for("medusa", trace, 4, 5), measured.prior_accuracy(4, 5))
+    assert np.array_equal(measured.prior_for("eagle3", trace, 4, 5), measured.prior_of_levels(4, 5))

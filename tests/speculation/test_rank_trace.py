@@ -85,6 +85,13 @@ def test_the_root_alone_takes_one_pass_per_token(trace: RankTrace) -> None:
     assert np.array_equal(verify_passes(trace, TREE.prefix(1)), trace.turn_lengths)
 
 
+def test_accuracies_are_shares_of_what_lies_within_a_turn() -> None:
+    """Of two turns of three and two tokens the first head guesses three, the second one."""
+    ranks = np.array([[0, 1], [2, -1], [-1, -1], [0, -1], [-1, -1]], np.int8)
+    trace = small_trace(ranks=ranks, turn_lengths=np.array([3, 2]), top_k=3)
+    assert trace.accuracy == pytest.approx(np.array([[2 / 3, 0, 1 / 3], [0, 1, 0]]))
+
+
 def test_fewer_heads_keep_the_text() -> None:
     trace = small_trace().with_heads(1)
     assert trace.ranks.tolist() == [[0], [1], [-1], [-1]]

@@ -14,8 +14,7 @@ from lpspec.simulation.requests import Requests
 from lpspec.simulation.run import Run, most_depth
 from lpspec.simulation.served_run import ServedRun
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
-from lpspec.speculation.geometric import ANY_DRAFTER
-from lpspec.speculation.rank_trace import USUAL_DRAFTER, RankTrace
+from lpspec.speculation.rank_trace import ANY_DRAFTER, USUAL_DRAFTER, RankTrace
 
 WITHOUT_WEIGHTS = ("none", "prompt-lookup")
 """Drafters that read no weights of their own."""

@@ -158,10 +158,10 @@ class Loop:
         """Serve all requests, the pruner beginning from its prior."""
         clock = clock._replace(busy=self.busy)
         trees, count, total = self.trees, len(self.requests), int(self.requests.new_tokens.sum())
-        tables = 1 if self.rules.fixed else len(self.requests.traces)
-        top_k = max(trace.top_k for trace in self.requests.traces)
-        prior = prior_for(drafter_kind(self.costs.system.model), trees.heads, top_k)
-        accuracy = np.repeat(prior[None], tables, axis=0)
+        traces = self.requests.traces[:1] if self.rules.fixed else self.requests.traces
+        tables, top_k = len(traces), max(trace.top_k for trace in self.requests.traces)
+        kind = drafter_kind(self.costs.system.model)
+        accuracy = np.stack([prior_for(kind, trace, trees.heads, top_k) for trace in traces])
         served = make_served(count, total)
         lists = make_lists(tables, trees.heads, trees.most) if self._fixed is None else self._fixed
         passes, steps = serve(

@@ -326,7 +326,7 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
         sizes = costs.sizes_worth((heads + 1) / (1 - LEAST_CHANCE) ** heads)
     price = allowed_prices(costs, policy, heads, workload.new_tokens, sizes)
     accuracy, out = (
-        prior_for(drafter_kind(system.model), heads, trace.top_k),
+        prior_for(drafter_kind(system.model), trace, heads, trace.top_k),
         np.empty((6, int(turns[:, 0].sum())), np.int64),
     )
     steps = replay_pruned(
@@ -365,7 +365,7 @@ def _replay_added(
 ) -> Steps:
     """Run a user-defined pruner in the readable loop."""
     trace = trace.with_heads(min(system.model.most_drafts, trace.heads))
-    pruner = factory(prior_for(drafter_kind(system.model), trace.heads, trace.top_k))
+    pruner = factory(prior_for(drafter_kind(system.model), trace, trace.heads, trace.top_k))
     price = allowed_prices(costs, policy, trace.heads, workload.new_tokens)
     move = costs.move_price(policy.objective)
     rows = [

@@ -15,7 +15,7 @@ import numpy as np
 from lpspec.arrays import FloatArray
 from lpspec.errors import InputError, shown
 from lpspec.speculation.chains import chain_ranks, draw_first_guesses
-from lpspec.speculation.rank_trace import RankTrace
+from lpspec.speculation.rank_trace import ANY_DRAFTER, RankTrace
 
 MOST_DRAFTS = 63
 """Drafts of the largest tree, which has 64 tokens."""
@@ -106,7 +106,3 @@ def geometric_trace(text: str) -> RankTrace:
         seed=SEED,
         drafter=ANY_DRAFTER,
     )
-
-
-ANY_DRAFTER = "any"
-"""Whose lists a trace holds that is of no drafter in particular."""

@@ -23,7 +23,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lpspec.arrays import BoolArray, IntArray
+from lpspec.arrays import BoolArray, FloatArray, IntArray
 from lpspec.errors import InputError, unknown_name
 from lpspec.speculation.token_tree import TokenTree, accepted_lengths
 from lpspec.speculation.trace_file import TraceFormat, check_texts, check_turns, read_only
@@ -33,6 +33,9 @@ MAX_TOP_K = 127  # ranks are int8
 
 USUAL_DRAFTER = "medusa"
 """Whose lists a trace holds that names no drafter."""
+
+ANY_DRAFTER = "any"
+"""Whose lists a trace holds that is of no drafter in particular."""
 
 Kind = Literal["synthetic", "measured"]
 
@@ -117,6 +120,12 @@ class RankTrace:
     def within_turn(self) -> BoolArray:
         """bool [positions, heads], true where the token that a head guesses lies within its turn."""
         return ~beyond_turn(self.turn_lengths, self.heads)
+
+    @cached_property
+    def accuracy(self) -> FloatArray:
+        """float64 [heads, top_k], how often the true token has each rank in each head's list."""
+        counts = (self.ranks[:, :, None] == np.arange(self.top_k)).sum(axis=0)
+        return read_only(counts / np.maximum(self.within_turn.sum(axis=0), 1)[:, None], np.float64)
 
     @cached_property
     def content_hash(self) -> str:

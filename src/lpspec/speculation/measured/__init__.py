@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray
 from lpspec.errors import InputError, unknown_name
+from lpspec.speculation.rank_trace import ANY_DRAFTER, RankTrace
 
 MEASURED_RANKS = 5  # the source logs the top five of every head
 FITTED_RANKS = slice(1, MEASURED_RANKS)  # ranks 2 to 5: the first lies far above any power law
@@ -97,8 +98,18 @@ def prior_accuracy(heads: int, top_k: int) -> FloatArray:
     return measured[np.minimum(np.arange(heads), len(measured) - 1)]
 
 
-def prior_for(drafter: str, heads: int, top_k: int) -> FloatArray:
-    """What the pruner believes of a kind of drafter before the first step: float64 [heads, top_k]."""
+def prior_for(drafter: str, trace: RankTrace, heads: int, top_k: int) -> FloatArray:
+    """What the pruner believes before the first step: float64 [heads, top_k].
+
+    Args:
+        drafter: The kind that drafts.
+        trace: Whose drafts are right. Where it is of no drafter, as one drawn from a number that was given, all that is
+            known beforehand is what it was drawn from, so that is believed.
+        heads: Draft heads, or levels.
+        top_k: Length of their lists.
+    """
+    if trace.drafter == ANY_DRAFTER:
+        return np.pad(trace.accuracy[:heads], ((0, 0), (0, top_k - trace.top_k)))
     return prior_accuracy(heads, top_k) if drafter in ("medusa", "none") else prior_of_levels(heads, top_k)
 
 
