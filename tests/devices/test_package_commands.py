@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpspec.devices.channel_jobs import LONGEST_STREAM
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.devices.pim import LpddrPim
+from lpspec.devices.stream_jobs import LONGEST_STREAM
 from lpspec.dram.energy import activity_of, standing_by
 from lpspec.dram.pim.products import compile_gemm
 from lpspec.dram.pim.weights import place_weights

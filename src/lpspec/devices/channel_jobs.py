@@ -1,4 +1,4 @@
-"""What one channel does in each phase, with what a phase is like: programs, streams of requests, moves."""
+"""What one channel does in each phase, with what a phase is like: PIM programs, appends to the cache, moves."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -14,30 +14,22 @@ from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.phase_prices import Job, Kin, Prices, Work
 from lpspec.devices.pim_programs import PimPrograms
 from lpspec.devices.pim_work import counts_of, each_count
+from lpspec.devices.stream_jobs import StreamJobs, as_reads, nothing
 from lpspec.dram.engine.state import BANKS, BEATS
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.moves import plan_between_sides
 from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
 from lpspec.dram.pim.tiles import pairs_between_refreshes
 from lpspec.dram.pim.weights import PimChannel, Split, place_weights
-from lpspec.dram.platform_channel import addresses_of_platform
 from lpspec.dram.run.mover import repeated_move
-from lpspec.dram.run.read_stream import ReadStream
-from lpspec.dram.run.session import NO_PROGRAM, PhaseCommands
+from lpspec.dram.run.session import PhaseCommands
 from lpspec.llm.counts import ceil_div
 from lpspec.machine.die import DieSpec
 from lpspec.machine.pim_format import INT8, PimFormat
 from lpspec.machine.platform_spec import PlatformSpec
 
-LONGEST_STREAM = 1 << 17
-"""Bursts of a stream of reads that are issued one by one: 90 refresh intervals. What is longer goes on at the rate of
-the second half."""
-
-SHORT_TILES, SHORT_STREAM = 12, 1 << 16
-"""Tiles and bursts beyond which a product or a stream refreshes as one of so many does."""
-
-LONG_ROWS = 64
-"""Rows of a stream from which on the next rows take what these took; of shorter ones the beginning still counts."""
+SHORT_TILES = 12
+"""Tiles beyond which a product refreshes as one of so many does."""
 
 SOME_DIES = 4
 """Dies that share the time of a program, about."""
@@ -62,27 +54,19 @@ class _Product(NamedTuple):
     k_split: bool
 
 
-class ChannelJobs:
-    """Makes the jobs of the channel of a platform that has the most to do."""
+class ChannelJobs(StreamJobs):
+    """Makes the jobs of the channel of a platform that has the most to do: its PIM ranks' and its plain ranks'."""
 
     def __init__(self, platform: PlatformSpec, device: DieSpec, pim: PimChannel | None, prices: Prices) -> None:
         """Take a platform with a package, its die, its PIM ranks, and what prices jobs."""
-        assert platform.memory is not None
-        self._platform, self._closed_forms = platform, dict[int, PimPrograms]()
-        self.device, self.pim, self.prices = device, pim, prices
-        self.channels, self.ranks = platform.memory.channels.n, prices.controller.ranks
-        described = device.model_dump(mode="json", include={"standard", "mode", "data_rate", "organisation", "timing"})
-        self._addresses = addresses_of_platform(platform)
-        self._memory_key = repr((json.dumps(described), replace(prices.controller, own_bus=()), self._addresses.parts))
+        super().__init__(platform, device, prices)
+        self._platform, self._closed_forms, self.pim = platform, dict[int, PimPrograms](), pim
         pim_key = json.dumps(device.model_dump(mode="json", include={"pim_side"}))
         self._computing: dict[tuple[int, PimFormat], PimChannel] = {}
         self._products: dict[tuple[Any, ...], Callable[[int, int], Job]] = {}
         self._mac_ck = device.mac_ck
         self._geometry = (*_geometry(device), pim and (pim.pim_ranks, pim.ranks))
-        t, opened_ck = device.timing, device.timing.nRCD.n + device.timing.nCL.n + device.mode_ck
-        self._other_ck = opened_ck, t.nRCD.n, t.nCL.n, device.burst_ck
         self._feature_ck = dict[int, tuple[float, ...]]()
-        self._row_bursts, self._burst_bytes = device.organisation.columns, device.organisation.burst_bytes.n
         self._pim_key = repr((self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus))
 
     def product(self, channel: PimChannel, tokens: int, k: int, width: int, bursts: int, k_split: bool = False) -> Job:
@@ -133,7 +117,7 @@ class ChannelJobs:
             kin = self._kin(family, counts, (k, width), (bursts, mac_ck), others)
             kin = kin._replace(tiles=width / tile, part=of_tiles)
             key = (self._pim_key, *family[:1], tokens, k, width, *family[1:], bursts, mac_ck)
-            run = Work(program, self._stream(bursts), mac_ck or None, channel.form)
+            run = Work(program, self.stream(bursts), mac_ck or None, channel.form)
             return self._paced(Job(key, run, kin=kin), beside)
 
         return beside
@@ -185,10 +169,10 @@ class ChannelJobs:
         def beside(bursts: int, mac_ck: int = 0) -> Job:
             def before() -> Work:
                 keys = min(on_channel, BRIEF_KEYS)
-                some = self._stream(bursts * keys // (of_channel * on_channel))
+                some = self.stream(bursts * keys // (of_channel * on_channel))
                 return asked._replace(program=partial(program, 1, keys), requests=some)
 
-            asked = Work(program, self._stream(bursts), mac_ck or None, share.form)
+            asked = Work(program, self.stream(bursts), mac_ck or None, share.form)
             paced = partial(beside, mac_ck=mac_ck)
             others = paced, tuple, paced, paced, before if self._together(share.concurrent) else None
             kin = self._kin((what, *dealing), counts, (), (bursts, mac_ck), others)
@@ -249,40 +233,6 @@ class ChannelJobs:
             self._closed_forms[ranks] = PimPrograms(pim, self._platform.memory)
         return self._closed_forms[ranks]
 
-    def reads(self, read_bytes: float) -> Job | None:
-        """The NPU reads so many bytes from all channels; None for nothing."""
-        bursts = self.bursts(read_bytes)
-        return self._read_job(bursts) if bursts else None
-
-    def _read_job(self, bursts: int) -> Job:
-        kin = self._stream_kin(("reads",), bursts, self._read_job)
-        longer = None if bursts <= LONGEST_STREAM else lambda: self._extended(bursts)
-        return Job((self._memory_key, "reads", bursts), Work(_nothing, self._stream(bursts)), kin=kin, run=longer)
-
-    def _stream_kin(self, family: tuple[Any, ...], bursts: int, job: Callable[[int], Job]) -> Kin:
-        """What a stream of whole rows is like."""
-        row, (_, row_ck, _, burst_ck) = self._row_bursts, self._other_ck
-        features = 1.0, float(bursts), float(ceil_div(bursts, row))
-        feature_ck = 100.0, float(burst_ck), float(row_ck)
-        ck = float(bursts * burst_ck)
-        long, is_long = LONG_ROWS * row, bursts >= LONG_ROWS * row
-        few = (long, 2 * long, 3 * long // 2) if is_long else (row // 2, row, 16 * row + 1, 24 * row)
-
-        def smaller() -> list[Job]:
-            return [job(n) for n in few if n < bursts]
-
-        def shorter(_: int) -> Job:
-            return job(min(bursts, SHORT_STREAM))
-
-        shape, family = (min(bursts, SHORT_STREAM).bit_length(),), (*family, *(("long",) * is_long))
-        return Kin(family, features, feature_ck, ck, shape=shape, smaller=smaller, shorter=shorter, long=is_long)
-
-    def _extended(self, bursts: int) -> PhaseCommands:
-        """A stream that goes on after ``LONGEST_STREAM`` as it did in the second half of that."""
-        whole, half = (self.prices.exact(self._read_job(n)) for n in (LONGEST_STREAM, LONGEST_STREAM // 2))
-        times = (bursts - LONGEST_STREAM) / (LONGEST_STREAM // 2)
-        return PhaseCommands(whole + times * (whole - half))
-
     def _placement(self, share: KvShare, keys: int) -> KvPlacement:
         widths = share.head_dim, share.value_dim
         channel = self.computing(share.concurrent, share.form)
@@ -294,14 +244,6 @@ class ChannelJobs:
         if (ranks, form) not in self._computing:
             self._computing[ranks, form] = replace(self.pim, concurrent=ranks, form=form)
         return self._computing[ranks, form]
-
-    def bursts(self, total_bytes: float) -> int:
-        """Bursts on the channel that carries the most of so many bytes."""
-        return int(-(-total_bytes // (self.channels * self._burst_bytes)))
-
-    def _stream(self, bursts: int) -> Callable[[], IntArray]:
-        """Reads of what lies together in plain ranks, from the last one on."""
-        return lambda: ReadStream(self.ranks - 1, bursts, mapping=self._addresses).requests(self.device)
 
     def append(self, share: KvShare, blocks: int, tokens: int, read_first: bool) -> Job:
         """New keys and values of one layer are written into the PIM ranks."""
@@ -316,7 +258,7 @@ class ChannelJobs:
             writes = _requests(places, read_first)
             if not share.form.shares_bytes:
                 return writes
-            return np.concatenate([_as_reads(_requests(kv.append_places(position, tokens, keys_only=True))), writes])
+            return np.concatenate([as_reads(_requests(kv.append_places(position, tokens, keys_only=True))), writes])
 
         def writes() -> IntArray:
             return _lines((*self._geometry, "append", *_dealing(share), blocks, tokens, read_first), placed)
@@ -325,18 +267,7 @@ class ChannelJobs:
         key = (self._pim_key, "append", *_dealing(share), blocks, tokens, read_first)
         family = "moved" if read_first else "append", *_dealing(share), blocks
         kin = Kin(family, (1.0, float(tokens)), (4000.0 * blocks, 60.0), 4000.0 * blocks)
-        return Job(key, Work(_nothing, writes), 1 / share.spread, kin)
-
-    def writes(self, bursts: int, read_first: bool) -> Job:
-        """So many bursts are written to plain ranks, side by side."""
-
-        def writes() -> IntArray:
-            table = self._stream(bursts)()
-            table[:, 1] = 1
-            return np.concatenate([_as_reads(table), table]) if read_first else table
-
-        kin = self._stream_kin(("writes", read_first), bursts, lambda n: self.writes(n, read_first))
-        return Job((self._memory_key, "writes", bursts, read_first), Work(_nothing, writes), kin=kin)
+        return Job(key, Work(nothing, writes), 1 / share.spread, kin)
 
     def move(self, column_bytes: int, width: int, to_pim: bool) -> Job:
         """So many columns of the channel change sides."""
@@ -347,7 +278,7 @@ class ChannelJobs:
             plan = plan_between_sides(channel, column_bytes, width, to_pim)
             return repeated_move(plan, self.device, self.prices.controller)
 
-        return Job((self._pim_key, "move", column_bytes, width, to_pim), Work(_nothing, _nothing), run=run)
+        return Job((self._pim_key, "move", column_bytes, width, to_pim), Work(nothing, nothing), run=run)
 
 
 def _geometry(device: DieSpec) -> tuple[Any, ...]:
@@ -383,18 +314,8 @@ def _narrow(form: PimFormat) -> tuple[str, ...]:
     return (form.name,) if form != INT8 else ()
 
 
-def _nothing() -> IntArray:
-    return NO_PROGRAM
-
-
 def _requests(places: IntArray, read_first: bool = False) -> IntArray:
     """Writes to places (rank, flat bank, row, column), read before if asked for."""
     zero = np.zeros(len(places), np.int64)
     table = np.stack([zero, zero + 1, places[:, 0] * BANKS + places[:, 1], places[:, 2], places[:, 3] * BEATS], 1)
-    return np.concatenate([_as_reads(table), table]) if read_first else table
-
-
-def _as_reads(table: IntArray) -> IntArray:
-    reads = table.copy()
-    reads[:, 1] = 0
-    return reads
+    return np.concatenate([as_reads(table), table]) if read_first else table
