@@ -4,8 +4,6 @@ Draft heads are the model's, and run where it does. Time between the two is the 
 """
 
 from collections.abc import Iterator
-from functools import reduce
-from operator import add
 
 from lpspec.allocation.division import Division
 from lpspec.allocation.single import SingleDevice
@@ -43,14 +41,14 @@ class DraftsApart(SingleDevice):
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the operators one after the other, and of waiting for the drafts of a verify pass."""
         device = self.drafters if self.drafts(operators) else self.device
-        total = reduce(add, (price_on(device, op) for op in operators), Cost())
+        total = sum((price_on(device, op) for op in operators), Cost())
         waits = self._prefix is not None and any(op.name == LAST for op in operators)
         return total + Cost(2 * self.drafters.spec.link.ns) if waits else total
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of both passes, one after the other."""
         devices = (self.drafters if self.drafts((op,)) else self.device for op in operators)
-        return reduce(add, (price_on(device, op) for device, op in zip(devices, operators, strict=True)), Cost())
+        return sum((price_on(device, op) for device, op in zip(devices, operators, strict=True)), Cost())
 
     def divided(self, op: Operator, prompt: bool = False) -> Iterator[Division]:
         """All of it on one of the two."""

@@ -5,8 +5,6 @@ the NPU's. There is no command level: two programs side by side are not laid out
 """
 
 from collections.abc import Iterator
-from functools import reduce
-from operator import add
 
 from lpspec.allocation.division import Division
 from lpspec.allocation.single import SingleDevice
@@ -44,7 +42,7 @@ class DraftsOnPim(SingleDevice):
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the operators one after the other, and of all dies meanwhile."""
-        total = reduce(add, (self._price(op) for op in operators), Cost())
+        total = sum((self._price(op) for op in operators), Cost())
         return total if self.timing is None else self.timing.standing_by(total)
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:

@@ -4,22 +4,19 @@ Every running request reads its whole cache in every pass, so no page of it is c
 room above are spread evenly. Which pages of requests that wait are evicted is not modelled.
 """
 
-from functools import reduce
-from operator import add
-
+from lpspec.allocation.single import AttentionInHbm
 from lpspec.devices.cost import Cost
-from lpspec.devices.expert_loads import price_on
 from lpspec.devices.gpu import Gpu
 from lpspec.devices.hbm_tiers import HbmTiers, HbmTiersSpec
 from lpspec.errors import InputError
 from lpspec.llm.model_spec import ModelSpec
-from lpspec.llm.operators import Attention, Operator
+from lpspec.llm.operators import Attention
 from lpspec.machine.platform_spec import PlatformSpec
 from lpspec.machine.quantity import Bandwidth
 
 
-class KvTiers:
-    """Attention of decode passes at the banks of the computing tier, everything else on the GPU."""
+class KvTiers(AttentionInHbm):
+    """TokenStack: HBM in two tiers, of which the banks of one compute attention."""
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
         """Find out which part of the longest cache is hot, and how fast weights are read where they lie.
@@ -43,15 +40,5 @@ class KvTiers:
         self.gpu = Gpu(platform.gpu.model_copy(update={"bandwidth": weights_from}))
         self.tiers = HbmTiers(spec, hot_room / max(cache, hot_room))
 
-    def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
-        """Cost of the operators one after the other, each on its device."""
-        return reduce(add, (self._price(op) for op in operators), Cost())
-
-    def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
-        """Cost on the GPU alone: prefill attention has enough reuse for it."""
-        return reduce(add, (price_on(self.gpu, op) for op in operators), Cost())
-
-    def _price(self, op: Operator) -> Cost:
-        if isinstance(op, Attention):
-            return self.tiers.price(op) + self.gpu.kv_write(op)
-        return price_on(self.gpu, op)
+    def _attention(self, op: Attention) -> Cost:
+        return self.tiers.price(op) + self.gpu.kv_write(op)

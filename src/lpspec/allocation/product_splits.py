@@ -9,8 +9,6 @@ whole product to the NPU is always among the trials.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import add
 
 import numpy as np
 
@@ -50,7 +48,7 @@ class ProductSplits(AttentionSplits):
 
     def _product_cost(self, op: Gemm) -> Cost:
         """All copies, each by the split of its placement."""
-        return reduce(add, (self._split_cost(op, split) for split in self.gemm_splits(op)), Cost())
+        return sum((self._split_cost(op, split) for split in self.gemm_splits(op)), Cost())
 
     def _split_cost(self, op: Gemm, split: GemmSplit) -> Cost:
         copies = split.placed.gemm.count * op.runs

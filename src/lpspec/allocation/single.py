@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import reduce
-from operator import add
 
 from lpspec.allocation.division import Division
 from lpspec.devices.cost import Cost
@@ -32,7 +30,7 @@ class SingleDevice:
 
     def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
         """Cost of the operators one after the other, and of all dies of an LPDDR package meanwhile."""
-        total = reduce(add, (price_on(self.device, op) for op in operators), Cost())
+        total = sum((price_on(self.device, op) for op in operators), Cost())
         return total if self.timing is None else self.timing.standing_by(total)
 
     def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
@@ -52,24 +50,42 @@ class SingleDevice:
         yield Division(op.count, ((self.device, None),))
 
 
-class AttentionOnHbmPim:
-    """AttAcc as published: attention of decode passes in the HBM, everything else on the GPU."""
+class AttentionInHbm:
+    """Attention of decode passes at the banks of the HBM, everything else on the GPU.
+
+    Attributes:
+        gpu: Set by those that say which HBM.
+    """
+
+    gpu: Gpu
+
+    def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
+        """Cost of the operators one after the other, each on its device."""
+        return sum((self._price(op) for op in operators), Cost())
+
+    def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
+        """Cost on the GPU alone: prefill attention has enough reuse for it."""
+        return sum((price_on(self.gpu, op) for op in operators), Cost())
+
+    def _price(self, op: Operator) -> Cost:
+        return self._attention(op) if isinstance(op, Attention) else price_on(self.gpu, op)
+
+    def _attention(self, op: Attention) -> Cost:
+        raise NotImplementedError
+
+
+class AttentionOnHbmPim(AttentionInHbm):
+    """AttAcc as published: one HBM, all of whose banks compute attention."""
 
     def __init__(self, platform: PlatformSpec, model: ModelSpec, max_tokens: int, max_context: int) -> None:
-        """Take GPU and HBM-PIM of the platform."""
+        """Take GPU and HBM-PIM of the platform.
+
+        Raises:
+            InputError: The platform lacks one of them.
+        """
         if platform.gpu is None or platform.hbm_pim is None:
             raise InputError(f"platform '{platform.name}': allocator attention-on-hbm-pim needs [gpu] and [hbm_pim]")
         self.gpu, self.hbm_pim = Gpu.of(platform), HbmPim.of(platform)
 
-    def decode_cost(self, operators: tuple[Operator, ...]) -> Cost:
-        """Cost of the operators one after the other, each on its device."""
-        return reduce(add, (self._price(op) for op in operators), Cost())
-
-    def prefill_cost(self, operators: tuple[Operator, ...]) -> Cost:
-        """Cost on the GPU alone: prefill attention has enough reuse for it."""
-        return reduce(add, (price_on(self.gpu, op) for op in operators), Cost())
-
-    def _price(self, op: Operator) -> Cost:
-        if isinstance(op, Attention):
-            return self.hbm_pim.price(op) + self.gpu.kv_write(replace(op, latent=False))
-        return price_on(self.gpu, op)
+    def _attention(self, op: Attention) -> Cost:
+        return self.hbm_pim.price(op) + self.gpu.kv_write(replace(op, latent=False))

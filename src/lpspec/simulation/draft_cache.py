@@ -10,7 +10,6 @@ byte of as many columns as a head is wide, so a full block takes the bursts that
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from operator import add
 from typing import TypeAlias
 
 import numpy as np
@@ -207,7 +206,7 @@ def put_in_place_cost(
 
     kinds = [op for op in verify_operators(system.model, tokens, 0) if isinstance(op, Attention) and op.writes]
     if read_first:
-        return reduce(add, (of(op) for op in kinds), Cost())
+        return sum((of(op) for op in kinds), Cost())
     total = Cost()
     for op in kinds:
         total += of(replace(op, context=KEY_BLOCK - 1)) if later else of(op)
