@@ -48,7 +48,11 @@ class LpddrPim(PimPrograms):
         yield Identity("pim_tile", self.tile_columns, "outputs", "of one tile over those dies")
 
     def phase_parts(self, op: PlainOperator, amount: Count | KeyShare | None = None) -> tuple[PhasePart, ...]:
-        """Programs of the package; inputs and results cross the bus beside what others read."""
+        """Programs of the package; inputs and results cross the bus beside what others read.
+
+        Raises:
+            InputError: The operator is neither a product nor attention.
+        """
         if isinstance(op, Gemm):
             assert not isinstance(amount, KeyShare)
             n, tokens, k = op.n if amount is None else amount, plain(op.tokens), op.k
@@ -77,7 +81,11 @@ class LpddrPim(PimPrograms):
         )
 
     def price(self, op: PlainOperator) -> Cost:
-        """Cost of all copies of a product computed by PIM alone, the bus serving nothing else."""
+        """Cost of all copies of a product computed by PIM alone, the bus serving nothing else.
+
+        Raises:
+            InputError: The operator is neither a product nor attention.
+        """
         if not isinstance(op, Gemm | Attention):
             raise InputError(f"PIM computes products and attention: '{op.name}' is neither")
         self.check_precision(op)

@@ -235,7 +235,11 @@ class Structure(BaseModel):
 
     @property
     def intermediate_size(self) -> int:
-        """Width of the feed-forward layer."""
+        """Width of the feed-forward layer.
+
+        Raises:
+            InputError: The network has no one width.
+        """
         network = self._same("feed-forward networks", [group.layer.feed_forward for group in self.layer_groups])
         if not isinstance(network, FeedForward):
             raise InputError(f"{self._named}: {network and network.kind} has no one width")

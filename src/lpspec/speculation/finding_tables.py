@@ -122,7 +122,11 @@ def read_jsonl(text: str, where: str, drafts: int | None = None) -> Finding:
 
 
 def read_object(line: str, at: str) -> dict[str, Any]:
-    """A JSON object; ``at`` begins what is said of a text that is none."""
+    """A JSON object; ``at`` begins what is said of a text that is none.
+
+    Raises:
+        InputError: It is none.
+    """
     try:
         found = json.loads(line, object_pairs_hook=each_key_once)
     except (ValueError, RecursionError) as error:
@@ -169,6 +173,9 @@ def steps_of(passes: list[tuple[str, str, list[int]]], key: str, where: str, dra
         key: ``accepted``, or ``tokens``, which counts the root too.
         where: The file, for messages.
         drafts: Of each pass; None for the most that one accepted.
+
+    Raises:
+        InputError: There is no pass, or one accepted more drafts than are possible.
     """
     if not any(values for _, _, values in passes):
         raise InputError(f"{where}: holds no pass")
@@ -195,7 +202,11 @@ def _survival(rows: list[_Row], column: str, where: str) -> Survival:
 
 
 def survival_of(shares: FloatArray, where: str) -> Survival:
-    """Shares by depth, which never rise but by rounding."""
+    """Shares by depth, which never rise but by rounding.
+
+    Raises:
+        InputError: There are no positions, too many, or the rate rises.
+    """
     if len(shares) > MOST_DRAFTS:
         raise InputError(f"{where}: {len(shares)} positions; allowed are 1 to {MOST_DRAFTS}")
     rises = np.flatnonzero(np.diff(shares) > ROUNDING)
@@ -233,7 +244,11 @@ def _guesses(row: _Row) -> list[float]:
 
 
 def read_share(text: str, at: str) -> float:
-    """A share from 0 to 1, or in percent."""
+    """A share from 0 to 1, or in percent.
+
+    Raises:
+        InputError: It is neither.
+    """
     try:
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:

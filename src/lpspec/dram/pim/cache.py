@@ -52,7 +52,11 @@ class HeadMatrices:
         return turns * self.units_per_group * self.channel.rows(self.k)
 
     def tiles(self, k: int, n: int) -> list[Tile]:
-        """Tiles of the product with the first ``k`` x ``n`` of every head."""
+        """Tiles of the product with the first ``k`` x ``n`` of every head.
+
+        Raises:
+            InputError: The matrix of a head is smaller.
+        """
         if not (1 <= k <= self.k and 1 <= n <= self.n):
             raise InputError(f"{k} x {n} of a head's matrix: allowed is 1 x 1 to {self.k} x {self.n}")
         groups: dict[int, list[int]] = {}
@@ -240,7 +244,11 @@ class KvPlacement:
         return places[by_row][np.lexsort((bank[by_row], turn))]
 
     def write(self, cells: Cells, position: int, keys: NDArray[np.int8], values: NDArray[np.int8]) -> None:
-        """Append new tokens to the cache: int8 [heads, tokens, head_dim] each, from ``position`` on."""
+        """Append new tokens to the cache: int8 [heads, tokens, head_dim] each, from ``position`` on.
+
+        Raises:
+            InputError: The cache has no room at these positions.
+        """
         tokens = keys.shape[1]
         if position < 0 or position + tokens > self.max_keys:
             raise InputError(

@@ -59,14 +59,22 @@ class PimDies:
             self.inside[rank] = True
 
     def leave(self, mask: int) -> None:
-        """Ranks become plain DRAM; their rows must be closed."""
+        """Ranks become plain DRAM; their rows must be closed.
+
+        Raises:
+            InputError: A row is open.
+        """
         for rank in self._ranks_inside(mask):
             if self.open_row[rank].max() >= 0:
                 raise InputError(f"rank {rank} leaves PIM mode with a row open")
             self.inside[rank] = False
 
     def activate(self, mask: int, parity: int, row: int) -> None:
-        """Open a row in one bank of every MPU."""
+        """Open a row in one bank of every MPU.
+
+        Raises:
+            InputError: Another row is open, or there is no such row.
+        """
         for rank in self._ranks_inside(mask):
             if self.open_row[rank, parity] >= 0:
                 raise InputError(f"rank {rank} opens row {row} while row {self.open_row[rank, parity]} is open")
@@ -87,7 +95,11 @@ class PimDies:
             self.registers[rank, mpus, inputs, place * 32 : place * 32 + 32] = burst
 
     def mac(self, mask: int, parity: int, inputs: int, column: int, count: int = 1) -> None:
-        """Multiply consecutive columns of the open row with the inputs of the same k, and add."""
+        """Multiply consecutive columns of the open row with the inputs of the same k, and add.
+
+        Raises:
+            InputError: No row is open.
+        """
         pim = self.channel.device.pim
         depth, filled = self.channel.chunk, self.channel.chunk_bytes * pim.alus.n
         add, kind = _add_rounded if self.channel.form.is_wide else _add_products, input_type(self.channel.form)

@@ -15,7 +15,7 @@ from lpspec.arrays import IntArray
 from lpspec.dram.energy import standing_by
 from lpspec.dram.engine.state import BEATS
 from lpspec.dram.pim.package import Package
-from lpspec.dram.pim.weights import PimChannel, WeightPlacement, place_weights, share_of_channel
+from lpspec.dram.pim.weights import PimChannel, WeightPlacement, block_range, place_weights, share_of_channel
 from lpspec.dram.run.mover import BUFFER_BURSTS, MovePlan, move, moved
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import Session
@@ -74,12 +74,12 @@ class DramPlacement:
 
         Returns:
             int64 [blocks, k, 4]: rank, flat bank, row and column (in bursts, 0 to 63).
+
+        Raises:
+            InputError: They are no whole blocks of those that there are.
         """
         lanes, width = self.device.pim.lanes.n, self.device.mpus
-        count = count or self.n - first
-        if first % lanes or not 0 <= first < first + count <= self.n:
-            raise InputError(f"outputs {first} to {first + count - 1}: allowed are blocks of {lanes} below {self.n}")
-        block = np.arange(first // lanes, -(-(first + count) // lanes))[:, None]
+        block = np.arange(*block_range(self.n, lanes, first, count))[:, None]
         before = block // width * width
         number = before * self.k + np.arange(self.k) * np.minimum(width, self.blocks - before) + block - before
         stream = ReadStream(self.rank, self.blocks * self.k, self.start_row).requests(self.device)

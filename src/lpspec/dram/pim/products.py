@@ -65,7 +65,11 @@ class PimProgram:
         return tuple(readouts_of(self.channel, self.shape[1], self.readings))
 
     def input_image(self, inputs: Inputs) -> NDArray[np.int8]:
-        """Bursts to send, int8 [bursts, 32], for inputs [matrices, tokens, k]."""
+        """Bursts to send, int8 [bursts, 32], for inputs [matrices, tokens, k].
+
+        Raises:
+            InputError: The inputs are of another type or shape than the program's.
+        """
         channel, pim = self.channel, self.channel.device.pim
         width, filled, kind = channel.columns, channel.chunk_bytes * pim.alus.n, input_type(channel.form)
         if inputs.dtype != kind:

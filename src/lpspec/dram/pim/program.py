@@ -74,6 +74,9 @@ class ProgramBuilder:
             parity: Which bank of each MPU.
             row: Row in the first round of all loops.
             row_steps: By how much it grows with each round of the enclosing loops, outermost first.
+
+        Raises:
+            InputError: There are other numbers of steps than loops.
         """
         self._check("parity", parity, self._banks)
         self._check("row", row, self._rows)
@@ -104,6 +107,9 @@ class ProgramBuilder:
             data: Mark for whoever compiles or executes the program; the engine doesn't read it.
             data_steps: How the mark grows with the enclosing loops, outermost first.
             reach: MPUs that latch them, the same of every die; others keep what they have.
+
+        Raises:
+            InputError: The slots, or the MPUs, are beyond those of the die.
         """
         slots = self.slots
         self._check("slot", slot, 2 * slots)
@@ -126,6 +132,9 @@ class ProgramBuilder:
             column: First column, counted in bursts (0 to 63).
             count: Columns.
             tokens: Tokens that each serves, for energy; 0 means all ALUs. Lines count what lanes of INT8 would serve.
+
+        Raises:
+            InputError: The columns are beyond the row.
         """
         self._check("parity", parity, self._banks)
         self._check("inputs", inputs, 2)
@@ -147,6 +156,9 @@ class ProgramBuilder:
             count: Bursts; 0 means all up to the last MPU's.
             data: Mark as for ``load_inputs``.
             data_steps: How it grows with the enclosing loops.
+
+        Raises:
+            InputError: The bursts are beyond the die's.
         """
         total = self._accumulator_bursts
         self._check("rank", rank, self._ranks)
@@ -166,7 +178,11 @@ class ProgramBuilder:
 
     @contextmanager
     def loop(self, rounds: int) -> Iterator[None]:
-        """Repeat the lines inside."""
+        """Repeat the lines inside.
+
+        Raises:
+            InputError: No round, or loops nested too deep.
+        """
         if rounds < 1:
             raise InputError(f"a loop of {rounds} rounds: allowed is at least 1")
         if self._depth == state.MAX_DEPTH:

@@ -178,7 +178,11 @@ Tile = tuple[Unit, ...]
 
 
 def share_of_channel(n: int, channels: int, channel: int, lanes: int = 32) -> tuple[int, int]:
-    """First output and number of outputs of an N-wide matrix that one channel holds."""
+    """First output and number of outputs of an N-wide matrix that one channel holds.
+
+    Raises:
+        InputError: There is no such channel.
+    """
     if not 0 <= channel < channels:
         raise InputError(f"channel is {channel}: allowed is 0 to {channels - 1}")
     blocks = -(-n // lanes)
@@ -254,7 +258,11 @@ class WeightPlacement:
         return tiles
 
     def write(self, cells: Cells, weights: NDArray[np.int8]) -> None:
-        """Write the weights, int8 [k, n], into the banks; lanes without an output become zero."""
+        """Write the weights, int8 [k, n], into the banks; lanes without an output become zero.
+
+        Raises:
+            InputError: The weights have another shape than the placement's.
+        """
         if weights.shape != (self.k, self.n):
             raise InputError(f"weights are {weights.shape}: the placement holds {(self.k, self.n)}")
         for tile in self.tiles():
@@ -272,12 +280,13 @@ class WeightPlacement:
 
         Returns:
             int64 [blocks, k, 4]: rank, flat bank, row and column (in bursts, 0 to 63).
+
+        Raises:
+            InputError: They are no whole blocks of those that there are.
         """
         lanes, width = self.channel.lanes, self.channel.columns
         banks = self.channel.banks_per_mpu
-        count = count or self.n - first
-        if first % lanes or not 0 <= first < first + count <= self.n:
-            raise InputError(f"outputs {first} to {first + count - 1}: allowed are blocks of {lanes} below {self.n}")
+        first_block, end_block = block_range(self.n, lanes, first, count)
         found = np.zeros((-(-self.n // lanes), self.k, 4), np.int64)
         for unit in (unit for tile in self.tiles() for unit in tile):
             k = np.arange(unit.k)
@@ -287,7 +296,7 @@ class WeightPlacement:
                 place[:, 1] = block.mpu * banks + k // width % banks
                 place[:, 2] = unit.row + k // width // banks
                 place[:, 3] = k % width
-        return found[first // lanes : -(-(first + count) // lanes)]
+        return found[first_block:end_block]
 
     def _blocks(self, unit: int) -> tuple[Block, ...]:
         first = unit * self.channel.unit_outputs
@@ -360,3 +369,21 @@ def ranks_of(units: Sequence[Unit]) -> int:
     for unit in units:
         mask |= 1 << unit.rank
     return mask
+
+
+def block_range(n: int, lanes: int, first: int, count: int) -> tuple[int, int]:
+    """The first block of some outputs, and the one behind the last.
+
+    Args:
+        n: Outputs that there are.
+        lanes: Outputs of a block.
+        first: First output, a multiple of ``lanes``.
+        count: Outputs; 0 for all from there on.
+
+    Raises:
+        InputError: They are no whole blocks of those that there are.
+    """
+    end = first + (count or n - first)
+    if first % lanes or not 0 <= first < end <= n:
+        raise InputError(f"outputs {first} to {end - 1}: allowed are blocks of {lanes} below {n}")
+    return first // lanes, -(-end // lanes)
