@@ -114,6 +114,8 @@ def shared_decoding(scenario: Scenario, traffic: Sequence[Traffic], policies: Se
     step = commonest_step(run, scenario.workload)
     memory = run.system.platform.memory
     assert memory is not None
+    for kind in traffic:
+        kind.check_carried(memory.peak_gb_per_s)
     plain = memory.dram_ranks.n
     ranks = tuple(range(memory.pim_ranks.n, memory.pim_ranks.n + plain))
     nothing = Traffic(0.0)

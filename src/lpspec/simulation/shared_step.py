@@ -9,7 +9,7 @@ from lpspec.arrays import IntArray
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.dram.energy import activity_of, standing_by
 from lpspec.dram.run.latencies import Waits
-from lpspec.dram.run.shared import SharedSession
+from lpspec.dram.run.shared import OverloadError, SharedSession
 from lpspec.dram.run.traffic import Traffic
 from lpspec.errors import InputError
 from lpspec.machine.energy_profile import Activity
@@ -55,22 +55,25 @@ def run_shared_step(phases: Sequence[Phase], memory: PackageCommands, traffic: T
     session = SharedSession(memory.device, memory.controller, others)
     known: dict[int, tuple[IntArray, IntArray]] = {}
     form = INT8
-    for phase in in_order(phases):
-        begin_ck = session.now_ck
-        for work in phase.memory.works:
-            if id(work) not in known:
-                known[id(work)] = work.program(), work.requests()
-                form = max(form, work.form, key=lambda one: one.activation_bits)  # a model's activations are all alike
-            session.pace(work.mac_ck or memory.device.mac_ck)
-            session.work(*known[id(work)])
-        session.idle_until(begin_ck + int(np.ceil(phase.npu_ns / tck_ns)))
     if not phases:
         session.idle_until(until_ck)
-    elif session.now_ck > until_ck and len(others):
+    try:
+        for phase in in_order(phases):
+            begin_ck = session.now_ck
+            for work in phase.memory.works:
+                if id(work) not in known:
+                    known[id(work)] = work.program(), work.requests()
+                    form = max(form, work.form, key=lambda one: one.activation_bits)  # all of a model are alike
+                session.pace(work.mac_ck or memory.device.mac_ck)
+                session.work(*known[id(work)])
+            session.idle_until(begin_ck + int(np.ceil(phase.npu_ns / tck_ns)))
+            if traffic.gb_per_s and session.now_ck > until_ck:
+                raise OverloadError
+    except OverloadError:
         raise InputError(
-            f"{traffic.gb_per_s:g} GB/s of {traffic.pattern} traffic slow a step down more than {MOST_SLOWDOWN} times: "
-            "allowed is less"
-        )
+            f"{traffic.gb_per_s:g} GB/s of {traffic.pattern} lines under {memory.controller.fairness} slow a step down "
+            f"more than {MOST_SLOWDOWN} times: allowed is less"
+        ) from None
     done = session.mean_of(1)
     commands = activity_of(done, memory.device, form=form)
     activity = standing_by(commands, memory.device, done.ck * memory.ranks, memory.power_down)

@@ -19,7 +19,7 @@ from lpspec.dram.run.command_log import command_table
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.read_stream import ReadStream
 from lpspec.dram.run.session import NO_PROGRAM, Session
-from lpspec.dram.run.shared import SharedSession
+from lpspec.dram.run.shared import OverloadError, SharedSession
 from lpspec.dram.run.simulate import run_requests
 from lpspec.dram.run.traffic import Traffic
 from lpspec.errors import InputError
@@ -34,13 +34,13 @@ LONGEST_CK = 400_000
 
 
 def arrivals(gb_per_s: float, pattern: Any = "random", until_ck: int = LONGEST_CK) -> IntArray:
-    return Traffic(gb_per_s, pattern).requests(DIE, 4, 3, until_ck, ONE_RANK)
+    return np.concatenate([NOBODY, *Traffic(gb_per_s, pattern).requests(DIE, 4, 3, until_ck, ONE_RANK)])
 
 
 @pytest.mark.parametrize("fairness", ["pim-first", "npu-first", "round-robin"])
 def test_without_others_work_takes_its_time(fairness: Any) -> None:
     controller = Controller(ranks=4, fairness=fairness)
-    plain, shared = Session(DIE, controller), SharedSession(DIE, controller, NOBODY)
+    plain, shared = Session(DIE, controller), SharedSession(DIE, controller, [])
     for program, requests in ((PROGRAM, READS), (NO_PROGRAM, READS), (PROGRAM, NOBODY)) * 3:
         plain.run(program, requests)
         shared.work(program, requests)
@@ -51,7 +51,7 @@ def test_without_others_work_takes_its_time(fairness: Any) -> None:
 
 def test_others_alone_wait_as_in_a_run_of_requests() -> None:
     others = arrivals(5)
-    session = SharedSession(DIE, Controller(ranks=4), others)
+    session = SharedSession(DIE, Controller(ranks=4), [others])
     session.idle_until(LONGEST_CK)
     run = run_requests(others, DIE, Controller(ranks=4))
     waited = (run.served_at - others[:, 0])[others[:, 1] == 0]
@@ -72,7 +72,7 @@ def test_every_command_is_legal_and_everybody_is_served(
     rate: float, pattern: Any, refresh: Any, fairness: Any, pieces: list[str]
 ) -> None:
     others = arrivals(rate, pattern, 60_000)
-    session = SharedSession(DIE, Controller(ranks=4, refresh=refresh, fairness=fairness), others)
+    session = SharedSession(DIE, Controller(ranks=4, refresh=refresh, fairness=fairness), [others])
     logs: list[IntArray] = []
     for piece in pieces:
         if piece == "pause":
@@ -100,7 +100,7 @@ def test_every_command_is_legal_and_everybody_is_served(
 def test_a_line_that_comes_while_pim_computes_is_served_at_once() -> None:
     """By hand: ACT-1 and ACT-2 at the CK it comes and the next, nRCD 15, RL 17, data 2; command slots may be taken."""
     line = np.array([[500, 0, 48, 7, 0]])
-    session = SharedSession(DIE, Controller(ranks=4, refresh="none", fairness="npu-first"), line)
+    session = SharedSession(DIE, Controller(ranks=4, refresh="none", fairness="npu-first"), [line])
     session.work(PROGRAM, NOBODY)
     assert session.latencies.summary_ck()["max"] == pytest.approx(1 + 15 + 17 + 2, abs=4)
 
@@ -108,7 +108,7 @@ def test_a_line_that_comes_while_pim_computes_is_served_at_once() -> None:
 def test_more_others_slow_work_down_more_and_nobody_is_lost() -> None:
     ends = []
     for rate in (0.0, 5.0, 20.0):
-        session = SharedSession(DIE, Controller(ranks=4, fairness="npu-first"), arrivals(rate))
+        session = SharedSession(DIE, Controller(ranks=4, fairness="npu-first"), [arrivals(rate)])
         for _ in range(3):
             session.work(PROGRAM, READS)
         ends.append(session.now_ck)
@@ -128,6 +128,38 @@ def test_lines_come_at_their_rate_and_in_order(pattern: Any) -> None:
     assert (pairs[:, 1, 4] - pairs[:, 0, 4] == 16).all()
     rows = len(np.unique(requests[:, 3]))
     assert rows > 20_000 if pattern == "random" else rows < 400
+
+
+def test_lines_are_drawn_some_at_a_time_and_come_as_if_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 1,000 GB/s a second of them took all of a machine's memory, and the process was killed."""
+    monkeypatch.setattr("lpspec.dram.run.traffic.LINES_AT_ONCE", 1000)
+    parts = list(Traffic(8, "stream").requests(DIE, 4, 3, 2_000_000, ONE_RANK))
+    assert len(parts) > 50
+    assert max(map(len, parts)) <= 2 * 1000
+    together = np.concatenate(parts)
+    assert (np.diff(together[:, 0]) >= 0).all()
+    assert together[-1, 0] < 2_000_000
+    assert len(together) * 32 * 4 / (2_000_000 * 1.25) == pytest.approx(8, rel=0.02)
+    assert len(np.unique(together[:, 2:], axis=0)) == len(together)  # no place twice
+    assert len(np.unique(together[:, 3])) < 400  # and one after the other
+
+
+def test_a_session_takes_others_in_parts() -> None:
+    others = arrivals(8)
+    found = []
+    for parts in ([others], np.array_split(others, 17)):
+        session = SharedSession(DIE, Controller(ranks=4), parts)
+        session.work(PROGRAM, READS)
+        session.idle_until(LONGEST_CK)
+        found.append((session.served, session.now_ck, session.latencies.summary_ck()))
+    assert found[0] == found[1]
+    assert found[0][0] == len(others)
+
+
+def test_work_that_others_never_let_end_is_overloaded() -> None:
+    session = SharedSession(DIE, Controller(ranks=4), Traffic(50, "random").requests(DIE, 4, 3, 10**9, ONE_RANK))
+    with pytest.raises(OverloadError):
+        session.work(NO_PROGRAM, READS)
 
 
 @pytest.mark.parametrize(
