@@ -1,14 +1,20 @@
 """Figures hold the numbers of their result, fit a column, and come out the same every time."""
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
 
+import lpspec.report
 from lpspec.experiments.compare import Comparison, compare
+from lpspec.experiments.product import price_product
 from lpspec.report.compare_figure import CUT_ABOVE, comparison_figure
-from lpspec.report.figures import DOUBLE_COLUMN_IN, figure_bytes
+from lpspec.report.figures import DOUBLE_COLUMN_IN, figure_bytes, log_axis
+from lpspec.report.product_figure import product_figure
 from lpspec.report.wording import digits
+from lpspec.scenario.product import Product
 from lpspec.scenario.scenario import DEFAULT
 
 
@@ -71,3 +77,25 @@ def test_equal_results_give_equal_files(comparison: Comparison, suffix: str) -> 
 def test_pyplot_is_never_loaded(figure: Figure) -> None:
     assert figure.axes
     assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_a_logarithmic_axis_says_so() -> None:
+    axes = Figure().subplots()
+    log_axis(axes.xaxis, "energy (mJ)")
+    log_axis(axes.yaxis, "token/s", [1, 2, 5])
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("energy (mJ, log)", "token/s (log)")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["1", "2", "5"]
+
+
+def test_no_figure_has_a_logarithmic_axis_of_its_own() -> None:
+    """Three did not say that they were: whoever wants one goes through ``log_axis``."""
+    asks = re.compile(r"set_[xy]scale|[xy]scale=|semilog|loglog")
+    own = [path.name for path in Path(lpspec.report.__path__[0]).rglob("*.py") if asks.search(path.read_text("utf-8"))]
+    assert own == ["figures.py"]
+
+
+def test_a_product_has_the_names_of_a_comparison() -> None:
+    drawn = product_figure(price_product(Product(m=4, k=1024, n=1024)))
+    handles = drawn.axes[0].get_legend_handles_labels()[1]
+    assert handles == ["DRAM array", "off-chip I/O", "buffers", "MAC", "activations"]

@@ -14,7 +14,7 @@ from lpspec.report.figures import (
     VERMILION,
     bare_axes,
     in_style,
-    plain_log_labels,
+    log_axis,
 )
 
 SAMPLES = 400
@@ -33,9 +33,8 @@ def clocks_figure(study: ClocksStudy) -> Figure:
         _draw_clocks(clocks, study, demands.tolist())
         for axes in (energy, clocks):
             bare_axes(axes)
-            axes.set_xscale("log")
-            plain_log_labels(axes.xaxis, [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if demands[0] <= t <= high])
-            axes.set_xlabel("demanded token/s (log)")
+            ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if demands[0] <= t <= high]
+            log_axis(axes.xaxis, "demanded token/s", ticks)
     return figure
 
 

@@ -21,7 +21,7 @@ from lpspec.report.figures import (
     bare_axes,
     in_style,
     legend_above,
-    plain_log_labels,
+    log_axis,
     short,
     write_value,
 )
@@ -138,7 +138,5 @@ def draw_edp(axes: Axes, names: Sequence[str], runs: Sequence[Totals]) -> None:
         axes.plot([low, value], [i, i], color=colour, lw=0.8, zorder=1)
         axes.plot(value, i, marker="o", ms=4, color=colour)
         write_value(axes, value, i, digits(value, 3))
-    axes.set_xscale("log")
-    plain_log_labels(axes.xaxis)
+    log_axis(axes.xaxis, "EDP (s·mJ per token)")
     axes.set_xlim(low, high * (high / low) ** 0.3)
-    axes.set_xlabel("EDP (s·mJ per token, log)")

@@ -84,18 +84,22 @@ def figure_bytes(figure: Figure, suffix: str, scenario: str | None = None, lette
     return buffer.getvalue()
 
 
-def plain_log_labels(axis: Axis, ticks: Sequence[float] | None = None) -> None:
-    """Label a log scale 0.1, 1, 10 instead of with powers of ten.
+def log_axis(axis: Axis, label: str, ticks: Sequence[float] | None = None, base: float = 10) -> None:
+    """Make an axis logarithmic, say so in its label, and write 0.1, 1, 10 instead of powers of ten.
 
     Args:
-        axis: Whose labels, ``axes.xaxis`` or ``axes.yaxis``.
+        axis: ``axes.xaxis`` or ``axes.yaxis``.
+        label: What it shows, with a unit in brackets at its end where it has one.
         ticks: Where to write numbers; None for the powers of ten.
+        base: Of the scale.
     """
+    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log", base=base)
     axis.set_major_locator(LogLocator() if ticks is None else FixedLocator(list(ticks)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
     if ticks is not None:
         axis.set_minor_locator(NullLocator())
+    axis.set_label_text(f"{label[:-1]}, log)" if label.endswith(")") else f"{label} (log)")
 
 
 def write_value(axes: Axes, x: float, place: float, text: str, points: float = 7) -> None:

@@ -3,40 +3,29 @@
 from matplotlib.figure import Figure
 
 from lpspec.experiments.product import ProductPrice
-from lpspec.machine.energy_profile import EVENTS
-from lpspec.report.figures import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SINGLE_COLUMN_IN,
-    SKY,
-    VERMILION,
-    bare_axes,
-    in_style,
-)
-
-COLOURS = {"array": BLUE, "io": SKY, "buffer": GREEN, "mac": ORANGE, "activation": VERMILION, "migration": PURPLE}
-"""By component; others are grey."""
+from lpspec.machine.energy_profile import COMPONENTS, EVENTS
+from lpspec.report.compare_figure import LOOKS
+from lpspec.report.figures import GREY, SINGLE_COLUMN_IN, bare_axes, in_style
 
 
 def product_figure(price: ProductPrice) -> Figure:
-    """A stacked bar for each device."""
+    """A stacked bar for each device, in the names and colours of ``lpspec compare``."""
+    devices = range(len(price.devices))
     with in_style():
-        figure = Figure(figsize=(SINGLE_COLUMN_IN, 0.7 + 0.5 * len(price.devices)), layout="constrained")
+        figure = Figure(figsize=(SINGLE_COLUMN_IN, 0.7 + 0.5 * len(devices)), layout="constrained")
         axes = figure.subplots()
-        labelled: set[str] = set()
-        for place, cost in enumerate(price.devices):
-            left_uj = 0.0
-            for component in dict.fromkeys(EVENTS[event].component for event in cost.energy_pj):
-                own = [pj for event, pj in cost.energy_pj.items() if EVENTS[event].component == component]
-                label = component if component not in labelled else None
-                labelled.add(component)
-                width_uj = sum(own) / 1e6
-                axes.barh(place, width_uj, left=left_uj, color=COLOURS.get(component, GREY), label=label)
-                left_uj += width_uj
-        axes.set_yticks(range(len(price.devices)), [cost.device for cost in price.devices])
+        left_uj = [0.0 for _ in devices]
+        for component in COMPONENTS:
+            widths_uj = [
+                sum(pj for event, pj in cost.energy_pj.items() if EVENTS[event].component == component) / 1e6
+                for cost in price.devices
+            ]
+            if any(widths_uj):
+                name, colour, hatch = LOOKS.get(component, (component, GREY, ""))
+                look = {"label": name, "color": colour, "hatch": hatch, "edgecolor": "white", "lw": 0}
+                axes.barh(devices, widths_uj, left=left_uj, **look)
+            left_uj = [left + width for left, width in zip(left_uj, widths_uj, strict=True)]
+        axes.set_yticks(devices, [cost.device for cost in price.devices])
         axes.invert_yaxis()
         axes.set_xlabel("energy (uJ)")
         axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))

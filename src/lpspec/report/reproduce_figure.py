@@ -19,7 +19,7 @@ from lpspec.report.figures import (
     VERMILION,
     bare_axes,
     in_style,
-    plain_log_labels,
+    log_axis,
 )
 from lpspec.report.wording import SHORT_NAMES
 from lpspec.scenario.names import Basis
@@ -63,12 +63,10 @@ def _draw_gains(axes: Axes, reproduction: Reproduction) -> None:
     axes.set_yticks(rows, [SHORT_NAMES.get(p.id, p.id) for p in gains])
     axes.set_ylim(len(gains) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    axes.set_xscale("log")
-    plain_log_labels(axes.xaxis)
+    log_axis(axes.xaxis, "gain of LP-Spec")
     axes.set_xlim(0.45 * min(map(min, values)), 1.5 * max(map(max, values)))
     axes.annotate("loses", (0.93, 1.0), xycoords=("data", "axes fraction"), ha="right", va="top", fontsize=7)
     axes.annotate("LP-Spec wins", (1.08, 1.0), xycoords=("data", "axes fraction"), ha="left", va="top", fontsize=7)
-    axes.set_xlabel("gain of LP-Spec (log)")
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.02), ncols=2, frameon=False, columnspacing=1.0)
 
 
@@ -112,15 +110,11 @@ def _draw_assumption_sets(axes: Axes, reproduction: Reproduction) -> None:
             ha="center",
             arrowprops={"arrowstyle": "-", "lw": 0.6, "shrinkB": 4},
         )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    for axis in (axes.xaxis, axes.yaxis):
-        plain_log_labels(axis, TICKS)
+    log_axis(axes.xaxis, "token/s, simulated / published", TICKS)
+    log_axis(axes.yaxis, "token/J, simulated / published", TICKS)
     axes.margins(0.08)
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom, top * (top / bottom) ** 0.12)  # room for the two names
-    axes.set_xlabel("token/s, simulated / published")
-    axes.set_ylabel("token/J, simulated / published")
     axes.legend(
         title="LP-Spec under every assumption set",
         loc="lower center",

@@ -13,7 +13,7 @@ from lpspec.report.figures import (
     bare_axes,
     in_style,
     legend_above,
-    plain_log_labels,
+    log_axis,
     write_value,
 )
 from lpspec.report.wording import digits
@@ -35,8 +35,8 @@ def serving_figure(runs: Sequence[ServedRun]) -> Figure:
             write_value(throughput, value, row, digits(value, 3))
         throughput.set_xlim(0, 1.25 * max(values))
         throughput.set_xlabel("throughput (token/s, all time)")
-        draw_waits(first, [run.first_token_ms for run in runs], colours, "time to first token (ms, log)")
-        draw_waits(between, [run.between_tokens_ms for run in runs], colours, "time between tokens (ms, log)")
+        draw_waits(first, [run.first_token_ms for run in runs], colours, "time to first token (ms)")
+        draw_waits(between, [run.between_tokens_ms for run in runs], colours, "time between tokens (ms)")
         throughput.set_yticks(range(len(runs)), [run.system.name for run in runs])
         throughput.set_ylim(len(runs) - 0.4, -0.6)
         for axes in (throughput, first, between):
@@ -77,6 +77,4 @@ def draw_waits(axes: Axes, found: Sequence[Waits], colours: Sequence[str], label
         axes.plot([values["p50"], values["p99"]], [row, row], color=colour, lw=0.8, zorder=1)
         for name, mark in MARKS.items():
             axes.plot(values[name], row, mark, ms=5, color=colour, label=name if row == 0 else None, ls="none")
-    axes.set_xscale("log")
-    plain_log_labels(axes.xaxis)
-    axes.set_xlabel(label)
+    log_axis(axes.xaxis, label)

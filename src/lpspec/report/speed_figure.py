@@ -10,7 +10,7 @@ from lpspec.report.figures import (
     VERMILION,
     bare_axes,
     in_style,
-    plain_log_labels,
+    log_axis,
 )
 
 TICKS = (1, 2, 4, 8, 16, 32, 63)
@@ -28,10 +28,8 @@ def speed_figure(curve: SpeedCurve) -> Figure:
         axes.axhline(none.measured, color=GREY, lw=0.8)
         axes.text(sizes[-1], none.measured, "plain decoding", ha="right", va="bottom", fontsize=7)
         axes.plot(dtp.l_spec, dtp.measured, "*", color=VERMILION, ms=9, label="sized by the DTP")
-        axes.set_xscale("log", base=2)
-        plain_log_labels(axes.xaxis, TICKS)
+        log_axis(axes.xaxis, "tokens verified per pass (L_spec)", TICKS, base=2)
         axes.set_ylim(0, 1.25 * max(point.measured for point in curve.points))
-        axes.set_xlabel("tokens verified per pass (L_spec, log)")
         axes.set_ylabel("token/s on this machine")
         axes.set_title(f"{curve.model}, {curve.machine}", fontsize=7)
         axes.legend(frameon=False, loc="lower left", fontsize=6.5)

@@ -17,7 +17,7 @@ from lpspec.report.figures import (
     bare_axes,
     in_style,
     legend_above,
-    plain_log_labels,
+    log_axis,
     write_value,
 )
 from lpspec.report.wording import digits
@@ -64,9 +64,7 @@ def _sensitivity_figure(study: Study) -> Figure:
         if i == 0:
             axes.axhline(row - 0.5, color=GREY, lw=0.4)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xscale("log")
-    plain_log_labels(axes.xaxis, RATIO_TICKS)
-    axes.set_xlabel("LP-Spec, simulated / published (log)")
+    log_axis(axes.xaxis, "LP-Spec, simulated / published", RATIO_TICKS)
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=2, frameon=False)
     bare_axes(axes)
     axes.tick_params(axis="y", length=0)
@@ -87,9 +85,7 @@ def _lengths_figure(study: Study) -> Figure:
         latency.plot(lengths, [point.latency_ms for point in points], **style)
         energy.plot(lengths, [point.energy_mj for point in points], **style)
     for axes, label in ((latency, "latency of a verify pass (ms)"), (energy, "energy of a verify pass (mJ)")):
-        axes.set_yscale("log")
-        plain_log_labels(axes.yaxis, PASS_TICKS)
-        axes.set_ylabel(label)
+        log_axis(axes.yaxis, label, PASS_TICKS)
         axes.set_xticks([1, 4, 8, 12, 16])
         axes.set_xlabel("speculation length L_spec")
         bare_axes(axes)
@@ -104,7 +100,7 @@ def _parts_figure(study: Study) -> Figure:
     runs = [part.run for part in study.reduced]
     _bars(panels[0], "throughput (token/s)", [run.tokens_per_s for run in runs])
     _bars(panels[1], "energy efficiency (token/J)", [run.tokens_per_j for run in runs])
-    _bars(panels[2], "EDP (s·mJ, log)", [run.edp_s_mj for run in runs], log=True)
+    _bars(panels[2], "EDP (s·mJ)", [run.edp_s_mj for run in runs], log=True)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].set_ylim(len(names) - 0.4, -0.6)
     return figure
@@ -116,15 +112,14 @@ def _bars(axes: Axes, label: str, values: list[float], log: bool = False) -> Non
         low = 0.5 * min(values)
         axes.hlines(range(len(values)), low, values, color=colours, lw=0.8)
         axes.scatter(values, range(len(values)), color=colours, s=16)
-        axes.set_xscale("log")
-        plain_log_labels(axes.xaxis)
+        log_axis(axes.xaxis, label)
         axes.set_xlim(low, max(values) * (max(values) / low) ** 0.3)
     else:
         axes.barh(range(len(values)), values, 0.68, color=colours)
         axes.set_xlim(0, 1.25 * max(values))
+        axes.set_xlabel(label)
     for row, value in enumerate(values):
         write_value(axes, value, row, digits(value, 3))
-    axes.set_xlabel(label)
     bare_axes(axes)
     axes.tick_params(axis="y", length=0)
 
@@ -162,10 +157,9 @@ def _contexts_figure(study: Study) -> Figure:
         speed.plot(contexts, [run.tokens_per_s for _, run in points], **style)
         energy.plot(contexts, [run.tokens_per_j for _, run in points], **style)
     for axes, label in ((speed, "token/s"), (energy, "token/J")):
-        axes.set_xscale("log", base=2)
-        plain_log_labels(axes.xaxis, [point.context for point in study.contexts if point.run.system.name == "lp-spec"])
+        ticks = [point.context for point in study.contexts if point.run.system.name == "lp-spec"]
+        log_axis(axes.xaxis, "context (tokens)", ticks, base=2)
         axes.set_ylim(0)
-        axes.set_xlabel("context (tokens)")
         axes.set_ylabel(label)
         bare_axes(axes)
     legend_above(figure, speed)

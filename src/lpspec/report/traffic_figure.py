@@ -3,11 +3,11 @@
 from matplotlib.figure import Figure
 
 from lpspec.experiments.traffic import SharedDecoding, SharedRow
-from lpspec.report.figures import BLUE, DOUBLE_COLUMN_IN, GREY, VERMILION, bare_axes, in_style, plain_log_labels
+from lpspec.report.figures import BLUE, DOUBLE_COLUMN_IN, GREY, VERMILION, bare_axes, in_style, log_axis
 
 COLOURS = (BLUE, VERMILION, GREY)
 LINES = ("-", "--")
-TICKS_US = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+TICKS_US = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50)
 
 
 def traffic_figure(found: SharedDecoding) -> Figure:
@@ -34,12 +34,15 @@ def traffic_figure(found: SharedDecoding) -> Figure:
         for pattern in patterns:
             rows = [row for row in found.rows if row.traffic.pattern == pattern and row.policy.fairness == policies[0]]
             rates = [row.traffic.gb_per_s for row in rows]
-            wait.plot(rates, [_p99_us(row, beside=False) for row in rows], ":", color="black", lw=1)
+            alone_us = [_p99_us(row, beside=False) for row in rows]
+            wait.plot(rates, alone_us, ":", color="black", lw=1)
+            at = (rates[-1], alone_us[-1])
+            wait.annotate(
+                f"idle memory, {pattern}", at, (0, 2), textcoords="offset points", ha="right", va="bottom", fontsize=6.5
+            )
         speed.set_ylim(0, 1.05)
         speed.set_ylabel("token/s over those without a CPU")
-        wait.set_yscale("log")
-        plain_log_labels(wait.yaxis, TICKS_US)
-        wait.set_ylabel("99 % of CPU reads within, us\n(dotted: memory idle)")
+        log_axis(wait.yaxis, "99 % of CPU reads within (us)", TICKS_US)
         for axes in (speed, wait):
             axes.set_xlabel("CPU asks for, GB/s")
             bare_axes(axes)

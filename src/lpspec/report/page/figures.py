@@ -18,7 +18,7 @@ from lpspec.report.figures import (
     bare_axes,
     in_style,
     legend_above,
-    plain_log_labels,
+    log_axis,
     short,
     write_value,
 )
@@ -171,9 +171,7 @@ def gains(labels: Sequence[str], published: Sequence[float], simulated: Mapping[
             axes.plot(ratios, range(len(labels)), mark, ms=4, mfc="none", mec=colour, label=name)
         axes.set_yticks(range(len(labels)), list(map(short, labels)))
         axes.set_ylim(len(labels) - 0.4, -0.6)
-        axes.set_xscale("log")
-        plain_log_labels(axes.xaxis, (0.25, 0.5, 0.75, 1, 1.5, 2, 4))
-        axes.set_xlabel("simulated / published (log)")
+        log_axis(axes.xaxis, "simulated / published", (0.25, 0.5, 0.75, 1, 1.5, 2, 4))
         legend_above(figure, axes, 2)
         bare_axes(axes)
     return Drawing("published", figure, "Every published number: simulated over published.")

@@ -17,7 +17,7 @@ from lpspec.report.figures import (
     VERMILION,
     bare_axes,
     in_style,
-    plain_log_labels,
+    log_axis,
     short,
 )
 from lpspec.report.page.contents import Drawing
@@ -71,12 +71,8 @@ def roofline(placed: Sequence[UnderRoofs], systems: Sequence[SystemResult]) -> D
             mark, colour = MARKS[i % len(MARKS)], colours[one.platform]
             filled = colour if one.system in speculating else "white"
             axes.plot(one.work.ops_per_byte, reached, mark, ms=4.5, mfc=filled, mec=colour, label=short(one.system))
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        for axis in (axes.xaxis, axes.yaxis):
-            plain_log_labels(axis)
-        axes.set_xlabel("operations per byte of weights read (log)")
-        axes.set_ylabel("Top/s, weights alone (log)")
+        log_axis(axes.xaxis, "operations per byte of weights read")
+        log_axis(axes.yaxis, "Top/s, weights alone")
         bare_axes(axes)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     said = (

@@ -93,7 +93,7 @@ def _waits(systems: Sequence[ServedSystem], name: str, what: str, caption: str) 
         figure, axes, names = of_systems(systems, 0.2 + 0.02 * len(systems))
         colours = [BLUE if one == REFERENCE else GREY for one in names]
         found = [getattr(one, f"{name.replace('-', '_')}_ms") for one in systems]
-        draw_waits(axes, found, colours, f"time {what} (ms, log)")
+        draw_waits(axes, found, colours, f"time {what} (ms)")
         legend_above(figure, axes, len(MARKS))
     return Drawing(name, figure, f"{caption}: median to 99 of 100.")
 
