@@ -32,6 +32,21 @@ def test_tables_figure_and_json_of_requests_from_a_file(lpspec: Lpspec, tmp_path
     assert json.loads(again.out) == found
 
 
+def test_a_system_that_drafts_for_some_while_it_verifies_others_says_how_many_are_there(lpspec: Lpspec) -> None:
+    """Twice as many as a pass takes, which neither table nor JSON said."""
+    pair = ("--model", "llama3-8b", "--drafter", "draft-model:llama3.2-1b", "--new-tokens", "20")
+    asked = ("compare", "--systems", "lp-spec,cosine", *pair, "--requests", "poisson:100/s:12", "--batch", "2")
+    phone, cosine = json.loads(lpspec(*asked, "--fidelity", "analytic", "--json", "-").out)["systems"]
+    assert (phone["batch"], phone["requests_at_once"]) == (2, 2)
+    assert (cosine["batch"], cosine["requests_at_once"]) == (2, 4)
+    shown = lpspec(*asked, "--fidelity", "analytic").out
+    said = [line for line in shown.splitlines() if line.startswith("order")]
+    assert [line.split(", ")[0] for line in said] == [
+        "order   cosine drafts beside verification: up to 4 requests are there at once"
+    ]
+    assert "cosine, ahasd" in " ".join(lpspec("compare", "--help").out.split())
+
+
 def test_the_same_twice_is_the_same(lpspec: Lpspec) -> None:
     asked = (*QUICK, "--requests", "poisson:5/s:20:3", "--batch", "4", "--json", "-")
     assert lpspec(*asked) == lpspec(*asked)

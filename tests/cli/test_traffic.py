@@ -64,6 +64,8 @@ def test_the_cpu_gets_what_it_asks_for_and_waits_longer_beside_decoding(found: d
         ("--gb-per-s 0", "--gb-per-s 0: allowed are numbers from 0.1 to 1000"),
         ("--gb-per-s 1,fast", "--gb-per-s fast: allowed"),
         ("--gb-per-s 1,,2", "empty name"),
+        ("--gb-per-s 1,52", "traffic is 52 GB/s: allowed is what the data pins carry, 51.2 GB/s"),
+        ("--gb-per-s 50", "50 GB/s of stream lines under pim-first slow a step down more than 8 times"),
         ("--pattern zigzag", "unknown pattern 'zigzag': known are random, stream"),
         ("--write-share 1.5", "write share is 1.5: allowed is 0 to 1"),
         ("--fairness fair", "unknown fairness 'fair'"),

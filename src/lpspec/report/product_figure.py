@@ -22,8 +22,9 @@ def product_figure(price: ProductPrice) -> Figure:
             ]
             if any(widths_uj):
                 name, colour, hatch = LOOKS.get(component, (component, GREY, ""))
-                look = {"label": name, "color": colour, "hatch": hatch, "edgecolor": "white", "lw": 0}
-                axes.barh(devices, widths_uj, left=left_uj, **look)
+                axes.barh(
+                    devices, widths_uj, left=left_uj, label=name, color=colour, hatch=hatch, edgecolor="white", lw=0
+                )
             left_uj = [left + width for left, width in zip(left_uj, widths_uj, strict=True)]
         axes.set_yticks(devices, [cost.device for cost in price.devices])
         axes.invert_yaxis()

@@ -100,6 +100,10 @@ def _lines(serving: Serving) -> Iterator[str]:
     yield f"trees   {scenario.tree}; a pass takes those that waited longest, as many as serve {scenario.objective} best"
     yield f"basis   {basis_text(scenario.basis, serving.runs)}; passes only, without waiting for requests"
     yield f"memory  weights, draft heads, activations, caches in blocks of {KEY_BLOCK} tokens"
+    for run in serving.runs:
+        if run.at_once > run.batch:
+            said = f"drafts beside verification: up to {run.at_once} requests are there at once, some drafted for while"
+            yield f"order   {run.system.name} {said} others are verified"
     if short := [run.system.name for run in serving.runs if run.is_short]:
         yield f"*       {', '.join(short)}: a full batch of the largest requests does not fit; some wait for room"
     yield from board_line(serving.runs)
@@ -133,6 +137,7 @@ def served_document(run: ServedRun) -> dict[str, Any]:
         "error_bound": run.error_bound,
         "requests": len(run.requests),
         "batch": run.batch,
+        "requests_at_once": run.at_once,
         "served_tokens_per_s": run.served_tokens_per_s,
         "tokens_per_s": counted.tokens_per_s,
         "tokens_per_j": counted.tokens_per_j,

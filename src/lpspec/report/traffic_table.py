@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from lpspec.experiments.traffic import SharedDecoding
+from lpspec.experiments.traffic import Policy, SharedDecoding
 from lpspec.report.wording import digits, new_table
 
 
@@ -60,10 +60,12 @@ def traffic_blocks(found: SharedDecoding) -> Iterator[Any]:
             f"{row.tokens_per_j / run.tokens_per_j - 1:+.1%}",
         )
     yield table
-    yield (
-        f"step   {step.l_spec} tokens verified after {step.context}, {digits(found.alone_ns / 1e6)} ms alone; "
-        "the run slows down as it does"
-    )
+    alone = f"{digits(found.alone_ns / 1e6)} ms alone under {Policy().fairness}"
+    yield (f"step   {step.l_spec} tokens verified after {step.context}, {alone}; the run slows down as it does")
     ranks = ", ".join(map(str, found.ranks))
     yield f"CPU    lines of 64 B on rank {ranks}; reads wait from arrival to the end of their data, writes are posted"
+    yield (
+        "99 %   few reads wait longest, while the NPU writes new keys and values (up to memory.controller.age_cap); "
+        "more of them fill the queue, which holds those writes back"
+    )
     yield "token/J leaves out what the CPU's lines take on an idle memory"

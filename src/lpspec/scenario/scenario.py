@@ -38,7 +38,12 @@ class Workload(Description):
         "new_tokens, turn and trace; or poisson:RATE/s:COUNT as in poisson:2.5/s:1000. Left out: all turns at once.",
         is_path=True,
     )
-    batch: int = option(1, f"Requests that a pass may serve, 1 to {MOST_BATCH}.", least=1)
+    batch: int = option(
+        1,
+        f"Requests that a pass may serve, 1 to {MOST_BATCH}; twice as many are there at once on systems that draft for "
+        "some while others are verified (cosine, ahasd).",
+        least=1,
+    )
 
     def __post_init__(self) -> None:
         """Refuse a batch that no pass serves."""

@@ -77,6 +77,7 @@ def serve(
         prefill_pj=prefill_pj,
         peak_bytes=_peak_bytes(room, costs, found, tally),
         is_short=room.is_short,
+        at_once=2 * batch if loop.rules.beside else batch,
         fidelity="analytic" if commands is None else "command",
         error_bound=None if commands is None else commands.error_bound,
         samples=np.array(samples) if samples else None,

@@ -75,6 +75,8 @@ class ServedRun:
         system: What ran.
         requests: What it served.
         batch: Requests of a pass at most.
+        at_once: Requests that may be there beside each other: those of a pass, or twice as many where some are drafted
+            for while others are verified.
         steps: Every request in every verify pass.
         joined_ns: float64 [requests], when each began to be prefilled.
         first_ns: float64 [requests], when its prefill was over, which gives its first token.
@@ -104,6 +106,7 @@ class ServedRun:
     prefill_pj: FloatArray
     peak_bytes: int
     is_short: bool
+    at_once: int
     fidelity: Fidelity = "analytic"
     error_bound: float | None = None
     samples: FloatArray | None = None

@@ -68,7 +68,7 @@ def run_shared_step(phases: Sequence[Phase], memory: PackageCommands, traffic: T
                 session.work(*known[id(work)])
             session.idle_until(begin_ck + int(np.ceil(phase.npu_ns / tck_ns)))
             if traffic.gb_per_s and session.now_ck > until_ck:
-                raise OverloadError
+                raise OverloadError("the step takes too long")
     except OverloadError:
         raise InputError(
             f"{traffic.gb_per_s:g} GB/s of {traffic.pattern} lines under {memory.controller.fairness} slow a step down "
