@@ -93,7 +93,7 @@ def log_axis(axis: Axis, label: str, ticks: Sequence[float] | None = None, base:
         ticks: Where to write numbers; None for the powers of ten.
         base: Of the scale.
     """
-    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log", base=base)
+    (axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale)("log", base=base)
     axis.set_major_locator(LogLocator() if ticks is None else FixedLocator(list(ticks)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

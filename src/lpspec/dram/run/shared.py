@@ -70,9 +70,7 @@ class SharedSession(Session):
         self._start(program)
         done, lines, end_ck = run_shared(self.channel, program, own, self._others, room, log)
         if done == 0:
-            raise OverloadError(
-                f"more than {LINES:,} requests of others beside one piece of work: allowed is less"
-            )
+            raise OverloadError(f"more than {LINES:,} requests of others beside one piece of work: allowed is less")
         if take:
             take(log[: self.channel[k.STATE, k.S_LOGGED]])
         self._count(room[most:].reshape(most, -1)[:lines], room[:lines], done)
