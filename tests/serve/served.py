@@ -38,10 +38,10 @@ class Served:
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def ask(self, method: str, road: str, body: bytes | None = None, headers: Mapping[str, str] = {}) -> Answer:
+    def ask(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = {}) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
-            connection.putrequest(method, road, skip_host=True, skip_accept_encoding=True)
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             given = {"Host": self.host, **headers}
             if body is not None:
                 given = {"Content-Type": "application/json", "Content-Length": str(len(body)), **given}
@@ -53,9 +53,9 @@ class Served:
         finally:
             connection.close()
 
-    def post(self, road: str, content: Any, **headers: str) -> Answer:
+    def post(self, path: str, content: Any, **headers: str) -> Answer:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        return self.ask("POST", road, body, headers)
+        return self.ask("POST", path, body, headers)
 
     def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         self.process.send_signal(number)

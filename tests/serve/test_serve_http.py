@@ -139,8 +139,8 @@ def test_what_is_no_scenario_is_said_in_lines(server: Served, body: bytes, statu
 
 
 def test_other_ways_to_ask_are_refused_in_lines(server: Served) -> None:
-    def status(method: str, road: str, body: bytes | None = None, **headers: str) -> int:
-        answer = server.ask(method, road, body, headers)
+    def status(method: str, path: str, body: bytes | None = None, **headers: str) -> int:
+        answer = server.ask(method, path, body, headers)
         assert is_a_line(answer.json)
         return answer.status
 

@@ -1,4 +1,4 @@
-"""Roads of the page: itself, its controls, a scenario's table and pictures, and a scenario to be kept."""
+"""Routes of the page: itself, its controls, a scenario's table and pictures, and a scenario to be kept."""
 
 import re
 import socket
@@ -58,24 +58,24 @@ def make_app(place: Place, workers: dict[str, Worker]) -> Gate:
         place: What it is for.
         workers: Who computes each level; all else is the analytic level's too.
     """
-    roads = _Roads(place, workers)
+    handlers = _Handlers(place, workers)
     routes = [
-        Route("/", _said(roads.page)),
-        Route("/controls", _said(roads.controls), methods=["POST"]),
-        Route("/table/{level}", _said(roads.table), methods=["POST"]),
-        Route("/drawings", _said(roads.drawings), methods=["POST"]),
-        Route("/save", _said(roads.save), methods=["POST"]),
+        Route("/", _said(handlers.page)),
+        Route("/controls", _said(handlers.controls), methods=["POST"]),
+        Route("/table/{level}", _said(handlers.table), methods=["POST"]),
+        Route("/drawings", _said(handlers.drawings), methods=["POST"]),
+        Route("/save", _said(handlers.save), methods=["POST"]),
     ]
     handlers: dict[Any, Any] = {HTTPException: _http_fault}
     return Gate(Starlette(routes=routes, exception_handlers=handlers), place.port)
 
 
-def _said(road: Answer) -> Answer:
-    """A road whose faults are answers: a line of JSON."""
+def _said(handler: Answer) -> Answer:
+    """A handler whose faults are answers: a line of JSON."""
 
     async def answer(request: Request) -> Response:
         try:
-            return await road(request)
+            return await handler(request)
         except InputError as error:
             first, *faults = str(error).splitlines()
             return JSONResponse({"error": first, **({"faults": faults} if faults else {})}, 400)
@@ -89,7 +89,7 @@ async def _http_fault(_request: Request, error: HTTPException) -> Response:
     return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)
 
 
-class _Roads:
+class _Handlers:
     """What is answered where."""
 
     def __init__(self, place: Place, workers: dict[str, Worker]) -> None:

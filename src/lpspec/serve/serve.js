@@ -21,8 +21,8 @@
   };
 
   // Asking
-  const send = async (road, body, signal) => {
-    const answer = await fetch(road, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
+  const send = async (path, body, signal) => {
+    const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
     let content;
     try { content = await answer.json(); } catch { content = { error: "lpspec serve gave no answer" }; }
     if (content.error) throw Object.assign(new Error(content.error), { faults: content.faults || [] });
