@@ -23,7 +23,6 @@ def cached_njit(
     nogil: bool = False,
     allocates: bool = True,
     any_order: bool = False,
-    in_place: bool = False,
 ) -> Callable[[_Function], _Function]:
     """Compile a function with numba, and cache it where no stale loop can be found.
 
@@ -35,8 +34,6 @@ def cached_njit(
         allocates: Whether the function makes arrays. Many small ones that only work on what they are given are a fifth
             faster if numba counts no references to it, and looks for no divisor of 0.
         any_order: Let sums of floats be taken in any order, so that they become vector instructions.
-        in_place: Whether its instructions stand wherever it is called: for what is called from few places, and so often
-            that handing over the arrays would take as long as the work.
     """
     numba = _numba()
     from lpspec.linked import LinkedCompiler, LinkingCompiler
@@ -49,8 +46,6 @@ def cached_njit(
         try:
             options: dict[str, Any] = {} if allocates else {"_nrt": False, "error_model": "numpy"}
             options |= {"nogil": nogil, "fastmath": {"reassoc", "contract"} if any_order else False}
-            if in_place:
-                options["forceinline"] = True
             compiled: Any = numba.njit(cache=True, pipeline_class=LinkingCompiler, **options)(function)
             options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
             linked: Any = numba.njit(pipeline_class=LinkedCompiler, **options)(function)

@@ -60,15 +60,14 @@ class Sampled(Interval):
 class Resampling:
     """Samples of as many turns as there are, drawn with replacement."""
 
-    def __init__(self, turns: int, resamples: int = RESAMPLES, seed: int = SEED) -> None:
+    def __init__(self, turns: int, seed: int = SEED) -> None:
         """Draw them.
 
         Args:
             turns: Turns of the trace.
-            resamples: How many samples.
             seed: Of the generator.
         """
-        draws = np.random.default_rng(seed).multinomial(turns, np.full(turns, 1 / turns), resamples)
+        draws = np.random.default_rng(seed).multinomial(turns, np.full(turns, 1 / turns), RESAMPLES)
         self._counts = draws.astype(np.float64)
 
     def efficiency(self, run: Run) -> Efficiency[FloatArray]:

@@ -18,6 +18,8 @@ from lpspec.simulation.workload import System, tree_policy
 from lpspec.speculation.rank_trace import RankTrace
 
 LENGTHS = tuple(range(1, 17))
+LENGTHS_CONTEXT = 128
+"""Committed tokens in the key-value cache, where lengths vary."""
 LENGTH_SYSTEMS = ("pim-spec", "npu-spec", "lp-spec")
 PIM_RANKS = (1, 2, 3)
 CONTEXTS = (64, 128, 256, 512, 1024, 2048, 3072)
@@ -60,27 +62,26 @@ class ContextPoint:
     run: Run
 
 
-def speculation_lengths(scenario: Scenario, model: ModelSpec, context: int = 128) -> tuple[LengthPoint, ...]:
+def speculation_lengths(scenario: Scenario, model: ModelSpec) -> tuple[LengthPoint, ...]:
     """Latency and energy of a pass for L_spec 1 to 16 on GEMV PIM, NPU and LP-Spec.
 
     Args:
         scenario: Its energy profile and fidelity.
         model: The decoder.
-        context: Committed tokens in the key-value cache.
     """
     return tuple(
         LengthPoint(name, length, latency_ns / 1e6, energy_pj / 1e9)
         for name in LENGTH_SYSTEMS
         for system in [make_system(name, model, scenario)]
-        for length, (latency_ns, energy_pj) in zip(LENGTHS, _passes(system, context, scenario.level), strict=True)
+        for length, (latency_ns, energy_pj) in zip(LENGTHS, _passes(system, scenario.level), strict=True)
     )
 
 
-def _passes(system: System, context: int, fidelity: Fidelity) -> Iterator[tuple[float, float]]:
+def _passes(system: System, fidelity: Fidelity) -> Iterator[tuple[float, float]]:
     """Latency, ns, and energy, pJ, of a step of each length."""
-    commands = command_costs(system, context, 1) if fidelity == "command" else None
+    commands = command_costs(system, LENGTHS_CONTEXT, 1) if fidelity == "command" else None
     if commands is None:
-        costs = step_costs(system, context, 1)
+        costs = step_costs(system, LENGTHS_CONTEXT, 1)
         for length in LENGTHS:
             drafted = _heads(system, length)
             latency_ns = costs.latency_ns[0, length - 1] + costs.draft_ns[drafted]

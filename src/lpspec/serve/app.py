@@ -66,8 +66,8 @@ def make_app(place: Place, workers: dict[str, Worker]) -> Gate:
         Route("/drawings", _said(handlers.drawings), methods=["POST"]),
         Route("/save", _said(handlers.save), methods=["POST"]),
     ]
-    handlers: dict[Any, Any] = {HTTPException: _http_fault}
-    return Gate(Starlette(routes=routes, exception_handlers=handlers), place.port)
+    faults: dict[Any, Any] = {HTTPException: _http_fault}
+    return Gate(Starlette(routes=routes, exception_handlers=faults), place.port)
 
 
 def _said(handler: Answer) -> Answer:

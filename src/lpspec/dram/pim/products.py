@@ -117,9 +117,7 @@ def compile_gemm(placement: WeightPlacement, tokens: int, fence_ck: int = 0) -> 
     return _compile(placement.channel, tiles, tokens, placement.k, (1, tokens, placement.n), fence_ck)
 
 
-def compile_scores(
-    kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, heads: int = 0, in_turn: bool = False
-) -> PimProgram:
+def compile_scores(kv: KvPlacement, keys: int, queries: int, heads: int = 0, in_turn: bool = False) -> PimProgram:
     """Compile QK^T: ``queries`` query rows of each of the first ``heads`` heads (0: all) with its first ``keys`` keys.
 
     Grouped queries count as so many rows: tokens times query heads that share a key head. The program's matrices are
@@ -127,24 +125,22 @@ def compile_scores(
     readback, where they can.
     """
     some = replace(kv.keys, heads=(heads or kv.heads) * kv.parts)
-    turns = in_turn and not fence_ck and takes_turns(kv.channel, kv.head_dim)
-    return _compile_heads(some, kv.head_dim, kv.part_keys(keys), queries, fence_ck, turns)
+    turns = in_turn and takes_turns(kv.channel, kv.head_dim)
+    return _compile_heads(some, kv.head_dim, kv.part_keys(keys), queries, turns)
 
 
-def compile_values(kv: KvPlacement, keys: int, queries: int, fence_ck: int = 0, heads: int = 0) -> PimProgram:
+def compile_values(kv: KvPlacement, keys: int, queries: int, heads: int = 0) -> PimProgram:
     """Compile PV: ``queries`` rows of probabilities over the first ``keys`` keys of the same heads, with their values.
 
     The results of a head's parts are to be added.
     """
     some = replace(kv.values, heads=(heads or kv.heads) * kv.parts)
-    return _compile_heads(some, kv.part_keys(keys), kv.value_width, queries, fence_ck)
+    return _compile_heads(some, kv.part_keys(keys), kv.value_width, queries)
 
 
-def _compile_heads(
-    matrices: HeadMatrices, k: int, n: int, queries: int, fence_ck: int, in_turn: bool = False
-) -> PimProgram:
+def _compile_heads(matrices: HeadMatrices, k: int, n: int, queries: int, in_turn: bool = False) -> PimProgram:
     shape = matrices.heads, queries, n
-    return _compile(matrices.channel, matrices.tiles(k, n), queries, k, shape, None if in_turn else fence_ck)
+    return _compile(matrices.channel, matrices.tiles(k, n), queries, k, shape, None if in_turn else 0)
 
 
 def _compile(
