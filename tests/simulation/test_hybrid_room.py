@@ -60,7 +60,7 @@ def test_every_weight_and_state_lies_somewhere(name: str) -> None:
     assert allocator.column_map(400).held.any(axis=0).all()
 
 
-@pytest.mark.parametrize("allocator", ["static", "dynamic", "pim-only", "least-energy", "least-edp"])
+@pytest.mark.parametrize("allocator", ["static", "dynamic", "pim-only", "least-energy", "least-edp", "least-ed2p"])
 @pytest.mark.parametrize("name", MODELS)
 def test_no_allocator_is_faster_than_the_one_that_saves_time(allocator: str, name: str) -> None:
     step = verify_operators(MODELS[name], np.arange(1, NEW + 1)[None], np.array([[300]]))

@@ -108,6 +108,7 @@ ALLOCATORS: Registry[Callable[..., Allocator]] = Registry(
         "kv-tiers": "lpspec.allocation.kv_tiers:KvTiers",
         "least-energy": "lpspec.allocation.weighed:least_energy",
         "least-edp": "lpspec.allocation.weighed:least_edp",
+        "least-ed2p": "lpspec.allocation.weighed:least_ed2p",
     },
 )
 """Allocators by the name that a platform file gives; a script may add its own (``examples/custom_allocator.py``)."""

@@ -33,7 +33,7 @@ class Worth(NamedTuple):
         profile: Energy constants.
         ns_pj: Energy that a ns is worth, for passes of any or of 1, 2, ... tokens (float64 [max_tokens], the last for
             all that several requests share beyond): 0 for least energy; the power of a pass, in mW, for its least
-            product of energy and time, since to first order d(ET) / T = dE + (E / T) dT.
+            product of energy and time, since to first order d(ET) / T = dE + (E / T) dT; twice that for E T^2.
     """
 
     profile: EnergyProfile
@@ -137,13 +137,34 @@ def least_edp(
     profile: EnergyProfile,
     passes: Sharing = ONE_REQUEST,
 ) -> WeighedAllocator:
-    """Splits with the least product of energy and time, for steps of every size, or of the one that all trees have.
+    """Splits with the least product of energy and time, for steps of every size, or of the one that all trees have."""
+    return _least_product(1, (platform, model, max_tokens, max_context, profile, passes))
 
-    The split of least product is that of least E + P T at its own power P = E / T. Where P0 is the power of any split,
-    no split of least E + P0 T has a larger product: E T P0 is at most the square of half that sum, which is at most E0.
-    So the product falls from power to power until one gives itself again. There may be several such, and what is begun
-    at the split that ends soonest, and at that of least energy, may end at two: the lesser product is taken.
+
+def least_ed2p(
+    platform: PlatformSpec,
+    model: ModelSpec,
+    max_tokens: int,
+    max_context: int,
+    profile: EnergyProfile,
+    passes: Sharing = ONE_REQUEST,
+) -> WeighedAllocator:
+    """Splits with the least product of energy and the square of time (ED2P), where delay counts for more."""
+    return _least_product(2, (platform, model, max_tokens, max_context, profile, passes))
+
+
+def _least_product(
+    times: int, asked: tuple[PlatformSpec, ModelSpec, int, int, EnergyProfile, Sharing]
+) -> WeighedAllocator:
+    """Splits with the least E T^n, where time is a factor n ``times``.
+
+    The split of least product is that of least E + n P T at its own power P = E / T. Where P0 is the power of any
+    split, no split of least E + n P0 T has a larger product: E (P0 T)^n is at most (E + n P0 T) / (n + 1) to the power
+    n + 1, and that mean is at most E0. So the product falls from power to power until one gives itself again. There may
+    be several such, and what is begun at the split that ends soonest, and at that of least energy, may end at two: the
+    lesser product is taken.
     """
+    platform, model, max_tokens, max_context, profile, passes = asked
     tree_size = passes.tree_size
     soonest = BalancedAllocator(platform, model, max_tokens, max_context, profile, passes)
     sizes = np.arange(1, max_tokens + 1) if tree_size is None else np.array([tree_size])
@@ -152,12 +173,12 @@ def least_edp(
         step += draft_operators(model)
 
     def priced(allocator: BalancedAllocator) -> tuple[FloatArray, FloatArray]:
-        """Product and power of a step of each size."""
+        """Product of a step of each size, and what a ns is worth by it."""
         cost = allocator.decode_cost(step)
         energies: Mapping[str, Real] = cost.activity.energy_pj(profile)
         latency_ns = np.ravel(cost.latency_ns)
         energy_pj = np.ravel(sum(energies.values())) + platform.uncounted_watts * 1e3 * latency_ns
-        return latency_ns * energy_pj, energy_pj / latency_ns
+        return latency_ns**times * energy_pj, times * energy_pj / latency_ns
 
     def settled(power_mw: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Least product, and the power by which its splits are chosen."""
