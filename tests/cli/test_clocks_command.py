@@ -80,3 +80,15 @@ def test_what_cannot_be_is_refused_in_one_line(lpspec: Lpspec, argv: tuple[str, 
     said = lpspec("clocks", *argv)
     assert (said.code, said.out) == (2, "")
     assert hint in said.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["clocks", "sustained"])
+def test_what_a_comparison_would_note_is_noted_here(lpspec: Lpspec, command: str) -> None:
+    """Of a drafter that the trace is not of, and of what commands alone follow, neither said a word."""
+    given = ("--set", "memory.controller.page=closed", "--drafter", "eagle", "--trace", "vicuna-7b")
+    quick = ("--model", "tinyllama", "--systems", "lp-spec", "--new-tokens", "4", "--fidelity", "analytic")
+    said = lpspec(command, *quick, *given, *(("--tokens-per-s", "5") if command == "clocks" else ()), "--json", "-")
+    assert said.code == 0, said.err
+    notes = json.loads(said.out)["notes"]
+    assert "--set memory.controller.page has no effect on lp-spec: the analytic level has no commands" in notes
+    assert any(note.startswith("trace 'vicuna-7b' is of drafter medusa, but eagle is paid for") for note in notes)

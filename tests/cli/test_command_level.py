@@ -31,6 +31,10 @@ def test_asked_for_by_name_it_is_refused_where_a_system_has_none(lpspec: Lpspec,
     assert len(said.err.splitlines()) == 1
     assert len(said.err.strip()) <= 200
     assert "no command level for " in said.err
+    without = {"rtx3090": "other systems", "npu,attacc-spec": "npu alone"}.get(systems[-1] if systems else "")
+    assert (
+        f"to price those analytically, or name {without or 'npu, npu-spec, pim, pim-spec, lp-spec alone'}" in said.err
+    )
     assert ("rtx3090" if not systems or "rtx" in systems[1] else "attacc-spec") in said.err
 
 

@@ -74,6 +74,7 @@ def test_the_cpu_gets_what_it_asks_for_and_waits_longer_beside_decoding(found: d
         ("--fairness round-robin --quantum 0", "quantum is 0: allowed is 1"),
         ("--systems lp-spec,npu", "traffic is put beside one system"),
         ("--systems attacc", "no command level"),
+        ("--systems npu --fairness npu-first", "npu has no PIM ranks that others could yield to"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -97,3 +98,20 @@ def test_a_policy_that_no_controller_takes_is_refused_before_anything_runs(wrong
     """It was after the whole decoding without a CPU."""
     with pytest.raises(InputError, match=r"known are npu-first|allowed is"):
         Policy(**wrong)
+
+
+def test_what_is_named_twice_is_run_once_and_what_has_no_effect_is_said(lpspec: Lpspec) -> None:
+    twice = ("--gb-per-s", "2,2.0", "--pattern", "random,random", "--fairness", "pim-first,pim-first")
+    said = lpspec("traffic", "--model", "tinyllama", "--new-tokens", "9000", *twice, "--json", "-")
+    document = json.loads(said.out)
+    assert len(document["rows"]) == 1
+    assert document["notes"] == ["--new-tokens 9000 has no effect: the longest turn of trace 'vicuna-7b' has 917"]
+
+
+def test_why_the_longest_waits_fall_is_said_where_they_do(found: dict[str, Any], lpspec: Lpspec) -> None:
+    assert "99 %" in found["out"].splitlines()[2]
+    of = {(row["fairness"], row["gb_per_s"]): row["cpu_read_wait_ns"]["p99"] for row in found["document"]["rows"]}
+    fall = any(of[policy, 10] < of[policy, 2] for policy in ("pim-first", "npu-first"))
+    assert ("age_cap" in found["out"]) == fall
+    alone = lpspec("traffic", "--model", "tinyllama", "--new-tokens", "9", "--gb-per-s", "2", "--pattern", "random")
+    assert "age_cap" not in alone.out

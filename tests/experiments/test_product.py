@@ -76,3 +76,15 @@ def test_points_of_a_store_are_rows(tmp_path: Path) -> None:
     assert row["tokens_per_s"] == found.to_dict()["points"][0]["metrics"]["tokens_per_s"]
     assert [each["pim.alus"] for each in lpspec.results(tmp_path, sort="pim.alus:desc").rows] == [4, 2]
     assert found.plot().axes
+
+
+def test_changes_without_effect_are_said() -> None:
+    """By hand: four tokens on eight ALUs take the pass that they take on four; a controller has commands alone."""
+    changes = {"pim.alus": "8", "pim.mac_interval": "10 ns", "memory.controller.page": "closed"}
+    of_none = "--set {} has no effect on this product, priced analytically"
+    assert set(lpspec.price(m=4, changes=changes).notes) == {
+        of_none.format(key) for key in ("pim.alus", "memory.controller.page")
+    }
+    assert set(lpspec.price(m=5, changes=changes).notes) == {of_none.format("memory.controller.page")}
+    said = run_command(["price", "--m", "4", "--set", "draft_cache=scratchpad"])
+    assert said.err == f"lpspec: note: {of_none.format('draft_cache')}\n"

@@ -23,12 +23,12 @@ def price(
     json: JsonFile = None,
     figure: str | None = None,
 ) -> None:
-    """Price one matrix product on every device of a system: time, counts and energy at each level.
+    """Price one matrix product on every device of a system: analytic time, and energy by what is counted.
 
     Parameters
     ----------
     figure
-        Draw the energy at each level to this path, as .pdf and .png; .pdf, .png or .svg at its end names one.
+        Draw the energy by component to this path, as .pdf and .png; .pdf, .png or .svg at its end names one.
     """
     outputs = plan_outputs(json, figure)
     asked = Product(**given_options(Product, options))

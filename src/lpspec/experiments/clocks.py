@@ -13,7 +13,7 @@ from typing import Any
 from lpspec.devices.cost import Cost
 from lpspec.devices.memory_timing import timing_of
 from lpspec.errors import InputError, exactly
-from lpspec.experiments.notes import policy_notes, workload_notes
+from lpspec.experiments.notes import run_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import Setting, load_setting, system_names
 from lpspec.experiments.systems import check_command_level, make_system
@@ -145,10 +145,10 @@ def clocks_study(
     found = _Study(setting, points, first_token_ms, advance)
     demands = tuple(found.demand(wanted) for wanted in sorted(dict.fromkeys(tokens_per_s)))
     (system,) = setting.systems
+    chosen = [demand.confirmed for demand in demands if demand.confirmed is not None][:1] or found.points[:1]
     origin = provenance(scenario, [system], setting.trace, setting.policy, basis=scenario.basis)
     notes = (
-        *policy_notes([system], _as_said(scenario), setting.policy),
-        *workload_notes(setting.trace, scenario.workload),
+        *run_notes([best.run for best in chosen], _as_said(scenario), setting.trace, setting.policy),
         *_price_notes(system, found.points),
     )
     return ClocksStudy(system, points, tuple(found.points), demands, first_token_ms, origin, notes)

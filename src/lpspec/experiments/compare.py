@@ -5,15 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from lpspec.errors import InputError
-from lpspec.experiments.notes import (
-    analytic_notes,
-    basis_notes,
-    drafter_notes,
-    machine_notes,
-    policy_notes,
-    rounding_notes,
-    workload_notes,
-)
+from lpspec.experiments.notes import rounding_notes, run_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import Setting, load_setting, system_names
 from lpspec.experiments.systems import KNOWN_SYSTEMS, REFERENCE, check_command_level
@@ -80,15 +72,7 @@ def compare(scenario: Scenario) -> Comparison:
     ran = [run.system for run in runs]
     labels = {system.name for system in ran}
     named = zip(system_names(scenario), setting.systems, strict=True)
-    notes = (
-        *policy_notes(ran, scenario, setting.policy),
-        *drafter_notes(ran, setting.trace),
-        *machine_notes(ran),
-        *workload_notes(setting.trace, scenario.workload),
-        *basis_notes(ran, scenario.basis, scenario.changes),
-        *rounding_notes(runs),
-        *analytic_notes(runs, scenario),
-    )
+    notes = *run_notes(runs, scenario, setting.trace, setting.policy), *rounding_notes(runs)
     return Comparison(
         scenario=scenario,
         runs=tuple(runs),

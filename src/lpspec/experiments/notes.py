@@ -25,6 +25,24 @@ DEFAULT_NODES = MAX_TREE_SIZE - 1
 _INT8 = 8
 
 
+def run_notes(runs: Sequence[Run], scenario: Scenario, trace: RankTrace, policy: TreePolicy) -> Iterator[str]:
+    """Everything that changes nothing in runs of one request at a time, or is not what it seems.
+
+    Args:
+        runs: Of the systems, one each at least.
+        scenario: What was asked for.
+        trace: Whose acceptance was replayed.
+        policy: How trees were found.
+    """
+    systems = [run.system for run in runs]
+    yield from policy_notes(systems, scenario, policy)
+    yield from drafter_notes(systems, trace)
+    yield from machine_notes(systems)
+    yield from workload_notes(trace, scenario.workload)
+    yield from basis_notes(systems, scenario.basis, scenario.changes)
+    yield from analytic_notes(runs, scenario)
+
+
 def policy_notes(systems: Sequence[System], scenario: Scenario, policy: TreePolicy) -> Iterator[str]:
     """Options of trees that change nothing.
 

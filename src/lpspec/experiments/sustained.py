@@ -14,7 +14,7 @@ from typing import Any
 from lpspec.errors import InputError
 from lpspec.experiments.clocks import Clocked, waiting_w
 from lpspec.experiments.compare import check_labels
-from lpspec.experiments.notes import policy_notes, workload_notes
+from lpspec.experiments.notes import run_notes
 from lpspec.experiments.provenance import provenance
 from lpspec.experiments.setting import Setting, load_setting, system_names
 from lpspec.experiments.systems import check_command_level
@@ -150,10 +150,8 @@ def sustained_study(
     check_command_level(scenario, setting.systems)
     machines = tuple(_endurance(setting, which, (points, thermal), advance) for which in range(len(setting.systems)))
     origin = provenance(scenario, setting.systems, setting.trace, setting.policy, basis=scenario.basis)
-    notes = (
-        *policy_notes(setting.systems, scenario, setting.policy),
-        *workload_notes(setting.trace, scenario.workload),
-    )
+    runs = [(machine.confirmed or (machine.peak,))[0].run for machine in machines]
+    notes = tuple(run_notes(runs, scenario, setting.trace, setting.policy))
     return SustainedStudy(scenario, points, thermal, machines, origin, notes)
 
 

@@ -1,6 +1,6 @@
 """The systems that the paper compares, by name, and the bases on which they can be compared."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,7 +97,7 @@ def make_system(name: str, model: ModelSpec, scenario: Scenario = DEFAULT) -> Sy
     return System(label, platform, model, prices, speculates, root_counts, exact=scenario.exact)
 
 
-def check_command_level(scenario: Scenario, systems: Iterable[System]) -> None:
+def check_command_level(scenario: Scenario, systems: Sequence[System]) -> None:
     """Refuse systems without a command level where that level is asked for by name.
 
     Raises:
@@ -107,9 +107,11 @@ def check_command_level(scenario: Scenario, systems: Iterable[System]) -> None:
         return
     without = [system.name for system in systems if not _has_commands(system)]
     if without:
+        others = [system.name for system in systems if system.name not in without]
+        named = f"{listed(others, 45)} alone" if others else "other systems"
         raise InputError(
-            f"fidelity command: no command level for {listed(without, 60)}; leave fidelity out to have commands "
-            "where they are, or name other systems"
+            f"fidelity command: no command level for {listed(without, 45)}; leave fidelity out to price those "
+            f"analytically, or name {named}"
         )
 
 

@@ -84,6 +84,7 @@ class SharedDecoding:
         ranks: That hold the CPU's data.
         rows: One for each kind of traffic and policy.
         provenance: What it was made from.
+        notes: What has no effect, one line each.
     """
 
     run: Run
@@ -92,6 +93,7 @@ class SharedDecoding:
     ranks: tuple[int, ...]
     rows: tuple[SharedRow, ...]
     provenance: dict[str, Any]
+    notes: tuple[str, ...]
 
 
 def shared_decoding(scenario: Scenario, traffic: Sequence[Traffic], policies: Sequence[Policy]) -> SharedDecoding:
@@ -116,18 +118,20 @@ def shared_decoding(scenario: Scenario, traffic: Sequence[Traffic], policies: Se
     assert memory is not None
     for kind in traffic:
         kind.check_carried(memory.peak_gb_per_s)
+    if not memory.pim_ranks.n and set(policies) != {Policy()}:
+        raise InputError(f"{run.system.name} has no PIM ranks that others could yield to: --fairness says nothing here")
     plain = memory.dram_ranks.n
     ranks = tuple(range(memory.pim_ranks.n, memory.pim_ranks.n + plain))
     nothing = Traffic(0.0)
     alone = run_shared_step(step.phases, step.memory, nothing, 1.0)
     rows = []
-    for policy in policies:
+    for policy in dict.fromkeys(policies):
         step.memory.controller = policy.applied(step.memory.controller)
-        for kind in traffic:
+        for kind in dict.fromkeys(traffic):
             done = run_shared_step(step.phases, step.memory, kind, alone.latency_ns)
             cpu = run_shared_step((), step.memory, kind, done.latency_ns)
             rows.append(_row(run, step.memory, (alone, done, cpu), kind, policy))
-    return SharedDecoding(run, step, alone.latency_ns, ranks, tuple(rows), comparison.provenance)
+    return SharedDecoding(run, step, alone.latency_ns, ranks, tuple(rows), comparison.provenance, comparison.notes)
 
 
 def _row(

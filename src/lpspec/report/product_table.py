@@ -65,5 +65,6 @@ def product_document(price: ProductPrice) -> dict[str, Any]:
             for cost in price.devices
         ],
         "left_out": [{"device": name, "why": why} for name, why in price.left_out],
+        "notes": list(price.notes),
         "provenance": {"lpspec": __version__, "fidelity": "analytic", "product": price.product.to_dict()},
     }

@@ -41,7 +41,10 @@ def sustained_figure(study: SustainedStudy) -> Figure:
         power.set_xlabel("power that may flow in the mean, SoC and memory (W)")
         power.set_ylabel("token/s")
         power.set_ylim(0, None)
-        session.set_xlabel(f"length of a session begun cold (min), {limit:g} W sustained")
+        session.set_xlabel("length of a session begun cold (min)")
+        low, high = thermal.least_power.watts, thermal.most_power.watts
+        power.set_title(f"what phones sustain: {limit:g} W (grey: {low:g} to {high:g}), assumed", fontsize=7)
+        session.set_title(f"mean over a session where {limit:g} W are sustained", fontsize=7)
         legend_above(figure, session, min(len(study.machines), 4))
         for axes in (power, session):
             bare_axes(axes)
