@@ -71,12 +71,12 @@ class Machine:
     prior_weight: float = 4.0
     ran: dict[int, list[int]] = field(default_factory=dict)  # by table, heads of every step
 
-    def hoped(self, table: int) -> list[list[float]]:
+    def optimistic(self, table: int) -> list[list[float]]:
         """Accuracies of a table, raised for heads that did not always run."""
-        return hoped(self.accuracy[table], self.ran.get(table, []), self.prior_weight, self.memory, self.errors)
+        return optimistic(self.accuracy[table], self.ran.get(table, []), self.prior_weight, self.memory, self.errors)
 
 
-def hoped(
+def optimistic(
     accuracy: list[list[float]], ran: list[int], prior_weight: float, memory: float, errors: float
 ) -> list[list[float]]:
     """Odds of a head's list raised by the standard errors that it lacks; ``ran`` is how many heads ran in each step."""
@@ -151,7 +151,7 @@ def divisions(
 ) -> Iterator[tuple[float, tuple[int, ...], list[list[Path]]]]:
     """Every division of a pass: expected tokens per price, sizes, and the trees of the first requests."""
     heads = len(machine.accuracy[0])
-    tables = [machine.hoped(table) for table in range(len(machine.accuracy))]
+    tables = [machine.optimistic(table) for table in range(len(machine.accuracy))]
     for count in range(1, len(running) + 1):
         mine = running[:count]
         for level in range(heads + 1):

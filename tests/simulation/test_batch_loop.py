@@ -13,8 +13,8 @@ from lpspec.simulation.batch_kernels import serve
 from lpspec.simulation.batch_levels import no_levels, planned_passes
 from lpspec.simulation.serving_state import NO_BUSY, Asked, Clock, Learned, Rules, make_live, make_served
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
-from lpspec.speculation.hoped import make_runs
 from lpspec.speculation.kernels import make_growth
+from lpspec.speculation.optimism import make_runs
 from lpspec.speculation.pass_prices import EDP, ENERGY, ONE_NETWORK, THROUGHPUT, LevelPrices, PassPrices
 
 CONTEXTS, SIZES, HEADS, TOP_K = 40, 3, 2, 2

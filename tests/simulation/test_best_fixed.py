@@ -20,9 +20,9 @@ from lpspec.simulation.run import Run, decode_steps, price_by_commands, price_st
 from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy
-from lpspec.speculation.hoped import make_runs
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_accuracy
+from lpspec.speculation.optimism import make_runs
 from lpspec.speculation.pruner import DEFAULT_MEMORY, PRIOR_WEIGHT
 from lpspec.speculation.rank_trace import RankTrace, load_trace
 from lpspec.speculation.settled import nothing_settled

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving_twin import hoped
+from serving_twin import optimistic
 
 from lpspec.arrays import FloatArray
 from lpspec.scenario import Workload
@@ -16,8 +16,8 @@ from lpspec.scenario.names import LEARNING_RULES, LearningRule
 from lpspec.simulation.decode_loop import decode
 from lpspec.simulation.kernels import replay_fixed, replay_pruned
 from lpspec.simulation.run import turn_bounds
-from lpspec.speculation.hoped import errors_hoped, make_runs
 from lpspec.speculation.kernels import make_growth
+from lpspec.speculation.optimism import make_runs, standard_errors
 from lpspec.speculation.pruner import DraftTokenPruner
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.settled import nothing_settled
@@ -101,7 +101,7 @@ def compiled_placed(case: Case) -> tuple[list[Placed], FloatArray]:
         case.rule != "verified-nodes",
         case.rule == "chain-feedback",
         case.memory,
-        errors_hoped(case.rule),
+        standard_errors(case.rule),
         make_runs((1, heads, top_k), 64.0),
         make_growth(heads, top_k, case.price.shape[3]),
         nothing_settled(case.price, heads, top_k),
@@ -139,20 +139,20 @@ class NaiveModel:
         self.weight[head, rank] = weight
         self.average[head, rank] = self.average[head, rank] * ((weight - 1) / weight) + correct / weight
 
-    def hoped(self, heads: int, top_k: int, errors: float) -> list[list[float]]:
+    def optimistic(self, heads: int, top_k: int, errors: float) -> list[list[float]]:
         seen = [[self.average[head, k] for k in range(top_k)] for head in range(heads)]
-        return hoped(seen, self.ran, 64.0, self.memory, errors)
+        return optimistic(seen, self.ran, 64.0, self.memory, errors)
 
     def best_tree(self, heads: int, top_k: int, price: list[list[float]], errors: float) -> list[Path]:
         """The likeliest open path is taken next; of all depths and sizes, the one with the most tokens per price."""
-        hoped = self.hoped(heads, top_k, errors)
+        optimistic = self.optimistic(heads, top_k, errors)
         trees: list[list[Path]] = [[()]]
         values = [1.0 / price[0][0]]
         for limit in range(1, heads + 1):
             taken: dict[Path, float] = {(): 1.0}
             while len(taken) < len(price[0]):
                 open_paths = {
-                    (*path, rank): p * hoped[len(path)][rank]
+                    (*path, rank): p * optimistic[len(path)][rank]
                     for path, p in taken.items()
                     for rank in range(top_k)
                     if len(path) < limit and (*path, rank) not in taken

@@ -311,7 +311,7 @@ def test_a_pruner_that_gave_up_drafting_takes_it_up_again() -> None:
     assert sizes[-1] == 3
 
 
-def test_under_the_papers_rule_nothing_is_hoped() -> None:
+def test_the_papers_rule_has_no_optimism() -> None:
     pruner = DraftTokenPruner(np.array([[0.01], [0.01]]), rule="verified-nodes")
     price = by_depth(1.0, 0.1, sizes=3)
     assert {(pruner.choose(price).size, pruner.heads) for _ in range(2_000)} == {(1, 0)}

@@ -12,7 +12,6 @@ from lpspec.simulation.draft_cache import KEY_BLOCK
 from lpspec.simulation.serving_state import Asked, Busy, Clock, Learned, Live, Rules, Served
 from lpspec.simulation.workload import MAX_TREE_SIZE
 from lpspec.speculation.budget_kernels import Division, Lists, divide, list_drafts
-from lpspec.speculation.hoped import count_run, hope
 from lpspec.speculation.kernels import (
     Growth,
     accepted_in,
@@ -23,6 +22,7 @@ from lpspec.speculation.kernels import (
     learn_rank,
     learn_verified,
 )
+from lpspec.speculation.optimism import count_run, raise_odds
 from lpspec.speculation.pass_prices import (
     LevelPrices,
     PassPrices,
@@ -124,8 +124,8 @@ def _plan(
         left = asked.limit[live.running[0]] - 1 - live.position[live.running[0]]
         _alone_rows(prices, rules, live.context[0], left, live.rows)
         table = live.table[0]
-        hope(learned.accuracy[table], learned.runs, table, rules.errors)
-        size = grow_best_tree(learned.runs.hoped[table], live.rows, growth)
+        raise_odds(learned.accuracy[table], learned.runs, table, rules.errors)
+        size = grow_best_tree(learned.runs.optimistic[table], live.rows, growth)
         run = heads_to_run(live.rows, depth_of(growth, size), heads)
         if rules.all_heads and run > 0:
             run = prices.draft_ns.shape[0] - 1
@@ -135,8 +135,8 @@ def _plan(
         return 1
     if not rules.fixed:
         for table in range(learned.accuracy.shape[0]):
-            hope(learned.accuracy[table], learned.runs, table, rules.errors)
-            list_drafts(learned.runs.hoped[table], table, lists.gain.shape[2], growth, lists)
+            raise_odds(learned.accuracy[table], learned.runs, table, rules.errors)
+            list_drafts(learned.runs.optimistic[table], table, lists.gain.shape[2], growth, lists)
     sizes = rules.least, rules.most
     return divide(prices, lists, live.table, live.context, live.deepest, most, sizes, rules.all_heads, room)
 

@@ -21,9 +21,9 @@ from lpspec.simulation.served_run import ServedSteps
 from lpspec.simulation.serving_state import NO_BUSY, Asked, Clock, Learned, Rules, Served, make_live, make_served
 from lpspec.simulation.workload import MAX_TREE_SIZE, System, TreePolicy, usable_drafts
 from lpspec.speculation.budget_kernels import Lists, make_division, make_lists
-from lpspec.speculation.hoped import make_runs
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_for
+from lpspec.speculation.optimism import make_runs
 from lpspec.speculation.pruner import PRIOR_WEIGHT
 from lpspec.speculation.token_tree import TokenTree
 
@@ -101,7 +101,7 @@ class Loop:
             feedback=policy.rule != "verified-nodes",
             chain=policy.rule == "chain-feedback",
             memory=policy.memory,
-            errors=policy.errors_hoped,
+            errors=policy.standard_errors,
             by_limit=policy.size is None and not all_heads,
             batch=costs.span.requests if batch > 1 else 1,
             taking=costs.span.requests if batch > 1 else 1,

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from lpspec.allocation.migration import next_placement
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.native.functions import native
-from lpspec.speculation.hoped import Runs, count_run, hope
 from lpspec.speculation.kernels import (
     Growth,
     accepted_in,
@@ -19,6 +18,7 @@ from lpspec.speculation.kernels import (
     learn_rank,
     learn_verified,
 )
+from lpspec.speculation.optimism import Runs, count_run, raise_odds
 from lpspec.speculation.settled import Settled, best_rival, decide, recall, still_stands
 
 
@@ -65,7 +65,7 @@ def replay_pruned(
     heads = accuracy.shape[0]
     sizes, committed, positions, placements, heads_run, moved = out[0], out[1], out[2], out[3], out[4], out[5]
     held, size, depth = False, 0, 0  # whether the explorer holds the tree that was kept
-    hoped = runs.hoped[0]
+    optimistic = runs.optimistic[0]
     next_unscored = np.zeros(heads, np.int64)
     work = move[0].copy()
     rates, served = np.empty(len(work)), np.empty(len(work))
@@ -80,17 +80,17 @@ def replay_pruned(
         position = 0
         while position < wanted:
             row = ranks[start + position, : wanted - position - 1]  # beyond the end is nothing to accept or learn
-            hope(accuracy, runs, 0, errors)
-            stands, moved_by = still_stands(settled, hoped)
+            raise_odds(accuracy, runs, 0, errors)
+            stands, moved_by = still_stands(settled, optimistic)
             if stands and moved_by >= settled.firm[0]:
                 held = False
-                stands = grow_to(hoped, settled.rivals[1], settled.levels[0], growth)
+                stands = grow_to(optimistic, settled.rivals[1], settled.levels[0], growth)
             elif stands and not held:
                 held = recall(settled, growth) > 0
             if stands:
-                size = best_rival(settled, hoped, price[placement, position], growth)
+                size = best_rival(settled, optimistic, price[placement, position], growth)
             else:
-                size, held = decide(settled, hoped, price[placement, position], growth, len(work) == 1), False
+                size, held = decide(settled, optimistic, price[placement, position], growth, len(work) == 1), False
             depth = depth_of(growth, size)
             heads_run[step] = heads_to_run(price[placement, position], depth, heads)
             count_run(runs, 0, heads_run[step], memory)
@@ -104,12 +104,12 @@ def replay_pruned(
             if len(work) > 1:
                 present = price[placement, position, min(depth, last_row), size - 1]
                 for other in range(len(work)):
-                    other_size = grow_best_tree(hoped, price[other, position], growth)
+                    other_size = grow_best_tree(optimistic, price[other, position], growth)
                     of = min(depth_of(growth, other_size), last_row)
                     rates[other] = expected_length(growth, other_size) / price[other, position, of, other_size - 1]
                 for other in range(len(work)):
                     served[other] = present * (rates[placement] / rates[other])
-                grow_best_tree(hoped, price[placement, position], growth)  # the tree that was verified
+                grow_best_tree(optimistic, price[placement, position], growth)  # the tree that was verified
                 placement = next_placement(work, served, move, placement)
             if feedback:
                 for head in range(heads):

@@ -25,9 +25,9 @@ from lpspec.simulation.step_cost import StepCosts, step_costs
 from lpspec.simulation.step_order import check_order, is_pipelined, right_ahead, run_ahead, shared_share
 from lpspec.simulation.steps import Steps
 from lpspec.simulation.workload import PrunerFactory, System, TreePolicy, usable_drafts
-from lpspec.speculation.hoped import LEAST_CHANCE, make_runs
 from lpspec.speculation.kernels import make_growth
 from lpspec.speculation.measured import prior_for
+from lpspec.speculation.optimism import LEAST_CHANCE, make_runs
 from lpspec.speculation.pruner import PRIOR_WEIGHT
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.settled import nothing_settled
@@ -338,7 +338,7 @@ def _replay_pruned(system: System, trace: RankTrace, workload: Workload, policy:
         policy.rule != "verified-nodes",
         policy.rule == "chain-feedback",
         policy.memory,
-        policy.errors_hoped,
+        policy.standard_errors,
         make_runs((1, *accuracy.shape), PRIOR_WEIGHT),
         make_growth(heads, trace.top_k, price.shape[-1]),
         nothing_settled(price, heads, trace.top_k),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
-from lpspec.speculation.hoped import Runs
+from lpspec.speculation.optimism import Runs
 from lpspec.speculation.pass_prices import LevelPrices
 
 

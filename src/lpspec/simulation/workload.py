@@ -17,8 +17,8 @@ from lpspec.plugins import Registry, made
 from lpspec.scenario import Scenario
 from lpspec.scenario.names import HeadUse, LearningRule, Objective
 from lpspec.speculation.checked_pruner import CheckedPruner
-from lpspec.speculation.hoped import errors_hoped
 from lpspec.speculation.medusa_trees import named_tree, tree_names
+from lpspec.speculation.optimism import standard_errors
 from lpspec.speculation.pruner import DEFAULT_MEMORY, Pruner
 from lpspec.speculation.rank_trace import RankTrace
 from lpspec.speculation.token_tree import TokenTree
@@ -98,9 +98,9 @@ class TreePolicy:
         return self.size if self.fixed is None else self.fixed.size
 
     @property
-    def errors_hoped(self) -> float:
+    def standard_errors(self) -> float:
         """Standard errors by which the odds of heads are raised that ran in fewer steps than others."""
-        return errors_hoped(self.rule)
+        return standard_errors(self.rule)
 
 
 def tree_policy(scenario: Scenario) -> TreePolicy:

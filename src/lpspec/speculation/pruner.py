@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from lpspec.arrays import FloatArray
 from lpspec.scenario.names import LearningRule
-from lpspec.speculation.hoped import Runs, count_run, errors_hoped, hope, make_runs
 from lpspec.speculation.kernels import (
     Growth,
     depth_of,
@@ -24,6 +23,7 @@ from lpspec.speculation.kernels import (
     learn_verified,
     make_growth,
 )
+from lpspec.speculation.optimism import Runs, count_run, make_runs, raise_odds, standard_errors
 from lpspec.speculation.token_tree import TokenTree
 
 DEFAULT_MEMORY = 4096.0
@@ -168,8 +168,8 @@ class DraftTokenPruner:
 
     def _grow(self, rows: FloatArray) -> int:
         """Grow the best tree by what heads may be worth; its size."""
-        hope(self.accuracy, self._runs, 0, errors_hoped(self.rule))
-        return grow_best_tree(self._runs.hoped[0], rows, self._growth)
+        raise_odds(self.accuracy, self._runs, 0, standard_errors(self.rule))
+        return grow_best_tree(self._runs.optimistic[0], rows, self._growth)
 
     def _rows(self, price: FloatArray) -> FloatArray:
         return np.ascontiguousarray(np.atleast_2d(price)[: len(self.accuracy) + 1, : self.max_size])

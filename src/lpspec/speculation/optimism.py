@@ -1,4 +1,4 @@
-"""What draft heads may be worth that ran in fewer steps than others, since their drafts were not wanted.
+"""Optimism about draft heads that ran in fewer steps than others, since their drafts were not wanted.
 
 A head that does not run teaches nothing: one that seemed bad for a while would seem so forever, and so would all where
 none runs. Trees are therefore chosen by what heads may be worth. Of a head that ran in a part of the steps remembered,
@@ -30,7 +30,7 @@ class Runs(NamedTuple):
 
     share: FloatArray  # [tables, heads], of the steps remembered; the prior counts as steps in which all ran
     steps: FloatArray  # [tables], remembered
-    hoped: FloatArray  # [tables, heads, top_k], accuracies that trees are chosen by
+    optimistic: FloatArray  # [tables, heads, top_k], accuracies that trees are chosen by
 
 
 def make_runs(shape: tuple[int, int, int], prior_weight: float) -> Runs:
@@ -39,17 +39,17 @@ def make_runs(shape: tuple[int, int, int], prior_weight: float) -> Runs:
 
 
 @native()
-def hope(accuracy: FloatArray, runs: Runs, table: int, errors: float) -> None:
+def raise_odds(accuracy: FloatArray, runs: Runs, table: int, errors: float) -> None:
     """Find what heads may be worth.
 
     Args:
         accuracy: float64 [heads, top_k], as it was seen.
-        runs: How often heads ran; ``hoped`` changes.
+        runs: How often heads ran; ``optimistic`` changes.
         table: Whose accuracies they are.
         errors: Standard errors by which odds are raised; 0 takes all heads as they were seen.
     """
     for head in range(accuracy.shape[0]):
-        seen, hoped, share = accuracy[head], runs.hoped[table, head], runs.share[table, head]
+        seen, optimistic, share = accuracy[head], runs.optimistic[table, head], runs.share[table, head]
         inside, odds = 0.0, 1.0
         if errors > 0.0 and share < 1.0:
             for k in range(seen.shape[0]):
@@ -59,7 +59,7 @@ def hope(accuracy: FloatArray, runs: Runs, table: int, errors: float) -> None:
             odds = 1.0 + errors * lacking / np.sqrt(runs.steps[table] * inside * (1.0 - inside))
         rise = odds / (1.0 - inside + inside * odds)
         for k in range(seen.shape[0]):
-            hoped[k] = min(seen[k] * rise, 1.0)
+            optimistic[k] = min(seen[k] * rise, 1.0)
 
 
 @native()
@@ -71,6 +71,6 @@ def count_run(runs: Runs, table: int, heads_run: int, memory: float) -> None:
         runs.share[table, head] += (ran - runs.share[table, head]) / steps
 
 
-def errors_hoped(rule: LearningRule) -> float:
+def standard_errors(rule: LearningRule) -> float:
     """Standard errors by which odds are raised: none under the paper's rule, which knows verified nodes alone."""
     return 0.0 if rule == "verified-nodes" else STANDARD_ERRORS
