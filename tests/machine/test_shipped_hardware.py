@@ -52,6 +52,11 @@ def bare_leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield prefix + key, value
 
 
+@pytest.mark.parametrize("name", platform_names())
+def test_what_is_not_simulated_is_told_in_a_line(name: str) -> None:
+    assert len(f"lpspec: note: {name}: not simulated: {load_platform(name).not_simulated}") <= 200
+
+
 def lp_spec() -> tuple[PlatformSpec, NpuSpec, MemorySpec, PimSpec]:
     platform = load_platform("lp-spec")
     assert platform.npu is not None

@@ -80,7 +80,7 @@ def make_system(name: str, model: ModelSpec, scenario: Scenario = DEFAULT) -> Sy
     """
     named, basis, changes = _named(name), scenario.basis, scenario.changes
     if basis in ENERGY_BASES and "energy_basis" in changes:
-        raise InputError(f"energy_basis follows from the basis '{basis}': choose 'equal' or 'board' instead")
+        raise InputError(f"energy_basis follows from the basis '{basis}': for another, choose another basis")
     platform = load_platform(named.platform, _applicable(named.platform, changes))
     if platform.gpu is not None and basis == "published":
         model = model.with_bits(weight=16, activation=16, kv=16)
