@@ -64,6 +64,7 @@ class Machine:
             "memory.pim_ranks": self.ranks,
             "pim.concurrent_ranks": self.ranks,
             "memory.organisation.bank_groups": 1,
+            "memory.timing.nCCD_L": 2,  # without groups columns follow each other at BL/n_min
             "memory.organisation.banks_per_group": self.banks,
             "memory.organisation.data_pins": self.lanes // 2,  # 16 bits a pin in BL/n_min: a burst is one column
             "memory.organisation.burst_bytes": self.column_bytes,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.devices.kv_share import Heads, KvShare
+from lpspec.devices.memory_timing import timing_of
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.devices.pim import LpddrPim
 from lpspec.devices.stream_jobs import LONGEST_STREAM
@@ -38,6 +39,18 @@ assert PACKAGE.pim is not None
 CHANNEL = PACKAGE.pim
 SHARE = KvShare(kv_heads=32, head_dim=128, channels=4, concurrent=3, row_columns=64)
 PEAK_GB_PER_S = 51.2
+
+
+@pytest.mark.parametrize(
+    "apart", [{}, {"nCCD_S": "3"}, {"nCCD_S": "28"}, {"nCCD_L": "9"}, {"nCCD_L": "40"}, {"nCCD_S": "4", "nCCD_L": "18"}]
+)
+def test_both_levels_read_as_fast_as_columns_may_follow_each_other(apart: dict[str, str]) -> None:
+    platform = load_platform("mobile-npu", {f"memory.timing.{name}": ck for name, ck in apart.items()})
+    assert platform.memory is not None
+    by_commands = 20_000_000 / float(PackageCommands(platform).reads(20_000_000).latency_ns)
+    assert timing_of(platform.memory).bus_gb_per_s == pytest.approx(by_commands, rel=0.01)
+
+
 MAC_NS = 5.0
 
 

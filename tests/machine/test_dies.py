@@ -137,6 +137,8 @@ def test_sums_follow_what_they_are_sums_of() -> None:
         ("memory.timing.nRFCab", "3059", "nRFCab + nRPab + nRC (3125) must be less than nREFI (3125)"),
         ("memory.timing.nRFCpb", "4000", "nRFCpb + nRPab + nRC (4066) must be less than nREFI (3125)"),
         ("memory.timing.nRCD", "2930", "an activation + nRCD (3125) must be less than nREFI (3125)"),
+        ("memory.timing.nPBR2PBR", "391", "8 * nPBR2PBR (3128) must be at most nREFI (3125)"),
+        ("memory.timing.nFAW", "20 us", "nFAW (16000) must be less than nREFI (3125)"),
         ("memory.timing.nREFI", "100", "nRFCab + nRPab + nRC (234) must be less than nREFI (100)"),
         ("memory.timing.nCCD_S", "1", "timing.nCCD_S (1) must be at least nBL_min (2): one data bus"),
         ("memory.timing.nBL_min", "3", "must be what data_pins (16) move in nBL_min (3 CK): 48"),

@@ -40,6 +40,12 @@ class MemoryTiming:
         return 1.0 - self.device.stop_ck / self.device.timing.nREFI.n
 
     @cached_property
+    def column_share(self) -> float:
+        """Share of the time that bursts fill a bus: 1 unless columns must be further apart, bank groups in turn."""
+        t, held = self.device.timing, self.device.burst_ck
+        return held / max(held, t.nCCD_S.n, t.nCCD_L.n / self.device.organisation.bank_groups.n)
+
+    @cached_property
     def pim_share(self) -> float:
         """Share of the time that a PIM program computes: at a stop rows are closed and refreshed, once per nREFI.
 
@@ -50,8 +56,8 @@ class MemoryTiming:
 
     @cached_property
     def bus_gb_per_s(self) -> float:
-        """What all data buses sustain together, GB/s: refresh allows so much, the platform perhaps less."""
-        return self.peak_gb_per_s * min(self.stream_share, self.efficiency)
+        """What all data buses sustain together, GB/s: the dies' timings allow so much, the platform perhaps less."""
+        return self.peak_gb_per_s * min(self.stream_share * self.column_share, self.efficiency)
 
     @cached_property
     def burst_bytes(self) -> int:

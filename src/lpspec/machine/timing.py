@@ -62,6 +62,11 @@ class Timing(Described):
         for name, busy in (("nRFCab", self.nRFCab.n), ("nRFCpb", self.nRFCpb.n)):
             if (ck := busy + self.nRPab.n + self.nRC.n) >= self.nREFI.n:  # or no row would ever be open for an access
                 raise ValueError(f"{name} + nRPab + nRC ({ck}) must be less than nREFI ({self.nREFI.n})")
+        if (ck := PAIRS_OF_BANKS * self.nPBR2PBR.n) > self.nREFI.n:
+            raise ValueError(f"{PAIRS_OF_BANKS} * nPBR2PBR ({ck}) must be at most nREFI ({self.nREFI.n})")
+        for name, ck in self.counts().items():
+            if ck >= self.nREFI.n and name not in MAY_BE_LONG:  # such as a slip of the unit
+                raise ValueError(f"{name} ({ck}) must be less than nREFI ({self.nREFI.n})")
         return self
 
     def counts(self) -> dict[str, int]:
@@ -69,6 +74,11 @@ class Timing(Described):
         given = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: timing.n for name, timing in given.items() if timing is not None}
 
+
+PAIRS_OF_BANKS = 8
+"""A REFpb refreshes a pair of banks, so that eight come in each nREFI."""
+MAY_BE_LONG = ("nREFI", "nAAD", "nWCKPST", "nWCKIDLE")
+"""Timings that hold no command up."""
 
 LPDDR6_TIMINGS = ("nRCDw", "nWCK2DQO", "nODTLon")
 """Timings that only JESD209-6 has."""
