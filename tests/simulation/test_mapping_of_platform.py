@@ -143,7 +143,7 @@ def test_lines_of_a_cpu_lie_in_that_order_with_both_bursts_in_a_row() -> None:
     """A line is two bursts of one row; lines one after the other go where the mapping sends every second burst."""
     platform = machine("ra-ba-ro-bg-co-ch")
     addresses = addresses_of_platform(platform)
-    table = Traffic(5.0, "stream").requests(platform.die, 4, 3, 200_000, addresses)
+    table = np.concatenate(list(Traffic(5.0, "stream").requests(platform.die, 4, 3, 200_000, addresses)))
     assert len(table) > 200
     first, second = table[::2], table[1::2]
     assert (first[:, :4] == second[:, :4]).all()
