@@ -69,7 +69,7 @@ def write_json(files: FilesTogether, outputs: Outputs, document: dict[str, Any])
 
 
 def show_result(
-    outputs: Outputs, document: dict[str, Any], blocks: Iterable[Any], others: Iterable[Path | None] = ()
+    outputs: Outputs, document: dict[str, Any], blocks: Iterable[Any], others: Iterable[Path | None]
 ) -> None:
     """Print the document, or what people read, its notes, and the files written, ``others`` first."""
     from lpspec.report.documents import json_text

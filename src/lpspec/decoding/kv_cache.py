@@ -72,7 +72,7 @@ class KvCache:
         kv_heads: int,
         capacity: int,
         head_dim: int,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype,
         device: torch.device | str = "cpu",
     ) -> None:
         """Take the memory."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from lpspec.engine_version import engine_version
 from lpspec.errors import InputError, shown
-from lpspec.explore.evaluate import evaluate
 from lpspec.explore.points import Point
 from lpspec.explore.store import Outcome
 from lpspec.explore.workers import MOST_RESTARTS, WAITING_PER_WORKER, Run, deaf_children
@@ -29,7 +28,7 @@ _ONE_AT_ONCE = threading.Lock()
 class Cluster:
     """Computes points on the workers of a Dask scheduler, which keep what they know of machines between points."""
 
-    def __init__(self, address: str, count: int, run: Run = evaluate) -> None:
+    def __init__(self, address: str, count: int, run: Run) -> None:
         """Say where; nothing is started or reached before the first point.
 
         Args:

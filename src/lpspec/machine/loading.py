@@ -224,9 +224,7 @@ def _check_die(name: str) -> None:
     validated(DieSpec, resolved(DIES, name), f"die '{name}'")
 
 
-def _over_die(
-    data: dict[str, Any], where: str, instead: str | None = None
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def _over_die(data: dict[str, Any], where: str, instead: str | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """A platform laid over the die that it names, and that die, under the same keys.
 
     Args:

@@ -85,7 +85,7 @@ class History(NamedTuple):
     command: IntArray
 
 
-def new_log(room: int, step_ck: int = 1) -> Log:
+def new_log(room: int, step_ck: int) -> Log:
     """An empty log that keeps ``room`` findings on commands of so many CK."""
     rows, counts = np.zeros((room, 6), np.int64), np.zeros(len(Rule), np.int64)
     return Log(rows, counts, np.zeros(1, np.int64), np.full(1, step_ck, np.int64))

@@ -96,7 +96,7 @@ def _remarks(result: ComparisonResult) -> Iterable[Html]:
     return remarks(result, moved)
 
 
-def remarks(result: ComparisonResult | ServedResult, lines: Sequence[str] = ()) -> Iterator[Html]:
+def remarks(result: ComparisonResult | ServedResult, lines: Sequence[str]) -> Iterator[Html]:
     """What is to be said of systems, those that are left out, and notes, as a list."""
     lines = [
         *lines,
