@@ -11,6 +11,7 @@ from lpspec.errors import InputError
 from lpspec.experiments.compare import Comparison, compare
 from lpspec.experiments.systems import SYSTEMS
 from lpspec.machine.loading import load_profile
+from lpspec.report.compare_table import own_memory_lines
 from lpspec.scenario import Scenario
 from lpspec.scenario.scenario import DEFAULT
 from lpspec.simulation.run import Run
@@ -303,3 +304,12 @@ def test_models_come_with_their_trace() -> None:
 )
 def test_whatever_is_unknown_or_impossible_is_one_line(options: dict[str, Any], start: str) -> None:
     assert refusal(**options).startswith(start)
+
+
+def test_a_memory_that_the_profile_does_not_price_is_named() -> None:
+    """The lines below the table said "energy profile attacc" of GDDR6X and of an assumed LPDDR6 too."""
+    systems = ["lp-spec", "rtx3090", "rtx3090-spec", "lp-spec-lpddr6"]
+    asked = DEFAULT.replace(systems=systems, model="tinyllama", new_tokens=2, fidelity="analytic")
+    (line,) = own_memory_lines(compare(asked).runs)
+    assert line.endswith(": rtx3090, rtx3090-spec (GDDR6X); lp-spec-lpddr6 (LPDDR6, assumed)")
+    assert list(own_memory_lines(compare(asked.replace(systems=["lp-spec", "npu"])).runs)) == []

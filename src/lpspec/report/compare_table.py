@@ -90,6 +90,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     workload = comparison.scenario.workload
     answer = "whole turns" if workload.new_tokens is None else f"at most {workload.new_tokens} new tokens a turn"
     yield f"costs   {costs_and_profiles(comparison.runs, comparison.scenario.level)}"
+    yield from own_memory_lines(comparison.runs)
     yield f"trace   {trace_line(comparison.provenance)}"
     yield f"work    {workload.prompt_tokens} prompt tokens, {answer}, {comparison.trace.turns} turns"
     yield f"trees   {_trees(comparison)}"
@@ -156,6 +157,17 @@ def costs_and_profiles(runs: Sequence[Run | ServedRun], fidelity: str) -> str:
     """What priced which systems, and by which energy constants."""
     profiles = ", ".join(dict.fromkeys(run.system.profile.name for run in runs))
     return f"{costs_text(runs, fidelity)}, energy profile {profiles}"
+
+
+def own_memory_lines(runs: Sequence[Run | ServedRun]) -> Iterator[str]:
+    """Systems whose memory has prices of its own, by its kind."""
+    kinds: dict[str, list[str]] = {}
+    for run in runs:
+        if run.system.platform.memory_energy is not None:
+            kinds.setdefault(run.system.platform.memory_energy.technology, []).append(run.system.name)
+    if kinds:
+        said = "; ".join(f"{', '.join(names)} ({kind})" for kind, names in kinds.items())
+        yield f"prices  of a memory of their own, not the profile's: {said}"
 
 
 def _trees(comparison: Comparison) -> str:

@@ -52,7 +52,7 @@ def run_blocks(
     yield _counts(run.command_counts, run.total_ck)
     yield _energy(run.activity, profile, ns)
     yield f"channel  {_ranks(controller.ranks)}, refresh {controller.refresh}, WCK {controller.wck}"
-    yield f"energy   profile {profile.name}"
+    yield f"energy   profile {profile.name} ({profile.technology})"
     if trace:
         yield f"trace    {'; '.join(_read(trace))}"
 
@@ -118,7 +118,7 @@ def gemm_blocks(gemm: PackageGemm, profile: EnergyProfile, wrong: int | None) ->
     yield _energy(gemm.activity, profile, gemm.total_ns)
     yield f"channel  {_ranks(channel.ranks)}, {len(channel.pim_ranks)} with PIM, {channel.concurrent} at once"
     yield f"MPU      {die.pim.banks_per_mpu.n} banks, {die.pim.alus.n} ALUs, a MAC each {die.mac_ck} CK"
-    yield f"energy   profile {profile.name}"
+    yield f"energy   profile {profile.name} ({profile.technology})"
     if wrong is not None:
         results = f"{gemm.m * gemm.n:,} results"
         yield f"data     {results} equal the integer product" if not wrong else f"data     {wrong:,} of {results} WRONG"
@@ -140,7 +140,7 @@ def move_blocks(move: PackageMove, profile: EnergyProfile) -> Iterator[Any]:
     yield _counts(run.command_counts, run.end_ck)
     yield _energy(move.activity, profile, move.total_ns)
     yield f"channel  {_ranks(channel.ranks)}, {len(channel.pim_ranks)} with PIM; its commands are counted above"
-    yield f"energy   profile {profile.name}, all channels"
+    yield f"energy   profile {profile.name} ({profile.technology}), all channels"
 
 
 def _ranks(ranks: int) -> str:

@@ -14,6 +14,7 @@ from lpspec.report.compare_table import (
     costs_and_profiles,
     left_out_lines,
     other_basis,
+    own_memory_lines,
 )
 from lpspec.report.documents import efficiency_figures
 from lpspec.report.wording import digits, energy_counts, new_table, trace_line
@@ -95,6 +96,7 @@ def waits_table(runs: Iterable[ServedRun]) -> Table:
 def _lines(serving: Serving) -> Iterator[str]:
     scenario = serving.scenario
     yield f"costs   {costs_and_profiles(serving.runs, scenario.level)}"
+    yield from own_memory_lines(serving.runs)
     yield f"trace   {trace_line(serving.provenance)}"
     yield f"work    {serving.requests.said_as}; a new request is prefilled alone, first come first served"
     yield f"trees   {scenario.tree}; a pass takes those that waited longest, as many as serve {scenario.objective} best"
