@@ -11,7 +11,7 @@ from lpspec.errors import InputError
 from lpspec.experiments.compare import Comparison, compare
 from lpspec.experiments.systems import SYSTEMS
 from lpspec.machine.loading import load_profile
-from lpspec.report.compare_table import own_memory_lines
+from lpspec.report.compare_table import fitted_lines, own_memory_lines
 from lpspec.scenario import Scenario
 from lpspec.scenario.scenario import DEFAULT
 from lpspec.simulation.run import Run
@@ -313,3 +313,13 @@ def test_a_memory_that_the_profile_does_not_price_is_named() -> None:
     (line,) = own_memory_lines(compare(asked).runs)
     assert line.endswith(": rtx3090, rtx3090-spec (GDDR6X); lp-spec-lpddr6 (LPDDR6, assumed)")
     assert list(own_memory_lines(compare(asked.replace(systems=["lp-spec", "npu"])).runs)) == []
+
+
+def test_constants_that_were_fitted_are_named_beside_the_numbers() -> None:
+    """LEAP's speed is fitted to its own published speed: a comparison did not say so."""
+    asked = DEFAULT.replace(systems=["lp-spec", "leap", "loop-lynx"], new_tokens=2, fidelity="analytic")
+    (line,) = fitted_lines(compare(asked).runs)
+    assert "leap: pim_noc.tile_time, pim_noc.board_power; loop-lynx: dataflow.exposed_per_width (" in line
+    assert list(fitted_lines(compare(asked.replace(systems=["lp-spec", "npu"])).runs)) == []
+    told = compare(asked.replace(systems=["leap"], changes={"pim_noc.tile_time": "200 ns"}))
+    assert "tile_time" not in next(fitted_lines(told.runs))

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from lpspec.experiments.compare import Comparison
 from lpspec.llm.model_spec import ModelSpec
+from lpspec.report.sheets import facts_of
 from lpspec.report.wording import digits, new_table, trace_line
 from lpspec.simulation.energy_basis import Efficiency
 from lpspec.simulation.run import Run
@@ -91,6 +92,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     answer = "whole turns" if workload.new_tokens is None else f"at most {workload.new_tokens} new tokens a turn"
     yield f"costs   {costs_and_profiles(comparison.runs, comparison.scenario.level)}"
     yield from own_memory_lines(comparison.runs)
+    yield from fitted_lines(comparison.runs)
     yield f"trace   {trace_line(comparison.provenance)}"
     yield f"work    {workload.prompt_tokens} prompt tokens, {answer}, {comparison.trace.turns} turns"
     yield f"trees   {_trees(comparison)}"
@@ -168,6 +170,18 @@ def own_memory_lines(runs: Sequence[Run | ServedRun]) -> Iterator[str]:
     if kinds:
         said = "; ".join(f"{', '.join(names)} ({kind})" for kind, names in kinds.items())
         yield f"prices  of a memory of their own, not the profile's: {said}"
+
+
+def fitted_lines(runs: Sequence[Run | ServedRun]) -> Iterator[str]:
+    """Systems with constants whose source says that they were fitted, and which these are."""
+    platforms = {run.system.name: run.system.platform for run in runs}
+    keys = {
+        name: ", ".join(fact.key for fact in facts_of(platform) if "fitted" in fact.source)
+        for name, platform in platforms.items()
+    }
+    said = [f"{name}: {fitted}" for name, fitted in keys.items() if fitted]
+    if said:
+        yield f"fitted  {'; '.join(said)} (to what: lpspec inspect)"
 
 
 def _trees(comparison: Comparison) -> str:

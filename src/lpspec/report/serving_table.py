@@ -12,6 +12,7 @@ from lpspec.report.compare_table import (
     basis_text,
     board_line,
     costs_and_profiles,
+    fitted_lines,
     left_out_lines,
     other_basis,
     own_memory_lines,
@@ -97,6 +98,7 @@ def _lines(serving: Serving) -> Iterator[str]:
     scenario = serving.scenario
     yield f"costs   {costs_and_profiles(serving.runs, scenario.level)}"
     yield from own_memory_lines(serving.runs)
+    yield from fitted_lines(serving.runs)
     yield f"trace   {trace_line(serving.provenance)}"
     yield f"work    {serving.requests.said_as}; a new request is prefilled alone, first come first served"
     yield f"trees   {scenario.tree}; a pass takes those that waited longest, as many as serve {scenario.objective} best"

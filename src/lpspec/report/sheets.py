@@ -74,7 +74,7 @@ def platform_sheet(platform: PlatformSpec, devices: Iterable[Device]) -> Sheet:
         *_area_identities(platform),
         Identity("capacity", platform.capacity_bytes / GIB, "GiB", "memory for weights and KV cache"),
     )
-    return Sheet("platform", platform.name, platform.summary, tuple(_facts(platform)), identities)
+    return Sheet("platform", platform.name, platform.summary, tuple(facts_of(platform)), identities)
 
 
 def _area_identities(platform: PlatformSpec) -> Iterator[Identity]:
@@ -95,9 +95,9 @@ def die_sheet(die: DieSpec) -> Sheet:
         ("standard", die.standard, "generation of LPDDR: its clocks and rules"),
         ("data_rate", die.data_rate, "bits per second and pin"),
     )
-    mode = () if die.mode is None else tuple(_facts(die.mode, "memory.mode."))
-    memory = (*mode, *_facts(die.organisation, "memory.organisation."), *_facts(die.timing, "memory.timing."))
-    pim = () if die.pim_side is None else tuple(_facts(die.pim_side, "pim."))
+    mode = () if die.mode is None else tuple(facts_of(die.mode, "memory.mode."))
+    memory = (*mode, *facts_of(die.organisation, "memory.organisation."), *facts_of(die.timing, "memory.timing."))
+    pim = () if die.pim_side is None else tuple(facts_of(die.pim_side, "pim."))
     identities = (
         Identity("ck", die.ck_ns, "ns", clocks),
         Identity("capacity", die.organisation.die_bytes / GIB, "GiB", "of a die"),
@@ -116,7 +116,7 @@ def profile_sheet(profile: EnergyProfile) -> Sheet:
         Identity("off_chip", off_chip, "pJ/b", "a bit of a whole row, off the chip"),
         Identity("in_bank_share", in_bank / off_chip, "", "in-bank over off-chip"),
     )
-    return Sheet("energy profile", profile.name, profile.summary, tuple(_facts(profile)), identities)
+    return Sheet("energy profile", profile.name, profile.summary, tuple(facts_of(profile)), identities)
 
 
 def stored_sheet(name: str, shares: Sequence[Share], beside: str = "") -> Sheet:
@@ -172,7 +172,7 @@ def tree_sheet(name: str, tree: TokenTree) -> Sheet:
     return Sheet("tree", name, "static token tree published with Medusa", facts, ())
 
 
-def _facts(spec: BaseModel, prefix: str = "") -> Iterator[Fact]:
+def facts_of(spec: BaseModel, prefix: str = "") -> Iterator[Fact]:
     """Every constant of a description under its dotted key, those of its sections behind its own."""
     sections = {}
     for name, field in type(spec).model_fields.items():
@@ -182,7 +182,7 @@ def _facts(spec: BaseModel, prefix: str = "") -> Iterator[Fact]:
         elif value is not None and name not in ("name", "summary"):
             yield _fact(prefix + name, value, field.description or "")
     for name, section in sections.items():
-        yield from _facts(section, f"{prefix}{name}.")
+        yield from facts_of(section, f"{prefix}{name}.")
 
 
 def _fact(key: str, value: Any, meaning: str) -> Fact:
