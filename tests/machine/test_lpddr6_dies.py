@@ -146,6 +146,7 @@ def test_what_is_set_by_hand_is_not_taken_from_the_tables() -> None:
         ("memory.data_rate", "15000 Mbps", "latencies above 2750 to 14400 Mbps"),
         ("memory.mode.burst", "BL16", "mode.burst: Input should be 'BL24' or 'BL48'"),
         ("memory.timing.nCCD_S", "5", "nCCD_S (5) must be at least nBL_min (6): one data bus"),
+        ("memory.timing.nODTLon", "33", "nODTLon (33) must be at most nCWL + nWCK2DQO + 1 (32)"),
         ("memory.timing.nAAD", "1", "nAAD (1) must be at least 2 CK, which a command takes"),
         ("memory.standard", "LPDDR5", "go with standard LPDDR6, all or none"),
         ("memory.organisation.data_pins", "16", "must be what data_pins (16) move in nBL_min (6 CK)"),

@@ -137,6 +137,15 @@ class LpddrDies(Described):
         return self
 
     @model_validator(mode="after")
+    def _writes_wait_for_reads(self) -> Self:
+        t = self.timing
+        if t.nODTLon is not None and t.nWCK2DQO is not None:
+            most = t.nCWL.n + t.nWCK2DQO.n + 1  # or a write's data would begin before those of the read before it end
+            if t.nODTLon.n > most:
+                raise ValueError(f"timing.nODTLon ({t.nODTLon.n}) must be at most nCWL + nWCK2DQO + 1 ({most})")
+        return self
+
+    @model_validator(mode="after")
     def _burst_fills_its_time(self) -> Self:
         pins, burst, held = self.organisation.data_pins.n, self.organisation.burst_bytes.n, self.timing.nBL_min.n
         moved = pins * self.clocks.bits_per_ck * held
