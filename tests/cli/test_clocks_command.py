@@ -92,3 +92,13 @@ def test_what_a_comparison_would_note_is_noted_here(lpspec: Lpspec, command: str
     notes = json.loads(said.out)["notes"]
     assert "--set memory.controller.page has no effect on lp-spec: the analytic level has no commands" in notes
     assert any(note.startswith("trace 'vicuna-7b' is of drafter medusa, but eagle is paid for") for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"), [((), "none is fast enough"), (("--first-token-ms", "1"), "fast and prompt")]
+)
+def test_a_demand_that_no_clocks_meet_says_what_was_asked(lpspec: Lpspec, limit: tuple[str, ...], said: str) -> None:
+    """A first token within a millisecond is not a matter of token/s."""
+    demand = "5" if limit else "900"
+    quick = ("--systems", "npu", "--tokens-per-s", demand, "--new-tokens", "2", "--fidelity", "analytic")
+    assert said in lpspec("clocks", *quick, *limit).out

@@ -41,6 +41,7 @@ NPU, GPU, SPEC = ["npu"], ["rtx3090"], ["npu-spec"]
         (NPU, {"learning": "verified-nodes"}, "--learning"),
         (NPU, {"heads": "all"}, "--heads"),
         (NPU, {"root_counts": False}, "--no-root-counts"),
+        (["npu", "pim"], {"changes": {"draft_cache": "scratchpad"}}, "--set draft_cache"),
         (NPU, {"basis": "published"}, "--basis published"),
         (SPEC, {"new_tokens": 5000}, "--new-tokens 5000"),
         (GPU, {"changes": {"gpu.matrix_fp16": "1 TFLOPS"}}, "--set gpu.matrix_fp16"),
@@ -65,6 +66,18 @@ def test_an_option_with_a_note_changes_nothing(systems: list[str], option: dict[
     assert len(with_it.notes) == 1
     assert len(with_it.notes[0]) <= 180
     assert numbers(with_it) == numbers(compared(systems=systems, **without))
+
+
+def test_a_root_alone_has_no_drafts_that_could_wait() -> None:
+    """In blocks it does: what is accepted waits there, too."""
+    plain, waits, blocks = (
+        compared(systems=["lp-spec"], tree="1", **({"changes": {"draft_cache": where}} if where else {}))
+        for where in ("", "scratchpad", "scratchpad-blocks")
+    )
+    assert waits.notes == ("--set draft_cache has no effect: --tree 1 is the root alone",)
+    assert waits.runs[0].edp_s_mj == pytest.approx(plain.runs[0].edp_s_mj, rel=1e-12)
+    assert blocks.notes == ()
+    assert blocks.runs[0].edp_s_mj < 0.999 * plain.runs[0].edp_s_mj
 
 
 @pytest.mark.parametrize(
@@ -158,7 +171,7 @@ def test_what_is_not_simulated_of_a_machine_is_said(served: bool) -> None:
     notes = serve_requests(asked.replace(requests="poisson:5/s:4", batch=2)).notes if served else compare(asked).notes
     (said,) = (note for note in notes if "not simulated" in note)
     assert said.startswith("cosine: not simulated: several drafters")
-    assert "lpspec peers" in said
+    assert "an upper bound of fusion" in said
 
 
 def test_requests_that_are_served_have_the_notes_of_single_ones() -> None:

@@ -58,6 +58,7 @@ def policy_notes(systems: Sequence[System], scenario: Scenario, policy: TreePoli
         "--tree": tree != DEFAULT.tree,
         "--no-root-counts": scenario.root_counts != DEFAULT.root_counts,
         "--heads": scenario.heads != DEFAULT.heads,
+        "--set draft_cache": scenario.changes.get("draft_cache") == "scratchpad",
     }
     if not any(system.speculates for system in systems):
         for option, is_given in given.items():
@@ -66,7 +67,8 @@ def policy_notes(systems: Sequence[System], scenario: Scenario, policy: TreePoli
         return
     migrates = any(system.platform.allocator == "dynamic" for system in systems)
     if policy.size == 1:
-        for option in ("--learning", "--no-root-counts", "--heads", *(() if migrates else ("--objective",))):
+        without = "--learning", "--no-root-counts", "--heads", "--set draft_cache"
+        for option in (*without, *(() if migrates else ("--objective",))):
             if given[option]:
                 yield f"{option} has no effect: --tree {tree} is the root alone"
         return

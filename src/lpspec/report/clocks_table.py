@@ -20,17 +20,18 @@ def clocks_blocks(study: ClocksStudy) -> Iterator[Any]:
     for header in ("mJ/token", "of it\nwaiting", "range", "at full\nclocks", "saved", *commands):
         table.add_column(header, justify="right", no_wrap=True)
     for demand in study.demands:
-        cells = list(_row(demand))
+        cells = list(_row(demand, study.first_token_ms))
         table.add_row(*cells[: len(table.columns)])
     yield table
     yield from _lines(study)
 
 
-def _row(demand: Demand) -> Iterator[str]:
+def _row(demand: Demand, first_token_ms: float | None) -> Iterator[str]:
     wanted, chosen, own = demand.tokens_per_s, demand.chosen, demand.nominal
     yield f"{wanted:g}"
     if chosen is None:
-        yield from ("none is fast enough", *[""] * 10)
+        asked = "fast" if first_token_ms is None else "fast and prompt"
+        yield from (f"none is {asked} enough", *[""] * 10)
         return
     clocks = chosen.clocks
     yield f"{clocks.data_rate_mbps:,.0f}"

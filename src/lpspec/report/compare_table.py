@@ -190,6 +190,8 @@ def _trees(comparison: Comparison) -> str:
         return f"{comparison.scenario.tree}, {comparison.policy.fixed.size} tokens at every step{drafting}"
     if comparison.policy.size is not None:
         deep = "" if comparison.policy.depth is None else f", {comparison.policy.depth} deep at most"
+        if comparison.policy.size == 1:
+            return "the root alone at every step"
         return f"{comparison.policy.size} tokens at every step, the most probable ones{deep}{drafting}"
     if comparison.policy.pruner is not None:
         return f"chosen by the pruner {comparison.scenario.tree}, on each system for itself{drafting}"
