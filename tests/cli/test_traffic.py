@@ -105,6 +105,7 @@ def test_what_is_named_twice_is_run_once_and_what_has_no_effect_is_said(lpspec: 
     said = lpspec("traffic", "--model", "tinyllama", "--new-tokens", "9000", *twice, "--json", "-")
     document = json.loads(said.out)
     assert len(document["rows"]) == 1
+    assert document["provenance"]["command"][:2] == ["lpspec", "traffic"]  # rates and policies are in no scenario
     assert document["notes"] == ["--new-tokens 9000 has no effect: the longest turn of trace 'vicuna-7b' has 917"]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
+from lpspec.cli.asked import with_command
 from lpspec.cli.compiled import announce_compiling
 from lpspec.cli.console import progress
 from lpspec.cli.deliver import deliver
@@ -85,7 +86,7 @@ def traffic(
     said = {name: value for name, value in given.items() if value is not None}
     with progress("decoding beside a CPU"):
         found = shared_decoding(asked, kinds, [Policy(name, **said) for name in policies])
-    deliver(outputs, traffic_document(found), traffic_blocks(found), lambda: traffic_figure(found))
+    deliver(outputs, with_command(traffic_document(found)), traffic_blocks(found), lambda: traffic_figure(found))
 
 
 def _refuse_without_effect(shared: Sharing, policies: Sequence[str]) -> None:
