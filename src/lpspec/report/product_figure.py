@@ -28,6 +28,7 @@ def product_figure(price: ProductPrice) -> Figure:
             left_uj = [left + width for left, width in zip(left_uj, widths_uj, strict=True)]
         axes.set_yticks(devices, [cost.device for cost in price.devices])
         axes.invert_yaxis()
+        axes.set_xlim(0, 1.05 * max(left_uj))
         axes.set_xlabel("energy (uJ)")
         axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
         bare_axes(axes)
