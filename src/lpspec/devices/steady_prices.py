@@ -282,13 +282,9 @@ class SteadyPrices(Prices):
         if share >= LATE_SHARE and self._is_late(phase, added) and not self._bare_rows:
             return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         if not self._crowded(phase):
-            return np.where(of_reads(), self._added_briefly(phase, kin.brief(kin.bursts), BRIEF_RUN), added)
-        with_reads, without = (self._added_briefly(phase, kin.brief(n), CROWDED_RUN) for n in (kin.bursts, 0))
+            return np.where(of_reads(), self._added_by(phase, kin.brief(kin.bursts), (BRIEF_RUN, 0.0)), added)
+        with_reads, without = (self._added_by(phase, kin.brief(n), (CROWDED_RUN, 0.0)) for n in (kin.bursts, 0))
         return added + with_reads - without
-
-    def _added_briefly(self, phase: Phase, job: Job, intervals: int) -> FloatArray:
-        """By a short run, beside the same without refresh: how long rows stay open is not affine in what is read."""
-        return self._added_by(phase, job, (intervals, 0.0), self.alone(job))
 
     def _is_late(self, phase: Phase, added: FloatArray) -> bool:
         """Whether reads beside a product end in its time only where nothing is refreshed, or not even there."""
@@ -318,14 +314,10 @@ class SteadyPrices(Prices):
         """Refresh intervals of a copy."""
         return float(alone[CK]) / self.device.timing.nREFI.n
 
-    def _added_by(
-        self, phase: Phase, job: Job, asked: tuple[int, float], alone: FloatArray | None = None
-    ) -> FloatArray:
+    def _added_by(self, phase: Phase, job: Job, asked: tuple[int, float]) -> FloatArray:
         """By a run over so many refresh intervals, on which so large a share of the time hangs."""
         intervals, share = asked
         like = self._combined(phase, job)
-        if alone is not None:
-            like.alone = alone
         copy = self._intervals(like.alone)
         slow = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
         intervals = min(intervals * LONGER, LONGEST_RUN) if slow else intervals
