@@ -108,19 +108,20 @@ class SteadyPrices(Prices):
         self._bare_rows = pim is not None and pim.banks_per_mpu.n == 1
         self._expected: dict[Place, tuple[Job, float]] = {}
         self._counts: dict[Place, FloatArray] = {}
+        self._shares: dict[Place, float] = {}  # of the time among which each was priced
         self._families: dict[Place, Family] = {}
-        self._refreshes: dict[Place, FloatArray] = {}
+        self._refreshes: dict[Place, tuple[FloatArray, int]] = {}  # and for how many intervals its share asked
         self._total = 0.0
 
     def expect(self, job: Job, times: float) -> None:
         """Be told before its price is asked for how often a phase will run; one that never will is not run for it."""
-        if times and job.key not in self._counts:
+        if times:
             self._expected[job.key] = job, times + self._expected.get(job.key, (job, 0.0))[1]
 
     def counts(self, jobs: Sequence[Job]) -> FloatArray:
         """What a copy of each takes: float64 [jobs, COUNTED]."""
         for job in jobs:
-            if job.key not in self._expected:
+            if job.key not in self._expected and job.key not in self._counts:
                 self.expect(job, 1.0)
         if self._expected:
             self._solve()
@@ -128,7 +129,7 @@ class SteadyPrices(Prices):
 
     def _solve(self) -> None:
         """Price what is expected."""
-        found = list(self._expected.values())
+        found = self._unsure(list(self._expected.values()))
         self._expected = {}
         for job, _ in found:
             if job.kin is None:
@@ -143,7 +144,17 @@ class SteadyPrices(Prices):
         alone, added = (np.stack([getattr(phase, name) for phase in alike]) for name in ("alone", "added"))
         copies = counts_in_the_long_run(alone, added, self.device)
         self._counts |= zip((phase.job.key for phase in alike), copies, strict=True)
+        self._shares |= {phase.job.key: phase.weight / self._total for phase in alike}
         self._hold_bound(alike, self._total)
+
+    def _unsure(self, expected: list[tuple[Job, float]]) -> list[tuple[Job, float]]:
+        """Those without a price, or with one that was found among others, where less of the time hung on it."""
+        total = sum(times * job.kin.ck for job, times in expected if job.kin)
+        return [
+            (job, times)
+            for job, times in expected
+            if job.key not in self._counts or (job.kin and times * job.kin.ck / total > self._shares[job.key])
+        ]
 
     # --- a copy without refresh
 
@@ -244,16 +255,16 @@ class SteadyPrices(Prices):
         for group in order:
             members = groups[group]
             share = sum(phase.weight for phase in members) / total
-            known = self._refreshes.get(group)
+            (known, sure), asked = self._refreshes.get(group, (None, 0)), _intervals(share, LONGEST_OWN_RUN)
             place = group[:2]
-            if known is None and (share >= LIGHT_SHARE or place not in self._refreshes):
+            if sure < asked and (share >= LIGHT_SHARE or place not in self._refreshes):
                 some = spread(members, 1 if members[0].kin.shape else max(1, min(MOST_OF_SHAPE, round(200 * share))))
                 found = [self._added(phase, share, len(some)) for phase in some]
-                known = self._refreshes[group] = np.mean(found, axis=0)
-                self._refreshes.setdefault(place, known)
-                some[0].added = known
+                known = some[0].added = np.mean(found, axis=0)
+                self._refreshes[group] = known, asked
+                self._refreshes.setdefault(place, (known, asked))
             for phase in members:
-                self._share_added(phase, self._refreshes[place] if known is None else known, total)
+                self._share_added(phase, self._refreshes[place][0] if known is None else known, total)
 
     def _share_added(self, phase: Phase, added: FloatArray, total: float) -> None:
         """Take what refresh adds to another phase of the shape, unless this one may keep in step, and it matters."""

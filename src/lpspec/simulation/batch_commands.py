@@ -178,11 +178,7 @@ class BatchCommands:
             [(row, count) for row, count in zip(rows, counts, strict=True) if row not in table]
             for (rows, counts), table in zip(asked, self._tables, strict=True)
         ]
-        for place in np.flatnonzero(tally.prompts).tolist():
-            if place not in self._prompts:
-                self._prompts[place] = self.commands.prefill(int(self.costs.span.prompts[place]))
-        # Prompts, verification, then drafting, as of one request.
-        for parts in (range(FIRST), range(FIRST, len(new))):
+        for parts in (range(FIRST), range(FIRST, len(new))):  # verification before drafting, as of one request
             for part in parts:
                 if new[part]:
                     rows, counts = zip(*new[part], strict=True)
@@ -192,6 +188,9 @@ class BatchCommands:
                     rows, _ = zip(*new[part], strict=True)
                     priced_now = self._kinds[part].table(np.array(rows))
                     self._tables[part] |= dict(zip(rows, priced_now, strict=True))
+        for place in np.flatnonzero(tally.prompts).tolist():
+            if place not in self._prompts:
+                self._prompts[place] = self.commands.prefill(int(self.costs.span.prompts[place]))
         for part, own in self._own.items():
             own.learn(self._tables[part])
         return any(new)

@@ -257,9 +257,6 @@ def _summed(turn: IntArray, part: IntArray | FloatArray) -> FloatArray:
 
 def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
     """Price every step at command level and add up."""
-    # First, since steps need the same streams of weights for less of their time, so what refresh adds to them is found
-    # by shorter runs.
-    prefill_ns, prefill_pj = (float(part.sum()) for part in priced(system, costs.prefill(costs.first_context), (1, 1)))
     moving = costs.migrations(steps.placement, turn := steps.turn)
     decode = costs.decode(steps.position, steps.l_spec, steps.moved, steps.placement, steps.heads, turn)
     decode += costs.drafting(steps.position, steps.l_spec, steps.committed, steps.placement, steps.heads, turn)
@@ -269,6 +266,7 @@ def price_by_commands(system: System, costs: CommandCosts, steps: Steps) -> Run:
         turn_ns = turn_ns - _summed(turn, saved_ns)
         turn_pj = turn_pj + np.stack([_summed(turn, component) for component in lost_pj])[:, None]
     totals = float(turn_ns.sum()), turn_pj.sum(axis=(1, 2)), float(np.sum(moving.latency_ns))
+    prefill_ns, prefill_pj = (float(part.sum()) for part in priced(system, costs.prefill(costs.first_context), (1, 1)))
     of_turns = TurnTotals(_summed(turn, steps.committed), turn_ns[0], turn_pj.sum(axis=(0, 1)))
     return Run(system, steps, *totals, prefill_ns, prefill_pj, "command", of_turns, costs.error_bound)
 
