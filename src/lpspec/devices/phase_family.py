@@ -7,7 +7,7 @@ import numpy as np
 
 from lpspec.arrays import FloatArray
 from lpspec.devices.phase_prices import Job
-from lpspec.dram.run.session import CK
+from lpspec.dram.run.session import ACTIVE_CK, CK
 
 SAME, MOST_SAME, NOTHING = 1e-4, 5e-2, 1e-7
 """Part of a phase's time whose features lie outside of those of the anchors, times the share of time that its family
@@ -44,7 +44,7 @@ class Family:
         """Take what runs a phase without refresh."""
         self._run = run
         self._anchors: dict[tuple[float, ...], FloatArray] = {}
-        self._solved: tuple[int, FloatArray] | None = None
+        self._solved: tuple[int, FloatArray, FloatArray] | None = None
         self.error = 0.0
 
     def learn(self, members: Sequence[Member], candidates: Sequence[Member], share: float) -> None:
@@ -73,15 +73,22 @@ class Family:
     def counts(self, members: Sequence[Member]) -> FloatArray:
         """Counts of copies without refresh: float64 [members, COUNTED]."""
         if self._solved is None or self._solved[0] != len(self._anchors):
-            self._solved = len(self._anchors), self._solve()
-        found: FloatArray = np.array([member.features for member in members]) @ self._solved[1]
+            self._solved = len(self._anchors), *self._solve()
+        features = np.array([member.features for member in members])
+        found: FloatArray = features @ self._solved[1]
+        found[:, ACTIVE_CK] = _with_open_rows(features, found[:, CK]) @ self._solved[2]
         return found
 
-    def _solve(self) -> FloatArray:
-        """What one CK more of each feature adds, the least that explains the anchors: float64 [features, COUNTED]."""
+    def _solve(self) -> tuple[FloatArray, FloatArray]:
+        """What one CK more of each feature adds, the least that explains the anchors: float64 [features, COUNTED].
+
+        And the same of the CK that rows are open, float64 [features + 1].
+        """
         counts = np.stack(list(self._anchors.values()))
         ck = counts[:, CK, None]
-        return np.asarray(np.linalg.lstsq(np.array(list(self._anchors)) / ck, counts / ck, rcond=1e-9)[0], np.float64)
+        features = np.array(list(self._anchors))
+        of_rows = _with_open_rows(features, counts[:, CK]) / ck
+        return _least(features / ck, counts / ck), _least(of_rows, counts[:, ACTIVE_CK] / counts[:, CK])
 
     def _cover(self, members: Sequence[Member], candidates: Sequence[Member], same: float) -> int:
         """Make candidates anchors until members are combinations of anchors, or candidates are; how many it took.
@@ -112,3 +119,13 @@ def _without(rows: FloatArray, row: FloatArray) -> FloatArray:
     """Rows less what they have in the direction of one of them."""
     size = float(row @ row)
     return rows if size <= NOTHING**2 else rows - np.outer(rows @ row, row / size)
+
+
+def _with_open_rows(features: FloatArray, ck: FloatArray) -> FloatArray:
+    """Features and, where reads go beside, all CK: rows that they opened stay open until the program ends."""
+    return np.column_stack([features, ck * (features[:, -1] > 0)])
+
+
+def _least(features: FloatArray, counts: FloatArray) -> FloatArray:
+    """The least weights of features that explain counts best: float64 [features, ...]."""
+    return np.asarray(np.linalg.lstsq(features, counts, rcond=1e-9)[0], np.float64)

@@ -43,9 +43,7 @@ class Phase:
 
 def member_of(kin: Kin, bursts: int, make: Callable[[], Job], weight: float) -> Member:
     """A phase like this, with so many bursts read beside."""
-    # Rows that reads opened stay open until the program ends: as long as that takes, however few they were.
-    of_reads = 2.0 * bursts, 15.0 * -(-bursts // 64), kin.ck * (bursts > 0)
-    features = *map(mul, kin.features, kin.feature_ck), *of_reads
+    features = *map(mul, kin.features, kin.feature_ck), 2.0 * bursts, 15.0 * -(-bursts // 64)
     return Member(make, features, kin.ck + 2.0 * bursts, weight)
 
 
