@@ -269,6 +269,27 @@ def test_long_streams_are_combined_without_an_error(kind: str) -> None:
         assert counts[CK] == pytest.approx(exact, rel=2e-3)
 
 
+@pytest.mark.parametrize("form", ["reads", "product"])
+def test_a_price_is_as_exact_as_the_one_who_needs_it_most_asks(form: str) -> None:
+    """Whatever it was asked for among others before, of whose time it was a small part."""
+
+    def priced(*shares: float) -> float:
+        package = PackageCommands(load_platform("lp-spec", {"pim.alus": "2"}), exact=False)
+        computing = package.jobs.computing(3)
+        one = package.jobs.reads(9e6) if form == "reads" else package.jobs.product(computing, 5, 4096, 1024, 30000)
+        other = package.jobs.product(computing, 3, 4096, 4096, 0)
+        assert one is not None
+        for share in shares:
+            package.prices.expect(other, 1.0)
+            package.prices.expect(one, share)
+            found = float(package.prices.counts([one])[0][CK])
+        return found
+
+    assert priced(1e-3) != priced(1e3)
+    assert priced(1e-3, 1e3) == pytest.approx(priced(1e3), rel=1e-9)
+    assert priced(1e3, 1e-3) == pytest.approx(priced(1e3), rel=1e-9)
+
+
 def test_copies_settle_in_step_with_refresh() -> None:
     """Where reads fill the bus, a copy takes more or less by when refreshes meet it, until all take 13 nREFI."""
     changes = {"memory.die": "lpddr6-10667-16gb", "pim.mode_steps": "1"}
