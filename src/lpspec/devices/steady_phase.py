@@ -12,6 +12,7 @@ from lpspec.devices.phase_family import Member
 from lpspec.devices.phase_prices import Job, Kin
 from lpspec.dram.rules import COMMANDS
 from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, MAC_TOKENS, RANKS
+from lpspec.machine.die import DieSpec
 
 Place = tuple[Any, ...]
 """A family, and how busy the bus is: what phases are combined with."""
@@ -75,3 +76,22 @@ def of_reads() -> BoolArray:
     """Which counts what the NPU reads adds to: bool [COUNTED]."""
     codes = [COMMANDS.index(name) for name in ("ACT1", "ACT2", "PRE", "PREAB", "CAS", "RD", "RDA")]
     return np.isin(np.arange(COUNTED), [ACTIVE_CK, *(first + code for first in (BUS, RANKS) for code in codes)])
+
+
+def heaviest(phases: dict[Phase, float], left: float) -> list[Phase]:
+    """Phases of which most of something is, until no more of it is left than so much."""
+    order = sorted(phases, key=lambda phase: -phases[phase])
+    behind = np.cumsum([phases[phase] for phase in reversed(order)])[::-1]
+    return order[: int(np.count_nonzero(behind > left))]
+
+
+def off_step(alone: FloatArray, added: FloatArray, device: DieSpec) -> float:
+    """Relative change of the time of copies if they came to keep in step with refresh; 0 if they can't.
+
+    A copy serves a refresh more or less than others. Where a whole number of intervals lies between these times, copies
+    may settle at it: each then meets refreshes where the one before did.
+    """
+    interval_ck = device.timing.nREFI.n
+    copy = float(alone[CK]) / (interval_ck - float(added[CK]))
+    off = abs(copy - max(1, round(copy)))
+    return off / copy if off < added[CK] / interval_ck else 0.0

@@ -15,7 +15,7 @@ import numpy as np
 from lpspec.arrays import FloatArray
 from lpspec.devices.phase_family import Family, Member
 from lpspec.devices.phase_prices import Job, Prices
-from lpspec.devices.steady_phase import Phase, Place, about_ck, grouped, member_of, of_reads, spread
+from lpspec.devices.steady_phase import Phase, Place, about_ck, grouped, heaviest, member_of, of_reads, off_step, spread
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import CK, COUNTED
 from lpspec.dram.run.steady import Enough, counts_in_the_long_run, is_long
@@ -139,6 +139,7 @@ class SteadyPrices(Prices):
             return
         self._total = sum(phase.weight for phase in alike)
         self._copy_without_refresh(alike)
+        self._mend_reads(alike)
         self._mend_bare_rows(alike)
         self._refresh(alike, self._total)
         alone, added = (np.stack([getattr(phase, name) for phase in alike]) for name in ("alone", "added"))
@@ -219,6 +220,16 @@ class SteadyPrices(Prices):
         """Whether what the NPU reads beside a program, in its time, leaves the bus little."""
         return phase.kin.bursts > 0 and phase.place[-1] == "spare" and self._bus_share(phase) >= CROWDED_SHARE
 
+    def _mend_reads(self, phases: list[Phase]) -> None:
+        """Run those by themselves of which short anchors say that reads cost time, though the bus has some left."""
+        cost = dict[Phase, float]()
+        for phase in phases:
+            if phase.kin.bursts and phase.kin.beside is not None and phase.place[-1] == "spare":
+                without = self._combined(phase, phase.kin.beside(0)).alone
+                cost[phase] = abs(float(phase.alone[CK] - without[CK])) * phase.times / self._total
+        for phase in heaviest(cost, OWN_RUN):
+            phase.take(phase.place, self.alone(phase.run).copy())
+
     def _mend_bare_rows(self, phases: list[Phase]) -> None:
         """Take from runs of shorter ones by how much programs of bare rows are off: those that matter, one at least."""
         bare = [phase for phase in phases if self._has_bare_rows(phase) and phase.kin.shorter is not None]
@@ -273,7 +284,7 @@ class SteadyPrices(Prices):
         phase.added, share = added, phase.weight / total
         if phase.kin.beside is None or not phase.kin.shape:
             return
-        phase.off_step = self._off_step(phase.alone, added)
+        phase.off_step = off_step(phase.alone, added, self.device)
         if phase.off_step * share > OWN_RUN:
             phase.added, phase.off_step = self._added(phase, share, 1), 0.0
 
@@ -346,20 +357,9 @@ class SteadyPrices(Prices):
             before, kind = (job.work, "longer") if like.kin.before is None else (like.kin.before(), "brief")
             added = self._added_behind(before, job, like.alone, (enough, kind))
         may_settle = not slow and copy < MOST_INTERVALS and job.key == phase.run.key
-        if not may_settle or self._off_step(like.alone, added) * share <= OWN_RUN:
+        if not may_settle or off_step(like.alone, added, self.device) * share <= OWN_RUN:
             return added
         return self.added(job, like.alone, min(intervals * LONGER, LONGEST_RUN))
-
-    def _off_step(self, alone: FloatArray, added: FloatArray) -> float:
-        """Relative change of the time of copies if they came to keep in step with refresh; 0 if they can't.
-
-        A copy serves a refresh more or less than others. Where a whole number of intervals lies between these times,
-        copies may settle at it: each then meets refreshes where the one before did.
-        """
-        interval_ck = self.device.timing.nREFI.n
-        copy = float(alone[CK]) / (interval_ck - float(added[CK]))
-        off = abs(copy - max(1, round(copy)))
-        return off / copy if off < added[CK] / interval_ck else 0.0
 
     # --- error
 
