@@ -63,7 +63,7 @@ class Family:
                 return
             longest = max(float(counts[CK]) for counts in self._anchors.values())
             short = [m for m in others if m.ck <= LONGEST_CHECK * longest] or [min(others, key=lambda m: m.ck)]
-            check = max(short, key=lambda m: m.weight)
+            check = max(short, key=lambda m: (m.weight, m.features[-1]))
             predicted = self.counts([check])[0]
             self._anchors[check.features] = exact = self._run(check.make())
             self.error = float(abs(predicted[CK] / exact[CK] - 1))
@@ -122,8 +122,11 @@ def _without(rows: FloatArray, row: FloatArray) -> FloatArray:
 
 
 def _with_open_rows(features: FloatArray, ck: FloatArray) -> FloatArray:
-    """Features and, where reads go beside, all CK: rows that they opened stay open until the program ends."""
-    return np.column_stack([features, ck * (features[:, -1] > 0)])
+    """Features and, where reads go beside, all CK: rows that they opened stay open until the program ends.
+
+    So large that the least weights say so, rather than that each read keeps a row open, unless anchors do.
+    """
+    return np.column_stack([features, 100.0 * ck * (features[:, -1] > 0)])
 
 
 def _least(features: FloatArray, counts: FloatArray) -> FloatArray:

@@ -340,10 +340,12 @@ class SteadyPrices(Prices):
         """By a run over so many refresh intervals, on which so large a share of the time hangs."""
         intervals, share = asked
         like = self._combined(phase, job)
+        is_bound = phase.place[-1] == "busy"
+        if like.kin.bursts and not is_bound:
+            like.alone = self.alone(job)  # what reads cost is not to be taken for what refresh adds
         copy = self._intervals(like.alone)
         slow = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
         intervals = min(intervals * LONGER, LONGEST_RUN) if slow else intervals
-        is_bound = phase.place[-1] == "busy"
         if like.kin.part is not None and copy >= MOST_INTERVALS and self._goes_by_tiles(phase, share):
             before = like.kin.part(TILES_BEFORE, like.kin.bursts).work
             added = self._added_behind(before, job, self.alone(job), (Enough(intervals), "part"))
