@@ -123,8 +123,7 @@ class SteadyPrices(Prices):
         for job in jobs:
             if job.key not in self._expected and job.key not in self._counts:
                 self.expect(job, 1.0)
-        if self._expected:
-            self._solve()
+        self._solve()
         return np.stack([self._counts[job.key] for job in jobs]) if jobs else np.empty((0, COUNTED))
 
     def _solve(self) -> None:
@@ -298,10 +297,11 @@ class SteadyPrices(Prices):
         intervals, share = max(BRIEF_RUN, _intervals(share, most) // of), share / of
         if kin.shorter is None:
             return self._added_by(phase, phase.run, (intervals, share))
-        if kin.bursts == 0 or kin.brief is None or phase.place[-1] == "busy" or kin.brief is kin.shorter:
+        by_itself = phase.place[-1] == "busy" or (self._bare_rows and share >= LATE_SHARE)
+        if kin.bursts == 0 or kin.brief is None or by_itself or kin.brief is kin.shorter:
             return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         added = self._added_by(phase, kin.shorter(0), (intervals, share))
-        if share >= LATE_SHARE and self._is_late(phase, added) and not self._bare_rows:
+        if share >= LATE_SHARE and self._is_late(phase, added):
             return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         if not self._crowded(phase):
             return np.where(of_reads(), self._added_by(phase, kin.brief(kin.bursts), (BRIEF_RUN, 0.0)), added)
