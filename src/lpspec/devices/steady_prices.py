@@ -86,8 +86,7 @@ OWN_RUN, LONGEST_OWN_RUN = 1e-4, 256
 of one on which all of the time hangs."""
 
 MOST_OF_SHAPE = 8
-"""Phases, at most, whose mean is taken where those of a shape differ in length: each keeps in step with refresh in its
-own way."""
+"""Phases of a shape, at most, whose mean is taken: each keeps in step with refresh in its own way."""
 
 INTERVALS, FULL_SHARE = 200.0, 0.05
 """Refresh intervals of a run, over the root of the share of the time that hangs on it, less below a share; rounded up
@@ -200,7 +199,7 @@ class SteadyPrices(Prices):
     def _variants(
         self, job: Job, weight: float, nothing: tuple[float, ...], shares: tuple[float, ...]
     ) -> Iterator[Member]:
-        """The phase with nothing read beside, and with as much as takes so much of the bus, none made yet."""
+        """The phase with nothing read beside, and with what takes such shares of the bus, or all it has; none made."""
         kin = job.kin
         assert kin is not None
         if kin.beside is None:
@@ -208,6 +207,7 @@ class SteadyPrices(Prices):
             return
         for share in (*nothing, *shares):
             bursts = int(share * kin.ck / self._burst_ck - kin.pim_bursts * (share > 0))
+            bursts = bursts if bursts > 0 else kin.bursts * (share > 0)
             if bursts > 0 or share == 0:
                 yield member_of(kin, bursts, partial(kin.beside, bursts), weight)
 
