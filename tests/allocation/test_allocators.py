@@ -52,7 +52,7 @@ def test_unknown_allocators_are_refused_with_the_nearest() -> None:
     platform = load_platform("lp-spec", {"allocator": "replicate"})
     line = refused(lambda: make_allocator(platform, TINY, 64, 1024))
     assert "unknown allocator 'replicate': did you mean 'replicated'?" in line
-    for name in ("attention-on-hbm-pim", "replicated", "pim-only"):
+    for name in ("attention-on-hbm-pim", "replicated", "least-energy"):
         assert name in line
 
 

@@ -11,7 +11,7 @@ COMMANDS = {
     "peers": "Put what neighbouring simulators and measurements give beside ours, under their conditions.",
     "clocks": "Find the data rate and NPU clock with which a demanded token/s takes the least energy.",
     "sustained": "Compare what machines do on a cold phone with what they keep up on a warm one.",
-    "price": "Price one matrix product on every device of a system: time, counts and energy at each level.",
+    "price": "Price one matrix product on every device of a system: analytic time, and energy by what is counted.",
     "sweep": "Run every point of a study, and keep each in a store as soon as it is finished.",
     "search": "Search a study for the points that no other beats, and confirm the best by commands.",
     "results": "Show, filter, draw and export the points of a store.",
