@@ -20,7 +20,9 @@ from lpspec.llm import load_model
 from lpspec.machine.loading import load_platform
 from lpspec.scenario import Scenario, Workload
 from lpspec.simulation.command_cost import command_costs
+from lpspec.simulation.requests import load_requests
 from lpspec.simulation.run import price_by_commands, simulate
+from lpspec.simulation.serve import serve
 from lpspec.simulation.workload import TreePolicy
 from lpspec.speculation.rank_trace import load_trace
 
@@ -193,6 +195,32 @@ def test_products_beside_reads_that_refresh_ends_late_are_within_the_bound(
     off = float(np.sum(some.decode(*steps).latency_ns)) / float(np.sum(exact.decode(*steps).latency_ns)) - 1
     assert some.error_bound is not None
     assert abs(off) <= some.error_bound <= 1e-3
+
+
+def test_reads_beside_attention_are_counted_where_pim_fills_the_bus() -> None:
+    """No phase with reads leaves PIM's own bursts such a share of the bus as those that are learned from do."""
+    scenario = Scenario(changes={"pim.attention_split": "positions"})
+    combined = make_system("lp-spec", load_model("llama3.1-8b"), scenario)
+    workload, policy = Workload(prompt_tokens=32768, new_tokens=24), replace(POLICY, heads="all")
+    run = simulate(combined, TRACE, workload, policy, "command")
+    exact = command_costs(replace(run.system, exact=True), 32768, 24, refresh_intervals=256)
+    assert exact is not None
+    truth = price_by_commands(exact.system, exact, run.steps)
+    assert run.tokens_per_s == pytest.approx(truth.tokens_per_s, rel=1e-3)
+    assert run.tokens_per_j == pytest.approx(truth.tokens_per_j, rel=1e-3)
+
+
+@pytest.mark.parametrize("system", ["lp-spec", "lp-spec-plus"])
+def test_a_batch_is_within_the_bound_too(system: str) -> None:
+    """Many tokens a pass: products take so long that short ones with reads tell badly what reads cost them."""
+    made = make_system(system, load_model("llama3-8b"), Scenario())
+    policy = replace(POLICY, heads="all" if system == "lp-spec" else "by-depth")
+    requests = load_requests(Workload(batch=16, new_tokens=24), TRACE)
+    found = [serve(replace(made, exact=exact), requests, 16, policy, "command") for exact in (False, True)]
+    some, truth = found
+    assert some.passes == truth.passes
+    assert some.decode_ns == pytest.approx(truth.decode_ns, rel=1e-3)
+    assert float(some.decode_pj.sum()) == pytest.approx(float(truth.decode_pj.sum()), rel=1e-3)
 
 
 LPDDR5X = {"memory.dram_ranks": "1", "pim.concurrent_ranks": "1", "pim.alus": "2", "pim.mode_switch": "100 ns"}
