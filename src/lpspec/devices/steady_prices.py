@@ -288,20 +288,18 @@ class SteadyPrices(Prices):
             phase.added, phase.off_step = self._added(phase, share, 1), 0.0
 
     def _added(self, phase: Phase, share: float, of: int) -> FloatArray:
-        """By one of so many runs, together as long as their share asks for.
-
-        Of a program in whose time reads fit, another one finds theirs, where it would be long with them.
-        """
+        """By one of so many runs, together as long as their share asks for; another finds what reads that fit add."""
         kin = phase.kin
         most = MOST_INTERVALS * (1 + (share >= HEAVY_SHARE and kin.beside is not None))
         intervals, share = max(BRIEF_RUN, _intervals(share, most) // of), share / of
         if kin.shorter is None:
             return self._added_by(phase, phase.run, (intervals, share))
-        by_itself = phase.place[-1] == "busy" or (self._bare_rows and share >= LATE_SHARE)
+        bare = self._bare_rows and not self.controller.own_bus  # PIM commands and reads wait for each other
+        by_itself = phase.place[-1] == "busy" or (bare and share >= LATE_SHARE)
         if kin.bursts == 0 or kin.brief is None or by_itself or kin.brief is kin.shorter:
             return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         added = self._added_by(phase, kin.shorter(0), (intervals, share))
-        if share >= LATE_SHARE and self._is_late(phase, added):
+        if share >= LATE_SHARE and self._is_late(phase, added) and not self._bare_rows:
             return self._added_by(phase, self._bound_part(phase, intervals, share), (intervals, share))
         if not self._crowded(phase):
             return np.where(of_reads(), self._added_by(phase, kin.brief(kin.bursts), (BRIEF_RUN, 0.0)), added)
