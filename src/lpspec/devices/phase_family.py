@@ -47,6 +47,10 @@ class Family:
         self._solved: tuple[int, FloatArray, FloatArray] | None = None
         self.error = 0.0
 
+    def error_of(self, member: Member) -> float:
+        """Relative error of the CK of a member: none of an anchor, which was run itself."""
+        return 0.0 if member.features in self._anchors else self.error
+
     def learn(self, members: Sequence[Member], candidates: Sequence[Member], share: float) -> None:
         """Run anchors until all members are combinations of them, then another phase to check them.
 
@@ -71,12 +75,14 @@ class Family:
                 return
 
     def counts(self, members: Sequence[Member]) -> FloatArray:
-        """Counts of copies without refresh: float64 [members, COUNTED]."""
+        """Counts of copies without refresh, an anchor's as they were run: float64 [members, COUNTED]."""
         if self._solved is None or self._solved[0] != len(self._anchors):
             self._solved = len(self._anchors), *self._solve()
         features = np.array([member.features for member in members])
         found: FloatArray = features @ self._solved[1]
         found[:, ACTIVE_CK] = _with_open_rows(features, found[:, CK]) @ self._solved[2]
+        for row, member in zip(found, members, strict=True):
+            row[:] = self._anchors.get(member.features, row)
         return found
 
     def _solve(self) -> tuple[FloatArray, FloatArray]:

@@ -28,6 +28,7 @@ class Phase:
         self.place: Place = ()
         self.alone = self.added = np.zeros(COUNTED)
         self.off_step = self.bare_error = 0.0
+        self.run_itself = False  # without refresh
         self.refreshed_itself = False  # what refresh adds is of a run of the whole phase
         self.weight = times * job.kin.ck  # CK of all its copies, about
 

@@ -228,6 +228,7 @@ class SteadyPrices(Prices):
                 cost[phase] = abs(float(phase.alone[CK] - without[CK])) * phase.times / self._total
         for phase in heaviest(cost, OWN_RUN):
             phase.take(phase.place, self.alone(phase.run).copy())
+            phase.run_itself = True
 
     def _mend_bare_rows(self, phases: list[Phase]) -> None:
         """Take from runs of shorter ones by how much programs of bare rows are off: those that matter, one at least."""
@@ -244,7 +245,8 @@ class SteadyPrices(Prices):
                 ratio = float(self.alone(like.job)[CK] / like.alone[CK])
                 phase.alone[CK] *= ratio
                 phase.take(phase.place, phase.alone)
-                phase.bare_error, off = BARE_ROWS_LEFT, max(off, abs(ratio - 1))
+                phase.run_itself = like.job.key == phase.run.key
+                phase.bare_error, off = 0.0 if phase.run_itself else BARE_ROWS_LEFT, max(off, abs(ratio - 1))
 
     def _has_bare_rows(self, phase: Phase) -> bool:
         is_bare = self._bare_rows and phase.kin.beside is not None
@@ -340,7 +342,8 @@ class SteadyPrices(Prices):
         like = self._combined(phase, job)
         is_bound = phase.place[-1] == "busy"
         if like.kin.bursts and not is_bound:
-            like.alone = self.alone(job)  # what reads cost is not to be taken for what refresh adds
+            # what reads cost is not to be taken for what refresh adds; of the phase itself they add up to what it took
+            like.alone = phase.alone if job.key == phase.run.key else self.alone(job)
         copy = self._intervals(like.alone)
         slow = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
         intervals = min(intervals * LONGER, LONGEST_RUN) if slow else intervals
@@ -379,7 +382,8 @@ class SteadyPrices(Prices):
 
     def _error(self, phase: Phase) -> float:
         """Relative error of its time, about."""
-        return self._families[phase.place].error + self._error_of_reads(phase) + phase.bare_error + phase.off_step
+        of_family = 0.0 if phase.run_itself else self._families[phase.place].error_of(phase.member())
+        return of_family + self._error_of_reads(phase) + phase.bare_error + phase.off_step
 
     def _error_of_reads(self, phase: Phase) -> float:
         """The same by refresh while the NPU reads beside a program."""

@@ -6,6 +6,7 @@ only price what it chose. Steps of as many tokens over as many blocks of keys ar
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
+from math import prod
 from operator import add
 from typing import Any
 
@@ -73,8 +74,8 @@ class CommandCosts:
 
     def kind_of(self, l_spec: int, context: int) -> tuple[int, int, int]:
         """What decides the cost of a verify pass: tokens charged, positions in whole blocks, blocks appended to."""
-        charged, keys, blocks = self._kinds(np.array([l_spec]), np.array([context - self.first_context]))[0]
-        return charged, keys, blocks
+        charged, keys, blocks = self._kinds(np.array([l_spec]), np.array([context - self.first_context]))
+        return int(charged[0]), int(keys[0]), int(blocks[0])
 
     def step_phases(self, l_spec: int, context: int, moved: int = 0, heads: int | None = None) -> tuple[Phase, ...]:
         """The phases of one step, in their order: verify, move what was accepted out of place, draft anew.
@@ -107,7 +108,7 @@ class CommandCosts:
             return ()
         place, depth = np.array([context - self.first_context]), np.array(levels)
         first, further = (
-            self._blocks(tokens, place)[0].tolist()
+            [int(column[0]) for column in self._blocks(tokens, place)]
             for tokens in (expected_reads(depth)[None], level_width(np.array([l_spec]), depth))
         )
         if self._own_levels:
@@ -130,7 +131,7 @@ class CommandCosts:
         """One level of a tree by a network of its own, behind the planned number of committed tokens."""
         reads = own_reads((size, depth), expected_reads(depth), level)
         guesses = int(level_width(size, depth)[0])
-        return self.planner.own_level(*self._blocks(reads, place)[0].tolist()) + self.planner.guess(guesses)
+        return self.planner.own_level(*(int(column[0]) for column in self._blocks(reads, place))) + self.planner.guess(guesses)
 
     def decode(
         self,
@@ -154,14 +155,13 @@ class CommandCosts:
         counted, ran = _Counted(turn), np.minimum(heads, heads_of(self.system.model))
         verify, waits, nowhere = self._kinds(l_spec, position), self.cache.waits(l_spec), np.zeros_like(moved)
         whole, memory = self._whole(context := self.first_context + position), self._whole(self.cache.held(context))
-        held = np.column_stack([placement, verify[:, 0], whole, memory])
         up, written, blocks = self.cache.entries(moved)
         return _together(
-            (self._verify, *counted(np.column_stack([placement, verify]), ~waits)),
-            (self._waiting, *counted(held, waits)),
-            (self._compaction, *counted(np.column_stack([nowhere, up]), up > 0)),
-            (self.written, *counted(np.column_stack([nowhere, written, blocks]), written > 0)),
-            (self._draft, *counted(np.column_stack([placement, ran]), ran > 0)),
+            (self._verify, *counted((placement, *verify), ~waits)),
+            (self._waiting, *counted((placement, verify[0], whole, memory), waits)),
+            (self._compaction, *counted((nowhere, up), up > 0)),
+            (self.written, *counted((nowhere, written, blocks), written > 0)),
+            (self._draft, *counted((placement, ran), ran > 0)),
         )
 
     def drafting(
@@ -186,21 +186,21 @@ class CommandCosts:
         if network_of(self.system.model) is None or not depth.any():
             return Cost()
         counted, further = _Counted(turn), np.maximum(depth - 1, 0)
-        first_kinds = np.column_stack([placement, self._blocks(committed, position)])
+        first_kinds = placement, *self._blocks(committed, position)
         width = level_width(l_spec, depth)
         if self._own_levels:
             own: list[tuple[Kinds, IntArray, FloatArray]] = [(self._first, *counted(first_kinds, depth > 0))]
             for level in range(2, int(depth.max()) + 1):
                 reads = own_reads((l_spec, depth), committed, level)
-                layers = np.column_stack([placement, self._blocks(reads, position)])
+                layers = placement, *self._blocks(reads, position)
                 own += [
                     (self._own, *counted(layers, depth >= level)),
-                    (self._guess, *counted(np.column_stack([placement, width]), depth >= level)),
+                    (self._guess, *counted((placement, width), depth >= level)),
                 ]
             return _together(*own)
-        further_kinds = np.column_stack([placement, self._blocks(width, position)])
+        further_kinds = placement, *self._blocks(width, position)
         whole, waits = self._whole(self.first_context + position), self.cache.level_waits(width)
-        held = np.column_stack([placement, width, whole])
+        held = placement, width, whole
         return _together(
             (self._first, *counted(first_kinds, depth > 0)),
             (self._further, *counted(further_kinds, (further > 0) & ~waits, further)),
@@ -209,13 +209,13 @@ class CommandCosts:
 
     def levels(self, position: IntArray, tokens: IntArray, guessing: IntArray) -> Cost:
         """Cost of single passes of a network, int64 [passes] each: tokens of the turn before, read, and guessing."""
-        kinds, fills = np.column_stack([np.zeros_like(tokens), self._blocks(tokens, position)]), guessing < tokens
+        kinds, fills = (np.zeros_like(tokens), *self._blocks(tokens, position)), guessing < tokens
         return _together((self._first, *_Counted()(kinds, fills)), (self._further, *_Counted()(kinds, ~fills)))
 
     def migrations(self, placement: IntArray, turn: IntArray | None = None) -> Cost:
         """Cost of changes of placement between steps. Arguments as for ``decode``."""
         before = np.concatenate([placement[:1], placement[:-1]])
-        moves = _Counted(turn)(np.column_stack([before, placement]), before != placement)
+        moves = _Counted(turn)((before, placement), before != placement)
         return _together((self._migration, *moves))
 
     def prefill(self, tokens: int) -> Cost:
@@ -226,20 +226,20 @@ class CommandCosts:
                 asked.expect(np.array([float(phase.copies)]))
         return cost_of(phases, self.planner.memory)
 
-    def _kinds(self, l_spec: IntArray, position: IntArray) -> IntArray:
-        """int64 [steps, 3] as ``kind_of`` says."""
+    def _kinds(self, l_spec: IntArray, position: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """int64 [steps] each, as ``kind_of`` says."""
         return self._blocks(self.system.charged(l_spec), position)
 
     def _whole(self, positions: Count) -> IntArray:
         """So many positions in whole blocks: int64 [steps]."""
         return np.asarray(ceil_div(positions, KEY_BLOCK) * KEY_BLOCK)
 
-    def _blocks(self, tokens: IntArray, position: IntArray) -> IntArray:
-        """Of passes over so many tokens: tokens, positions in whole blocks, blocks appended to; int64 [passes, 3]."""
+    def _blocks(self, tokens: IntArray, position: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Of passes over so many tokens: tokens, positions in whole blocks, blocks appended to; int64 [passes] each."""
         context = self.first_context + position
         last = context + tokens
         blocks = (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1
-        return np.stack([tokens, -(-last // KEY_BLOCK) * KEY_BLOCK, blocks], 1)
+        return tokens, -(-last // KEY_BLOCK) * KEY_BLOCK, blocks
 
 
 class _Counted:
@@ -249,14 +249,14 @@ class _Counted:
         self._turn, self._turns = turn, 0 if turn is None else int(turn.max()) + 1
 
     def __call__(
-        self, rows: IntArray, chosen: BoolArray | None = None, times: IntArray | None = None
+        self, columns: Sequence[IntArray], chosen: BoolArray | None = None, times: IntArray | None = None
     ) -> tuple[IntArray, FloatArray]:
-        """Rows that differ, int64 [kinds, ...], and how often each occurs: float64 [kinds], or [kinds, turns].
+        """Steps that differ, int64 [kinds, columns], and how often each occurs: float64 [kinds], or [kinds, turns].
 
-        Rows may be chosen, and each count ``times`` over.
+        Steps may be chosen, and each count ``times`` over.
         """
-        pick: BoolArray | slice = slice(None) if chosen is None else chosen
-        kinds, which = _distinct(rows[pick])
+        pick: BoolArray | slice = slice(None) if chosen is None or chosen.all() else chosen
+        kinds, which = _distinct([column[pick] for column in columns])
         weights = None if times is None else times[pick]
         if self._turn is None:
             return kinds, np.bincount(which, weights, minlength=len(kinds)).astype(np.float64)
@@ -271,15 +271,15 @@ def _together(*parts: "tuple[Kinds, IntArray, FloatArray]") -> Cost:
     return reduce(add, (kinds(rows, counts) for kinds, rows, counts in parts))
 
 
-def _distinct(rows: IntArray) -> tuple[IntArray, IntArray]:
+def _distinct(columns: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
     """Rows that differ, sorted, and which of them each is: each row is one number while they are compared."""
-    code = np.zeros(len(rows), np.int64)
-    limits = rows.max(axis=0, initial=0) + 1
-    for column, limit in zip(rows.T, limits.tolist(), strict=True):
+    limits = [int(column.max(initial=0)) + 1 for column in columns]
+    code = columns[0]
+    for column, limit in zip(columns[1:], limits[1:], strict=True):
         code = code * limit + column
-    found, which = _numbered(code, int(np.prod(limits)))
-    kinds = np.empty((len(found), rows.shape[1]), np.int64)
-    for i in range(rows.shape[1] - 1, -1, -1):
+    found, which = _numbered(code, prod(limits))
+    kinds = np.empty((len(found), len(columns)), np.int64)
+    for i in range(len(columns) - 1, -1, -1):
         found, kinds[:, i] = np.divmod(found, limits[i])
     return kinds, which
 

@@ -48,7 +48,7 @@ class ReadStream:
             return _table(self, mapping)
         if not self.bursts:
             return np.zeros((0, 5), np.int64)
-        return _kept_table(replace(self, bursts=1 << self.bursts.bit_length()), mapping)[: self.bursts].copy()
+        return _kept_table(replace(self, bursts=1 << (self.bursts - 1).bit_length()), mapping)[: self.bursts].copy()
 
 
 def _one_rank(device: DieSpec) -> AddressMapping:
