@@ -68,16 +68,16 @@ class Family:
             longest = max(float(counts[CK]) for counts in self._anchors.values())
             short = [m for m in others if m.ck <= LONGEST_CHECK * longest] or [min(others, key=lambda m: m.ck)]
             check = max(short, key=lambda m: (m.weight, m.features[-1]))
-            predicted = self.counts([check])[0]
+            predicted_ck = float(np.array(check.features) @ self._solve()[:, CK])
             self._anchors[check.features] = exact = self._run(check.make())
-            self.error = float(abs(predicted[CK] / exact[CK] - 1))
+            self.error = abs(predicted_ck / float(exact[CK]) - 1)
             if self.error * share <= FAIR_ERROR:
                 return
 
     def counts(self, members: Sequence[Member]) -> FloatArray:
         """Counts of copies without refresh, an anchor's as they were run: float64 [members, COUNTED]."""
         if self._solved is None or self._solved[0] != len(self._anchors):
-            self._solved = len(self._anchors), *self._solve()
+            self._solved = len(self._anchors), self._solve(), self._solve_open_rows()
         features = np.array([member.features for member in members])
         found: FloatArray = features @ self._solved[1]
         found[:, ACTIVE_CK] = _with_open_rows(features, found[:, CK]) @ self._solved[2]
@@ -85,16 +85,18 @@ class Family:
             row[:] = self._anchors.get(member.features, row)
         return found
 
-    def _solve(self) -> tuple[FloatArray, FloatArray]:
-        """What one CK more of each feature adds, the least that explains the anchors: float64 [features, COUNTED].
-
-        And the same of the CK that rows are open, float64 [features + 1].
-        """
+    def _solve(self) -> FloatArray:
+        """What one CK more of each feature adds, the least that explains the anchors: float64 [features, COUNTED]."""
         counts = np.stack(list(self._anchors.values()))
         ck = counts[:, CK, None]
-        features = np.array(list(self._anchors))
-        of_rows = _with_open_rows(features, counts[:, CK]) / ck
-        return _least(features / ck, counts / ck), _least(of_rows, counts[:, ACTIVE_CK] / counts[:, CK])
+        return _least(np.array(list(self._anchors)) / ck, counts / ck)
+
+    def _solve_open_rows(self) -> FloatArray:
+        """The same of the CK that rows are open, float64 [features + 1]."""
+        counts = np.stack(list(self._anchors.values()))
+        ck = counts[:, CK]
+        of_rows = _with_open_rows(np.array(list(self._anchors)), ck) / ck[:, None]
+        return _least(of_rows, counts[:, ACTIVE_CK] / ck)
 
     def _cover(self, members: Sequence[Member], candidates: Sequence[Member], same: float) -> int:
         """Make candidates anchors until members are combinations of anchors, or candidates are; how many it took.

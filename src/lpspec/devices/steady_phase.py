@@ -38,9 +38,9 @@ class Phase:
         self.alone[MAC_TOKENS] = self.kin.mac_tokens
         self.weight = self.times * max(self.kin.ck, float(alone[CK]))
 
-    def member(self) -> Member:
-        """It as a member of its family."""
-        return member_of(self.kin, self.kin.bursts, lambda: self.run, self.weight)
+    def member(self, bursts: int | None = None) -> Member:
+        """It as a member of its family; or the same, not to be run, with another number of bursts beside."""
+        return member_of(self.kin, self.kin.bursts if bursts is None else bursts, lambda: self.run, self.weight)
 
 
 def member_of(kin: Kin, bursts: int, make: Callable[[], Job], weight: float) -> Member:

@@ -221,11 +221,12 @@ class SteadyPrices(Prices):
 
     def _mend_reads(self, phases: list[Phase]) -> None:
         """Run those by themselves of which short anchors say that reads cost time, though the bus has some left."""
-        cost = dict[Phase, float]()
-        for phase in phases:
-            if phase.kin.bursts and phase.kin.beside is not None and phase.place[-1] == "spare":
-                without = self._combined(phase, phase.kin.beside(0)).alone
-                cost[phase] = abs(float(phase.alone[CK] - without[CK])) * phase.times / self._total
+        cost, beside = dict[Phase, float](), [p for p in phases if p.kin.bursts and p.kin.beside is not None]
+        for place, members in grouped(beside, lambda phase: phase.place).items():
+            if place[-1] == "spare":
+                without = self._families[place].counts([phase.member(0) for phase in members])
+                for phase, counts in zip(members, without, strict=True):
+                    cost[phase] = abs(float(phase.alone[CK] - counts[CK])) * phase.times / self._total
         for phase in heaviest(cost, OWN_RUN):
             phase.take(phase.place, self.alone(phase.run).copy())
             phase.run_itself = True
@@ -354,10 +355,12 @@ class SteadyPrices(Prices):
             added = self.added(job, like.alone, intervals)
         else:
             error = MOST_NOISE * (INTERVALS / intervals) ** 2
-            one_will_do = intervals == MOST_INTERVALS and copy >= intervals and like.kin.beside is not None
+            one_will_do = intervals == MOST_INTERVALS and copy >= intervals and (like.kin.beside is not None or like.kin.long)
             several = intervals >= LONG_RUN and not one_will_do
             enough = Enough(intervals, float(like.alone[CK]), error if several else None)
             before, kind = (job.work, "longer") if like.kin.before is None else (like.kin.before(), "brief")
+            if like.kin.before is None and like.kin.part is not None and like.kin.bursts and copy >= MOST_INTERVALS:
+                before, kind = like.kin.part(TILES_BEFORE, like.kin.bursts).work, "tiles"
             added = self._added_behind(before, job, like.alone, (enough, kind))
         may_settle = not slow and copy < MOST_INTERVALS and job.key == phase.run.key
         if not may_settle or off_step(like.alone, added, self.device) * share <= OWN_RUN:

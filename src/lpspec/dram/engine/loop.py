@@ -1,7 +1,7 @@
 """One channel, two masters: the NPU and a PIM program share command slots and DQ until all is done."""
 
 from lpspec.arrays import IntArray
-from lpspec.dram.engine.pim_issue import issue_macs, issue_pim
+from lpspec.dram.engine.pim_issue import issue_macs, issue_pim, next_mac
 from lpspec.dram.engine.pim_pick import pick_pim
 from lpspec.dram.engine.plain_issue import issue_plain, open_row
 from lpspec.dram.engine.plain_pick import column_is_next, opens_at_once, pick_plain
@@ -76,6 +76,15 @@ def _both_taken(m: IntArray, at: int, at_pim: int, command: int, place: int) -> 
     if m[STATE, S_PIM_USED] == now:
         return bool(at != now or not _is_apart(m, command, place))
     return bool(m[STATE, S_PLAIN_USED] == now and at_pim != now)
+
+
+@native()
+def _pim_stands(m: IntArray, unit: int, at_pim: int, now: int) -> bool:
+    """Whether a plain command leaves the next PIM command as it is: of plain ranks only DQ matters to the program.
+
+    A command that could go by now may be held back by what goes now, and barriers look at rows.
+    """
+    return bool(at_pim > now and 0 <= unit < EVERY_UNIT and m[STATE, S_PIM_WANTS] == 0)
 
 
 @native()
@@ -234,7 +243,7 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
                 and first > max(m[STATE, S_PROGRESS], m[STATE, S_PIM_FLOOR]) + patience
             ):
                 return -E_DEADLOCK  # nothing but refreshes for a long time, and nothing to come
-            stale_pim = computes
+            stale_pim = computes and not _pim_stands(m, unit, at_pim, first if again else first + step)
             if not computes and of_row and column_is_next(m, first + step):
                 at, place = first + step, m[STATE, S_COLUMN]
                 command, slot = m[NEXT + (place >> BANK_BITS), N_CLASS + (place & (BANKS - 1))], m[place, B_FOR]
@@ -243,6 +252,11 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
         left -= 1
         if macs:
             left -= issue_macs(m, program, log, min(at, horizon, m[STATE, S_SECOND]), left)
+        if computes and stale_pim and unit == U_MAC and m[STATE, S_PIM_USED] == first:
+            at_mac = next_mac(m, program)
+            if at_mac < NEVER:
+                at_pim = at_mac
+                stale_pim = False
         if m[STATE, S_ERROR] != 0:
             return -int(m[STATE, S_ERROR])
     if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0:

@@ -211,3 +211,15 @@ def issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most:
     m[WALKER + U_MAC, W_DONE] = done + n
     m[STATE, S_NOW] = last + m[GIVEN, P_STEP]
     return int(n)
+
+
+@native()
+def next_mac(m: IntArray, program: IntArray) -> int:
+    """CK of the next MAC of a run, if no other unit of the program goes before it or waits for DQ; else NEVER.
+
+    MACs within a run hold back no other unit: what stands below waits for the last of them.
+    """
+    if m[WALKER + U_MAC, W_DONE] == 0 or m[STATE, S_PIM_WANTS] != 0:
+        return NEVER
+    at = m[RANK + lowest(program[m[WALKER + U_MAC, W_PC], I_MASK]), R_PIM_MAC]
+    return int(at) if at <= m[STATE, S_SECOND] else NEVER

@@ -11,7 +11,7 @@ from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
 KEPT_BURSTS = 1 << 16
-"""Bursts up to which tables are kept from one stream to the next."""
+"""Bursts of the tables that are kept from one stream to the next."""
 
 ONE_RANK = "ro-ba-co-bg"
 """Consecutive bursts take turns over the bank groups, then go over the columns of a row, then over the banks of a
@@ -48,14 +48,14 @@ class ReadStream:
             return _table(self, mapping)
         if not self.bursts:
             return np.zeros((0, 5), np.int64)
-        return _kept_table(replace(self, bursts=1 << (self.bursts - 1).bit_length()), mapping)[: self.bursts].copy()
+        return _kept_table(replace(self, bursts=KEPT_BURSTS), mapping)[: self.bursts].copy()
 
 
 def _one_rank(device: DieSpec) -> AddressMapping:
     return address_mapping(ONE_RANK, device, 1, 1)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _kept_table(stream: ReadStream, mapping: AddressMapping) -> IntArray:
     """Of which shorter streams are the beginning."""
     return _table(stream, mapping)
