@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.devices.steady_prices import ALLOWED_ERROR, LONGER, SteadyPrices
+from lpspec.devices.run_lengths import LONGER
+from lpspec.devices.steady_prices import ALLOWED_ERROR, SteadyPrices
 from lpspec.dram.engine import state
 from lpspec.dram.platform_channel import controller_of_platform
 from lpspec.dram.run.controller import Controller

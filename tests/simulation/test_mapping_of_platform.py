@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpspec.devices.package_commands import PackageCommands
-from lpspec.devices.steady_prices import ALLOWED_ERROR, LONGER
+from lpspec.devices.run_lengths import LONGER
+from lpspec.devices.steady_prices import ALLOWED_ERROR
 from lpspec.dram.check.checker import check_commands
 from lpspec.dram.check.table import HEADER, command_table
 from lpspec.dram.platform_channel import addresses_of_platform

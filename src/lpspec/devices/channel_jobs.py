@@ -112,10 +112,9 @@ class ChannelJobs(StreamJobs):
             enough = SHORT_TILES if width > LONGEST_TILES * tile else LONGEST_TILES
             shorter, brief = partial(of_tiles, enough), partial(of_tiles, BRIEF_TILES)
             before = (lambda: brief(bursts).work) if self._together(channel.concurrent) else None
-            others = partial(beside, mac_ck=mac_ck), smaller, shorter, brief, before
+            others = partial(beside, mac_ck=mac_ck), smaller, shorter, brief, before, False, width / tile, of_tiles
             family = ("product", channel.concurrent, *(("k",) if k_split else ()), *narrow_form)
             kin = self._kin(family, counts, (k, width), (bursts, mac_ck), others)
-            kin = kin._replace(tiles=width / tile, part=of_tiles)
             key = (self._pim_key, *family[:1], tokens, k, width, *family[1:], bursts, mac_ck)
             run = Work(program, self.stream(bursts), mac_ck or None, channel.form)
             return self._paced(Job(key, run, kin=kin), beside)
@@ -202,11 +201,11 @@ class ChannelJobs(StreamJobs):
         counts: tuple[float, ...],
         shape: tuple[Any, ...],
         beside: tuple[int, int],
-        others: tuple[Any, Any, Any, Any, Any],
+        others: tuple[Any, ...],
     ) -> Kin:
         """What a program is like, by ``each_count``.
 
-        ``beside``: bursts read beside, CK between MACs.
+        ``beside``: bursts read beside, CK between MACs; ``others``: the fields of ``Kin`` from ``beside`` on.
         """
         bursts, mac_ck = beside
         macs, *_, into, out, token_macs = counts[1:]

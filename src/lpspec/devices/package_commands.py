@@ -18,7 +18,8 @@ from lpspec.devices.channel_jobs import ChannelJobs
 from lpspec.devices.cost import Activity, Cost, Real, activity_from
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.phase_prices import Job, Prices, Work
-from lpspec.devices.steady_prices import ALLOWED_ERROR, LONGER, SteadyPrices
+from lpspec.devices.run_lengths import LONGER
+from lpspec.devices.steady_prices import ALLOWED_ERROR, SteadyPrices
 from lpspec.devices.stream_jobs import LONGEST_STREAM
 from lpspec.dram.energy import activity_of, refresh_ns, sum_of, waiting
 from lpspec.dram.pim.weights import PimChannel, share_of_channel

@@ -8,13 +8,31 @@ anchor; where its error would matter, its phases are run by themselves.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from math import ceil, log2
+from math import ceil
 
 import numpy as np
 
 from lpspec.arrays import FloatArray
 from lpspec.devices.phase_family import Family, Member
 from lpspec.devices.phase_prices import Job, Prices
+from lpspec.devices.run_lengths import (
+    BRIEF_RUN,
+    CROWDED_RUN,
+    FULL_SHARE,
+    HEAVY_SHARE,
+    IN_STEP,
+    LONG_RUN,
+    LONGER,
+    LONGEST_OWN_RUN,
+    LONGEST_RUN,
+    MOST_INTERVALS,
+    OWN_RUN,
+    TILES_BEFORE,
+    WHOLE_NUMBERS,
+    enough_of,
+    goes_before,
+    intervals_for,
+)
 from lpspec.devices.steady_phase import Phase, Place, about_ck, grouped, heaviest, member_of, of_reads, off_step, spread
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import CK, COUNTED
@@ -50,9 +68,6 @@ exact runs of 256 refresh intervals, which themselves take a stream on from its 
 CROWDED_ERROR = 0.0003
 """Relative error of the time of such phases beyond others', assumed: runs of them were at most 0.06 % off in all."""
 
-MOST_INTERVALS, HEAVY_SHARE = 32, 0.2
-"""Refresh intervals, at most, of a run that finds what refresh adds; twice as many from a share of the time on."""
-
 BARE_ROWS_ERROR, BARE_ROWS_LEFT = 0.03, 0.001
 """Relative error of the time of a program whose row changes nothing hides, since an MPU has one bank, beside reads that
 nearly fill the bus, assumed: one was 2.2 % off, as reads fit into some of its pauses. What is left of it, assumed,
@@ -70,31 +85,8 @@ BARE_REFRESH_ERROR, BARE_LATE_ERROR = 0.002, 0.025
 """The same of products of bare rows beside reads that end in time, and of those that do not: 36 were at most 0.3 % and
 2.4 % off."""
 
-BRIEF_RUN, CROWDED_RUN = 4, 8
-"""Refresh intervals of the shortest run, and at least of the two that tell what reads make of it: a run over n of them
-was at most 3 % / n off, of products 0.1 % from 64 on."""
-
-IN_STEP, WHOLE_NUMBERS, LONGER, LONGEST_RUN = 0.05, 4, 4, 128
-"""Copies that without refresh are so near a whole number of refresh intervals, up to a few, run so much longer, up to
-so many intervals, until refreshes have met all of their places; and so do those that may keep in step with refresh."""
-
-TILES_BEFORE = 2
-"""Tiles that go before a long copy of a product that the bus binds: debts of refresh are at their most by then."""
-
-OWN_RUN, LONGEST_OWN_RUN = 1e-4, 256
-"""Relative error of all time by a phase that may keep in step from which on it has a run of its own; refresh intervals
-of one on which all of the time hangs."""
-
 MOST_OF_SHAPE = 8
 """Phases of a shape, at most, whose mean is taken: each keeps in step with refresh in its own way."""
-
-INTERVALS, FULL_SHARE = 200.0, 0.05
-"""Refresh intervals of a run, over the root of the share of the time that hangs on it, less below a share; rounded up
-to a power of two, so that machines share runs."""
-
-LONG_RUN, MOST_NOISE = 32, 8e-5
-"""Refresh intervals from which on a run goes on, until four times as many, while what copies say of a refresh differs
-so much that its standard error, of all time, may be more than this: where ranks take turns, it often is."""
 
 
 class SteadyPrices(Prices):
@@ -268,10 +260,10 @@ class SteadyPrices(Prices):
         for group in order:
             members = groups[group]
             share = sum(phase.weight for phase in members) / total
-            (known, sure), asked = self._refreshes.get(group, (None, 0)), _intervals(share, LONGEST_OWN_RUN)
+            (known, sure), asked = self._refreshes.get(group, (None, 0)), intervals_for(share, LONGEST_OWN_RUN)
             place = group[:2]
             if sure < asked and (share >= LIGHT_SHARE or place not in self._refreshes):
-                some = spread(members, 1 if members[0].kin.shape else max(1, min(MOST_OF_SHAPE, round(200 * share))))
+                some = spread(members, 1 if members[0].kin.shape else max(1, min(MOST_OF_SHAPE, round(100 * share))))
                 found = [self._added(phase, share, len(some)) for phase in some]
                 known = some[0].added = np.mean(found, axis=0)
                 self._refreshes[group] = known, asked
@@ -294,7 +286,7 @@ class SteadyPrices(Prices):
         """By one of so many runs, together as long as their share asks for; another finds what reads that fit add."""
         kin = phase.kin
         most = MOST_INTERVALS * (1 + (share >= HEAVY_SHARE and kin.beside is not None))
-        intervals, share = max(BRIEF_RUN, _intervals(share, most) // of), share / of
+        intervals, share = max(BRIEF_RUN, intervals_for(share, most) // of), share / of
         if kin.shorter is None:
             return self._added_by(phase, phase.run, (intervals, share))
         bare = self._bare_rows and not self.controller.own_bus  # PIM commands and reads wait for each other
@@ -340,29 +332,25 @@ class SteadyPrices(Prices):
     def _added_by(self, phase: Phase, job: Job, asked: tuple[int, float]) -> FloatArray:
         """By a run over so many refresh intervals, on which so large a share of the time hangs."""
         intervals, share = asked
-        like = self._combined(phase, job)
-        is_bound = phase.place[-1] == "busy"
-        if like.kin.bursts and not is_bound:
-            # what reads cost is not to be taken for what refresh adds; of the phase itself they add up to what it took
-            like.alone = phase.alone if job.key == phase.run.key else self.alone(job)
+        like, is_bound, is_itself = self._combined(phase, job), phase.place[-1] == "busy", job.key == phase.run.key
+        if is_itself:  # what it takes and what refresh adds to that are together what its run took
+            like.alone = phase.alone
+        elif like.kin.bursts and not is_bound:
+            like.alone = self.alone(job)  # what reads cost is not to be taken for what refresh adds
         copy = self._intervals(like.alone)
         slow = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
         intervals = min(intervals * LONGER, LONGEST_RUN) if slow else intervals
         if like.kin.part is not None and copy >= MOST_INTERVALS and self._goes_by_tiles(phase, share):
             before = like.kin.part(TILES_BEFORE, like.kin.bursts).work
-            added = self._added_behind(before, job, self.alone(job), (Enough(intervals), "part"))
+            alone = like.alone if is_itself else self.alone(job)
+            added = self._added_behind(before, job, alone, (Enough(intervals), "part"))
         elif not is_long(like.alone, self.device) or is_bound or (like.kin.before is None and intervals < LONG_RUN):
             added = self.added(job, like.alone, intervals)
         else:
-            error = MOST_NOISE * (INTERVALS / intervals) ** 2
-            one_will_do = intervals == MOST_INTERVALS and copy >= intervals and (like.kin.beside is not None or like.kin.long)
-            several = intervals >= LONG_RUN and not one_will_do
-            enough = Enough(intervals, float(like.alone[CK]), error if several else None)
-            before, kind = (job.work, "longer") if like.kin.before is None else (like.kin.before(), "brief")
-            if like.kin.before is None and like.kin.part is not None and like.kin.bursts and copy >= MOST_INTERVALS:
-                before, kind = like.kin.part(TILES_BEFORE, like.kin.bursts).work, "tiles"
+            before, kind = goes_before(job, copy)
+            enough = enough_of(like.kin, copy, float(like.alone[CK]), intervals)
             added = self._added_behind(before, job, like.alone, (enough, kind))
-        may_settle = not slow and copy < MOST_INTERVALS and job.key == phase.run.key
+        may_settle = not slow and copy < MOST_INTERVALS and is_itself
         if not may_settle or off_step(like.alone, added, self.device) * share <= OWN_RUN:
             return added
         return self.added(job, like.alone, min(intervals * LONGER, LONGEST_RUN))
@@ -377,7 +365,7 @@ class SteadyPrices(Prices):
             if doubt + REFRESH_ERROR <= ALLOWED_ERROR:
                 break
             share = phase.weight / total
-            self._counts[phase.job.key] = self.exact(phase.job, _intervals(share, LONGEST_OWN_RUN))
+            self._counts[phase.job.key] = self.exact(phase.job, intervals_for(share, LONGEST_OWN_RUN))
             doubt -= share * error[phase]
         streams = sum(phase.weight for phase in phases if phase.job.kin is not None and phase.job.kin.long) / total
         assert self.bound is not None
@@ -397,9 +385,3 @@ class SteadyPrices(Prices):
             return BARE_LATE_ERROR
         of_part = BRIEF_LATE_ERROR if phase.weight / self._total < FULL_SHARE else LATE_ERROR
         return 0.0 if phase.refreshed_itself else of_part
-
-
-def _intervals(share: float, most: int) -> int:
-    """How many refresh intervals to run where so large a share of the time hangs on it."""
-    asked = INTERVALS * share**0.5 * min(1.0, share / FULL_SHARE)
-    return max(BRIEF_RUN, min(most, 1 << max(0, ceil(log2(asked)))))

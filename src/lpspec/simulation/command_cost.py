@@ -131,7 +131,9 @@ class CommandCosts:
         """One level of a tree by a network of its own, behind the planned number of committed tokens."""
         reads = own_reads((size, depth), expected_reads(depth), level)
         guesses = int(level_width(size, depth)[0])
-        return self.planner.own_level(*(int(column[0]) for column in self._blocks(reads, place))) + self.planner.guess(guesses)
+        return self.planner.own_level(*(int(column[0]) for column in self._blocks(reads, place))) + self.planner.guess(
+            guesses
+        )
 
     def decode(
         self,

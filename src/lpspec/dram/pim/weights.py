@@ -10,7 +10,7 @@ Channels work alike: outputs are dealt to them in blocks of 32, contiguous, the 
 channels one each (``share_of_channel``), so channel 0 is never the one that ends early.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -342,10 +342,12 @@ def _split_pays(channel: PimChannel, k: int, units: int) -> bool:
     return units * part_k * die.mac_ck + parts * readback_ck < whole_ck
 
 
-def blocks_of(channel: PimChannel, matrix: int, first: int, count: int, mpu: int = 0) -> Iterator[Block]:
+def blocks_of(channel: PimChannel, matrix: int, first: int, count: int, mpu: int = 0) -> list[Block]:
     """Blocks of ``count`` outputs from ``first``, one MPU after the other from ``mpu`` on."""
-    for done in range(0, count, channel.lanes):
-        yield Block(mpu + done // channel.lanes, matrix, first + done, min(channel.lanes, count - done))
+    lanes = channel.lanes
+    full = [Block(mpu + i, matrix, first + i * lanes, lanes) for i in range(count // lanes)]
+    rest = count % lanes
+    return [*full, Block(mpu + len(full), matrix, first + count - rest, rest)] if rest else full
 
 
 def write_block(channel: PimChannel, cells: Cells, unit: Unit, mpu: int, values: NDArray[np.int8]) -> None:
