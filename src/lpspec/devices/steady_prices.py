@@ -24,6 +24,7 @@ from lpspec.devices.run_lengths import (
     LONG_RUN,
     LONGER,
     LONGEST_OWN_RUN,
+    LONGEST_PART,
     LONGEST_RUN,
     MOST_INTERVALS,
     OWN_RUN,
@@ -308,15 +309,19 @@ class SteadyPrices(Prices):
         return phase.place[-1] == "busy" or self._bus_share(phase) + self._intervals(added) >= LATE
 
     def _bound_part(self, phase: Phase, intervals: int, share: float) -> Job:
-        """One that refreshes like it: where the bus binds, of no more tiles than a small share of the time asks for."""
+        """One that refreshes like it: where the bus binds, of no more tiles than its share of the time asks for."""
         kin = phase.kin
         assert kin.shorter is not None
         found = kin.shorter(kin.bursts)
         if kin.part is not None and kin.bursts and not self._bare_rows:
+            whole = self._intervals(phase.alone)
+            whole = self._intervals(phase.alone)
             if share >= WHOLE_SHARE:
-                found = phase.run
+                found = (
+                    phase.run if whole <= LONGEST_RUN else kin.part(ceil(kin.tiles * LONGEST_PART / whole), kin.bursts)
+                )
             elif share < FULL_SHARE:
-                few = kin.part(max(1, ceil(kin.tiles * intervals / self._intervals(phase.alone))), kin.bursts)
+                few = kin.part(max(1, ceil(kin.tiles * intervals / whole)), kin.bursts)
                 found = min(found, few, key=about_ck)
         phase.refreshed_itself = found.key == phase.run.key
         return found
