@@ -34,7 +34,18 @@ from lpspec.devices.run_lengths import (
     goes_before,
     intervals_for,
 )
-from lpspec.devices.steady_phase import Phase, Place, about_ck, grouped, heaviest, member_of, of_reads, off_step, spread
+from lpspec.devices.steady_phase import (
+    Phase,
+    Place,
+    about_ck,
+    grouped,
+    heaviest,
+    member_of,
+    of_reads,
+    off_step,
+    program_features,
+    spread,
+)
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import CK, COUNTED
 from lpspec.dram.run.steady import Enough, counts_in_the_long_run, is_long
@@ -198,11 +209,12 @@ class SteadyPrices(Prices):
         if kin.beside is None:
             yield member_of(kin, kin.bursts, lambda: job, weight)
             return
+        of_program = program_features(kin)
         for share in (*nothing, *shares):
             bursts = int(share * kin.ck / self._burst_ck - kin.pim_bursts * (share > 0))
             bursts = bursts if bursts > 0 else kin.bursts * (share > 0)
             if bursts > 0 or share == 0:
-                yield member_of(kin, bursts, partial(kin.beside, bursts), weight)
+                yield member_of(kin, bursts, partial(kin.beside, bursts), weight, of_program)
 
     def _bus_share(self, phase: Phase) -> float:
         bursts = phase.kin.bursts + phase.kin.pim_bursts

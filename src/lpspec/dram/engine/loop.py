@@ -87,6 +87,13 @@ def _pim_stands(m: IntArray, unit: int, at_pim: int, now: int) -> bool:
     return bool(at_pim > now and 0 <= unit < EVERY_UNIT and m[STATE, S_PIM_WANTS] == 0)
 
 
+@native(inline=True)
+def _next_event(m: IntArray, of_requests: int) -> int:
+    """CK at which a request comes, a refresh comes due, or a wait of the program ends."""
+    event = min(of_requests, m[STATE, S_NEXT_DUE])
+    return int(min(event, m[STATE, S_PIM_FLOOR]) if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW] else event)
+
+
 @native()
 def _is_stuck(m: IntArray, first: int, horizon: int, of_requests: int) -> bool:
     """Whether nothing but refreshes come due, and they free nobody."""
@@ -185,9 +192,7 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
                     stale = True
                     stale_pim = True
                     continue
-        horizon = min(horizon_of_requests, m[STATE, S_NEXT_DUE])
-        if m[STATE, S_PIM_FLOOR] > m[STATE, S_NOW]:
-            horizon = min(horizon, m[STATE, S_PIM_FLOOR])
+        horizon = _next_event(m, horizon_of_requests)
         if computes and m[STATE, S_PIM_WANTS] != 0 and m[STATE, S_DQ_OWNER] == 0:  # npu-first ends its turn then
             horizon = min(horizon, max(m[STATE, S_DQ_WAITS] + m[GIVEN, P_WAIT], m[STATE, S_NOW] + 1))
         at = _up(at, step)
@@ -253,10 +258,7 @@ def _run(m: IntArray, requests: IntArray, served_at: IntArray, program: IntArray
         if macs:
             left -= issue_macs(m, program, log, min(at, horizon, m[STATE, S_SECOND]), left)
         if computes and stale_pim and unit == U_MAC and m[STATE, S_PIM_USED] == first:
-            at_mac = next_mac(m, program)
-            if at_mac < NEVER:
-                at_pim = at_mac
-                stale_pim = False
+            at_pim, stale_pim = next_mac(m, program)
         if m[STATE, S_ERROR] != 0:
             return -int(m[STATE, S_ERROR])
     if m[STATE, S_SERVED] == total and m[STATE, S_FINISHED] != 0:

@@ -214,12 +214,13 @@ def issue_macs(m: IntArray, program: IntArray, log: IntArray, before: int, most:
 
 
 @native()
-def next_mac(m: IntArray, program: IntArray) -> int:
-    """CK of the next MAC of a run, if no other unit of the program goes before it or waits for DQ; else NEVER.
+def next_mac(m: IntArray, program: IntArray) -> tuple[int, bool]:
+    """CK of the next MAC of a run, and whether the next command of the program is to be picked anew all the same.
 
-    MACs within a run hold back no other unit: what stands below waits for the last of them.
+    It is, unless no other unit goes before that MAC or waits for DQ. MACs within a run hold back no other unit: what
+    stands below waits for the last of them.
     """
     if m[WALKER + U_MAC, W_DONE] == 0 or m[STATE, S_PIM_WANTS] != 0:
-        return NEVER
+        return NEVER, True
     at = m[RANK + lowest(program[m[WALKER + U_MAC, W_PC], I_MASK]), R_PIM_MAC]
-    return int(at) if at <= m[STATE, S_SECOND] else NEVER
+    return int(at), bool(at > m[STATE, S_SECOND])
