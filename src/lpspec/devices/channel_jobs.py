@@ -68,6 +68,7 @@ class ChannelJobs(StreamJobs):
         self._geometry = (*_geometry(device), pim and (pim.pim_ranks, pim.ranks))
         self._feature_ck = dict[int, tuple[float, ...]]()
         self._pim_key = repr((self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus))
+        self._layout_key = repr((self._memory_key, pim and (pim.pim_ranks, pim.ranks, pim.banks_per_mpu, pim.lanes)))
 
     def product(self, channel: PimChannel, tokens: int, k: int, width: int, bursts: int, k_split: bool = False) -> Job:
         """A product of which PIM computes some columns; with ``k_split`` ranks share the k of units left over."""
@@ -260,10 +261,10 @@ class ChannelJobs(StreamJobs):
             return np.concatenate([as_reads(_requests(kv.append_places(position, tokens, keys_only=True))), writes])
 
         def writes() -> IntArray:
-            return _lines((*self._geometry, "append", *_dealing(share), blocks, tokens, read_first), placed)
+            return _lines(key, placed)
 
-        # The positions of one row lie on one of the channels that share a head.
-        key = (self._pim_key, "append", *_dealing(share), blocks, tokens, read_first)
+        # The positions of one row lie on one of the channels that share a head. How MPUs compute matters to no write.
+        key = (self._layout_key, "append", *_dealing(share), blocks, tokens, read_first)
         family = "moved" if read_first else "append", *_dealing(share), blocks
         kin = Kin(family, (1.0, float(tokens)), (4000.0 * blocks, 60.0), 4000.0 * blocks)
         return Job(key, Work(nothing, writes), 1 / share.spread, kin)

@@ -276,7 +276,7 @@ class SteadyPrices(Prices):
             (known, sure), asked = self._refreshes.get(group, (None, 0)), intervals_for(share, LONGEST_OWN_RUN)
             place = group[:2]
             if sure < asked and (share >= LIGHT_SHARE or place not in self._refreshes):
-                some = spread(members, 1 if members[0].kin.shape else max(1, min(MOST_OF_SHAPE, round(100 * share))))
+                some = spread(members, 1 if members[0].kin.shape else max(1, min(MOST_OF_SHAPE, round(50 * share))))
                 found = [self._added(phase, share, len(some)) for phase in some]
                 known = some[0].added = np.mean(found, axis=0)
                 self._refreshes[group] = known, asked
