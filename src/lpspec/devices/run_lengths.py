@@ -31,6 +31,10 @@ INTERVALS, FULL_SHARE = 200.0, 0.05
 """Refresh intervals of a run, over the root of the share of the time that hangs on it, less below a share; rounded up
 to a power of two, so that machines share runs."""
 
+MOST_PHASES, SHARE_OF_EACH = 8, 0.02
+"""Phases without a shape, at most, whose mean is taken: each keeps in step with refresh in its own way; and the share
+of the time for which one of them is enough."""
+
 LONG_RUN, MOST_NOISE = 32, 8e-5
 """Refresh intervals from which on a run goes on, until four times as many, while what copies say of a refresh differs
 so much that its standard error, of all time, may be more than this: where ranks take turns, it often is."""
@@ -40,6 +44,11 @@ def intervals_for(share: float, most: int) -> int:
     """How many refresh intervals to run where so large a share of the time hangs on it."""
     asked = INTERVALS * share**0.5 * min(1.0, share / FULL_SHARE)
     return max(BRIEF_RUN, min(most, 1 << max(0, ceil(log2(asked)))))
+
+
+def phases_for(share: float) -> int:
+    """How many phases tell what refresh adds to all of a family, to which so large a share of the time goes."""
+    return max(1, min(MOST_PHASES, round(share / SHARE_OF_EACH)))
 
 
 def enough_of(kin: Kin, copy: float, ck: float, intervals: int) -> Enough:

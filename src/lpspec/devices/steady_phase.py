@@ -43,16 +43,9 @@ class Phase:
         return member_of(self.kin, self.kin.bursts if bursts is None else bursts, lambda: self.run, self.weight)
 
 
-def program_features(kin: Kin) -> tuple[float, ...]:
-    """Features of a phase in CK, without what is read beside."""
-    return tuple(map(mul, kin.features, kin.feature_ck))
-
-
-def member_of(
-    kin: Kin, bursts: int, make: Callable[[], Job], weight: float, of_program: tuple[float, ...] = ()
-) -> Member:
-    """A phase like this, with so many bursts read beside; its ``program_features``, where they are known."""
-    features = *(of_program or program_features(kin)), 2.0 * bursts, 15.0 * -(-bursts // 64)
+def member_of(kin: Kin, bursts: int, make: Callable[[], Job], weight: float) -> Member:
+    """A phase like this, with so many bursts read beside."""
+    features = *map(mul, kin.features, kin.feature_ck), 2.0 * bursts, 15.0 * -(-bursts // 64)
     return Member(make, features, kin.ck + 2.0 * bursts, weight)
 
 

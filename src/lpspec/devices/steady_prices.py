@@ -33,19 +33,9 @@ from lpspec.devices.run_lengths import (
     enough_of,
     goes_before,
     intervals_for,
+    phases_for,
 )
-from lpspec.devices.steady_phase import (
-    Phase,
-    Place,
-    about_ck,
-    grouped,
-    heaviest,
-    member_of,
-    of_reads,
-    off_step,
-    program_features,
-    spread,
-)
+from lpspec.devices.steady_phase import Phase, Place, about_ck, grouped, heaviest, member_of, of_reads, off_step, spread
 from lpspec.dram.run.controller import Controller
 from lpspec.dram.run.session import CK, COUNTED
 from lpspec.dram.run.steady import Enough, counts_in_the_long_run, is_long
@@ -96,9 +86,6 @@ from which on such a product refreshes as some of its tiles do with their reads,
 BARE_REFRESH_ERROR, BARE_LATE_ERROR = 0.002, 0.025
 """The same of products of bare rows beside reads that end in time, and of those that do not: 36 were at most 0.3 % and
 2.4 % off."""
-
-MOST_OF_SHAPE = 8
-"""Phases of a shape, at most, whose mean is taken: each keeps in step with refresh in its own way."""
 
 
 class SteadyPrices(Prices):
@@ -209,12 +196,11 @@ class SteadyPrices(Prices):
         if kin.beside is None:
             yield member_of(kin, kin.bursts, lambda: job, weight)
             return
-        of_program = program_features(kin)
         for share in (*nothing, *shares):
             bursts = int(share * kin.ck / self._burst_ck - kin.pim_bursts * (share > 0))
             bursts = bursts if bursts > 0 else kin.bursts * (share > 0)
             if bursts > 0 or share == 0:
-                yield member_of(kin, bursts, partial(kin.beside, bursts), weight, of_program)
+                yield member_of(kin, bursts, partial(kin.beside, bursts), weight)
 
     def _bus_share(self, phase: Phase) -> float:
         bursts = phase.kin.bursts + phase.kin.pim_bursts
@@ -276,7 +262,7 @@ class SteadyPrices(Prices):
             (known, sure), asked = self._refreshes.get(group, (None, 0)), intervals_for(share, LONGEST_OWN_RUN)
             place = group[:2]
             if sure < asked and (share >= LIGHT_SHARE or place not in self._refreshes):
-                some = spread(members, 1 if members[0].kin.shape else max(1, min(MOST_OF_SHAPE, round(50 * share))))
+                some = spread(members, 1 if members[0].kin.shape else phases_for(share))
                 found = [self._added(phase, share, len(some)) for phase in some]
                 known = some[0].added = np.mean(found, axis=0)
                 self._refreshes[group] = known, asked
@@ -327,11 +313,10 @@ class SteadyPrices(Prices):
         found = kin.shorter(kin.bursts)
         if kin.part is not None and kin.bursts and not self._bare_rows:
             whole = self._intervals(phase.alone)
-            whole = self._intervals(phase.alone)
-            if share >= WHOLE_SHARE:
-                found = (
-                    phase.run if whole <= LONGEST_RUN else kin.part(ceil(kin.tiles * LONGEST_PART / whole), kin.bursts)
-                )
+            if share >= WHOLE_SHARE and whole <= LONGEST_RUN:
+                found = phase.run
+            elif share >= WHOLE_SHARE:
+                found = kin.part(ceil(kin.tiles * LONGEST_PART / whole), kin.bursts)
             elif share < FULL_SHARE:
                 few = kin.part(max(1, ceil(kin.tiles * intervals / whole)), kin.bursts)
                 found = min(found, few, key=about_ck)
