@@ -1,5 +1,6 @@
 """A run's totals, and the pruner against every fixed size."""
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -224,3 +225,25 @@ def test_turns_add_up_to_the_run(fidelity: Fidelity) -> None:
     assert run.by_turn.tokens.sum() == run.tokens
     assert run.by_turn.decode_ns.sum() == pytest.approx(run.decode_ns, rel=1e-12)
     assert run.by_turn.memory_and_macs_pj.sum() == pytest.approx(run.decode_pj.sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_looked_for_again_after_a_run_whether_it_fails_or_not(
+    collects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        assert not gc.isenabled()
+        raise InputError("no prices")
+
+    system = make_system("lp-spec", MODEL, Scenario())
+    if not collects:
+        gc.disable()
+    try:
+        simulate(system, TRACE, SHORT, TreePolicy())
+        assert gc.isenabled() == collects
+        monkeypatch.setattr("lpspec.simulation.run.command_costs", fails)
+        with pytest.raises(InputError, match="no prices"):
+            simulate(system, TRACE, SHORT, TreePolicy(), "command")
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
