@@ -74,8 +74,8 @@ class CommandCosts:
 
     def kind_of(self, l_spec: int, context: int) -> tuple[int, int, int]:
         """What decides the cost of a verify pass: tokens charged, positions in whole blocks, blocks appended to."""
-        charged, keys, blocks = self._kinds(np.array([l_spec]), np.array([context - self.first_context]))
-        return int(charged[0]), int(keys[0]), int(blocks[0])
+        charged, keys, blocks = _only(self._kinds(np.array([l_spec]), np.array([context - self.first_context])))
+        return charged, keys, blocks
 
     def step_phases(self, l_spec: int, context: int, moved: int = 0, heads: int | None = None) -> tuple[Phase, ...]:
         """The phases of one step, in their order: verify, move what was accepted out of place, draft anew.
@@ -108,7 +108,7 @@ class CommandCosts:
             return ()
         place, depth = np.array([context - self.first_context]), np.array(levels)
         first, further = (
-            [int(column[0]) for column in self._blocks(tokens, place)]
+            _only(self._blocks(tokens, place))
             for tokens in (expected_reads(depth)[None], level_width(np.array([l_spec]), depth))
         )
         if self._own_levels:
@@ -131,9 +131,7 @@ class CommandCosts:
         """One level of a tree by a network of its own, behind the planned number of committed tokens."""
         reads = own_reads((size, depth), expected_reads(depth), level)
         guesses = int(level_width(size, depth)[0])
-        return self.planner.own_level(*(int(column[0]) for column in self._blocks(reads, place))) + self.planner.guess(
-            guesses
-        )
+        return self.planner.own_level(*_only(self._blocks(reads, place))) + self.planner.guess(guesses)
 
     def decode(
         self,
@@ -242,6 +240,11 @@ class CommandCosts:
         last = context + tokens
         blocks = (last - 1) // KEY_BLOCK - context // KEY_BLOCK + 1
         return tokens, -(-last // KEY_BLOCK) * KEY_BLOCK, blocks
+
+
+def _only(columns: Sequence[IntArray]) -> list[int]:
+    """The element of each of some arrays that have one."""
+    return [int(column[0]) for column in columns]
 
 
 class _Counted:
