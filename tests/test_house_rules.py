@@ -40,7 +40,7 @@ KERNEL_PARAMETERS = {
     "replay_fixed": 8,
     "replay_pruned": 14,
     "report": 7,
-    "run_phase": 9,
+    "run_phase": 8,
     "serve": 11,
     "try_division": 11,
     "write_down": 8,

@@ -36,7 +36,7 @@ def test_a_row_owed_to_the_other_direction_is_used_in_that_direction(seed: int) 
             if command in (RD, WR):
                 assert command == (WR if slot >= k.QUEUE else RD)
                 owed += (slot >= k.QUEUE) != writing
-        _, _, done = run_phase(channel, NO_PROGRAM, requests, requests, served_at, log, 1, start_ck, 0)
+        _, _, done = run_phase(channel, NO_PROGRAM, requests, served_at, log, 1, start_ck, 0)
         start_ck = -1
         if done:
             break

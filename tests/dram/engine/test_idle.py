@@ -35,7 +35,7 @@ def final_state(
     log = np.empty((1 << 16 if walk else 0, 5), np.int64)
     if len(program):
         start_program(channel, program)
-    while (state := phases.run_phase(channel, program, requests, requests, served_at, log, 1 << 16, -1, 0)[2]) == 0:
+    while (state := phases.run_phase(channel, program, requests, served_at, log, 1 << 16, -1, 0)[2]) == 0:
         pass
     assert state == 1
     channel[k.STATE, k.S_LOGGED] = 0

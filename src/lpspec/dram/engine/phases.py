@@ -28,7 +28,6 @@ def run_phase(
     m: IntArray,
     program: IntArray,
     requests: IntArray,
-    shifted: IntArray,
     served_at: IntArray,
     log: IntArray,
     commands: int,
@@ -40,8 +39,7 @@ def run_phase(
     Args:
         m: State of the channel, which the run moves on; for copies every bank closed.
         program: int64 [instructions, INSTRUCTION_FIELDS], empty for none.
-        requests: int64 [n, 5], for copies their CK counted from the start of the phase.
-        shifted: int64 [n, 5], for copies a copy of ``requests`` to write in.
+        requests: int64 [n, 5], their CK counted from ``start_ck``; of copies, from the start of each.
         served_at: int64 [n], to write in.
         log: int64 [room, 5], for copies [0, 5].
         commands: Commands after which to stop; ``MOST_COMMANDS`` for copies.
@@ -56,15 +54,15 @@ def run_phase(
     copies = 0
     if until_ck == 0:
         if start_ck >= 0:
+            m[STATE, S_SHIFT] = start_ck
             start_segment(m, program, start_ck)
         return copies, now_ck, run(m, requests, served_at, program, log, commands)
     while now_ck < until_ck:
-        for i in range(requests.shape[0]):
-            shifted[i, 0] = requests[i, 0] + now_ck
+        m[STATE, S_SHIFT] = now_ck
         start_segment(m, program, now_ck)
         done = 0
         while done == 0:
-            done = run(m, shifted, served_at, program, log, commands)
+            done = run(m, requests, served_at, program, log, commands)
         if done < 0:
             return copies, now_ck, done
         now_ck = max(now_ck, m[STATE, S_END], m[STATE, S_LAST])

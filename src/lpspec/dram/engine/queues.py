@@ -95,7 +95,7 @@ def next_to_come(m: IntArray, requests: IntArray) -> int:
     """CK at which the next request comes, if its queue has room; else NEVER."""
     i = m[STATE, S_NEXT]
     if i < requests.shape[0] and m[STATE, S_QUEUED + requests[i, 1]] < QUEUE:
-        return int(requests[i, 0])
+        return int(requests[i, 0] + m[STATE, S_SHIFT])
     return NEVER
 
 

@@ -85,8 +85,7 @@ class _Window:
             most = min(most, len(self._requests) - SPARE)  # a command serves one request at most
         served_at = np.full(len(self._requests), _NOT_SERVED, np.int64)
         log = np.empty((most + 1 if take else 0, 5), np.int64)
-        waiting = self._requests
-        _, _, state = phases.run_phase(self.channel, NO_PROGRAM, waiting, waiting, served_at, log, most, -1, 0)
+        _, _, state = phases.run_phase(self.channel, NO_PROGRAM, self._requests, served_at, log, most, -1, 0)
         if take:
             simulate.tables_to(take)(log[: self.channel[k.STATE, k.S_LOGGED]])
         self._forget_served(served_at)

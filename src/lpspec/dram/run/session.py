@@ -105,6 +105,7 @@ class Session:
         """Begin at CK 0 with every bank closed."""
         self.device, self.controller = device, controller
         self.channel = _fresh(device, controller).copy()
+        self._mac_ck = int(self.channel[k.GIVEN, k.P_NMAC])
         self.now_ck = 0
 
     def pace(self, mac_ck: int) -> None:
@@ -133,16 +134,12 @@ class Session:
             InputError: The engine can't go on; the session is of no more use then.
         """
         state = self.channel[k.STATE]
-        table = requests
-        if self.now_ck:
-            table = requests.copy()
-            table[:, 0] += self.now_ck
-        served_at = np.full(len(table), -1, np.int64)
+        served_at = np.full(len(requests), -1, np.int64)
         log = np.empty((COMMANDS_AT_ONCE, 5), np.int64) if take is not None else _NO_LOG
         start_ck, done = self.now_ck, 0
         while done == 0:
             _, _, done = phases.run_phase(
-                self.channel, program, table, table, served_at, log, COMMANDS_AT_ONCE, start_ck, 0
+                self.channel, program, requests, served_at, log, COMMANDS_AT_ONCE, start_ck, 0
             )
             start_ck = -1
             if take is not None:
@@ -166,13 +163,12 @@ class Session:
         program, requests = phase.program, phase.requests
         if not len(program) and not len(requests):
             raise InputError("a phase without commands takes no time")
-        self.channel[k.GIVEN, k.P_NMAC] = self.device.mac_ck if phase.mac_ck is None else phase.mac_ck
+        self.channel[k.GIVEN, k.P_NMAC] = self._mac_ck if phase.mac_ck is None else phase.mac_ck
         served_at, until_ck = np.empty(len(requests), np.int64), self.now_ck + max(enough_ck, 1)
         n, self.now_ck, done = phases.run_phase(
             self.channel,
             program,
             requests,
-            requests.copy(),
             served_at,
             _NO_LOG,
             phases.MOST_COMMANDS,
@@ -188,8 +184,9 @@ class Session:
         counts = np.empty(COUNTED)
         counts[CK], counts[ACTIVE_CK] = self.now_ck, active_ck(self.channel, self.now_ck)
         counts[MAC_TOKENS] = self.channel[k.STATE, k.S_MAC_TOKENS]
-        counts[BUS:RANKS], counts[RANKS:] = self.channel[k.COUNT : k.COUNT + 2, : len(COMMANDS)]
-        return PhaseCommands(counts / copies)
+        counts[BUS:].reshape(2, -1)[:] = self.channel[k.COUNT : k.COUNT + 2, : len(COMMANDS)]
+        counts /= copies
+        return PhaseCommands(counts)
 
     def refreshes(self, rank: int) -> int:
         """All-bank refreshes that a rank has served."""

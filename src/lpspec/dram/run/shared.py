@@ -86,9 +86,7 @@ class SharedSession(Session):
             self._start(NO_PROGRAM)
             done = 0
             while done == 0:
-                _, _, done = phases.run_phase(
-                    self.channel, NO_PROGRAM, coming, coming, served_at, coming[:0], COMMANDS, -1, 0
-                )
+                _, _, done = phases.run_phase(self.channel, NO_PROGRAM, coming, served_at, coming[:0], COMMANDS, -1, 0)
             self._count(coming, served_at, done)
             self.now_ck = max(self.now_ck, int(self.channel[k.STATE, k.S_NOW]))
             self._make_others()
