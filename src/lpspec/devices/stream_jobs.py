@@ -80,7 +80,7 @@ class StreamJobs:
         """So many bursts are written to plain ranks, side by side."""
 
         def writes() -> IntArray:
-            table = self.stream(bursts)()
+            table = self.stream(bursts)().copy()
             table[:, 1] = 1
             return np.concatenate([as_reads(table), table]) if read_first else table
 
@@ -92,8 +92,8 @@ class StreamJobs:
         return int(-(-total_bytes // (self.channels * self._burst_bytes)))
 
     def stream(self, bursts: int) -> Callable[[], IntArray]:
-        """Reads of what lies together in plain ranks, from the last one on."""
-        return lambda: ReadStream(self.ranks - 1, bursts, mapping=self._addresses).requests(self.device)
+        """Reads of what lies together in plain ranks, from the last one on; not to be written to."""
+        return lambda: ReadStream(self.ranks - 1, bursts, mapping=self._addresses).shared_requests(self.device)
 
 
 def nothing() -> IntArray:

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from lpspec.arrays import IntArray
-from lpspec.dram.run.address_mapping import AddressMapping, address_mapping
+from lpspec.dram.run.address_mapping import AddressMapping, address_mapping, divided
 from lpspec.errors import InputError
 from lpspec.machine.die import DieSpec
 
@@ -43,12 +43,16 @@ class ReadStream:
 
     def requests(self, device: DieSpec) -> IntArray:
         """The same as requests: int64 [bursts, 5] of CK, 0, bank of the channel, row, column."""
+        return self.shared_requests(device).copy()
+
+    def shared_requests(self, device: DieSpec) -> IntArray:
+        """The same, perhaps a part of what others get: not to be written to."""
         mapping = self.mapping or _one_rank(device)
         if self.bursts > KEPT_BURSTS:
             return _table(self, mapping)
         if not self.bursts:
             return np.zeros((0, 5), np.int64)
-        return _kept_table(replace(self, bursts=KEPT_BURSTS), mapping)[: self.bursts].copy()
+        return _kept_table(replace(self, bursts=KEPT_BURSTS), mapping)[: self.bursts]
 
 
 def _one_rank(device: DieSpec) -> AddressMapping:
@@ -58,15 +62,18 @@ def _one_rank(device: DieSpec) -> AddressMapping:
 @lru_cache(maxsize=16)
 def _kept_table(stream: ReadStream, mapping: AddressMapping) -> IntArray:
     """Of which shorter streams are the beginning."""
-    return _table(stream, mapping)
+    table = _table(stream, mapping)
+    table.flags.writeable = False
+    return table
 
 
 def _table(stream: ReadStream, mapping: AddressMapping) -> IntArray:
-    places = mapping.places(np.arange(stream.bursts) * mapping.burst_bytes % mapping.capacity_bytes)
+    _, addresses = divided(np.arange(stream.bursts) * mapping.burst_bytes, mapping.capacity_bytes)
+    places = mapping.places(addresses)
     groups, banks = mapping.banks
     found = np.zeros((stream.bursts, 5), np.int64)
     found[:, 0] = stream.at
-    rank, bank = np.divmod(places.bank, groups * banks)
+    rank, bank = divided(places.bank, groups * banks)
     found[:, 2] = (stream.rank - rank) * groups * banks + bank
     found[:, 3] = stream.row + places.row
     found[:, 4] = places.column
