@@ -19,7 +19,6 @@ from lpspec.dram.engine.state import BANKS, BEATS
 from lpspec.dram.pim.cache import KvPlacement
 from lpspec.dram.pim.moves import plan_between_sides
 from lpspec.dram.pim.products import compile_gemm, compile_scores, compile_values
-from lpspec.dram.pim.tiles import pairs_between_refreshes
 from lpspec.dram.pim.weights import PimChannel, Split, place_weights
 from lpspec.dram.run.mover import repeated_move
 from lpspec.dram.run.session import PhaseCommands
@@ -65,7 +64,7 @@ class ChannelJobs(StreamJobs):
         self._computing: dict[tuple[int, PimFormat], PimChannel] = {}
         self._products: dict[tuple[Any, ...], Callable[[int, int], Job]] = {}
         self._mac_ck = device.mac_ck
-        self._geometry = (*_geometry(device), pim and (pim.pim_ranks, pim.ranks))
+        self._geometry = _geometry(device), pim and (pim.pim_ranks, pim.ranks, pim.pairs_between_refreshes)
         self._feature_ck = dict[int, tuple[float, ...]]()
         self._pim_key = repr((self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus))
         self._layout_key = repr((self._memory_key, pim and (pim.pim_ranks, pim.ranks, pim.banks_per_mpu, pim.lanes)))
@@ -281,13 +280,13 @@ class ChannelJobs(StreamJobs):
         return Job((self._pim_key, "move", column_bytes, width, to_pim), Work(nothing, nothing), run=run)
 
 
-def _geometry(device: DieSpec) -> tuple[Any, ...]:
-    """What of a die decides the lines of its programs: all but times, and how far refresh points lie apart."""
+def _geometry(device: DieSpec) -> str:
+    """What of a die decides the lines of its programs beside how far refresh points lie apart: all but times."""
     sides = device.model_dump(mode="json", include={"organisation": True, "pim_side": True})
     for time in ("mac_interval", "mode_switch"):
         if sides["pim_side"]:
             del sides["pim_side"][time]
-    return json.dumps(sides), pairs_between_refreshes(device) if device.pim_side else 0
+    return json.dumps(sides)
 
 
 _MOST_LINES = 1 << 12

@@ -46,3 +46,11 @@ def test_banks_take_turns_and_each_goes_row_by_row(tokens: int) -> None:
     for bank in np.unique(banks):
         rows = places[banks == bank, 2]
         assert (np.diff(rows) >= 0).all()
+
+
+@given(heads=st.integers(1, 40), concurrent=st.integers(1, 3), per_die=st.integers(1, 4))
+def test_rows_reach_to_the_last_group_of_any_head(heads: int, concurrent: int, per_die: int) -> None:
+    channel = PimChannel(die(), (0, 1, 2), concurrent, ranks=4)
+    keys = KvPlacement(channel, heads, 128, ROOM, key_heads_per_die=per_die).keys
+    dies = [unit.row for tile in keys.tiles(128, keys.n) for unit in tile]
+    assert keys.rows == max(dies) + channel.rows(128)

@@ -47,8 +47,10 @@ class HeadMatrices:
     @property
     def rows(self) -> int:
         """Rows of each bank that they take."""
-        last = max(self._share(head)[0] for head in range(self.heads))
-        turns = last // len(self.channel.pim_ranks) + 1
+        dies = self.channel.concurrent
+        tile, within = divmod(self.heads - 1, dies * self.per_die)
+        groups = tile * dies + min(within + 1, dies)
+        turns = -(-groups // len(self.channel.pim_ranks))
         return turns * self.units_per_group * self.channel.rows(self.k)
 
     def tiles(self, k: int, n: int) -> list[Tile]:
@@ -238,10 +240,14 @@ class KvPlacement:
         columns = [keys.column_places(first + part, block * lanes) for part, block in blocks]
         rows = [values.row_places(first + part, places) for part, places in enumerate(dealt) if len(places)]
         places = np.concatenate(columns if keys_only else columns + rows)
-        bank = places[:, 0] * self.channel.device.organisation.banks + places[:, 1]
-        by_row = np.lexsort((places[:, 3], places[:, 2], bank))
-        turn = np.arange(len(places)) - np.searchsorted(bank[by_row], bank[by_row])
-        return places[by_row][np.lexsort((bank[by_row], turn))]
+        organisation = self.channel.device.organisation
+        banks = self.channel.ranks * organisation.banks
+        bank = places[:, 0] * organisation.banks + places[:, 1]
+        by_row = np.argsort((bank * organisation.rows.n + places[:, 2]) * self.channel.columns + places[:, 3])
+        first = np.concatenate([[0], np.cumsum(np.bincount(bank, minlength=banks))])
+        turn = np.empty_like(bank)
+        turn[by_row] = np.arange(len(places)) - first[bank[by_row]]
+        return places[np.argsort(turn * banks + bank)]
 
     def write(self, cells: Cells, position: int, keys: NDArray[np.int8], values: NDArray[np.int8]) -> None:
         """Append new tokens to the cache: int8 [heads, tokens, head_dim] each, from ``position`` on.

@@ -184,7 +184,7 @@ class PackageMove:
     @property
     def total_ns(self) -> float:
         """Until the last data are written."""
-        return self.run.end_ck * self.package.channel.device.tCK.ns
+        return self.run.end_ck * self.package.channel.device.ck_ns
 
 
 def run_package_move(

@@ -82,7 +82,7 @@ class PackageGemm:
     @property
     def total_ns(self) -> float:
         """The same, ns."""
-        return self.total_ck * self.device.tCK.ns
+        return self.total_ck * self.device.ck_ns
 
     @property
     def command_counts(self) -> dict[str, int]:

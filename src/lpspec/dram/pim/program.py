@@ -9,7 +9,7 @@ the line for the next row's inputs may stand before the MACs of this row, and th
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from struct import Struct
 
 import numpy as np
 
@@ -35,6 +35,7 @@ REACH_BITS = 8
 
 
 _NO_STEPS = (0,) * state.MAX_DEPTH
+_LINE = Struct(f"{state.INSTRUCTION_FIELDS}q")
 
 
 class ProgramBuilder:
@@ -54,7 +55,7 @@ class ProgramBuilder:
         self._mpus, self._names_mpus = device.mpus, pim.input_reach == "mpus"
         self.slots = device.slots_per_set
         self._ranks, self._masks = ranks, 1 << ranks
-        self._lines: list[tuple[int, ...]] = []
+        self._lines: list[bytes] = []
         self._depth = 0
 
     def enter(self, mask: int) -> None:
@@ -115,10 +116,8 @@ class ProgramBuilder:
         self._check("slot", slot, 2 * slots)
         if count < 1 or slot // slots != (slot + count - 1) // slots:
             raise InputError(f"{count} input bursts from slot {slot} don't fit into one set of {slots}")
-        if reach != EVERY_MPU and not self._names_mpus:
-            raise InputError("inputs for some MPUs of a die: these dies send them to all (pim.input_reach)")
-        if not 0 <= reach[0] <= sum(reach) <= self._mpus:
-            raise InputError(f"MPUs {reach[0]} to {sum(reach) - 1}: a die has {self._mpus}")
+        if reach != EVERY_MPU:
+            self._check_reach(reach)
         bank = reach[0] << REACH_BITS | reach[1]
         self._add(state.PIM_IN, mask, bank, 0, slot, count, 0, 0, (), data, data_steps)
 
@@ -195,8 +194,13 @@ class ProgramBuilder:
 
     def build(self) -> IntArray:
         """The program as the engine takes it: int64 [instructions, fields]."""
-        cells = len(self._lines) * state.INSTRUCTION_FIELDS
-        return np.fromiter(chain.from_iterable(self._lines), np.int64, cells).reshape(-1, state.INSTRUCTION_FIELDS)
+        return np.frombuffer(bytearray().join(self._lines), np.int64).reshape(-1, state.INSTRUCTION_FIELDS)
+
+    def _check_reach(self, reach: Reach) -> None:
+        if not self._names_mpus:
+            raise InputError("inputs for some MPUs of a die: these dies send them to all (pim.input_reach)")
+        if not 0 <= reach[0] <= sum(reach) <= self._mpus:
+            raise InputError(f"MPUs {reach[0]} to {sum(reach) - 1}: a die has {self._mpus}")
 
     def _add(
         self,
@@ -216,7 +220,7 @@ class ProgramBuilder:
             raise InputError(f"mask {mask:#b} names no rank, or one beyond the {self._ranks} of the channel")
         steps = (*row_steps, *_NO_STEPS[len(row_steps) :]) if row_steps else _NO_STEPS
         marks = (*data_steps, *_NO_STEPS[len(data_steps) :]) if data_steps else _NO_STEPS
-        self._lines.append((op, mask, bank, row, column, count, inputs, tokens, *steps, data, *marks))
+        self._lines.append(_LINE.pack(op, mask, bank, row, column, count, inputs, tokens, *steps, data, *marks))
 
     @staticmethod
     def _check(name: str, value: int, limit: int) -> None:

@@ -15,10 +15,6 @@ from typing import NamedTuple
 from lpspec.dram.pim.passes import Pass, Plan, Work
 from lpspec.dram.pim.program import ProgramBuilder, Reach
 from lpspec.dram.pim.weights import PimChannel, ranks_of
-from lpspec.machine.die import DieSpec
-
-REFRESH_INTERVALS = 2
-"""Refresh intervals of MACs between two refresh points: a stop pays for both, and retention has room for 9."""
 
 BURST_BYTES = 32
 
@@ -42,11 +38,6 @@ def _filled(tokens: int, count: int, depth: int) -> tuple[tuple[int, int], ...]:
         else:
             runs.append((first, last + 1 - first))
     return tuple(runs)
-
-
-def pairs_between_refreshes(device: DieSpec) -> int:
-    """Pairs of whole segments between two refresh points."""
-    return max(1, REFRESH_INTERVALS * device.timing.nREFI.n // (2 * device.organisation.columns * device.mac_ck))
 
 
 def difference(plan: Plan, later: Plan) -> Step:
@@ -104,6 +95,7 @@ class TileWriter:
     steps: list[Step] = field(default_factory=list)
     open: dict[int, int] = field(default_factory=dict)  # parity: ranks
     _rows: dict[tuple[int, ...], _Row] = field(default_factory=dict)  # of the pass, by inputs of each unit
+    _full: int = 0  # segments that are full in all units of the pass
 
     def __post_init__(self) -> None:
         """Start a program without lines."""
@@ -130,15 +122,14 @@ class TileWriter:
 
     def _pass(self, work: Pass) -> None:
         """Stream all segments through the MPUs, close the rows, read the accumulators back."""
-        device = self.channel.device
         width, banks = self.channel.columns, self.channel.banks_per_mpu
-        full = min(w.unit.k for w in work.works) // width
+        self._full = full = min(w.unit.k for w in work.works) // width
         longest = max(self.channel.segments(w.unit.k) for w in work.works)
         rounds = max(0, full - 2) // 2
         self._rows = {}
         for j in range(min(2, longest)):
             self._segment(work, j)
-        block = pairs_between_refreshes(device)
+        block = self.channel.pairs_between_refreshes
         pair = Step(2 // banks, 2 * self.channel.row_bursts)
         if rounds >= block:
             with self.loop(rounds // block, Step(pair.row * block, pair.inputs * block)):
@@ -215,11 +206,11 @@ class TileWriter:
 
     def _row(self, work: Pass, j: int) -> _Row:
         """What a segment takes; the same as of another one with as many inputs."""
-        width = self.channel.columns
-        counts = tuple([min(width, max(0, w.unit.k - j * width)) for w in work.works])
+        width, works = self.channel.columns, work.works
+        counts = () if j < self._full else tuple([min(width, max(0, w.unit.k - j * width)) for w in works])
         found = self._rows.get(counts)
         if found is None:
-            found = self._rows[counts] = self._made_row(work, counts)
+            found = self._rows[counts] = self._made_row(work, counts or (width,) * len(works))
         return found
 
     def _made_row(self, work: Pass, counts: tuple[int, ...]) -> _Row:

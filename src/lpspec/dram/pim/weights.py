@@ -30,6 +30,9 @@ Cells = NDArray[np.int8]
 Of weights of 4 bits a column has twice as many, two a byte: cells hold each by itself.
 """
 
+REFRESH_INTERVALS = 2
+"""Refresh intervals of MACs between two refresh points: a stop pays for both, and retention has room for 9."""
+
 Split = Literal["auto", "never", "left-over", "always"]
 
 
@@ -122,6 +125,12 @@ class PimChannel:
     def inputs_apart(self) -> bool:
         """Whether matrices that share a die have inputs of their own, each in the registers of its MPUs."""
         return self.device.pim.input_reach == "mpus"
+
+    @cached_property
+    def pairs_between_refreshes(self) -> int:
+        """Pairs of whole rows between two refresh points."""
+        pair_ck = 2 * self.columns * self.device.mac_ck
+        return max(1, REFRESH_INTERVALS * self.device.timing.nREFI.n // pair_ck)
 
     @cached_property
     def row_bursts(self) -> int:
