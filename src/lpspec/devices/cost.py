@@ -51,7 +51,10 @@ def each_count(activity: Activity, change: Callable[[FloatArray], Real]) -> Acti
 def table_of(cost: Cost, kinds: int) -> FloatArray:
     """Time and events of so many kinds as numbers that add and scale: float64 [kinds, 1 + events]."""
     rows = (cost.latency_ns, *cost.activity)
-    return np.stack([np.broadcast_to(np.asarray(row, np.float64), (kinds,)) for row in rows], axis=1)
+    table = np.empty((kinds, len(rows)))
+    for i, row in enumerate(rows):
+        table[:, i] = row
+    return table
 
 
 def cost_from(table: FloatArray) -> Cost:
@@ -61,7 +64,10 @@ def cost_from(table: FloatArray) -> Cost:
 
 def activity_from(counts: FloatArray) -> Activity:
     """Events of float64 [events] as numbers, or of [events, ...] as arrays; one that never occurs is the number 0."""
-    return Activity(*(plain(row) if row.any() else 0.0 for row in counts))
+    if counts.ndim == 1:
+        return Activity(*counts.tolist())
+    occurs: list[bool] = np.any(counts, axis=tuple(range(1, counts.ndim))).tolist()
+    return Activity(*[row if some else 0.0 for row, some in zip(counts, occurs, strict=True)])
 
 
 def off_chip_read(read_bytes: Real) -> Activity:

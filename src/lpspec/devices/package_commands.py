@@ -5,17 +5,16 @@ shares are equal, which they are for widths that are multiples of 32 outputs tim
 among copies that follow each other (``lpspec.dram.run.session``), so they hold their share of refresh and may be added.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, reduce
-from operator import add
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from lpspec.arrays import FloatArray, IntArray
 from lpspec.devices.channel_jobs import ChannelJobs
-from lpspec.devices.cost import Activity, Cost, Real, activity_from
+from lpspec.devices.cost import Activity, Real, activity_from
 from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.phase_prices import Job, Prices, Work
 from lpspec.devices.run_lengths import LONGER
@@ -34,6 +33,7 @@ from lpspec.dram.run.mover import moved
 from lpspec.dram.run.session import ACTIVE_CK, BUS, CK, COUNTED, MAC_TOKENS, RANKS, PhaseCommands
 from lpspec.dram.run.steady import REFRESH_INTERVALS
 from lpspec.errors import InputError
+from lpspec.llm.counts import plain
 from lpspec.machine.die import DieSpec
 from lpspec.machine.energy_profile import EVENTS
 from lpspec.machine.platform_spec import PlatformSpec
@@ -49,11 +49,11 @@ class MemoryPart:
 
     Attributes:
         asked: What is priced, one after the other.
-        known: What costs so much besides.
+        known: What costs so much besides, as ``table`` has it.
     """
 
     asked: tuple["Asked", ...] = ()
-    known: Cost = field(default_factory=Cost)
+    known: tuple[FloatArray, ...] = ()
 
     def __add__(self, other: "MemoryPart") -> "MemoryPart":
         """One after the other."""
@@ -67,16 +67,28 @@ class MemoryPart:
     @property
     def latency_ns(self) -> Real:
         """Its time."""
-        return self._cost.latency_ns
+        ns: Real = plain(self.table[0])
+        return ns
 
     @property
     def activity(self) -> Activity:
         """Its events."""
-        return self._cost.activity
+        return activity_from(self.table[1:])
 
     @cached_property
-    def _cost(self) -> Cost:
-        return reduce(add, (one.cost() for one in self.asked), self.known)
+    def table(self) -> FloatArray:
+        """Time and events, float64 [1 + events], or of arrays [1 + events, kinds]."""
+        return sum_of_tables((*self.known, *(one.table() for one in self.asked)))
+
+
+def sum_of_tables(tables: Iterable[FloatArray]) -> FloatArray:
+    """The sum of tables as ``MemoryPart`` has them, one of arrays if any is; zeros of none."""
+    total = np.zeros(1 + len(EVENTS))
+    for table in tables:
+        if table.ndim > total.ndim:
+            total = total[:, None]
+        total = total + (table if table.ndim == total.ndim else table[:, None])
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +105,10 @@ class Asked:
     jobs: tuple[Job | None, ...]
     which: IntArray | None = None
 
-    def cost(self) -> Cost:
-        """Time and events, numbers or arrays [kinds]."""
-        latency_ns, activity = self.memory.costs(self.jobs)
-        if self.which is None:
-            return Cost(float(latency_ns[0]), activity_from(activity[:, 0]))
-        return Cost(latency_ns[self.which], activity_from(activity[:, self.which]))
+    def table(self) -> FloatArray:
+        """Time and events as ``MemoryPart`` has them."""
+        costs = self.memory.costs(self.jobs)
+        return costs[:, 0] if self.which is None else costs[:, self.which]
 
     def works(self) -> tuple[Work, ...]:
         """What one channel does."""
@@ -139,7 +149,7 @@ class PackageCommands:
         self.device: DieSpec = self.pim.device if self.pim is not None else command_die(platform)
         self.power_down = platform.memory.idle_dies == "power-down"
         self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
-        self._least_burst_ns = self.device.burst_ck * self.device.tCK.ns / platform.memory.bus_efficiency.fraction
+        self._least_burst_ns = self.device.burst_ck * self.device.ck_ns / platform.memory.bus_efficiency.fraction
         self.controller, self.addresses = controller_of_platform(platform), addresses_of_platform(platform)
         self.prices = self._prices(refresh_intervals, exact)
         self._events = _events_of_counts(self.device)
@@ -167,7 +177,7 @@ class PackageCommands:
     @property
     def refresh_interval_ns(self) -> float:
         """Average time between two all-bank refreshes of a die, ns."""
-        return self.device.timing.nREFI.n * self.device.tCK.ns
+        return self.device.timing.nREFI.n * self.device.ck_ns
 
     @property
     def dies(self) -> int:
@@ -251,8 +261,7 @@ class PackageCommands:
         part, commands = self._part(lambda: job), PhaseCommands(self.prices.counts([job])[0])
         moved_bytes = sum_of(commands.command_counts, "WR", "WRA") * self.device.organisation.burst_bytes.n
         activity = moved(activity_of(commands, self.device), moved_bytes) * self.channels
-        longer = width / some
-        return MemoryPart(known=Cost(part.latency_ns * longer, activity * longer))
+        return MemoryPart(known=(np.array([part.latency_ns, *activity]) * (width / some),))
 
     def _attention(self, what: str, heads: Heads, npu_bytes: Real) -> MemoryPart:
         def jobs(rows: Sequence[tuple[Any, ...]]) -> list[Job | None]:
@@ -278,8 +287,8 @@ class PackageCommands:
         (job,) = jobs_of([sizes])
         return MemoryPart() if job is None else MemoryPart((Asked(self, (job,)),))
 
-    def costs(self, jobs: Sequence[Job | None]) -> tuple[FloatArray, FloatArray]:
-        """Time and events of phases on all channels, ns [jobs] and [events, jobs]; None for no phase.
+    def costs(self, jobs: Sequence[Job | None]) -> FloatArray:
+        """Time, ns, and events of phases on all channels, float64 [1 + events, jobs]; None for no phase.
 
         Bursts follow each other no faster than the platform lets them, whatever commands could do; refresh goes on.
         """
@@ -288,16 +297,19 @@ class PackageCommands:
         some = [job for job in jobs if job is not None]
         counts[there], share[there] = self.prices.counts(some), [job.share for job in some]
         wide[there] = [job.work.form.is_wide for job in some]
-        took_ns = counts[:, CK] * self.device.tCK.ns
-        latency_ns = np.maximum(took_ns, counts[:, _BURSTS].sum(axis=1) * self._least_burst_ns)
-        activity = self._events @ counts.T * (share * self.channels)
-        activity[_NAMES.index("refreshing_die_ns")] += self.refreshing(latency_ns - took_ns).refreshing_die_ns
-        narrow_macs, wide_macs = _NAMES.index("pim_macs_int8"), _NAMES.index("macs_fp16")
-        activity[wide_macs, wide], activity[narrow_macs, wide] = activity[narrow_macs, wide], 0.0
-        return latency_ns, activity
+        took_ns, costs = counts[:, CK] * self.device.ck_ns, np.empty((1 + len(EVENTS), len(jobs)))
+        latency_ns, activity = costs[0], costs[1:]
+        np.maximum(took_ns, counts[:, _BURSTS].sum(axis=1) * self._least_burst_ns, out=latency_ns)
+        np.matmul(self._events, counts.T, out=activity)
+        activity *= share * self.channels
+        activity[_REFRESHING] += self.refreshing(latency_ns - took_ns).refreshing_die_ns
+        if wide.any():
+            activity[_WIDE_MACS, wide], activity[_NARROW_MACS, wide] = activity[_NARROW_MACS, wide], 0.0
+        return costs
 
 
 _NAMES = list(EVENTS)
+_REFRESHING, _NARROW_MACS, _WIDE_MACS = map(_NAMES.index, ("refreshing_die_ns", "pim_macs_int8", "macs_fp16"))
 
 
 def _events_of_counts(device: DieSpec) -> FloatArray:

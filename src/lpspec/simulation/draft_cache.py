@@ -69,6 +69,8 @@ class DraftCache:
 
     def entries(self, entry: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """Drafts that are moved up, tokens that are written, and the blocks that these lie in, of an entry."""
+        if not self.most:
+            return entry, np.zeros_like(entry), np.zeros_like(entry)
         kind, amount = np.divmod(entry, MAX_TREE_SIZE)
         if self.block == 1:
             written = np.where(kind == 0, 0, amount + 1)

@@ -14,9 +14,10 @@ import numpy as np
 
 from lpspec.allocation.allocator import Layout, WeightMove
 from lpspec.allocation.key_blocks import in_whole_blocks
-from lpspec.devices.cost import Activity, Cost, Real
+from lpspec.arrays import FloatArray
+from lpspec.devices.cost import Activity, Cost, Real, activity_from
 from lpspec.devices.device import PhasePart, Unit
-from lpspec.devices.package_commands import MemoryPart, PackageCommands
+from lpspec.devices.package_commands import MemoryPart, PackageCommands, sum_of_tables
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.llm.draft_work import draft_operators, draft_prompt_operators, level_head, level_layers, level_operators
@@ -227,10 +228,12 @@ def _whole_copies(phase: Phase) -> int:
 def cost_of(phases: tuple[Phase, ...], memory: PackageCommands) -> Cost:
     """Cost of phases one after the other; refresh goes on, and dies stand by, while the memory has nothing to do."""
     latency_ns = reduce(add, (phase.latency_ns * phase.copies for phase in phases), 0.0)
-    activity = Activity()
-    memory_ns: Real = 0.0
-    for phase in phases:
-        activity += phase.activity * (phase.copies * 1.0)
-        memory_ns += phase.memory.latency_ns * phase.copies
-    activity += memory.refreshing(latency_ns - memory_ns)
+    own = (phase.own * (phase.copies * 1.0) for phase in phases if phase.own is not NOTHING)
+    table = sum_of_tables(_times(phase.memory.table, phase.copies) for phase in phases)
+    activity = reduce(add, own, activity_from(table[1:])) + memory.refreshing(latency_ns - plain(table[0]))
     return Cost(latency_ns, activity + memory.waiting(latency_ns, activity))
+
+
+def _times(table: FloatArray, copies: Real) -> FloatArray:
+    """So many copies of a memory's part of a phase; one of arrays where copies are."""
+    return (table[:, None] if np.ndim(copies) > 0 and table.ndim == 1 else table) * copies
