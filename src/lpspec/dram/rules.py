@@ -234,7 +234,12 @@ SPANS = (
 
 def evaluate(formula: str, timings: Mapping[str, int]) -> int:
     """Value of a formula of names, integers, +, - and *, in CK."""
-    return _value(ast.parse(formula, mode="eval").body, timings)
+    return _value(_parsed(formula), timings)
+
+
+@cache
+def _parsed(formula: str) -> ast.expr:
+    return ast.parse(formula, mode="eval").body
 
 
 def _value(node: ast.expr, timings: Mapping[str, int]) -> int:

@@ -168,6 +168,19 @@ class Run:
         return {name: float(pj) / 1e9 / self.tokens for name, pj in zip(COMPONENTS, parts, strict=True)}
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Leave garbage until a run is priced: its phases live until then, and to look through them took 5 % of all."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@_no_collection()
 def simulate(
     system: System, trace: RankTrace, workload: Workload, policy: TreePolicy, fidelity: Fidelity = "analytic"
 ) -> Run:
@@ -189,21 +202,8 @@ def simulate(
     costs = step_costs(system, workload.prompt_tokens, contexts)
     steps = decode_steps(system, trace, workload, policy, costs)
     asked = system, workload.prompt_tokens, contexts, costs.allocator
-    with _no_collection():
-        commands = command_costs(*asked) if fidelity == "command" else None
-        return price_steps(system, costs, steps) if commands is None else price_by_commands(system, commands, steps)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Leave garbage until a run is priced: its phases live until then, and to look through them took 5 % of all."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
+    commands = command_costs(*asked) if fidelity == "command" else None
+    return price_steps(system, costs, steps) if commands is None else price_by_commands(system, commands, steps)
 
 
 def turn_bounds(trace: RankTrace, workload: Workload) -> IntArray:
