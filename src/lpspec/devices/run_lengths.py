@@ -54,9 +54,11 @@ def phases_for(share: float) -> int:
 def enough_of(kin: Kin, copy: float, ck: float, intervals: int) -> Enough:
     """Copies of a long phase that are enough: each takes so many refresh intervals, so many CK without refresh.
 
-    They go on until they agree, unless one alone is as long as all were to be.
+    They go on until they agree, unless one alone is as long as all were to be; where ranks take turns, several have to
+    agree even so if much of the time hangs on it.
     """
-    one_will_do = intervals == MOST_INTERVALS and copy >= intervals and (kin.beside is not None or kin.long)
+    steady = intervals == MOST_INTERVALS or kin.before is not None
+    one_will_do = copy >= intervals >= MOST_INTERVALS and steady and (kin.beside is not None or kin.long)
     several = intervals >= LONG_RUN and not one_will_do
     return Enough(intervals, ck, MOST_NOISE * (INTERVALS / intervals) ** 2 if several else None)
 
