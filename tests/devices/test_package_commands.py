@@ -106,7 +106,7 @@ def test_a_long_stream_is_as_long_as_when_every_burst_is_issued(times: float) ->
     bursts = int(LONGEST_STREAM * times)
     exact = run_channel(ReadStream(3, bursts).requests(PACKAGE.device), NO_PROGRAM, PACKAGE.device, Controller(ranks=4))
     cost = PACKAGE.reads(bursts * 32 * 4)
-    assert cost.latency_ns == pytest.approx(exact.total_ck * PACKAGE.device.tCK.ns, rel=5e-4)
+    assert cost.latency_ns == pytest.approx(exact.total_ck * PACKAGE.device.ck_ns, rel=5e-4)
     assert float(cost.activity.io_bits) == pytest.approx(bursts * 256 * 4)
     rows = exact.rank_counts["ACT2"] * 2048 * 8 * 4
     assert float(cost.activity.activate_bits) == pytest.approx(rows, rel=5e-3)
@@ -199,5 +199,5 @@ def test_quicker_macs_take_no_product_longer_whatever_is_read_beside(activate: s
         session.pace(paces[-1] or quick.device.mac_ck)
         for _ in range(64):
             session.run(with_quick.works[0].program(), with_quick.works[0].requests())
-        assert session.now_ck / 64 * quick.device.tCK.ns == pytest.approx(with_quick.latency_ns, rel=0.01)
+        assert session.now_ck / 64 * quick.device.ck_ns == pytest.approx(with_quick.latency_ns, rel=0.01)
     assert {None, 8} <= set(paces)

@@ -42,7 +42,7 @@ def append_to_pim(pim: PimPrograms, op: Attention, blocks: Count, read_first: bo
     keys_ck = np.maximum(heads * in_group * op.head_dim * t.nCCD_L.n, key_bursts * t.nBL_min.n)
     turn_ck = t.nRCD.n + timing.device.write_recovery_ck + t.nRPpb.n  # rows of keys, then rows of values
     once_ck = keys_ck + value_bursts * t.nBL_min.n + 2 * turn_ck
-    latency_ns = once_ck * (timing.device.tCK.ns / timing.stream_share)
+    latency_ns = once_ck * (timing.device.ck_ns / timing.stream_share)
     bursts = key_bursts + value_bursts
     rows = blocks * ceil_div(op.head_dim, pim.row_columns) + value_blocks * ceil_div(op.tokens, pim.row_columns)
     everywhere = pim.channels / share.spread  # positions of one row lie on one of the channels that share a head
@@ -52,7 +52,7 @@ def append_to_pim(pim: PimPrograms, op: Attention, blocks: Count, read_first: bo
     written = _moved(latency_ns, written_bits, row_bits, dies * everywhere, read_first, timing)
     if not share.form.shares_bytes:
         return written
-    keys_ns = (keys_ck + turn_ck) * (timing.device.tCK.ns / timing.stream_share)
+    keys_ns = (keys_ck + turn_ck) * (timing.device.ck_ns / timing.stream_share)
     keys_bits = key_bursts * (timing.burst_bytes * 8.0 * everywhere)
     key_rows = blocks * ceil_div(op.head_dim, pim.row_columns) * heads
     opened_bits = key_rows * (pim.die.organisation.row_bytes.n * 8.0 * everywhere)

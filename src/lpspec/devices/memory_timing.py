@@ -67,12 +67,12 @@ class MemoryTiming:
     @cached_property
     def burst_ns(self) -> float:
         """Time of a burst on the data bus of its channel."""
-        return self.device.burst_ck * self.device.tCK.ns
+        return self.device.burst_ck * self.device.ck_ns
 
     @cached_property
     def refresh_interval_ns(self) -> float:
         """Average time between two all-bank refreshes of a die."""
-        return self.device.timing.nREFI.n * self.device.tCK.ns
+        return self.device.timing.nREFI.n * self.device.ck_ns
 
     def standing_by(self, cost: Cost) -> Cost:
         """A cost with what all dies do whatever runs: refresh once per interval, and wait, rows open or closed.

@@ -63,7 +63,7 @@ class PimPrograms(PimHeads):
     def _set_times(self) -> None:
         """Times of single events, ns; what commands wait for in whole CK waits for whole CK here too."""
         device, pim = self.die, self.spec
-        t, ck_ns = device.timing, device.tCK.ns
+        t, ck_ns = device.timing, device.ck_ns
         four_ck = max(t.nFAW.n, 4 * t.nRRD.n)
         last_ck = (device.mpus - 1) // 4 * four_ck + min(device.mpus - 1, 3) * t.nRRD.n
         opened_ck = (0 if pim.activate == "at_once" else last_ck) + t.nRCD.n
@@ -91,7 +91,7 @@ class PimPrograms(PimHeads):
         # queries first; then MACs beside readback, whose WCK starts anew for each rank; the last one reads back alone
         last_ns = work.passes * readback_ns / np.maximum(work.die_passes, 1)
         sent_ns = work.input_bursts * self.timing.burst_ns
-        starts_ns = work.die_passes * (3 * self.timing.device.tCK.ns)
+        starts_ns = work.die_passes * (3 * self.timing.device.ck_ns)
         beside_ns = np.maximum(streamed_ns, readback_ns) + starts_ns + sent_ns + last_ns
         in_turn_ns = (switches_ns + work.passes * (self.open_ns + self.answer_ns) + beside_ns) / self.timing.pim_share
         took_ns: Real = plain(np.where(work.in_turn, in_turn_ns, together_ns))

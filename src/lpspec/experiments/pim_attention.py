@@ -105,7 +105,7 @@ def serving_ini(line: AttentionLine) -> str:
             "columns": organisation.row_bytes.n * 8 // organisation.data_pins.n,
             "device_width": organisation.data_pins.n,
         },
-        "timing": {"tCK": die.tCK.ns, "CL": die.timing.nCL.n},
+        "timing": {"tCK": die.ck_ns, "CL": die.timing.nCL.n},
         "system": {"channel_size": ranks * organisation.die_bytes >> 20, "bus_width": organisation.data_pins.n},
         "other": {
             "data_rate": round(die.data_rate.mbps),

@@ -85,7 +85,7 @@ def run_gemv(case: GemvCase) -> GemvResult:
     device = load_die(DIE, {"pim.banks_per_mpu": str(case.banks_per_mpu), "pim.activate": case.activate})
     outputs = share_of_channel(WIDTH, CHANNELS, 0)[1]
     placement = place_weights(PimChannel(device, (0,), form=case.form), WIDTH, outputs)
-    program = compile_gemm(placement, 1, round(case.fence_ns / device.tCK.ns))
+    program = compile_gemm(placement, 1, round(case.fence_ns / device.ck_ns))
 
     def product(refresh: Refresh) -> ChannelRun:
         return run_channel([], program.lines, device, Controller(ranks=1, refresh=refresh))

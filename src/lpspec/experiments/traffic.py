@@ -154,7 +154,7 @@ def _row(
     extra_pj = (pj[1] - (pj[2] - cpu_static_pj) - pj[0]) * len(run.steps.position)
     ns = run.decode_ns * slowdown
     total_pj = float(counted_pj(run.system.platform, float(run.decode_pj.sum()) + extra_pj, ns))
-    tck_ns = memory.device.tCK.ns
+    tck_ns = memory.device.ck_ns
     return SharedRow(
         kind,
         policy,

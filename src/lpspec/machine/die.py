@@ -21,7 +21,7 @@ from lpspec.machine.clock import (
     whole_ck,
 )
 from lpspec.machine.pim_die import PimDie, check_mpus, pim_in_ns
-from lpspec.machine.quantity import Count, DataRate, Described, Duration, PositiveDuration
+from lpspec.machine.quantity import Count, DataRate, Described, Duration
 from lpspec.machine.timing import LPDDR6_TIMINGS, Timing
 
 AT_MOST = frozenset({"nREFI", "nAAD"})
@@ -249,12 +249,6 @@ class DieSpec(LpddrDies):
         if self.pim_side is None:
             raise InputError(f"die '{self.name}' has no [pim]: it does not compute")
         return self.pim_side
-
-    @property
-    def tCK(self) -> PositiveDuration:  # noqa: N802 - the standard's name
-        """Period of CK."""
-        ratio = f"WCK:CK {self.clocks.wck_per_ck}:1"
-        return PositiveDuration.model_construct(value=self.ck_ns, source=f"{self.data_rate.text()}, {ratio}")
 
     @property
     def peak_gb_per_s(self) -> float:

@@ -39,7 +39,7 @@ def run_document(
         "latency_ck": waits_since_arrival(done, trace),
         "first_ck": run.first_ck,
         "end_ck": run.end_ck,
-        "total_ns": run.total_ck * device.tCK.ns,
+        "total_ns": run.total_ck * device.ck_ns,
         "peak_gb_per_s": device.peak_gb_per_s,
         "preset": device.name,
         "ranks": controller.ranks,

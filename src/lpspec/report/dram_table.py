@@ -37,7 +37,7 @@ def run_blocks(
         trace: What read the requests, if they were another simulator's.
     """
     run = done.run
-    ns, requests = run.total_ck * device.tCK.ns, run.requests
+    ns, requests = run.total_ck * device.ck_ns, run.requests
     yield _facts(
         f"{requests:,} requests on one channel of {device.name}",
         [
@@ -102,7 +102,7 @@ def check_blocks(report: CheckReport) -> Iterator[Any]:
 def gemm_blocks(gemm: PackageGemm, profile: EnergyProfile, wrong: int | None) -> Iterator[Any]:
     """A product: totals, commands, energy, and what stands behind them."""
     die, channel, package = gemm.device, gemm.package.channel, gemm.package
-    peak = die.mpus * die.organisation.burst_bytes.n / (die.mac_ck * die.tCK.ns)
+    peak = die.mpus * die.organisation.burst_bytes.n / (die.mac_ck * die.ck_ns)
     peak *= channel.concurrent * package.channels
     yield _facts(
         f"{gemm.m} tokens x {gemm.k} x {gemm.n} on {package.name}, {package.channels} channels of {die.name}",

@@ -43,7 +43,7 @@ class Timeline:
         """
         self._out = out
         self._packer = zlib.compressobj(4, wbits=31)  # 31: with the header and trailer of gzip
-        self._ps_per_ck = device.tCK.ns * 1e3
+        self._ps_per_ck = device.ck_ns * 1e3
         self._timing = device.timing.counts() | {"nMODE": device.mode_ck, "nMAC": device.mac_ck}
         self._groups = device.organisation.banks_per_group.n
         self._open: dict[tuple[int, int], tuple[int, int]] = {}  # process and thread: since when, which row

@@ -49,7 +49,7 @@ def run_shared_step(phases: Sequence[Phase], memory: PackageCommands, traffic: T
     Raises:
         InputError: The step takes more than ``MOST_SLOWDOWN`` times as long.
     """
-    tck_ns = memory.device.tCK.ns
+    tck_ns = memory.device.ck_ns
     until_ck = int(alone_ns / tck_ns) * (MOST_SLOWDOWN if phases else 1)
     others = traffic.requests(memory.device, memory.channels, memory.ranks - 1, until_ck, memory.addresses)
     session = SharedSession(memory.device, memory.controller, others)

@@ -60,7 +60,7 @@ class PhaseRun:
 def run_step(phases: Sequence[Phase], memory: PackageCommands) -> Iterator[PhaseRun]:
     """Run every copy of every phase in its true order; a phase begins when the one before is done on all resources."""
     session = Session(memory.device, memory.controller)
-    tck_ns = memory.device.tCK.ns
+    tck_ns = memory.device.ck_ns
     decided = False
     for number, phase in enumerate(in_order(phases)):
         begin_ck = session.now_ck

@@ -69,7 +69,7 @@ class Traffic:
         if self.gb_per_s == 0:
             return
         rng = np.random.default_rng(SEED)
-        gap_ck = LINE_BYTES * channels / self.gb_per_s / device.tCK.ns
+        gap_ck = LINE_BYTES * channels / self.gb_per_s / device.ck_ns
         bursts = max(1, LINE_BYTES // lies.burst_bytes)
         mapping = lies.of_blocks(bursts)
         all_lines = mapping.capacity_bytes // LINE_BYTES
