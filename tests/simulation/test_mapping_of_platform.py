@@ -40,7 +40,7 @@ def machine(text: str | None = None) -> PlatformSpec:
 
 def stream(text: str | None, bursts: int) -> Any:
     platform = machine(text)
-    return ReadStream(3, bursts, mapping=addresses_of_platform(platform)).requests(platform.die)
+    return ReadStream(3, bursts, mapping=addresses_of_platform(platform, platform.die)).requests(platform.die)
 
 
 def places_by_hand(order: tuple[str, ...], bursts: int) -> Any:
@@ -143,7 +143,7 @@ def test_phases_are_combined_for_the_order_alone_that_this_was_shown_for() -> No
 def test_lines_of_a_cpu_lie_in_that_order_with_both_bursts_in_a_row() -> None:
     """A line is two bursts of one row; lines one after the other go where the mapping sends every second burst."""
     platform = machine("ra-ba-ro-bg-co-ch")
-    addresses = addresses_of_platform(platform)
+    addresses = addresses_of_platform(platform, platform.die)
     table = np.concatenate(list(Traffic(5.0, "stream").requests(platform.die, 4, 3, 200_000, addresses)))
     assert len(table) > 200
     first, second = table[::2], table[1::2]

@@ -78,7 +78,21 @@ class MemoryPart:
     @cached_property
     def table(self) -> FloatArray:
         """Time and events, float64 [1 + events], or of arrays [1 + events, kinds]."""
-        return sum_of_tables((*self.known, *(one.table() for one in self.asked)))
+        return tables_of([self])[0]
+
+
+def tables_of(parts: Sequence[MemoryPart]) -> list[FloatArray]:
+    """The table of each of some parts of one package, all priced at once."""
+    asked, begin = [one for part in parts for one in part.asked], 0
+    costs = asked[0].memory.costs([job for one in asked for job in one.jobs]) if asked else np.empty(0)
+    found: list[FloatArray] = []
+    for part in parts:
+        tables = list(part.known)
+        for one in part.asked:
+            tables.append(costs[:, begin if one.which is None else begin + one.which])
+            begin += len(one.jobs)
+        found.append(sum_of_tables(tables))
+    return found
 
 
 def sum_of_tables(tables: Iterable[FloatArray]) -> FloatArray:
@@ -104,11 +118,6 @@ class Asked:
     memory: "PackageCommands"
     jobs: tuple[Job | None, ...]
     which: IntArray | None = None
-
-    def table(self) -> FloatArray:
-        """Time and events as ``MemoryPart`` has them."""
-        costs = self.memory.costs(self.jobs)
-        return costs[:, 0] if self.which is None else costs[:, self.which]
 
     def works(self) -> tuple[Work, ...]:
         """What one channel does."""
@@ -150,7 +159,8 @@ class PackageCommands:
         self.power_down = platform.memory.idle_dies == "power-down"
         self.ranks = platform.memory.dram_ranks.n + platform.memory.pim_ranks.n
         self._least_burst_ns = self.device.burst_ck * self.device.ck_ns / platform.memory.bus_efficiency.fraction
-        self.controller, self.addresses = controller_of_platform(platform), addresses_of_platform(platform)
+        self.controller = controller_of_platform(platform)
+        self.addresses = addresses_of_platform(platform, self.device)
         self.prices = self._prices(refresh_intervals, exact)
         self._events = _events_of_counts(self.device)
         self.jobs = ChannelJobs(platform, self.device, self.pim, self.prices)

@@ -36,7 +36,7 @@ class StreamJobs:
         self.device, self.prices = device, prices
         self.channels, self.ranks = platform.memory.channels.n, prices.controller.ranks
         described = device.model_dump(mode="json", include={"standard", "mode", "data_rate", "organisation", "timing"})
-        self._addresses = addresses_of_platform(platform)
+        self._addresses = addresses_of_platform(platform, device)
         self._memory_key = repr((json.dumps(described), replace(prices.controller, own_bus=()), self._addresses.parts))
         t, opened_ck = device.timing, device.timing.nRCD.n + device.timing.nCL.n + device.mode_ck
         self._other_ck = opened_ck, t.nRCD.n, t.nCL.n, device.burst_ck

@@ -60,8 +60,8 @@ def controller_of_platform(platform: PlatformSpec) -> Controller:
     )
 
 
-def addresses_of_platform(platform: PlatformSpec) -> AddressMapping:
-    """Where consecutive bursts of one channel lie in the plain ranks, by the platform's order of fields.
+def addresses_of_platform(platform: PlatformSpec, die: DieSpec) -> AddressMapping:
+    """Where consecutive bursts of one channel of such dies lie in the plain ranks, by the platform's order of fields.
 
     Raises:
         InputError: The platform has no LPDDR memory.
@@ -69,7 +69,7 @@ def addresses_of_platform(platform: PlatformSpec) -> AddressMapping:
     memory = _memory_of(platform)
     text, ranks, channels = memory.controller.address_mapping, memory.dram_ranks.n, memory.channels.n
     where = "memory.controller.address_mapping"
-    mapping = address_mapping(text, platform.die, ranks, channels, where)
+    mapping = address_mapping(text, die, ranks, channels, where)
     return replace(mapping, parts=tuple(part for part in mapping.parts if part[0] != "ch"))
 
 

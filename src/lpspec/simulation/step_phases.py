@@ -17,7 +17,7 @@ from lpspec.allocation.key_blocks import in_whole_blocks
 from lpspec.arrays import FloatArray
 from lpspec.devices.cost import Activity, Cost, Real, activity_from
 from lpspec.devices.device import PhasePart, Unit
-from lpspec.devices.package_commands import MemoryPart, PackageCommands, sum_of_tables
+from lpspec.devices.package_commands import MemoryPart, PackageCommands, sum_of_tables, tables_of
 from lpspec.errors import InputError
 from lpspec.llm.counts import Count, ceil_div, plain
 from lpspec.llm.draft_work import draft_operators, draft_prompt_operators, level_head, level_layers, level_operators
@@ -227,9 +227,11 @@ def _whole_copies(phase: Phase) -> int:
 
 def cost_of(phases: tuple[Phase, ...], memory: PackageCommands) -> Cost:
     """Cost of phases one after the other; refresh goes on, and dies stand by, while the memory has nothing to do."""
-    latency_ns = reduce(add, (phase.latency_ns * phase.copies for phase in phases), 0.0)
+    tables = tables_of([phase.memory for phase in phases])
+    took_ns = (_later(plain(table[0]), phase.npu_ns) for table, phase in zip(tables, phases, strict=True))
+    latency_ns = reduce(add, (ns * phase.copies for ns, phase in zip(took_ns, phases, strict=True)), 0.0)
     own = (phase.own * (phase.copies * 1.0) for phase in phases if phase.own is not NOTHING)
-    table = sum_of_tables(_times(phase.memory.table, phase.copies) for phase in phases)
+    table = sum_of_tables(_times(table, phase.copies) for table, phase in zip(tables, phases, strict=True))
     activity = reduce(add, own, activity_from(table[1:])) + memory.refreshing(latency_ns - plain(table[0]))
     return Cost(latency_ns, activity + memory.waiting(latency_ns, activity))
 
