@@ -13,7 +13,7 @@ from lpspec.devices.package_commands import PackageCommands
 from lpspec.devices.phase_prices import Job
 from lpspec.devices.pim_work import PROGRAM_COUNTS
 from lpspec.dram.engine import state as k
-from lpspec.dram.run.session import CK
+from lpspec.dram.run.session import ACTIVE_CK, CK
 from lpspec.dram.run.steady import in_the_long_run
 from lpspec.experiments.systems import make_system
 from lpspec.llm import load_model
@@ -82,6 +82,19 @@ def test_a_phase_that_never_runs_has_a_price_nevertheless() -> None:
     package.prices.expect(never, 0.0)
     package.prices.expect(often, 3.0)
     assert (package.prices.counts([never, often])[:, CK] > 0).all()
+
+
+def test_a_part_of_a_long_product_says_how_long_rows_are_open() -> None:
+    """Where rows close after a time, those that reads open are not open to the end, as a family takes them to be."""
+    changes = {"memory.controller.page": "timeout", "memory.channels": "2", "memory.data_rate": "9600 Mbps"}
+    package = PackageCommands(load_platform("lp-spec", changes), exact=False)
+    sizes = (4, 2048, 7680, 32768), (4, 8192, 1024, 0), (4, 2048, 59136, 319488), (1, 2048, 58368, 368640)
+    jobs = [package.jobs.product(package.jobs.computing(3), *size) for size in sizes]
+    for job, times in zip(jobs, (16.0, 16.0, 1.0, 1.0), strict=True):
+        package.prices.expect(job, times)
+    found, exact = package.prices.counts(jobs)[2], package.prices.exact(jobs[2], 256)
+    assert found[CK] == pytest.approx(exact[CK], rel=2e-3)
+    assert found[ACTIVE_CK] == pytest.approx(exact[ACTIVE_CK], rel=5e-3)
 
 
 @pytest.mark.parametrize(

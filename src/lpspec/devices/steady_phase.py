@@ -38,6 +38,11 @@ class Phase:
         self.alone[MAC_TOKENS] = self.kin.mac_tokens
         self.weight = self.times * max(self.kin.ck, float(alone[CK]))
 
+    def mend(self, exact: FloatArray, combined: FloatArray) -> None:
+        """Take from a part of it, run and combined, by how much combining is off: in CK, and in CK with rows open."""
+        for count in (CK, ACTIVE_CK):
+            self.alone[count] *= exact[count] / combined[count]
+
     def member(self, bursts: int | None = None) -> Member:
         """It as a member of its family; or the same, not to be run, with another number of bursts beside."""
         return member_of(self.kin, self.kin.bursts if bursts is None else bursts, lambda: self.run, self.weight)

@@ -335,27 +335,32 @@ class SteadyPrices(Prices):
         """By a run over so many refresh intervals, on which so large a share of the time hangs."""
         intervals, share = asked
         like, is_bound, is_itself = self._combined(phase, job), phase.place[-1] == "busy", job.key == phase.run.key
-        if is_itself:  # what it takes and what refresh adds to that are together what its run took
-            like.alone = phase.alone
-        elif like.kin.bursts and not is_bound:
-            like.alone = self.alone(job)  # what reads cost is not to be taken for what refresh adds
-        copy = self._intervals(like.alone)
+        alone = (
+            phase.alone if is_itself else like.alone
+        )  # its own and what refresh adds are what its run took, together
+        is_long_part = like.kin.part is not None and self._intervals(alone) >= MOST_INTERVALS
+        by_tiles = is_long_part and self._goes_by_tiles(phase, share)
+        if not is_itself and (by_tiles or (like.kin.bursts and not is_bound)):
+            alone = self.alone(job)  # what reads cost is not to be taken for what refresh adds
+            if is_long_part and like.kin.bursts:
+                phase.mend(alone, like.alone)
+        copy = self._intervals(alone)
         slow = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
         intervals = min(intervals * LONGER, LONGEST_RUN) if slow else intervals
-        if like.kin.part is not None and copy >= MOST_INTERVALS and self._goes_by_tiles(phase, share):
+        if by_tiles:
+            assert like.kin.part is not None
             before = like.kin.part(TILES_BEFORE, like.kin.bursts).work
-            alone = like.alone if is_itself else self.alone(job)
             added = self._added_behind(before, job, alone, (Enough(intervals), "part"))
-        elif not is_long(like.alone, self.device) or is_bound or (like.kin.before is None and intervals < LONG_RUN):
-            added = self.added(job, like.alone, intervals)
+        elif not is_long(alone, self.device) or is_bound or (like.kin.before is None and intervals < LONG_RUN):
+            added = self.added(job, alone, intervals)
         else:
             before, kind = goes_before(job, copy)
-            enough = enough_of(like.kin, copy, float(like.alone[CK]), intervals)
-            added = self._added_behind(before, job, like.alone, (enough, kind))
+            enough = enough_of(like.kin, copy, float(alone[CK]), intervals)
+            added = self._added_behind(before, job, alone, (enough, kind))
         may_settle = not slow and copy < MOST_INTERVALS and is_itself
-        if not may_settle or off_step(like.alone, added, self.device) * share <= OWN_RUN:
+        if not may_settle or off_step(alone, added, self.device) * share <= OWN_RUN:
             return added
-        return self.added(job, like.alone, min(intervals * LONGER, LONGEST_RUN))
+        return self.added(job, alone, min(intervals * LONGER, LONGEST_RUN))
 
     # --- error
 
