@@ -105,6 +105,7 @@ def test_a_part_of_a_long_product_says_how_long_rows_are_open() -> None:
         {"pim.banks_per_mpu": "1"},
         {"pim.alus": "3"},
         {"memory.pim_ranks": "2", "pim.concurrent_ranks": "2"},
+        {"memory.dram_ranks": "2"},
     ],
 )
 def test_machines_share_programs_only_where_they_are_the_same(

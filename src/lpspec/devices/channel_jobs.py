@@ -64,7 +64,7 @@ class ChannelJobs(StreamJobs):
         self._computing: dict[tuple[int, PimFormat], PimChannel] = {}
         self._products: dict[tuple[Any, ...], Callable[[int, int], Job]] = {}
         self._mac_ck = device.mac_ck
-        self._geometry = _geometry(device), pim and (pim.pim_ranks, pim.ranks, pim.pairs_between_refreshes)
+        self._geometry = _geometry(device), pim and (pim.pim_ranks, pim.pairs_between_refreshes)
         self._feature_ck = dict[int, tuple[float, ...]]()
         self._pim_key = repr((self._memory_key, pim_key, pim and pim.pim_ranks, prices.controller.own_bus))
         self._layout_key = repr((self._memory_key, pim and (pim.pim_ranks, pim.ranks, pim.banks_per_mpu, pim.lanes)))

@@ -147,8 +147,10 @@ def _flatten(given: Any, words: list[Any], copies: list[tuple[IntArray, IntArray
 
 
 def _address_of(given: Any) -> int:
-    """Where an array lies; what numpy says of it takes several times as long to ask for."""
-    if given.nbytes and given.flags.writeable:
+    """Where an array lies, of one without elements nowhere; what numpy says of it takes several times as long."""
+    if not given.nbytes:
+        return 0
+    if given.flags.writeable:
         return ctypes.addressof(ctypes.c_char.from_buffer(given))
     address: int = given.__array_interface__["data"][0]
     return address

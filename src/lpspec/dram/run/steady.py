@@ -121,7 +121,7 @@ def per_refresh(copies: FloatArray, alone: FloatArray) -> FloatArray:
 def _working(phase: PhaseWork, with_requests: bool) -> list[int]:
     """Ranks that have work to the end of a phase, which may end with requests rather than its program, from 1."""
     if with_requests:
-        found: list[int] = (1 + np.flatnonzero(np.bincount(phase.requests[:, 2] // k.BANKS))).tolist()
+        found: list[int] = (1 + np.flatnonzero(np.bincount(phase.requests[:, 2] >> k.BANK_BITS))).tolist()
         return found
     mask = int(np.bitwise_or.reduce(phase.program[phase.program[:, k.I_OP] == k.PIM_ENTER, k.I_MASK], initial=0))
     return [1 + rank for rank in range(mask.bit_length()) if mask >> rank & 1]
