@@ -335,9 +335,8 @@ class SteadyPrices(Prices):
         """By a run over so many refresh intervals, on which so large a share of the time hangs."""
         intervals, share = asked
         like, is_bound, is_itself = self._combined(phase, job), phase.place[-1] == "busy", job.key == phase.run.key
-        alone = (
-            phase.alone if is_itself else like.alone
-        )  # its own and what refresh adds are what its run took, together
+        # Of the phase itself, what it takes and what refresh adds to that are together what its run took.
+        alone = phase.alone if is_itself else like.alone
         is_long_part = like.kin.part is not None and self._intervals(alone) >= MOST_INTERVALS
         by_tiles = is_long_part and self._goes_by_tiles(phase, share)
         if not is_itself and (by_tiles or (like.kin.bursts and not is_bound)):
