@@ -49,6 +49,16 @@ def test_without_others_work_takes_its_time(fairness: Any) -> None:
     assert shared.mean_of(1).command_counts == plain.mean_of(1).command_counts
 
 
+def test_others_come_when_they_say_after_other_work() -> None:
+    """Requests of ``run`` count from its start, those of others from CK 0."""
+    session = SharedSession(DIE, Controller(ranks=4, refresh="none"), [np.array([[5000, 0, 48, 7, 0]])])
+    session.now_ck = 1000
+    session.run(NO_PROGRAM, READS[:20])
+    session.idle_until(6000)
+    assert session.now_ck == 6000
+    assert session.latencies.summary_ck()["max"] == pytest.approx(50, abs=40)
+
+
 def test_others_alone_wait_as_in_a_run_of_requests() -> None:
     others = arrivals(5)
     session = SharedSession(DIE, Controller(ranks=4), [others])

@@ -104,6 +104,7 @@ class SharedSession(Session):
     def _start(self, program: IntArray) -> None:
         """Bring a program before its first line, at ``now_ck``."""
         phases.start_segment(self.channel, program, self.now_ck)
+        self.channel[k.STATE, k.S_SHIFT] = 0  # others say when they come, not how long after the start
         self.channel[k.STATE, k.S_NOW] = max(self.now_ck, int(self.channel[k.STATE, k.S_NOW]))
 
     def _count(self, table: IntArray, served_at: IntArray, done: int) -> None:
