@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from lpspec.devices.kv_share import Heads, KvShare
 from lpspec.devices.package_commands import PackageCommands
 from lpspec.devices.phase_prices import Job
 from lpspec.devices.pim_work import PROGRAM_COUNTS
+from lpspec.devices.steady_phase import Phase
+from lpspec.devices.steady_prices import SteadyPrices
 from lpspec.dram.engine import state as k
 from lpspec.dram.run.session import ACTIVE_CK, CK
 from lpspec.dram.run.steady import in_the_long_run
@@ -95,6 +98,27 @@ def test_a_part_of_a_long_product_says_how_long_rows_are_open() -> None:
     found, exact = package.prices.counts(jobs)[2], package.prices.exact(jobs[2], 256)
     assert found[CK] == pytest.approx(exact[CK], rel=2e-3)
     assert found[ACTIVE_CK] == pytest.approx(exact[ACTIVE_CK], rel=5e-3)
+
+
+def test_what_was_run_by_itself_is_not_mended() -> None:
+    """The part says by how much a family is off, not a run."""
+    package = PackageCommands(load_platform("lp-spec", {"memory.channels": "2"}), exact=False)
+    prices, product = package.prices, partial(package.jobs.product, package.jobs.computing(3), 4, 2048)
+    assert isinstance(prices, SteadyPrices)
+    head, small = product(59136, 200_000), product(7680, 20_000)
+    for job in (head, small):
+        prices.expect(job, 1.0)
+    prices.counts([head, small])
+    assert head.kin is not None
+    assert head.kin.part is not None
+    part = head.kin.part(20, head.kin.bursts)
+    for by_itself in (False, True):
+        phase = Phase(head, 1.0)
+        phase.take((*head.kin.family, "spare"), 1.05 * prices.alone(head))
+        phase.run_itself, before = by_itself, phase.alone[ACTIVE_CK]
+        prices._families[phase.place].counts = lambda members: 1.1 * prices.alone(part)[None]  # type: ignore[method-assign]
+        prices._added_by(phase, part, (32, 0.2))
+        assert phase.alone[ACTIVE_CK] == pytest.approx(before if by_itself else before / 1.1)
 
 
 @pytest.mark.parametrize(

@@ -341,7 +341,7 @@ class SteadyPrices(Prices):
         by_tiles = is_long_part and self._goes_by_tiles(phase, share)
         if not is_itself and (by_tiles or (like.kin.bursts and not is_bound)):
             alone = self.alone(job)  # what reads cost is not to be taken for what refresh adds
-            if is_long_part and like.kin.bursts:
+            if is_long_part and like.kin.bursts and not phase.run_itself:
                 phase.mend(alone, like.alone)
         copy = self._intervals(alone)
         slow = copy < WHOLE_NUMBERS and abs(copy - round(copy)) < IN_STEP
